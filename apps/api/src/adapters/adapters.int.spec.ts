@@ -1,0 +1,100 @@
+import { type Adapter, type AdapterVersion } from '@lowrank/contracts';
+import { blobKey } from '@lowrank/storage';
+import { randomBytes } from 'node:crypto';
+import { Readable } from 'node:stream';
+import { type ReadableStream } from 'node:stream/web';
+import { buffer } from 'node:stream/consumers';
+import { extract } from 'tar-stream';
+import { TestApi } from '../test/api';
+import { publish, startAttempt, submit } from '../test/job';
+
+const files = {
+  'adapter_config.json': Buffer.from('{"r":16}\n'),
+  'adapter_model.safetensors': randomBytes(300_000),
+  'README.md': Buffer.from('# Captain\n'),
+};
+
+let api: TestApi;
+beforeAll(async () => {
+  api = await TestApi.start();
+  await api.importTiny();
+  for (let i = 0; i < 2; i++) await publish(api, await startAttempt(api, await submit(api)), files);
+  await submit(api, { adapter: 'unpublished' });
+});
+afterAll(() => api.close());
+
+const get = <T>(path: string) => api.call<T>('GET', `/api/v1/adapters${path}`, 200);
+
+it('lists adapters, all or by a part of the name', async () => {
+  const names = async (query: string) =>
+    (await get<{ data: Adapter[] }>(query)).data.map(({ name, latestVersion }) => [name, latestVersion]);
+  expect(await names('')).toEqual([
+    ['unpublished', null],
+    ['captain', 2],
+  ]);
+  expect(await names('?query=apt')).toEqual([['captain', 2]]);
+  expect(await names('?query=%25')).toEqual([]);
+});
+
+it('finds a version by number, with and without v, and the latest', async () => {
+  const first = await get<AdapterVersion>('/captain/versions/1');
+  expect(first).toMatchObject({
+    adapter: 'captain',
+    number: 1,
+    baseModel: { name: 'tiny' },
+    metrics: { evalLossAfter: 1 },
+    bytes: Object.values(files).reduce((sum, content) => sum + content.length, 0),
+  });
+  expect(await get('/captain/versions/v1')).toEqual(first);
+  expect(await get('/captain/versions/latest')).toMatchObject({ number: 2 });
+  const { data } = await get<{ data: AdapterVersion[] }>('/captain/versions');
+  expect(data.map((version) => version.number).sort()).toEqual([1, 2]);
+});
+
+it.each([
+  ['/none', 404],
+  ['/none/versions', 404],
+  ['/captain/versions/3', 404],
+  ['/unpublished/versions/latest', 404],
+  ['/captain/versions/0', 400],
+  ['/captain/versions/1e3', 400],
+  ['/captain/versions/prod', 400],
+  ['/captain/versions/1/files/missing.json', 404],
+  ['/captain/versions/9/archive', 404],
+])('answers %s with %d', async (path, status) =>
+  expect(await api.refusal('GET', `/api/v1/adapters${path}`)).toMatchObject({ status }),
+);
+
+it('sends a file, byte for byte', async () => {
+  for (const [name, content] of Object.entries(files)) {
+    const response = await api.fetch('GET', `/api/v1/adapters/captain/versions/latest/files/${name}`);
+    expect(Buffer.from(await response.arrayBuffer())).toEqual(content);
+    expect(response.headers.get('content-length')).toBe(String(content.length));
+  }
+});
+
+it('sends a whole version as an archive', async () => {
+  const response = await api.fetch('GET', '/api/v1/adapters/captain/versions/v2/archive');
+  expect(response.headers.get('content-type')).toBe('application/x-tar');
+  expect(response.headers.get('content-disposition')).toBe('attachment; filename="captain-v2.tar"');
+  const entries: Record<string, Buffer> = {};
+  const archive = Readable.fromWeb(response.body as ReadableStream).pipe(extract());
+  for await (const entry of archive) entries[entry.header.name] = await buffer(entry);
+  expect(entries).toEqual(
+    Object.fromEntries(Object.entries(files).map(([name, content]) => [`captain-v2/${name}`, content])),
+  );
+});
+
+it('never sends a damaged file whole', async () => {
+  const job = await submit(api, { adapter: 'damaged' });
+  const content = randomBytes(200_000);
+  const version = await publish(api, await startAttempt(api, job), { 'weights.safetensors': content });
+  const damaged = Buffer.from(content);
+  damaged.writeUInt8(damaged.readUInt8(100_000) ^ 1, 100_000);
+  await api.store.put(blobKey(version?.files[0]?.sha256 ?? ''), damaged, { bytes: damaged.length });
+  for (const path of ['files/weights.safetensors', 'archive']) {
+    const response = await api.fetch('GET', `/api/v1/adapters/damaged/versions/1/${path}`);
+    await expect(response.arrayBuffer()).rejects.toThrow();
+  }
+  await api.call('GET', '/health', 200);
+});

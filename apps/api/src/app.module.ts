@@ -1,0 +1,46 @@
+import { DynamicModule, Module } from '@nestjs/common';
+import { APP_FILTER, APP_INTERCEPTOR, APP_PIPE } from '@nestjs/core';
+import { LoggerModule } from 'nestjs-pino';
+import { createZodValidationPipe, ZodSerializerInterceptor } from 'nestjs-zod';
+import { AdaptersModule } from './adapters/adapters.module';
+import { BaseModelsModule } from './base-models/base-models.module';
+import { type Dependencies, DependenciesModule } from './dependencies';
+import { FilesModule } from './files/files.module';
+import { HealthModule } from './health/health.module';
+import { ErrorFilter } from './http/error.filter';
+import { loggingOf } from './http/logging';
+import { ShutdownModule } from './http/shutdown';
+import { StagingModule } from './http/staging';
+import { StoredFilesModule } from './http/stored-files';
+import { JobsModule } from './jobs/jobs.module';
+import { KeysModule } from './keys/keys.module';
+import { MeModule } from './me/me.module';
+
+@Module({})
+export class AppModule {
+  /** The whole API on the given ports. */
+  static of(dependencies: Dependencies): DynamicModule {
+    return {
+      module: AppModule,
+      imports: [
+        LoggerModule.forRoot(loggingOf(dependencies.config.logLevel)),
+        DependenciesModule.of(dependencies),
+        ShutdownModule,
+        StagingModule,
+        StoredFilesModule,
+        HealthModule,
+        MeModule,
+        KeysModule,
+        BaseModelsModule,
+        FilesModule,
+        JobsModule,
+        AdaptersModule,
+      ],
+      providers: [
+        { provide: APP_FILTER, useClass: ErrorFilter },
+        { provide: APP_PIPE, useClass: createZodValidationPipe() },
+        { provide: APP_INTERCEPTOR, useClass: ZodSerializerInterceptor },
+      ],
+    };
+  }
+}

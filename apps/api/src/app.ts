@@ -1,0 +1,67 @@
+import multipart from '@fastify/multipart';
+import { NestFactory } from '@nestjs/core';
+import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
+import { type FastifyError, type FastifyReply, type FastifyRequest } from 'fastify';
+import { Logger } from 'nestjs-pino';
+import { AppModule } from './app.module';
+import { isLoopback, requireApiKey } from './auth/authentication';
+import { KeyCache } from './auth/key-cache';
+import { type Dependencies } from './dependencies';
+import { toPublicError } from './http/errors';
+import { serveDocs } from './http/openapi';
+import { requestIdOf } from './http/request-id';
+
+/** Of JSON bodies; uploads have their own limit. A recipe with every target named stays far below. */
+const bodyBytes = 1024 * 1024;
+/** Names, ids and file names are at most 200 characters; percent-encoding may triple them. */
+const pathParameterCharacters = 600;
+
+/** Fastify as the API needs it. Apart from `createApp` so that tests can watch the routes being registered. */
+export function createAdapter(): FastifyAdapter {
+  return new FastifyAdapter({
+    bodyLimit: bodyBytes,
+    genReqId: requestIdOf,
+    // Event streams stay open for hours: closing must not wait for their readers.
+    forceCloseConnections: true,
+    routerOptions: { maxParamLength: pathParameterCharacters },
+    // What is wrong before any route is found, such as a path that cannot be decoded.
+    frameworkErrors: (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
+      const body = toPublicError(error).toBody(request.id);
+      void reply
+        .status(error.statusCode ?? 400)
+        .header('x-request-id', request.id)
+        .send(body);
+    },
+  });
+}
+
+/** The application on the given ports, ready to listen or to have requests injected. */
+export async function createApp(
+  dependencies: Dependencies,
+  adapter = createAdapter(),
+): Promise<NestFastifyApplication> {
+  const { config, ports } = dependencies;
+  const app = await NestFactory.create<NestFastifyApplication>(AppModule.of(dependencies), adapter, {
+    // Nest tells of every module and route at start; only what is wrong is worth a line.
+    logger: ['error', 'warn'],
+    abortOnError: false,
+    // Fastify's own parsers are stricter: JSON only, and no prototypes in it.
+    bodyParser: false,
+  });
+  await app.register(multipart, { limits: { files: 1, fields: 8, fieldSize: 1024, parts: 16 } });
+  const fastify = app.getHttpAdapter().getInstance();
+  // JSON and multipart are all there is; Fastify would take plain text too.
+  fastify.removeContentTypeParser('text/plain');
+  fastify.decorateRequest('apiKey', null);
+  fastify.addHook('onRequest', async (request, reply) => {
+    reply.header('x-request-id', request.id);
+  });
+  serveDocs(app);
+  await app.init();
+  app.useLogger(app.get(Logger));
+  // After init, so that the request logger, which Nest adds there, sees refused requests too.
+  const keys = new KeyCache(ports.unitOfWork);
+  fastify.addHook('onRequest', requireApiKey(keys, { docsOpen: isLoopback(config.host) }));
+  await fastify.ready();
+  return app;
+}

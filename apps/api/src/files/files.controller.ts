@@ -1,0 +1,93 @@
+import { Controller, Delete, Get, HttpCode, Inject, Param, Post, Query, Req, Res } from '@nestjs/common';
+import { ApiBody, ApiConsumes, ApiNoContentResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
+import { datasetFormatSchema, datasetSchema, idSchema, pageSchema } from '@lowrank/contracts';
+import { deleteDataset, found, type Ports } from '@lowrank/domain';
+import { type FastifyReply, type FastifyRequest } from 'fastify';
+import { createZodDto, ZodResponse } from 'nestjs-zod';
+import { z } from 'zod';
+import { TeamId } from '../auth/caller';
+import { PORTS } from '../dependencies';
+import { PageQueryDto } from '../http/paging';
+import { ApiFileResponse, StoredFiles } from '../http/stored-files';
+import { DatasetUploads } from './datasets';
+
+class DatasetDto extends createZodDto(datasetSchema) {}
+class DatasetPageDto extends createZodDto(pageSchema(datasetSchema)) {}
+class DatasetParams extends createZodDto(z.object({ id: idSchema('dataset') })) {}
+
+@ApiTags('Files')
+@Controller('api/v1/files')
+export class FilesController {
+  constructor(
+    @Inject(PORTS) private readonly ports: Ports,
+    private readonly uploads: DatasetUploads,
+    private readonly storedFiles: StoredFiles,
+  ) {}
+
+  @Post()
+  @ApiOperation({
+    summary: 'Upload a dataset: JSONL, checked line by line',
+    description:
+      'Rows are chats (`messages`), `prompt` and `completion`, or alpaca (`instruction`, `input`, `output`). A file with wrong lines is refused with the first 20 of them.',
+  })
+  @ApiConsumes('multipart/form-data')
+  @ApiBody({
+    schema: {
+      type: 'object',
+      required: ['file'],
+      properties: {
+        file: { type: 'string', format: 'binary' },
+        format: {
+          type: 'string',
+          enum: datasetFormatSchema.options,
+          description: 'Default: that of the first row.',
+        },
+        baseModel: {
+          type: 'string',
+          description: 'Name or id of the base model whose tokenizer counts. Default: the oldest.',
+        },
+      },
+    },
+  })
+  @ZodResponse({ status: 201, type: DatasetDto, description: 'The checked dataset.' })
+  upload(@TeamId() teamId: string, @Req() request: FastifyRequest) {
+    return this.uploads.accept(teamId, request);
+  }
+
+  @Get()
+  @ApiOperation({ summary: 'List datasets, newest first.' })
+  @ZodResponse({ status: 200, type: DatasetPageDto, description: 'One page.' })
+  list(@TeamId() teamId: string, @Query() query: PageQueryDto) {
+    return this.ports.unitOfWork.run(({ datasets }) => datasets.list(teamId, query));
+  }
+
+  @Get(':id')
+  @ApiOperation({ summary: 'One dataset.' })
+  @ZodResponse({ status: 200, type: DatasetDto, description: 'The dataset.' })
+  get(@TeamId() teamId: string, @Param() { id }: DatasetParams) {
+    return this.ports.unitOfWork.run(async ({ datasets }) =>
+      found(await datasets.find(teamId, id), 'dataset', id),
+    );
+  }
+
+  @Delete(':id')
+  @HttpCode(204)
+  @ApiOperation({ summary: 'Delete a dataset that no unfinished job trains on.' })
+  @ApiNoContentResponse({ description: 'Deleted.' })
+  delete(@TeamId() teamId: string, @Param() { id }: DatasetParams): Promise<void> {
+    return deleteDataset(this.ports, teamId, id);
+  }
+
+  @Get(':id/content')
+  @ApiOperation({ summary: 'Download a dataset as it was uploaded.' })
+  @ApiFileResponse()
+  async content(
+    @TeamId() teamId: string,
+    @Param() { id }: DatasetParams,
+    @Req() request: FastifyRequest,
+    @Res() reply: FastifyReply,
+  ): Promise<void> {
+    const { filename, sha256, bytes } = await this.get(teamId, { id });
+    await this.storedFiles.send({ path: id, sha256, bytes }, request, reply, filename);
+  }
+}

@@ -1,0 +1,198 @@
+import { type Dataset } from '@lowrank/contracts';
+import { tinyDataset } from '@lowrank/testing';
+import { request as httpRequest } from 'node:http';
+import { TestApi } from '../test/api';
+
+const lineBytes = 64 * 1024;
+const uploadBytes = 512 * 1024;
+
+let api: TestApi;
+beforeAll(async () => {
+  api = await TestApi.start({
+    LOWRANK_MAX_LINE_BYTES: String(lineBytes),
+    LOWRANK_MAX_UPLOAD_BYTES: String(uploadBytes),
+  });
+});
+afterEach(async () => expect(await api.staged()).toEqual([]));
+afterAll(() => api.close());
+
+const refused = (content: string | Uint8Array, fields?: Record<string, string>) =>
+  api.refusal('POST', '/api/v1/files', { body: api.form(content, fields) });
+
+describe('uploading', () => {
+  it('checks and stores a dataset; without a base model there is nothing to count tokens with', async () => {
+    const content = tinyDataset(24);
+    const dataset = await api.upload(content);
+    expect(dataset).toMatchObject({
+      filename: 'chats.jsonl',
+      bytes: content.length,
+      format: 'chat',
+      rows: 24,
+      tokens: null,
+      tokensOf: null,
+    });
+    expect(await api.call('GET', `/api/v1/files/${dataset.id}`, 200)).toEqual(dataset);
+    const response = await api.fetch('GET', `/api/v1/files/${dataset.id}/content`);
+    expect(await response.text()).toBe(content);
+    expect(response.headers.get('etag')).toBe(`"${dataset.sha256}"`);
+    expect(response.headers.get('content-disposition')).toBe('attachment; filename="chats.jsonl"');
+  });
+
+  it('counts tokens with the oldest base model, or the one that is named', async () => {
+    await api.importTiny('oldest');
+    const other = await api.importTiny('other');
+    expect(await api.upload()).toMatchObject({ tokensOf: 'oldest', tokens: expect.any(Number) });
+    for (const baseModel of ['other', other.id]) {
+      const dataset = await api.call<Dataset>('POST', '/api/v1/files', 201, {
+        body: api.form(tinyDataset(4), { baseModel }),
+      });
+      expect(dataset.tokensOf).toBe('other');
+      expect(dataset.lossTokens).toBeGreaterThan(0);
+      expect(dataset.tokens).toBeGreaterThan(dataset.lossTokens ?? 0);
+    }
+  });
+
+  it.each([
+    ['prompt-completion', '{"prompt":"2+2","completion":"4"}\n'],
+    ['alpaca', '{"instruction":"Add.","input":"2 2","output":"4"}\n'],
+  ])('recognises %s', async (format, line) =>
+    expect(await api.upload(line.repeat(3))).toMatchObject({ format, rows: 3 }),
+  );
+
+  it('keeps the last part of a name, without what could do harm', async () => {
+    const body = api.form(tinyDataset(2), {}, '../../etc/"Grüße"\t.jsonl');
+    const dataset = await api.call<Dataset>('POST', '/api/v1/files', 201, { body });
+    expect(dataset.filename).not.toMatch(/[/\\\t]/);
+    const response = await api.fetch('GET', `/api/v1/files/${dataset.id}/content`);
+    expect(response.headers.get('content-disposition')).toMatch(/^attachment; filename="[\w ._-]+"/);
+  });
+});
+
+describe('refusing', () => {
+  it('names every wrong line, and where in it', async () => {
+    const good = tinyDataset(1).trim();
+    const content = [
+      good,
+      '{"messages": [',
+      '{"messages":[{"role":"user","content":"hi"}]}',
+      '{"messages":[{"role":"robot","content":"hi"}]}',
+      '[]',
+      good,
+    ].join('\n');
+    const error = await refused(content);
+    expect(error).toMatchObject({ status: 422, code: 'dataset_invalid' });
+    expect(error.details?.map((detail) => detail.line)).toEqual([2, 3, 4, 5]);
+    expect(error.details?.every((detail) => detail.message.length > 5)).toBe(true);
+  });
+
+  it('shows the first 20 of many', async () => {
+    const error = await refused('{"a":1}\n'.repeat(500));
+    expect(error.details).toHaveLength(20);
+    expect(error.message).toContain('500');
+  });
+
+  it.each<[string, string | Uint8Array, Record<string, string>, number, string]>([
+    ['an empty file', '', {}, 422, 'dataset_empty'],
+    ['blank lines only', '\n\n  \n', {}, 422, 'dataset_empty'],
+    ['bytes that are not UTF-8', Buffer.from([0x7b, 0xff, 0xfe, 0x7d, 0x0a]), {}, 422, 'dataset_invalid'],
+    ['rows of another format than named', tinyDataset(2), { format: 'alpaca' }, 422, 'dataset_invalid'],
+    ['an unknown format', tinyDataset(2), { format: 'csv' }, 400, 'validation_failed'],
+    ['an unknown field', tinyDataset(2), { purpose: 'fine-tune' }, 400, 'validation_failed'],
+    ['a field that would change an object', tinyDataset(2), { ['__proto__']: 'x' }, 400, 'validation_failed'],
+    ['an unknown base model', tinyDataset(2), { baseModel: 'none' }, 404, 'not_found'],
+    ['a base model with a path', tinyDataset(2), { baseModel: '../../etc' }, 404, 'not_found'],
+    ['a base model with a NUL', tinyDataset(2), { baseModel: 'a\0b' }, 400, 'validation_failed'],
+    ['a very long field', tinyDataset(2), { baseModel: 'x'.repeat(5000) }, 400, 'validation_failed'],
+    ['a line over the limit', `{"a":"${'x'.repeat(lineBytes)}"}\n`, {}, 422, 'dataset_invalid'],
+    ['a file over the limit', tinyDataset(1).repeat(1 + uploadBytes / 80), {}, 413, 'body_too_large'],
+  ])('%s', async (_title, content, fields, status, code) =>
+    expect(await refused(content, fields)).toMatchObject({ status, code }),
+  );
+
+  it('what is no upload', async () => {
+    expect(await api.refusal('POST', '/api/v1/files', { json: {} })).toMatchObject({
+      status: 415,
+      code: 'unsupported_media_type',
+    });
+    const empty = new FormData();
+    empty.set('format', 'chat');
+    expect(await api.refusal('POST', '/api/v1/files', { body: empty })).toMatchObject({
+      status: 400,
+      details: [{ path: 'file' }],
+    });
+    const two = api.form(tinyDataset(1));
+    two.append('file', new Blob([tinyDataset(1)]), 'more.jsonl');
+    expect((await api.refusal('POST', '/api/v1/files', { body: two })).status).toBeGreaterThanOrEqual(400);
+    const headers = { 'content-type': 'multipart/form-data; boundary=x' };
+    for (const body of [
+      '',
+      '--x\r\n',
+      '--x\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n{}',
+    ])
+      expect(await api.refusal('POST', '/api/v1/files', { body, headers })).toMatchObject({ status: 400 });
+  });
+
+  it('a line without end, long before it ends', async () => {
+    const { status, body, sent } = await sendEndlessLine();
+    expect(status).toBe(422);
+    expect(JSON.parse(body)).toMatchObject({ error: { code: 'dataset_invalid', details: [{ line: 1 }] } });
+    // Refused within what sockets and streams buffer beyond the limit; the sender would have gone on to three gigabytes.
+    expect(sent).toBeLessThan(64 * 2 ** 20);
+    await api.call('GET', '/health', 200);
+  });
+});
+
+/** Sends one line in chunks until the server answers or three gigabytes are sent. */
+function sendEndlessLine(): Promise<{ status: number | undefined; body: string; sent: number }> {
+  const chunk = Buffer.alloc(64 * 1024, 'x');
+  let sent = 0;
+  return new Promise((resolve, reject) => {
+    let answered = false;
+    const request = httpRequest(
+      `${api.url}/api/v1/files`,
+      {
+        method: 'POST',
+        headers: {
+          authorization: `Bearer ${api.memberKey}`,
+          'content-type': 'multipart/form-data; boundary=b',
+        },
+      },
+      (response) => {
+        answered = true;
+        let body = '';
+        response.setEncoding('utf8').on('data', (text: string) => (body += text));
+        response.once('end', () => {
+          request.destroy();
+          resolve({ status: response.statusCode, body, sent });
+        });
+      },
+    );
+    request.once('error', (error) => answered || reject(error));
+    request.write('--b\r\nContent-Disposition: form-data; name="file"; filename="x.jsonl"\r\n\r\n{"a":"');
+    const send = () => {
+      if (answered || sent > 3 * 2 ** 30) return;
+      sent += chunk.length;
+      request.write(chunk, send);
+    };
+    send();
+  });
+}
+
+describe('deleting', () => {
+  it('waits for unfinished jobs', async () => {
+    await api.importTiny('deleting');
+    const { id } = await api.upload();
+    const json = {
+      baseModel: 'deleting',
+      dataset: id,
+      adapter: 'x',
+      recipe: { training: { sequenceLength: 64 } },
+    };
+    const job = await api.call<{ id: string }>('POST', '/api/v1/jobs', 201, { json });
+    expect(await api.refusal('DELETE', `/api/v1/files/${id}`)).toMatchObject({ status: 409, code: 'in_use' });
+    await api.call('POST', `/api/v1/jobs/${job.id}/cancel`, 200);
+    await api.call('DELETE', `/api/v1/files/${id}`, 204);
+    expect(await api.refusal('GET', `/api/v1/files/${id}`)).toMatchObject({ status: 404 });
+    expect(await api.call('GET', `/api/v1/jobs/${job.id}`, 200)).toMatchObject({ dataset: { id } });
+  });
+});

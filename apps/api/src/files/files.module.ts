@@ -1,0 +1,6 @@
+import { Module } from '@nestjs/common';
+import { DatasetUploads } from './datasets';
+import { FilesController } from './files.controller';
+
+@Module({ controllers: [FilesController], providers: [DatasetUploads] })
+export class FilesModule {}

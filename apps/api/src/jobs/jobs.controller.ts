@@ -1,0 +1,128 @@
+import { Body, Controller, Get, Headers, HttpCode, Inject, Param, Post, Query, Res } from '@nestjs/common';
+import { ApiHeader, ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
+import { type JobMetric } from '@lowrank/contracts';
+import { cancelJob, found, type Ports, type Repositories, submitJob } from '@lowrank/domain';
+import { type FastifyReply } from 'fastify';
+import { ZodResponse } from 'nestjs-zod';
+import { Readable } from 'node:stream';
+import { TeamId } from '../auth/caller';
+import { PORTS } from '../dependencies';
+import { Shutdown } from '../http/shutdown';
+import { followJob, parseCursor, toServerSentEvent } from './job-stream';
+import {
+  CreateJobDto,
+  JobDto,
+  JobEventPageDto,
+  JobEventsQuery,
+  JobListQuery,
+  JobMetricPageDto,
+  JobMetricsQuery,
+  JobPageDto,
+  JobParams,
+} from './jobs.dto';
+
+@ApiTags('Jobs')
+@Controller('api/v1/jobs')
+export class JobsController {
+  constructor(
+    @Inject(PORTS) private readonly ports: Ports,
+    private readonly shutdown: Shutdown,
+  ) {}
+
+  @Post()
+  @ApiOperation({ summary: 'Submit a job: train an adapter of a base model on a dataset.' })
+  @ZodResponse({
+    status: 201,
+    type: JobDto,
+    description: 'The queued job, its recipe with every default filled in.',
+  })
+  create(@TeamId() teamId: string, @Body() body: CreateJobDto) {
+    return submitJob(this.ports, teamId, body);
+  }
+
+  @Get()
+  @ApiOperation({ summary: 'List jobs, newest first.' })
+  @ZodResponse({ status: 200, type: JobPageDto, description: 'One page.' })
+  list(@TeamId() teamId: string, @Query() query: JobListQuery) {
+    return this.read(({ jobs }) => jobs.list(teamId, query));
+  }
+
+  @Get(':id')
+  @ApiOperation({ summary: 'One job.' })
+  @ZodResponse({ status: 200, type: JobDto, description: 'The job as it is now.' })
+  get(@TeamId() teamId: string, @Param() { id }: JobParams) {
+    return this.read(async ({ jobs }) => found(await jobs.find(teamId, id), 'job', id));
+  }
+
+  @Post(':id/cancel')
+  @HttpCode(200)
+  @ApiOperation({ summary: 'Cancel a job: at once when it waits, at the next micro-batch when it trains.' })
+  @ZodResponse({ status: 200, type: JobDto, description: 'The job; cancelled, or with cancelRequested.' })
+  cancel(@TeamId() teamId: string, @Param() { id }: JobParams) {
+    return cancelJob(this.ports, teamId, id);
+  }
+
+  @Get(':id/events')
+  @ApiOperation({ summary: "A job's events, oldest first." })
+  @ZodResponse({ status: 200, type: JobEventPageDto, description: 'Events with a seq above `after`.' })
+  events(@TeamId() teamId: string, @Param() { id }: JobParams, @Query() { after, limit }: JobEventsQuery) {
+    return this.read(async ({ jobs }) => {
+      found(await jobs.find(teamId, id), 'job', id);
+      return page(await jobs.events(id, after, limit + 1), limit);
+    });
+  }
+
+  @Get(':id/metrics')
+  @ApiOperation({ summary: "A job's metrics in order of steps." })
+  @ZodResponse({ status: 200, type: JobMetricPageDto, description: 'Metrics of steps above `afterStep`.' })
+  metrics(
+    @TeamId() teamId: string,
+    @Param() { id }: JobParams,
+    @Query() { afterStep, limit }: JobMetricsQuery,
+  ) {
+    return this.read(async ({ jobs }) => {
+      found(await jobs.find(teamId, id), 'job', id);
+      const { data, hasMore } = page(await jobs.metrics(id, { afterStep, limit: limit + 1 }), limit);
+      return { data: hasMore ? wholeSteps(data) : data, hasMore };
+    });
+  }
+
+  @Get(':id/stream')
+  @ApiOperation({
+    summary: 'Follow a job: server-sent events `job`, `event` and `metric` until its state is final.',
+  })
+  @ApiHeader({ name: 'last-event-id', required: false, description: 'Id of the last event that you have.' })
+  @ApiOkResponse({
+    description: 'Data of each event: the JSON of a job, a job event or a job metric.',
+    content: { 'text/event-stream': { schema: { type: 'string' } } },
+  })
+  async stream(
+    @TeamId() teamId: string,
+    @Param() { id }: JobParams,
+    @Headers('last-event-id') lastEventId: string | undefined,
+    @Res() reply: FastifyReply,
+  ): Promise<void> {
+    await this.get(teamId, { id });
+    const left = new AbortController();
+    const signal = AbortSignal.any([left.signal, this.shutdown.signal]);
+    reply.raw.once('close', () => left.abort());
+    const parts = followJob(this.ports.unitOfWork, teamId, id, { signal, from: parseCursor(lastEventId) });
+    const body = Readable.from(parts).map(toServerSentEvent);
+    void reply
+      .header('content-type', 'text/event-stream; charset=utf-8')
+      .header('cache-control', 'no-store')
+      .header('x-accel-buffering', 'no')
+      .send(body);
+  }
+
+  private read<T>(work: (repositories: Repositories) => Promise<T>): Promise<T> {
+    return this.ports.unitOfWork.run(work);
+  }
+}
+
+/** A page of rows of which one more than the limit was asked for. */
+const page = <T>(rows: T[], limit: number) => ({ data: rows.slice(0, limit), hasMore: rows.length > limit });
+
+/** Drops the last step of a full page, whose evaluation may be on the next: `afterStep` would skip it. */
+const wholeSteps = (metrics: JobMetric[]): JobMetric[] =>
+  metrics.filter(({ step }) => step !== metrics.at(-1)?.step);

@@ -1,0 +1,40 @@
+import {
+  createJobSchema,
+  idSchema,
+  jobEventSchema,
+  jobMetricSchema,
+  jobSchema,
+  jobStateSchema,
+  nameSchema,
+  pageQuerySchema,
+  pageSchema,
+} from '@lowrank/contracts';
+import { createZodDto } from 'nestjs-zod';
+import { z } from 'zod';
+
+const limit = z.coerce.number().int().max(1000);
+
+export class CreateJobDto extends createZodDto(createJobSchema) {}
+export class JobDto extends createZodDto(jobSchema) {}
+export class JobPageDto extends createZodDto(pageSchema(jobSchema)) {}
+export class JobParams extends createZodDto(z.object({ id: idSchema('job') })) {}
+export class JobListQuery extends createZodDto(
+  pageQuerySchema.extend({ state: jobStateSchema.optional(), adapter: nameSchema.optional() }),
+) {}
+export class JobEventsQuery extends createZodDto(
+  z.object({
+    after: z.coerce.number().int().min(0).default(0).describe('Last seq that you have.'),
+    limit: limit.min(1).default(1000),
+  }),
+) {}
+export class JobEventPageDto extends createZodDto(pageSchema(jobEventSchema)) {}
+export class JobMetricsQuery extends createZodDto(
+  z.object({
+    afterStep: z.coerce.number().int().min(-1).optional().describe('Last step that you have.'),
+    limit: limit
+      .min(4)
+      .default(1000)
+      .describe('Pages end with a whole step, so they may be a little shorter.'),
+  }),
+) {}
+export class JobMetricPageDto extends createZodDto(pageSchema(jobMetricSchema)) {}

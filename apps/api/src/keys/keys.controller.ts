@@ -1,0 +1,42 @@
+import { Body, Controller, Delete, Get, HttpCode, Inject, Param, Post } from '@nestjs/common';
+import { ApiNoContentResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
+import { apiKeySchema, createApiKeySchema, createdApiKeySchema, idSchema } from '@lowrank/contracts';
+import { createApiKey, type Ports, revokeApiKey } from '@lowrank/domain';
+import { createZodDto, ZodResponse } from 'nestjs-zod';
+import { z } from 'zod';
+import { AdminOnly, TeamId } from '../auth/caller';
+import { PORTS } from '../dependencies';
+
+class CreateApiKeyDto extends createZodDto(createApiKeySchema) {}
+class CreatedApiKeyDto extends createZodDto(createdApiKeySchema) {}
+class ApiKeyListDto extends createZodDto(z.object({ data: z.array(apiKeySchema) })) {}
+class ApiKeyParams extends createZodDto(z.object({ id: idSchema('apiKey') })) {}
+
+@ApiTags('API keys')
+@AdminOnly()
+@Controller('api/v1/keys')
+export class KeysController {
+  constructor(@Inject(PORTS) private readonly ports: Ports) {}
+
+  @Post()
+  @ApiOperation({ summary: 'Make an API key. Its secret is shown this once. Admin keys only.' })
+  @ZodResponse({ status: 201, type: CreatedApiKeyDto, description: 'The key and its secret.' })
+  create(@TeamId() teamId: string, @Body() body: CreateApiKeyDto) {
+    return createApiKey(this.ports, teamId, body);
+  }
+
+  @Get()
+  @ApiOperation({ summary: 'List API keys, revoked ones too. Admin keys only.' })
+  @ZodResponse({ status: 200, type: ApiKeyListDto, description: "All of the team's keys." })
+  async list(@TeamId() teamId: string) {
+    return { data: await this.ports.unitOfWork.run(({ apiKeys }) => apiKeys.list(teamId)) };
+  }
+
+  @Delete(':id')
+  @HttpCode(204)
+  @ApiOperation({ summary: 'Revoke an API key; it stops working within five seconds. Admin keys only.' })
+  @ApiNoContentResponse({ description: 'Revoked.' })
+  revoke(@TeamId() teamId: string, @Param() { id }: ApiKeyParams): Promise<void> {
+    return revokeApiKey(this.ports, teamId, id);
+  }
+}

@@ -1,0 +1,53 @@
+import 'reflect-metadata';
+import { describeConfig, loadConfig } from '@lowrank/config';
+import { LowrankError } from '@lowrank/contracts';
+import { createUnitOfWork } from '@lowrank/db';
+import { randomIds, systemClock } from '@lowrank/domain';
+import { Blobs, createObjectStore } from '@lowrank/storage';
+import { Logger } from 'nestjs-pino';
+import { join } from 'node:path';
+import { createApp } from './app';
+
+/** Composition root: the real ports behind the API, listening until SIGTERM or SIGINT. */
+async function main(): Promise<void> {
+  const config = loadConfig();
+  if (config.databaseUrl === null)
+    throw new LowrankError('validation_failed', 'DATABASE_URL is not set.', undefined, {
+      help: 'Start everything with `npm start`, which brings its own Postgres, or name one.',
+    });
+  const unitOfWork = createUnitOfWork(config.databaseUrl);
+  const store = createObjectStore({ s3: config.s3, folder: join(config.dataDir, 'objects') });
+  const ports = { unitOfWork, clock: systemClock, ids: randomIds };
+  const app = await createApp({ config, ports, store, blobs: new Blobs(store) });
+  const logger = app.get(Logger);
+
+  let leaving = false;
+  const leave = (reason: string) => {
+    if (leaving) return;
+    leaving = true;
+    logger.log(`${reason}: closing.`);
+    app
+      .close()
+      .then(() => unitOfWork.close())
+      .then(
+        () => process.exit(0),
+        (error) => {
+          logger.error(error);
+          process.exit(1);
+        },
+      );
+  };
+  process.once('SIGTERM', leave);
+  process.once('SIGINT', leave);
+  // Started with an IPC channel, its other end is who looks after this process.
+  if (process.connected) process.once('disconnect', () => leave('The starting process is gone'));
+
+  await app.listen(config.port, config.host);
+  logger.log({ config: describeConfig(config), msg: `Listening on ${await app.getUrl()}.` });
+}
+
+main().catch((error) => {
+  const text = error instanceof LowrankError ? `${error.message}\n${error.help}` : (error?.stack ?? error);
+  process.stderr.write(`${text}\n`);
+  process.exit(1);
+});

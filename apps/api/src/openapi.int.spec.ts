@@ -1,0 +1,85 @@
+import { type OpenAPIObject } from '@nestjs/swagger';
+import { TestApi } from './test/api';
+
+interface Operation {
+  summary?: string;
+  security?: unknown[];
+  requestBody?: { content: Record<string, { schema: object }> };
+  parameters?: { name: string; in: string; schema?: object }[];
+  responses: Record<string, { description: string; content?: Record<string, { schema: object }> }>;
+}
+
+let api: TestApi;
+let description: OpenAPIObject;
+let operations: [string, Operation][];
+beforeAll(async () => {
+  api = await TestApi.start();
+  description = await api.call('GET', '/docs-json', 200, { key: null });
+  operations = Object.entries(description.paths).flatMap(([path, item]) =>
+    Object.entries(item).map(([method, operation]): [string, Operation] => [
+      `${method.toUpperCase()} ${path.replace(/\{(\w+)\}/g, ':$1')}`,
+      operation as Operation,
+    ]),
+  );
+});
+afterAll(() => api.close());
+
+it('describes every route, and no other', () => {
+  const routes = api.routes.filter((route) => !/^HEAD | \/docs/.test(route));
+  expect(operations.map(([route]) => route).sort()).toEqual(routes.sort());
+});
+
+it('gives every operation a summary, a described answer and the error body', () => {
+  for (const [route, { summary, responses }] of operations) {
+    expect([route, summary]).toEqual([route, expect.stringMatching(/\w/)]);
+    const success = Object.entries(responses).find(([status]) => status.startsWith('2'));
+    expect([route, success?.[1].description]).toEqual([route, expect.stringMatching(/\w/)]);
+    if (success?.[0] !== '204')
+      expect([route, Object.keys(success?.[1].content ?? {})]).toEqual([route, [expect.any(String)]]);
+    expect(responses['default']?.content?.['application/json']?.schema).toEqual({
+      $ref: '#/components/schemas/ErrorBody_Output',
+    });
+  }
+});
+
+it('describes bodies and path parameters', () => {
+  for (const [route, { requestBody, parameters = [] }] of operations) {
+    if (route.startsWith('POST') && !route.endsWith('/cancel'))
+      expect([route, Object.values(requestBody?.content ?? {})[0]?.schema]).toEqual([
+        route,
+        expect.anything(),
+      ]);
+    const inPath = parameters.filter((one) => one.in === 'path').map((one) => one.name);
+    expect([route, inPath]).toEqual([route, [...route.matchAll(/:(\w+)/g)].map((match) => match[1])]);
+  }
+});
+
+it('shows the recipe with its defaults', () => {
+  const text = JSON.stringify(description.components?.schemas?.['CreateJobDto']);
+  expect(text).toContain('"learningRate":{"default":0.0002');
+  expect(text).toContain('"rank":{"default":16');
+});
+
+it('refers to nothing that is not there, and to all that is', () => {
+  const text = JSON.stringify(description);
+  const referred = new Set([...text.matchAll(/#\/components\/schemas\/([\w.]+)/g)].map((match) => match[1]));
+  const present = Object.keys(description.components?.schemas ?? {});
+  expect(present.filter((name) => !referred.has(name))).toEqual([]);
+  expect([...referred].filter((name) => !present.includes(String(name)))).toEqual([]);
+});
+
+it('asks for an API key everywhere but at /health', () => {
+  expect(description.security).toEqual([{ apiKey: [] }]);
+  expect(description.components?.securitySchemes).toMatchObject({
+    apiKey: { type: 'http', scheme: 'bearer' },
+  });
+  expect(operations.filter(([, { security }]) => security !== undefined).map(([route]) => route)).toEqual([
+    'GET /health',
+  ]);
+});
+
+it('is shown at /docs, open on loopback', async () => {
+  const page = await api.fetch('GET', '/docs', { key: null });
+  expect(page.status).toBe(200);
+  expect(await page.text()).toContain('Swagger UI');
+});

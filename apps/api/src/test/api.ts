@@ -1,0 +1,139 @@
+import { loadConfig } from '@lowrank/config';
+import { type BaseModel, type Dataset, type ErrorBody } from '@lowrank/contracts';
+import { createUnitOfWork } from '@lowrank/db';
+import { createApiKey, type ObjectStore, type Ports, randomIds, systemClock } from '@lowrank/domain';
+import { Blobs, createObjectStore } from '@lowrank/storage';
+import { testDatabase, tinyDataset, writeTinyModel } from '@lowrank/testing';
+import { type NestFastifyApplication } from '@nestjs/platform-fastify';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createAdapter, createApp } from '../app';
+
+interface CallOptions {
+  /** Default: the admin's; null: none. */
+  key?: string | null;
+  json?: unknown;
+  body?: string | FormData;
+  headers?: Record<string, string>;
+}
+
+/** The real API, listening on a free loopback port, over a database and a folder of its own. */
+export class TestApi {
+  private constructor(
+    readonly app: NestFastifyApplication,
+    readonly ports: Ports,
+    readonly store: ObjectStore,
+    readonly blobs: Blobs,
+    readonly folder: string,
+    readonly url: string,
+    /** `<METHOD> <pattern>` of every registered route. */
+    readonly routes: string[],
+    readonly teamId: string,
+    readonly adminKey: string,
+    readonly memberKey: string,
+    private readonly drop: () => Promise<void>,
+  ) {}
+
+  /** `env` adds to the configuration. Its data, and the only import root, is a temporary folder. */
+  static async start(env: Record<string, string> = {}): Promise<TestApi> {
+    const database = await testDatabase();
+    const folder = await mkdtemp(join(tmpdir(), 'lowrank-api-'));
+    const config = loadConfig({
+      LOWRANK_DATA: join(folder, 'data'),
+      LOWRANK_IMPORT_ROOTS: join(folder, 'models'),
+      LOWRANK_LOG_LEVEL: 'silent',
+      DATABASE_URL: database.url,
+      ...env,
+    });
+    const store = createObjectStore({ s3: null, folder: join(folder, 'objects') });
+    const blobs = new Blobs(store);
+    const unitOfWork = createUnitOfWork(database.url);
+    const ports = { unitOfWork, clock: systemClock, ids: randomIds };
+    const adapter = createAdapter();
+    const routes: string[] = [];
+    adapter.getInstance().addHook('onRoute', ({ method, url }) => {
+      for (const one of [method].flat()) routes.push(`${one} ${url}`);
+    });
+    const app = await createApp({ config, ports, store, blobs }, adapter);
+    await app.listen(0, '127.0.0.1');
+    const teamId = await ports.unitOfWork.run(({ apiKeys }) => apiKeys.ensureTeam('test'));
+    const keyOf = async (role: 'admin' | 'member') =>
+      (await createApiKey(ports, teamId, { name: role, role })).secret;
+    return new TestApi(
+      app,
+      ports,
+      store,
+      blobs,
+      folder,
+      await app.getUrl(),
+      routes,
+      teamId,
+      await keyOf('admin'),
+      await keyOf('member'),
+      async () => {
+        await unitOfWork.close();
+        await database.drop();
+      },
+    );
+  }
+
+  fetch(method: string, path: string, { key = this.adminKey, json, body, headers }: CallOptions = {}) {
+    return fetch(this.url + path, {
+      method,
+      headers: {
+        ...(key === null ? {} : { authorization: `Bearer ${key}` }),
+        ...(json === undefined ? {} : { 'content-type': 'application/json' }),
+        ...headers,
+      },
+      body: json === undefined ? body : JSON.stringify(json),
+    });
+  }
+
+  /** Fetches and parses; throws when the status is not the expected one. */
+  async call<T>(method: string, path: string, status: number, options?: CallOptions): Promise<T> {
+    const response = await this.fetch(method, path, options);
+    const text = await response.text();
+    if (response.status !== status) throw new Error(`${method} ${path}: ${response.status} ${text}`);
+    return (text === '' ? undefined : JSON.parse(text)) as T;
+  }
+
+  async refusal(method: string, path: string, options?: CallOptions) {
+    const response = await this.fetch(method, path, options);
+    const { error } = (await response.json()) as ErrorBody;
+    return { status: response.status, ...error };
+  }
+
+  /** A folder under the import root; nothing is there yet. */
+  modelFolder(name: string): string {
+    return join(this.folder, 'models', name);
+  }
+
+  async importTiny(name = 'tiny'): Promise<BaseModel> {
+    await writeTinyModel(this.modelFolder(name));
+    const source = { type: 'folder', path: this.modelFolder(name) };
+    return this.call('POST', '/api/v1/base-models', 201, { json: { name, source } });
+  }
+
+  form(content: string | Uint8Array, fields: Record<string, string> = {}, name = 'chats.jsonl'): FormData {
+    const form = new FormData();
+    form.set('file', new Blob([content]), name);
+    for (const [field, value] of Object.entries(fields)) form.set(field, value);
+    return form;
+  }
+
+  upload(content = tinyDataset(24)): Promise<Dataset> {
+    return this.call('POST', '/api/v1/files', 201, { body: this.form(content) });
+  }
+
+  /** What is left of uploads and imports; empty when all have cleaned up. */
+  staged(): Promise<string[]> {
+    return readdir(join(this.folder, 'data', 'staging')).catch(() => []);
+  }
+
+  async close(): Promise<void> {
+    await this.app.close();
+    await this.drop();
+    await rm(this.folder, { recursive: true, force: true });
+  }
+}

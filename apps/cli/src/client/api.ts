@@ -1,0 +1,213 @@
+import {
+  type Adapter,
+  adapterSchema,
+  type AdapterVersion,
+  adapterVersionSchema,
+  apiKeySchema,
+  type BaseModel,
+  baseModelSchema,
+  type Dataset,
+  datasetSchema,
+  finalJobStates,
+  type ImportBaseModel,
+  type Job,
+  type JobEvent,
+  jobEventSchema,
+  type JobMetric,
+  jobMetricSchema,
+  jobSchema,
+  type JobStreamItem,
+  jobStreamSchema,
+  LowrankError,
+  type Page,
+  pageSchema,
+  type RecipeInput,
+} from '@lowrank/contracts';
+import { openAsBlob } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { z } from 'zod';
+import { CliError, exitCodes } from '../errors';
+import { Http } from './http';
+import { readServerSentEvents } from './sse';
+
+const part = encodeURIComponent;
+
+/** The native API of a Lowrank server, typed and parsed. Errors as in Http. */
+export class Api {
+  private readonly http: Http;
+
+  constructor(
+    readonly url: string,
+    key: string | null,
+  ) {
+    this.http = new Http(url, key);
+  }
+
+  /** Whether a server is up; needs no key. */
+  async healthy(): Promise<boolean> {
+    try {
+      await (await this.http.response('/health', { timeoutMs: 2000 })).arrayBuffer();
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  me() {
+    return this.http.json('/api/v1/me', apiKeySchema);
+  }
+
+  baseModels(): AsyncGenerator<BaseModel, void> {
+    return this.all('/api/v1/base-models', baseModelSchema);
+  }
+
+  baseModel(name: string): Promise<BaseModel> {
+    return this.http.json(`/api/v1/base-models/${part(name)}`, baseModelSchema);
+  }
+
+  importBaseModel(request: ImportBaseModel): Promise<BaseModel> {
+    return this.http.json('/api/v1/base-models', baseModelSchema, {
+      method: 'POST',
+      json: request,
+      timeoutMs: 0,
+    });
+  }
+
+  /** Uploads a file, which the server checks line by line. Error: dataset_invalid with the first lines at fault. */
+  async upload(path: string, filename: string, baseModel?: string): Promise<Dataset> {
+    const form = new FormData();
+    if (baseModel !== undefined) form.set('baseModel', baseModel);
+    form.set('file', await openAsBlob(path), filename);
+    return this.http.json('/api/v1/files', datasetSchema, { method: 'POST', form, timeoutMs: 0 });
+  }
+
+  datasets(): AsyncGenerator<Dataset, void> {
+    return this.all('/api/v1/files', datasetSchema);
+  }
+
+  submit(job: { baseModel: string; dataset: string; adapter: string; recipe: RecipeInput }): Promise<Job> {
+    return this.http.json('/api/v1/jobs', jobSchema, { method: 'POST', json: job });
+  }
+
+  jobs(): AsyncGenerator<Job, void> {
+    return this.all('/api/v1/jobs', jobSchema);
+  }
+
+  job(id: string): Promise<Job> {
+    return this.http.json(`/api/v1/jobs/${part(id)}`, jobSchema);
+  }
+
+  cancel(id: string): Promise<Job> {
+    return this.http.json(`/api/v1/jobs/${part(id)}/cancel`, jobSchema, { method: 'POST' });
+  }
+
+  /** The first thousand events. */
+  async events(id: string): Promise<JobEvent[]> {
+    return (await this.http.json(`/api/v1/jobs/${part(id)}/events`, pageSchema(jobEventSchema))).data;
+  }
+
+  /** All evaluations, in order of steps. */
+  async evaluations(id: string): Promise<JobMetric[]> {
+    const evaluations: JobMetric[] = [];
+    for (let afterStep = -1; ;) {
+      const path = `/api/v1/jobs/${part(id)}/metrics?afterStep=${afterStep}`;
+      const { data, hasMore } = await this.http.json(path, pageSchema(jobMetricSchema));
+      evaluations.push(...data.filter(({ kind }) => kind === 'eval'));
+      const last = data.at(-1);
+      if (!hasMore || last === undefined) return evaluations;
+      afterStep = last.step;
+    }
+  }
+
+  /**
+   * What happens to a job, as it happens, until all of a final job has been told. A broken stream is taken up where it broke, for as
+   * long as a server comes back within a minute.
+   */
+  async *stream(id: string, signal?: AbortSignal): AsyncGenerator<JobStreamItem, void> {
+    let cursor: string | null = null;
+    let isFinal = false;
+    let brokenAt: number | null = null;
+    for (;;) {
+      try {
+        const headers: Record<string, string> = cursor === null ? {} : { 'last-event-id': cursor };
+        const response = await this.http.response(`/api/v1/jobs/${part(id)}/stream`, { signal, headers });
+        if (!response.body) throw new Error('an event stream without a body');
+        for await (const { event, data, id: position } of readServerSentEvents(response.body)) {
+          brokenAt = null;
+          cursor = position;
+          const item = jobStreamSchema.safeParse({ event, data: parseJson(data) });
+          // Kinds of events that are newer than this program are not for it.
+          if (!item.success) continue;
+          if (item.data.event === 'job') isFinal = finalJobStates.includes(item.data.data.state);
+          yield item.data;
+        }
+        if (isFinal) return;
+      } catch (error) {
+        if (signal?.aborted || error instanceof LowrankError) throw error;
+        brokenAt ??= Date.now();
+        if (Date.now() - brokenAt > 60_000) {
+          throw new CliError(`lost the connection to ${this.url}`, {
+            help: `The job goes on without it. Look again with: lowrank watch ${id}`,
+            exitCode: exitCodes.unreachable,
+            cause: error,
+          });
+        }
+      }
+      await sleep(500, undefined, { signal });
+    }
+  }
+
+  adapters(): AsyncGenerator<Adapter, void> {
+    return this.all('/api/v1/adapters', adapterSchema);
+  }
+
+  adapter(name: string): Promise<Adapter> {
+    return this.http.json(`/api/v1/adapters/${part(name)}`, adapterSchema);
+  }
+
+  async versions(name: string): Promise<AdapterVersion[]> {
+    const page = await this.http.json(
+      `/api/v1/adapters/${part(name)}/versions`,
+      z.object({ data: z.array(adapterVersionSchema) }),
+    );
+    return page.data;
+  }
+
+  /** `number`: 3, or `latest`. */
+  version(name: string, number: number | 'latest'): Promise<AdapterVersion> {
+    return this.http.json(`/api/v1/adapters/${part(name)}/versions/${number}`, adapterVersionSchema);
+  }
+
+  /** Bytes of a file of a base model. */
+  baseModelFile(name: string, path: string): Promise<Response> {
+    return this.http.response(`/api/v1/base-models/${part(name)}/files/${part(path)}`);
+  }
+
+  /** Bytes of a file of an adapter version. */
+  versionFile(name: string, number: number, path: string): Promise<Response> {
+    return this.http.response(`/api/v1/adapters/${part(name)}/versions/${number}/files/${part(path)}`);
+  }
+
+  /** Every item of a list, page after page. */
+  private async *all<T extends z.ZodType<{ id: string }>>(
+    path: string,
+    item: T,
+  ): AsyncGenerator<z.output<T>, void> {
+    let query = '?limit=200';
+    for (;;) {
+      const page = (await this.http.json(`${path}${query}`, pageSchema(item))) as Page<z.output<T>>;
+      yield* page.data;
+      const last = page.data.at(-1);
+      if (!page.hasMore || last === undefined) return;
+      query = `?limit=200&after=${part(last.id)}`;
+    }
+  }
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

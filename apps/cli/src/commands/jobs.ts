@@ -1,0 +1,91 @@
+import { type Job } from '@lowrank/contracts';
+import { type Command } from 'commander';
+import { connect } from '../connect';
+import { formatAge, formatSeconds, paint, print, printTable } from '../terminal';
+import { assertSucceeded, watchUntilInterrupted } from '../watch/watch-job';
+import { formatEvent } from '../watch/view';
+
+export function addJobCommands(program: Command): void {
+  program
+    .command('watch')
+    .description('follow a job until it ends: steps, loss, speed, time left')
+    .argument('<job>', 'id of the job')
+    .action(async (id: string, _options, command: Command) => {
+      const job = await watchUntilInterrupted(connect(command), id);
+      assertSucceeded(job);
+      print(`Published ${job.adapter} v${job.version}.`);
+    });
+
+  const jobs = program.command('jobs').description('list, show or cancel jobs');
+
+  jobs
+    .command('list', { isDefault: true })
+    .description('list jobs, newest first')
+    .option('--limit <n>', 'at most this many', Number, 20)
+    .action(async ({ limit }: { limit: number }, command: Command) => {
+      const rows: string[][] = [];
+      for await (const job of connect(command).jobs()) {
+        if (rows.length >= limit) break;
+        rows.push([
+          job.id,
+          job.state,
+          `${job.step}/${job.totalSteps ?? '–'}`,
+          job.version === null ? job.adapter : `${job.adapter} v${job.version}`,
+          job.baseModel.name,
+          formatAge(job.createdAt),
+        ]);
+      }
+      if (rows.length === 0) print('No jobs yet. Make one with: lowrank submit');
+      else printTable(['JOB', 'STATE', 'STEP', 'ADAPTER', 'BASE MODEL', 'SUBMITTED'], rows);
+    });
+
+  jobs
+    .command('show')
+    .description('show a job: its state, recipe, evaluations and events')
+    .argument('<job>', 'id of the job')
+    .action(async (id: string, _options, command: Command) => {
+      const api = connect(command);
+      const job = await api.job(id);
+      const evaluations = await api.evaluations(id);
+      const events = await api.events(id);
+      printJob(job);
+      for (const { step, loss, accuracy } of evaluations) {
+        const share = accuracy === null ? '' : `, ${(100 * accuracy).toFixed(1)}% of tokens right`;
+        print(`${`held out at ${step}`.padEnd(14)} loss ${loss.toFixed(4)}${share}`);
+      }
+      print(paint('bold', '\nRecipe'));
+      print(JSON.stringify(job.recipe, null, 2));
+      print(paint('bold', '\nEvents'));
+      for (const event of events) print(formatEvent(event));
+    });
+
+  jobs
+    .command('cancel')
+    .description('cancel a job; one that trains stops at its next micro-batch')
+    .argument('<job>', 'id of the job')
+    .action(async (id: string, _options, command: Command) => {
+      const job = await connect(command).cancel(id);
+      print(job.state === 'cancelled' ? `Job ${id} is cancelled.` : `Job ${id} will stop in a moment.`);
+    });
+}
+
+function printJob(job: Job): void {
+  const seconds =
+    job.startedAt === null
+      ? null
+      : (Date.parse(job.finishedAt ?? new Date().toISOString()) - Date.parse(job.startedAt)) / 1000;
+  const rows: [string, string | null][] = [
+    ['job', job.id],
+    ['state', job.state],
+    ['base model', `${job.baseModel.name} (${job.baseModel.revision.slice(0, 12)})`],
+    ['dataset', `${job.dataset.filename} (${job.dataset.id})`],
+    ['adapter', job.version === null ? job.adapter : `${job.adapter} v${job.version}`],
+    ['attempt', String(job.epoch)],
+    ['steps', `${job.step} of ${job.totalSteps ?? '–'}`],
+    ['tokens', job.trainedTokens.toLocaleString('en')],
+    ['submitted', job.createdAt],
+    ['took', seconds === null ? null : formatSeconds(seconds)],
+    ['error', job.error && `${job.error.code}: ${job.error.message}\n               ${job.error.help}`],
+  ];
+  for (const [name, value] of rows) if (value !== null) print(`${name.padEnd(14)} ${value}`);
+}

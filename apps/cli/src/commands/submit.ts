@@ -1,0 +1,72 @@
+import { loadConfig } from '@lowrank/config';
+import { idSchema } from '@lowrank/contracts';
+import { type Command } from 'commander';
+import { access, mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
+import { type Api } from '../client/api';
+import { connect } from '../connect';
+import { convertToChats, needsConversion } from '../convert';
+import { CliError, exitCodes } from '../errors';
+import { addRecipeOptions, makeRecipe, type RecipeOptions } from '../recipe-options';
+import { note, print } from '../terminal';
+import { assertSucceeded, watchUntilInterrupted } from '../watch/watch-job';
+
+interface SubmitOptions extends RecipeOptions {
+  base: string;
+  adapter: string;
+  watch?: boolean;
+}
+
+export function addSubmitCommand(program: Command): void {
+  const submit = program
+    .command('submit')
+    .description('train an adapter on a dataset: uploads the file and submits a job')
+    .argument('<file|dataset>', 'a JSONL file, or the id (data_…) of one uploaded before')
+    .requiredOption('--base <name>', 'base model to train on; see: lowrank models')
+    .requiredOption('--adapter <name>', 'adapter that the result becomes the next version of');
+  addRecipeOptions(submit)
+    .option('--watch', 'follow the job until it ends')
+    .action(async (source: string, options: SubmitOptions, command: Command) => {
+      const api = connect(command);
+      const recipe = await makeRecipe(options);
+      const dataset = idSchema('dataset').safeParse(source).success
+        ? source
+        : await uploadFile(api, source, options.base);
+      const { base: baseModel, adapter } = options;
+      const job = await api.submit({ baseModel, dataset, adapter, recipe });
+      print(`Job ${job.id} is ${job.state}.`);
+      if (!options.watch) {
+        note(`Follow it with: lowrank watch ${job.id}`);
+        return;
+      }
+      const done = await watchUntilInterrupted(api, job.id);
+      assertSucceeded(done);
+      print(`Published ${done.adapter} v${done.version}.`);
+    });
+}
+
+/** Uploads a dataset and resolves to its id; question/answer rows go up as chats. */
+export async function uploadFile(api: Api, path: string, baseModel: string): Promise<string> {
+  await access(path).catch((cause) => {
+    throw new CliError(`cannot read ${path}: ${cause.message}`, { exitCode: exitCodes.usage, cause });
+  });
+  const { lineBytes } = loadConfig().limits;
+  const folder = await mkdtemp(join(tmpdir(), 'lowrank-'));
+  try {
+    let file = path;
+    if (await needsConversion(path, lineBytes)) {
+      file = join(folder, 'chats.jsonl');
+      const rows = await convertToChats(path, file, lineBytes);
+      note(
+        `${basename(path)} has question/answer rows; uploading them as ${rows.toLocaleString('en')} chats.`,
+      );
+    }
+    const dataset = await api.upload(file, basename(path), baseModel);
+    const tokens = dataset.tokens === null ? '' : `, ${dataset.tokens.toLocaleString('en')} tokens`;
+    note(`Dataset ${dataset.id}: ${dataset.rows.toLocaleString('en')} rows${tokens}.`);
+    return dataset.id;
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,58 @@
+import { Command, Option } from 'commander';
+import { addAdapterCommands } from './commands/adapters';
+import { addChatCommand } from './commands/chat';
+import { addDataCommands } from './commands/data';
+import { addDoctorCommand } from './commands/doctor';
+import { addJobCommands } from './commands/jobs';
+import { addMigrateCommand } from './commands/migrate';
+import { addModelCommands } from './commands/models';
+import { addSubmitCommand } from './commands/submit';
+import { addUpCommand } from './commands/up';
+import { describeFailure } from './errors';
+
+const closing = `
+Environment:
+  LOWRANK_URL, LOWRANK_API_KEY   the server and the key, where --url and --key are not given
+  LOWRANK_DATA                   folder of the server on this machine; its admin key is used when there is no other
+
+Exit codes:
+  0 done   1 refused or failed   2 wrong arguments or input   3 no server answers   4 no valid API key   130 interrupted
+
+Start with:
+  lowrank up                                             # the whole platform on this machine
+  lowrank models import ./SmolLM2-135M --name smol
+  lowrank submit chats.jsonl --base smol --adapter support --watch
+  lowrank chat --adapter support`;
+
+function makeProgram(): Command {
+  const program = new Command('lowrank')
+    .description('Fine-tune language models with QLoRA on your own machines.')
+    .addOption(new Option('--url <url>', 'address of the server').env('LOWRANK_URL'))
+    .addOption(new Option('--key <key>', 'API key (better in LOWRANK_API_KEY than in the shell history)'))
+    .option('--verbose', 'show stack traces of errors')
+    .addHelpText('after', closing)
+    .showHelpAfterError('(lowrank --help lists the commands)')
+    .exitOverride();
+  addUpCommand(program);
+  addDoctorCommand(program);
+  addMigrateCommand(program);
+  addModelCommands(program);
+  addDataCommands(program);
+  addSubmitCommand(program);
+  addJobCommands(program);
+  addAdapterCommands(program);
+  addChatCommand(program);
+  return program;
+}
+
+/** Runs the command line `argv` (as process.argv) and sets the exit code. */
+export async function main(argv: string[]): Promise<void> {
+  const program = makeProgram();
+  try {
+    await program.parseAsync(argv);
+  } catch (error) {
+    const { text, exitCode } = describeFailure(error, program.opts<{ verbose?: boolean }>().verbose ?? false);
+    process.stderr.write(text);
+    process.exitCode = exitCode;
+  }
+}

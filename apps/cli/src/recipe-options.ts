@@ -1,0 +1,76 @@
+import { type RecipeInput, recipeSchema } from '@lowrank/contracts';
+import { type Command, InvalidArgumentError } from 'commander';
+import { readFile } from 'node:fs/promises';
+import { z } from 'zod';
+import { CliError, exitCodes } from './errors';
+
+export interface RecipeOptions {
+  recipe?: string;
+  epochs?: number;
+  steps?: number;
+  rank?: number;
+  lr?: number;
+  sequenceLength?: number;
+  rows?: number;
+  seed?: number;
+}
+
+/** The options that shape a recipe; what they leave out, the server fills in. */
+export const addRecipeOptions = (command: Command): Command =>
+  command
+    .option('--recipe <file.json>', 'recipe to start from; the options below override it')
+    .option('--epochs <n>', 'passes over the data', number)
+    .option('--steps <n>', 'optimizer steps, instead of epochs', number)
+    .option('--rank <n>', 'width of the low-rank update', number)
+    .option('--lr <rate>', 'learning rate', number)
+    .option('--sequence-length <tokens>', 'longest sequence, and length of a packed row', number)
+    .option('--rows <n>', 'packed rows in a micro-batch', number)
+    .option('--seed <n>', 'seed of everything random', number);
+
+function number(text: string): number {
+  const value = Number(text);
+  if (text.trim() === '' || !Number.isFinite(value)) throw new InvalidArgumentError('It must be a number.');
+  return value;
+}
+
+/** The recipe of a file and of options. Error: CliError naming every field at fault. */
+export async function makeRecipe(options: RecipeOptions): Promise<RecipeInput> {
+  const file = options.recipe === undefined ? {} : await readRecipeFile(options.recipe);
+  const { epochs, steps, rank, lr, sequenceLength, rows, seed } = options;
+  const recipe = {
+    ...file,
+    lora: { ...section(file.lora), ...given({ rank }) },
+    training: { ...section(file.training), ...given({ epochs, steps, sequenceLength, rows, seed }) },
+    optimizer: { ...section(file.optimizer), ...given({ learningRate: lr }) },
+  };
+  const parsed = recipeSchema.safeParse(recipe);
+  if (!parsed.success) {
+    const problems = parsed.error.issues.map(({ path, message }) => `  ${path.join('.')}: ${message}`);
+    throw new CliError(`the recipe is not valid:\n${problems.join('\n')}`, { exitCode: exitCodes.usage });
+  }
+  return recipe as RecipeInput;
+}
+
+const section = (value: unknown): object => (typeof value === 'object' && value !== null ? value : {});
+
+const given = (fields: Record<string, number | undefined>): Record<string, number> =>
+  Object.fromEntries(
+    Object.entries(fields).filter((entry): entry is [string, number] => entry[1] !== undefined),
+  );
+
+async function readRecipeFile(path: string): Promise<Record<string, unknown>> {
+  let text: string;
+  try {
+    text = await readFile(path, 'utf8');
+  } catch (cause) {
+    throw new CliError(`cannot read the recipe ${path}: ${(cause as Error).message}`, {
+      exitCode: exitCodes.usage,
+      cause,
+    });
+  }
+  try {
+    return z.record(z.string(), z.unknown()).parse(JSON.parse(text));
+  } catch (cause) {
+    throw new CliError(`${path} is not a JSON object`, { exitCode: exitCodes.usage, cause });
+  }
+}

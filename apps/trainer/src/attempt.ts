@@ -1,0 +1,113 @@
+import { LowrankError, type Assignment, type FromTrainer, type Manifest } from '@lowrank/contracts';
+import { type Blobs, type createObjectStore } from '@lowrank/storage';
+import { modelKey, runTraining } from '@lowrank/training';
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { publish, readManifest } from './publish';
+
+/** The dataset was checked when it was uploaded, under a limit that may have been raised since: this is the highest there is. */
+const MAX_LINE_BYTES = 2 ** 30;
+
+export interface AttemptOptions {
+  assignment: Assignment;
+  store: ReturnType<typeof createObjectStore>;
+  blobs: Blobs;
+  signal: AbortSignal;
+  send(message: FromTrainer): void;
+}
+
+/** Fetches blobs into a folder unless they are there: files appear whole and checked, so one that is there is right. */
+async function fetchFiles(
+  { blobs, signal }: AttemptOptions,
+  folder: string,
+  files: readonly { path: string; sha256: string; bytes?: number }[],
+): Promise<void> {
+  for (const { path, sha256, bytes } of files) {
+    signal.throwIfAborted();
+    const target = join(folder, path);
+    const found = await stat(target).catch(() => null);
+    if (found?.isFile() && (bytes === undefined || found.size === bytes)) continue;
+    await blobs.fetchTo(sha256, target);
+  }
+}
+
+/**
+ * One attempt: files from the object store, training, files and manifest to the object store. Returns the manifest that counts:
+ * of this attempt, or of an earlier one that was published but never reported.
+ * Throws TrainingStopped, LowrankError.
+ */
+export async function runAttempt(options: AttemptOptions): Promise<Manifest> {
+  const { assignment, store, signal, send } = options;
+  const { jobId, epoch, baseModel, dataset, recipe, cacheDir } = assignment;
+  send({ type: 'phase', phase: 'preparing' });
+  const earlier = await readManifest(store, jobId);
+  if (earlier !== null) return earlier;
+
+  const key = modelKey(baseModel.files);
+  const modelDir = join(cacheDir, 'models', key);
+  const isWeights = ({ path }: { path: string }) => path.endsWith('.safetensors');
+  await fetchFiles(
+    options,
+    modelDir,
+    baseModel.files.filter((file) => !isWeights(file)),
+  );
+  const datasetsDir = join(cacheDir, 'datasets');
+  await fetchFiles(options, datasetsDir, [{ path: dataset.sha256, sha256: dataset.sha256 }]);
+
+  const trained = await runTraining({
+    recipe,
+    adapter: assignment.adapter,
+    base: {
+      source: baseModel.source,
+      revision: baseModel.revision,
+      key,
+      dir: modelDir,
+      fetchWeights: () => fetchFiles(options, modelDir, baseModel.files.filter(isWeights)),
+    },
+    dataset: { file: join(datasetsDir, dataset.sha256), sha256: dataset.sha256, format: dataset.format },
+    maxLineBytes: MAX_LINE_BYTES,
+    cacheDir,
+    checkpointsDir: join(assignment.jobDir, 'checkpoints'),
+    threads: assignment.threads,
+    signal,
+    onMessage: (level, message) => send({ type: 'message', level, message }),
+    onPlan: (totalSteps, resumedFromStep) => {
+      send({ type: 'plan', totalSteps, resumedFromStep });
+      send({ type: 'phase', phase: 'running' });
+    },
+    onMetric: (metric, trainedTokens) => send({ type: 'metric', metric, trainedTokens }),
+    onCheckpoint: (step, sha256) => send({ type: 'checkpoint', step, sha256 }),
+  });
+
+  signal.throwIfAborted();
+  send({ type: 'phase', phase: 'publishing' });
+  return publish(options, trained, {
+    format: 1,
+    jobId,
+    epoch,
+    adapter: assignment.adapter,
+    baseModel: { id: baseModel.id, name: baseModel.name, revision: baseModel.revision },
+    dataset: { id: dataset.id, sha256: dataset.sha256 },
+    recipe,
+    templateSha256: trained.templateSha256,
+    metrics: trained.metrics,
+  });
+}
+
+/** What the worker is told about a failure. Failures of this machine or of the store may pass; those of the job do not. */
+export function failureOf(error: unknown): FromTrainer & { type: 'failed' } {
+  const system = (error as NodeJS.ErrnoException | null)?.code;
+  if (system === 'ENOSPC' || system === 'EDQUOT')
+    return {
+      type: 'failed',
+      code: 'store_unavailable',
+      message: "the worker's disk is full",
+      retryable: true,
+    };
+  if (!(error instanceof LowrankError)) {
+    const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    return { type: 'failed', code: 'internal', message: message.slice(0, 2000), retryable: true };
+  }
+  const retryable = ['store_unavailable', 'out_of_memory', 'internal'].includes(error.code);
+  return { type: 'failed', code: error.code, message: error.message, retryable };
+}

@@ -1,0 +1,270 @@
+import {
+  fromTrainerSchema,
+  recipeSchema,
+  type Assignment,
+  type FromTrainer,
+  type Manifest,
+  type RecipeInput,
+} from '@lowrank/contracts';
+import { Blobs, createObjectStore } from '@lowrank/storage';
+import { tinyDataset, writeTinyModel } from '@lowrank/testing';
+import { fork, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+const folder = (name: string): string => join(root, name);
+const files = [
+  'config.json',
+  'generation_config.json',
+  'tokenizer.json',
+  'tokenizer_config.json',
+  'model.safetensors',
+];
+const steps = 12;
+
+let root: string;
+let blobs: Blobs;
+let store: ReturnType<typeof createObjectStore>;
+let baseModel: Assignment['baseModel'];
+let dataset: Assignment['dataset'];
+const children = new Set<ChildProcess>();
+
+const id = (kind: string, letter: string): string => `${kind}_${letter.repeat(24)}`;
+
+function assignment(letter: string, recipe: RecipeInput, changes: Partial<Assignment> = {}): Assignment {
+  return {
+    jobId: id('job', letter),
+    epoch: 1,
+    adapter: 'sums',
+    baseModel,
+    dataset,
+    recipe: recipeSchema.parse(recipe),
+    jobDir: folder(`jobs/${letter}`),
+    cacheDir: folder('cache'),
+    threads: 1,
+    ...changes,
+  };
+}
+
+const smallRecipe: RecipeInput = {
+  lora: { rank: 4, dropout: 0.1 },
+  training: { steps, sequenceLength: 64, rows: 2, accumulation: 2, compute: 'f32' },
+  optimizer: { learningRate: 0.01 },
+  evaluation: { fraction: 0.1, everySteps: 5 },
+  checkpoints: { everySteps: 3 },
+};
+
+interface Attempt {
+  messages: FromTrainer[];
+  child: ChildProcess;
+  /** Exit code, or the signal that ended it. */
+  ended: Promise<number | string | null>;
+}
+
+/** Starts a real trainer process and gives it an assignment. */
+function start(
+  given: Assignment,
+  onMessage: (message: FromTrainer, child: ChildProcess) => void = () => undefined,
+): Attempt {
+  const child = fork(join(__dirname, 'main.ts'), [], {
+    env: { ...process.env, LOWRANK_DATA: root },
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+  });
+  children.add(child);
+  const messages: FromTrainer[] = [];
+  child.on('message', (raw) => {
+    const message = fromTrainerSchema.parse(raw);
+    messages.push(message);
+    onMessage(message, child);
+  });
+  const ended = once(child, 'exit').then(([code, signal]) => {
+    children.delete(child);
+    return (code ?? signal) as number | string | null;
+  });
+  child.send({ type: 'assign', assignment: given });
+  return { messages, child, ended };
+}
+
+function only<T extends FromTrainer['type']>(
+  messages: FromTrainer[],
+  type: T,
+): Extract<FromTrainer, { type: T }>[] {
+  return messages.filter((message): message is Extract<FromTrainer, { type: T }> => message.type === type);
+}
+
+const weightsOf = (manifest: Manifest): string | undefined =>
+  manifest.files.find(({ path }) => path === 'adapter_model.safetensors')?.sha256;
+
+/** Steps and losses of all metrics; times and speeds differ between runs. */
+const trace = (messages: FromTrainer[]): string[] =>
+  only(messages, 'metric').map(
+    ({ metric }) => `${metric.kind} ${metric.step} ${metric.loss} ${metric.gradNorm}`,
+  );
+
+async function text(sha256: string | undefined): Promise<string> {
+  const parts: Buffer[] = [];
+  for await (const part of (await blobs.open(sha256 as string)).body) parts.push(part as Buffer);
+  return Buffer.concat(parts).toString('utf8');
+}
+
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), 'lowrank-trainer-'));
+  store = createObjectStore({ s3: null, folder: folder('objects') });
+  blobs = new Blobs(store);
+  await writeTinyModel(folder('model'));
+  const stored = await Promise.all(
+    files.map(async (path) => ({ path, ...(await blobs.putFile(join(folder('model'), path))) })),
+  );
+  baseModel = { id: id('base', 'a'), name: 'tiny', source: 'tiny', revision: 'a'.repeat(40), files: stored };
+  await writeFile(folder('data.jsonl'), tinyDataset(40));
+  const { sha256 } = await blobs.putFile(folder('data.jsonl'));
+  dataset = { id: id('data', 'a'), sha256, format: 'chat' };
+});
+
+afterAll(async () => {
+  for (const child of children) child.kill('SIGKILL');
+  await rm(root, { recursive: true, force: true });
+});
+
+describe('trainer', () => {
+  let undisturbed: Attempt;
+  let manifest: Manifest;
+
+  beforeAll(async () => {
+    undisturbed = start(assignment('a', smallRecipe));
+    expect(await undisturbed.ended).toBe(0);
+    manifest = (only(undisturbed.messages, 'published')[0] as { manifest: Manifest }).manifest;
+  }, 60_000);
+
+  it('goes through the phases and publishes what PEFT reads', async () => {
+    const { messages } = undisturbed;
+    expect(only(messages, 'phase').map(({ phase }) => phase)).toEqual(['preparing', 'running', 'publishing']);
+    expect(only(messages, 'plan')).toEqual([{ type: 'plan', totalSteps: steps, resumedFromStep: 0 }]);
+    const train = only(messages, 'metric').filter(({ metric }) => metric.kind === 'train');
+    expect(train.map(({ metric }) => metric.step)).toEqual(Array.from({ length: steps }, (_, i) => i + 1));
+    expect(only(messages, 'metric').filter(({ metric }) => metric.kind === 'eval')).toHaveLength(4);
+    expect(only(messages, 'checkpoint').map(({ step }) => step)).toEqual([3, 6, 9, 12]);
+    expect(await readdir(folder('jobs/a/checkpoints'))).toEqual(['step-00000009', 'step-00000012']);
+
+    expect(manifest.files.map(({ path }) => path)).toEqual([
+      'adapter_model.safetensors',
+      'adapter_config.json',
+      'README.md',
+      'samples.json',
+    ]);
+    expect(manifest.metrics.evalLossAfter).toBeLessThan(manifest.metrics.evalLossBefore as number);
+    const config = JSON.parse(await text(manifest.files[1]?.sha256)) as Record<string, unknown>;
+    expect(config).toMatchObject({ peft_type: 'LORA', r: 4, lora_alpha: 8, base_model_name_or_path: 'tiny' });
+    const stored = JSON.parse(
+      await readFile(folder(`objects/manifests/${id('job', 'a')}.json`), 'utf8'),
+    ) as Manifest;
+    expect(stored).toEqual(manifest);
+  });
+
+  it('gives the same bytes with another number of threads', async () => {
+    const attempt = start(assignment('b', smallRecipe, { threads: 2 }));
+    expect(await attempt.ended).toBe(0);
+    expect(weightsOf(only(attempt.messages, 'published')[0]?.manifest as Manifest)).toBe(weightsOf(manifest));
+    expect(trace(attempt.messages)).toEqual(trace(undisturbed.messages));
+  });
+
+  it('gives the same bytes when it is killed again and again', async () => {
+    let result: Manifest | undefined;
+    const traces = new Map<string, string>();
+    // Each attempt is killed after some more metrics than it takes to reach the next checkpoint.
+    for (let epoch = 1; result === undefined && epoch <= 12; epoch += 1) {
+      let metrics = 0;
+      const limit = 4 + (epoch % 3);
+      const attempt = start(assignment('c', smallRecipe, { epoch }), (message, child) => {
+        if (message.type === 'metric' && (metrics += 1) === limit) child.kill('SIGKILL');
+      });
+      const end = await attempt.ended;
+      for (const line of trace(attempt.messages)) {
+        const key = line.split(' ').slice(0, 2).join(' ');
+        expect(traces.get(key) ?? line).toBe(line);
+        traces.set(key, line);
+      }
+      if (end === 0) result = only(attempt.messages, 'published')[0]?.manifest;
+      else expect(end).toBe('SIGKILL');
+      if (epoch > 1) expect(only(attempt.messages, 'plan')[0]?.resumedFromStep).toBeGreaterThan(0);
+    }
+    expect(weightsOf(result as Manifest)).toBe(weightsOf(manifest));
+    expect([...traces.values()].sort()).toEqual(trace(undisturbed.messages).sort());
+    expect(result?.metrics.trainLoss).toBe(manifest.metrics.trainLoss);
+  }, 120_000);
+
+  it('drains with a checkpoint, passes over a damaged one, and goes on', async () => {
+    const drained = start(assignment('d', smallRecipe), (message, child) => {
+      if (message.type === 'metric' && message.metric.kind === 'train' && message.metric.step === 5)
+        child.send({ type: 'stop', reason: 'drain' });
+    });
+    expect(await drained.ended).toBe(0);
+    expect(drained.messages.at(-1)).toEqual({ type: 'stopped', reason: 'drain' });
+    const last = only(drained.messages, 'checkpoint').at(-1)?.step as number;
+    expect(last).toBeGreaterThanOrEqual(5);
+
+    const state = folder(`jobs/d/checkpoints/step-${String(last).padStart(8, '0')}/adapter.state`);
+    const bytes = await readFile(state);
+    bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] as number) ^ 1;
+    await writeFile(state, bytes);
+    const resumed = start(assignment('d', smallRecipe, { epoch: 2 }));
+    expect(await resumed.ended).toBe(0);
+    expect(only(resumed.messages, 'plan')[0]?.resumedFromStep).toBe(3);
+    expect(only(resumed.messages, 'message').some(({ level }) => level === 'warn')).toBe(true);
+    expect(weightsOf(only(resumed.messages, 'published')[0]?.manifest as Manifest)).toBe(weightsOf(manifest));
+  }, 60_000);
+
+  it('stops for a cancellation without a result', async () => {
+    const attempt = start(assignment('e', smallRecipe), (message, child) => {
+      if (message.type === 'metric') child.send({ type: 'stop', reason: 'cancel' });
+    });
+    expect(await attempt.ended).toBe(0);
+    expect(attempt.messages.at(-1)).toEqual({ type: 'stopped', reason: 'cancel' });
+    expect(await store.head(`manifests/${id('job', 'e')}.json`)).toBeNull();
+  });
+
+  it('ends with a checkpoint when its worker is gone', async () => {
+    const attempt = start(assignment('f', smallRecipe), (message, child) => {
+      if (message.type === 'metric' && message.metric.step === 4) child.disconnect();
+    });
+    expect(await attempt.ended).toBe(0);
+    const names = await readdir(folder('jobs/f/checkpoints'));
+    expect(Math.max(...names.map((name) => Number(name.slice(5))))).toBeGreaterThanOrEqual(4);
+    expect(await store.head(`manifests/${id('job', 'f')}.json`)).toBeNull();
+  });
+
+  it('reports what an earlier attempt has published', async () => {
+    const again = start(assignment('a', smallRecipe, { epoch: 2 }));
+    expect(await again.ended).toBe(0);
+    expect(only(again.messages, 'published')[0]?.manifest).toEqual(manifest);
+    expect(only(again.messages, 'metric')).toHaveLength(0);
+  });
+
+  it.each([
+    ['an unknown target', { lora: { targets: ['nose_proj'] } }, {}, 'recipe_invalid', false],
+    [
+      'rows that are too long',
+      { training: { sequenceLength: 16, tooLong: 'fail' } },
+      {},
+      'sequence_too_long',
+      false,
+    ],
+    [
+      'a sequence length beyond the context',
+      { training: { sequenceLength: 512 } },
+      {},
+      'recipe_invalid',
+      false,
+    ],
+    ['a missing dataset', {}, { dataset: { sha256: 'f'.repeat(64), format: 'chat' } }, 'not_found', false],
+  ] as const)('fails for %s', async (_title, recipe, changes, code, retryable) => {
+    const given = assignment('g', { training: { sequenceLength: 64 }, ...(recipe as RecipeInput) });
+    const changed =
+      'dataset' in changes ? { ...given, dataset: { ...given.dataset, ...changes.dataset } } : given;
+    const attempt = start(changed);
+    expect(await attempt.ended).toBe(1);
+    expect(attempt.messages.at(-1)).toMatchObject({ type: 'failed', code, retryable });
+  });
+});

@@ -1,0 +1,33 @@
+import { type Assignment } from '@lowrank/contracts';
+import { type ClaimedAttempt } from '@lowrank/domain';
+import { join } from 'node:path';
+
+/** Where a worker keeps files and how many threads a trainer gets. */
+export interface Workplace {
+  dataDir: string;
+  /** Of the whole worker. */
+  threads: number;
+  slots: number;
+}
+
+/** Folder of a job on this machine. Ids are server-made, so they are safe in paths. */
+export const jobDirOf = (dataDir: string, jobId: string): string => join(dataDir, 'jobs', jobId);
+
+/** What a trainer needs to know of an attempt. */
+export function makeAssignment(
+  { job, baseModel, dataset }: ClaimedAttempt,
+  { dataDir, threads, slots }: Workplace,
+): Assignment {
+  const { id, name, source, revision, files } = baseModel;
+  return {
+    jobId: job.id,
+    epoch: job.epoch,
+    adapter: job.adapter,
+    baseModel: { id, name, source, revision, files },
+    dataset: { id: dataset.id, sha256: dataset.sha256, format: dataset.format },
+    recipe: job.recipe,
+    jobDir: jobDirOf(dataDir, job.id),
+    cacheDir: join(dataDir, 'cache'),
+    threads: Math.max(1, Math.floor(threads / slots)),
+  };
+}

@@ -1,0 +1,46 @@
+import { type FromTrainer } from '@lowrank/contracts';
+import { type AttemptOutcome } from '@lowrank/domain';
+import { type TrainerExit } from './trainer-process';
+
+/** What is known of an attempt once its trainer is gone. */
+export interface AttemptFacts {
+  exit: TrainerExit;
+  /** The trainer's own closing message, if it sent one. */
+  lastWord: Extract<FromTrainer, { type: 'stopped' | 'failed' }> | null;
+  /** What the worker had asked it to stop for. */
+  stopping: 'cancel' | 'drain' | null;
+  /** Why the worker killed it, other than for a stop. */
+  killedFor: string | null;
+  /** The last message that could not be read. */
+  unreadable: string | null;
+}
+
+/** How an attempt that published nothing ended. A stop that was asked for counts as obeyed, however the process went. */
+export function outcomeOf(facts: AttemptFacts): AttemptOutcome {
+  const { lastWord, stopping } = facts;
+  if (lastWord?.type === 'failed') {
+    const { code, message, retryable } = lastWord;
+    return { type: 'failed', code, message, retryable };
+  }
+  const reason = lastWord?.reason ?? stopping;
+  if (reason) return { type: reason === 'cancel' ? 'cancelled' : 'drained' };
+  return { type: 'crashed', message: describeCrash(facts) };
+}
+
+function describeCrash({ exit, killedFor, unreadable }: AttemptFacts): string {
+  const parts = [killedFor ?? describeExit(exit)];
+  if (unreadable !== null) parts.push(`It had sent a message that could not be read: ${unreadable}.`);
+  if (exit.stderr.length > 0) parts.push(`Its last output:\n${exit.stderr.join('\n')}`);
+  return parts.join(' ');
+}
+
+function describeExit({ code, signal, stderr }: TrainerExit): string {
+  if (signal === 'SIGKILL')
+    return 'the trainer was killed by SIGKILL; if nobody did that by hand, the system ran out of memory.';
+  if (stderr.some((line) => line.includes('JavaScript heap out of memory')))
+    return 'the trainer ran out of JavaScript heap.';
+  if (signal !== null) return `the trainer was killed by ${signal}.`;
+  if (code === null) return 'the trainer could not be started.';
+  if (code === 0) return 'the trainer ended without a result.';
+  return `the trainer ended with exit code ${code}.`;
+}

@@ -1,0 +1,122 @@
+import { type FromTrainer } from '@lowrank/contracts';
+import {
+  type AttemptRef,
+  type Ports,
+  publishVersion,
+  reportCheckpoint,
+  reportMessage,
+  reportMetrics,
+  reportPhase,
+  reportPlan,
+} from '@lowrank/domain';
+import { pause, persistently } from '../retry';
+import { type Timings } from '../settings';
+
+/** Messages that become writes; the others only matter to the supervisor. */
+export type Report = Exclude<FromTrainer, { type: 'heartbeat' | 'stopped' | 'failed' }>;
+
+export interface ReportListeners {
+  /** The job has moved on to another attempt: nothing more of this one will be written. */
+  onFenced(): void;
+  onPublished(): void;
+  /** A write was refused, or Postgres did not answer for longer than the worker's patience. */
+  onFailed(error: unknown): void;
+  onRetry(error: unknown): void;
+}
+
+/**
+ * Writes a trainer's reports to Postgres, one after the other in the order they came; metrics that come close together are one
+ * write. While Postgres is away the reports wait here, and training goes on.
+ */
+export class ReportQueue {
+  private readonly waiting: Report[] = [];
+  private working: Promise<void> = Promise.resolve();
+  private busy = false;
+  private over = false;
+  private hurry = new AbortController();
+
+  constructor(
+    private readonly ports: Ports,
+    private readonly attempt: AttemptRef,
+    private readonly timings: Pick<Timings, 'metricBatch' | 'reportPatience'>,
+    private readonly listeners: ReportListeners,
+  ) {}
+
+  push(report: Report): void {
+    if (this.over) return;
+    this.waiting.push(report);
+    if (report.type !== 'metric') this.hurry.abort();
+    if (this.busy) return;
+    this.busy = true;
+    this.working = this.work();
+  }
+
+  /** Resolves when everything pushed so far is written or given up. */
+  async settled(): Promise<void> {
+    this.hurry.abort();
+    await this.working;
+  }
+
+  private async work(): Promise<void> {
+    try {
+      while (!this.over && this.waiting.length > 0) {
+        if (this.waiting.every(({ type }) => type === 'metric')) await this.gather();
+        const written = await persistently(
+          this.nextWrite(),
+          this.timings.reportPatience,
+          this.listeners.onRetry,
+        );
+        if (!written) {
+          this.over = true;
+          this.listeners.onFenced();
+        }
+      }
+    } catch (error) {
+      this.over = true;
+      this.listeners.onFailed(error);
+    } finally {
+      this.busy = false;
+    }
+  }
+
+  /** Lets more metrics come, unless something else does or the queue is to settle. */
+  private async gather(): Promise<void> {
+    await pause(this.timings.metricBatch, this.hurry.signal);
+    if (this.hurry.signal.aborted) this.hurry = new AbortController();
+  }
+
+  /** Takes the next report, or all metrics up to the next other report, and returns what writes them. */
+  private nextWrite(): () => Promise<boolean> {
+    const { ports, attempt } = this;
+    const report = this.waiting.shift();
+    if (!report) return () => Promise.resolve(true);
+    switch (report.type) {
+      case 'phase':
+        return () => reportPhase(ports, attempt, report.phase);
+      case 'plan':
+        return () => reportPlan(ports, attempt, report);
+      case 'checkpoint':
+        return () => reportCheckpoint(ports, attempt, report);
+      case 'message':
+        return () => reportMessage(ports, attempt, report);
+      case 'metric': {
+        const metrics = [report.metric];
+        let { trainedTokens } = report;
+        for (let next = this.waiting[0]; next?.type === 'metric'; next = this.waiting[0]) {
+          metrics.push(next.metric);
+          trainedTokens = next.trainedTokens;
+          this.waiting.shift();
+        }
+        return () => reportMetrics(ports, attempt, { metrics, trainedTokens });
+      }
+      case 'published':
+        return async () => {
+          // An attempt that finds an earlier one's manifest publishes it without any phase in between.
+          if (!(await reportPhase(ports, attempt, 'publishing'))) return false;
+          const version = await publishVersion(ports, attempt, report.manifest);
+          if (version) this.listeners.onPublished();
+          return version !== null;
+        };
+    }
+  }
+}

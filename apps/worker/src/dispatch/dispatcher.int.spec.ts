@@ -1,0 +1,92 @@
+import { type JobWakeUp } from '@lowrank/contracts';
+import { claimAttempt, type JobQueue, type Ports, randomIds } from '@lowrank/domain';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { submitTestJob } from '../test/submit';
+import { testWorld, type World } from '../test/world';
+import { Dispatcher } from './dispatcher';
+
+/** A queue that notes what it is given, and can be away. */
+class NotingQueue implements JobQueue {
+  readonly woken: JobWakeUp[] = [];
+  away = false;
+
+  async wake(wakeUp: JobWakeUp): Promise<void> {
+    if (this.away) throw new Error('connect ECONNREFUSED');
+    this.woken.push(wakeUp);
+  }
+  async close(): Promise<void> {}
+}
+
+const timings = { dispatch: 20, reconcile: 200, settle: 100, silentAfter: 500, standby: 50 };
+
+describe('Dispatcher', () => {
+  let world: World;
+  let ports: Ports;
+  let queue: NotingQueue;
+  const dispatchers: Dispatcher[] = [];
+  beforeEach(async () => {
+    world = await testWorld();
+    ports = world.ports;
+    queue = new NotingQueue();
+  });
+  afterEach(async () => {
+    await Promise.all(dispatchers.splice(0).map((dispatcher) => dispatcher.stop()));
+    await world.end();
+  });
+
+  const start = (own: JobQueue = queue) => {
+    const dispatcher = new Dispatcher(ports, own, timings);
+    dispatchers.push(dispatcher);
+    dispatcher.start();
+    return dispatcher;
+  };
+  const until = async (condition: () => boolean | Promise<boolean>) => {
+    while (!(await condition())) await sleep(20);
+  };
+  const wokenFor = (id: string, epoch: number) =>
+    queue.woken.filter((wakeUp) => wakeUp.jobId === id && wakeUp.epoch === epoch).length;
+
+  it('carries what is submitted to the queue', async () => {
+    start();
+    const { job } = await submitTestJob(ports);
+    await until(() => wokenFor(job.id, 1) > 0);
+    expect(await ports.unitOfWork.run(({ outbox }) => outbox.take(10))).toEqual([]);
+  });
+
+  it('keeps the wake-up while the queue is away', async () => {
+    queue.away = true;
+    start();
+    const { job } = await submitTestJob(ports);
+    await sleep(300);
+    expect(queue.woken).toEqual([]);
+    queue.away = false;
+    await until(() => wokenFor(job.id, 1) > 0);
+  });
+
+  it('wakes a job again whose wake-up the queue lost', async () => {
+    start();
+    const { job } = await submitTestJob(ports);
+    await until(() => wokenFor(job.id, 1) >= 2);
+  });
+
+  it('takes a job from a worker that fell silent', async () => {
+    const { job } = await submitTestJob(ports);
+    await claimAttempt(ports, { jobId: job.id, epoch: 1 }, randomIds.make('worker'));
+    start();
+    await until(() => wokenFor(job.id, 2) > 0);
+    const record = await ports.unitOfWork.run(({ jobs }) => jobs.lock(job.id));
+    expect(record).toMatchObject({ state: 'queued', epoch: 2, workerId: null });
+  });
+
+  it('is one among many, and replaced when it leaves', async () => {
+    const others = [new NotingQueue(), new NotingQueue()] as const;
+    const first = start(others[0]);
+    const { job } = await submitTestJob(ports);
+    await until(() => others[0].woken.length > 0);
+    start(others[1]);
+    await sleep(300);
+    expect(others[1].woken).toEqual([]);
+    await first.stop();
+    await until(() => others[1].woken.some(({ jobId }) => jobId === job.id));
+  });
+});

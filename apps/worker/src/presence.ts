@@ -1,0 +1,43 @@
+import { Logger } from '@nestjs/common';
+import { type Clock, type UnitOfWork, type WorkerRecord } from '@lowrank/domain';
+import { pause } from './retry';
+
+/** Keeps the worker's own row fresh, so that others see which workers there are. */
+export class Presence {
+  private readonly logger = new Logger(Presence.name);
+  private readonly leaving = new AbortController();
+  private running: Promise<void> = Promise.resolve();
+
+  constructor(
+    private readonly ports: { unitOfWork: UnitOfWork; clock: Clock },
+    private readonly worker: Omit<WorkerRecord, 'seenAt'>,
+    private readonly intervalMs: number,
+  ) {}
+
+  start(): void {
+    this.running = this.show();
+  }
+
+  /** Removes the row; if Postgres is away it goes stale instead. */
+  async stop(): Promise<void> {
+    this.leaving.abort();
+    await this.running;
+    await this.ports.unitOfWork
+      .run(({ workers }) => workers.remove(this.worker.id))
+      .catch((error) => this.logger.warn(`Could not remove the worker's row: ${error}`));
+  }
+
+  private async show(): Promise<void> {
+    const { unitOfWork, clock } = this.ports;
+    while (!this.leaving.signal.aborted) {
+      try {
+        await unitOfWork.run(({ workers }) => workers.upsert({ ...this.worker, seenAt: clock.now() }));
+      } catch (error) {
+        this.logger.warn(
+          `Could not write the worker's row: ${error instanceof Error ? error.message : error}`,
+        );
+      }
+      await pause(this.intervalMs, this.leaving.signal);
+    }
+  }
+}

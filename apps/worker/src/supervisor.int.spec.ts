@@ -1,0 +1,237 @@
+import { type Job, type Manifest } from '@lowrank/contracts';
+import { cancelJob, endAttempt, type Ports, randomIds, type UnitOfWork } from '@lowrank/domain';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { defaultTimings, type Timings } from './settings';
+import { Supervisor } from './supervisor';
+import { submitTestJob } from './test/submit';
+import { testWorld, type World } from './test/world';
+
+/** Small programs in place of a trainer, for what a real one does rarely. Each begins when it has its assignment. */
+const trainers = {
+  exits: `process.exit(7)`,
+  complains: `console.error('cannot open shared object file'); process.exit(1)`,
+  kills: `process.kill(process.pid, 'SIGKILL')`,
+  hangs: `setInterval(() => {}, 1000)`,
+  babbles: `process.send('x'); process.send({ type: 'plan', totalSteps: -1 }, () => process.disconnect())`,
+  obeys: `process.on('message', (m) => process.send({ type: 'stopped', reason: m.reason }, () => process.exit(0)));
+          send({ type: 'phase', phase: 'preparing' }); setInterval(() => {}, 1000)`,
+  gives_up: `send({ type: 'failed', code: 'loss_not_finite', message: 'NaN at step 3', retryable: false }).then(() => process.exit(0))`,
+  trains: `(async () => {
+    const metric = (step) => ({ type: 'metric', trainedTokens: 10 * step, metric: { step, at: new Date().toISOString(),
+      kind: 'train', loss: 3 / step, learningRate: 1e-4, gradNorm: 1, tokensPerSecond: 100, epochs: step / 8, accuracy: null } });
+    await send({ type: 'plan', totalSteps: 40, resumedFromStep: 0 });
+    await send({ type: 'phase', phase: 'running' });
+    for (let step = 1; step <= 20; step++) await send(metric(step));
+    await send({ type: 'checkpoint', step: 20, sha256: 'c'.repeat(64) });
+    for (let step = 21; step <= 40; step++) await send(metric(step));
+    await send({ type: 'phase', phase: 'publishing' });
+    await send({ type: 'published', manifest: require('./manifest.json') });
+    process.exit(0);
+  })()`,
+};
+
+const timings: Timings = {
+  ...defaultTimings,
+  heartbeat: 100,
+  metricBatch: 50,
+  trainerSilence: 3000,
+  stopGrace: 400,
+  drainGrace: 400,
+  reportPatience: 10_000,
+};
+
+describe('Supervisor', () => {
+  let world: World;
+  let ports: Ports;
+  let folder: string;
+  beforeAll(async () => {
+    world = await testWorld();
+    ports = world.ports;
+    folder = await mkdtemp(join(tmpdir(), 'lowrank-worker-'));
+  });
+  afterAll(async () => {
+    await rm(folder, { recursive: true });
+    await world.end();
+  });
+
+  const supervise = async (
+    script: keyof typeof trainers,
+    options: { unitOfWork?: UnitOfWork; timings?: Partial<Timings>; manifest?: Manifest } = {},
+  ): Promise<Supervisor> => {
+    const trainerEntry = join(folder, `${script}.js`);
+    const program = `const send = (message) => new Promise((resolve) => process.send(message, resolve));
+      process.once('message', () => { ${trainers[script]} });`;
+    await writeFile(trainerEntry, program);
+    await writeFile(join(folder, 'manifest.json'), JSON.stringify(options.manifest ?? null));
+    return new Supervisor({
+      ports: { ...ports, unitOfWork: options.unitOfWork ?? ports.unitOfWork },
+      workerId: randomIds.make('worker'),
+      workplace: { dataDir: folder, threads: 2, slots: 1 },
+      timings: { ...timings, ...options.timings },
+      trainerEntry,
+      env: process.env,
+    });
+  };
+  const record = (id: string) => ports.unitOfWork.run(({ jobs }) => jobs.lock(id));
+  const eventsOf = (id: string) => ports.unitOfWork.run(({ jobs }) => jobs.events(id, 0, 100));
+  const messagesOf = async (id: string) => (await eventsOf(id)).map(({ message }) => message).join('\n');
+  const until = async (condition: () => Promise<boolean>) => {
+    while (!(await condition())) await sleep(20);
+  };
+  const first = (job: Job) => ({ jobId: job.id, epoch: 1 });
+
+  it.each([
+    ['exits', /exit code 7/],
+    ['complains', /exit code 1.*cannot open shared object file/s],
+    ['kills', /SIGKILL.*out of memory/],
+    ['babbles', /without a result.*could not be read/s],
+  ] as const)('queues the next attempt when the trainer %s', async (script, message) => {
+    const { job } = await submitTestJob(ports);
+    await (await supervise(script)).handle(first(job));
+    expect(await record(job.id)).toMatchObject({
+      state: 'queued',
+      epoch: 2,
+      fruitlessAttempts: 1,
+      workerId: null,
+    });
+    expect(await messagesOf(job.id)).toMatch(message);
+  });
+
+  it('fails a job whose trainer dies three times without progress', async () => {
+    const { job } = await submitTestJob(ports);
+    const supervisor = await supervise('exits');
+    for (const epoch of [1, 2, 3]) await supervisor.handle({ jobId: job.id, epoch });
+    expect(await record(job.id)).toMatchObject({ state: 'failed', error: { code: 'trainer_crashed' } });
+  });
+
+  it('kills a trainer that says nothing', async () => {
+    const { job } = await submitTestJob(ports);
+    await (await supervise('hangs', { timings: { trainerSilence: 300 } })).handle(first(job));
+    expect(await record(job.id)).toMatchObject({ state: 'queued', epoch: 2 });
+    expect(await messagesOf(job.id)).toMatch(/said nothing for 0.3 s/);
+  });
+
+  it("ends a job with the trainer's own reason", async () => {
+    const { job } = await submitTestJob(ports);
+    await (await supervise('gives_up')).handle(first(job));
+    expect(await record(job.id)).toMatchObject({
+      state: 'failed',
+      error: { code: 'loss_not_finite', message: 'NaN at step 3' },
+    });
+  });
+
+  it.each(['obeys', 'hangs'] as const)('cancels a job whose trainer %s', async (script) => {
+    const { job, teamId } = await submitTestJob(ports);
+    const supervisor = await supervise(script);
+    const handled = supervisor.handle(first(job));
+    await until(async () => (await record(job.id))?.state === 'preparing');
+    await cancelJob(ports, teamId, job.id);
+    await handled;
+    expect(await record(job.id)).toMatchObject({ state: 'cancelled', epoch: 1 });
+  });
+
+  it.each(['obeys', 'hangs'] as const)(
+    'hands a job back when it drains and the trainer %s',
+    async (script) => {
+      const { job } = await submitTestJob(ports);
+      const supervisor = await supervise(script);
+      const handled = supervisor.handle(first(job));
+      await until(async () => (await record(job.id))?.state === 'preparing');
+      supervisor.drain();
+      await handled;
+      expect(await record(job.id)).toMatchObject({ state: 'queued', epoch: 2, fruitlessAttempts: 0 });
+      await supervisor.handle({ jobId: job.id, epoch: 2 });
+      expect(await record(job.id)).toMatchObject({ state: 'queued', epoch: 2 });
+    },
+  );
+
+  it('ends the trainer of an attempt that was fenced, and writes nothing more', async () => {
+    const { job } = await submitTestJob(ports);
+    const handled = (await supervise('hangs')).handle(first(job));
+    await until(async () => (await record(job.id))?.state === 'preparing');
+    await endAttempt(ports, first(job), { type: 'crashed', message: 'declared dead' });
+    const before = await eventsOf(job.id);
+    await handled;
+    expect(await eventsOf(job.id)).toEqual(before);
+    expect(await record(job.id)).toMatchObject({ state: 'queued', epoch: 2 });
+  });
+
+  it('does nothing for a wake-up that is stale', async () => {
+    const { job } = await submitTestJob(ports);
+    await (await supervise('exits')).handle({ jobId: job.id, epoch: 5 });
+    expect(await record(job.id)).toMatchObject({ state: 'queued', epoch: 1 });
+  });
+
+  const manifestOf = (job: Job): Manifest => ({
+    format: 1,
+    jobId: job.id,
+    epoch: 1,
+    adapter: job.adapter,
+    baseModel: job.baseModel,
+    dataset: { id: job.dataset.id, sha256: job.dataset.sha256 },
+    recipe: job.recipe,
+    templateSha256: 'd'.repeat(64),
+    metrics: {
+      steps: 40,
+      trainedTokens: 400,
+      trainLoss: 0.1,
+      evalLossBefore: 3,
+      evalLossAfter: 1,
+      evalAccuracyBefore: 0.1,
+      evalAccuracyAfter: 0.6,
+      seconds: 1,
+      peakMemoryBytes: 1000,
+    },
+    files: [{ path: 'adapter_model.safetensors', sha256: 'e'.repeat(64), bytes: 5 }],
+  });
+
+  const expectPublished = async (teamId: string, job: Job) => {
+    expect(await record(job.id)).toMatchObject({
+      state: 'succeeded',
+      version: 1,
+      step: 40,
+      totalSteps: 40,
+      trainedTokens: 400,
+      checkpointStep: 20,
+      fruitlessAttempts: 0,
+    });
+    const { metrics, version } = await ports.unitOfWork.run(async ({ jobs, adapters }) => ({
+      metrics: await jobs.metrics(job.id, { limit: 100 }),
+      version: await adapters.version(teamId, job.adapter, 1),
+    }));
+    expect(metrics.map(({ step }) => step)).toEqual(Array.from({ length: 40 }, (_, i) => i + 1));
+    expect(version?.jobId).toBe(job.id);
+    const states = (await eventsOf(job.id)).filter(({ type }) => type === 'state').map(({ state }) => state);
+    expect(states).toEqual(['queued', 'preparing', 'running', 'publishing', 'succeeded']);
+  };
+
+  it('writes down a whole run and publishes it', async () => {
+    const { job, teamId } = await submitTestJob(ports);
+    await (await supervise('trains', { manifest: manifestOf(job) })).handle(first(job));
+    await expectPublished(teamId, job);
+    expect(await readdir(join(folder, 'jobs')).catch(() => [])).not.toContain(job.id);
+  });
+
+  it('loses nothing of a run while Postgres is away', async () => {
+    const { job, teamId } = await submitTestJob(ports);
+    let awayUntil = 0;
+    let refused = 0;
+    const unitOfWork: UnitOfWork = {
+      ...ports.unitOfWork,
+      run: (work) => {
+        if (Date.now() >= awayUntil) return ports.unitOfWork.run(work);
+        refused += 1;
+        return Promise.reject(new Error('connect ECONNREFUSED'));
+      },
+    };
+    const handled = (await supervise('trains', { manifest: manifestOf(job), unitOfWork })).handle(first(job));
+    await until(async () => (await record(job.id))?.state === 'preparing');
+    awayUntil = Date.now() + 1000;
+    await handled;
+    expect(refused).toBeGreaterThan(1);
+    await expectPublished(teamId, job);
+  });
+});

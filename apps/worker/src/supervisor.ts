@@ -1,0 +1,58 @@
+import { Logger } from '@nestjs/common';
+import { type JobWakeUp } from '@lowrank/contracts';
+import { claimAttempt, type Ports } from '@lowrank/domain';
+import { makeAssignment, type Workplace } from './attempts/assignment';
+import { AttemptRun, type AttemptRunOptions } from './attempts/attempt-run';
+import { trainerEnvironment } from './attempts/trainer-process';
+import { type Timings } from './settings';
+
+export interface SupervisorOptions {
+  ports: Ports;
+  workerId: string;
+  workplace: Workplace;
+  timings: Timings;
+  /** Compiled main file of the trainer. */
+  trainerEntry: string;
+  env: NodeJS.ProcessEnv;
+}
+
+/** Turns wake-ups into attempts that run, and asks them all to stop when the worker is leaving. */
+export class Supervisor {
+  private readonly runs = new Set<AttemptRun>();
+  private draining = false;
+
+  constructor(private readonly options: SupervisorOptions) {}
+
+  /** Runs the attempt that a wake-up is for and resolves when its job is settled. A stale wake-up does nothing. */
+  async handle(wakeUp: JobWakeUp): Promise<void> {
+    // Unclaimed, the job stays queued, and the reconciler wakes it for another worker.
+    if (this.draining) return;
+    const { ports, workerId, workplace, timings, trainerEntry, env } = this.options;
+    const claimed = await claimAttempt(ports, wakeUp, workerId);
+    if (claimed === null) return;
+    const logger = new Logger(`Attempt ${wakeUp.jobId}#${wakeUp.epoch}`);
+    const options: AttemptRunOptions = {
+      ports,
+      timings,
+      trainerEntry,
+      trainerEnv: trainerEnvironment(env),
+      log: logger,
+    };
+    const run = new AttemptRun(makeAssignment(claimed, workplace), options);
+    this.runs.add(run);
+    try {
+      if (this.draining) run.stop('drain');
+      logger.log(`Claimed: adapter ${claimed.job.adapter} on ${claimed.baseModel.name}.`);
+      const end = await run.run();
+      logger.log(`Ended: ${end}.`);
+    } finally {
+      this.runs.delete(run);
+    }
+  }
+
+  /** Takes no more attempts and asks those that run to write a checkpoint and stop. */
+  drain(): void {
+    this.draining = true;
+    for (const run of this.runs) run.stop('drain');
+  }
+}

@@ -1,0 +1,64 @@
+import { type Job, type RecipeInput, recipeSchema } from '@lowrank/contracts';
+import {
+  addBaseModel,
+  addDataset,
+  type BaseModelFacts,
+  type DatasetFacts,
+  type Ports,
+  submitJob,
+} from '@lowrank/domain';
+
+export interface Submitted {
+  teamId: string;
+  job: Job;
+}
+
+const hash = (digit: string): string => digit.repeat(64);
+
+/** A job as the API would submit it; base model and dataset exist in the catalog only, unless facts are given. */
+export async function submitTestJob(
+  ports: Ports,
+  {
+    baseModel,
+    dataset,
+    recipe = {},
+  }: { baseModel?: BaseModelFacts; dataset?: DatasetFacts; recipe?: RecipeInput } = {},
+): Promise<Submitted> {
+  const teamId = await ports.unitOfWork.run(({ apiKeys }) => apiKeys.ensureTeam('test'));
+  const suffix = ports.ids.make('job').slice(-8);
+  const model = await addBaseModel(
+    ports,
+    teamId,
+    baseModel ?? {
+      name: `tiny-${suffix}`,
+      source: 'tiny',
+      revision: '0'.repeat(40),
+      modelType: 'llama',
+      parameters: 1000,
+      contextLength: 1024,
+      vocabSize: 64,
+      files: [{ path: 'config.json', sha256: hash('a'), bytes: 2 }],
+    },
+  );
+  const data = await addDataset(
+    ports,
+    teamId,
+    dataset ?? {
+      filename: 'chats.jsonl',
+      bytes: 10,
+      sha256: hash('b'),
+      format: 'chat',
+      rows: 8,
+      tokens: 80,
+      lossTokens: 40,
+      tokensOf: model.name,
+    },
+  );
+  const job = await submitJob(ports, teamId, {
+    baseModel: model.name,
+    dataset: data.id,
+    adapter: `adapter-${suffix}`,
+    recipe: recipeSchema.parse(recipe),
+  });
+  return { teamId, job };
+}

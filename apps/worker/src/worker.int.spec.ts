@@ -1,0 +1,180 @@
+import { type AdapterVersion, type RecipeInput } from '@lowrank/contracts';
+import { type BaseModelFacts, type DatasetFacts, type Ports } from '@lowrank/domain';
+import { Blobs, createObjectStore } from '@lowrank/storage';
+import { tinyDataset, writeTinyModel } from '@lowrank/testing';
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { submitTestJob } from './test/submit';
+import { testWorld, type World } from './test/world';
+
+const steps = 300;
+const recipe: RecipeInput = {
+  lora: { rank: 4, dropout: 0.1 },
+  training: { steps, sequenceLength: 64, rows: 2, compute: 'f32' },
+  optimizer: { learningRate: 0.01 },
+  evaluation: { fraction: 0.1 },
+  checkpoints: { everySteps: 10 },
+};
+
+/** A worker process with real trainers, on real Postgres, as `lowrank up` starts them. */
+describe('worker', () => {
+  let world: World;
+  let ports: Ports;
+  let root: string;
+  let baseModel: BaseModelFacts;
+  let dataset: DatasetFacts;
+  const workers: ChildProcess[] = [];
+
+  beforeAll(async () => {
+    world = await testWorld();
+    ports = world.ports;
+    root = await mkdtemp(join(tmpdir(), 'lowrank-worker-'));
+    const blobs = new Blobs(createObjectStore({ s3: null, folder: join(root, 'objects') }));
+    const model = join(root, 'model');
+    await writeTinyModel(model);
+    const files = await Promise.all(
+      (await readdir(model)).map(async (path) => {
+        const { sha256, bytes } = await blobs.putFile(join(model, path));
+        return { path, sha256, bytes };
+      }),
+    );
+    baseModel = {
+      name: 'tiny',
+      source: 'tiny',
+      revision: 'a'.repeat(40),
+      modelType: 'llama',
+      parameters: 40_000,
+      contextLength: 256,
+      vocabSize: 259,
+      files,
+    };
+    const file = join(root, 'chats.jsonl');
+    await writeFile(file, tinyDataset(40));
+    const stored = await blobs.putFile(file);
+    dataset = {
+      filename: 'chats.jsonl',
+      ...stored,
+      format: 'chat',
+      rows: 40,
+      tokens: null,
+      lossTokens: null,
+      tokensOf: null,
+    };
+  }, 120_000);
+
+  afterAll(async () => {
+    for (const worker of workers) {
+      if (worker.exitCode !== null || worker.signalCode !== null) continue;
+      worker.kill('SIGTERM');
+      await once(worker, 'exit');
+    }
+    await rm(root, { recursive: true, force: true });
+    await world.end();
+  }, 120_000);
+
+  const startWorker = (): ChildProcess => {
+    const worker = fork(join(__dirname, 'main.ts'), [], {
+      env: {
+        ...process.env,
+        DATABASE_URL: world.databaseUrl,
+        REDIS_URL: '',
+        S3_BUCKET: '',
+        LOWRANK_DATA: root,
+        LOWRANK_THREADS: '1',
+        LOWRANK_LOG_LEVEL: 'error',
+      },
+      stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    });
+    workers.push(worker);
+    return worker;
+  };
+  let submitted = 0;
+  const submit = () =>
+    submitTestJob(ports, { baseModel: { ...baseModel, name: `tiny-${(submitted += 1)}` }, dataset, recipe });
+  const record = async (id: string) => {
+    const job = await ports.unitOfWork.run(({ jobs }) => jobs.lock(id));
+    if (job === null) throw new Error(`no job ${id}`);
+    return job;
+  };
+  const until = async (condition: () => Promise<boolean>) => {
+    while (!(await condition())) await sleep(20);
+  };
+  const published = async (teamId: string, id: string): Promise<AdapterVersion> => {
+    await until(async () => ['succeeded', 'failed', 'cancelled'].includes((await record(id)).state));
+    const job = await record(id);
+    expect({ state: job.state, error: job.error }).toEqual({ state: 'succeeded', error: null });
+    const version = await ports.unitOfWork.run(({ adapters }) => adapters.version(teamId, job.adapter, 1));
+    if (version === null) throw new Error('no version');
+    return version;
+  };
+  const weightsOf = ({ files }: AdapterVersion) =>
+    files.find(({ path }) => path === 'adapter_model.safetensors')?.sha256;
+  const lossesOf = async (id: string) =>
+    (await ports.unitOfWork.run(({ jobs }) => jobs.metrics(id, { limit: 1000 }))).map(
+      ({ kind, step, loss }) => `${kind} ${step} ${loss}`,
+    );
+  /** Child processes of a process that are Node programs. */
+  const childrenOf = async (pid: number): Promise<number[]> => {
+    const children: number[] = [];
+    for (const name of await readdir('/proc')) {
+      const line = await readFile(`/proc/${name}/stat`, 'utf8').catch(() => null);
+      if (line === null || !/^\d+$/.test(name)) continue;
+      // The name may hold anything, so fields are counted from its closing bracket: state, then the parent.
+      if (line.slice(line.lastIndexOf(')') + 2).split(' ')[1] === String(pid)) children.push(Number(name));
+    }
+    return children;
+  };
+
+  let undisturbed: AdapterVersion;
+  let losses: string[];
+
+  it('trains what is submitted and publishes it', async () => {
+    startWorker();
+    const { job, teamId } = await submit();
+    undisturbed = await published(teamId, job.id);
+    losses = await lossesOf(job.id);
+    expect(losses.filter((line) => line.startsWith('train'))).toHaveLength(steps);
+    const { evalLossBefore, evalLossAfter } = undisturbed.metrics;
+    expect(evalLossAfter).toBeLessThan(evalLossBefore as number);
+    await until(async () => (await stat(join(root, 'jobs', job.id)).catch(() => null)) === null);
+    expect(
+      await ports.unitOfWork.run(({ workers: rows }) => rows.seenSince('2000-01-01T00:00:00.000Z')),
+    ).toEqual([expect.objectContaining({ slots: 1, device: expect.stringContaining('cpu') })]);
+  }, 120_000);
+
+  it('gives the same bytes when the trainer is killed at three random steps', async () => {
+    const worker = workers.at(-1) as ChildProcess;
+    const { job, teamId } = await submit();
+    for (const kill of [1, 2, 3]) {
+      const from = (await record(job.id)).step;
+      const step = from + 11 + Math.floor(Math.random() * 60);
+      await until(async () => {
+        const { epoch, step: now, state } = await record(job.id);
+        return epoch === kill && state === 'running' && now >= step;
+      });
+      for (const pid of await childrenOf(worker.pid as number)) process.kill(pid, 'SIGKILL');
+      await until(async () => (await record(job.id)).epoch === kill + 1);
+    }
+    const version = await published(teamId, job.id);
+    expect(weightsOf(version)).toBe(weightsOf(undisturbed));
+    expect(await lossesOf(job.id)).toEqual(losses);
+    const events = await ports.unitOfWork.run(({ jobs }) => jobs.events(job.id, 0, 1000));
+    expect(events.filter(({ message }) => message.startsWith('Goes on from the checkpoint'))).toHaveLength(3);
+    expect(worker.exitCode).toBeNull();
+  }, 180_000);
+
+  it('hands its job back when it is asked to leave, and the next worker goes on', async () => {
+    const leaving = workers.at(-1) as ChildProcess;
+    const { job, teamId } = await submit();
+    await until(async () => (await record(job.id)).step >= 20);
+    leaving.kill('SIGTERM');
+    expect((await once(leaving, 'exit'))[0]).toBe(0);
+    expect(await record(job.id)).toMatchObject({ state: 'queued', epoch: 2, fruitlessAttempts: 0 });
+    startWorker();
+    expect(weightsOf(await published(teamId, job.id))).toBe(weightsOf(undisturbed));
+  }, 180_000);
+});

@@ -1,0 +1,64 @@
+import { DynamicModule, Module } from '@nestjs/common';
+import { type Config } from '@lowrank/config';
+import { LowrankError } from '@lowrank/contracts';
+import { createUnitOfWork } from '@lowrank/db';
+import { type Ports, randomIds, systemClock } from '@lowrank/domain';
+import { createJobConsumer, createJobQueue } from '@lowrank/queue';
+import { LoggerModule } from 'nestjs-pino';
+import { cpus, hostname } from 'node:os';
+import { extname, resolve } from 'node:path';
+import { Dispatcher } from './dispatch/dispatcher';
+import { Presence } from './presence';
+import { defaultTimings } from './settings';
+import { Supervisor } from './supervisor';
+import { Connections, WorkerService } from './worker.service';
+
+/** The trainer's main file: compiled beside a compiled worker, a source beside a source. */
+const trainerEntry = resolve(__dirname, `../../trainer/src/main${extname(__filename)}`);
+
+@Module({})
+export class WorkerModule {
+  /** A worker on the configured Postgres and queue. Error: validation_failed without a database. */
+  static forRoot(config: Config): DynamicModule {
+    const { databaseUrl, redisUrl, queuePrefix: prefix, dataDir, slots, threads, logLevel } = config;
+    if (databaseUrl === null) {
+      throw new LowrankError('validation_failed', 'DATABASE_URL is not set.', undefined, {
+        help: 'Set it, or start everything with "lowrank up", which brings a Postgres of its own.',
+      });
+    }
+    const unitOfWork = createUnitOfWork(databaseUrl);
+    const queue = createJobQueue({ databaseUrl, redisUrl, prefix });
+    const connections: Connections = {
+      unitOfWork,
+      queue,
+      consume: (handler, onError) =>
+        createJobConsumer({ databaseUrl, redisUrl, prefix, slots, onError }, handler),
+    };
+    const ports: Ports = { unitOfWork, clock: systemClock, ids: randomIds };
+    const id = randomIds.make('worker');
+    const supervisor = new Supervisor({
+      ports,
+      workerId: id,
+      workplace: { dataDir, threads, slots },
+      timings: defaultTimings,
+      trainerEntry,
+      env: { ...process.env, LOWRANK_DATA: dataDir },
+    });
+    const worker = { id, hostname: hostname(), slots, device: `cpu ${cpus()[0]?.model ?? process.arch}` };
+    return {
+      module: WorkerModule,
+      imports: [LoggerModule.forRoot({ pinoHttp: { level: logLevel } })],
+      providers: [
+        { provide: Supervisor, useValue: supervisor },
+        { provide: Dispatcher, useValue: new Dispatcher(ports, queue, defaultTimings) },
+        { provide: Presence, useValue: new Presence(ports, worker, defaultTimings.presence) },
+        {
+          provide: WorkerService,
+          useFactory: (...parts: [Supervisor, Dispatcher, Presence]) =>
+            new WorkerService(connections, ...parts),
+          inject: [Supervisor, Dispatcher, Presence],
+        },
+      ],
+    };
+  }
+}

@@ -1,0 +1,44 @@
+import { BeforeApplicationShutdown, Injectable, Logger, OnApplicationBootstrap } from '@nestjs/common';
+import { type JobConsumer, type JobHandler, type JobQueue, type UnitOfWork } from '@lowrank/domain';
+import { Dispatcher } from './dispatch/dispatcher';
+import { Presence } from './presence';
+import { Supervisor } from './supervisor';
+
+export interface Connections {
+  unitOfWork: UnitOfWork;
+  queue: JobQueue;
+  /** Begins to take wake-ups. */
+  consume(handler: JobHandler, onError: (error: unknown) => void): JobConsumer;
+}
+
+/** The order in which a worker comes and goes. */
+@Injectable()
+export class WorkerService implements OnApplicationBootstrap, BeforeApplicationShutdown {
+  private readonly logger = new Logger(WorkerService.name);
+  private consumer: JobConsumer | null = null;
+
+  constructor(
+    private readonly connections: Connections,
+    private readonly supervisor: Supervisor,
+    private readonly dispatcher: Dispatcher,
+    private readonly presence: Presence,
+  ) {}
+
+  onApplicationBootstrap(): void {
+    this.presence.start();
+    this.dispatcher.start();
+    this.consumer = this.connections.consume(
+      (wakeUp) => this.supervisor.handle(wakeUp),
+      (error) => this.logger.warn(`Queue: ${error instanceof Error ? error.message : error}`),
+    );
+  }
+
+  /** Drains: running attempts write a checkpoint and go back to the queue, then the connections close. */
+  async beforeApplicationShutdown(): Promise<void> {
+    this.supervisor.drain();
+    await Promise.all([this.consumer?.close(), this.dispatcher.stop()]);
+    await this.presence.stop();
+    await this.connections.queue.close();
+    await this.connections.unitOfWork.close();
+  }
+}

@@ -1,0 +1,126 @@
+import { LowrankError } from '@lowrank/contracts';
+import { existsSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { describeConfig, loadConfig } from './config';
+
+const s3 = { S3_BUCKET: 'lowrank', S3_ACCESS_KEY_ID: 'id', S3_SECRET_ACCESS_KEY: 'very-secret' };
+
+const failure = (env: NodeJS.ProcessEnv): LowrankError => {
+  try {
+    loadConfig(env);
+  } catch (error) {
+    if (error instanceof LowrankError) return error;
+    throw error;
+  }
+  throw new Error('the configuration was accepted');
+};
+
+describe('loadConfig', () => {
+  it('needs no variable: everything embedded, on loopback', () => {
+    const config = loadConfig({});
+    expect(config).toMatchObject({
+      host: '127.0.0.1',
+      port: 7380,
+      databaseUrl: null,
+      redisUrl: null,
+      s3: null,
+      slots: 1,
+      queuePrefix: 'lowrank',
+      logLevel: 'info',
+      limits: { uploadBytes: 2 ** 31, lineBytes: 2 ** 24 },
+    });
+    expect(config.threads).toBeGreaterThanOrEqual(1);
+    const root = dirname(config.dataDir);
+    expect(existsSync(join(root, 'package.json'))).toBe(true);
+    expect(config.importRoots).toEqual([homedir(), join(root, 'samples'), config.dataDir]);
+  });
+
+  it('is frozen to the bottom', () => {
+    const config = loadConfig(s3);
+    expect(() => Object.assign(config.limits, { uploadBytes: 1 })).toThrow(TypeError);
+    expect(() => Object.assign(config.s3 as object, { bucket: 'other' })).toThrow(TypeError);
+  });
+
+  it('takes empty variables for unset ones', () => {
+    expect(loadConfig({ DATABASE_URL: '', LOWRANK_PORT: '', S3_BUCKET: '' })).toMatchObject({
+      databaseUrl: null,
+      port: 7380,
+      s3: null,
+    });
+  });
+
+  it('reads an S3 store, with the bucket in the path when it is not on AWS', () => {
+    expect(loadConfig(s3).s3).toEqual({
+      endpoint: null,
+      region: 'us-east-1',
+      bucket: 'lowrank',
+      accessKeyId: 'id',
+      secretAccessKey: 'very-secret',
+      forcePathStyle: false,
+    });
+    const own = { ...s3, S3_ENDPOINT: 'http://127.0.0.1:8333' };
+    expect(loadConfig(own).s3?.forcePathStyle).toBe(true);
+    expect(loadConfig({ ...own, S3_FORCE_PATH_STYLE: 'false' }).s3?.forcePathStyle).toBe(false);
+  });
+
+  it('keeps the data folder out of the import roots when Postgres is elsewhere, and takes a list', () => {
+    const databaseUrl = 'postgres://u:p@db:5432/x';
+    expect(
+      loadConfig({ DATABASE_URL: databaseUrl, LOWRANK_DATA: '/var/lib/lowrank' }).importRoots,
+    ).not.toContain('/var/lib/lowrank');
+    expect(loadConfig({ LOWRANK_IMPORT_ROOTS: '/models::/more/../other' }).importRoots).toEqual([
+      '/models',
+      '/other',
+    ]);
+  });
+
+  it.each([
+    ['LOWRANK_PORT', '70000', 'at most 65535'],
+    ['LOWRANK_PORT', '12x', 'whole number'],
+    ['LOWRANK_SLOTS', '0', 'at least 1'],
+    ['DATABASE_URL', 'mysql://u:p@db/x', 'postgres://'],
+    ['REDIS_URL', 'http://redis', 'redis://'],
+    ['LOWRANK_QUEUE_PREFIX', 'a:b', 'lower-case'],
+    ['LOWRANK_LOG_LEVEL', 'loud', 'info'],
+    ['S3_FORCE_PATH_STYLE', 'perhaps', 'true or false'],
+  ])('refuses %s=%s', (name, value, message) => {
+    const error = failure({ ...(name.startsWith('S3') ? s3 : {}), [name]: value });
+    expect(error.code).toBe('validation_failed');
+    expect(error.details).toEqual([{ path: name, message: expect.stringContaining(message) }]);
+  });
+
+  it('names every wrong variable at once and repeats no value', () => {
+    const error = failure({ S3_SECRET_ACCESS_KEY: 'very-secret', LOWRANK_PORT: 'secret-port' });
+    expect(error.details?.map((detail) => detail.path).sort()).toEqual([
+      'LOWRANK_PORT',
+      'S3_ACCESS_KEY_ID',
+      'S3_BUCKET',
+    ]);
+    expect(JSON.stringify([error.message, error.details])).not.toMatch(/secret-port|very-secret/);
+    expect(failure({ S3_ENDPOINT: 'http://s3' }).details?.map((detail) => detail.path)).toEqual([
+      'S3_BUCKET',
+      'S3_ACCESS_KEY_ID',
+      'S3_SECRET_ACCESS_KEY',
+    ]);
+  });
+});
+
+it('describes a configuration without its secrets', () => {
+  const text = JSON.stringify(
+    describeConfig(
+      loadConfig({
+        ...s3,
+        DATABASE_URL: 'postgres://user:hush@db:5432/x?password=hush',
+        REDIS_URL: 'redis://:hush@cache:6379',
+      }),
+    ),
+  );
+  expect(text).not.toMatch(/hush|very-secret/);
+  expect(text).toContain('postgres://user:***@db:5432/x');
+  expect(text).toContain('"bucket":"lowrank"');
+  expect(describeConfig(loadConfig({}))).toMatchObject({
+    databaseUrl: 'embedded',
+    redisUrl: 'queue on Postgres',
+  });
+});

@@ -1,0 +1,185 @@
+import { type ErrorDetail, LowrankError } from '@lowrank/contracts';
+import { availableParallelism, homedir } from 'node:os';
+import { join, resolve } from 'node:path';
+import { z } from 'zod';
+import { repositoryRoot } from './root';
+
+export interface S3Config {
+  /** null: AWS itself. */
+  endpoint: string | null;
+  region: string;
+  bucket: string;
+  accessKeyId: string;
+  secretAccessKey: string;
+  forcePathStyle: boolean;
+}
+
+export interface Config {
+  /** Absolute path of the folder that everything Lowrank keeps on this machine lives in. */
+  dataDir: string;
+  host: string;
+  port: number;
+  /** null: the embedded Postgres in dataDir. */
+  databaseUrl: string | null;
+  /** null: the queue runs on Postgres too. */
+  redisUrl: string | null;
+  /** null: objects live in `<dataDir>/objects`. */
+  s3: S3Config | null;
+  /** Jobs that a worker runs at a time. */
+  slots: number;
+  /** Threads of one trainer's kernels. */
+  threads: number;
+  /** Absolute folders that base models may be imported from. */
+  importRoots: readonly string[];
+  /** Address of the hub that base models are fetched from; null: the Hugging Face hub. */
+  hubUrl: string | null;
+  limits: { uploadBytes: number; lineBytes: number };
+  queuePrefix: string;
+  logLevel: z.infer<typeof logLevelSchema>;
+}
+
+const logLevelSchema = z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']);
+
+const integer = (min: number, max: number) =>
+  z
+    .string()
+    .regex(/^\d+$/, 'must be a whole number')
+    .transform(Number)
+    .pipe(z.number().min(min, `must be at least ${min}`).max(max, `must be at most ${max}`));
+const flag = z
+  .enum(['true', 'false', '1', '0'], 'must be true or false')
+  .transform((text) => text === 'true' || text === '1');
+const url = (protocols: RegExp, example: string) =>
+  z.url({ protocol: protocols, error: `must be a URL such as ${example}` });
+
+const gib = 2 ** 30;
+const s3Variables = [
+  'S3_ENDPOINT',
+  'S3_REGION',
+  'S3_BUCKET',
+  'S3_ACCESS_KEY_ID',
+  'S3_SECRET_ACCESS_KEY',
+  'S3_FORCE_PATH_STYLE',
+] as const;
+
+const environmentSchema = z
+  .object({
+    LOWRANK_DATA: z.string().optional(),
+    LOWRANK_HOST: z.string().default('127.0.0.1'),
+    LOWRANK_PORT: integer(0, 65_535).default(7380),
+    DATABASE_URL: url(/^postgres(ql)?$/, 'postgres://user:password@host:5432/database').optional(),
+    REDIS_URL: url(/^rediss?$/, 'redis://host:6379').optional(),
+    S3_ENDPOINT: url(/^https?$/, 'http://host:8333').optional(),
+    S3_REGION: z.string().default('us-east-1'),
+    S3_BUCKET: z.string().optional(),
+    S3_ACCESS_KEY_ID: z.string().optional(),
+    S3_SECRET_ACCESS_KEY: z.string().optional(),
+    S3_FORCE_PATH_STYLE: flag.optional(),
+    LOWRANK_SLOTS: integer(1, 64).default(1),
+    LOWRANK_THREADS: integer(1, 1024).default(() => availableParallelism()),
+    LOWRANK_IMPORT_ROOTS: z.string().optional(),
+    HF_ENDPOINT: url(/^https?$/, 'https://hub.example').optional(),
+    LOWRANK_MAX_UPLOAD_BYTES: integer(1, 1024 * gib).default(2 * gib),
+    LOWRANK_MAX_LINE_BYTES: integer(1024, gib).default(16 * 2 ** 20),
+    LOWRANK_QUEUE_PREFIX: z
+      .string()
+      .regex(/^[a-z0-9][a-z0-9_-]{0,39}$/, "must be up to 40 lower-case letters, digits, '_' or '-'")
+      .default('lowrank'),
+    LOWRANK_LOG_LEVEL: logLevelSchema.default('info'),
+  })
+  .superRefine((env, context) => {
+    if (!s3Variables.some((name) => name !== 'S3_REGION' && env[name] !== undefined)) return;
+    for (const name of ['S3_BUCKET', 'S3_ACCESS_KEY_ID', 'S3_SECRET_ACCESS_KEY'] as const) {
+      if (env[name] === undefined)
+        context.addIssue({
+          code: 'custom',
+          path: [name],
+          message: 'must be set, because other S3_ variables are',
+        });
+    }
+  });
+
+/**
+ * Reads the environment once. An empty variable counts as unset, as Compose files and shells make them.
+ *
+ * @throws LowrankError validation_failed with one detail per wrong variable; values are never repeated, they may be secrets.
+ */
+export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
+  const set = Object.fromEntries(
+    Object.entries(env).filter(([, value]) => value !== undefined && value !== ''),
+  );
+  const parsed = environmentSchema.safeParse(set);
+  if (!parsed.success) {
+    const details: ErrorDetail[] = parsed.error.issues.map((issue) => ({
+      path: issue.path.join('.'),
+      message: issue.message,
+    }));
+    const list = details.map((detail) => `${detail.path} ${detail.message}`).join('; ');
+    throw new LowrankError('validation_failed', `The configuration is wrong: ${list}.`, details, {
+      help: 'Correct these environment variables and start again.',
+    });
+  }
+  const value = parsed.data;
+  const dataDir = resolve(value.LOWRANK_DATA ?? join(repositoryRoot, '.lowrank'));
+  return deepFreeze({
+    dataDir,
+    host: value.LOWRANK_HOST,
+    port: value.LOWRANK_PORT,
+    databaseUrl: value.DATABASE_URL ?? null,
+    redisUrl: value.REDIS_URL ?? null,
+    s3: s3Of(value),
+    slots: value.LOWRANK_SLOTS,
+    threads: value.LOWRANK_THREADS,
+    importRoots: value.LOWRANK_IMPORT_ROOTS
+      ? value.LOWRANK_IMPORT_ROOTS.split(':')
+          .filter(Boolean)
+          .map((folder) => resolve(folder))
+      : [homedir(), join(repositoryRoot, 'samples'), ...(value.DATABASE_URL ? [] : [dataDir])],
+    hubUrl: value.HF_ENDPOINT?.replace(/\/+$/, '') ?? null,
+    limits: { uploadBytes: value.LOWRANK_MAX_UPLOAD_BYTES, lineBytes: value.LOWRANK_MAX_LINE_BYTES },
+    queuePrefix: value.LOWRANK_QUEUE_PREFIX,
+    logLevel: value.LOWRANK_LOG_LEVEL,
+  });
+}
+
+function s3Of(value: z.infer<typeof environmentSchema>): S3Config | null {
+  const { S3_BUCKET, S3_ACCESS_KEY_ID, S3_SECRET_ACCESS_KEY } = value;
+  if (S3_BUCKET === undefined || S3_ACCESS_KEY_ID === undefined || S3_SECRET_ACCESS_KEY === undefined)
+    return null;
+  return {
+    endpoint: value.S3_ENDPOINT ?? null,
+    region: value.S3_REGION,
+    bucket: S3_BUCKET,
+    accessKeyId: S3_ACCESS_KEY_ID,
+    secretAccessKey: S3_SECRET_ACCESS_KEY,
+    // Servers other than AWS are reached by one host name, so the bucket goes into the path.
+    forcePathStyle: value.S3_FORCE_PATH_STYLE ?? value.S3_ENDPOINT !== undefined,
+  };
+}
+
+/** The configuration as it may be logged: secrets and the passwords of URLs replaced by `***`. */
+export function describeConfig(config: Config): Record<string, unknown> {
+  return {
+    ...config,
+    databaseUrl: config.databaseUrl === null ? 'embedded' : maskUrl(config.databaseUrl),
+    redisUrl: config.redisUrl === null ? 'queue on Postgres' : maskUrl(config.redisUrl),
+    s3:
+      config.s3 === null
+        ? `folder ${join(config.dataDir, 'objects')}`
+        : { ...config.s3, secretAccessKey: '***' },
+  };
+}
+
+/** A URL without its password and without query parameters, which may carry one too. */
+function maskUrl(text: string): string {
+  const parsed = new URL(text);
+  if (parsed.password) parsed.password = '***';
+  parsed.search = '';
+  return parsed.href;
+}
+
+function deepFreeze<T extends object>(value: T): T {
+  for (const inner of Object.values(value))
+    if (typeof inner === 'object' && inner !== null) deepFreeze(inner);
+  return Object.freeze(value);
+}

@@ -1,0 +1,100 @@
+import { z } from 'zod';
+
+/**
+ * Every public error: its HTTP status and what to do about it. docs/errors.md has a section per code; a test holds the two
+ * together. A code, once released, keeps its meaning.
+ */
+export const errorCatalog = {
+  unauthorized: { status: 401, help: 'Send a valid API key as "Authorization: Bearer lrk_…".' },
+  forbidden: { status: 403, help: 'Use a key that is allowed to do this.' },
+  not_found: { status: 404, help: 'Check the name or id; list the collection to see what exists.' },
+  validation_failed: { status: 400, help: 'Correct the fields listed in details.' },
+  body_too_large: { status: 413, help: 'Send less, or raise the limit in the configuration.' },
+  unsupported_media_type: { status: 415, help: 'Send the content type that the route documents.' },
+  conflict: { status: 409, help: 'Read the current state and decide again.' },
+  illegal_transition: { status: 409, help: 'The job is in a state that does not allow this.' },
+  name_taken: { status: 409, help: 'Choose another name.' },
+  in_use: { status: 409, help: 'Remove what uses it first.' },
+  dataset_invalid: { status: 422, help: 'Correct the lines listed in details and upload again.' },
+  dataset_empty: { status: 422, help: 'Upload at least one row with an assistant answer.' },
+  base_model_invalid: {
+    status: 422,
+    help: 'Import a Hugging Face folder with config.json, tokenizer.json and *.safetensors.',
+  },
+  base_model_unsupported: { status: 422, help: 'Choose a model of a supported architecture.' },
+  pickle_refused: {
+    status: 422,
+    help: 'Convert the weights to safetensors; pickle files can run code and are never read.',
+  },
+  import_path_refused: {
+    status: 422,
+    help: 'Put the folder under one of the allowed import roots (LOWRANK_IMPORT_ROOTS).',
+  },
+  hub_unreachable: { status: 502, help: 'Check the network, or import a local folder.' },
+  recipe_invalid: { status: 422, help: 'Correct the recipe fields listed in details.' },
+  base_model_not_ready: { status: 409, help: 'Wait until the import has finished.' },
+  integrity_failed: {
+    status: 500,
+    help: 'A stored file does not match its SHA-256; restore it from a backup or publish again.',
+  },
+  store_unavailable: { status: 503, help: 'The object store or database did not answer; try again shortly.' },
+  rate_limited: { status: 429, help: 'Wait for the time in the Retry-After header.' },
+  // Reasons of a failed job.
+  trainer_crashed: {
+    status: 500,
+    help: 'Look at the job events; the trainer died repeatedly without progress.',
+  },
+  out_of_memory: {
+    status: 500,
+    help: 'Use a smaller sequence length or fewer rows, or a worker with more memory.',
+  },
+  loss_not_finite: { status: 500, help: 'Lower the learning rate or check the data.' },
+  sequence_too_long: { status: 422, help: 'Raise training.sequenceLength or shorten the rows.' },
+  internal: { status: 500, help: 'This is a bug in Lowrank; report it with the request id.' },
+} as const;
+
+export type ErrorCode = keyof typeof errorCatalog;
+export const errorCodeSchema = z.enum(Object.keys(errorCatalog) as [ErrorCode, ...ErrorCode[]]);
+
+/** Where something is wrong: a field path, or a line (1-based) of an uploaded file. */
+export const errorDetailSchema = z.object({
+  path: z.string().optional(),
+  line: z.int().positive().optional(),
+  message: z.string(),
+});
+export type ErrorDetail = z.infer<typeof errorDetailSchema>;
+
+export const errorBodySchema = z.object({
+  error: z.object({
+    code: errorCodeSchema,
+    message: z.string(),
+    help: z.string(),
+    details: z.array(errorDetailSchema).optional(),
+    requestId: z.string().optional(),
+  }),
+});
+export type ErrorBody = z.infer<typeof errorBodySchema>;
+
+/** The one error class that crosses projects. `message` says what was wrong and where; `help` defaults to the catalog's. */
+export class LowrankError extends Error {
+  readonly status: number;
+  readonly help: string;
+
+  constructor(
+    readonly code: ErrorCode,
+    message: string,
+    readonly details?: ErrorDetail[],
+    options?: { help?: string; cause?: unknown },
+  ) {
+    super(message, { cause: options?.cause });
+    this.name = 'LowrankError';
+    this.status = errorCatalog[code].status;
+    this.help = options?.help ?? errorCatalog[code].help;
+  }
+
+  toBody(requestId?: string): ErrorBody {
+    return {
+      error: { code: this.code, message: this.message, help: this.help, details: this.details, requestId },
+    };
+  }
+}

@@ -1,0 +1,90 @@
+import { z } from 'zod';
+import { errorCodeSchema } from './errors';
+import { idSchema, nameSchema, sha256Schema, timeSchema } from './ids';
+import { recipeSchema } from './recipe';
+
+export const jobStateSchema = z.enum([
+  'queued',
+  'preparing',
+  'running',
+  'publishing',
+  'succeeded',
+  'paused',
+  'cancelled',
+  'failed',
+]);
+export type JobState = z.infer<typeof jobStateSchema>;
+export const finalJobStates: readonly JobState[] = ['succeeded', 'cancelled', 'failed'];
+
+export const createJobSchema = z.strictObject({
+  /** Name or id of a base model. */
+  baseModel: z.string().min(1).max(96),
+  /** Id of an uploaded dataset. */
+  dataset: idSchema('dataset'),
+  /** Name of the adapter that the result becomes the next version of; made when it does not exist. */
+  adapter: nameSchema,
+  recipe: recipeSchema.prefault({}),
+});
+export type CreateJob = z.output<typeof createJobSchema>;
+
+export const jobSchema = z.object({
+  id: idSchema('job'),
+  state: jobStateSchema,
+  /** Number of the current attempt; 0 before the first. Fences off older ones. */
+  epoch: z.int().nonnegative(),
+  baseModel: z.object({ id: idSchema('baseModel'), name: nameSchema, revision: z.string() }),
+  dataset: z.object({ id: idSchema('dataset'), filename: z.string(), sha256: sha256Schema }),
+  adapter: nameSchema,
+  recipe: recipeSchema,
+  /** Optimizer steps done and in all; totalSteps is null until the data are packed. */
+  step: z.int().nonnegative(),
+  totalSteps: z.int().positive().nullable(),
+  /** Tokens trained on so far. */
+  trainedTokens: z.int().nonnegative(),
+  cancelRequested: z.boolean(),
+  /** Number of the published version, e.g. 3 for v3. */
+  version: z.int().positive().nullable(),
+  error: z.object({ code: errorCodeSchema, message: z.string(), help: z.string() }).nullable(),
+  createdAt: timeSchema,
+  startedAt: timeSchema.nullable(),
+  finishedAt: timeSchema.nullable(),
+});
+export type Job = z.infer<typeof jobSchema>;
+
+export const jobEventSchema = z.object({
+  /** Ascending within a job. */
+  seq: z.int().positive(),
+  at: timeSchema,
+  epoch: z.int().nonnegative(),
+  level: z.enum(['info', 'warn', 'error']),
+  type: z.enum(['state', 'message', 'checkpoint', 'attempt']),
+  message: z.string(),
+  /** For type `state`: the state moved to. */
+  state: jobStateSchema.nullable(),
+});
+export type JobEvent = z.infer<typeof jobEventSchema>;
+
+/** One optimizer step, or one evaluation (then only step, epochs and the eval fields are set). */
+export const jobMetricSchema = z.object({
+  step: z.int().nonnegative(),
+  at: timeSchema,
+  kind: z.enum(['train', 'eval']),
+  /** Mean −log p per token with a loss, nats. */
+  loss: z.number(),
+  learningRate: z.number().nullable(),
+  gradNorm: z.number().nullable(),
+  tokensPerSecond: z.number().nullable(),
+  /** Passes over the data so far. */
+  epochs: z.number(),
+  /** Share of tokens that the arg-max predicts, for evaluations. */
+  accuracy: z.number().nullable(),
+});
+export type JobMetric = z.infer<typeof jobMetricSchema>;
+
+/** Server-sent events of GET /jobs/:id/stream: event name → data. Ends after a final state. */
+export const jobStreamSchema = z.discriminatedUnion('event', [
+  z.object({ event: z.literal('job'), data: jobSchema }),
+  z.object({ event: z.literal('event'), data: jobEventSchema }),
+  z.object({ event: z.literal('metric'), data: jobMetricSchema }),
+]);
+export type JobStreamItem = z.infer<typeof jobStreamSchema>;

@@ -1,0 +1,34 @@
+import { recipeSchema } from './recipe';
+
+describe('recipeSchema', () => {
+  it('fills in every default, so that the stored recipe says everything', () => {
+    const recipe = recipeSchema.parse({});
+    expect(recipe.lora).toEqual({ rank: 16, alpha: 32, dropout: 0, targets: 'all-linear' });
+    expect(recipe.training.sequenceLength).toBe(512);
+    expect(recipe.optimizer.schedule).toBe('cosine');
+    expect(recipe.evaluation).toEqual({ fraction: 0.05, everySteps: null });
+    expect(recipe.checkpoints.everySteps).toBe(50);
+  });
+
+  it('is a fixed point: parsing a parsed recipe changes nothing', () => {
+    const recipe = recipeSchema.parse({ lora: { rank: 8, targets: ['q_proj'] }, training: { steps: 7 } });
+    expect(recipeSchema.parse(recipe)).toEqual(recipe);
+  });
+
+  it('takes alpha as twice the rank unless it is given', () => {
+    expect(recipeSchema.parse({ lora: { rank: 4 } }).lora.alpha).toBe(8);
+    expect(recipeSchema.parse({ lora: { rank: 4, alpha: 3 } }).lora.alpha).toBe(3);
+  });
+
+  it.each([
+    ['rank 0', { lora: { rank: 0 } }],
+    ['a fractional rank', { lora: { rank: 1.5 } }],
+    ['dropout 1', { lora: { dropout: 1 } }],
+    ['no targets', { lora: { targets: [] } }],
+    ['an infinite learning rate', { optimizer: { learningRate: Infinity } }],
+    ['a misspelt field', { lora: { rnak: 8 } }],
+    ['zero epochs', { training: { epochs: 0 } }],
+  ])('refuses %s', (_title, input) => {
+    expect(recipeSchema.safeParse(input).success).toBe(false);
+  });
+});

@@ -1,0 +1,59 @@
+import { z } from 'zod';
+import { manifestSchema } from './adapter';
+import { storedFileSchema } from './base-model';
+import { datasetFormatSchema } from './dataset';
+import { errorCodeSchema } from './errors';
+import { idSchema, nameSchema, sha256Schema } from './ids';
+import { jobMetricSchema } from './job';
+import { recipeSchema } from './recipe';
+
+/** Worker → trainer, first message on the IPC channel: everything one attempt needs. */
+export const assignmentSchema = z.object({
+  jobId: idSchema('job'),
+  epoch: z.int().positive(),
+  adapter: nameSchema,
+  baseModel: z.object({
+    id: idSchema('baseModel'),
+    name: nameSchema,
+    /** `owner/name` or folder name, for adapter_config.json. */
+    source: z.string(),
+    revision: z.string(),
+    files: z.array(storedFileSchema),
+  }),
+  dataset: z.object({ id: idSchema('dataset'), sha256: sha256Schema, format: datasetFormatSchema }),
+  recipe: recipeSchema,
+  /** Folder of this job on this worker: checkpoints live here across attempts. */
+  jobDir: z.string(),
+  /** Folder shared by all trainers of the machine: model files, quantized bases, token caches, all by content. */
+  cacheDir: z.string(),
+  threads: z.int().positive(),
+});
+export type Assignment = z.infer<typeof assignmentSchema>;
+
+/** Worker → trainer, later: stop at the next micro-batch. `cancel` discards, `drain` writes a checkpoint first. */
+export const stopSchema = z.object({ type: z.literal('stop'), reason: z.enum(['cancel', 'drain']) });
+export const toTrainerSchema = z.union([
+  z.object({ type: z.literal('assign'), assignment: assignmentSchema }),
+  stopSchema,
+]);
+export type ToTrainer = z.infer<typeof toTrainerSchema>;
+
+/** Trainer → worker. The worker writes Postgres; the trainer never does. */
+export const fromTrainerSchema = z.discriminatedUnion('type', [
+  /** Sent every few seconds whatever else happens. */
+  z.object({ type: z.literal('heartbeat') }),
+  z.object({ type: z.literal('phase'), phase: z.enum(['preparing', 'running', 'publishing']) }),
+  z.object({ type: z.literal('message'), level: z.enum(['info', 'warn', 'error']), message: z.string() }),
+  z.object({
+    type: z.literal('plan'),
+    totalSteps: z.int().positive(),
+    resumedFromStep: z.int().nonnegative(),
+  }),
+  z.object({ type: z.literal('metric'), metric: jobMetricSchema, trainedTokens: z.int().nonnegative() }),
+  z.object({ type: z.literal('checkpoint'), step: z.int().nonnegative(), sha256: sha256Schema }),
+  z.object({ type: z.literal('published'), manifest: manifestSchema }),
+  /** `stopped` answers a stop; the process then exits with 0. */
+  z.object({ type: z.literal('stopped'), reason: z.enum(['cancel', 'drain']) }),
+  z.object({ type: z.literal('failed'), code: errorCodeSchema, message: z.string(), retryable: z.boolean() }),
+]);
+export type FromTrainer = z.infer<typeof fromTrainerSchema>;

@@ -1,0 +1,94 @@
+import { LowrankError, type DatasetFormat, type ErrorDetail } from '@lowrank/contracts';
+import { encodeChat } from './encode';
+import { detectFormat, parseRow, RowError, unknownFormat } from './formats';
+import { parseLine, readLines } from './lines';
+import { type ChatTokenizer } from './tokenizer';
+
+const SHOWN_ERRORS = 20;
+
+export interface CheckOptions {
+  /** Default: the format of the first row. */
+  format?: DatasetFormat;
+  maxLineBytes: number;
+  /** Counts tokens when given. */
+  tokenizer?: ChatTokenizer;
+}
+
+export interface DatasetCheck {
+  /** null when no row has a known one. */
+  format: DatasetFormat | null;
+  /** Good rows. */
+  rows: number;
+  tokens: number | null;
+  lossTokens: number | null;
+  /** The first 20. */
+  errors: ErrorDetail[];
+  errorCount: number;
+}
+
+/** Checks a JSONL dataset line by line, in memory bounded by its longest allowed line. */
+export async function checkDataset(
+  stream: AsyncIterable<Uint8Array>,
+  { format: wanted, maxLineBytes, tokenizer }: CheckOptions,
+): Promise<DatasetCheck> {
+  let format: DatasetFormat | null = wanted ?? null;
+  let rows = 0;
+  let tokens = 0;
+  let lossTokens = 0;
+  let errorCount = 0;
+  const errors: ErrorDetail[] = [];
+  const report = (error: ErrorDetail) => {
+    errorCount += 1;
+    if (errors.length < SHOWN_ERRORS) errors.push(error);
+  };
+  for await (const line of readLines(stream, maxLineBytes)) {
+    const { value, problem } = parseLine(line);
+    if (problem !== null) {
+      report({ line: line.line, message: problem });
+      continue;
+    }
+    format ??= detectFormat(value);
+    if (format === null) {
+      report({ line: line.line, message: unknownFormat(value) });
+      continue;
+    }
+    try {
+      const row = parseRow(value, format);
+      if (tokenizer !== undefined) {
+        const encoded = encodeChat(row, tokenizer);
+        tokens += encoded.tokens.length;
+        lossTokens += encoded.lossMask.reduce((sum, learnt) => sum + learnt, 0);
+      }
+      rows += 1;
+    } catch (error) {
+      if (!(error instanceof RowError || error instanceof LowrankError)) throw error;
+      const path = error instanceof RowError ? error.path : undefined;
+      report({ line: line.line, ...(path ? { path } : {}), message: error.message });
+    }
+  }
+  const counted = tokenizer !== undefined;
+  return {
+    format,
+    rows,
+    tokens: counted ? tokens : null,
+    lossTokens: counted ? lossTokens : null,
+    errors,
+    errorCount,
+  };
+}
+
+/** Throws LowrankError dataset_invalid with the first wrong lines, or dataset_empty. */
+export function assertDatasetValid(
+  check: DatasetCheck,
+): asserts check is DatasetCheck & { format: DatasetFormat } {
+  if (check.errorCount > 0) {
+    const first = check.errors[0];
+    throw new LowrankError(
+      'dataset_invalid',
+      `${check.errorCount} of the lines cannot be used; line ${first?.line}: ${first?.message}`,
+      check.errors,
+    );
+  }
+  if (check.rows === 0 || check.format === null)
+    throw new LowrankError('dataset_empty', 'the file has no rows');
+}

@@ -1,0 +1,113 @@
+import { chatMessageSchema, type ChatMessage, type ChatRow, type DatasetFormat } from '@lowrank/contracts';
+import { z } from 'zod';
+
+/** More turns than any conversation has; each assistant turn is rendered on its own. */
+const MAX_MESSAGES = 1000;
+
+/** What is wrong with one row: `path` names the field, as `messages.1.role`. */
+export class RowError extends Error {
+  constructor(
+    message: string,
+    readonly path?: string,
+  ) {
+    super(message);
+  }
+}
+
+const isText = (value: unknown): value is string => typeof value === 'string';
+
+/** The format that a row has by its field names, or null. */
+export function detectFormat(row: unknown): DatasetFormat | null {
+  if (typeof row !== 'object' || row === null || Array.isArray(row)) return null;
+  if ('messages' in row) return 'chat';
+  if ('instruction' in row && 'output' in row) return 'alpaca';
+  if ('prompt' in row && ('completion' in row || 'response' in row)) return 'prompt-completion';
+  return null;
+}
+
+const text = (what: string) =>
+  z.string({
+    error: (issue) => (issue.input === undefined ? `${what} is missing` : `${what} has to be text`),
+  });
+const answer = (what: string) => text(what).refine((value) => value.trim() !== '', `${what} is empty`);
+
+const schemas = {
+  chat: z.object({
+    messages: z
+      .array(chatMessageSchema, 'messages has to be a list of {role, content}')
+      .min(1, 'messages is empty')
+      .max(MAX_MESSAGES, `more than ${MAX_MESSAGES} messages`)
+      .refine(
+        (messages) => messages.some(({ role, content }) => role === 'assistant' && content.trim() !== ''),
+        'no message of the assistant to learn from',
+      ),
+  }),
+  'prompt-completion': z.object({
+    prompt: text('prompt'),
+    completion: answer('completion').optional(),
+    response: answer('response').optional(),
+  }),
+  alpaca: z.object({
+    instruction: text('instruction'),
+    input: text('input').nullish(),
+    output: answer('output'),
+  }),
+} satisfies Record<DatasetFormat, z.ZodType>;
+
+function parse<F extends DatasetFormat>(format: F, row: unknown): z.output<(typeof schemas)[F]> {
+  const result = schemas[format].safeParse(row);
+  if (result.success) return result.data as z.output<(typeof schemas)[F]>;
+  const issue = result.error.issues[0];
+  throw new RowError(issue?.message ?? 'not a valid row', issue?.path.join('.'));
+}
+
+const turn = (question: string, reply: string): ChatMessage[] => [
+  { role: 'user', content: question },
+  { role: 'assistant', content: reply },
+];
+
+/**
+ * One row of a dataset as a conversation. Fields that the format does not know are ignored.
+ *  - chat: `messages` [{role: system | user | assistant, content}]
+ *  - prompt-completion: `prompt` with `completion` or `response`
+ *  - alpaca: `instruction`, optional `input` (appended after an empty line), `output`
+ * Throws RowError.
+ */
+export function parseRow(row: unknown, format: DatasetFormat): ChatRow {
+  if (typeof row !== 'object' || row === null || Array.isArray(row))
+    throw new RowError('a row has to be a JSON object');
+  switch (format) {
+    case 'chat':
+      return { messages: parse('chat', row).messages };
+    case 'prompt-completion': {
+      const { prompt, completion, response } = parse('prompt-completion', row);
+      const reply = completion ?? response;
+      if (reply === undefined) throw new RowError('completion is missing', 'completion');
+      return { messages: turn(prompt, reply) };
+    }
+    case 'alpaca': {
+      const { instruction, input, output } = parse('alpaca', row);
+      return { messages: turn(input ? `${instruction}\n\n${input}` : instruction, output) };
+    }
+  }
+}
+
+/**
+ * A row of any known format, or a {question, answer} row as in GSM8K, as a chat row: what the CLI converts files with.
+ * Throws RowError.
+ */
+export function convertRow(row: unknown): ChatRow {
+  const format = detectFormat(row);
+  if (format !== null) return parseRow(row, format);
+  const { question, answer: reply } = (row ?? {}) as { question?: unknown; answer?: unknown };
+  if (isText(question) && isText(reply)) return { messages: turn(question, reply) };
+  throw new RowError(unknownFormat(row));
+}
+
+/** Why detectFormat found none, for people. */
+export function unknownFormat(row: unknown): string {
+  if (typeof row !== 'object' || row === null || Array.isArray(row)) return 'a row has to be a JSON object';
+  const fields = Object.keys(row).slice(0, 8).join(', ').slice(0, 200);
+  const hint = 'question' in row && 'answer' in row ? '; convert question/answer rows to messages first' : '';
+  return `fields {${fields}} are none of: messages | prompt, completion | prompt, response | instruction, output${hint}`;
+}

@@ -1,0 +1,177 @@
+import { LowrankError } from '@lowrank/contracts';
+import { readFile, readdir, realpath, stat } from 'node:fs/promises';
+import { join, sep } from 'node:path';
+import { contextLength, expectedTensors, parseModelConfig } from './model-config';
+import { readSafetensorsHeader, SafetensorsError, type SafetensorsEntry } from './safetensors';
+import { runInThread } from './thread';
+
+/** Files beside the weights that are worth keeping; everything else in a folder is left behind. */
+const KEPT_FILES = new Set([
+  'config.json',
+  'generation_config.json',
+  'tokenizer.json',
+  'tokenizer_config.json',
+  'special_tokens_map.json',
+  'chat_template.jinja',
+  'model.safetensors.index.json',
+  'README.md',
+  'LICENSE',
+]);
+const PICKLE = /\.(bin|pt|pth|ckpt|pkl|pickle)$/;
+const MAX_JSON_BYTES = 16 << 20;
+const MAX_TOKENIZER_BYTES = 128 << 20;
+const MAX_SHARDS = 1024;
+const WEIGHT_DTYPES = ['F32', 'F16', 'BF16'];
+
+export interface ModelFile {
+  /** Plain name inside the folder. */
+  path: string;
+  bytes: number;
+}
+
+export interface ModelFolder {
+  modelType: string;
+  parameters: number;
+  contextLength: number;
+  vocabSize: number;
+  /** What to store, in name order: configuration, tokenizer and the weights that the model uses. */
+  files: ModelFile[];
+}
+
+export interface InspectOptions {
+  /**
+   * Folders that files may lie in once links are followed (a hub cache links to its blobs). Default: the folder itself.
+   */
+  roots?: string[];
+  signal?: AbortSignal;
+}
+
+const invalid = (message: string): LowrankError => new LowrankError('base_model_invalid', message);
+
+/** The regular files of a folder by name; a link that leaves the roots is refused before anything is read. */
+async function listFiles(folder: string, roots: string[]): Promise<Map<string, ModelFile>> {
+  let names: string[];
+  try {
+    names = await readdir(folder);
+  } catch {
+    throw invalid(`${folder} is not a readable folder`);
+  }
+  const allowed = await Promise.all([folder, ...roots].map((root) => realpath(root).catch(() => root)));
+  const files = new Map<string, ModelFile>();
+  for (const name of names.sort()) {
+    const wanted = KEPT_FILES.has(name) || name.endsWith('.safetensors') || PICKLE.test(name);
+    if (!wanted) continue;
+    const target = await realpath(join(folder, name)).catch(() => null);
+    if (target === null) throw invalid(`${name} is a link to nothing`);
+    if (!allowed.some((root) => target === root || target.startsWith(root.endsWith(sep) ? root : root + sep)))
+      throw new LowrankError(
+        'import_path_refused',
+        `${name} is a link to a place outside of the allowed folders`,
+      );
+    const info = await stat(target);
+    if (info.isFile()) files.set(name, { path: name, bytes: info.size });
+  }
+  return files;
+}
+
+async function readJson(folder: string, files: Map<string, ModelFile>, name: string): Promise<unknown> {
+  const file = files.get(name);
+  if (file === undefined) throw invalid(`the folder has no ${name}`);
+  if (file.bytes > MAX_JSON_BYTES)
+    throw invalid(`${name} has ${file.bytes} bytes; at most ${MAX_JSON_BYTES}`);
+  try {
+    return JSON.parse(await readFile(join(folder, name), 'utf8')) as unknown;
+  } catch {
+    throw invalid(`${name} is not JSON`);
+  }
+}
+
+/** Names of the weight files: model.safetensors, or the shards that the index lists. */
+async function weightFiles(folder: string, files: Map<string, ModelFile>): Promise<string[]> {
+  if (files.has('model.safetensors')) return ['model.safetensors'];
+  if (!files.has('model.safetensors.index.json')) {
+    const pickle = [...files.keys()].find((name) => PICKLE.test(name));
+    if (pickle !== undefined)
+      throw new LowrankError(
+        'pickle_refused',
+        `the folder holds pickled weights (${pickle}) and no safetensors`,
+      );
+    throw invalid('the folder has neither model.safetensors nor model.safetensors.index.json');
+  }
+  const index = (await readJson(folder, files, 'model.safetensors.index.json')) as {
+    weight_map?: unknown;
+  } | null;
+  const map = index?.weight_map;
+  if (typeof map !== 'object' || map === null)
+    throw invalid('model.safetensors.index.json has no weight_map');
+  const shards = [...new Set(Object.values(map))];
+  if (shards.length > MAX_SHARDS)
+    throw invalid(`model.safetensors.index.json lists more than ${MAX_SHARDS} shards`);
+  for (const shard of shards) {
+    if (typeof shard !== 'string' || !shard.endsWith('.safetensors') || !files.has(shard))
+      throw invalid(
+        `model.safetensors.index.json names ${JSON.stringify(shard)?.slice(0, 100)}, which is not in the folder`,
+      );
+  }
+  return (shards as string[]).sort();
+}
+
+async function readWeights(folder: string, names: string[]): Promise<Map<string, SafetensorsEntry>> {
+  const tensors = new Map<string, SafetensorsEntry>();
+  for (const name of names) {
+    const entries = await readSafetensorsHeader(join(folder, name), name).catch((error: unknown) => {
+      throw error instanceof SafetensorsError ? invalid(error.message) : error;
+    });
+    for (const entry of entries) {
+      if (tensors.has(entry.name)) throw invalid(`${name}: tensor '${entry.name}' is also in another shard`);
+      tensors.set(entry.name, entry);
+    }
+  }
+  return tensors;
+}
+
+function checkTensors(tensors: Map<string, SafetensorsEntry>, expected: Map<string, number[]>): void {
+  for (const [name, shape] of expected) {
+    const entry = tensors.get(name);
+    if (entry === undefined) throw invalid(`the weights lack the tensor '${name}' that config.json asks for`);
+    if (entry.shape.join() !== shape.join())
+      throw invalid(`tensor '${name}' has shape [${entry.shape}], config.json asks for [${shape}]`);
+    if (!WEIGHT_DTYPES.includes(entry.dtype))
+      throw new LowrankError(
+        'base_model_unsupported',
+        `tensor '${name}' has dtype ${entry.dtype}; supported: ${WEIGHT_DTYPES.join(', ')}`,
+      );
+  }
+}
+
+/**
+ * Checks a Hugging Face model folder before anything of it is used: config.json, safetensors headers (never pickle), that the
+ * weights have the names and shapes which config.json asks for, and that tokenizer and chat template load and render.
+ * Weights are not read and no code of the folder runs; the tokenizer is tried in a thread of its own, with limits.
+ * Throws LowrankError: base_model_invalid, base_model_unsupported, pickle_refused, import_path_refused.
+ */
+export async function inspectModelFolder(folder: string, options: InspectOptions = {}): Promise<ModelFolder> {
+  const files = await listFiles(folder, options.roots ?? []);
+  const config = parseModelConfig(await readJson(folder, files, 'config.json'));
+  const weights = await weightFiles(folder, files);
+  const tensors = await readWeights(folder, weights);
+  checkTensors(tensors, expectedTensors(config));
+
+  const tokenizer = files.get('tokenizer.json');
+  if (tokenizer === undefined) throw invalid('the folder has no tokenizer.json');
+  if (tokenizer.bytes > MAX_TOKENIZER_BYTES) throw invalid(`tokenizer.json has ${tokenizer.bytes} bytes`);
+  const { vocabSize } = await runInThread({ task: 'tokenizer', folder }, { signal: options.signal });
+  if (vocabSize > config.vocab_size)
+    throw invalid(
+      `tokenizer.json has ids up to ${vocabSize - 1}, config.json a vocab_size of ${config.vocab_size}`,
+    );
+
+  const kept = [...files.values()].filter(({ path }) => KEPT_FILES.has(path) || weights.includes(path));
+  return {
+    modelType: config.model_type,
+    parameters: [...tensors.values()].reduce((sum, { elements }) => sum + elements, 0),
+    contextLength: contextLength(config),
+    vocabSize: config.vocab_size,
+    files: kept,
+  };
+}

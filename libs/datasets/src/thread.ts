@@ -1,0 +1,91 @@
+import { errorCodeSchema, LowrankError, type DatasetFormat, type ErrorDetail } from '@lowrank/contracts';
+import { extname, join } from 'node:path';
+import { Worker } from 'node:worker_threads';
+import { type DatasetCheck } from './check';
+
+/** What the thread can be asked for, and what it answers. Paths are files and folders of this machine. */
+export interface ThreadTasks {
+  check: {
+    request: { file: string; format?: DatasetFormat; maxLineBytes: number; folder?: string };
+    response: DatasetCheck;
+  };
+  tokenizer: { request: { folder: string }; response: { vocabSize: number; templateSha256: string } };
+  encode: {
+    request: { file: string; target: string; folder: string; format: DatasetFormat; maxLineBytes: number };
+    response: null;
+  };
+}
+export type ThreadRequest = {
+  [T in keyof ThreadTasks]: { task: T } & ThreadTasks[T]['request'];
+}[keyof ThreadTasks];
+
+/** Errors cross threads as plain objects. */
+export type ThreadReply =
+  { ok: true; value: unknown } | { ok: false; code: string | null; message: string; details?: ErrorDetail[] };
+
+/** Enough for the longest line in every form that it takes on its way; a parser that runs wild ends here, not in the caller. */
+const HEAP_MEGABYTES = 1024;
+
+function toError(reply: ThreadReply & { ok: false }): Error {
+  const code = errorCodeSchema.safeParse(reply.code);
+  return code.success ? new LowrankError(code.data, reply.message, reply.details) : new Error(reply.message);
+}
+
+/**
+ * Does one task in a thread of its own, with bounded memory and an environment without secrets, so that neither long nor hostile
+ * input holds up or ends the caller. Throws what the task throws; dataset_invalid when it needs too much memory.
+ */
+export async function runInThread<T extends keyof ThreadTasks>(
+  request: { task: T } & ThreadTasks[T]['request'],
+  { signal }: { signal?: AbortSignal } = {},
+): Promise<ThreadTasks[T]['response']> {
+  signal?.throwIfAborted();
+  const worker = new Worker(join(__dirname, `worker${extname(__filename)}`), {
+    workerData: request,
+    env: { NODE_OPTIONS: process.env['NODE_OPTIONS'] },
+    resourceLimits: { maxOldGenerationSizeMb: HEAP_MEGABYTES },
+  });
+  const stop = (): void => void worker.terminate();
+  signal?.addEventListener('abort', stop, { once: true });
+  try {
+    const reply = await new Promise<ThreadReply>((resolve, reject) => {
+      worker.once('message', resolve);
+      worker.once('error', (error: NodeJS.ErrnoException) => {
+        const tooMuch = error.code === 'ERR_WORKER_OUT_OF_MEMORY';
+        const code = request.task === 'tokenizer' ? 'base_model_invalid' : 'dataset_invalid';
+        reject(tooMuch ? new LowrankError(code, 'reading it takes too much memory') : error);
+      });
+      worker.once('exit', () => reject(signal?.reason ?? new Error('the thread ended without an answer')));
+    });
+    if (!reply.ok) throw toError(reply);
+    return reply.value as ThreadTasks[T]['response'];
+  } finally {
+    signal?.removeEventListener('abort', stop);
+    await worker.terminate();
+  }
+}
+
+export interface CheckFileOptions {
+  /** Default: the format of the first row. */
+  format?: DatasetFormat;
+  maxLineBytes: number;
+  /** Folder with a model's tokenizer files; tokens are counted when given. */
+  tokenizerDir?: string;
+  signal?: AbortSignal;
+}
+
+/** checkDataset over a file, in a thread of its own. */
+export function checkDatasetFile(file: string, options: CheckFileOptions): Promise<DatasetCheck> {
+  const { format, maxLineBytes, tokenizerDir, signal } = options;
+  return runInThread({ task: 'check', file, format, maxLineBytes, folder: tokenizerDir }, { signal });
+}
+
+/** encodeDataset with the tokenizer of a model folder, in a thread of its own. */
+export async function encodeDatasetFile(
+  file: string,
+  target: string,
+  options: { tokenizerDir: string; format: DatasetFormat; maxLineBytes: number; signal?: AbortSignal },
+): Promise<void> {
+  const { tokenizerDir, format, maxLineBytes, signal } = options;
+  await runInThread({ task: 'encode', file, target, folder: tokenizerDir, format, maxLineBytes }, { signal });
+}

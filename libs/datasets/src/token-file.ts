@@ -1,0 +1,116 @@
+import { LowrankError, type DatasetFormat } from '@lowrank/contracts';
+import { createReadStream } from 'node:fs';
+import { mkdir, open, readFile, rename, rm, type FileHandle } from 'node:fs/promises';
+import { dirname } from 'node:path';
+import { encodeChat, type EncodedRow } from './encode';
+import { parseRow, RowError } from './formats';
+import { parseLine, readLines } from './lines';
+import { type ChatTokenizer } from './tokenizer';
+
+// A token file, little-endian: 8 bytes magic, u32 rows, u32 zero, f64 file bytes; then per row u32 n, int32 tokens[n], and the
+// loss mask as n bytes padded to a multiple of 4.
+const MAGIC = Buffer.from('LRTOK1\r\n');
+const HEADER_BYTES = 24;
+const FLUSH_BYTES = 4 << 20;
+
+export interface EncodeFileOptions {
+  format: DatasetFormat;
+  maxLineBytes: number;
+}
+
+function rowBytes({ tokens, lossMask }: EncodedRow): Buffer {
+  const bytes = Buffer.alloc(4 + tokens.length * 4 + Math.ceil(tokens.length / 4) * 4);
+  bytes.writeUInt32LE(tokens.length);
+  bytes.set(new Uint8Array(tokens.buffer, tokens.byteOffset, tokens.byteLength), 4);
+  bytes.set(lossMask, 4 + tokens.byteLength);
+  return bytes;
+}
+
+/**
+ * Encodes every row of a JSONL dataset into `target`, which appears whole or not at all.
+ * Throws LowrankError dataset_invalid with the first line that cannot be used.
+ */
+export async function encodeDataset(
+  source: string,
+  target: string,
+  tokenizer: ChatTokenizer,
+  { format, maxLineBytes }: EncodeFileOptions,
+): Promise<void> {
+  await mkdir(dirname(target), { recursive: true });
+  const temporary = `${target}.tmp-${process.pid}`;
+  const file = await open(temporary, 'w');
+  try {
+    await writeRows(file, source, tokenizer, { format, maxLineBytes });
+    await file.sync();
+    await file.close();
+    await rename(temporary, target);
+  } catch (error) {
+    await file.close().catch(() => undefined);
+    await rm(temporary, { force: true });
+    throw error;
+  }
+}
+
+async function writeRows(
+  file: FileHandle,
+  source: string,
+  tokenizer: ChatTokenizer,
+  { format, maxLineBytes }: EncodeFileOptions,
+): Promise<void> {
+  let pending: Buffer[] = [Buffer.alloc(HEADER_BYTES)];
+  let held = HEADER_BYTES;
+  let written = 0;
+  let rows = 0;
+  const flush = async () => {
+    for (const part of pending) {
+      await file.write(part);
+      written += part.length;
+    }
+    pending = [];
+    held = 0;
+  };
+  for await (const line of readLines(createReadStream(source, { highWaterMark: 1 << 20 }), maxLineBytes)) {
+    const { value, problem } = parseLine(line);
+    try {
+      if (problem !== null) throw new RowError(problem);
+      const bytes = rowBytes(encodeChat(parseRow(value, format), tokenizer));
+      pending.push(bytes);
+      held += bytes.length;
+      rows += 1;
+    } catch (error) {
+      if (!(error instanceof RowError)) throw error;
+      throw new LowrankError('dataset_invalid', `line ${line.line}: ${error.message}`, [
+        { line: line.line, path: error.path, message: error.message },
+      ]);
+    }
+    if (held >= FLUSH_BYTES) await flush();
+  }
+  await flush();
+  const header = Buffer.alloc(HEADER_BYTES);
+  MAGIC.copy(header);
+  header.writeUInt32LE(rows, 8);
+  header.writeDoubleLE(written, 16);
+  await file.write(header, 0, HEADER_BYTES, 0);
+}
+
+/** The rows of a token file, as views of its bytes; null when there is none or it is not whole. */
+export async function readTokenFile(path: string): Promise<EncodedRow[] | null> {
+  const bytes = await readFile(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return null;
+    throw error;
+  });
+  if (bytes === null || bytes.length < HEADER_BYTES || !bytes.subarray(0, 8).equals(MAGIC)) return null;
+  if (bytes.readDoubleLE(16) !== bytes.length) return null;
+  // Typed arrays need aligned memory of their own.
+  const data = bytes.byteOffset % 4 === 0 ? bytes : Buffer.from(new Uint8Array(bytes));
+  const rows: EncodedRow[] = [];
+  let at = HEADER_BYTES;
+  for (let row = bytes.readUInt32LE(8); row > 0; row -= 1) {
+    const length = data.readUInt32LE(at);
+    const tokens = new Int32Array(data.buffer, data.byteOffset + at + 4, length);
+    const lossMask = new Uint8Array(data.buffer, data.byteOffset + at + 4 + 4 * length, length);
+    rows.push({ tokens, lossMask });
+    at += 4 + 4 * length + Math.ceil(length / 4) * 4;
+  }
+  return rows;
+}

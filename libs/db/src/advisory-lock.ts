@@ -1,0 +1,52 @@
+import { Client } from 'pg';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+/** How often the lock's connection is tried, and how long an answer may take, before it counts as lost. */
+const beatMs = 5_000;
+const answerWithinMs = 10_000;
+
+/**
+ * Runs `work` while a session of its own holds the advisory lock of that name; resolves to undefined at once when another session
+ * has it. The signal is aborted when the session is lost, and the lock with it: somebody else may hold it from then on.
+ */
+export async function withAdvisoryLock<T>(
+  databaseUrl: string,
+  name: string,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T | undefined> {
+  const lost = new AbortController();
+  const over = new AbortController();
+  const client = new Client({
+    connectionString: databaseUrl,
+    application_name: `lowrank lock ${name}`.slice(0, 63),
+    connectionTimeoutMillis: answerWithinMs,
+    query_timeout: answerWithinMs,
+    keepAlive: true,
+  });
+  client.on('error', (error) => lost.abort(error));
+  client.on('end', () => lost.abort(new Error('the connection ended')));
+  try {
+    await client.connect();
+    const { rows } = await client.query<{ held: boolean }>(
+      'SELECT pg_try_advisory_lock(hashtextextended($1, 0)) AS held',
+      [`lowrank:${name}`],
+    );
+    if (!rows[0]?.held) return undefined;
+    // A network that swallows packets ends no connection; only an answer that is late tells.
+    const beating = (async () => {
+      while (!over.signal.aborted && !lost.signal.aborted) {
+        await sleep(beatMs, undefined, { signal: over.signal, ref: false }).catch(() => undefined);
+        if (!over.signal.aborted) await client.query('SELECT 1').catch((error) => lost.abort(error));
+      }
+    })();
+    try {
+      return await work(lost.signal);
+    } finally {
+      over.abort();
+      await beating;
+    }
+  } finally {
+    // Ends the session, and the lock with it.
+    await client.end().catch(() => undefined);
+  }
+}

@@ -1,0 +1,1 @@
+export { createUnitOfWork } from './unit-of-work';

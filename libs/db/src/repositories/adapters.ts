@@ -1,0 +1,114 @@
+import { type Adapter, type AdapterVersion, LowrankError } from '@lowrank/contracts';
+import { type AdapterRepository } from '@lowrank/domain';
+import { type AdapterModel, type AdapterVersionModel } from '../generated/models';
+import { readPage } from '../paging';
+import { fromJson, iso, toJson, type Tx } from '../values';
+
+const toAdapter = (row: AdapterModel): Adapter => ({
+  id: row.id,
+  name: row.name,
+  baseModel: row.baseModel,
+  latestVersion: row.latestVersion,
+  createdAt: iso(row.createdAt),
+  updatedAt: iso(row.updatedAt),
+});
+
+const toVersion = (adapter: string, row: AdapterVersionModel): AdapterVersion => ({
+  id: row.id,
+  adapter,
+  number: row.number,
+  jobId: row.jobId,
+  baseModel: { id: row.baseModelId, name: row.baseModelName, revision: row.baseModelRevision },
+  dataset: { id: row.datasetId, sha256: row.datasetSha256 },
+  recipe: fromJson(row.recipe),
+  templateSha256: row.templateSha256,
+  metrics: fromJson(row.metrics),
+  files: fromJson(row.files),
+  bytes: Number(row.bytes),
+  createdAt: iso(row.createdAt),
+});
+
+/** `%`, `_` and `\` stand for something in LIKE; here they stand for themselves. */
+const literally = (text: string): string => text.replace(/[\\%_]/g, '\\$&');
+
+export const adapterRepository = (db: Tx): AdapterRepository => ({
+  async ensure(teamId, { id, name, baseModelName, at }) {
+    const time = new Date(at);
+    await db.adapter.createMany({
+      data: [{ id, teamId, name, baseModel: baseModelName, createdAt: time, updatedAt: time }],
+      skipDuplicates: true,
+    });
+    const row = await db.adapter.findUniqueOrThrow({ where: { teamId_name: { teamId, name } } });
+    if (row.baseModel !== baseModelName)
+      throw new LowrankError(
+        'conflict',
+        `Adapter '${name}' is for base model '${row.baseModel}', not for '${baseModelName}'.`,
+        undefined,
+        { help: 'Choose another name for the adapter, or train on its base model.' },
+      );
+    return toAdapter(row);
+  },
+
+  async find(teamId, name) {
+    const row = await db.adapter.findUnique({ where: { teamId_name: { teamId, name } } });
+    return row && toAdapter(row);
+  },
+
+  list(teamId, { query, ...page }) {
+    const where = { teamId, ...(query ? { name: { contains: literally(query.toLowerCase()) } } : {}) };
+    return readPage(
+      page,
+      (window) => db.adapter.findMany({ where, ...window }),
+      (id) => db.adapter.count({ where: { teamId, id } }),
+      toAdapter,
+    );
+  },
+
+  async publish(teamId, { id, manifest, at }) {
+    // One publisher of an adapter at a time, so that numbers have no gaps and no twins.
+    const [adapter] = await db.$queryRaw<{ id: string; latest: number | null }[]>`
+      SELECT id, latest_version AS latest FROM adapters
+      WHERE team_id = ${teamId} AND name = ${manifest.adapter} FOR UPDATE`;
+    if (!adapter) throw new LowrankError('not_found', `There is no adapter '${manifest.adapter}'.`);
+    const earlier = await db.adapterVersion.findUnique({ where: { jobId: manifest.jobId } });
+    if (earlier) return toVersion(manifest.adapter, earlier);
+    const number = (adapter.latest ?? 0) + 1;
+    const row = await db.adapterVersion.create({
+      data: {
+        id,
+        adapterId: adapter.id,
+        number,
+        jobId: manifest.jobId,
+        baseModelId: manifest.baseModel.id,
+        baseModelName: manifest.baseModel.name,
+        baseModelRevision: manifest.baseModel.revision,
+        datasetId: manifest.dataset.id,
+        datasetSha256: manifest.dataset.sha256,
+        recipe: toJson(manifest.recipe),
+        templateSha256: manifest.templateSha256,
+        metrics: toJson(manifest.metrics),
+        files: toJson(manifest.files),
+        bytes: manifest.files.reduce((sum, file) => sum + file.bytes, 0),
+        createdAt: new Date(at),
+      },
+    });
+    await db.adapter.update({
+      where: { id: adapter.id },
+      data: { latestVersion: number, updatedAt: new Date(at) },
+    });
+    return toVersion(manifest.adapter, row);
+  },
+
+  async versions(teamId, name) {
+    const rows = await db.adapterVersion.findMany({
+      where: { adapter: { teamId, name } },
+      orderBy: { number: 'desc' },
+    });
+    return rows.map((row) => toVersion(name, row));
+  },
+
+  async version(teamId, name, number) {
+    const row = await db.adapterVersion.findFirst({ where: { adapter: { teamId, name }, number } });
+    return row && toVersion(name, row);
+  },
+});

@@ -1,0 +1,58 @@
+import { type BaseModel, LowrankError } from '@lowrank/contracts';
+import { type BaseModelRepository } from '@lowrank/domain';
+import { isUniqueViolation } from '../errors';
+import { type BaseModelModel } from '../generated/models';
+import { readPage } from '../paging';
+import { fromJson, iso, toJson, type Tx } from '../values';
+
+const toBaseModel = (row: BaseModelModel): BaseModel => ({
+  id: row.id,
+  name: row.name,
+  source: row.source,
+  revision: row.revision,
+  modelType: row.modelType,
+  parameters: Number(row.parameters),
+  contextLength: row.contextLength,
+  vocabSize: row.vocabSize,
+  files: fromJson(row.files),
+  status: row.status as BaseModel['status'],
+  createdAt: iso(row.createdAt),
+});
+
+export const baseModelRepository = (db: Tx): BaseModelRepository => ({
+  async insert(teamId, model) {
+    try {
+      await db.baseModel.create({
+        data: { ...model, teamId, files: toJson(model.files), createdAt: new Date(model.createdAt) },
+      });
+    } catch (cause) {
+      if (!isUniqueViolation(cause)) throw cause;
+      throw new LowrankError('name_taken', `There is a base model '${model.name}' already.`, undefined, {
+        cause,
+      });
+    }
+  },
+
+  async find(teamId, nameOrId) {
+    // An id has a '_' followed by 24 characters, which a name may have too: whoever is called so loses to the id.
+    const byId = await db.baseModel.findFirst({ where: { teamId, id: nameOrId } });
+    const row = byId ?? (await db.baseModel.findFirst({ where: { teamId, name: nameOrId } }));
+    return row && toBaseModel(row);
+  },
+
+  list: (teamId, page) =>
+    readPage(
+      page,
+      (window) => db.baseModel.findMany({ where: { teamId }, ...window }),
+      (id) => db.baseModel.count({ where: { teamId, id } }),
+      toBaseModel,
+    ),
+
+  async firstReady(teamId) {
+    const row = await db.baseModel.findFirst({
+      where: { teamId, status: 'ready' },
+      orderBy: [{ createdAt: 'asc' }, { id: 'asc' }],
+    });
+    return row && toBaseModel(row);
+  },
+});

@@ -1,0 +1,86 @@
+import { type JobEvent, type JobMetric, LowrankError } from '@lowrank/contracts';
+import { type JobRepository } from '@lowrank/domain';
+import { type JobEventModel, type JobMetricModel } from '../generated/models';
+import { iso, storableText, type Tx } from '../values';
+
+const toEvent = ({ seq, at, epoch, level, type, message, state }: JobEventModel): JobEvent => ({
+  seq,
+  at: iso(at),
+  epoch,
+  level: level as JobEvent['level'],
+  type: type as JobEvent['type'],
+  message,
+  state: state as JobEvent['state'],
+});
+
+const toMetric = ({ jobId: _jobId, at, kind, ...rest }: JobMetricModel): JobMetric => ({
+  ...rest,
+  at: iso(at),
+  kind: kind as JobMetric['kind'],
+});
+
+/** The part of JobRepository that grows with a job: its events and metrics. */
+export const jobLog = (
+  db: Tx,
+): Pick<JobRepository, 'appendEvent' | 'events' | 'putMetrics' | 'metrics' | 'truncateMetrics'> => ({
+  async appendEvent(id, event) {
+    // Counting on the job's row locks it, so that racing writers get numbers in the order in which they commit.
+    const [job] = await db.job.updateManyAndReturn({
+      where: { id },
+      data: { eventSeq: { increment: 1 } },
+      select: { eventSeq: true },
+    });
+    if (!job) throw new LowrankError('not_found', `There is no job ${id}.`);
+    const row = await db.jobEvent.create({
+      data: {
+        ...event,
+        message: storableText(event.message),
+        at: new Date(event.at),
+        jobId: id,
+        seq: job.eventSeq,
+      },
+    });
+    return toEvent(row);
+  },
+
+  async events(id, afterSeq, limit) {
+    const rows = await db.jobEvent.findMany({
+      where: { jobId: id, seq: { gt: afterSeq } },
+      orderBy: { seq: 'asc' },
+      take: limit,
+    });
+    return rows.map(toEvent);
+  },
+
+  async putMetrics(id, metrics) {
+    // Of rows with the same key the last one counts, as if they had come one after the other.
+    const last = new Map(metrics.map((metric) => [`${metric.step} ${metric.kind}`, metric]));
+    if (last.size === 0) return;
+    const rows = JSON.stringify([...last.values()]);
+    await db.$executeRaw`
+      INSERT INTO job_metrics
+        (job_id, step, kind, at, loss, learning_rate, grad_norm, tokens_per_second, epochs, accuracy)
+      SELECT ${id}, step, kind, at, loss, "learningRate", "gradNorm", "tokensPerSecond", epochs, accuracy
+      FROM jsonb_to_recordset(${rows}::jsonb) AS metric
+        (step integer, kind text, at timestamptz, loss float8, "learningRate" float8, "gradNorm" float8,
+         "tokensPerSecond" float8, epochs float8, accuracy float8)
+      ORDER BY step, kind
+      ON CONFLICT (job_id, step, kind) DO UPDATE SET
+        (at, loss, learning_rate, grad_norm, tokens_per_second, epochs, accuracy) =
+        (excluded.at, excluded.loss, excluded.learning_rate, excluded.grad_norm, excluded.tokens_per_second,
+         excluded.epochs, excluded.accuracy)`;
+  },
+
+  async metrics(id, { afterStep, limit }) {
+    const rows = await db.jobMetric.findMany({
+      where: { jobId: id, ...(afterStep === undefined ? {} : { step: { gt: afterStep } }) },
+      orderBy: [{ step: 'asc' }, { kind: 'asc' }],
+      take: limit,
+    });
+    return rows.map(toMetric);
+  },
+
+  async truncateMetrics(id, step) {
+    await db.jobMetric.deleteMany({ where: { jobId: id, step: { gt: step } } });
+  },
+});

@@ -1,0 +1,126 @@
+import { type Job, type JobState, LowrankError } from '@lowrank/contracts';
+import { heldStates, type JobPatch, type JobRecord, type JobRepository } from '@lowrank/domain';
+import { Prisma } from '../generated/client';
+import { type JobModel } from '../generated/models';
+import { readPage } from '../paging';
+import { dateOrNull, fromJson, iso, isoOrNull, storableText, toJson, type Tx } from '../values';
+import { jobLog } from './job-log';
+
+const toJob = (row: JobModel): Job => ({
+  id: row.id,
+  state: row.state as JobState,
+  epoch: row.epoch,
+  baseModel: { id: row.baseModelId, name: row.baseModelName, revision: row.baseModelRevision },
+  dataset: { id: row.datasetId, filename: row.datasetFilename, sha256: row.datasetSha256 },
+  adapter: row.adapter,
+  recipe: fromJson(row.recipe),
+  step: row.step,
+  totalSteps: row.totalSteps,
+  trainedTokens: Number(row.trainedTokens),
+  cancelRequested: row.cancelRequested,
+  version: row.version,
+  error: fromJson(row.error),
+  createdAt: iso(row.createdAt),
+  startedAt: isoOrNull(row.startedAt),
+  finishedAt: isoOrNull(row.finishedAt),
+});
+
+const toJobRecord = (row: JobModel): JobRecord => ({
+  ...toJob(row),
+  teamId: row.teamId,
+  fruitlessAttempts: row.fruitlessAttempts,
+  checkpointStep: row.checkpointStep,
+  workerId: row.workerId,
+  heartbeatAt: isoOrNull(row.heartbeatAt),
+});
+
+/** The columns of a patch; what the patch does not name stays. */
+function toColumns({
+  error,
+  startedAt,
+  finishedAt,
+  heartbeatAt,
+  ...rest
+}: JobPatch): Prisma.JobUpdateManyMutationInput {
+  return {
+    ...rest,
+    ...(error === undefined
+      ? {}
+      : {
+          error: error === null ? Prisma.DbNull : toJson({ ...error, message: storableText(error.message) }),
+        }),
+    ...(startedAt === undefined ? {} : { startedAt: dateOrNull(startedAt) }),
+    ...(finishedAt === undefined ? {} : { finishedAt: dateOrNull(finishedAt) }),
+    ...(heartbeatAt === undefined ? {} : { heartbeatAt: dateOrNull(heartbeatAt) }),
+  };
+}
+
+const oldestFirst: Prisma.JobOrderByWithRelationInput[] = [{ createdAt: 'asc' }, { id: 'asc' }];
+
+export const jobRepository = (db: Tx): JobRepository => ({
+  ...jobLog(db),
+
+  async insert(teamId, job) {
+    // The other half of DatasetRepository.delete: a dataset that a job is being made on cannot go away meanwhile.
+    const dataset = await db.$queryRaw<unknown[]>`
+      SELECT 1 FROM datasets WHERE team_id = ${teamId} AND id = ${job.dataset.id} FOR KEY SHARE`;
+    if (dataset.length === 0) throw new LowrankError('not_found', `There is no dataset ${job.dataset.id}.`);
+    await db.job.create({
+      data: {
+        id: job.id,
+        teamId,
+        state: 'queued',
+        epoch: 1,
+        baseModelId: job.baseModel.id,
+        baseModelName: job.baseModel.name,
+        baseModelRevision: job.baseModel.revision,
+        datasetId: job.dataset.id,
+        datasetFilename: job.dataset.filename,
+        datasetSha256: job.dataset.sha256,
+        adapter: job.adapter,
+        recipe: toJson(job.recipe),
+        createdAt: new Date(job.createdAt),
+      },
+    });
+  },
+
+  async find(teamId, id) {
+    const row = await db.job.findFirst({ where: { teamId, id } });
+    return row && toJob(row);
+  },
+
+  list(teamId, { state, adapter, ...page }) {
+    const where = { teamId, ...(state ? { state } : {}), ...(adapter ? { adapter } : {}) };
+    return readPage(
+      page,
+      (window) => db.job.findMany({ where, ...window }),
+      (id) => db.job.count({ where: { teamId, id } }),
+      toJob,
+    );
+  },
+
+  async lock(id) {
+    const rows = await db.$queryRaw<unknown[]>`SELECT 1 FROM jobs WHERE id = ${id} FOR UPDATE`;
+    if (rows.length === 0) return null;
+    return toJobRecord(await db.job.findUniqueOrThrow({ where: { id } }));
+  },
+
+  async update(id, epoch, patch) {
+    const { count } = await db.job.updateMany({ where: { id, epoch }, data: toColumns(patch) });
+    return count === 1;
+  },
+
+  async queued(limit) {
+    const rows = await db.job.findMany({ where: { state: 'queued' }, orderBy: oldestFirst, take: limit });
+    return rows.map(toJobRecord);
+  },
+
+  async silent(before, limit) {
+    const rows = await db.job.findMany({
+      where: { state: { in: [...heldStates] }, heartbeatAt: { lt: new Date(before) } },
+      orderBy: { heartbeatAt: 'asc' },
+      take: limit,
+    });
+    return rows.map(toJobRecord);
+  },
+});

@@ -1,0 +1,250 @@
+import { cancelJob } from '../jobs/cancel-job';
+import { team, World } from '../test/world';
+import { type AttemptRef } from './attempt';
+import { claimAttempt } from './claim-attempt';
+import { type AttemptOutcome, endAttempt } from './end-attempt';
+import { publishVersion } from './publish-version';
+import {
+  reportCheckpoint,
+  reportHeartbeat,
+  reportMessage,
+  reportMetrics,
+  reportPhase,
+  reportPlan,
+} from './report-progress';
+
+const crashed: AttemptOutcome = { type: 'crashed', message: 'killed by SIGKILL.' };
+const sha256 = 'c'.repeat(64);
+
+let world: World;
+let attempt: AttemptRef;
+beforeEach(async () => {
+  world = new World();
+  attempt = await world.claimed();
+});
+
+const job = () => world.job(attempt.jobId);
+const next = async () => {
+  attempt = { jobId: attempt.jobId, epoch: attempt.epoch + 1 };
+  expect(await claimAttempt(world, attempt, 'wrk_2')).not.toBeNull();
+};
+
+describe('claimAttempt', () => {
+  it('hands over job, base model and dataset', async () => {
+    const { id } = await world.submit();
+    world.pass(5);
+    expect(await claimAttempt(world, { jobId: id, epoch: 1 }, 'wrk_9')).toMatchObject({
+      job: { id, state: 'preparing', workerId: 'wrk_9', heartbeatAt: world.clock.now() },
+      baseModel: { name: 'tiny' },
+      dataset: { filename: 'chats.jsonl' },
+    });
+    expect(world.job(id).startedAt).toBe(world.clock.now());
+  });
+
+  it('has one winner, and is deaf to stale and unknown wake-ups', async () => {
+    expect(await claimAttempt(world, attempt, 'wrk_2')).toBeNull();
+    await endAttempt(world, attempt, crashed);
+    expect(await claimAttempt(world, attempt, 'wrk_2')).toBeNull();
+    expect(await claimAttempt(world, { jobId: 'job_none', epoch: 1 }, 'wrk_2')).toBeNull();
+    expect(job()).toMatchObject({ state: 'queued', epoch: 2, workerId: null });
+  });
+
+  it('fails a job whose dataset is gone', async () => {
+    const { id } = await world.submit();
+    world.tables.datasets.length = 0;
+    expect(await claimAttempt(world, { jobId: id, epoch: 1 }, 'wrk_1')).toBeNull();
+    expect(world.job(id)).toMatchObject({ state: 'failed', error: { code: 'not_found' } });
+  });
+});
+
+describe('reports', () => {
+  it('follow a run', async () => {
+    await reportPhase(world, attempt, 'running');
+    await reportPhase(world, attempt, 'running');
+    await reportPlan(world, attempt, { totalSteps: 12, resumedFromStep: 0 });
+    const metrics = [world.metric(0, 'eval'), world.metric(1), world.metric(2)];
+    await reportMetrics(world, attempt, { metrics, trainedTokens: 600 });
+    await reportCheckpoint(world, attempt, { step: 2, sha256 });
+    await reportMessage(world, attempt, { level: 'warn', message: 'slow disk' });
+    expect(job()).toMatchObject({
+      state: 'running',
+      step: 2,
+      totalSteps: 12,
+      trainedTokens: 600,
+      checkpointStep: 2,
+      fruitlessAttempts: 0,
+    });
+    expect(world.history(attempt.jobId)).toEqual([
+      'state queued 1',
+      'state preparing 1',
+      'state running 1',
+      'attempt - 1',
+      'checkpoint - 1',
+      'message - 1',
+    ]);
+  });
+
+  it('of a resumed attempt replace the steps beyond its checkpoint', async () => {
+    await reportMetrics(world, attempt, {
+      metrics: [1, 2, 3, 4].map((step) => world.metric(step)),
+      trainedTokens: 800,
+    });
+    await endAttempt(world, attempt, crashed);
+    await next();
+    await reportPlan(world, attempt, { totalSteps: 12, resumedFromStep: 2 });
+    expect(world.tables.metrics.map((metric) => metric.step)).toEqual([1, 2]);
+    expect(job()).toMatchObject({ step: 2, totalSteps: 12 });
+  });
+
+  it('are each a sign of life', async () => {
+    const reports = [
+      () => reportHeartbeat(world, attempt),
+      () => reportPhase(world, attempt, 'running'),
+      () => reportPlan(world, attempt, { totalSteps: 3, resumedFromStep: 0 }),
+      () => reportMetrics(world, attempt, { metrics: [], trainedTokens: 0 }),
+      () => reportCheckpoint(world, attempt, { step: 1, sha256 }),
+      () => reportMessage(world, attempt, { level: 'info', message: 'here' }),
+    ];
+    for (const report of reports) {
+      world.pass(1000);
+      await report();
+      expect(job().heartbeatAt).toBe(world.clock.now());
+    }
+  });
+
+  it('of a fenced attempt write nothing at all', async () => {
+    const old = attempt;
+    await endAttempt(world, attempt, crashed);
+    await next();
+    const tables = structuredClone(world.tables);
+    expect(await reportHeartbeat(world, old)).toEqual({ cancelRequested: false, fenced: true });
+    expect(await reportPhase(world, old, 'running')).toBe(false);
+    expect(await reportPlan(world, old, { totalSteps: 3, resumedFromStep: 0 })).toBe(false);
+    expect(await reportMetrics(world, old, { metrics: [world.metric(1)], trainedTokens: 9 })).toBe(false);
+    expect(await reportCheckpoint(world, old, { step: 1, sha256 })).toBe(false);
+    expect(await reportMessage(world, old, { level: 'info', message: 'late' })).toBe(false);
+    expect(await endAttempt(world, old, crashed)).toBeNull();
+    expect(await publishVersion(world, old, world.manifest(old.jobId))).toBeNull();
+    expect(world.tables).toEqual(tables);
+  });
+});
+
+describe('publishVersion', () => {
+  it('makes version and final state together', async () => {
+    await reportPhase(world, attempt, 'publishing');
+    const version = await publishVersion(world, attempt, world.manifest(attempt.jobId));
+    expect(version).toMatchObject({ adapter: 'captain', number: 1, bytes: 4096 });
+    expect(job()).toMatchObject({
+      state: 'succeeded',
+      version: 1,
+      step: 12,
+      trainedTokens: 3400,
+      workerId: null,
+    });
+    expect(await publishVersion(world, attempt, world.manifest(attempt.jobId))).toBeNull();
+    expect(world.tables.versions).toHaveLength(1);
+  });
+
+  it("takes the manifest of an earlier attempt, which won the store's race", async () => {
+    await reportPhase(world, attempt, 'publishing');
+    await endAttempt(world, attempt, crashed);
+    await next();
+    await reportPhase(world, attempt, 'publishing');
+    const version = await publishVersion(world, attempt, world.manifest(attempt.jobId, 1));
+    expect(version).toMatchObject({ number: 1 });
+  });
+
+  it('publishes nothing when the state does not allow it', async () => {
+    await expect(publishVersion(world, attempt, world.manifest(attempt.jobId))).rejects.toMatchObject({
+      code: 'illegal_transition',
+    });
+    expect(world.tables.versions).toEqual([]);
+    expect(world.tables.adapters).toMatchObject([{ latestVersion: null }]);
+  });
+
+  it("refuses another job's manifest", async () => {
+    await reportPhase(world, attempt, 'publishing');
+    const manifest = { ...world.manifest(attempt.jobId), adapter: 'other', epoch: 7 };
+    await expect(publishVersion(world, attempt, manifest)).rejects.toThrow('its epoch, adapter differ');
+  });
+});
+
+describe('endAttempt', () => {
+  it('queues a crashed job again, three times in a row without progress at most', async () => {
+    expect(await endAttempt(world, attempt, crashed)).toMatchObject({ state: 'queued', epoch: 2 });
+    expect(world.tables.outbox.map((entry) => entry.wakeUp.epoch)).toEqual([1, 2]);
+    await next();
+    expect(await endAttempt(world, attempt, crashed)).toMatchObject({ state: 'queued', epoch: 3 });
+    await next();
+    expect(await endAttempt(world, attempt, crashed)).toMatchObject({
+      state: 'failed',
+      error: { code: 'trainer_crashed' },
+      finishedAt: world.clock.now(),
+    });
+    expect(world.tables.outbox).toHaveLength(3);
+  });
+
+  it('counts from anew after a checkpoint beyond all before', async () => {
+    for (let step = 1; step <= 10; step++) {
+      await reportCheckpoint(world, attempt, { step, sha256 });
+      expect(await endAttempt(world, attempt, crashed)).toMatchObject({
+        state: 'queued',
+        fruitlessAttempts: 0,
+      });
+      await next();
+    }
+    for (const state of ['queued', 'queued', 'failed']) {
+      await reportCheckpoint(world, attempt, { step: 10, sha256 });
+      expect(await endAttempt(world, attempt, crashed)).toMatchObject({ state });
+      if (state === 'queued') await next();
+    }
+  });
+
+  it('does not charge a drained attempt', async () => {
+    for (let i = 0; i < 5; i++) {
+      expect(await endAttempt(world, attempt, { type: 'drained' })).toMatchObject({
+        state: 'queued',
+        fruitlessAttempts: 0,
+        workerId: null,
+      });
+      await next();
+    }
+    expect(world.tables.outbox).toHaveLength(6);
+  });
+
+  it.each([
+    [false, 'failed'],
+    [true, 'queued'],
+  ])('of a failure that is retryable (%s): %s', async (retryable, state) => {
+    const outcome = { type: 'failed', code: 'out_of_memory', message: 'Out of memory.', retryable } as const;
+    expect(await endAttempt(world, attempt, outcome)).toMatchObject({ state });
+  });
+
+  it('keeps the code of a failure that retrying did not help', async () => {
+    const outcome = {
+      type: 'failed',
+      code: 'store_unavailable',
+      message: 'S3 is down.',
+      retryable: true,
+    } as const;
+    await endAttempt(world, attempt, outcome);
+    await next();
+    await endAttempt(world, attempt, outcome);
+    await next();
+    expect(await endAttempt(world, attempt, outcome)).toMatchObject({
+      state: 'failed',
+      error: { code: 'store_unavailable', message: expect.stringContaining('S3 is down.') },
+    });
+  });
+
+  it.each<AttemptOutcome>([
+    { type: 'cancelled' },
+    { type: 'drained' },
+    crashed,
+    { type: 'failed', code: 'internal', message: 'odd', retryable: true },
+  ])('cancels a job that was to be cancelled when its attempt is %j', async (outcome) => {
+    await cancelJob(world, team, attempt.jobId);
+    expect(await endAttempt(world, attempt, outcome)).toMatchObject({ state: 'cancelled' });
+    expect(world.tables.outbox).toHaveLength(1);
+  });
+});

@@ -1,0 +1,129 @@
+import { type JobEvent, type JobMetric, type JobState } from '@lowrank/contracts';
+import { type Ports } from '../ports';
+import { moveJob } from '../state-machine';
+import { type AttemptRef, withAttempt } from './attempt';
+
+/*
+ * What a worker writes down while a trainer runs: one transaction a report, each also a sign of life. Every function resolves to
+ * false, having written nothing, when the attempt is fenced; the worker then ends the trainer.
+ */
+type ReportPorts = Omit<Ports, 'ids'>;
+
+/** The trainer entered a phase. A phase that it is already in changes nothing. */
+export async function reportPhase(
+  { unitOfWork, clock }: ReportPorts,
+  attempt: AttemptRef,
+  phase: Extract<JobState, 'preparing' | 'running' | 'publishing'>,
+): Promise<boolean> {
+  const at = clock.now();
+  const written = await withAttempt(unitOfWork, attempt, async (repositories, job) => {
+    if (job.state !== phase)
+      await moveJob(repositories, job, phase, {
+        at,
+        message: phaseMessages[phase],
+        patch: { heartbeatAt: at },
+      });
+    return true;
+  });
+  return written ?? false;
+}
+
+const phaseMessages = {
+  preparing: 'Preparing base model and data.',
+  running: 'Training.',
+  publishing: 'Publishing the adapter.',
+};
+
+/** A sign of life. Answers whether somebody asked to cancel, and whether the attempt is fenced. */
+export async function reportHeartbeat(
+  { unitOfWork, clock }: ReportPorts,
+  attempt: AttemptRef,
+): Promise<{ cancelRequested: boolean; fenced: boolean }> {
+  const answer = await withAttempt(unitOfWork, attempt, async ({ jobs }, job) => {
+    await jobs.update(job.id, job.epoch, { heartbeatAt: clock.now() });
+    return { cancelRequested: job.cancelRequested, fenced: false };
+  });
+  return answer ?? { cancelRequested: false, fenced: true };
+}
+
+/**
+ * The data are packed and the number of steps is known. An attempt that resumes drops the metrics beyond its checkpoint, since it
+ * will take those steps again.
+ */
+export async function reportPlan(
+  { unitOfWork, clock }: ReportPorts,
+  attempt: AttemptRef,
+  { totalSteps, resumedFromStep }: { totalSteps: number; resumedFromStep: number },
+): Promise<boolean> {
+  const at = clock.now();
+  const written = await withAttempt(unitOfWork, attempt, async ({ jobs }, job) => {
+    await jobs.truncateMetrics(job.id, resumedFromStep);
+    await jobs.update(job.id, job.epoch, { totalSteps, step: resumedFromStep, heartbeatAt: at });
+    await jobs.appendEvent(job.id, {
+      at,
+      epoch: job.epoch,
+      level: 'info',
+      type: 'attempt',
+      message:
+        resumedFromStep > 0
+          ? `Goes on from the checkpoint of step ${resumedFromStep} of ${totalSteps}.`
+          : `Starts at the first of ${totalSteps} steps.`,
+      state: null,
+    });
+    return true;
+  });
+  return written ?? false;
+}
+
+/** Metrics in the order they were taken, with the tokens trained on by the last of them. An empty batch is a heartbeat. */
+export async function reportMetrics(
+  { unitOfWork, clock }: ReportPorts,
+  attempt: AttemptRef,
+  { metrics, trainedTokens }: { metrics: JobMetric[]; trainedTokens: number },
+): Promise<boolean> {
+  const written = await withAttempt(unitOfWork, attempt, async ({ jobs }, job) => {
+    await jobs.putMetrics(job.id, metrics);
+    const step = Math.max(job.step, ...metrics.map((metric) => metric.step));
+    await jobs.update(job.id, job.epoch, { step, trainedTokens, heartbeatAt: clock.now() });
+    return true;
+  });
+  return written ?? false;
+}
+
+/** A checkpoint is safely on disk. One beyond all before it makes the attempt a fruitful one. */
+export async function reportCheckpoint(
+  { unitOfWork, clock }: ReportPorts,
+  attempt: AttemptRef,
+  { step, sha256 }: { step: number; sha256: string },
+): Promise<boolean> {
+  const at = clock.now();
+  const written = await withAttempt(unitOfWork, attempt, async ({ jobs }, job) => {
+    const progress = step > job.checkpointStep ? { checkpointStep: step, fruitlessAttempts: 0 } : {};
+    await jobs.update(job.id, job.epoch, { ...progress, heartbeatAt: at });
+    await jobs.appendEvent(job.id, {
+      at,
+      epoch: job.epoch,
+      level: 'info',
+      type: 'checkpoint',
+      message: `Checkpoint of step ${step}, SHA-256 ${sha256}.`,
+      state: null,
+    });
+    return true;
+  });
+  return written ?? false;
+}
+
+/** Something a trainer or its worker wants the user to read. */
+export async function reportMessage(
+  { unitOfWork, clock }: ReportPorts,
+  attempt: AttemptRef,
+  { level, message }: Pick<JobEvent, 'level' | 'message'>,
+): Promise<boolean> {
+  const at = clock.now();
+  const written = await withAttempt(unitOfWork, attempt, async ({ jobs }, job) => {
+    await jobs.update(job.id, job.epoch, { heartbeatAt: at });
+    await jobs.appendEvent(job.id, { at, epoch: job.epoch, level, type: 'message', message, state: null });
+    return true;
+  });
+  return written ?? false;
+}

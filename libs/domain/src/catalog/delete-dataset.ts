@@ -1,0 +1,15 @@
+import { notFound } from '../not-found';
+import { type Ports } from '../ports';
+
+/**
+ * Deletes a dataset's row; jobs that used it keep its hash. The bytes stay in the object store, where another dataset or a version's
+ * lineage may need them. Errors: not_found; in_use while an unfinished job trains on it.
+ */
+export async function deleteDataset(
+  { unitOfWork }: Pick<Ports, 'unitOfWork'>,
+  teamId: string,
+  id: string,
+): Promise<void> {
+  const deleted = await unitOfWork.run(({ datasets }) => datasets.delete(teamId, id));
+  if (!deleted) throw notFound('dataset', id);
+}

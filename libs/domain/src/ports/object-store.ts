@@ -1,0 +1,33 @@
+import { type Readable } from 'node:stream';
+
+export interface ObjectInfo {
+  bytes: number;
+}
+
+/**
+ * Bytes by key. Keys are '/'-separated segments of [A-Za-z0-9._-], made by the server, never starting with a dot.
+ *
+ * Promises: a put is visible whole or not at all; a read after a put sees it; ifAbsent has one winner among racing writers.
+ * Deliberately left out: listing order beyond key order, metadata, versions, presigned URLs, copying.
+ * Errors: LowrankError `not_found` for a missing key on get, `store_unavailable` when the store does not answer after retries.
+ */
+export interface ObjectStore {
+  /**
+   * Stores a stream or buffer; `bytes` is its exact length and a stream of another length is refused, storing nothing.
+   * With ifAbsent, resolves to false and changes nothing when the key exists.
+   */
+  put(
+    key: string,
+    body: Readable | Uint8Array,
+    options: { bytes: number; ifAbsent?: boolean },
+  ): Promise<boolean>;
+  /** A stream of the whole object, or of bytes [start, end) of it. */
+  get(key: string, range?: { start: number; end: number }): Promise<{ body: Readable; bytes: number }>;
+  head(key: string): Promise<ObjectInfo | null>;
+  /** No error when the key is absent. */
+  delete(key: string): Promise<void>;
+  /** Keys under a prefix that ends in '/', in key order. */
+  list(prefix: string): AsyncIterable<string>;
+  /** Resolves when the store answers and honours ifAbsent; rejects with what is wrong. Called at start-up and by /health. */
+  probe(): Promise<void>;
+}

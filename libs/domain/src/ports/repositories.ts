@@ -1,0 +1,162 @@
+import {
+  type Adapter,
+  type AdapterVersion,
+  type ApiKey,
+  type BaseModel,
+  type CreateJob,
+  type Dataset,
+  type Job,
+  type JobEvent,
+  type JobMetric,
+  type JobState,
+  type JobWakeUp,
+  type Manifest,
+  type Page,
+  type PageQuery,
+} from '@lowrank/contracts';
+
+/** All repositories of one transaction; see UnitOfWork. Reads and writes are of the given team only. */
+export interface Repositories {
+  apiKeys: ApiKeyRepository;
+  baseModels: BaseModelRepository;
+  datasets: DatasetRepository;
+  jobs: JobRepository;
+  adapters: AdapterRepository;
+  outbox: OutboxRepository;
+  workers: WorkerRepository;
+}
+
+/**
+ * One database transaction around `work`: everything it wrote is visible afterwards, or nothing is. No network calls other than
+ * the repositories' inside. Serialization failures are retried, so `work` may run more than once.
+ */
+export interface UnitOfWork {
+  run<T>(work: (repositories: Repositories) => Promise<T>): Promise<T>;
+  /** One advisory lock by name for as long as `work` runs; resolves to undefined at once when somebody else holds it. */
+  exclusively<T>(lock: string, work: (signal: AbortSignal) => Promise<T>): Promise<T | undefined>;
+  ping(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface ApiKeyRepository {
+  insert(key: ApiKey & { secretSha256: string }): Promise<void>;
+  findBySecret(secretSha256: string): Promise<ApiKey | null>;
+  list(teamId: string): Promise<ApiKey[]>;
+  /** Returns false when there is no such key. */
+  revoke(teamId: string, id: string, at: string): Promise<boolean>;
+  /** The team that embedded installations use, made if need be. */
+  ensureTeam(name: string): Promise<string>;
+}
+
+export interface BaseModelRepository {
+  /** LowrankError name_taken when the team has one of that name. */
+  insert(teamId: string, model: BaseModel): Promise<void>;
+  find(teamId: string, nameOrId: string): Promise<BaseModel | null>;
+  list(teamId: string, page: PageQuery): Promise<Page<BaseModel>>;
+  /** Oldest that is ready: whose tokenizer counts tokens of an upload that names none. */
+  firstReady(teamId: string): Promise<BaseModel | null>;
+}
+
+export interface DatasetRepository {
+  insert(teamId: string, dataset: Dataset): Promise<void>;
+  find(teamId: string, id: string): Promise<Dataset | null>;
+  list(teamId: string, page: PageQuery): Promise<Page<Dataset>>;
+  /** LowrankError in_use when an unfinished job trains on it; false when there is none. Finished jobs keep its hash. */
+  delete(teamId: string, id: string): Promise<boolean>;
+}
+
+/** What a worker needs to know of a job besides its public face. */
+export interface JobRecord extends Job {
+  teamId: string;
+  /** Attempts in a row that ended without a checkpoint beyond the one before. */
+  fruitlessAttempts: number;
+  /** Step of the last checkpoint that was reported. */
+  checkpointStep: number;
+  workerId: string | null;
+  heartbeatAt: string | null;
+}
+
+/** Fields that change with a move or progress of a job. */
+export type JobPatch = Partial<
+  Pick<
+    JobRecord,
+    | 'state'
+    | 'epoch'
+    | 'step'
+    | 'totalSteps'
+    | 'trainedTokens'
+    | 'cancelRequested'
+    | 'version'
+    | 'error'
+    | 'startedAt'
+    | 'finishedAt'
+    | 'fruitlessAttempts'
+    | 'checkpointStep'
+    | 'workerId'
+    | 'heartbeatAt'
+  >
+>;
+
+export interface JobRepository {
+  insert(
+    teamId: string,
+    job: Pick<Job, 'id' | 'baseModel' | 'dataset' | 'adapter' | 'createdAt'> & Pick<CreateJob, 'recipe'>,
+  ): Promise<void>;
+  find(teamId: string, id: string): Promise<Job | null>;
+  list(teamId: string, page: PageQuery & { state?: JobState; adapter?: string }): Promise<Page<Job>>;
+  /** Any team's job, its row locked until the transaction ends. For use cases that move it. */
+  lock(id: string): Promise<JobRecord | null>;
+  /** Writes only if the job still has this epoch; resolves to false, changing nothing, when it has not. */
+  update(id: string, epoch: number, patch: JobPatch): Promise<boolean>;
+  appendEvent(id: string, event: Omit<JobEvent, 'seq'>): Promise<JobEvent>;
+  events(id: string, afterSeq: number, limit: number): Promise<JobEvent[]>;
+  /** Replaces rows of the same (step, kind): a resumed attempt repeats steps. */
+  putMetrics(id: string, metrics: JobMetric[]): Promise<void>;
+  /** In order of (step, kind), with at > `afterAt` when given. */
+  metrics(id: string, options: { afterStep?: number; limit: number }): Promise<JobMetric[]>;
+  /** Deletes metrics with step > `step`: called when an attempt resumes from a checkpoint. */
+  truncateMetrics(id: string, step: number): Promise<void>;
+  /** Queued jobs in dispatch order: oldest first. */
+  queued(limit: number): Promise<JobRecord[]>;
+  /** Jobs in a worker's hands whose last heartbeat is older than `before`. */
+  silent(before: string, limit: number): Promise<JobRecord[]>;
+}
+
+export interface OutboxRepository {
+  add(wakeUp: JobWakeUp): Promise<void>;
+  /** Oldest entries, skipping those another transaction holds; locked until the transaction ends. */
+  take(limit: number): Promise<{ id: string; wakeUp: JobWakeUp }[]>;
+  remove(ids: string[]): Promise<void>;
+}
+
+export interface AdapterRepository {
+  /** Gets or makes the adapter of that name; LowrankError conflict when it exists for another base model. */
+  ensure(
+    teamId: string,
+    adapter: { id: string; name: string; baseModelName: string; at: string },
+  ): Promise<Adapter>;
+  find(teamId: string, name: string): Promise<Adapter | null>;
+  list(teamId: string, page: PageQuery & { query?: string }): Promise<Page<Adapter>>;
+  /**
+   * Makes the manifest the next version of its adapter. Once per job: a second call for the same job returns the first's row.
+   */
+  publish(teamId: string, version: { id: string; manifest: Manifest; at: string }): Promise<AdapterVersion>;
+  versions(teamId: string, name: string): Promise<AdapterVersion[]>;
+  version(teamId: string, name: string, number: number): Promise<AdapterVersion | null>;
+}
+
+export interface WorkerRecord {
+  id: string;
+  hostname: string;
+  /** Jobs it can run at a time. */
+  slots: number;
+  /** What it computes with, e.g. `cpu avx512_bf16`. */
+  device: string;
+  seenAt: string;
+}
+
+export interface WorkerRepository {
+  upsert(worker: WorkerRecord): Promise<void>;
+  seenSince(since: string): Promise<WorkerRecord[]>;
+  remove(id: string): Promise<void>;
+}

@@ -1,0 +1,55 @@
+import { finalJobStates, type JobEvent, type JobState, LowrankError } from '@lowrank/contracts';
+import { type JobPatch, type JobRecord, type Repositories } from './ports/repositories';
+
+/** Every legal move of a job. */
+export const legalMoves: Readonly<Record<JobState, readonly JobState[]>> = {
+  // To failed: what the job needs is gone.
+  queued: ['preparing', 'paused', 'cancelled', 'failed'],
+  // To publishing: an attempt that resumes from a checkpoint of the last step has nothing left to train.
+  preparing: ['running', 'publishing', 'queued', 'paused', 'cancelled', 'failed'],
+  running: ['publishing', 'queued', 'paused', 'cancelled', 'failed'],
+  publishing: ['succeeded', 'queued', 'cancelled', 'failed'],
+  paused: ['queued', 'cancelled'],
+  succeeded: [],
+  cancelled: [],
+  failed: [],
+};
+
+/** States in which an attempt holds the job. */
+export const heldStates: readonly JobState[] = ['preparing', 'running', 'publishing'];
+export const isFinal = (state: JobState): boolean => finalJobStates.includes(state);
+export const isHeld = (state: JobState): boolean => heldStates.includes(state);
+
+/** Throws LowrankError illegal_transition unless the table has the move. */
+export function assertMove(from: JobState, to: JobState): void {
+  if (legalMoves[from].includes(to)) return;
+  const choices = legalMoves[from].join(', ');
+  throw new LowrankError(
+    'illegal_transition',
+    `A job that is ${from} cannot become ${to}; ${choices ? `it can become ${choices}` : `${from} is final`}.`,
+  );
+}
+
+export interface Move {
+  message: string;
+  at: string;
+  level?: JobEvent['level'];
+  patch?: Omit<JobPatch, 'state'>;
+}
+
+/**
+ * The only way a job changes its state: checks the table, writes state and patch, and appends the event, all in the caller's
+ * transaction. `job` must come from `jobs.lock` of that transaction. The event carries the epoch that the job had before.
+ */
+export async function moveJob(
+  { jobs }: Pick<Repositories, 'jobs'>,
+  job: JobRecord,
+  to: JobState,
+  { message, at, level = 'info', patch }: Move,
+): Promise<JobRecord> {
+  assertMove(job.state, to);
+  if (!(await jobs.update(job.id, job.epoch, { ...patch, state: to })))
+    throw new LowrankError('conflict', `Job ${job.id} is no longer at attempt ${job.epoch}.`);
+  await jobs.appendEvent(job.id, { at, epoch: job.epoch, level, type: 'state', message, state: to });
+  return { ...job, ...patch, state: to };
+}

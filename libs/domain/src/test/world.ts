@@ -1,0 +1,148 @@
+import {
+  type CreateJob,
+  createJobSchema,
+  idPrefixes,
+  type IdKind,
+  type Job,
+  type JobMetric,
+  type Manifest,
+} from '@lowrank/contracts';
+import { claimAttempt } from '../attempts/claim-attempt';
+import { submitJob } from '../jobs/submit-job';
+import { type Ports } from '../ports';
+import { MemoryQueue, MemoryUnitOfWork } from './memory';
+
+export const team = 'team_aaaaaaaaaaaaaaaaaaaaaaaa';
+const digest = (digit: string) => digit.repeat(64);
+const start = Date.parse('2026-01-01T00:00:00.000Z');
+
+/** A base model of 2,048 tokens, a dataset of 40 rows, time that stands still, ids that count, and no other chance. */
+export class World implements Ports {
+  readonly unitOfWork = new MemoryUnitOfWork();
+  readonly queue = new MemoryQueue();
+  private elapsedMs = 0;
+  private made = 0;
+
+  readonly clock = { now: () => new Date(start + this.elapsedMs).toISOString() };
+  readonly ids = {
+    make: (kind: IdKind) =>
+      `${idPrefixes[kind]}_${String(++this.made)
+        .padStart(24, 'a')
+        .replace(/[0-9]/g, (digit) => 'bcdefghijk'[Number(digit)] as string)}`,
+  };
+
+  readonly baseModelId = this.ids.make('baseModel');
+  readonly datasetId = this.ids.make('dataset');
+
+  constructor() {
+    const createdAt = this.clock.now();
+    this.unitOfWork.tables.baseModels.push({
+      teamId: team,
+      id: this.baseModelId,
+      name: 'tiny',
+      source: 'tiny',
+      revision: 'a'.repeat(40),
+      modelType: 'llama',
+      parameters: 1000,
+      contextLength: 2048,
+      vocabSize: 256,
+      files: [],
+      status: 'ready',
+      createdAt,
+    });
+    this.unitOfWork.tables.datasets.push({
+      teamId: team,
+      id: this.datasetId,
+      filename: 'chats.jsonl',
+      bytes: 4000,
+      sha256: digest('d'),
+      format: 'chat',
+      rows: 40,
+      tokens: 900,
+      lossTokens: 500,
+      tokensOf: 'tiny',
+      createdAt,
+    });
+  }
+
+  get tables() {
+    return this.unitOfWork.tables;
+  }
+
+  pass(milliseconds: number): void {
+    this.elapsedMs += milliseconds;
+  }
+
+  request(overrides: Record<string, unknown> = {}): CreateJob {
+    return createJobSchema.parse({
+      baseModel: 'tiny',
+      dataset: this.datasetId,
+      adapter: 'captain',
+      ...overrides,
+    });
+  }
+
+  submit(overrides: Record<string, unknown> = {}): Promise<Job> {
+    return submitJob(this, team, this.request(overrides));
+  }
+
+  /** A job whose first attempt a worker holds. */
+  async claimed() {
+    const { id: jobId, epoch } = await this.submit();
+    await claimAttempt(this, { jobId, epoch }, 'wrk_1');
+    return { jobId, epoch };
+  }
+
+  job(id: string) {
+    const job = this.tables.jobs.find((one) => one.id === id);
+    if (!job) throw new Error(`no job ${id}`);
+    return job;
+  }
+
+  /** Each event of a job as `<type> <state> <epoch>`. */
+  history(id: string): string[] {
+    return this.tables.events
+      .filter((event) => event.jobId === id)
+      .map((event) => `${event.type} ${event.state ?? '-'} ${event.epoch}`);
+  }
+
+  metric(step: number, kind: JobMetric['kind'] = 'train'): JobMetric {
+    return {
+      step,
+      at: this.clock.now(),
+      kind,
+      loss: 2,
+      learningRate: 1e-4,
+      gradNorm: 1,
+      tokensPerSecond: 10,
+      epochs: 0.1,
+      accuracy: null,
+    };
+  }
+
+  manifest(jobId: string, epoch = 1): Manifest {
+    const job = this.job(jobId);
+    return {
+      format: 1,
+      jobId,
+      epoch,
+      adapter: job.adapter,
+      baseModel: job.baseModel,
+      dataset: { id: job.dataset.id, sha256: job.dataset.sha256 },
+      recipe: job.recipe,
+      templateSha256: digest('e'),
+      metrics: {
+        steps: 12,
+        trainedTokens: 3400,
+        trainLoss: 1,
+        evalLossBefore: 2,
+        evalLossAfter: 1,
+        evalAccuracyBefore: 0.2,
+        evalAccuracyAfter: 0.5,
+        seconds: 10,
+        peakMemoryBytes: 1_000_000,
+      },
+      files: [{ path: 'adapter_model.safetensors', sha256: digest('f'), bytes: 4096 }],
+    };
+  }
+}

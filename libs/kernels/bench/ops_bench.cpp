@@ -1,0 +1,215 @@
+// Times the operations: milliseconds, GFLOP/s (or GB/s for those bound by memory) and share of the measured peak.
+//   ops_bench [threads, default 2] [lr_isa level, default the best of this machine]
+// The peak is measured in the same run, with as many threads, by multiply-adds that never leave the registers.
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <ctime>
+#include <functional>
+#include <string>
+#include <vector>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
+#include "model/memory.h"
+#include "ops.h"
+#include "pool.h"
+#include "scratch.h"
+
+namespace {
+
+using namespace lr;
+using Floats = std::vector<float>;
+
+// One thread is timed by the time it was given, several by the clock on the wall.
+bool alone = false;
+
+double now() {
+  if (alone) return static_cast<double>(std::clock()) / CLOCKS_PER_SEC;
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+// Best of several runs: on a shared machine the others only ever make it slower.
+double seconds(const std::function<void()>& work) {
+  double best = 1e9, spent = 0;
+  for (int runs = 0; runs < 5 || (spent < 0.3 && runs < 1000); ++runs) {
+    const double start = now();
+    work();
+    const double time = now() - start;
+    best = std::min(best, time);
+    spent += time;
+  }
+  return best;
+}
+
+#if defined(__x86_64__)
+constexpr int kSums = 16;  // independent sums: more than a multiply-add takes cycles, times two a cycle
+constexpr int64_t kRounds = 200'000;
+
+#define LR_PEAK(name, isa, type, zero, step)                     \
+  __attribute__((target(isa))) float name() {                    \
+    type sums[kSums];                                            \
+    for (type& sum : sums) sum = zero;                           \
+    for (int64_t round = 0; round < kRounds; ++round) {          \
+      _Pragma("GCC unroll 16") for (type& sum : sums) step;      \
+    }                                                            \
+    for (int i = 1; i < kSums; ++i) sums[0] = sums[0] + sums[i]; \
+    return sums[0][0];                                           \
+  }
+LR_PEAK(multiply_avx2, "avx2,fma", __m256, _mm256_setzero_ps(), sum = _mm256_fmadd_ps(sum, sum, sum))
+LR_PEAK(multiply_avx512, "avx512f", __m512, _mm512_setzero_ps(), sum = _mm512_fmadd_ps(sum, sum, sum))
+LR_PEAK(multiply_bf16, "avx512f,avx512bf16", __m512, _mm512_setzero_ps(),
+        sum = _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(sum), reinterpret_cast<__m512bh>(sum)))
+#endif
+
+// GFLOP/s of all threads of the run, in its operand type; 0 where there is no vector unit to measure.
+double peak([[maybe_unused]] const Run& run, [[maybe_unused]] int isa) {
+#if defined(__x86_64__)
+  if (isa < 2) return 0;
+  const bool bf16 = isa == 4 && run.compute == Compute::BF16;
+  float (*const loop)() = isa == 2 ? multiply_avx2 : bf16 ? multiply_bf16 : multiply_avx512;
+  const double flop = 2.0 * kSums * kRounds * (isa == 2 ? 8 : 16) * (bf16 ? 2 : 1) * run.pool->threads();
+  volatile float keep = 0;
+  return flop / seconds([&] { parallel(run, run.pool->threads(), [&](int, int) { keep = loop(); }); }) * 1e-9;
+#else
+  return 0;
+#endif
+}
+
+Floats numbers(int64_t n) {
+  Floats values(n);
+  for (int64_t i = 0; i < n; ++i) values[i] = philox_uniform(1, i) - 0.5f;
+  return values;
+}
+
+struct Bench {
+  const Ops& ops;
+  Run run;
+  double peak;
+
+  void line(const std::string& name, double flop, const std::function<void()>& work) const {
+    const double time = seconds(work);
+    std::printf("%-52s %10.3f ms %8.1f GFLOP/s", name.c_str(), time * 1e3, flop / time * 1e-9);
+    if (peak > 0) std::printf(" %5.1f%% of peak", flop / time * 1e-7 / peak);
+    std::printf("\n");
+  }
+  void memory(const std::string& name, double bytes, const std::function<void()>& work) const {
+    const double time = seconds(work);
+    std::printf("%-52s %10.3f ms %8.1f GB/s\n", name.c_str(), time * 1e3, bytes / time * 1e-9);
+  }
+
+  void linear(int64_t T, int64_t out, int64_t in) const {
+    const Floats values = numbers(out * in), x = numbers(T * in);
+    Floats y(T * out), dx(T * in);
+    std::vector<uint8_t> codes(out * in / 2), absmax(out * in / 64);
+    Floats nested(out * in / 16384 + 1);
+    float offset;
+    ops.nf4_quantize(run, values.data(), out * in, codes.data(), absmax.data(), nested.data(), &offset);
+    const Weight w{Storage::NF4, out, in, nullptr, {codes.data(), absmax.data(), nested.data(), offset}};
+    const std::string shape = " T=" + std::to_string(T) + " out=" + std::to_string(out) + " in=" + std::to_string(in);
+    line("linear_forward nf4" + shape, 2.0 * T * out * in,
+         [&] { ops.linear_forward(run, x.data(), w, nullptr, y.data(), T); });
+    line("linear_backward nf4" + shape, 2.0 * T * out * in,
+         [&] { ops.linear_backward(run, y.data(), w, dx.data(), T, false); });
+  }
+
+  void lora(int64_t T, int64_t in, int64_t out, int32_t rank, float dropout) const {
+    const Floats a = numbers(rank * in), b = numbers(out * rank), x = numbers(T * in), dy = numbers(T * out);
+    Floats grad_a(a.size()), grad_b(b.size()), h(T * rank), y(T * out), dx(T * in);
+    const Lora l{rank, 1, dropout, 1, a.data(), b.data(), grad_a.data(), grad_b.data()};
+    const std::string shape = " T=" + std::to_string(T) + " in=" + std::to_string(in) + " out=" + std::to_string(out) +
+                              " r=" + std::to_string(rank) + (dropout > 0 ? " dropout" : "");
+    line("lora_forward" + shape, 2.0 * T * rank * (in + out),
+         [&] { ops.lora_forward(run, x.data(), l, in, out, h.data(), y.data(), T); });
+    line("lora_backward" + shape, 4.0 * T * rank * (in + out),
+         [&] { ops.lora_backward(run, dy.data(), x.data(), h.data(), l, in, out, dx.data(), T); });
+  }
+
+  void attention(int64_t T, int64_t Hq, int64_t Hkv, int64_t D) const {
+    const Floats q = numbers(T * Hq * D), k = numbers(T * Hkv * D), v = numbers(T * Hkv * D), dout = numbers(T * Hq * D);
+    Floats o(q.size()), lse(T * Hq), dq(q.size()), dk(k.size()), dv(v.size());
+    const std::vector<int32_t> starts = {0, static_cast<int32_t>(T)};
+    const float scale = 1 / std::sqrt(static_cast<float>(D));
+    const std::string shape =
+        " T=" + std::to_string(T) + " Hq=" + std::to_string(Hq) + " Hkv=" + std::to_string(Hkv) + " D=" + std::to_string(D);
+    const double product = 1.0 * T * T * Hq * D;  // one product under the causal mask: half of 2·T²·Hq·D
+    line("attention_forward" + shape, 2 * product, [&] {
+      ops.attention_forward(run, q.data(), k.data(), v.data(), starts.data(), 1, scale, o.data(), lse.data(), Hq, Hkv, D);
+    });
+    line("attention_backward" + shape, 5 * product, [&] {
+      ops.attention_backward(run, dout.data(), q.data(), k.data(), v.data(), o.data(), lse.data(), starts.data(), 1, scale,
+                             dq.data(), dk.data(), dv.data(), Hq, Hkv, D);
+    });
+    memory("attention_cached n=1 past=" + std::to_string(T - 1), 8.0 * T * Hkv * D,
+           [&] { ops.attention_cached(run, q.data(), k.data(), v.data(), T - 1, 1, scale, o.data(), Hq, Hkv, D); });
+  }
+
+  void head(int64_t T, int64_t d, int64_t vocab, int64_t chunk) const {
+    std::vector<uint16_t> table(vocab * d, 0x3c23);  // 0.01 in bfloat16
+    const Weight w{Storage::BF16, vocab, d, table.data(), {}};
+    const Floats hidden = numbers(T * d), grad_scale(T, 1);
+    Floats loss(T), dhidden(T * d);
+    std::vector<int32_t> targets(T, 3);
+    std::vector<uint8_t> correct(T);
+    line("head_loss T=" + std::to_string(T) + " d=" + std::to_string(d) + " vocab=" + std::to_string(vocab), 4.0 * T * d * vocab,
+         [&] {
+           ops.head_loss(run, hidden.data(), w, targets.data(), grad_scale.data(), chunk, loss.data(), correct.data(),
+                         dhidden.data(), T);
+         });
+  }
+
+  void flat(int64_t T, int64_t d) const {
+    const Floats a = numbers(T * d), b = numbers(T * d), w = numbers(d);
+    Floats out(T * d), rstd(T), m(T * d), v(T * d);
+    const double bytes = 4.0 * T * d;
+    memory("rmsnorm_forward", 2 * bytes, [&] { ops.rmsnorm_forward(run, a.data(), w.data(), 1e-5f, out.data(), rstd.data(), T, d); });
+    memory("rmsnorm_backward", 4 * bytes,
+           [&] { ops.rmsnorm_backward(run, b.data(), a.data(), w.data(), rstd.data(), out.data(), T, d); });
+    memory("swiglu_forward", 3 * bytes, [&] { ops.swiglu_forward(run, a.data(), b.data(), out.data(), T * d); });
+    memory("swiglu_backward", 5 * bytes,
+           [&] { ops.swiglu_backward(run, a.data(), a.data(), b.data(), out.data(), m.data(), T * d); });
+    memory("add", 3 * bytes, [&] { ops.add(run, a.data(), b.data(), out.data(), T * d); });
+    memory("adamw", 7 * bytes, [&] {
+      ops.adamw(run, out.data(), a.data(), m.data(), v.data(), T * d, 1, 1e-4f, 0.9f, 0.999f, 1e-8f, 0.01f, 0.1f, 0.001f);
+    });
+  }
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const int threads = argc > 1 ? std::atoi(argv[1]) : 2, isa = argc > 2 ? std::atoi(argv[2]) : best_isa();
+  const Ops* ops = cpu_ops(isa);
+  if (ops == nullptr || threads < 1) {
+    std::fprintf(stderr, "usage: ops_bench [threads ≥ 1] [lr_isa level 1 … %d]\n", best_isa());
+    return 1;
+  }
+  alone = threads == 1;
+  MemoryCounter counter;
+  BlockScratch scratch(counter);
+  const std::unique_ptr<Pool> pool = make_pool(threads);
+  for (const Compute compute : {Compute::F32, Compute::BF16}) {
+    Bench bench{*ops, {pool.get(), &scratch, compute}, 0};
+    bench.peak = peak(bench.run, isa);
+    std::printf("\n%s, %d threads, %s operands, peak %.1f GFLOP/s\n", ops->name, threads,
+                compute == Compute::BF16 ? "bf16" : "f32", bench.peak);
+    for (const int64_t T : {1, 8, 64, 512, 2048}) bench.linear(T, 2048, 2048);
+    bench.linear(512, 576, 576);
+    bench.linear(512, 1536, 576);
+    bench.linear(512, 576, 1536);
+    bench.linear(512, 192, 576);
+    bench.linear(512, 4096, 4096);
+    bench.head(256, 576, 49152, 128);
+    if (compute == Compute::BF16) continue;  // the rest is the same for both
+    bench.lora(512, 576, 1536, 16, 0);
+    bench.lora(512, 576, 1536, 16, 0.05f);
+    bench.lora(512, 2048, 2048, 16, 0.05f);
+    bench.attention(512, 9, 3, 64);
+    bench.attention(2048, 16, 8, 128);
+    bench.flat(512, 2048);
+  }
+  return 0;
+}

@@ -1,0 +1,3 @@
+export type * from './types';
+export { KernelError, type KernelStatus } from './errors';
+export { openKernels } from './open';

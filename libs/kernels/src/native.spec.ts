@@ -1,0 +1,32 @@
+import { KERNEL_STATUS, KernelError } from './errors';
+import { loadNative } from './native';
+
+describe('finding the library', () => {
+  const named = process.env['LOWRANK_KERNELS_LIB'];
+  afterEach(() => {
+    if (named === undefined) delete process.env['LOWRANK_KERNELS_LIB'];
+    else process.env['LOWRANK_KERNELS_LIB'] = named;
+  });
+
+  it('says what is wrong with a path that was named', () => {
+    process.env['LOWRANK_KERNELS_LIB'] = '/nonexistent/liblowrank_kernels.so';
+    expect(loadNative).toThrow(KernelError);
+    expect(loadNative).toThrow(/LOWRANK_KERNELS_LIB names \/nonexistent/);
+  });
+});
+
+describe('KernelError', () => {
+  it('carries the status, the call and a message even where the library gave none', () => {
+    const error = new KernelError('io_error', '', 'lr_base_open');
+    expect(error).toMatchObject({
+      status: 'io_error',
+      call: 'lr_base_open',
+      message: 'lr_base_open: io_error',
+    });
+  });
+
+  it('knows as many statuses as the header', () => {
+    expect(KERNEL_STATUS).toHaveLength(9);
+    expect(KERNEL_STATUS[7]).toBe('not_finite');
+  });
+});

@@ -1,0 +1,176 @@
+import { existsSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import type Koffi from 'koffi' with { 'resolution-mode': 'import' };
+import { KernelError } from './errors';
+
+// koffi has a CommonJS entry but types of an ES module only.
+const koffi = createRequire(__filename)('koffi') as typeof Koffi;
+
+/** LR_INTERFACE_VERSION of the header that this file was written against. */
+const INTERFACE_VERSION = 1;
+const LIBRARY = 'liblowrank_kernels.so';
+const ASYNC_STACK = 1 << 20; // bytes
+
+/** Address of an opaque handle. */
+export type Pointer = bigint;
+
+// Unnamed types throughout: koffi's names are global to the process and a second load would clash.
+const handle = koffi.pointer(koffi.opaque());
+const outHandle = koffi.out(koffi.pointer(handle));
+const status = 'int32_t';
+// koffi 3.3 names an unnamed prototype after the type made before it. That is a pointer here; after a struct the two would clash.
+const progress = koffi.proto('void', [handle, 'uint64_t', 'uint64_t']);
+
+const contextOptions = koffi.struct({
+  threads: 'uint32_t',
+  backend: 'uint32_t',
+  isa: 'uint32_t',
+  compute: 'uint32_t',
+});
+const loraTarget = koffi.struct({ name: 'str', rank: 'uint32_t', scale: 'float' });
+const batch = koffi.struct({
+  tokens: 'int32_t *',
+  targets: 'int32_t *',
+  starts: 'int32_t *',
+  n_tokens: 'uint32_t',
+  n_sequences: 'uint32_t',
+});
+const rows = koffi.struct({
+  adapter: handle,
+  begin: 'uint32_t',
+  end: 'uint32_t',
+  loss_scale: 'float',
+  dropout_seed: 'uint64_t',
+});
+const stepOptions = koffi.struct({ checkpoint_activations: 'uint32_t', loss_chunk: 'uint32_t' });
+const adamw = koffi.struct({
+  learning_rate: 'float',
+  beta1: 'float',
+  beta2: 'float',
+  epsilon: 'float',
+  weight_decay: 'float',
+  max_grad_norm: 'float',
+});
+const sampling = koffi.struct({ temperature: 'float', top_p: 'float', top_k: 'uint32_t', seed: 'uint64_t' });
+
+const to = koffi.pointer;
+
+/** Parameters of every status-returning function of include/lowrank_kernels.h that the surface calls. Typed arrays are passed
+ *  by address, never copied: the caller keeps them alive until the call has ended. */
+const SIGNATURES = {
+  lr_context_create: [to(contextOptions), outHandle],
+  lr_context_info: [handle, 'uint8_t *', 'size_t'],
+  lr_context_memory: [handle, 'uint64_t *', 'uint64_t *', 'uint32_t'],
+  lr_cancel_create: [outHandle],
+  lr_nf4_quantize: [handle, 'float *', 'uint64_t', 'uint8_t *', 'uint8_t *', 'float *', 'float *'],
+  lr_base_quantize: [handle, 'str', 'str', handle, to(progress), handle],
+  lr_base_open: [handle, 'str', outHandle],
+  lr_base_info: [handle, 'uint8_t *', 'size_t', 'size_t *'],
+  lr_adapter_create: [handle, to(loraTarget), 'uint32_t', 'float', 'uint64_t', outHandle],
+  lr_adapter_read: [handle, 'uint32_t', 'uint32_t', 'float *', 'uint64_t'],
+  lr_adapter_write: [handle, 'uint32_t', 'uint32_t', 'float *', 'uint64_t'],
+  lr_adapter_zero_gradients: [handle],
+  lr_adapter_state_size: [handle, 'uint64_t *'],
+  lr_adapter_state_export: [handle, 'uint8_t *', 'uint64_t'],
+  lr_adapter_state_import: [handle, 'uint8_t *', 'uint64_t'],
+  lr_adapter_optimizer_step: [handle, to(adamw), 'float *'],
+  lr_train_step: [handle, to(batch), to(rows), 'uint32_t', to(stepOptions), handle, 'void *'],
+  lr_eval_step: [handle, to(batch), to(rows), 'uint32_t', handle, 'void *'],
+  lr_logits: [handle, to(batch), to(rows), 'uint32_t', 'float *'],
+  lr_session_create: [handle, handle, 'uint32_t', outHandle],
+  lr_session_append: [handle, 'int32_t *', 'uint32_t', handle],
+  lr_session_logits: [handle, 'float *'],
+  lr_session_sample: [handle, to(sampling), 'int32_t *'],
+} as const;
+
+export type Call = keyof typeof SIGNATURES;
+
+const DESTRUCTORS = [
+  'lr_context_destroy',
+  'lr_cancel_destroy',
+  'lr_base_close',
+  'lr_adapter_destroy',
+  'lr_session_destroy',
+] as const;
+export type Destructor = (typeof DESTRUCTORS)[number];
+
+type Function = ReturnType<ReturnType<typeof koffi.load>['func']>;
+
+/** The loaded library: functions by name, and what returns no status. */
+export interface Native {
+  /** Calls on this thread; returns an lr_status. */
+  call(name: Call, args: unknown[]): number;
+  /** Calls on another thread; resolves to an lr_status. */
+  callAsync(name: Call, args: unknown[]): Promise<number>;
+  destroy(name: Destructor, pointer: Pointer): void;
+  setCancel(cancel: Pointer): void;
+  errorOf(context: Pointer): string;
+}
+
+/** Where the library is: LOWRANK_KERNELS_LIB, or build/ of this project in a folder above this file. */
+function libraryPath(): string {
+  const named = process.env['LOWRANK_KERNELS_LIB'];
+  if (named !== undefined && named !== '') {
+    if (existsSync(named)) return named;
+    throw new KernelError('io_error', `LOWRANK_KERNELS_LIB names ${named}, which does not exist`, 'load');
+  }
+  for (let folder = __dirname; ; folder = dirname(folder)) {
+    for (const path of [join(folder, 'build', LIBRARY), join(folder, 'libs', 'kernels', 'build', LIBRARY)]) {
+      if (existsSync(path)) return path;
+    }
+    if (folder === dirname(folder)) break;
+  }
+  throw new KernelError(
+    'io_error',
+    `${LIBRARY} has not been built: run \`npm run build:kernels\`, or name it in LOWRANK_KERNELS_LIB`,
+    'load',
+  );
+}
+
+function open(path: string): Native {
+  // koffi runs async calls on stacks of its own, and the operations keep tiles there that its 128 KiB may not hold. The setting
+  // belongs to the process and can be made before the first load only.
+  if ((koffi.config().async_stack_size ?? 0) < ASYNC_STACK) koffi.config({ async_stack_size: ASYNC_STACK });
+  const library = koffi.load(path);
+  const version = library.func('lr_interface_version', 'uint32_t', [])() as number;
+  if (version !== INTERFACE_VERSION) {
+    throw new KernelError(
+      'internal',
+      `${path} has interface version ${version}, not ${INTERFACE_VERSION}: run \`npm run build:kernels\``,
+      'load',
+    );
+  }
+  const functions = Object.fromEntries(
+    Object.entries(SIGNATURES).map(([name, parameters]) => [
+      name,
+      library.func(name, status, [...parameters]),
+    ]),
+  ) as Record<Call, Function>;
+  const destructors = Object.fromEntries(
+    DESTRUCTORS.map((name) => [name, library.func(name, 'void', [handle])]),
+  ) as Record<Destructor, Function>;
+  const setCancel = library.func('lr_cancel_set', 'void', [handle]);
+  const contextError = library.func('lr_context_error', 'str', [handle]);
+  return {
+    call: (name, args) => functions[name](...args) as number,
+    callAsync: (name, args) =>
+      new Promise((resolve, reject) =>
+        functions[name].async(...args, (error: Error | null, result: number) => {
+          if (error) reject(error);
+          else resolve(result);
+        }),
+      ),
+    destroy: (name, pointer) => void destructors[name](pointer),
+    setCancel: (cancel) => void setCancel(cancel),
+    errorOf: (context) => contextError(context) as string,
+  };
+}
+
+let loaded: Native | undefined;
+
+/** Loads the library once per process. Throws KernelError when it is missing or of another interface version. */
+export function loadNative(): Native {
+  loaded ??= open(libraryPath());
+  return loaded;
+}

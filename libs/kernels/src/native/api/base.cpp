@@ -1,0 +1,40 @@
+#include <cstring>
+
+#include "handles.h"
+
+using namespace lr;
+
+extern "C" {
+
+lr_status lr_base_quantize(lr_context* ctx, const char* model_dir, const char* file, lr_cancel* cancel, lr_progress progress,
+                           void* user) {
+  return guarded_turn(ctx, [&](Runtime& runtime) {
+    require(model_dir, "model_dir");
+    require(file, "file");
+    quantize_base(runtime.run, runtime.ops, runtime.memory, model_dir, file, flag_of(cancel), [&](uint64_t done, uint64_t total) {
+      if (progress != nullptr) progress(user, done, total);
+    });
+  });
+}
+
+lr_status lr_base_open(lr_context* ctx, const char* file, lr_base** base) {
+  return guarded(ctx, [&] {
+    require(file, "file");
+    require(base, "base");
+    *base = nullptr;
+    *base = new lr_base(ctx, file);
+  });
+}
+
+void lr_base_close(lr_base* base) { delete base; }
+
+lr_status lr_base_info(lr_base* base, char* json, size_t capacity, size_t* needed) {
+  return guarded(base == nullptr ? nullptr : base->context, [&] {
+    const std::string text = base->base.info();
+    if (needed != nullptr) *needed = text.size() + 1;
+    if (json == nullptr || capacity <= text.size()) fail(LR_INVALID_ARGUMENT, "the information needs %zu bytes", text.size() + 1);
+    std::memcpy(json, text.c_str(), text.size() + 1);
+  });
+}
+
+}  // extern "C"

@@ -1,0 +1,178 @@
+#include <sched.h>
+
+#include <algorithm>
+#include <cstring>
+#include <new>
+#include <system_error>
+#include <thread>
+
+#include "../pool.h"
+#include "handles.h"
+
+using namespace lr;
+
+namespace {
+
+constexpr const char* kVersion = "0.1.0";
+constexpr uint32_t kMaxThreads = 1024;
+
+// Cores this process may run on, which a container can make fewer than the machine has.
+uint32_t usable_cores() {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) == 0) return static_cast<uint32_t>(std::max(1, CPU_COUNT(&set)));
+  return std::max(1u, std::thread::hardware_concurrency());
+}
+
+const char* isa_name(uint32_t isa) {
+  static constexpr const char* names[] = {"auto", "scalar", "avx2", "avx512", "avx512_bf16"};
+  return names[isa];
+}
+
+const Ops& choose_ops(lr_context_options& options) {
+  if (options.backend > LR_BACKEND_REFERENCE) fail(LR_INVALID_ARGUMENT, "unknown backend %u", options.backend);
+  if (options.isa > LR_ISA_AVX512_BF16) fail(LR_INVALID_ARGUMENT, "unknown instruction set %u", options.isa);
+  if (options.compute > LR_COMPUTE_BF16) fail(LR_INVALID_ARGUMENT, "unknown compute type %u", options.compute);
+  if (options.backend == LR_BACKEND_REFERENCE) {
+    if (options.isa > LR_ISA_SCALAR) {
+      fail(LR_INVALID_ARGUMENT, "the reference backend is scalar; it has no %s version", isa_name(options.isa));
+    }
+    options.isa = LR_ISA_SCALAR;
+    return reference_ops();
+  }
+  if (options.isa == LR_ISA_AUTO) options.isa = static_cast<uint32_t>(best_isa());
+  const Ops* ops = cpu_ops(static_cast<int>(options.isa));
+  if (ops == nullptr) {
+    fail(LR_INVALID_ARGUMENT, "this machine has no %s; the most it has is %s", isa_name(options.isa),
+         isa_name(static_cast<uint32_t>(best_isa())));
+  }
+  return *ops;
+}
+
+void start(lr_context& context, const lr_context_options* options) {
+  require(options, "options");
+  context.options = *options;
+  const Ops& ops = choose_ops(context.options);
+  context.isa = isa_name(context.options.isa);
+  if (context.options.threads == 0) context.options.threads = usable_cores();
+  if (context.options.threads > kMaxThreads) fail(LR_INVALID_ARGUMENT, "%u threads; at most %u", options->threads, kMaxThreads);
+  context.pool = make_pool(static_cast<int>(context.options.threads));
+  context.scratch = std::make_unique<BlockScratch>(context.memory);
+  const Run run = {context.pool.get(), context.scratch.get(),
+                   context.options.compute == LR_COMPUTE_BF16 ? Compute::BF16 : Compute::F32};
+  context.runtime = std::make_unique<Runtime>(ops, run, context.memory);
+}
+
+}  // namespace
+
+void lr_context::set_error(const char* message) noexcept {
+  const std::lock_guard<std::mutex> lock(error_lock_);
+  try {
+    error_ = message;
+  } catch (...) {
+    error_.clear();  // no memory for the message; the status alone has to do
+  }
+}
+
+const char* lr_context::error() const noexcept {
+  const std::lock_guard<std::mutex> lock(error_lock_);
+  return error_.c_str();
+}
+
+lr_status lr::status_of_exception(lr_context* context) noexcept {
+  const auto report = [context](lr_status status, const char* message) {
+    if (context != nullptr) context->set_error(message);
+    return status;
+  };
+  try {
+    throw;
+  } catch (const Error& error) {
+    return report(error.status(), error.what());
+  } catch (const std::bad_alloc&) {
+    return report(LR_OUT_OF_MEMORY, "the machine has no more memory for this call: use fewer or shorter sequences, keep "
+                                    "activation checkpointing on, or open a smaller session");
+  } catch (const std::system_error& error) {
+    return report(LR_OUT_OF_MEMORY, error.what());  // thrown where a thread cannot be started
+  } catch (const std::exception& error) {
+    return report(LR_INTERNAL, error.what());
+  } catch (...) {
+    return report(LR_INTERNAL, "unknown exception");
+  }
+}
+
+extern "C" {
+
+uint32_t lr_interface_version(void) { return LR_INTERFACE_VERSION; }
+
+lr_status lr_context_create(const lr_context_options* options, lr_context** ctx) {
+  if (ctx == nullptr) return LR_INVALID_ARGUMENT;
+  *ctx = new (std::nothrow) lr_context;
+  if (*ctx == nullptr) return LR_OUT_OF_MEMORY;
+  return guarded(*ctx, [&] { start(**ctx, options); });
+}
+
+void lr_context_destroy(lr_context* ctx) { delete ctx; }
+
+const char* lr_context_error(const lr_context* ctx) { return ctx == nullptr ? "null context" : ctx->error(); }
+
+lr_status lr_context_info(lr_context* ctx, char* json, size_t capacity) {
+  return guarded(ctx, [&] {
+    require(json, "json");
+    if (ctx->runtime == nullptr) fail(LR_INVALID_ARGUMENT, "the creation of this context failed");
+    const std::string text =
+        format("{\"version\":\"%s\",\"backend\":\"%s\",\"isa\":\"%s\",\"compute\":\"%s\",\"threads\":%u}", kVersion,
+               ctx->options.backend == LR_BACKEND_REFERENCE ? "reference" : "fast", ctx->isa,
+               ctx->options.compute == LR_COMPUTE_BF16 ? "bf16" : "f32", ctx->options.threads);
+    if (capacity <= text.size()) fail(LR_INVALID_ARGUMENT, "the information needs %zu bytes", text.size() + 1);
+    std::memcpy(json, text.c_str(), text.size() + 1);
+  });
+}
+
+lr_status lr_context_memory(lr_context* ctx, uint64_t* current_bytes, uint64_t* peak_bytes, uint32_t reset_peak) {
+  return guarded(ctx, [&] {
+    require(current_bytes, "current_bytes");
+    require(peak_bytes, "peak_bytes");
+    *current_bytes = ctx->memory.current();
+    *peak_bytes = ctx->memory.peak();
+    if (reset_peak != 0) ctx->memory.reset_peak();
+  });
+}
+
+lr_status lr_cancel_create(lr_cancel** cancel) {
+  if (cancel == nullptr) return LR_INVALID_ARGUMENT;
+  *cancel = new (std::nothrow) lr_cancel;
+  return *cancel == nullptr ? LR_OUT_OF_MEMORY : LR_OK;
+}
+
+void lr_cancel_set(lr_cancel* cancel) {
+  if (cancel != nullptr) cancel->flag.store(true, std::memory_order_relaxed);
+}
+
+void lr_cancel_destroy(lr_cancel* cancel) { delete cancel; }
+
+lr_status lr_nf4_quantize(lr_context* ctx, const float* values, uint64_t n, uint8_t* codes, uint8_t* absmax_codes,
+                          float* nested_absmax, float* offset) {
+  return guarded_turn(ctx, [&](Runtime& runtime) {
+    require(values, "values");
+    require(codes, "codes");
+    require(absmax_codes, "absmax_codes");
+    require(nested_absmax, "nested_absmax");
+    require(offset, "offset");
+    if (n == 0 || n > INT64_MAX / 8) fail(LR_INVALID_ARGUMENT, "n has to be between 1 and 2^60");
+    runtime.ops.nf4_quantize(runtime.run, values, static_cast<int64_t>(n), codes, absmax_codes, nested_absmax, offset);
+  });
+}
+
+lr_status lr_nf4_dequantize(lr_context* ctx, const uint8_t* codes, const uint8_t* absmax_codes, const float* nested_absmax,
+                            float offset, uint64_t n, float* out) {
+  return guarded_turn(ctx, [&](Runtime& runtime) {
+    require(codes, "codes");
+    require(absmax_codes, "absmax_codes");
+    require(nested_absmax, "nested_absmax");
+    require(out, "out");
+    if (n == 0 || n > INT64_MAX / 8) fail(LR_INVALID_ARGUMENT, "n has to be between 1 and 2^60");
+    const Nf4 weight = {codes, absmax_codes, nested_absmax, offset};
+    runtime.ops.nf4_dequantize(runtime.run, weight, static_cast<int64_t>(n), out);
+  });
+}
+
+}  // extern "C"

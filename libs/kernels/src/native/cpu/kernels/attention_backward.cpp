@@ -1,0 +1,99 @@
+// Gradients of attention, block by block, with the probabilities computed again from the log-sum-exp. A task owns one key head
+// of one sequence with all query heads that read it, so nothing is added to by two tasks.
+#include "attention.h"
+
+namespace lr::LR_ISA {
+namespace {
+
+int64_t workspace_floats(int64_t D) { return kKeyBlock * (4 * D) + kQueryBlock * (2 * D + 2 * kKeyBlock); }
+
+struct Gradients {
+  const float *dout, *q, *k, *v, *lse, *delta;  // delta[T, Hq] = dout · o
+  float *dq, *dk, *dv;
+  float scale;
+  int64_t Hq, Hkv, D;
+
+  // Keys and queries [start, start + n), key head kv.
+  void sequence(int64_t start, int64_t n, int64_t kv, float* workspace) const {
+    float* kt = workspace;             // [D, kKeyBlock]
+    float* vt = kt + kKeyBlock * D;    // [D, kKeyBlock]
+    float* sum_k = vt + kKeyBlock * D;  // [kKeyBlock, D]
+    float* sum_v = sum_k + kKeyBlock * D;
+    float* q_rows = sum_v + kKeyBlock * D;  // [kQueryBlock, D]
+    float* do_rows = q_rows + kQueryBlock * D;
+    float* p = do_rows + kQueryBlock * D;  // [kQueryBlock, kKeyBlock]
+    float* ds = p + kQueryBlock * kKeyBlock;
+    const int64_t group = Hq / Hkv, stride_q = Hq * D, stride_kv = Hkv * D;
+    for (int64_t key = 0; key < n; key += kKeyBlock) {
+      const int64_t keys = least(kKeyBlock, n - key), first = (start + key) * stride_kv + kv * D;
+      pack_columns(k + first, stride_kv, keys, D, kt);
+      pack_columns(v + first, stride_kv, keys, D, vt);
+      std::memset(sum_k, 0, keys * D * sizeof(float));
+      std::memset(sum_v, 0, keys * D * sizeof(float));
+      // Blocks of queries begin at multiples of kQueryBlock for every key block, so that each is met by key block 0 first.
+      for (int64_t query = key / kQueryBlock * kQueryBlock; query < n; query += kQueryBlock) {
+        const int64_t queries = least(kQueryBlock, n - query);
+        for (int64_t head = kv * group; head < (kv + 1) * group; ++head) {
+          const int64_t row = (start + query) * Hq + head;
+          copy_rows(q + row * D, stride_q, queries, D, 1, q_rows);
+          copy_rows(dout + row * D, stride_q, queries, D, 1, do_rows);
+          multiply(Rows{q_rows, D}, queries, kt, kKeyBlock, D, kKeyBlock, false, p, kKeyBlock);
+          multiply(Rows{do_rows, D}, queries, vt, kKeyBlock, D, kKeyBlock, false, ds, kKeyBlock);
+          for (int64_t r = 0; r < queries; ++r)
+            probabilities(p + r * kKeyBlock, ds + r * kKeyBlock, least(keys, query + r + 1 - key), lse[row + r * Hq],
+                          delta[row + r * Hq]);
+          multiply(Columns{p, kKeyBlock}, keys, do_rows, D, queries, D, true, sum_v, D);
+          multiply(Columns{ds, kKeyBlock}, keys, q_rows, D, queries, D, true, sum_k, D);
+          multiply(Rows{ds, kKeyBlock}, queries, k + first, stride_kv, keys, D, key > 0, dq + row * D, stride_q);
+        }
+      }
+      for (int64_t i = 0; i < keys; ++i) {
+        copy(sum_k + i * D, D, dk + first + i * stride_kv);
+        copy(sum_v + i * D, D, dv + first + i * stride_kv);
+      }
+    }
+  }
+
+  // One query, kKeyBlock keys of which it sees the first `seen`: products q · k in p become probabilities, products dout · v in
+  // ds become gradients of q · k.
+  void probabilities(float* p, float* ds, int64_t seen, float lse_of_row, float delta_of_row) const {
+    seen = most(seen, 0);
+    const V factor = set(scale), shift = set(lse_of_row), mean = set(delta_of_row);
+    for (int64_t i = 0; i < seen; i += W) {
+      const V e = exp(fma(load(p + i), factor, zero() - shift));
+      store(p + i, e);
+      store(ds + i, e * (load(ds + i) - mean) * factor);
+    }
+    for (int64_t i = seen; i < kKeyBlock; ++i) p[i] = ds[i] = 0;
+  }
+};
+
+}  // namespace
+
+void attention_backward(const Run& run, const float* dout, const float* q, const float* k, const float* v, const float* o,
+                        const float* lse, const int32_t* starts, int64_t n_sequences, float scale, float* dq, float* dk,
+                        float* dv, int64_t Hq, int64_t Hkv, int64_t D) {
+  const int64_t T = starts[n_sequences];
+  const size_t mark = run.scratch->mark();
+  auto* delta = static_cast<float*>(run.scratch->take(T * Hq * sizeof(float)));
+  auto* workspace = static_cast<float*>(run.scratch->take(run.pool->threads() * workspace_floats(D) * sizeof(float)));
+  parallel(run, T, [&](int t, int) {
+    for (int64_t head = 0; head < Hq; ++head) {
+      const int64_t row = t * Hq + head;
+      V products = zero();
+      for (int64_t d = 0; d < D; d += W) {
+        const int64_t lanes = least(W, D - d);
+        products = fma(load_part(dout + row * D + d, lanes), load_part(o + row * D + d, lanes), products);
+      }
+      delta[row] = sum(products);
+    }
+  });
+  const Gradients gradients{dout, q, k, v, lse, delta, dq, dk, dv, scale, Hq, Hkv, D};
+  parallel(run, n_sequences * Hkv, [&](int task, int thread) {
+    const int64_t s = task / Hkv;
+    gradients.sequence(starts[s], starts[s + 1] - starts[s], task % Hkv, workspace + thread * workspace_floats(D));
+  });
+  run.scratch->release(mark);
+}
+
+}  // namespace lr::LR_ISA

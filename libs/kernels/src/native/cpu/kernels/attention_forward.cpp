@@ -1,0 +1,166 @@
+// Tiled attention with online softmax (Dao et al. 2022; Milakov & Gimelshein 2018): a block of queries meets the keys block by
+// block and keeps a running maximum, a running sum and a running output for each query.
+#include <cmath>
+
+#include "attention.h"
+
+namespace lr::LR_ISA {
+namespace {
+
+// One head of one sequence: queries [n, stride_q] at positions past …, keys and values [past + n, stride_kv].
+struct Head {
+  const float *q, *v, *packed_k;  // packed_k: [key block][D][kKeyBlock]
+  float *o, *lse;                 // lse may be null
+  int64_t past, n, stride_q, stride_kv, stride_lse, D;
+  float scale;
+};
+
+int64_t workspace_floats(int64_t D) { return kQueryBlock * (2 * D + kKeyBlock + 2); }
+
+// Queries [begin, begin + count) of a head.
+void attend_block(const Head& head, int64_t begin, int64_t count, float* workspace) {
+  const int64_t D = head.D;
+  float* q = workspace;                   // [count, D], scaled
+  float* o = q + kQueryBlock * D;         // [count, D]
+  float* p = o + kQueryBlock * D;         // [count, kKeyBlock]: scores, then probabilities
+  float* top = p + kQueryBlock * kKeyBlock;  // [count]: running maximum
+  float* total = top + kQueryBlock;          // [count]: running sum
+  copy_rows(head.q + begin * head.stride_q, head.stride_q, count, D, head.scale, q);
+  std::memset(o, 0, count * D * sizeof(float));
+  for (int64_t r = 0; r < count; ++r) {
+    top[r] = -INFINITY;
+    total[r] = 0;
+  }
+
+  const int64_t first = head.past + begin, keys = first + count;  // position of query 0; keys the last query sees
+  for (int64_t key = 0; key < keys; key += kKeyBlock) {
+    const int64_t width = least(kKeyBlock, keys - key);
+    multiply(Rows{q, D}, count, head.packed_k + key * D, kKeyBlock, D, kKeyBlock, false, p, kKeyBlock);
+    for (int64_t r = 0; r < count; ++r) {
+      float* row = p + r * kKeyBlock;
+      const int64_t seen = least(width, first + r + 1 - key);
+      if (seen <= 0) {
+        std::memset(row, 0, width * sizeof(float));
+        continue;
+      }
+      for (int64_t i = seen; i < kKeyBlock; ++i) row[i] = -INFINITY;
+      V highest = load(row);
+      for (int64_t i = W; i < kKeyBlock; i += W) highest = max(highest, load(row + i));
+      const float new_top = std::fmax(top[r], largest(highest));
+      V sums = zero();
+      for (int64_t i = 0; i < kKeyBlock; i += W) {
+        const V e = exp(load(row + i) - set(new_top));
+        store(row + i, e);
+        sums = sums + e;
+      }
+      for (int64_t i = seen; i < kKeyBlock; ++i) row[i] = 0;  // exp stops short of 0
+      const float shrink = std::exp(top[r] - new_top);
+      total[r] = total[r] * shrink + sum(sums);
+      top[r] = new_top;
+      if (shrink != 1)
+        for (int64_t d = 0; d < D; ++d) o[r * D + d] *= shrink;
+    }
+    multiply(Rows{p, kKeyBlock}, count, head.v + key * head.stride_kv, head.stride_kv, width, D, true, o, D);
+  }
+
+  for (int64_t r = 0; r < count; ++r) {
+    copy_rows(o + r * D, D, 1, D, 1 / total[r], head.o + (begin + r) * head.stride_q);
+    if (head.lse != nullptr) head.lse[(begin + r) * head.stride_lse] = top[r] + std::log(total[r]);
+  }
+}
+
+// Sequences of queries starts[s] … starts[s+1]; the keys of a sequence are `past` and its own.
+void attention(const Run& run, const float* q, const float* k, const float* v, const int32_t* starts, int64_t n_sequences,
+               int64_t past, float scale, float* o, float* lse, int64_t Hq, int64_t Hkv, int64_t D) {
+  const size_t mark = run.scratch->mark();
+  auto* key_blocks = static_cast<int64_t*>(run.scratch->take((n_sequences + 1) * sizeof(int64_t)));  // before sequence s
+  auto* query_blocks = static_cast<int64_t*>(run.scratch->take((n_sequences + 1) * sizeof(int64_t)));
+  key_blocks[0] = query_blocks[0] = 0;
+  for (int64_t s = 0; s < n_sequences; ++s) {
+    const int64_t n = starts[s + 1] - starts[s];
+    key_blocks[s + 1] = key_blocks[s] + ceil_div(past + n, kKeyBlock);
+    query_blocks[s + 1] = query_blocks[s] + ceil_div(n, kQueryBlock);
+  }
+  const int64_t all_keys = key_blocks[n_sequences], all_queries = query_blocks[n_sequences], block_size = D * kKeyBlock;
+  auto* packed = static_cast<float*>(run.scratch->take(Hkv * all_keys * block_size * sizeof(float)));  // [Hkv][block][D][kKeyBlock]
+  auto* workspace = static_cast<float*>(run.scratch->take(run.pool->threads() * workspace_floats(D) * sizeof(float)));
+
+  parallel(run, Hkv * n_sequences, [&](int task, int) {
+    const int64_t head = task % Hkv, s = task / Hkv, n = past + starts[s + 1] - starts[s];
+    for (int64_t key = 0; key < n; key += kKeyBlock)
+      pack_columns(k + ((starts[s] + key) * Hkv + head) * D, Hkv * D, least(kKeyBlock, n - key), D,
+                   packed + (head * all_keys + key_blocks[s]) * block_size + key * D);
+  });
+  // The last queries of a sequence see most keys: they go first, so that no long task starts when the others are done.
+  parallel(run, Hq * all_queries, [&](int task, int thread) {
+    const int64_t head = task % Hq, block = all_queries - 1 - task / Hq, kv = head / (Hq / Hkv);
+    int64_t s = 0;
+    while (query_blocks[s + 1] <= block) ++s;
+    const int64_t start = starts[s], n = starts[s + 1] - start, begin = (block - query_blocks[s]) * kQueryBlock;
+    const Head one{q + (start * Hq + head) * D,
+                   v + (start * Hkv + kv) * D,
+                   packed + (kv * all_keys + key_blocks[s]) * block_size,
+                   o + (start * Hq + head) * D,
+                   lse == nullptr ? nullptr : lse + start * Hq + head,
+                   past, n, Hq * D, Hkv * D, Hq, D, scale};
+    attend_block(one, begin, least(kQueryBlock, n - begin), workspace + thread * workspace_floats(D));
+  });
+  run.scratch->release(mark);
+}
+
+// One query's heads that share a key head, q[group, D] against keys[n, stride]: reads the cache once, for few queries.
+void attend_cached(const float* q, const float* k, const float* v, int64_t n, int64_t stride, float scale, float* o, int64_t group,
+                   int64_t D, float* scores) {
+  const auto part = [&](const float* p, int64_t d) { return D - d >= W ? load(p + d) : load_part(p + d, D - d); };
+  for (int64_t j = 0; j < n; ++j)
+    for (int64_t g = 0; g < group; ++g) {
+      V products = zero();
+      for (int64_t d = 0; d < D; d += W) products = fma(part(q + g * D, d), part(k + j * stride, d), products);
+      scores[g * n + j] = sum(products) * scale;
+    }
+  for (int64_t g = 0; g < group; ++g) {
+    float* p = scores + g * n;
+    float top = p[0], total = 0;
+    for (int64_t j = 1; j < n; ++j) top = std::fmax(top, p[j]);
+    for (int64_t j = 0; j < n; j += W) {
+      const int64_t lanes = least(W, n - j);
+      store_part(p + j, exp(load_part(p + j, lanes) - set(top)), lanes);
+      total += sum(load_part(p + j, lanes));
+    }
+    std::memset(o + g * D, 0, D * sizeof(float));
+    for (int64_t j = 0; j < n; ++j) p[j] /= total;
+  }
+  for (int64_t j = 0; j < n; ++j)
+    for (int64_t g = 0; g < group; ++g)
+      for (int64_t d = 0; d < D; ++d) o[g * D + d] += scores[g * n + j] * v[j * stride + d];
+}
+
+}  // namespace
+
+void attention_forward(const Run& run, const float* q, const float* k, const float* v, const int32_t* starts,
+                       int64_t n_sequences, float scale, float* o, float* lse, int64_t Hq, int64_t Hkv, int64_t D) {
+  attention(run, q, k, v, starts, n_sequences, 0, scale, o, lse, Hq, Hkv, D);
+}
+
+void attention_cached(const Run& run, const float* q, const float* k, const float* v, int64_t past, int64_t n, float scale,
+                      float* o, int64_t Hq, int64_t Hkv, int64_t D) {
+  // Packing the cache costs what reading it costs: it pays once a tile of queries shares it.
+  if (n >= kTileRows) {
+    const int32_t starts[2] = {0, static_cast<int32_t>(n)};
+    return attention(run, q, k, v, starts, 1, past, scale, o, nullptr, Hq, Hkv, D);
+  }
+  const int64_t group = Hq / Hkv, threads = run.pool->threads();
+  const size_t mark = run.scratch->mark();
+  auto* scores = static_cast<float*>(run.scratch->take(threads * group * (past + n) * sizeof(float)));
+  parallel(
+      run, n * Hkv,
+      [&](int task, int thread) {
+        const int64_t t = task / Hkv, kv = task % Hkv, first = (t * Hq + kv * group) * D;
+        attend_cached(q + first, k + kv * D, v + kv * D, past + t + 1, Hkv * D, scale, o + first, group, D,
+                      scores + thread * group * (past + n));
+      },
+      n * Hq * (past + n) * D < kWorthThreads);
+  run.scratch->release(mark);
+}
+
+}  // namespace lr::LR_ISA

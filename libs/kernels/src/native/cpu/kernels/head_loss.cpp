@@ -1,0 +1,99 @@
+// Head, softmax and cross-entropy of the tokens that have a target, a chunk of logits at a time. The logits of a chunk become
+// their own gradient in place, so nothing is computed twice and nothing is larger than [chunk, vocab].
+#include <cmath>
+
+#include "kernels.h"
+#include "weights.h"
+
+namespace lr::LR_ISA {
+namespace {
+
+// logits[vocab] of one token: loss and arg-max. When backward, logits become the gradient times `factor`'s inverse, and factor is
+// returned: ∂loss/∂logits = softmax - onehot(target) = (e - onehot(target) · total) / total, with e the exponentials. The product
+// that reads them multiplies by it on the way.
+float cross_entropy(float* logits, int64_t vocab, int32_t target, float grad_scale, bool backward, float* loss, uint8_t* correct) {
+  const int64_t whole = vocab / W * W;
+  V top = set(-INFINITY);
+  for (int64_t i = 0; i < whole; i += W) top = max(top, load(logits + i));
+  float highest = largest(top);
+  for (int64_t i = whole; i < vocab; ++i) highest = logits[i] > highest ? logits[i] : highest;
+  int64_t first = 0;  // the lowest id with the highest logit
+  while (first < vocab && logits[first] != highest) ++first;
+  *correct = first == target;
+
+  const float wanted = logits[target];
+  V sums = zero();
+  float total = 0;
+  for (int64_t i = 0; i < whole; i += W) {
+    const V e = exp(load(logits + i) - set(highest));
+    if (backward) store(logits + i, e);
+    sums = sums + e;
+  }
+  for (int64_t i = whole; i < vocab; ++i) {
+    const float e = std::exp(logits[i] - highest);
+    if (backward) logits[i] = e;
+    total += e;
+  }
+  total += sum(sums);
+  *loss = std::log(total) + highest - wanted;
+  if (backward) logits[target] -= total;
+  return grad_scale / total;
+}
+
+// The gradients of a chunk's logits as A.
+struct GradientRows {
+  const float *data, *factors;  // [chunk, vocab], [chunk]
+  int64_t vocab;
+  void row(int64_t m, int64_t k, int64_t n, float* out) const {
+    for (int64_t i = 0; i < n; ++i) out[i] = data[m * vocab + k + i] * factors[m];
+  }
+};
+
+template <class Operand>
+void chunks(const Run& run, const float* hidden, const Weight& head, const int32_t* targets, const float* grad_scale,
+            int64_t chunk, float* loss, uint8_t* correct, float* dhidden, int64_t T) {
+  const int64_t vocab = head.rows, d = head.cols;
+  const size_t mark = run.scratch->mark();
+  auto* tokens = static_cast<int32_t*>(run.scratch->take(T * sizeof(int32_t)));  // those that have a target
+  int64_t count = 0;
+  for (int64_t t = 0; t < T; ++t) {
+    if (targets[t] >= 0) {
+      tokens[count++] = static_cast<int32_t>(t);
+      continue;
+    }
+    loss[t] = 0;
+    correct[t] = 0;
+    if (dhidden != nullptr) std::memset(dhidden + t * d, 0, d * sizeof(float));
+  }
+  chunk = least(most(chunk, 1), count);
+  auto* rows = static_cast<float*>(run.scratch->take(chunk * d * sizeof(float)));        // hidden, then dhidden, of the chunk
+  auto* logits = static_cast<float*>(run.scratch->take(chunk * vocab * sizeof(float)));  // [chunk, vocab]
+  auto* factors = static_cast<float*>(run.scratch->take(chunk * sizeof(float)));
+  for (int64_t begin = 0; begin < count; begin += chunk) {
+    const int64_t n = least(chunk, count - begin);
+    for (int64_t i = 0; i < n; ++i) std::memcpy(rows + i * d, hidden + tokens[begin + i] * d, d * sizeof(float));
+    gemm<Operand>(run, n, vocab, d, MatrixRows{rows, d}, TransposedWeight(head), MatrixSink{logits, vocab, false, nullptr});
+    parallel(run, n, [&](int i, int) {
+      const int32_t t = tokens[begin + i];
+      factors[i] =
+          cross_entropy(logits + i * vocab, vocab, targets[t], grad_scale[t], dhidden != nullptr, loss + t, correct + t);
+    });
+    if (dhidden == nullptr) continue;
+    gemm<Operand>(run, n, d, vocab, GradientRows{logits, factors, vocab}, PlainWeight(head), MatrixSink{rows, d, false, nullptr});
+    for (int64_t i = 0; i < n; ++i) std::memcpy(dhidden + tokens[begin + i] * d, rows + i * d, d * sizeof(float));
+  }
+  run.scratch->release(mark);
+}
+
+}  // namespace
+
+void head_loss(const Run& run, const float* hidden, const Weight& head, const int32_t* targets, const float* grad_scale,
+               int64_t chunk, float* loss, uint8_t* correct, float* dhidden, int64_t T) {
+  if (run.compute == Compute::BF16) {
+    chunks<Bf16>(run, hidden, head, targets, grad_scale, chunk, loss, correct, dhidden, T);
+  } else {
+    chunks<Exact>(run, hidden, head, targets, grad_scale, chunk, loss, correct, dhidden, T);
+  }
+}
+
+}  // namespace lr::LR_ISA

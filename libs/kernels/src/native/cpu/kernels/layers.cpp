@@ -1,0 +1,158 @@
+// The operations of a layer that touch every element once: norm, rotation, activation, embedding, residual sum. They are bound
+// by memory, so they are shared out by rows or by pieces.
+#include "kernels.h"
+#include "weights.h"
+
+namespace lr::LR_ISA {
+namespace {
+
+constexpr int64_t kPiece = 1 << 14;  // elements a task takes: 64 KiB of each operand, a few microseconds
+
+// f(begin, end) over [0, n) in pieces of whole vectors.
+template <typename F>
+void pieces(const Run& run, int64_t n, const F& f) {
+  parallel(run, ceil_div(n, kPiece), [&](int task, int) { f(task * kPiece, least((task + 1) * kPiece, n)); });
+}
+
+// f(row) over T rows of `width` elements, some rows to a task.
+template <typename F>
+void rows(const Run& run, int64_t T, int64_t width, const F& f) {
+  const int64_t share = most(kPiece / width, 1);
+  parallel(run, ceil_div(T, share), [&](int task, int) {
+    for (int64_t t = task * share; t < least((task + 1) * share, T); ++t) f(t);
+  });
+}
+
+// f(i, lanes) for the vectors of [begin, end): lanes = W, at the end less.
+template <typename F>
+inline void vectors(int64_t begin, int64_t end, const F& f) {
+  for (; begin < end; begin += W) f(begin, least(W, end - begin));
+}
+inline V get(const float* p, int64_t lanes) { return lanes == W ? load(p) : load_part(p, lanes); }
+inline void put(float* p, V v, int64_t lanes) {
+  if (lanes == W) {
+    store(p, v);
+  } else {
+    store_part(p, v, lanes);
+  }
+}
+
+inline V sigmoid(V x) { return set(1) / (set(1) + exp(zero() - x)); }
+
+}  // namespace
+
+void rmsnorm_forward(const Run& run, const float* x, const float* w, float eps, float* y, float* rstd, int64_t T, int64_t d) {
+  rows(run, T, d, [&](int64_t t) {
+    const float* in = x + t * d;
+    V squares = zero();
+    vectors(0, d, [&](int64_t i, int64_t lanes) {
+      const V value = get(in + i, lanes);
+      squares = fma(value, value, squares);
+    });
+    rstd[t] = 1 / __builtin_sqrtf(sum(squares) / static_cast<float>(d) + eps);
+    const V inverse = set(rstd[t]);
+    vectors(0, d, [&](int64_t i, int64_t lanes) { put(y + t * d + i, get(in + i, lanes) * inverse * get(w + i, lanes), lanes); });
+  });
+}
+
+void rmsnorm_backward(const Run& run, const float* dy, const float* x, const float* w, const float* rstd, float* dx, int64_t T,
+                      int64_t d) {
+  rows(run, T, d, [&](int64_t t) {
+    const float *in = x + t * d, *gradient = dy + t * d;
+    V products = zero();
+    vectors(0, d, [&](int64_t i, int64_t lanes) {
+      products = fma(get(gradient + i, lanes) * get(w + i, lanes), get(in + i, lanes), products);
+    });
+    const V inverse = set(rstd[t]);
+    const V mean = set(sum(products) * rstd[t] * rstd[t] / static_cast<float>(d));  // of gradient · normed x, times rstd
+    vectors(0, d, [&](int64_t i, int64_t lanes) {
+      const V through = get(gradient + i, lanes) * get(w + i, lanes) - get(in + i, lanes) * mean;
+      put(dx + t * d + i, fma(through, inverse, get(dx + t * d + i, lanes)), lanes);
+    });
+  });
+}
+
+void rope(const Run& run, float* x, const int32_t* positions, const float* cos, const float* sin, int sign, int64_t T,
+          int64_t heads, int64_t head_dim) {
+  const int64_t half = head_dim / 2;
+  const V direction = set(static_cast<float>(sign));
+  rows(run, T, heads * head_dim, [&](int64_t t) {
+    const float *c = cos + positions[t] * half, *s = sin + positions[t] * half;
+    for (int64_t head = 0; head < heads; ++head) {
+      float *first = x + (t * heads + head) * head_dim, *second = first + half;
+      vectors(0, half, [&](int64_t i, int64_t lanes) {
+        const V a = get(first + i, lanes), b = get(second + i, lanes);
+        const V cosine = get(c + i, lanes), sine = get(s + i, lanes) * direction;
+        put(first + i, a * cosine - b * sine, lanes);
+        put(second + i, fma(b, cosine, a * sine), lanes);
+      });
+    }
+  });
+}
+
+void swiglu_forward(const Run& run, const float* gate, const float* up, float* out, int64_t n) {
+  pieces(run, n, [&](int64_t begin, int64_t end) {
+    vectors(begin, end, [&](int64_t i, int64_t lanes) {
+      const V g = get(gate + i, lanes);
+      put(out + i, g * sigmoid(g) * get(up + i, lanes), lanes);
+    });
+  });
+}
+
+void swiglu_backward(const Run& run, const float* dout, const float* gate, const float* up, float* dgate, float* dup, int64_t n) {
+  pieces(run, n, [&](int64_t begin, int64_t end) {
+    vectors(begin, end, [&](int64_t i, int64_t lanes) {
+      const V d = get(dout + i, lanes), g = get(gate + i, lanes), u = get(up + i, lanes), s = sigmoid(g);
+      put(dgate + i, d * u * s * fma(g, set(1) - s, set(1)), lanes);
+      put(dup + i, d * g * s, lanes);
+    });
+  });
+}
+
+void embedding(const Run& run, const Weight& table, const int32_t* tokens, float* out, int64_t T) {
+  const WeightReader reader(table);
+  rows(run, T, table.cols, [&](int64_t t) { reader.read(tokens[t], 0, table.cols, out + t * table.cols); });
+}
+
+void add(const Run& run, const float* a, const float* b, float* out, int64_t n) {
+  pieces(run, n, [&](int64_t begin, int64_t end) {
+    vectors(begin, end, [&](int64_t i, int64_t lanes) { put(out + i, get(a + i, lanes) + get(b + i, lanes), lanes); });
+  });
+}
+
+double sum_squares(const Run& run, const float* x, int64_t n) {
+  const int64_t tasks = ceil_div(n, kPiece);
+  const size_t mark = run.scratch->mark();
+  auto* partial = static_cast<double*>(run.scratch->take(tasks * sizeof(double)));  // one for each piece, added in their order
+  pieces(run, n, [&](int64_t begin, int64_t end) {
+    double sums[8] = {};  // eight running sums side by side fill a vector of doubles
+    int64_t i = begin;
+    for (; i + 8 <= end; i += 8)
+      for (int lane = 0; lane < 8; ++lane) sums[lane] += double{x[i + lane]} * x[i + lane];
+    for (; i < end; ++i) sums[0] += double{x[i]} * x[i];
+    double total = 0;
+    for (const double value : sums) total += value;
+    partial[begin / kPiece] = total;
+  });
+  double total = 0;
+  for (int64_t task = 0; task < tasks; ++task) total += partial[task];
+  run.scratch->release(mark);
+  return total;
+}
+
+void adamw(const Run& run, float* w, const float* g, float* m, float* v, int64_t n, float grad_factor, float lr, float beta1,
+           float beta2, float epsilon, float weight_decay, float correction1, float correction2) {
+  const V factor = set(grad_factor), b1 = set(beta1), b2 = set(beta2), rest1 = set(1 - beta1), rest2 = set(1 - beta2);
+  const V decay = set(1 - lr * weight_decay), step = set(lr / correction1), root = set(__builtin_sqrtf(correction2));
+  pieces(run, n, [&](int64_t begin, int64_t end) {
+    vectors(begin, end, [&](int64_t i, int64_t lanes) {
+      const V gradient = get(g + i, lanes) * factor;
+      const V first = b1 * get(m + i, lanes) + rest1 * gradient, second = b2 * get(v + i, lanes) + rest2 * gradient * gradient;
+      put(m + i, first, lanes);
+      put(v + i, second, lanes);
+      put(w + i, get(w + i, lanes) * decay - step * first / (sqrt(second) / root + set(epsilon)), lanes);
+    });
+  });
+}
+
+}  // namespace lr::LR_ISA

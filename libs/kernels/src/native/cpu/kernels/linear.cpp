@@ -1,0 +1,146 @@
+#include <type_traits>
+
+#include "kernels.h"
+#include "weights.h"
+
+namespace lr::LR_ISA {
+namespace {
+
+// Up to this many tokens a product reads each weight once and multiplies it in registers, without packing: generation, where
+// reading the weights is the work. From there on the blocked product is ahead.
+constexpr int64_t kStreamTokens = 8;
+
+// Floats of a weight row looked at in one go when they have to be written out first.
+constexpr int64_t kSegment = 512;
+
+// sums[R][M] of R weight rows with M tokens, NF4 in whole blocks. x lies de-interleaved in groups of 2W (even elements first),
+// the way look_up delivers weights, so that they are multiplied without being put in order.
+template <int M, int R>
+inline void stream_nf4(const Weight& w, const std::array<float, 256>& dynamic, int64_t row, const float* x, float* out) {
+  V sums[R][M];
+  for (int r = 0; r < R; ++r)
+    for (int m = 0; m < M; ++m) sums[r][m] = zero();
+  for (int64_t col = 0; col < w.cols; col += nf4::kBlock) {
+    Levels levels[R];
+    for (int r = 0; r < R; ++r) {
+      const int64_t block = ((row + r) * w.cols + col) / nf4::kBlock;
+      levels[r] = scaled_levels(nf4::kLevels.data(), nf4::block_scale(w.nf4, block, dynamic));
+    }
+#pragma GCC unroll 4
+    for (int64_t j = 0; j < nf4::kBlock; j += 2 * W) {
+      V even[R], odd[R];
+      for (int r = 0; r < R; ++r) look_up(w.nf4.codes + ((row + r) * w.cols + col + j) / 2, levels[r], &even[r], &odd[r]);
+#pragma GCC unroll 8
+      for (int m = 0; m < M; ++m) {
+        const V x_even = load(x + m * w.cols + col + j), x_odd = load(x + m * w.cols + col + j + W);
+        for (int r = 0; r < R; ++r) sums[r][m] = fma(odd[r], x_odd, fma(even[r], x_even, sums[r][m]));
+      }
+    }
+  }
+  for (int r = 0; r < R; ++r)
+    for (int m = 0; m < M; ++m) out[r * M + m] = sum(sums[r][m]);
+}
+
+// The same for any storage and width, x in its own order. segment is [R · kSegment].
+template <int M, int R>
+inline void stream_any(const WeightReader& reader, int64_t row, const float* x, float* segment, float* out) {
+  const int64_t cols = reader.w.cols;
+  V sums[R][M];
+  for (int r = 0; r < R; ++r)
+    for (int m = 0; m < M; ++m) sums[r][m] = zero();
+  for (int64_t col = 0; col < cols; col += kSegment) {
+    const int64_t n = least(kSegment, cols - col), whole = n / W * W;
+    for (int r = 0; r < R; ++r) reader.read(row + r, col, n, segment + r * kSegment);
+    const auto step = [&](int64_t i, auto load_lanes) {
+      for (int m = 0; m < M; ++m) {
+        const V lanes = load_lanes(x + m * cols + col + i);
+        for (int r = 0; r < R; ++r) sums[r][m] = fma(load_lanes(segment + r * kSegment + i), lanes, sums[r][m]);
+      }
+    };
+    for (int64_t i = 0; i < whole; i += W) step(i, [](const float* p) { return load(p); });
+    if (whole < n) step(whole, [&](const float* p) { return load_part(p, n - whole); });
+  }
+  for (int r = 0; r < R; ++r)
+    for (int m = 0; m < M; ++m) out[r * M + m] = sum(sums[r][m]);
+}
+
+template <int M>
+void stream(const Run& run, const float* x, const Weight& w, const float* bias, float* y) {
+  const WeightReader reader(w);
+  const bool nf4_blocks = w.storage == Storage::NF4 && w.cols % nf4::kBlock == 0;
+  const size_t mark = run.scratch->mark();
+  const int64_t threads = M * w.rows * w.cols < kWorthThreads ? 1 : run.pool->threads();
+  auto* operand = static_cast<float*>(run.scratch->take(M * w.cols * sizeof(float)));  // x as the rows want it
+  auto* segments = static_cast<float*>(run.scratch->take(threads * 4 * kSegment * sizeof(float)));
+  copy(x, M * w.cols, operand);
+  if (run.compute == Compute::BF16)
+    for (int64_t i = 0; i < M * w.cols; i += W) {
+      const int64_t n = least(W, M * w.cols - i);
+      store_part(operand + i, round_bf16(load_part(operand + i, n)), n);
+    }
+  if (nf4_blocks)
+    for (int64_t i = 0; i < M * w.cols; i += 2 * W) {
+      V even, odd;
+      load_deinterleaved(operand + i, &even, &odd);
+      store(operand + i, even);
+      store(operand + i + W, odd);
+    }
+  // Four shares a thread, so that one that is held up elsewhere does not hold up the rest.
+  const int64_t tasks = threads == 1 ? 1 : least(4 * threads, w.rows), share = ceil_div(w.rows, tasks);
+  parallel(run, tasks, [&](int index, int thread) {
+    const auto rows = [&](int64_t row, auto count) {
+      constexpr int R = decltype(count)::value;
+      float sums[R * M];
+      if (nf4_blocks) {
+        stream_nf4<M, R>(w, reader.dynamic, row, operand, sums);
+      } else {
+        stream_any<M, R>(reader, row, operand, segments + thread * 4 * kSegment, sums);
+      }
+      for (int r = 0; r < R; ++r)
+        for (int m = 0; m < M; ++m) y[m * w.rows + row + r] = sums[r * M + m] + (bias == nullptr ? 0 : bias[row + r]);
+    };
+    // Rows at a time: each element of x that is loaded meets so many weights; 16 sums fit the registers.
+    constexpr int kRows = M <= 4 ? 4 : 2;
+    int64_t row = index * share;
+    const int64_t end = least(row + share, w.rows);
+    for (; row + kRows <= end; row += kRows) rows(row, std::integral_constant<int, kRows>());
+    for (; row < end; ++row) rows(row, std::integral_constant<int, 1>());
+  }, threads == 1);
+  run.scratch->release(mark);
+}
+
+}  // namespace
+
+void linear_forward(const Run& run, const float* x, const Weight& w, const float* bias, float* y, int64_t T) {
+  static_assert(kStreamTokens == 8);
+  switch (T) {
+    case 1: return stream<1>(run, x, w, bias, y);
+    case 2: return stream<2>(run, x, w, bias, y);
+    case 3: return stream<3>(run, x, w, bias, y);
+    case 4: return stream<4>(run, x, w, bias, y);
+    case 5: return stream<5>(run, x, w, bias, y);
+    case 6: return stream<6>(run, x, w, bias, y);
+    case 7: return stream<7>(run, x, w, bias, y);
+    case 8: return stream<8>(run, x, w, bias, y);
+    default: break;
+  }
+  const MatrixRows a{x, w.cols};
+  const MatrixSink c{y, w.rows, false, bias};
+  if (run.compute == Compute::BF16) {
+    gemm<Bf16>(run, T, w.rows, w.cols, a, TransposedWeight(w), c);
+  } else {
+    gemm<Exact>(run, T, w.rows, w.cols, a, TransposedWeight(w), c);
+  }
+}
+
+void linear_backward(const Run& run, const float* dy, const Weight& w, float* dx, int64_t T, bool accumulate) {
+  const MatrixRows a{dy, w.rows};
+  const MatrixSink c{dx, w.cols, accumulate, nullptr};
+  if (run.compute == Compute::BF16) {
+    gemm<Bf16>(run, T, w.cols, w.rows, a, PlainWeight(w), c);
+  } else {
+    gemm<Exact>(run, T, w.cols, w.rows, a, PlainWeight(w), c);
+  }
+}
+
+}  // namespace lr::LR_ISA

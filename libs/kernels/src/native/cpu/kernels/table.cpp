@@ -1,0 +1,32 @@
+#include "kernels.h"
+
+#define LR_NAME_OF(isa) #isa
+#define LR_NAME(isa) LR_NAME_OF(isa)
+
+namespace lr::LR_ISA {
+
+extern const Ops kOps;
+const Ops kOps = {
+    .name = LR_NAME(LR_ISA),
+    .nf4_quantize = nf4_quantize,
+    .nf4_dequantize = nf4_dequantize,
+    .linear_forward = linear_forward,
+    .linear_backward = linear_backward,
+    .lora_forward = lora_forward,
+    .lora_backward = lora_backward,
+    .rmsnorm_forward = rmsnorm_forward,
+    .rmsnorm_backward = rmsnorm_backward,
+    .rope = rope,
+    .attention_forward = attention_forward,
+    .attention_backward = attention_backward,
+    .attention_cached = attention_cached,
+    .swiglu_forward = swiglu_forward,
+    .swiglu_backward = swiglu_backward,
+    .embedding = embedding,
+    .head_loss = head_loss,
+    .add = add,
+    .sum_squares = sum_squares,
+    .adamw = adamw,
+};
+
+}  // namespace lr::LR_ISA

@@ -1,0 +1,251 @@
+// Float vectors of the instruction set this file is compiled for (LR_ISA, set by the Makefile): W lanes in a V.
+// GCC's vector types have the operators + - * / themselves. Everything here is static or in the instruction set's namespace:
+// a shared inline function would be compiled for several instruction sets, and the linker keeps one of them for all.
+#pragma once
+#include <immintrin.h>
+
+#include <cstdint>
+
+namespace lr::LR_ISA {
+
+#if defined(__AVX512F__)
+
+constexpr int W = 16;
+using V = __m512;
+using I = __m512i;  // W 32-bit integers
+
+static inline V set(float value) { return _mm512_set1_ps(value); }
+static inline V load(const float* p) { return _mm512_loadu_ps(p); }
+static inline void store(float* p, V v) { _mm512_storeu_ps(p, v); }
+// The first n ≤ W lanes; the others load as 0.
+static inline V load_part(const float* p, int64_t n) { return _mm512_maskz_loadu_ps(static_cast<__mmask16>((1u << n) - 1), p); }
+static inline void store_part(float* p, V v, int64_t n) {
+  _mm512_mask_storeu_ps(p, static_cast<__mmask16>((1u << n) - 1), v);
+}
+static inline V fma(V a, V b, V c) { return _mm512_fmadd_ps(a, b, c); }
+static inline V max(V a, V b) { return _mm512_max_ps(a, b); }
+static inline V min(V a, V b) { return _mm512_min_ps(a, b); }
+static inline V sqrt(V a) { return _mm512_sqrt_ps(a); }
+static inline V round(V a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+// 2^n for whole n in [-126, 127]
+static inline V power_of_two(V n) {
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127)), 23));
+}
+static inline V from_bf16(const uint16_t* p) {
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))), 16));
+}
+// Rounded to bfloat16, to nearest even, left in floats.
+static inline V round_bf16(V v) {
+  const I bits = _mm512_castps_si512(v);
+  const I odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+  const I up = _mm512_add_epi32(_mm512_add_epi32(bits, odd), _mm512_set1_epi32(0x7FFF));
+  return _mm512_castsi512_ps(_mm512_and_si512(up, _mm512_set1_epi32(static_cast<int>(0xFFFF0000))));
+}
+// Lane by lane: the bfloat16 in the upper half of `second` and the one in the upper half of `first` below it.
+static inline V pair_bf16(V first, V second) {
+  const I low = _mm512_srli_epi32(_mm512_castps_si512(first), 16);
+  return _mm512_castsi512_ps(_mm512_mask_blend_epi16(0xAAAAAAAA, low, _mm512_castps_si512(second)));
+}
+// Fixed order: halves are added until one lane is left.
+static inline float sum(V v) { return _mm512_reduce_add_ps(v); }
+static inline float largest(V v) { return _mm512_reduce_max_ps(v); }
+
+// ---- NF4: 2W codes, first of a pair in the high half of its byte
+using Levels = V;  // the 16 levels, or a multiple of them
+static inline Levels scaled_levels(const float* levels, float scale) { return load(levels) * set(scale); }
+// W bytes: `first` gets the values of their high halves (elements 0, 2, …), `second` those of the low halves.
+static inline void look_up(const uint8_t* codes, Levels levels, V* first, V* second) {
+  const I bytes = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(codes)));
+  *first = _mm512_permutexvar_ps(_mm512_srli_epi32(bytes, 4), levels);  // reads the low 4 bits of each lane
+  *second = _mm512_permutexvar_ps(bytes, levels);
+}
+// Elements of `even` and `odd` in turn: 2W floats.
+static inline void store_interleaved(float* p, V even, V odd) {
+  const I low = _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23);
+  const I high = _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31);
+  store(p, _mm512_permutex2var_ps(even, low, odd));
+  store(p + W, _mm512_permutex2var_ps(even, high, odd));
+}
+// The reverse: 2W floats into their even and odd elements.
+static inline void load_deinterleaved(const float* p, V* even, V* odd) {
+  const I evens = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+  const I odds = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
+  *even = _mm512_permutex2var_ps(load(p), evens, load(p + W));
+  *odd = _mm512_permutex2var_ps(load(p), odds, load(p + W));
+}
+
+// Transposes W vectors of W lanes in place.
+static inline void transpose(V* r) {
+  V t[16];
+  for (int i = 0; i < 16; i += 2) {
+    t[i] = _mm512_unpacklo_ps(r[i], r[i + 1]);
+    t[i + 1] = _mm512_unpackhi_ps(r[i], r[i + 1]);
+  }
+  for (int i = 0; i < 16; i += 4)
+    for (int j = 0; j < 2; ++j) {
+      const __m512d low = _mm512_castps_pd(t[i + j]), high = _mm512_castps_pd(t[i + j + 2]);
+      r[i + 2 * j] = _mm512_castpd_ps(_mm512_unpacklo_pd(low, high));
+      r[i + 2 * j + 1] = _mm512_castpd_ps(_mm512_unpackhi_pd(low, high));
+    }
+  // r[4g + j] holds, in 128-bit part p, rows 4g … 4g+3 of column 4p + j
+  for (int j = 0; j < 4; ++j) {
+    const V a = _mm512_shuffle_f32x4(r[j], r[4 + j], 0x88), b = _mm512_shuffle_f32x4(r[j], r[4 + j], 0xDD);
+    const V c = _mm512_shuffle_f32x4(r[8 + j], r[12 + j], 0x88), d = _mm512_shuffle_f32x4(r[8 + j], r[12 + j], 0xDD);
+    t[j] = _mm512_shuffle_f32x4(a, c, 0x88);
+    t[4 + j] = _mm512_shuffle_f32x4(b, d, 0x88);
+    t[8 + j] = _mm512_shuffle_f32x4(a, c, 0xDD);
+    t[12 + j] = _mm512_shuffle_f32x4(b, d, 0xDD);
+  }
+  for (int i = 0; i < 16; ++i) r[i] = t[i];
+}
+
+// ---- Philox: W blocks at a time
+static inline I set_int(uint32_t value) { return _mm512_set1_epi32(static_cast<int>(value)); }
+static inline I add_int(I a, I b) { return _mm512_add_epi32(a, b); }
+static inline I xor_int(I a, I b) { return _mm512_xor_si512(a, b); }
+// Low and high 32 bits of the products of a and the constant m.
+static inline void multiply_wide(I a, I m, I* low, I* high) {
+  const I even = _mm512_mul_epu32(a, m), odd = _mm512_mul_epu32(_mm512_srli_epi64(a, 32), m);
+  *low = _mm512_mask_blend_epi32(0xAAAA, even, _mm512_slli_epi64(odd, 32));
+  *high = _mm512_mask_blend_epi32(0xAAAA, _mm512_srli_epi64(even, 32), odd);
+}
+// Lane 4p + j counts block 4j + p, so that the words come out in order below.
+static inline I lane_blocks() { return _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15); }
+// value where the upper 24 bits of `word`, as a fraction, are at least p; else 0
+static inline V keep_at_least(I word, V p, V value) {
+  const V uniform = _mm512_cvtepi32_ps(_mm512_srli_epi32(word, 8)) * set(0x1p-24f);
+  return _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(uniform, p, _CMP_GE_OQ), value);
+}
+static inline I unpack_low(I a, I b) { return _mm512_unpacklo_epi32(a, b); }
+static inline I unpack_high(I a, I b) { return _mm512_unpackhi_epi32(a, b); }
+static inline I unpack_low64(I a, I b) { return _mm512_unpacklo_epi64(a, b); }
+static inline I unpack_high64(I a, I b) { return _mm512_unpackhi_epi64(a, b); }
+
+#else  // AVX2
+
+constexpr int W = 8;
+using V = __m256;
+using I = __m256i;
+
+static inline V set(float value) { return _mm256_set1_ps(value); }
+static inline V load(const float* p) { return _mm256_loadu_ps(p); }
+static inline void store(float* p, V v) { _mm256_storeu_ps(p, v); }
+static inline I first_lanes(int64_t n) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(static_cast<int>(n)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
+}
+static inline V load_part(const float* p, int64_t n) { return _mm256_maskload_ps(p, first_lanes(n)); }
+static inline void store_part(float* p, V v, int64_t n) { _mm256_maskstore_ps(p, first_lanes(n), v); }
+static inline V fma(V a, V b, V c) { return _mm256_fmadd_ps(a, b, c); }
+static inline V max(V a, V b) { return _mm256_max_ps(a, b); }
+static inline V min(V a, V b) { return _mm256_min_ps(a, b); }
+static inline V sqrt(V a) { return _mm256_sqrt_ps(a); }
+static inline V round(V a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC); }
+static inline V power_of_two(V n) {
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23));
+}
+static inline V from_bf16(const uint16_t* p) {
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))), 16));
+}
+static inline V round_bf16(V v) {
+  const I bits = _mm256_castps_si256(v);
+  const I odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+  const I up = _mm256_add_epi32(_mm256_add_epi32(bits, odd), _mm256_set1_epi32(0x7FFF));
+  return _mm256_castsi256_ps(_mm256_and_si256(up, _mm256_set1_epi32(static_cast<int>(0xFFFF0000))));
+}
+static inline float sum(V v) {
+  __m128 r = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+  r = _mm_add_ps(r, _mm_movehl_ps(r, r));
+  return _mm_cvtss_f32(_mm_add_ss(r, _mm_movehdup_ps(r)));
+}
+static inline float largest(V v) {
+  __m128 r = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
+  r = _mm_max_ps(r, _mm_movehl_ps(r, r));
+  return _mm_cvtss_f32(_mm_max_ss(r, _mm_movehdup_ps(r)));
+}
+
+struct Levels {
+  V low, high;  // levels 0 … 7 and 8 … 15
+};
+static inline Levels scaled_levels(const float* levels, float scale) {
+  return {load(levels) * set(scale), load(levels + W) * set(scale)};
+}
+static inline V pick(I code, const Levels& levels) {  // a lane's low 3 bits choose in both halves, its bit 3 between them
+  return _mm256_blendv_ps(_mm256_permutevar8x32_ps(levels.low, code), _mm256_permutevar8x32_ps(levels.high, code),
+                          _mm256_castsi256_ps(_mm256_slli_epi32(code, 28)));
+}
+static inline void look_up(const uint8_t* codes, const Levels& levels, V* first, V* second) {
+  const I bytes = _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(codes)));
+  *first = pick(_mm256_srli_epi32(bytes, 4), levels);
+  *second = pick(bytes, levels);
+}
+static inline void store_interleaved(float* p, V even, V odd) {
+  const V low = _mm256_unpacklo_ps(even, odd), high = _mm256_unpackhi_ps(even, odd);
+  store(p, _mm256_permute2f128_ps(low, high, 0x20));
+  store(p + W, _mm256_permute2f128_ps(low, high, 0x31));
+}
+static inline void load_deinterleaved(const float* p, V* even, V* odd) {
+  const V a = _mm256_permute2f128_ps(load(p), load(p + W), 0x20), b = _mm256_permute2f128_ps(load(p), load(p + W), 0x31);
+  *even = _mm256_shuffle_ps(a, b, 0x88);
+  *odd = _mm256_shuffle_ps(a, b, 0xDD);
+}
+
+static inline void transpose(V* r) {
+  V t[8];
+  for (int i = 0; i < 8; i += 2) {
+    t[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
+    t[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
+  }
+  for (int i = 0; i < 8; i += 4)
+    for (int j = 0; j < 2; ++j) {
+      r[i + 2 * j] = _mm256_shuffle_ps(t[i + j], t[i + j + 2], 0x44);
+      r[i + 2 * j + 1] = _mm256_shuffle_ps(t[i + j], t[i + j + 2], 0xEE);
+    }
+  for (int j = 0; j < 4; ++j) {
+    t[j] = _mm256_permute2f128_ps(r[j], r[4 + j], 0x20);
+    t[4 + j] = _mm256_permute2f128_ps(r[j], r[4 + j], 0x31);
+  }
+  for (int i = 0; i < 8; ++i) r[i] = t[i];
+}
+
+static inline I set_int(uint32_t value) { return _mm256_set1_epi32(static_cast<int>(value)); }
+static inline I add_int(I a, I b) { return _mm256_add_epi32(a, b); }
+static inline I xor_int(I a, I b) { return _mm256_xor_si256(a, b); }
+static inline void multiply_wide(I a, I m, I* low, I* high) {
+  const I even = _mm256_mul_epu32(a, m), odd = _mm256_mul_epu32(_mm256_srli_epi64(a, 32), m);
+  *low = _mm256_blend_epi32(even, _mm256_slli_epi64(odd, 32), 0xAA);
+  *high = _mm256_blend_epi32(_mm256_srli_epi64(even, 32), odd, 0xAA);
+}
+static inline I lane_blocks() { return _mm256_setr_epi32(0, 2, 4, 6, 1, 3, 5, 7); }
+static inline V keep_at_least(I word, V p, V value) {
+  const V uniform = _mm256_cvtepi32_ps(_mm256_srli_epi32(word, 8)) * set(0x1p-24f);
+  return _mm256_and_ps(_mm256_cmp_ps(uniform, p, _CMP_GE_OQ), value);
+}
+static inline I unpack_low(I a, I b) { return _mm256_unpacklo_epi32(a, b); }
+static inline I unpack_high(I a, I b) { return _mm256_unpackhi_epi32(a, b); }
+static inline I unpack_low64(I a, I b) { return _mm256_unpacklo_epi64(a, b); }
+static inline I unpack_high64(I a, I b) { return _mm256_unpackhi_epi64(a, b); }
+
+#endif
+
+static inline V zero() { return set(0); }
+
+// e^x to 2 units in the last place; arguments are held to [-87, 88], where floats end. NaN stays NaN: min and max return their
+// second operand then.
+static inline V exp(V x) {
+  x = min(set(88.0f), max(set(-87.0f), x));
+  const V n = round(x * set(1.44269504f));
+  // x - n·ln 2, with ln 2 in two parts so that the first product is exact
+  const V r = fma(n, set(2.12194440e-4f), fma(n, set(-0.693359375f), x));
+  // Taylor's series to the 7th power: |r| ≤ ln 2 / 2, so what is left out is below 6e-9
+  V p = set(1.0f / 5040);
+  p = fma(p, r, set(1.0f / 720));
+  p = fma(p, r, set(1.0f / 120));
+  p = fma(p, r, set(1.0f / 24));
+  p = fma(p, r, set(1.0f / 6));
+  p = fma(p, r, set(0.5f));
+  p = fma(p, r, set(1.0f));
+  p = fma(p, r, set(1.0f));
+  return p * power_of_two(n);
+}
+
+}  // namespace lr::LR_ISA

@@ -1,0 +1,117 @@
+// Weights in any storage as floats, and the sources and sinks of products that several operations share.
+#pragma once
+#include <cstring>
+
+#include "gemm.h"
+#include "nf4.h"
+
+namespace lr::LR_ISA {
+
+// n elements of an NF4 tensor from flat index i on. dynamic is nf4::dynamic_levels().
+static inline void dequantize(const Nf4& w, const std::array<float, 256>& dynamic, int64_t i, int64_t n, float* out) {
+  while (n > 0) {
+    const int64_t offset = i % nf4::kBlock, count = least(nf4::kBlock - offset, n);
+    const float scale = nf4::block_scale(w, i / nf4::kBlock, dynamic);
+    if (count == nf4::kBlock) {
+      const Levels levels = scaled_levels(nf4::kLevels.data(), scale);
+      for (int64_t j = 0; j < nf4::kBlock; j += 2 * W) {
+        V even, odd;
+        look_up(w.codes + (i + j) / 2, levels, &even, &odd);
+        store_interleaved(out + j, even, odd);
+      }
+    } else {
+      for (int64_t j = 0; j < count; ++j) out[j] = nf4::kLevels[nf4::code_at(w, i + j)] * scale;
+    }
+    i += count;
+    out += count;
+    n -= count;
+  }
+}
+
+static inline void widen(const uint16_t* values, int64_t n, float* out) {
+  int64_t i = 0;
+  for (; i + W <= n; i += W) store(out + i, from_bf16(values + i));
+  for (; i < n; ++i) {
+    const uint32_t bits = uint32_t{values[i]} << 16;
+    std::memcpy(out + i, &bits, sizeof bits);
+  }
+}
+
+static inline void copy(const float* values, int64_t n, float* out) {
+  int64_t i = 0;
+  for (; i + W <= n; i += W) store(out + i, load(values + i));
+  if (i < n) store_part(out + i, load_part(values + i, n - i), n - i);
+}
+
+// Elements (row, col … col+n-1) of a weight.
+struct WeightReader {
+  explicit WeightReader(const Weight& weight) : w(weight), dynamic(nf4::dynamic_levels()) {}
+  void read(int64_t row, int64_t col, int64_t n, float* out) const {
+    const int64_t i = row * w.cols + col;
+    if (w.storage == Storage::F32) {
+      copy(static_cast<const float*>(w.data) + i, n, out);
+    } else if (w.storage == Storage::BF16) {
+      widen(static_cast<const uint16_t*>(w.data) + i, n, out);
+    } else {
+      dequantize(w.nf4, dynamic, i, n, out);
+    }
+  }
+  const Weight& w;
+  const std::array<float, 256>& dynamic;
+};
+
+// B = Wᵀ: its columns are the rows of the weight.
+struct TransposedWeight : WeightReader {
+  using WeightReader::WeightReader;
+  static constexpr bool kAlongK = true;
+  void line(int64_t col, int64_t k, int64_t n, float* out) const { read(col, k, n, out); }
+};
+// B = W
+struct PlainWeight : WeightReader {
+  using WeightReader::WeightReader;
+  static constexpr bool kAlongK = false;
+  void line(int64_t k, int64_t col, int64_t n, float* out) const { read(k, col, n, out); }
+};
+
+// A row-major matrix of floats as A, as B, and as Bᵀ.
+struct MatrixRows {
+  const float* data;
+  int64_t stride;
+  void row(int64_t m, int64_t k, int64_t n, float* out) const { copy(data + m * stride + k, n, out); }
+};
+struct PlainMatrix {
+  static constexpr bool kAlongK = false;
+  const float* data;
+  int64_t stride;
+  void line(int64_t k, int64_t col, int64_t n, float* out) const { copy(data + k * stride + col, n, out); }
+};
+struct TransposedMatrix {
+  static constexpr bool kAlongK = true;
+  const float* data;
+  int64_t stride;
+  void line(int64_t col, int64_t k, int64_t n, float* out) const { copy(data + col * stride + k, n, out); }
+};
+
+// C stored to, or added to, a row-major matrix; a bias [N] is added first.
+struct MatrixSink {
+  float* data;
+  int64_t stride;
+  bool accumulate;
+  const float* bias;
+  void take(const float* values, int64_t m, int64_t rows, int64_t n, int64_t cols, bool first) const {
+    for (int64_t i = 0; i < rows; ++i)
+      for (int64_t j = 0; j < cols; j += W) {
+        float* p = data + (m + i) * stride + n + j;
+        const int64_t left = cols - j;
+        V value = load(values + i * kBlockCols + j);
+        if (first && bias != nullptr) value = value + load_part(bias + n + j, least(left, W));
+        if (left >= W) {
+          store(p, first && !accumulate ? value : load(p) + value);
+        } else {
+          store_part(p, first && !accumulate ? value : load_part(p, left) + value, left);
+        }
+      }
+  }
+};
+
+}  // namespace lr::LR_ISA

@@ -1,0 +1,137 @@
+#include "base.h"
+
+#include <algorithm>
+#include <map>
+#include <numeric>
+
+#include "../bf16.h"
+#include "error.h"
+
+namespace lr {
+namespace {
+
+Weight weight_at(const uint8_t* file, const BaseTensor& tensor) {
+  Weight weight = {};
+  weight.storage = tensor.storage;
+  weight.rows = tensor.rows;
+  weight.cols = tensor.cols;
+  const uint8_t* at = file + tensor.offset;
+  if (tensor.storage != Storage::NF4) {
+    weight.data = at;
+    return weight;
+  }
+  const Nf4Layout layout(tensor.elements());
+  weight.nf4.codes = at;
+  weight.nf4.absmax_codes = at + layout.absmax_codes;
+  weight.nf4.nested_absmax = reinterpret_cast<const float*>(at + layout.nested_absmax);
+  weight.nf4.offset = *reinterpret_cast<const float*>(at + layout.offset);
+  return weight;
+}
+
+// Levenshtein distance, for suggestions.
+size_t edit_distance(const std::string& a, const std::string& b) {
+  std::vector<size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), size_t{0});
+  for (size_t i = 1; i <= a.size(); ++i) {
+    size_t diagonal = row[0];
+    row[0] = i;
+    for (size_t j = 1; j <= b.size(); ++j) {
+      const size_t change = diagonal + (a[i - 1] != b[j - 1]);
+      diagonal = row[j];
+      row[j] = std::min({row[j] + 1, row[j - 1] + 1, change});
+    }
+  }
+  return row[b.size()];
+}
+
+}  // namespace
+
+Base::Base(const std::string& path, MemoryCounter& memory)
+    : memory_(memory),
+      file_(path),
+      index_(read_base_head(file_.data(), file_.size(), path)),
+      rope_(index_.config, memory) {
+  std::map<std::string, const BaseTensor*> by_name;
+  for (const BaseTensor& tensor : index_.tensors) {
+    by_name.emplace(tensor.name, &tensor);
+    parameters_ += static_cast<uint64_t>(tensor.elements());
+  }
+  const auto tensor = [&](const std::string& name) -> const BaseTensor& { return *by_name.at(name); };
+  for (int64_t i = 0; i < config().layers; ++i) {
+    Layer layer;
+    layer.attention_norm = norm(tensor(linear_name(i, "input_layernorm.weight")));
+    layer.mlp_norm = norm(tensor(linear_name(i, "post_attention_layernorm.weight")));
+    for (int kind = 0; kind < kLinears; ++kind) {
+      const LinearShape shape = linear_shape(config(), kind);
+      Linear& linear = layer.linears[kind];
+      linear.name = linear_name(i, shape.name);
+      linear.weight = weight_at(file_.data(), tensor(linear.name + ".weight"));
+      if (shape.bias) linear.bias = reinterpret_cast<const float*>(file_.data() + tensor(linear.name + ".bias").offset);
+    }
+    layers_.push_back(std::move(layer));
+  }
+  embedding_ = weight_at(file_.data(), tensor("model.embed_tokens.weight"));
+  head_ = config().tied ? embedding_ : weight_at(file_.data(), tensor("lm_head.weight"));
+  final_norm_ = norm(tensor("model.norm.weight"));
+}
+
+const float* Base::norm(const BaseTensor& tensor) {
+  const auto count = static_cast<size_t>(tensor.elements());
+  const uint8_t* at = file_.data() + tensor.offset;
+  if (tensor.storage == Storage::F32) return reinterpret_cast<const float*>(at);
+  Buffer<float>& values = norms_.emplace_back(memory_, count);
+  const auto* bits = reinterpret_cast<const uint16_t*>(at);
+  std::transform(bits, bits + count, values.data(), bf16_to_float);
+  return values.data();
+}
+
+const RopeTable& Base::rope(int64_t positions) {
+  rope_.reserve(positions);
+  return rope_;
+}
+
+std::pair<int, int> Base::find_linear(const std::string& name) const {
+  std::vector<std::pair<size_t, std::string>> near;
+  for (size_t layer = 0; layer < layers_.size(); ++layer) {
+    for (int kind = 0; kind < kLinears; ++kind) {
+      if (layers_[layer].linears[kind].name == name) return {static_cast<int>(layer), kind};
+    }
+  }
+  const std::string wanted = name.substr(0, 128);
+  for (int kind = 0; kind < kLinears; ++kind) {
+    const std::string& known = layers_[0].linears[kind].name;
+    near.emplace_back(edit_distance(wanted, known), known);
+  }
+  std::sort(near.begin(), near.end());
+  fail(LR_INVALID_ARGUMENT, "LoRA target \"%s\" is no linear layer of this base (layers 0 to %zu); near to it: %s, %s, %s",
+       wanted.c_str(), layers_.size() - 1, near[0].second.c_str(), near[1].second.c_str(), near[2].second.c_str());
+}
+
+std::string Base::info() const {
+  const ModelConfig& c = config();
+  std::string out = "{\"modelType\":";
+  json::append_string(out, c.model_type);
+  const auto number = [&out](const char* key, uint64_t value) {
+    out += format(",\"%s\":%llu", key, static_cast<unsigned long long>(value));
+  };
+  const std::pair<const char*, int64_t> sizes[] = {
+      {"layers", c.layers},     {"hidden", c.hidden},             {"heads", c.heads}, {"kvHeads", c.kv_heads},
+      {"headDim", c.head_dim},  {"intermediate", c.intermediate}, {"vocab", c.vocab}, {"maxPositions", c.max_positions}};
+  for (const auto& [key, value] : sizes) number(key, static_cast<uint64_t>(value));
+  out += format(",\"tied\":%s", c.tied ? "true" : "false");
+  number("fileBytes", file_.size());
+  number("parameters", parameters_);
+  out += ",\"linears\":[";
+  for (const Layer& layer : layers_) {
+    for (const Linear& linear : layer.linears) {
+      if (out.back() != '[') out += ',';
+      out += "{\"name\":";
+      json::append_string(out, linear.name);
+      out += format(",\"in\":%lld,\"out\":%lld}", static_cast<long long>(linear.weight.cols),
+                    static_cast<long long>(linear.weight.rows));
+    }
+  }
+  return out + "]}";
+}
+
+}  // namespace lr

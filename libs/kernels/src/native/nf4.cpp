@@ -1,0 +1,158 @@
+#include "nf4.h"
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+namespace lr::nf4 {
+namespace {
+
+// Smallest divisor bitsandbytes uses for a block, so that a block of zeros divides by no zero.
+constexpr float kSmallestAbsmax = 1e-38f;
+
+// n evenly spaced floats from 0.1 to 1, each half counted from its own end as torch.linspace does.
+std::vector<float> tenth_to_one(int n) {
+  const float step = (1.0f - 0.1f) / static_cast<float>(n - 1);
+  std::vector<float> points(n);
+  for (int i = 0; i < n; ++i)
+    points[i] = i < n / 2 ? std::fma(step, static_cast<float>(i), 0.1f) : std::fma(-step, static_cast<float>(n - 1 - i), 1.0f);
+  return points;
+}
+
+// Seven decades, each with twice the levels of the one below: ±10^(e-6) times the midpoints of evenly spaced fractions.
+std::array<float, 256> make_dynamic_levels() {
+  constexpr int kDecades = 7;
+  std::array<float, 256> levels;
+  size_t count = 0;
+  for (int e = 0; e < kDecades; ++e) {
+    const auto power = static_cast<float>(std::pow(10.0, e - (kDecades - 1)));
+    const std::vector<float> bounds = tenth_to_one((1 << e) + 1);
+    for (size_t i = 0; i + 1 < bounds.size(); ++i) {
+      const float level = power * ((bounds[i] + bounds[i + 1]) / 2.0f);
+      levels[count++] = level;
+      levels[count++] = -level;
+    }
+  }
+  levels[count++] = 0.0f;
+  levels[count++] = 1.0f;
+  std::sort(levels.begin(), levels.end());
+  return levels;
+}
+
+// The nearest dynamic code for each of 65,536 evenly spaced values in [-1, 1]: bitsandbytes looks codes up at that resolution.
+using CodeTable = std::array<uint8_t, 65536>;
+
+CodeTable make_code_table() {
+  const std::array<float, 256>& levels = dynamic_levels();
+  CodeTable table;
+  int code = 0;
+  for (int i = 0; i < 65536; ++i) {
+    const float value = -1.0f + (2.0f * static_cast<float>(i)) / 65535.0f;
+    while (code < 255 && 0.5f * (levels[code] + levels[code + 1]) < value) ++code;
+    table[i] = static_cast<uint8_t>(code);
+  }
+  return table;
+}
+
+uint8_t dynamic_code(float value) {
+  static const CodeTable table = make_code_table();
+  const float half = (std::clamp(value, -1.0f, 1.0f) + 1.0f) * 0.5f;
+  return table[static_cast<uint16_t>(std::fma(half, 65535.0f, 0.5f))];
+}
+
+// Midpoints between the levels; a value on a midpoint takes the lower code.
+constexpr std::array<float, 15> kMidpoints = [] {
+  std::array<float, 15> midpoints{};
+  for (int i = 0; i < 15; ++i) midpoints[i] = (kLevels[i] + kLevels[i + 1]) / 2;
+  return midpoints;
+}();
+
+int code_of(float value) {
+  int code = 0;
+  for (const float midpoint : kMidpoints) code += midpoint < value;
+  return code;
+}
+
+// Σ values[n] in the order of torch's float sum: vectors of 8 lanes, four side by side, each a cascade of running sums
+// (pytorch, aten/src/ATen/native/cpu/SumKernel.cpp). torch splits 32,768 numbers and more over its threads, which changes
+// the last bit with their count; this is the order of one thread.
+float cascade_sum(const float* values, int64_t n) {
+  constexpr int kLanes = 8, kVectors = 4, kLevelCount = 4, kRow = kLanes * kVectors;
+  if (n < kLanes) {  // torch takes its scalar path: the same cascade over single floats, four side by side
+    float sums[kVectors] = {};
+    for (int64_t i = 0; i < n / kVectors * kVectors; ++i) sums[i % kVectors] += values[i];
+    for (int64_t i = n / kVectors * kVectors; i < n; ++i) sums[0] += values[i];
+    return ((sums[0] + sums[1]) + sums[2]) + sums[3];
+  }
+  const int64_t vectors = n / kLanes, rows = vectors / kVectors;
+  int log2 = 0;  // ceil(log2(rows))
+  while ((int64_t{1} << log2) < rows) ++log2;
+  const int power = std::max(4, log2 / kLevelCount);
+  const int64_t step = int64_t{1} << power;
+
+  float sums[kLevelCount][kRow] = {};
+  int64_t row = 0;
+  while (row + step <= rows) {
+    for (int64_t j = 0; j < step; ++j, ++row)
+      for (int k = 0; k < kRow; ++k) sums[0][k] += values[row * kRow + k];
+    for (int level = 1; level < kLevelCount; ++level) {
+      for (int k = 0; k < kRow; ++k) {
+        sums[level][k] += sums[level - 1][k];
+        sums[level - 1][k] = 0;
+      }
+      if ((row & ((step - 1) << (level * power))) != 0) break;
+    }
+  }
+  for (; row < rows; ++row)
+    for (int k = 0; k < kRow; ++k) sums[0][k] += values[row * kRow + k];
+  for (int level = 1; level < kLevelCount; ++level)
+    for (int k = 0; k < kRow; ++k) sums[0][k] += sums[level][k];
+
+  for (int64_t i = rows * kVectors; i < vectors; ++i)
+    for (int k = 0; k < kLanes; ++k) sums[0][k] += values[i * kLanes + k];
+  for (int vector = 1; vector < kVectors; ++vector)
+    for (int k = 0; k < kLanes; ++k) sums[0][k] += sums[0][vector * kLanes + k];
+  float sum = 0;
+  for (int64_t i = vectors * kLanes; i < n; ++i) sum += values[i];
+  for (int k = 0; k < kLanes; ++k) sum += sums[0][k];
+  return sum;
+}
+
+}  // namespace
+
+const std::array<float, 256>& dynamic_levels() {
+  static const std::array<float, 256> levels = make_dynamic_levels();
+  return levels;
+}
+
+float block_absmax(const float* values, int64_t n) {
+  float absmax = 0;
+  for (int64_t i = 0; i < n; ++i) absmax = std::max(absmax, std::fabs(values[i]));
+  // bitsandbytes stores the raised scale for a last block shorter than 64, the plain one for whole blocks.
+  return n < kBlock ? std::max(absmax, kSmallestAbsmax) : absmax;
+}
+
+void quantize_block(const float* values, int64_t n, float absmax, uint8_t* codes) {
+  const float inverse = 1.0f / std::max(absmax, kSmallestAbsmax);
+  const auto code = [&](int64_t i) {
+    if (i == n) return code_of(0);  // fills the last byte of an odd count
+    const float scaled = n < kBlock ? values[i] / absmax : values[i] * inverse;  // as bitsandbytes: the two round differently
+    return code_of(std::clamp(scaled, -1.0f, 1.0f));
+  };
+  for (int64_t i = 0; i < n; i += 2) codes[i / 2] = static_cast<uint8_t>(code(i) << 4 | code(i + 1));
+}
+
+void quantize_scales(float* absmax, int64_t blocks, uint8_t* absmax_codes, float* nested_absmax, float* offset) {
+  *offset = cascade_sum(absmax, blocks) / static_cast<float>(blocks);
+  for (int64_t i = 0; i < blocks; ++i) absmax[i] -= *offset;
+  for (int64_t begin = 0; begin < blocks; begin += kNestedBlock) {
+    const int64_t end = std::min(begin + kNestedBlock, blocks);
+    float largest = 0;
+    for (int64_t i = begin; i < end; ++i) largest = std::max(largest, std::fabs(absmax[i]));
+    nested_absmax[begin / kNestedBlock] = largest;
+    const float inverse = 1.0f / largest;
+    for (int64_t i = begin; i < end; ++i) absmax_codes[i] = largest == 0 ? 0 : dynamic_code(absmax[i] * inverse);
+  }
+}
+
+}  // namespace lr::nf4

@@ -1,0 +1,184 @@
+/** The typed surface of the kernel library. Shapes, units and errors follow include/lowrank_kernels.h. */
+
+export type Backend = 'fast' | 'reference';
+export type Isa = 'auto' | 'scalar' | 'avx2' | 'avx512' | 'avx512_bf16';
+export type Compute = 'f32' | 'bf16';
+
+export interface KernelOptions {
+  /** Threads including the caller's; default: number of usable cores. */
+  threads?: number;
+  backend?: Backend;
+  isa?: Isa;
+  /** Operand type of the big matrix products; sums are float32 in both. */
+  compute?: Compute;
+}
+
+export interface KernelInfo {
+  version: string;
+  backend: Backend;
+  isa: Exclude<Isa, 'auto'>;
+  compute: Compute;
+  threads: number;
+}
+
+/** A linear layer of the base that an adapter can target. */
+export interface LinearInfo {
+  /** Full module name, e.g. `model.layers.0.self_attn.q_proj`. */
+  name: string;
+  in: number;
+  out: number;
+}
+
+export interface BaseInfo {
+  modelType: string;
+  layers: number;
+  hidden: number;
+  heads: number;
+  kvHeads: number;
+  headDim: number;
+  intermediate: number;
+  vocab: number;
+  maxPositions: number;
+  tied: boolean;
+  fileBytes: number;
+  /** Parameters of the unquantized model. */
+  parameters: number;
+  linears: LinearInfo[];
+}
+
+export interface LoraTarget {
+  name: string;
+  rank: number;
+  /** alpha / rank */
+  scale: number;
+}
+
+export interface AdapterSpec {
+  targets: LoraTarget[];
+  /** Probability in [0, 1). */
+  dropout: number;
+  seed: bigint;
+}
+
+/** One LoRA matrix: `lora_A` [rank, in] or `lora_B` [out, rank]. */
+export interface AdapterTensor {
+  /** Target's module name. */
+  module: string;
+  matrix: 'lora_A' | 'lora_B';
+  shape: [number, number];
+}
+
+/** Packed sequences; see lr_batch. */
+export interface PackedBatch {
+  /** [tokens] ids */
+  tokens: Int32Array;
+  /** [tokens] next-token ids, -100 where no loss is taken */
+  targets: Int32Array;
+  /** [sequences + 1] */
+  starts: Int32Array;
+}
+
+/** Tokens [begin, end) go through this adapter, or the bare base. */
+export interface Rows {
+  adapter: Adapter | null;
+  begin: number;
+  end: number;
+  /** 1 / (tokens with loss in the accumulated batch). Ignored by evalStep. */
+  lossScale?: number;
+  dropoutSeed?: bigint;
+}
+
+export interface StepOptions {
+  checkpointActivations?: boolean;
+  signal?: AbortSignal;
+}
+
+export interface Loss {
+  /** Σ −log p(target), nats. */
+  sum: number;
+  tokens: number;
+  correct: number;
+}
+
+export interface AdamW {
+  learningRate: number;
+  beta1: number;
+  beta2: number;
+  epsilon: number;
+  weightDecay: number;
+  /** 0 = no clipping. */
+  maxGradNorm: number;
+}
+
+export interface Sampling {
+  /** 0 = greedy. */
+  temperature: number;
+  topP: number;
+  /** 0 = off. */
+  topK: number;
+  seed: bigint;
+}
+
+export interface Memory {
+  currentBytes: number;
+  peakBytes: number;
+}
+
+/**
+ * A context of the native library. One per process is usual. Every async method runs off the event loop; calls on handles of
+ * one context are queued one after the other. Failures reject with KernelError.
+ */
+export interface Kernels {
+  readonly info: KernelInfo;
+  /** Writes `file` (atomic); `onProgress` gets bytes done and in all. */
+  quantizeBase(
+    modelDir: string,
+    file: string,
+    options?: { signal?: AbortSignal; onProgress?: (done: number, total: number) => void },
+  ): Promise<void>;
+  openBase(file: string): Promise<Base>;
+  nf4Quantize(values: Float32Array): {
+    codes: Uint8Array;
+    absmaxCodes: Uint8Array;
+    nestedAbsmax: Float32Array;
+    offset: number;
+  };
+  memory(resetPeak?: boolean): Memory;
+  /** Frees the context after its bases. */
+  close(): void;
+}
+
+export interface Base {
+  readonly info: BaseInfo;
+  createAdapter(spec: AdapterSpec): Adapter;
+  /** Adds to the gradients of every adapter in rows. One loss per entry of rows. */
+  trainStep(batch: PackedBatch, rows: Rows[], options?: StepOptions): Promise<Loss[]>;
+  evalStep(batch: PackedBatch, rows: Rows[], options?: Pick<StepOptions, 'signal'>): Promise<Loss[]>;
+  /** [tokens × vocab], for parity checks. */
+  logits(batch: PackedBatch, rows: Rows[]): Promise<Float32Array>;
+  openSession(options: { adapter?: Adapter | null; capacity: number }): Session;
+  close(): void;
+}
+
+export interface Adapter {
+  readonly tensors: readonly AdapterTensor[];
+  read(index: number, kind?: 'weight' | 'gradient'): Float32Array;
+  write(index: number, values: Float32Array): void;
+  zeroGradients(): void;
+  /** Updates the weights and zeroes the gradients. `applied` is false when a gradient was not finite. */
+  optimizerStep(settings: AdamW): Promise<{ gradNorm: number; applied: boolean }>;
+  exportState(): Uint8Array;
+  importState(state: Uint8Array): void;
+  close(): void;
+}
+
+export interface Session {
+  /** Tokens so far. */
+  readonly length: number;
+  append(tokens: Int32Array, options?: { signal?: AbortSignal }): Promise<void>;
+  /** [vocab], after the last appended token. */
+  logits(): Float32Array;
+  /** Draws the next token from the last logits; it is not appended. */
+  sample(sampling: Sampling): number;
+  close(): void;
+}

@@ -1,0 +1,162 @@
+// Generation: the cache gives what the whole sequence gives, and draws follow their distribution.
+#include <cmath>
+#include <limits>
+#include <map>
+
+#include "model/error.h"
+#include "model/sampling.h"
+#include "tiny_model.h"
+
+namespace lr::test {
+namespace {
+
+Floats full_logits(World& world, lr_adapter* adapter, const Packed& packed) {
+  const lr_rows rows = {adapter, 0, packed.size(), 1, 0};
+  const lr_batch batch = packed.batch();
+  Floats logits(packed.size() * kVocab);
+  check(world.context.get(), lr_logits(world.base.get(), &batch, &rows, 1, logits.data()));
+  return logits;
+}
+
+SessionHandle open_session(World& world, lr_adapter* adapter, uint32_t capacity) {
+  lr_session* session = nullptr;
+  check(world.context.get(), lr_session_create(world.base.get(), adapter, capacity, &session));
+  return SessionHandle(session);
+}
+
+Floats logits_of(World& world, lr_session* session) {
+  Floats logits(kVocab);
+  check(world.context.get(), lr_session_logits(session, logits.data()));
+  return logits;
+}
+
+void cache_agrees(Family family, uint32_t backend) {
+  World world(family, make_context(backend, 2));
+  AdapterHandle adapter = world.adapter(kAllLinears, 4, 0.5f);  // dropout plays no part in generation
+  const Packed packed({40});
+  for (lr_adapter* with : {adapter.get(), static_cast<lr_adapter*>(nullptr)}) {
+    const Floats full = full_logits(world, with, packed);
+    SessionHandle session = open_session(world, with, 40);
+    size_t at = 0;
+    double worst = 0;
+    for (const uint32_t n : {17u, 1u, 1u, 5u, 1u, 15u}) {
+      check(world.context.get(), lr_session_append(session.get(), packed.tokens.data() + at, n, nullptr));
+      at += n;
+      const Floats want(full.begin() + static_cast<std::ptrdiff_t>((at - 1) * kVocab), full.begin() + static_cast<std::ptrdiff_t>(at * kVocab));
+      worst = std::max(worst, distance(logits_of(world, session.get()), want));
+    }
+    expect(at == 40 && worst < 1e-4, "cached logits differ from the whole sequence's by " + std::to_string(worst));
+  }
+  expect(distance(full_logits(world, adapter.get(), packed), full_logits(world, nullptr, packed)) > 0.01, "the adapter changes logits");
+}
+
+// Prompts longer than one chunk of the prefill.
+void long_prompt() {
+  TemporaryFolder folder;
+  TinyModel model = tiny_model(Family::LlamaPlain);
+  model.config.replace(model.config.find("\"max_position_embeddings\":64"), 28, "\"max_position_embeddings\":2048");
+  model.write(folder.path("model"));
+  Context context = make_context(LR_BACKEND_FAST, 2);
+  check(context.get(), lr_base_quantize(context.get(), folder.path("model").c_str(), folder.path("b").c_str(), nullptr, nullptr, nullptr));
+  lr_base* raw = nullptr;
+  check(context.get(), lr_base_open(context.get(), folder.path("b").c_str(), &raw));
+  BaseHandle base(raw);
+  const Packed packed({700});
+  Floats one(kVocab), two(kVocab);
+  for (Floats* logits : {&one, &two}) {
+    lr_session* session = nullptr;
+    check(context.get(), lr_session_create(base.get(), nullptr, 700, &session));
+    const SessionHandle owner(session);
+    const uint32_t first = logits == &one ? 700 : 300;
+    check(context.get(), lr_session_append(session, packed.tokens.data(), first, nullptr));
+    if (first < 700) check(context.get(), lr_session_append(session, packed.tokens.data() + first, 700 - first, nullptr));
+    check(context.get(), lr_session_logits(session, logits->data()));
+  }
+  expect(distance(one, two) < 1e-4, "a long prompt gives the same logits in one piece or two");
+}
+
+void bad_arguments() {
+  World world;
+  lr_session* none = nullptr;
+  expect_status(world.context.get(), lr_session_create(world.base.get(), nullptr, 0, &none), LR_INVALID_ARGUMENT, "no capacity", "between 1 and");
+  expect_status(world.context.get(), lr_session_create(world.base.get(), nullptr, 65, &none), LR_INVALID_ARGUMENT, "too much capacity", "64 positions");
+  SessionHandle session = open_session(world, nullptr, 4);
+  Floats logits(kVocab);
+  const lr_sampling greedy = {0, 1, 0, 0};
+  int32_t token;
+  expect_status(world.context.get(), lr_session_logits(session.get(), logits.data()), LR_INVALID_ARGUMENT, "no tokens", "no tokens yet");
+  expect_status(world.context.get(), lr_session_sample(session.get(), &greedy, &token), LR_INVALID_ARGUMENT, "no tokens", "no tokens yet");
+  const int32_t tokens[] = {1, 2, 96, 97, -1};
+  expect_status(world.context.get(), lr_session_append(session.get(), tokens, 0, nullptr), LR_INVALID_ARGUMENT, "nothing", "no tokens to append");
+  expect_status(world.context.get(), lr_session_append(session.get(), tokens, 4, nullptr), LR_INVALID_ARGUMENT, "a strange token", "tokens[3] is 97");
+  expect_status(world.context.get(), lr_session_append(session.get(), tokens, 5, nullptr), LR_INVALID_ARGUMENT, "too many", "room for 4 more");
+
+  check(world.context.get(), lr_session_append(session.get(), tokens, 2, nullptr));
+  const Floats before = logits_of(world, session.get());
+  lr_cancel* raw = nullptr;
+  check(world.context.get(), lr_cancel_create(&raw));
+  const Cancel cancel(raw);
+  lr_cancel_set(raw);
+  expect_status(world.context.get(), lr_session_append(session.get(), tokens + 2, 1, raw), LR_CANCELLED, "a cancelled append");
+  expect(same_bytes(logits_of(world, session.get()), before), "a cancelled append leaves the session as it was");
+  for (const lr_sampling& bad : {lr_sampling{-1, 1, 0, 0}, lr_sampling{NAN, 1, 0, 0}, lr_sampling{1, 0, 0, 0}, lr_sampling{1, 1.5f, 0, 0}}) {
+    expect(lr_session_sample(session.get(), &bad, &token) == LR_INVALID_ARGUMENT, "sampling out of range");
+  }
+}
+
+std::map<int32_t, int> draws(const Floats& logits, lr_sampling sampling, int count) {
+  std::map<int32_t, int> seen;
+  for (int i = 0; i < count; ++i) {
+    sampling.seed = static_cast<uint64_t>(i);
+    ++seen[sample_token(logits.data(), static_cast<int64_t>(logits.size()), sampling, 3)];
+  }
+  return seen;
+}
+
+void sampling() {
+  const Floats logits = {0, std::log(4.0f), std::log(2.0f), std::log(4.0f), -50};  // probabilities 1, 4, 2, 4 of 11
+  const auto greedy = draws(logits, {0, 1, 0, 0}, 5);
+  expect(greedy.size() == 1 && greedy.count(1) == 1, "greedy takes the lowest id of the highest logits");
+  const auto plain = draws(logits, {1, 1, 0, 0}, 11'000);
+  const auto near = [&](const std::map<int32_t, int>& seen, int32_t id, double share) {
+    const auto found = seen.find(id);
+    return found != seen.end() && std::fabs(found->second / 11'000.0 - share) < 0.02;
+  };
+  expect(near(plain, 0, 1 / 11.0) && near(plain, 1, 4 / 11.0) && near(plain, 2, 2 / 11.0) && near(plain, 3, 4 / 11.0), "temperature 1");
+  const auto cold = draws(logits, {0.5f, 1, 0, 0}, 11'000);
+  expect(near(cold, 0, 1 / 37.0) && near(cold, 1, 16 / 37.0), "temperature 0.5 squares the probabilities");
+  const auto top_k = draws(logits, {1, 1, 2, 0}, 11'000);
+  expect(top_k.size() == 2 && near(top_k, 1, 0.5) && near(top_k, 3, 0.5), "top-k 2");
+  const auto top_p = draws(logits, {1, 0.75f, 0, 0}, 11'000);
+  expect(top_p.size() == 3 && near(top_p, 2, 0.2) && near(top_p, 3, 0.4), "top-p 0.75 takes three tokens");
+  const auto narrow = draws(logits, {1, 0.01f, 0, 0}, 50);
+  expect(narrow.size() == 1 && narrow.count(1) == 1, "a tiny top-p keeps the most probable token");
+  const auto both = draws(logits, {1, 0.6f, 3, 0}, 11'000);
+  expect(both.size() == 2 && near(both, 1, 0.5), "top-p counts within top-k");
+
+  Floats many(5000, 0.0f);
+  many[4321] = 5;
+  const auto wide = draws(many, {1, 0.99f, 0, 0}, 300);
+  expect(wide.size() > 200 && wide.count(4321) == 1, "top-p over a flat tail");
+  const lr_sampling random = {1, 1, 0, 9};
+  expect(sample_token(many.data(), 5000, random, 7) == sample_token(many.data(), 5000, random, 7), "seed and position fix the draw");
+  many[3] = std::numeric_limits<float>::quiet_NaN();
+  try {
+    sample_token(many.data(), 5000, random, 7);
+    expect(false, "NaN logits drawn from");
+  } catch (const Error& error) {
+    expect(error.status() == LR_NOT_FINITE, "NaN logits are refused");
+  }
+}
+
+}  // namespace
+
+void session_cases() {
+  cache_agrees(Family::LlamaBiased, LR_BACKEND_REFERENCE);
+  cache_agrees(Family::Qwen2Tied, LR_BACKEND_FAST);
+  long_prompt();
+  bad_arguments();
+  sampling();
+}
+
+}  // namespace lr::test

@@ -1,0 +1,254 @@
+#include "tiny_model.h"
+
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <stdexcept>
+
+#include "bf16.h"
+#include "ops.h"
+
+namespace lr::test {
+namespace {
+
+int passed = 0, failed = 0;
+
+struct Size {
+  uint64_t in, out;
+};
+
+constexpr uint64_t kQ = 48, kKv = 24, kIntermediate = 80;
+
+Size linear_size(const std::string& name) {
+  if (name == "q_proj") return {kHidden, kQ};
+  if (name == "k_proj" || name == "v_proj") return {kHidden, kKv};
+  if (name == "o_proj") return {kQ, kHidden};
+  if (name == "down_proj") return {kIntermediate, kHidden};
+  return {kHidden, kIntermediate};
+}
+
+std::string module_name(int layer, const std::string& linear) {
+  const bool mlp = linear == "gate_proj" || linear == "up_proj" || linear == "down_proj";
+  return "model.layers." + std::to_string(layer) + (mlp ? ".mlp." : ".self_attn.") + linear;
+}
+
+// The upper 16 bits of an IEEE half of a float without subnormals or overflow, rounded down: enough for a test's weights.
+uint16_t half_of(float value) {
+  uint32_t bits;
+  std::memcpy(&bits, &value, 4);
+  const uint32_t exponent = (bits >> 23 & 0xFF);
+  if (exponent < 113) return static_cast<uint16_t>(bits >> 16 & 0x8000);
+  return static_cast<uint16_t>((bits >> 16 & 0x8000) | (exponent - 112) << 10 | (bits >> 13 & 0x3FF));
+}
+
+StoredTensor random_tensor(const std::vector<int64_t>& shape, const std::string& dtype, uint64_t seed, float scale, float centre = 0) {
+  int64_t count = 1;
+  for (const int64_t dimension : shape) count *= dimension;
+  StoredTensor tensor = {dtype, shape, ""};
+  for (int64_t i = 0; i < count; ++i) {
+    const float value = centre + scale * (2 * philox_uniform(seed, static_cast<uint64_t>(i)) - 1);
+    const uint16_t narrow = dtype == "F16" ? half_of(value) : float_to_bf16(value);
+    if (dtype == "F32") {
+      tensor.bytes.append(reinterpret_cast<const char*>(&value), 4);
+    } else {
+      tensor.bytes.append(reinterpret_cast<const char*>(&narrow), 2);
+    }
+  }
+  return tensor;
+}
+
+}  // namespace
+
+const std::vector<std::string> kAllLinears = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"};
+
+void expect(bool ok, const std::string& what) {
+  ++(ok ? passed : failed);
+  if (!ok) std::printf("FAILED %s\n", what.c_str());
+}
+
+void expect_status(lr_context* context, lr_status got, lr_status wanted, const std::string& what, const std::string& mention) {
+  const std::string message = lr_context_error(context);
+  expect(got == wanted && message.find(mention) != std::string::npos,
+         what + ": status " + std::to_string(got) + ", message \"" + message + "\"");
+}
+
+int finish() {
+  std::printf("%d passed, %d failed\n", passed, failed);
+  return failed == 0 ? 0 : 1;
+}
+
+TemporaryFolder::TemporaryFolder() {
+  std::string pattern = (std::filesystem::temp_directory_path() / "lowrank-test-XXXXXX").string();
+  if (mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("no temporary folder");
+  path_ = pattern;
+}
+
+TemporaryFolder::~TemporaryFolder() {
+  std::error_code ignored;
+  std::filesystem::remove_all(path_, ignored);
+}
+
+void write_file(const std::string& path, const std::string& bytes) {
+  std::ofstream(path, std::ios::binary).write(bytes.data(), static_cast<std::streamsize>(bytes.size()));
+}
+
+std::string read_file(const std::string& path) {
+  std::ostringstream out;
+  out << std::ifstream(path, std::ios::binary).rdbuf();
+  return out.str();
+}
+
+std::string safetensors_bytes(const Tensors& tensors) {
+  std::string header = "{\"__metadata__\":{\"format\":\"pt\"}", data;
+  for (const auto& [name, tensor] : tensors) {
+    header += ",\"" + name + "\":{\"dtype\":\"" + tensor.dtype + "\",\"shape\":[";
+    for (size_t i = 0; i < tensor.shape.size(); ++i) {
+      if (i > 0) header += ',';
+      header += std::to_string(tensor.shape[i]);
+    }
+    header += "],\"data_offsets\":[" + std::to_string(data.size()) + ",";
+    data += tensor.bytes;
+    header += std::to_string(data.size()) + "]}";
+  }
+  header += "}";
+  const uint64_t size = header.size();
+  return std::string(reinterpret_cast<const char*>(&size), 8) + header + data;
+}
+
+void TinyModel::write(const std::string& folder) const {
+  std::filesystem::create_directories(folder);
+  write_file(folder + "/config.json", config);
+  write_file(folder + "/model.safetensors", safetensors_bytes(tensors));
+}
+
+TinyModel tiny_model(Family family, const std::string& dtype) {
+  const bool qwen = family == Family::Qwen2Tied, biased = family == Family::LlamaBiased;
+  TinyModel model;
+  model.config = std::string("{\"model_type\":\"") + (qwen ? "qwen2" : "llama") +
+                 "\",\"vocab_size\":97,\"hidden_size\":48,\"intermediate_size\":80,\"num_hidden_layers\":3,"
+                 "\"num_attention_heads\":4,\"num_key_value_heads\":2,\"max_position_embeddings\":64,\"rms_norm_eps\":1e-5," +
+                 (biased ? "\"attention_bias\":true,\"mlp_bias\":true,\"rope_parameters\":{\"rope_type\":\"llama3\","
+                           "\"rope_theta\":500.0,\"factor\":4.0,\"low_freq_factor\":1.0,\"high_freq_factor\":4.0,"
+                           "\"original_max_position_embeddings\":32},"
+                         : "\"rope_theta\":1000.0,") +
+                 "\"tie_word_embeddings\":" + (qwen ? "true" : "false") + "}";
+  uint64_t seed = 100;
+  const auto add = [&](const std::string& name, const std::vector<int64_t>& shape, float scale, float centre = 0) {
+    model.tensors[name] = random_tensor(shape, dtype, ++seed, scale, centre);
+  };
+  add("model.embed_tokens.weight", {kVocab, kHidden}, 1.0f);
+  add("model.norm.weight", {kHidden}, 0.2f, 1);
+  if (!qwen) add("lm_head.weight", {kVocab, kHidden}, 0.4f);
+  for (int layer = 0; layer < kLayers; ++layer) {
+    const std::string prefix = "model.layers." + std::to_string(layer);
+    add(prefix + ".input_layernorm.weight", {kHidden}, 0.2f, 1);
+    add(prefix + ".post_attention_layernorm.weight", {kHidden}, 0.2f, 1);
+    for (const std::string& linear : kAllLinears) {
+      const Size size = linear_size(linear);
+      add(module_name(layer, linear) + ".weight", {static_cast<int64_t>(size.out), static_cast<int64_t>(size.in)}, 0.3f);
+      const bool qkv = linear == "q_proj" || linear == "k_proj" || linear == "v_proj";
+      if (biased || (qwen && qkv)) add(module_name(layer, linear) + ".bias", {static_cast<int64_t>(size.out)}, 0.2f);
+    }
+  }
+  return model;
+}
+
+Context make_context(uint32_t backend, uint32_t threads, uint32_t compute, uint32_t isa) {
+  const lr_context_options options = {threads, backend, isa, compute};
+  lr_context* context = nullptr;
+  const lr_status status = lr_context_create(&options, &context);
+  Context owner(context);
+  check(context, status);
+  return owner;
+}
+
+void check(lr_context* context, lr_status status) {
+  if (status != LR_OK) throw std::runtime_error(std::to_string(status) + ": " + lr_context_error(context));
+}
+
+World::World(Family family, Context own) : context(std::move(own)) {
+  tiny_model(family).write(folder.path("model"));
+  check(context.get(), lr_base_quantize(context.get(), folder.path("model").c_str(), base_file().c_str(), nullptr, nullptr, nullptr));
+  lr_base* opened = nullptr;
+  check(context.get(), lr_base_open(context.get(), base_file().c_str(), &opened));
+  base.reset(opened);
+}
+
+AdapterHandle World::adapter(const std::vector<std::string>& linears, uint32_t rank, float dropout, std::vector<int> layers,
+                             bool fresh, uint64_t seed) {
+  if (layers.empty()) layers = {0, 1, 2};
+  std::vector<std::string> names;
+  for (const int layer : layers) {
+    for (const std::string& linear : linears) names.push_back(module_name(layer, linear));
+  }
+  std::vector<lr_lora_target> targets;
+  for (const std::string& name : names) targets.push_back({name.c_str(), rank, 2.0f});
+  lr_adapter* made = nullptr;
+  check(context.get(), lr_adapter_create(base.get(), targets.data(), static_cast<uint32_t>(targets.size()), dropout, seed, &made));
+  AdapterHandle owner(made);
+  if (fresh) return owner;
+  const std::vector<uint64_t> sizes = adapter_sizes(linears, rank, layers.size());
+  for (uint32_t i = 1; i < sizes.size(); i += 2) {
+    Floats b(sizes[i]);
+    for (size_t j = 0; j < b.size(); ++j) b[j] = 0.2f * (2 * philox_uniform(seed + i, j) - 1);
+    check(context.get(), lr_adapter_write(made, LR_WEIGHT, i, b.data(), b.size()));
+  }
+  return owner;
+}
+
+Packed::Packed(const std::vector<int>& lengths, uint64_t seed) : starts{0} {
+  for (const int length : lengths) starts.push_back(starts.back() + length);
+  for (int32_t t = 0; t < starts.back(); ++t) {
+    tokens.push_back(static_cast<int32_t>(philox_uniform(seed, static_cast<uint64_t>(t)) * kVocab));
+    const auto target = static_cast<int32_t>(philox_uniform(seed + 1000, static_cast<uint64_t>(t)) * kVocab);
+    targets.push_back(t % 5 == 4 ? -100 : target);
+  }
+}
+
+lr_batch Packed::batch() const {
+  return {tokens.data(), targets.data(), starts.data(), size(), static_cast<uint32_t>(starts.size() - 1)};
+}
+
+std::vector<uint64_t> adapter_sizes(const std::vector<std::string>& linears, uint32_t rank, size_t layers) {
+  std::vector<uint64_t> sizes;
+  for (size_t layer = 0; layer < layers; ++layer) {
+    for (const std::string& linear : linears) {
+      sizes.push_back(rank * linear_size(linear).in);
+      sizes.push_back(rank * linear_size(linear).out);
+    }
+  }
+  return sizes;
+}
+
+Floats read_tensor(World& world, lr_adapter* adapter, uint32_t kind, uint32_t index, uint64_t size) {
+  Floats values(size);
+  check(world.context.get(), lr_adapter_read(adapter, kind, index, values.data(), size));
+  return values;
+}
+
+Floats read_all(World& world, lr_adapter* adapter, uint32_t kind, const std::vector<uint64_t>& sizes) {
+  Floats all;
+  for (uint32_t i = 0; i < sizes.size(); ++i) {
+    const Floats tensor = read_tensor(world, adapter, kind, i, sizes[i]);
+    all.insert(all.end(), tensor.begin(), tensor.end());
+  }
+  return all;
+}
+
+bool same_bytes(const Floats& a, const Floats& b) {
+  return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
+}
+
+double distance(const Floats& got, const Floats& want) {
+  double squares = 0, largest = 0;
+  for (const float value : want) squares += double{value} * double{value};
+  const double size = std::sqrt(squares / static_cast<double>(want.size())) + 1e-30;
+  for (size_t i = 0; i < want.size(); ++i) largest = std::max(largest, std::fabs(double{got[i]} - double{want[i]}) / size);
+  return std::isnan(largest) || got.size() != want.size() ? INFINITY : largest;
+}
+
+}  // namespace lr::test

@@ -1,0 +1,129 @@
+#include "check.h"
+
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+
+#include "bf16.h"
+#include "nf4.h"
+
+namespace lr::test {
+namespace {
+
+int passed = 0, failed = 0;
+
+std::vector<const Ops*> fast_tables() {
+  std::vector<const Ops*> tables;
+  for (int isa = 2; isa <= best_isa(); ++isa) tables.push_back(cpu_ops(isa));
+  return tables;
+}
+
+// Largest difference in units of the wanted output's root mean square plus the element itself.
+double distance(const Floats& got, const Floats& want) {
+  double squares = 0, largest = 0;
+  for (const float value : want) squares += double{value} * value;
+  const double size = std::sqrt(squares / static_cast<double>(std::max<size_t>(want.size(), 1))) + 1e-12;
+  for (size_t i = 0; i < want.size(); ++i) {
+    if (!std::isfinite(got[i])) return INFINITY;
+    largest = std::max(largest, std::fabs(double{got[i]} - want[i]) / (size + std::fabs(want[i])));
+  }
+  return largest;
+}
+
+bool same_bytes(const std::vector<Floats>& a, const std::vector<Floats>& b) {
+  if (a.size() != b.size()) return false;
+  for (size_t i = 0; i < a.size(); ++i)
+    if (a[i].size() != b[i].size() || std::memcmp(a[i].data(), b[i].data(), a[i].size() * sizeof(float)) != 0) return false;
+  return true;
+}
+
+}  // namespace
+
+Machine::Machine(int threads, Compute compute)
+    : scratch(counter), pool(make_pool(threads)), run{pool.get(), &scratch, compute} {}
+
+Floats numbers(int64_t n, uint64_t seed, float scale) {
+  Floats values(n);
+  for (int64_t i = 0; i < n; ++i) values[i] = (2 * philox_uniform(seed, i) - 1) * scale;
+  return values;
+}
+
+FrozenWeight::FrozenWeight(Storage storage, int64_t rows, int64_t cols, uint64_t seed)
+    : weight{storage, rows, cols, nullptr, {}}, values(numbers(rows * cols, seed, 0.1f)) {
+  const int64_t n = rows * cols, blocks = (n + nf4::kBlock - 1) / nf4::kBlock;
+  if (storage == Storage::F32) {
+    weight.data = values.data();
+  } else if (storage == Storage::BF16) {
+    for (float& value : values) {
+      halves_.push_back(float_to_bf16(value));
+      value = round_to_bf16(value);
+    }
+    weight.data = halves_.data();
+  } else {
+    const Machine machine(1);
+    codes_.resize((n + 1) / 2);
+    absmax_codes_.resize(blocks);
+    nested_absmax_.resize((blocks + nf4::kNestedBlock - 1) / nf4::kNestedBlock);
+    float offset;
+    reference_ops().nf4_quantize(machine.run, values.data(), n, codes_.data(), absmax_codes_.data(), nested_absmax_.data(),
+                                 &offset);
+    weight.nf4 = {codes_.data(), absmax_codes_.data(), nested_absmax_.data(), offset};
+    reference_ops().nf4_dequantize(machine.run, weight.nf4, n, values.data());
+  }
+}
+
+void check_operation(const std::string& name, const Operation& operation, double tolerance, bool products) {
+  for (const Compute compute : {Compute::F32, Compute::BF16}) {
+    if (compute == Compute::BF16 && !products) continue;
+    // bf16 keeps 8 bits: 2^-9 a rounding. Sums average it out, but which value a tie or a small model rounds to differs.
+    const double allowed = compute == Compute::BF16 ? 1e-2 : tolerance;
+    const Machine one(1, compute), two(2, compute), three(3, compute);
+    const std::vector<Floats> want = operation(reference_ops(), one.run);
+    for (const Ops* ops : fast_tables()) {
+      const std::string label = name + " " + ops->name + (compute == Compute::BF16 ? " bf16" : "");
+      const std::vector<Floats> got = operation(*ops, one.run);
+      double worst = 0;
+      for (size_t i = 0; i < want.size(); ++i) worst = std::max(worst, distance(got[i], want[i]));
+      expect(worst <= allowed, label + ": differs from the reference by " + std::to_string(worst));
+      expect(same_bytes(got, operation(*ops, two.run)) && same_bytes(got, operation(*ops, three.run)),
+             label + ": bytes depend on the number of threads");
+    }
+    expect(one.scratch.mark() == 0 && two.scratch.mark() == 0, name + ": scratch not given back");
+  }
+}
+
+void check_gradient(const std::string& name, const std::function<double(const Floats&)>& f, const Floats& x,
+                    const Floats& gradient) {
+  // Outputs are floats: a step of 1e-2 leaves 5 digits of the difference, and its square is the error of the formula.
+  constexpr float kStep = 1e-2f;
+  for (uint64_t seed = 0; seed < 3; ++seed) {
+    const Floats direction = numbers(static_cast<int64_t>(x.size()), 9000 + seed);
+    Floats ahead = x, behind = x;
+    for (size_t i = 0; i < x.size(); ++i) {
+      ahead[i] += kStep * direction[i];
+      behind[i] -= kStep * direction[i];
+    }
+    const double slope = (f(ahead) - f(behind)) / (2 * kStep), want = dot(gradient, direction);
+    const double size = std::sqrt(dot(gradient, gradient) / 3);  // what the product of a random direction comes to
+    expect(std::fabs(slope - want) <= 3e-3 * size + 1e-6,
+           name + ": slope " + std::to_string(slope) + ", gradient says " + std::to_string(want));
+  }
+}
+
+void expect(bool holds, const std::string& what) {
+  ++(holds ? passed : failed);
+  if (!holds) std::printf("FAILED %s\n", what.c_str());
+}
+
+int finish() {
+  std::printf("%d passed, %d failed\n", passed, failed);
+  return failed == 0 ? 0 : 1;
+}
+
+double dot(const Floats& a, const Floats& b) {
+  double sum = 0;
+  for (size_t i = 0; i < a.size(); ++i) sum += double{a[i]} * b[i];
+  return sum;
+}
+
+}  // namespace lr::test

@@ -1,0 +1,148 @@
+// The reference's backward operations against differences of its forward ones.
+#include <cmath>
+
+#include "cases.h"
+#include "check.h"
+
+namespace lr::test {
+namespace {
+
+const Ops& ops = reference_ops();
+
+void linear() {
+  const Machine machine(1);
+  const int64_t T = 3, out = 5, in = 6;
+  const FrozenWeight w(Storage::NF4, out, in, 1);
+  const Floats x = numbers(T * in, 2), dy = numbers(T * out, 3);
+  Floats dx(T * in);
+  ops.linear_backward(machine.run, dy.data(), w.weight, dx.data(), T, false);
+  check_gradient("linear dx", [&](const Floats& at) {
+    Floats y(T * out);
+    ops.linear_forward(machine.run, at.data(), w.weight, nullptr, y.data(), T);
+    return dot(y, dy);
+  }, x, dx);
+}
+
+void lora() {
+  const Machine machine(1);
+  const int64_t T = 4, in = 6, out = 5;
+  const int32_t rank = 3;
+  const Floats a = numbers(rank * in, 1), b = numbers(out * rank, 2), x = numbers(T * in, 3), dy = numbers(T * out, 4);
+  Floats grad_a(rank * in), grad_b(out * rank), dx(T * in), h(T * rank);
+  const auto value = [&](const Floats& a, const Floats& b, const Floats& x) {
+    Floats y(T * out);
+    const Lora l{rank, 2.0f, 0.3f, 5, a.data(), b.data(), nullptr, nullptr};
+    ops.lora_forward(machine.run, x.data(), l, in, out, h.data(), y.data(), T);
+    return dot(y, dy);
+  };
+  value(a, b, x);
+  const Lora l{rank, 2.0f, 0.3f, 5, a.data(), b.data(), grad_a.data(), grad_b.data()};
+  ops.lora_backward(machine.run, dy.data(), x.data(), Floats(h).data(), l, in, out, dx.data(), T);
+  check_gradient("lora A", [&](const Floats& at) { return value(at, b, x); }, a, grad_a);
+  check_gradient("lora B", [&](const Floats& at) { return value(a, at, x); }, b, grad_b);
+  check_gradient("lora dx", [&](const Floats& at) { return value(a, b, at); }, x, dx);
+}
+
+void rmsnorm() {
+  const Machine machine(1);
+  const int64_t T = 3, d = 7;
+  const Floats x = numbers(T * d, 1), w = numbers(d, 2), dy = numbers(T * d, 3);
+  Floats rstd(T), dx(T * d);
+  const auto value = [&](const Floats& at) {
+    Floats y(T * d);
+    ops.rmsnorm_forward(machine.run, at.data(), w.data(), 1e-5f, y.data(), rstd.data(), T, d);
+    return dot(y, dy);
+  };
+  value(x);
+  ops.rmsnorm_backward(machine.run, dy.data(), x.data(), w.data(), Floats(rstd).data(), dx.data(), T, d);
+  check_gradient("rmsnorm dx", value, x, dx);
+}
+
+void rope() {
+  const Machine machine(1);
+  const int64_t T = 2, heads = 2, head_dim = 4;
+  const Floats x = numbers(T * heads * head_dim, 1), cos = {0.8f, 0.6f, 0.28f, -1}, sin = {0.6f, 0.8f, 0.96f, 0};
+  const std::vector<int32_t> positions = {1, 0};
+  const Floats dy = numbers(T * heads * head_dim, 2);
+  Floats dx = dy;
+  ops.rope(machine.run, dx.data(), positions.data(), cos.data(), sin.data(), -1, T, heads, head_dim);
+  check_gradient("rope dx", [&](const Floats& at) {
+    Floats y = at;
+    ops.rope(machine.run, y.data(), positions.data(), cos.data(), sin.data(), 1, T, heads, head_dim);
+    return dot(y, dy);
+  }, x, dx);
+}
+
+void attention() {
+  const Machine machine(1);
+  const int64_t Hq = 4, Hkv = 2, D = 6, T = 9;
+  const std::vector<int32_t> starts = {0, 4, 9};
+  const Floats q = numbers(T * Hq * D, 1), k = numbers(T * Hkv * D, 2), v = numbers(T * Hkv * D, 3), dout = numbers(T * Hq * D, 4);
+  Floats o(T * Hq * D), lse(T * Hq), dq(q.size()), dk(k.size()), dv(v.size());
+  const auto value = [&](const Floats& q, const Floats& k, const Floats& v) {
+    ops.attention_forward(machine.run, q.data(), k.data(), v.data(), starts.data(), 2, 0.4f, o.data(), lse.data(), Hq, Hkv, D);
+    return dot(o, dout);
+  };
+  value(q, k, v);
+  ops.attention_backward(machine.run, dout.data(), q.data(), k.data(), v.data(), Floats(o).data(), Floats(lse).data(),
+                         starts.data(), 2, 0.4f, dq.data(), dk.data(), dv.data(), Hq, Hkv, D);
+  check_gradient("attention dq", [&](const Floats& at) { return value(at, k, v); }, q, dq);
+  check_gradient("attention dk", [&](const Floats& at) { return value(q, at, v); }, k, dk);
+  check_gradient("attention dv", [&](const Floats& at) { return value(q, k, at); }, v, dv);
+}
+
+void swiglu() {
+  const Machine machine(1);
+  const int64_t n = 12;
+  const Floats gate = numbers(n, 1, 3), up = numbers(n, 2), dout = numbers(n, 3);
+  Floats dgate(n), dup(n);
+  ops.swiglu_backward(machine.run, dout.data(), gate.data(), up.data(), dgate.data(), dup.data(), n);
+  const auto value = [&](const Floats& gate, const Floats& up) {
+    Floats out(n);
+    ops.swiglu_forward(machine.run, gate.data(), up.data(), out.data(), n);
+    return dot(out, dout);
+  };
+  check_gradient("swiglu gate", [&](const Floats& at) { return value(at, up); }, gate, dgate);
+  check_gradient("swiglu up", [&](const Floats& at) { return value(gate, at); }, up, dup);
+}
+
+void head_loss() {
+  const Machine machine(1);
+  const int64_t T = 4, d = 5, vocab = 9;
+  const FrozenWeight head(Storage::F32, vocab, d, 1);
+  const Floats hidden = numbers(T * d, 2, 2), scale = numbers(T, 3);
+  const std::vector<int32_t> targets = {3, -100, 8, 0};
+  Floats loss(T), dhidden(T * d);
+  std::vector<uint8_t> correct(T);
+  ops.head_loss(machine.run, hidden.data(), head.weight, targets.data(), scale.data(), 2, loss.data(), correct.data(),
+                dhidden.data(), T);
+  check_gradient("head_loss dhidden", [&](const Floats& at) {
+    ops.head_loss(machine.run, at.data(), head.weight, targets.data(), scale.data(), 2, loss.data(), correct.data(), nullptr, T);
+    return dot(loss, scale);
+  }, hidden, dhidden);
+}
+
+// One AdamW step against its definition, on one weight.
+void adamw() {
+  const Machine machine(1);
+  float w = 2, m = 0.5f, v = 0.25f;
+  const float g = 3;
+  ops.adamw(machine.run, &w, &g, &m, &v, 1, 0.5f, 0.1f, 0.9f, 0.99f, 1e-8f, 0.01f, 0.1f, 0.01f);
+  expect(std::fabs(m - 0.6f) < 1e-6 && std::fabs(v - 0.27f) < 1e-6, "adamw: moments");
+  expect(std::fabs(w - (2 * 0.999 - 0.1 * 6 / std::sqrt(27.0))) < 1e-5, "adamw: weight");
+}
+
+}  // namespace
+
+void gradient_cases() {
+  linear();
+  lora();
+  rmsnorm();
+  rope();
+  attention();
+  swiglu();
+  head_loss();
+  adamw();
+}
+
+}  // namespace lr::test

@@ -1,0 +1,56 @@
+#include <cmath>
+
+#include "cases.h"
+#include "check.h"
+
+namespace lr::test {
+namespace {
+
+std::vector<Floats> head_loss(const Ops& ops, const Run& run, const Floats& hidden, const Weight& head,
+                              const std::vector<int32_t>& targets, int64_t chunk, bool backward) {
+  const auto T = static_cast<int64_t>(targets.size());
+  Floats scale = numbers(T, 9), loss(T, NAN), dhidden(hidden.size(), NAN);
+  std::vector<uint8_t> correct(T);
+  ops.head_loss(run, hidden.data(), head, targets.data(), scale.data(), chunk, loss.data(), correct.data(),
+                backward ? dhidden.data() : nullptr, T);
+  if (!backward) dhidden.assign(hidden.size(), 0);
+  return {loss, Floats(correct.begin(), correct.end()), dhidden};
+}
+
+}  // namespace
+
+void head_cases() {
+  struct Shape {
+    int64_t T, d, vocab, chunk;
+  };
+  for (const auto& [T, d, vocab, chunk] : {Shape{1, 8, 5, 1}, {7, 64, 300, 3}, {40, 96, 1000, 16}, {33, 130, 517, 64}})
+    for (const Storage storage : {Storage::F32, Storage::BF16}) {
+      const FrozenWeight head(storage, vocab, d, 1);
+      const Floats hidden = numbers(T * d, 2, 5);
+      std::vector<int32_t> targets(T);
+      for (int64_t t = 0; t < T; ++t) targets[t] = t % 3 == 1 ? -100 : static_cast<int32_t>(t * 31 % vocab);
+      const std::string name = "head_loss T=" + std::to_string(T) + " d=" + std::to_string(d) + " vocab=" + std::to_string(vocab);
+      for (const bool backward : {true, false})
+        check_operation(
+            name,
+            [&](const Ops& ops, const Run& run) { return head_loss(ops, run, hidden, head.weight, targets, chunk, backward); },
+            1e-4, true);
+      const Machine machine(2);
+      for (int isa = 2; isa <= best_isa(); ++isa)
+        expect(head_loss(*cpu_ops(isa), machine.run, hidden, head.weight, targets, chunk, true) ==
+                   head_loss(*cpu_ops(isa), machine.run, hidden, head.weight, targets, T + 1, true),
+               name + ": bytes depend on the chunk");
+    }
+  // Equal logits: the arg-max is the lowest id.
+  const FrozenWeight head(Storage::F32, 40, 4, 1);
+  const std::vector<int32_t> first(3, 0), other(3, 20);
+  for (int isa = 1; isa <= best_isa(); ++isa) {
+    const Machine machine(1);
+    const Floats zeros(12, 0);
+    expect(head_loss(*cpu_ops(isa), machine.run, zeros, head.weight, first, 8, false)[1] == Floats(3, 1) &&
+               head_loss(*cpu_ops(isa), machine.run, zeros, head.weight, other, 8, false)[1] == Floats(3, 0),
+           "head_loss: a tie goes to the lowest id");
+  }
+}
+
+}  // namespace lr::test

@@ -1,0 +1,38 @@
+#include <cmath>
+
+#include "cases.h"
+#include "check.h"
+
+namespace lr::test {
+
+void linear_cases() {
+  struct Shape {
+    int64_t T, out, in;
+  };
+  // Around the sizes at which the fast code changes: token counts of the streaming path, register tiles, cache blocks; widths
+  // that are no multiple of a vector or of a quantization block.
+  const Shape shapes[] = {{1, 64, 128},   {1, 1, 1},     {2, 33, 64},    {3, 100, 192},  {5, 7, 30},    {8, 257, 320},
+                          {9, 96, 64},    {12, 32, 256}, {13, 31, 255},  {16, 48, 1088}, {37, 129, 65}, {64, 512, 512},
+                          {50, 640, 576}, {7, 70, 1030}, {150, 33, 600}, {29, 1100, 77}};
+  for (const Shape& shape : shapes)
+    for (const Storage storage : {Storage::F32, Storage::BF16, Storage::NF4}) {
+      const auto [T, out, in] = shape;
+      const FrozenWeight w(storage, out, in, 1);
+      const Floats x = numbers(T * in, 2), dy = numbers(T * out, 3), bias = numbers(out, 4), dx = numbers(T * in, 5);
+      const std::string name = "linear T=" + std::to_string(T) + " out=" + std::to_string(out) + " in=" + std::to_string(in) +
+                               " storage=" + std::to_string(static_cast<int>(storage));
+      check_operation(
+          name,
+          [&](const Ops& ops, const Run& run) {
+            std::vector<Floats> outputs = {Floats(T * out, NAN), Floats(T * out, NAN), Floats(T * in, NAN), dx};
+            ops.linear_forward(run, x.data(), w.weight, nullptr, outputs[0].data(), T);
+            ops.linear_forward(run, x.data(), w.weight, bias.data(), outputs[1].data(), T);
+            ops.linear_backward(run, dy.data(), w.weight, outputs[2].data(), T, false);
+            ops.linear_backward(run, dy.data(), w.weight, outputs[3].data(), T, true);
+            return outputs;
+          },
+          1e-4, true);
+    }
+}
+
+}  // namespace lr::test

@@ -1,0 +1,96 @@
+#include <cmath>
+
+#include "cases.h"
+#include "check.h"
+
+namespace lr::test {
+namespace {
+
+void norm_and_rope(int64_t T, int64_t d) {
+  const Floats x = numbers(T * d, 1), w = numbers(d, 2), dy = numbers(T * d, 3), dx = numbers(T * d, 4);
+  const std::string shape = " T=" + std::to_string(T) + " d=" + std::to_string(d);
+  check_operation("rmsnorm" + shape, [&](const Ops& ops, const Run& run) {
+    std::vector<Floats> outputs = {Floats(T * d, NAN), Floats(T, NAN), dx};
+    ops.rmsnorm_forward(run, x.data(), w.data(), 1e-5f, outputs[0].data(), outputs[1].data(), T, d);
+    ops.rmsnorm_backward(run, dy.data(), x.data(), w.data(), outputs[1].data(), outputs[2].data(), T, d);
+    return outputs;
+  });
+  const int64_t heads = 3, head_dim = d / 2 * 2, half = head_dim / 2;
+  if (head_dim == 0) return;
+  Floats cos(10 * half), sin(10 * half);
+  std::vector<int32_t> positions(T);
+  for (int64_t t = 0; t < T; ++t) positions[t] = static_cast<int32_t>(t % 10);
+  for (int64_t i = 0; i < 10 * half; ++i) {
+    cos[i] = std::cos(0.1f * static_cast<float>(i));
+    sin[i] = std::sin(0.1f * static_cast<float>(i));
+  }
+  const Floats rows = numbers(T * heads * head_dim, 5);
+  check_operation("rope" + shape, [&](const Ops& ops, const Run& run) {
+    std::vector<Floats> outputs = {rows, rows};
+    ops.rope(run, outputs[0].data(), positions.data(), cos.data(), sin.data(), 1, T, heads, head_dim);
+    ops.rope(run, outputs[1].data(), positions.data(), cos.data(), sin.data(), -1, T, heads, head_dim);
+    return outputs;
+  });
+}
+
+void flat(int64_t n) {
+  const Floats a = numbers(n, 1, 20), b = numbers(n, 2), c = numbers(n, 3);
+  const std::string shape = " n=" + std::to_string(n);
+  check_operation("swiglu" + shape, [&](const Ops& ops, const Run& run) {
+    std::vector<Floats> outputs = {Floats(n, NAN), a, b};
+    ops.swiglu_forward(run, a.data(), b.data(), outputs[0].data(), n);
+    ops.swiglu_backward(run, c.data(), outputs[1].data(), outputs[2].data(), outputs[1].data(), outputs[2].data(), n);
+    return outputs;
+  });
+  check_operation("add, sum_squares" + shape, [&](const Ops& ops, const Run& run) {
+    std::vector<Floats> outputs = {a, Floats(1)};
+    ops.add(run, outputs[0].data(), b.data(), outputs[0].data(), n);
+    outputs[1][0] = static_cast<float>(ops.sum_squares(run, a.data(), n));
+    return outputs;
+  });
+  Floats v = numbers(n, 4);
+  for (float& value : v) value = std::fabs(value);
+  check_operation("adamw" + shape, [&](const Ops& ops, const Run& run) {
+    std::vector<Floats> outputs = {a, b, v};
+    for (int step = 1; step <= 3; ++step)
+      ops.adamw(run, outputs[0].data(), c.data(), outputs[1].data(), outputs[2].data(), n, 0.5f, 1e-2f, 0.9f, 0.999f, 1e-8f, 0.1f,
+                1 - std::pow(0.9f, static_cast<float>(step)), 1 - std::pow(0.999f, static_cast<float>(step)));
+    return outputs;
+  });
+}
+
+void embedding_lookup() {
+  for (const Storage storage : {Storage::F32, Storage::BF16}) {
+    const FrozenWeight table(storage, 11, 37, 1);
+    const std::vector<int32_t> tokens = {10, 0, 3, 3, 7};
+    check_operation("embedding", [&](const Ops& ops, const Run& run) {
+      std::vector<Floats> outputs = {Floats(tokens.size() * 37, NAN)};
+      ops.embedding(run, table.weight, tokens.data(), outputs[0].data(), static_cast<int64_t>(tokens.size()));
+      return outputs;
+    }, 0);
+  }
+}
+
+}  // namespace
+
+void pointwise_cases() {
+  for (const int64_t d : {1, 2, 31, 64, 576, 1030}) {
+    norm_and_rope(1, d);
+    norm_and_rope(23, d);
+  }
+  for (const int64_t n : {1, 15, 17, 1000, 70001}) flat(n);
+  embedding_lookup();
+
+  const Machine machine(1);
+  const Floats edge = {-200, -90, -88, 0, 88, 90, 200, 1e-30f};
+  Floats ones(edge.size(), 1), out(edge.size());
+  for (int isa = 1; isa <= best_isa(); ++isa) {
+    cpu_ops(isa)->swiglu_forward(machine.run, edge.data(), ones.data(), out.data(), static_cast<int64_t>(edge.size()));
+    bool sound = true;
+    for (size_t i = 0; i < edge.size(); ++i)
+      sound &= std::fabs(out[i] - edge[i] / (1 + std::exp(-double{edge[i]}))) <= 1e-5 * std::fabs(edge[i]) + 1e-30;
+    expect(sound, "swiglu: large gates neither overflow nor turn into NaN");
+  }
+}
+
+}  // namespace lr::test

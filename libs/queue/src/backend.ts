@@ -1,0 +1,93 @@
+import {
+  createPostgresBackend,
+  createRedisBackend,
+  type Processor,
+  type QueueOptions,
+  type WorkerOptions,
+  withBackend,
+} from 'bullmq';
+import Redis, { type RedisOptions } from 'ioredis';
+
+/** Where the queue lives: Redis when there is a URL, else the database. `prefix` keeps installations and tests apart. */
+export interface QueueConnection {
+  databaseUrl: string;
+  redisUrl: string | null;
+  prefix: string;
+}
+
+/** What this library uses of BullMQ's Queue and Worker, whatever is under them. */
+export interface QueueHandle {
+  add(name: string, data: unknown, options: { jobId: string }): Promise<unknown>;
+  waitUntilReady(): Promise<unknown>;
+  close(): Promise<void>;
+  on(event: 'error', listener: (error: Error) => void): unknown;
+}
+export interface WorkerHandle {
+  close(force?: boolean): Promise<void>;
+  on(event: 'error', listener: (error: Error) => void): unknown;
+  on(event: 'failed', listener: (job: unknown, error: Error) => void): unknown;
+}
+
+type Settings<Options> = Omit<Options, 'connection' | 'prefix'>;
+
+/** Opens BullMQ's two ends on one backend. Each owns its connections and closes them. */
+export interface Backend {
+  queue(name: string, settings: Settings<QueueOptions>): QueueHandle;
+  worker(name: string, processor: Processor, settings: Settings<WorkerOptions>): WorkerHandle;
+}
+
+/** PostgreSQL schema names: letters, digits and underscores. */
+const schemaOf = (prefix: string): string => `queue_${prefix.toLowerCase().replace(/[^a-z0-9]/g, '_')}`;
+
+function postgresBackend({ databaseUrl, prefix }: QueueConnection): Backend {
+  const { Queue, Worker } = withBackend(createPostgresBackend);
+  const connection = (max: number) => ({
+    connectionString: databaseUrl,
+    schema: schemaOf(prefix),
+    migrate: true,
+    max,
+  });
+  return {
+    queue: (name, settings) => new Queue(name, { ...settings, connection: connection(2) }),
+    worker: (name, processor, settings) =>
+      new Worker(name, processor, { ...settings, connection: connection(4) }),
+  };
+}
+
+/** BullMQ leaves a client that it was given open, so the handle's close ends the client too. */
+function closing<T extends { close(force?: boolean): Promise<void> }>(handle: T, client: Redis): T {
+  const close = handle.close.bind(handle);
+  handle.close = async (force?: boolean) => {
+    await close(force);
+    client.disconnect();
+  };
+  return handle;
+}
+
+function redisBackend(redisUrl: string, prefix: string): Backend {
+  const { Queue, Worker } = withBackend(createRedisBackend);
+  const client = (options: RedisOptions) => {
+    const redis = new Redis(redisUrl, options);
+    // The handle reports errors of its connection; without a listener here ioredis would print them too.
+    redis.on('error', () => {});
+    return redis;
+  };
+  return {
+    queue: (name, settings) => {
+      // A producer must fail at once while Redis is away: the outbox keeps the wake-up. The first connection may take its time.
+      const redis = client({ maxRetriesPerRequest: 1, enableOfflineQueue: true, commandTimeout: 5_000 });
+      return closing(new Queue(name, { ...settings, connection: redis, prefix }), redis);
+    },
+    worker: (name, processor, settings) => {
+      // A consumer waits for Redis however long it is away.
+      const redis = client({ maxRetriesPerRequest: null });
+      return closing(new Worker(name, processor, { ...settings, connection: redis, prefix }), redis);
+    },
+  };
+}
+
+export function openBackend(connection: QueueConnection): Backend {
+  return connection.redisUrl === null
+    ? postgresBackend(connection)
+    : redisBackend(connection.redisUrl, connection.prefix);
+}

@@ -1,0 +1,3 @@
+export { type QueueConnection } from './backend';
+export { createJobConsumer, type JobConsumerOptions } from './job-consumer';
+export { createJobQueue } from './job-queue';

@@ -1,0 +1,18 @@
+import { jobQueueConformance, testDatabase } from '@lowrank/testing';
+import { createJobConsumer } from './job-consumer';
+import { createJobQueue } from './job-queue';
+
+jobQueueConformance('Postgres', async () => {
+  const database = await testDatabase();
+  const connection = { databaseUrl: database.url, redisUrl: null, prefix: 'test' };
+  const queue = createJobQueue(connection);
+  return {
+    queue,
+    consume: (slots, handler, onError = () => {}) =>
+      createJobConsumer({ ...connection, slots, onError }, handler),
+    async close() {
+      await queue.close();
+      await database.drop();
+    },
+  };
+});

@@ -1,0 +1,28 @@
+import { jobQueueConformance } from '@lowrank/testing';
+import Redis from 'ioredis';
+import { randomBytes } from 'node:crypto';
+import { createJobConsumer } from './job-consumer';
+import { createJobQueue } from './job-queue';
+
+const redisUrl = process.env.TEST_REDIS_URL;
+
+if (redisUrl) {
+  jobQueueConformance('Redis', async () => {
+    const connection = { databaseUrl: '', redisUrl, prefix: `test-${randomBytes(6).toString('hex')}` };
+    const queue = createJobQueue(connection);
+    return {
+      queue,
+      consume: (slots, handler, onError = () => {}) =>
+        createJobConsumer({ ...connection, slots, onError }, handler),
+      async close() {
+        await queue.close();
+        const redis = new Redis(redisUrl);
+        const keys = await redis.keys(`${connection.prefix}:*`);
+        if (keys.length > 0) await redis.del(keys);
+        redis.disconnect();
+      },
+    };
+  });
+} else {
+  it.skip('needs TEST_REDIS_URL', () => {});
+}

@@ -1,0 +1,105 @@
+import { LowrankError, sha256Schema } from '@lowrank/contracts';
+import { type ObjectStore } from '@lowrank/domain';
+import { createHash, randomUUID } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { mkdir, open, rename, rm, writeFile } from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { pipeline, type Readable, Transform } from 'node:stream';
+
+export interface StoredBlob {
+  sha256: string;
+  bytes: number;
+}
+
+/** Where a blob lies in an object store. */
+export function blobKey(sha256: string): string {
+  if (!sha256Schema.safeParse(sha256).success)
+    throw new LowrankError('validation_failed', `${JSON.stringify(sha256)} is not a SHA-256.`);
+  return `blobs/${sha256.slice(0, 2)}/${sha256}`;
+}
+
+/** Files by their SHA-256, each stored once however often it is put, and checked whenever it is read. */
+export class Blobs {
+  constructor(private readonly store: ObjectStore) {}
+
+  /** Stores a file unless its content is there already. The file must not change meanwhile: integrity_failed if it does. */
+  async putFile(path: string): Promise<StoredBlob> {
+    const hash = createHash('sha256');
+    let bytes = 0;
+    for await (const chunk of createReadStream(path) as AsyncIterable<Buffer>) {
+      hash.update(chunk);
+      bytes += chunk.length;
+    }
+    const sha256 = hash.digest('hex');
+    if (!(await this.#has(sha256, bytes))) {
+      const complaint = `${basename(path)} changed while it was being stored`;
+      await this.store.put(blobKey(sha256), verified(createReadStream(path), sha256, complaint), { bytes });
+    }
+    return { sha256, bytes };
+  }
+
+  /** Stores bytes that are in memory, unless they are there already. */
+  async put(content: Uint8Array): Promise<StoredBlob> {
+    const sha256 = createHash('sha256').update(content).digest('hex');
+    const bytes = content.byteLength;
+    if (!(await this.#has(sha256, bytes))) await this.store.put(blobKey(sha256), content, { bytes });
+    return { sha256, bytes };
+  }
+
+  /**
+   * A stream of the whole blob that checks its hash. The last chunk is held back until the check has passed, so that a reader
+   * never has all bytes of a damaged blob: the stream then fails with integrity_failed. not_found when there is no such blob.
+   */
+  async open(sha256: string): Promise<{ body: Readable; bytes: number }> {
+    const { body, bytes } = await this.store.get(blobKey(sha256));
+    return { body: verified(body, sha256, `The stored blob ${sha256} is damaged`), bytes };
+  }
+
+  /** Writes a blob to a file, which appears whole, checked and synced, or not at all. Makes the file's folder if need be. */
+  async fetchTo(sha256: string, file: string): Promise<void> {
+    await mkdir(dirname(file), { recursive: true });
+    const partial = join(dirname(file), `.${basename(file)}.${randomUUID()}`);
+    const { body } = await this.open(sha256);
+    try {
+      const handle = await open(partial, 'wx');
+      try {
+        await writeFile(handle, body);
+        await handle.sync();
+      } finally {
+        await handle.close();
+      }
+      await rename(partial, file);
+    } finally {
+      body.destroy();
+      await rm(partial, { force: true });
+    }
+  }
+
+  async #has(sha256: string, bytes: number): Promise<boolean> {
+    // A size that differs is a damaged blob, which storing it again repairs.
+    return (await this.store.head(blobKey(sha256)))?.bytes === bytes;
+  }
+}
+
+/** The same bytes, one chunk behind; fails instead of passing the last chunk when their SHA-256 is not the expected one. */
+function verified(source: Readable, sha256: string, complaint: string): Readable {
+  const hash = createHash('sha256');
+  let held: Buffer | undefined;
+  const verifier = new Transform({
+    transform(chunk: Buffer, _encoding, done) {
+      hash.update(chunk);
+      const passed = held;
+      held = chunk;
+      done(null, passed);
+    },
+    flush(done) {
+      const found = hash.digest('hex');
+      if (found === sha256) return done(null, held);
+      done(
+        new LowrankError('integrity_failed', `${complaint}: its SHA-256 is ${found} instead of ${sha256}.`),
+      );
+    },
+  });
+  // Ends both streams when either fails; whoever reads the second one gets the error.
+  return pipeline(source, verifier, () => undefined);
+}

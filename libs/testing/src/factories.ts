@@ -1,0 +1,130 @@
+import {
+  type BaseModel,
+  type Dataset,
+  type Job,
+  type JobEvent,
+  type JobMetric,
+  type Manifest,
+  type Recipe,
+  recipeSchema,
+  type VersionMetrics,
+} from '@lowrank/contracts';
+import { randomIds } from '@lowrank/domain';
+import { createHash } from 'node:crypto';
+
+/** Valid records of libs/contracts, each with an id of its own; `overrides` replace fields. */
+
+const at = '2026-01-01T00:00:00.000Z';
+const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
+
+export const makeRecipe = (overrides: Parameters<typeof recipeSchema.parse>[0] = {}): Recipe =>
+  recipeSchema.parse(overrides);
+
+export function makeBaseModel(overrides: Partial<BaseModel> = {}): BaseModel {
+  const id = randomIds.make('baseModel');
+  return {
+    id,
+    name: `base-${id.slice(-8)}`,
+    source: 'tiny-llama',
+    revision: 'a1'.repeat(20),
+    modelType: 'llama',
+    parameters: 3_000_000_000,
+    contextLength: 2048,
+    vocabSize: 32_000,
+    files: [
+      { path: 'config.json', sha256: sha256('config'), bytes: 600 },
+      { path: 'model.safetensors', sha256: sha256('weights'), bytes: 6_000_000_000 },
+    ],
+    status: 'ready',
+    createdAt: at,
+    ...overrides,
+  };
+}
+
+export const makeDataset = (overrides: Partial<Dataset> = {}): Dataset => ({
+  id: randomIds.make('dataset'),
+  filename: 'chats.jsonl',
+  bytes: 5_000_000_000,
+  sha256: sha256('chats'),
+  format: 'chat',
+  rows: 300,
+  tokens: 12_000,
+  lossTokens: 5_000,
+  tokensOf: 'tiny',
+  createdAt: at,
+  ...overrides,
+});
+
+/** What JobRepository.insert takes. */
+export function makeJob(
+  baseModel: BaseModel,
+  dataset: Dataset,
+  overrides: Partial<Pick<Job, 'id' | 'adapter' | 'recipe' | 'createdAt'>> = {},
+): Pick<Job, 'id' | 'baseModel' | 'dataset' | 'adapter' | 'recipe' | 'createdAt'> {
+  return {
+    id: randomIds.make('job'),
+    baseModel: { id: baseModel.id, name: baseModel.name, revision: baseModel.revision },
+    dataset: { id: dataset.id, filename: dataset.filename, sha256: dataset.sha256 },
+    adapter: 'captain',
+    recipe: makeRecipe(),
+    createdAt: at,
+    ...overrides,
+  };
+}
+
+export const makeEvent = (overrides: Partial<Omit<JobEvent, 'seq'>> = {}): Omit<JobEvent, 'seq'> => ({
+  at,
+  epoch: 1,
+  level: 'info',
+  type: 'message',
+  message: 'hello',
+  state: null,
+  ...overrides,
+});
+
+export const makeMetric = (overrides: Partial<JobMetric> = {}): JobMetric => ({
+  step: 1,
+  at,
+  kind: 'train',
+  loss: 2.5,
+  learningRate: 2e-4,
+  gradNorm: 0.7,
+  tokensPerSecond: 1234.5,
+  epochs: 0.1,
+  accuracy: null,
+  ...overrides,
+});
+
+export const makeVersionMetrics = (overrides: Partial<VersionMetrics> = {}): VersionMetrics => ({
+  steps: 100,
+  trainedTokens: 36_000,
+  trainLoss: 1.2,
+  evalLossBefore: 2.9,
+  evalLossAfter: 1.3,
+  evalAccuracyBefore: 0.4,
+  evalAccuracyAfter: 0.7,
+  seconds: 60.5,
+  peakMemoryBytes: 4_500_000_000,
+  ...overrides,
+});
+
+/** What a trainer of that job publishes. */
+export const makeManifest = (
+  job: Pick<Job, 'id' | 'baseModel' | 'dataset' | 'adapter' | 'recipe'>,
+  overrides: Partial<Manifest> = {},
+): Manifest => ({
+  format: 1,
+  jobId: job.id,
+  epoch: 1,
+  adapter: job.adapter,
+  baseModel: job.baseModel,
+  dataset: { id: job.dataset.id, sha256: job.dataset.sha256 },
+  recipe: job.recipe,
+  templateSha256: sha256('template'),
+  metrics: makeVersionMetrics(),
+  files: [
+    { path: 'adapter_config.json', sha256: sha256('adapter config'), bytes: 700 },
+    { path: 'adapter_model.safetensors', sha256: sha256('adapter'), bytes: 4_000_000_000 },
+  ],
+  ...overrides,
+});

@@ -1,0 +1,145 @@
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+
+/** Characters that GPT-2's byte-level vocabularies write the bytes 0 … 255 with. */
+function byteCharacters(): string[] {
+  const visible = (byte: number) => (byte > 32 && byte < 127) || (byte > 160 && byte !== 173);
+  let hidden = 0;
+  return Array.from({ length: 256 }, (_, byte) => String.fromCharCode(visible(byte) ? byte : 256 + hidden++));
+}
+
+const specials = ['<|bos|>', '<|im_start|>', '<|im_end|>'];
+const characters = byteCharacters();
+
+export const tinyConfig = {
+  model_type: 'llama',
+  vocab_size: characters.length + specials.length,
+  hidden_size: 32,
+  intermediate_size: 48,
+  num_hidden_layers: 2,
+  num_attention_heads: 4,
+  num_key_value_heads: 2,
+  max_position_embeddings: 256,
+  rms_norm_eps: 1e-5,
+  rope_theta: 10000,
+  tie_word_embeddings: true,
+};
+
+export const tinyTemplate =
+  "{{ bos_token }}{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}" +
+  '{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}';
+
+/** A tokenizer with one token a byte and the special tokens of ChatML. */
+export const tinyTokenizer = {
+  version: '1.0',
+  added_tokens: specials.map((content, i) => ({
+    id: characters.length + i,
+    content,
+    single_word: false,
+    lstrip: false,
+    rstrip: false,
+    normalized: false,
+    special: true,
+  })),
+  normalizer: null,
+  pre_tokenizer: { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true },
+  post_processor: null,
+  decoder: { type: 'ByteLevel', add_prefix_space: true, trim_offsets: true, use_regex: true },
+  model: {
+    type: 'BPE',
+    vocab: Object.fromEntries(characters.map((character, i) => [character, i])),
+    merges: [],
+  },
+};
+
+export interface TinyTensor {
+  shape: number[];
+  values: Float32Array;
+}
+
+/** Numbers in [−1, 1) of a fixed sequence (xorshift32). */
+function numbers(seed: number): () => number {
+  let state = seed | 1;
+  return () => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return state / 2 ** 31;
+  };
+}
+
+/** Random weights of a llama of tinyConfig. */
+export function tinyTensors(seed = 1): Record<string, TinyTensor> {
+  const next = numbers(seed);
+  const tensors: Record<string, TinyTensor> = {};
+  const { hidden_size: d, intermediate_size: f, vocab_size: vocab, num_hidden_layers: layers } = tinyConfig;
+  const add = (name: string, shape: number[], scale: number, centre = 0) => {
+    const length = shape.reduce((product, size) => product * size, 1);
+    tensors[name] = { shape, values: Float32Array.from({ length }, () => centre + scale * next()) };
+  };
+  add('model.embed_tokens.weight', [vocab, d], 0.5);
+  for (let layer = 0; layer < layers; layer += 1) {
+    const prefix = `model.layers.${layer}`;
+    for (const norm of ['input_layernorm', 'post_attention_layernorm'])
+      add(`${prefix}.${norm}.weight`, [d], 0.1, 1);
+    for (const [name, out] of [
+      ['q_proj', d],
+      ['k_proj', d / 2],
+      ['v_proj', d / 2],
+      ['o_proj', d],
+    ] as const)
+      add(`${prefix}.self_attn.${name}.weight`, [out, d], 0.3);
+    add(`${prefix}.mlp.gate_proj.weight`, [f, d], 0.3);
+    add(`${prefix}.mlp.up_proj.weight`, [f, d], 0.3);
+    add(`${prefix}.mlp.down_proj.weight`, [d, f], 0.3);
+  }
+  add('model.norm.weight', [d], 0.1, 1);
+  return tensors;
+}
+
+/** A safetensors file of float32 tensors. */
+export function safetensorsBytes(tensors: Record<string, TinyTensor>): Buffer {
+  const header: Record<string, unknown> = {};
+  let at = 0;
+  for (const [name, { shape, values }] of Object.entries(tensors)) {
+    header[name] = { dtype: 'F32', shape, data_offsets: [at, at + values.byteLength] };
+    at += values.byteLength;
+  }
+  const json = Buffer.from(JSON.stringify(header));
+  const size = Buffer.alloc(8);
+  size.writeBigUInt64LE(BigInt(json.length));
+  return Buffer.concat([
+    size,
+    json,
+    ...Object.values(tensors).map(({ values }) => Buffer.from(values.buffer)),
+  ]);
+}
+
+/** Writes a random llama of 40,000 parameters with tokenizer and chat template as a Hugging Face folder. */
+export async function writeTinyModel(folder: string, seed = 1): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  const files: Record<string, string | Buffer> = {
+    'config.json': JSON.stringify(tinyConfig),
+    'generation_config.json': JSON.stringify({ eos_token_id: characters.length + 2 }),
+    'tokenizer.json': JSON.stringify(tinyTokenizer),
+    'tokenizer_config.json': JSON.stringify({
+      bos_token: '<|bos|>',
+      eos_token: '<|im_end|>',
+      chat_template: tinyTemplate,
+    }),
+    'model.safetensors': safetensorsBytes(tinyTensors(seed)),
+  };
+  for (const [name, content] of Object.entries(files)) await writeFile(join(folder, name), content);
+}
+
+/** Lines of a chat dataset: sums, whose answers a model can learn. */
+export function tinyDataset(rows: number): string {
+  return Array.from({ length: rows }, (_, i) => {
+    const [a, b] = [(i * 7) % 10, (i * 3 + 1) % 10];
+    const messages = [
+      { role: 'user', content: `${a}+${b}` },
+      { role: 'assistant', content: `It is ${a + b}.` },
+    ];
+    return `${JSON.stringify({ messages })}\n`;
+  }).join('');
+}

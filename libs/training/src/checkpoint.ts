@@ -1,0 +1,125 @@
+import { sha256Schema } from '@lowrank/contracts';
+import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { sha256, syncPath, writeSynced } from './files';
+import { type Progress } from './loop';
+
+// A checkpoint is a folder step-00000050 with adapter.state (weights and Adam's moments, as the kernel library exports them),
+// progress.json and meta.json, which holds the SHA-256 of the other two. It is written under another name and then renamed.
+
+const KEPT = 2;
+const STATE = 'adapter.state';
+const PROGRESS = 'progress.json';
+const META = 'meta.json';
+const NAME = /^step-(\d{8})$/;
+
+const evaluationSchema = z.object({ loss: z.number(), accuracy: z.number() }).nullable();
+const progressSchema = z.object({
+  step: z.int().nonnegative(),
+  trainedTokens: z.int().nonnegative(),
+  lossSum: z.number(),
+  lossTokens: z.int().nonnegative(),
+  evaluatedAt: z.int().nullable(),
+  evalBefore: evaluationSchema,
+  evalAfter: evaluationSchema,
+  seconds: z.number(),
+}) satisfies z.ZodType<Progress>;
+const metaSchema = z.object({
+  format: z.literal(1),
+  /** What the run is of: a checkpoint of another recipe, dataset or base does not load. */
+  run: z.string(),
+  files: z.object({ [STATE]: sha256Schema, [PROGRESS]: sha256Schema }),
+});
+
+export interface Checkpoint {
+  progress: Progress;
+  /** For Adapter.importState. */
+  state: Uint8Array;
+}
+
+const nameOf = (step: number): string => `step-${String(step).padStart(8, '0')}`;
+
+/**
+ * Writes a checkpoint; it appears whole or not at all, and the last two are kept. `run` identifies recipe, dataset and base.
+ * Returns the SHA-256 of its meta.json, which stands for all of it.
+ */
+export async function saveCheckpoint(
+  folder: string,
+  run: string,
+  { progress, state }: Checkpoint,
+): Promise<string> {
+  await mkdir(folder, { recursive: true });
+  const target = join(folder, nameOf(progress.step));
+  const temporary = join(folder, `tmp-${process.pid}`);
+  await rm(temporary, { recursive: true, force: true });
+  await mkdir(temporary);
+  const progressText = JSON.stringify(progress);
+  const files = { [STATE]: sha256(state), [PROGRESS]: sha256(progressText) };
+  const meta = JSON.stringify({ format: 1, run, files } satisfies z.input<typeof metaSchema>);
+  try {
+    await writeSynced(join(temporary, STATE), state);
+    await writeSynced(join(temporary, PROGRESS), progressText);
+    await writeSynced(join(temporary, META), meta);
+    await syncPath(temporary);
+    await rm(target, { recursive: true, force: true });
+    await rename(temporary, target);
+    await syncPath(folder);
+  } catch (error) {
+    await rm(temporary, { recursive: true, force: true });
+    throw error;
+  }
+  await prune(folder);
+  return sha256(meta);
+}
+
+/** Names of checkpoints, newest first. */
+async function list(folder: string): Promise<string[]> {
+  const names = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return [];
+    throw error;
+  });
+  return names
+    .filter((name) => NAME.test(name))
+    .sort()
+    .reverse();
+}
+
+async function prune(folder: string): Promise<void> {
+  const kept = new Set((await list(folder)).slice(0, KEPT));
+  for (const name of await readdir(folder)) {
+    const stale = (NAME.test(name) && !kept.has(name)) || /^tmp-\d+$/.test(name);
+    if (stale) await rm(join(folder, name), { recursive: true, force: true });
+  }
+}
+
+async function load(folder: string, run: string): Promise<Checkpoint | null> {
+  try {
+    const meta = metaSchema.parse(JSON.parse(await readFile(join(folder, META), 'utf8')));
+    const [state, progress] = await Promise.all([
+      readFile(join(folder, STATE)),
+      readFile(join(folder, PROGRESS)),
+    ]);
+    if (meta.run !== run || sha256(state) !== meta.files[STATE] || sha256(progress) !== meta.files[PROGRESS])
+      return null;
+    return { state, progress: progressSchema.parse(JSON.parse(progress.toString('utf8'))) };
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * The newest checkpoint of this run that is whole; null when there is none. `onDamaged` hears the names of those passed over.
+ */
+export async function loadCheckpoint(
+  folder: string,
+  run: string,
+  onDamaged: (name: string) => void = () => undefined,
+): Promise<Checkpoint | null> {
+  for (const name of await list(folder)) {
+    const checkpoint = await load(join(folder, name), run);
+    if (checkpoint !== null) return checkpoint;
+    onDamaged(name);
+  }
+  return null;
+}

@@ -1,0 +1,21 @@
+export {
+  ensureQuantizedBase,
+  loadTokens,
+  modelKey,
+  openQuantizedBase,
+  quantizedBasePath,
+  type TokenCacheOptions,
+} from './caches';
+export { modelCard, type CardOptions } from './card';
+export { loadCheckpoint, saveCheckpoint, type Checkpoint } from './checkpoint';
+export { isCancelled, publicError } from './errors';
+export { sha256 } from './files';
+export { complete, generate, greedy, type Generated, type GenerateOptions } from './generate';
+export { evaluate, freshProgress, train, type Evaluation, type Progress, type TrainOptions } from './loop';
+export { ADAPTER_CONFIG, ADAPTER_WEIGHTS, adapterConfig, adapterWeights, loadAdapter } from './peft';
+export { evaluationBatches, planTraining, type Plan } from './plan';
+export { runTraining, TrainingStopped, type RunOptions, type StopReason, type TrainedAdapter } from './run';
+export { sampleOutputs, type Sample } from './samples';
+export { learningRate, warmupSteps } from './schedule';
+export { splitRows, toSequences, type Sequence, type SequenceSet } from './sequences';
+export { resolveTargets } from './targets';

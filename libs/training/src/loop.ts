@@ -1,0 +1,207 @@
+import { LowrankError, type JobMetric, type Recipe } from '@lowrank/contracts';
+import { type Adapter, type Base, type Loss, type PackedBatch } from '@lowrank/kernels';
+import { type Plan } from './plan';
+import { dropoutSeed } from './random';
+import { learningRate } from './schedule';
+import { lossTokens } from './sequences';
+
+export interface Evaluation {
+  loss: number;
+  /** Share of tokens that the arg-max predicts. */
+  accuracy: number;
+}
+
+/** Everything that goes on across attempts, besides the adapter's own state. Plain JSON. */
+export interface Progress {
+  /** Optimizer steps done. */
+  step: number;
+  trainedTokens: number;
+  /** Σ loss (nats) and tokens of the last tenth of the steps, for the version's trainLoss. */
+  lossSum: number;
+  lossTokens: number;
+  /** Step of the last evaluation; null before the first. */
+  evaluatedAt: number | null;
+  evalBefore: Evaluation | null;
+  evalAfter: Evaluation | null;
+  /** Seconds of training and evaluating, over all attempts that left a checkpoint. */
+  seconds: number;
+}
+
+export const freshProgress: Readonly<Progress> = {
+  step: 0,
+  trainedTokens: 0,
+  lossSum: 0,
+  lossTokens: 0,
+  evaluatedAt: null,
+  evalBefore: null,
+  evalAfter: null,
+  seconds: 0,
+};
+
+export interface TrainOptions {
+  base: Base;
+  adapter: Adapter;
+  recipe: Recipe;
+  plan: Plan;
+  /** Held-out data; empty: no evaluations. */
+  evaluation: readonly PackedBatch[];
+  /** Where to go on from. */
+  progress: Progress;
+  /** Stops within a micro-batch; `train` then rejects and the adapter is as after the last whole step. */
+  signal: AbortSignal;
+  onMetric(metric: JobMetric, trainedTokens: number): void;
+  /** Called after every checkpoints.everySteps steps and after the last one; awaited. */
+  onCheckpoint(progress: Progress): Promise<void>;
+  /** After every optimizer step and evaluation: what a checkpoint written now would hold. */
+  onProgress(progress: Progress): void;
+}
+
+const sumLosses = (losses: readonly Loss[]): Loss =>
+  losses.reduce(
+    (total, { sum, tokens, correct }) => ({
+      sum: total.sum + sum,
+      tokens: total.tokens + tokens,
+      correct: total.correct + correct,
+    }),
+    { sum: 0, tokens: 0, correct: 0 },
+  );
+
+/** Mean loss and accuracy over batches, without dropout; adapter null: the bare base. */
+export async function evaluate(
+  base: Base,
+  adapter: Adapter | null,
+  batches: readonly PackedBatch[],
+  signal?: AbortSignal,
+): Promise<Evaluation> {
+  const losses: Loss[] = [];
+  for (const batch of batches) {
+    const rows = [{ adapter, begin: 0, end: batch.tokens.length }];
+    losses.push(...(await base.evalStep(batch, rows, { signal })));
+  }
+  const { sum, tokens, correct } = sumLosses(losses);
+  return { loss: sum / tokens, accuracy: correct / tokens };
+}
+
+/**
+ * One optimizer step: gradients of its micro-batches add up, each token weighing 1 / (tokens with loss of the whole step), however
+ * they are spread over the micro-batches. Returns the summed loss before the update and the gradient's norm before clipping.
+ */
+async function trainOneStep(
+  options: TrainOptions,
+  step: number,
+): Promise<{ loss: Loss; gradNorm: number; tokens: number }> {
+  const { base, adapter, recipe, plan, signal } = options;
+  const { training, optimizer } = recipe;
+  const batches = plan.microBatches(step);
+  const lossScale = 1 / batches.reduce((sum, batch) => sum + lossTokens(batch), 0);
+  const losses: Loss[] = [];
+  for (const [micro, batch] of batches.entries()) {
+    const seed = dropoutSeed(training.seed, step, micro);
+    const rows = [{ adapter, begin: 0, end: batch.tokens.length, lossScale, dropoutSeed: seed }];
+    const { checkpointActivations } = training;
+    losses.push(...(await base.trainStep(batch, rows, { checkpointActivations, signal })));
+  }
+  const loss = sumLosses(losses);
+  const { gradNorm, applied } = await adapter.optimizerStep({
+    learningRate: learningRate(step, plan.totalSteps, optimizer),
+    beta1: optimizer.beta1,
+    beta2: optimizer.beta2,
+    epsilon: optimizer.epsilon,
+    weightDecay: optimizer.weightDecay,
+    maxGradNorm: optimizer.maxGradNorm,
+  });
+  if (!applied || !Number.isFinite(loss.sum))
+    throw new LowrankError('loss_not_finite', `loss or gradient of step ${step + 1} is not a finite number`);
+  return { loss, gradNorm, tokens: batches.reduce((sum, batch) => sum + batch.tokens.length, 0) };
+}
+
+/** Whether the evaluation that belongs after `step` steps is still to be made. */
+function evaluationDue(progress: Progress, { evaluation, recipe, plan }: TrainOptions): boolean {
+  const { step, evaluatedAt } = progress;
+  const { everySteps } = recipe.evaluation;
+  if (evaluation.length === 0 || evaluatedAt === step) return false;
+  return step === 0 || step === plan.totalSteps || (everySteps !== null && step % everySteps === 0);
+}
+
+async function evaluateNow(progress: Progress, options: TrainOptions): Promise<Progress> {
+  const { base, adapter, evaluation, plan, signal } = options;
+  const started = performance.now();
+  const result = await evaluate(base, progress.step === 0 ? null : adapter, evaluation, signal);
+  const seconds = progress.seconds + (performance.now() - started) / 1000;
+  options.onMetric(
+    {
+      step: progress.step,
+      at: new Date().toISOString(),
+      kind: 'eval',
+      loss: result.loss,
+      learningRate: null,
+      gradNorm: null,
+      tokensPerSecond: null,
+      epochs: progress.step / plan.stepsPerEpoch,
+      accuracy: result.accuracy,
+    },
+    progress.trainedTokens,
+  );
+  const evalBefore = progress.step === 0 ? result : progress.evalBefore;
+  return { ...progress, evaluatedAt: progress.step, evalBefore, evalAfter: result, seconds };
+}
+
+async function stepNow(progress: Progress, options: TrainOptions): Promise<Progress> {
+  const { plan, recipe } = options;
+  const started = performance.now();
+  const { loss, gradNorm, tokens } = await trainOneStep(options, progress.step);
+  const elapsed = (performance.now() - started) / 1000;
+  const step = progress.step + 1;
+  const trainedTokens = progress.trainedTokens + tokens;
+  options.onMetric(
+    {
+      step,
+      at: new Date().toISOString(),
+      kind: 'train',
+      loss: loss.sum / loss.tokens,
+      learningRate: learningRate(progress.step, plan.totalSteps, recipe.optimizer),
+      gradNorm,
+      tokensPerSecond: tokens / elapsed,
+      epochs: step / plan.stepsPerEpoch,
+      accuracy: null,
+    },
+    trainedTokens,
+  );
+  const counts = step > plan.totalSteps - Math.ceil(plan.totalSteps / 10);
+  return {
+    ...progress,
+    step,
+    trainedTokens,
+    lossSum: progress.lossSum + (counts ? loss.sum : 0),
+    lossTokens: progress.lossTokens + (counts ? loss.tokens : 0),
+    seconds: progress.seconds + elapsed,
+  };
+}
+
+/**
+ * Trains from `progress` to the plan's last step. Step numbers decide data, dropout and learning rate, so that a run that goes on
+ * from a checkpoint computes the very same bytes as one that was never stopped.
+ * Throws LowrankError loss_not_finite; KernelError, `cancelled` once the signal is aborted.
+ */
+export async function train(options: TrainOptions): Promise<Progress> {
+  const { plan, recipe, adapter } = options;
+  let progress = options.progress;
+  let saved = progress.step;
+  adapter.zeroGradients();
+  for (;;) {
+    options.signal.throwIfAborted();
+    if (evaluationDue(progress, options)) {
+      progress = await evaluateNow(progress, options);
+      options.onProgress(progress);
+    }
+    const { step } = progress;
+    const last = step === plan.totalSteps;
+    if (step > saved && (last || step % recipe.checkpoints.everySteps === 0)) {
+      await options.onCheckpoint(progress);
+      saved = step;
+    }
+    if (last) return progress;
+    progress = await stepNow(progress, options);
+    options.onProgress(progress);
+  }
+}

@@ -1,0 +1,119 @@
+import { LowrankError, type Recipe } from '@lowrank/contracts';
+import { type EncodedRow } from '@lowrank/datasets';
+import { type PackedBatch } from '@lowrank/kernels';
+import { permutation, Stream } from './random';
+
+/** One conversation as the kernels take it. */
+export interface Sequence {
+  /** [n] token ids */
+  tokens: Int32Array;
+  /** [n] the token that follows, or −100 where no loss is taken */
+  targets: Int32Array;
+  lossTokens: number;
+}
+
+const NO_LOSS = -100;
+
+/** Inputs end before the last token that is learnt: what follows it adds nothing to loss or gradients. */
+function toSequence({ tokens, lossMask }: EncodedRow, limit: number): Sequence | null {
+  const length = Math.min(lossMask.lastIndexOf(1), limit);
+  if (length < 1) return null;
+  const targets = new Int32Array(length);
+  let lossTokens = 0;
+  for (let t = 0; t < length; t += 1) {
+    const learnt = lossMask[t + 1] === 1;
+    targets[t] = learnt ? (tokens[t + 1] as number) : NO_LOSS;
+    if (learnt) lossTokens += 1;
+  }
+  return lossTokens === 0 ? null : { tokens: tokens.slice(0, length), targets, lossTokens };
+}
+
+export interface SequenceSet {
+  sequences: Sequence[];
+  /** Rows shortened to sequenceLength, and rows left out: too long, or nothing to learn within sequenceLength. */
+  truncated: number;
+  dropped: number;
+}
+
+/**
+ * Sequences of at most sequenceLength tokens. Throws LowrankError sequence_too_long when tooLong is 'fail', with the row's number.
+ */
+export function toSequences(rows: readonly EncodedRow[], training: Recipe['training']): SequenceSet {
+  const { sequenceLength, tooLong } = training;
+  const set: SequenceSet = { sequences: [], truncated: 0, dropped: 0 };
+  rows.forEach((row, i) => {
+    const needed = row.lossMask.lastIndexOf(1);
+    const long = needed > sequenceLength;
+    if (long && tooLong === 'fail')
+      throw new LowrankError(
+        'sequence_too_long',
+        `row ${i + 1} has ${needed} tokens, training.sequenceLength is ${sequenceLength}`,
+      );
+    const sequence = long && tooLong === 'drop' ? null : toSequence(row, sequenceLength);
+    if (sequence === null) set.dropped += 1;
+    else {
+      set.sequences.push(sequence);
+      if (long) set.truncated += 1;
+    }
+  });
+  return set;
+}
+
+/**
+ * Rows to train on and rows held out, both ascending. Held out: round(n · fraction), at least one when fraction > 0, never all.
+ */
+export function splitRows(n: number, fraction: number, seed: number): { train: number[]; held: number[] } {
+  const wanted = fraction === 0 ? 0 : Math.max(1, Math.round(n * fraction));
+  const count = Math.min(wanted, n - 1);
+  const order = permutation(n, seed, Stream.Split, 0);
+  const ascending = (part: Uint32Array) => [...part].sort((a, b) => a - b);
+  return {
+    train: ascending(order.subarray(Math.max(0, count))),
+    held: ascending(order.subarray(0, Math.max(0, count))),
+  };
+}
+
+/**
+ * Packs sequences into rows of at most `capacity` tokens: best-fit decreasing (each sequence, longest first, into the row that it
+ * fills best). Returns indices of sequences by row. A sequence never crosses rows.
+ */
+export function packSequences(lengths: readonly number[], capacity: number): number[][] {
+  const rows: number[][] = [];
+  const rowsByRoom: number[][] = Array.from({ length: capacity + 1 }, () => []);
+  const order = lengths
+    .map((_, i) => i)
+    .sort((a, b) => (lengths[b] as number) - (lengths[a] as number) || a - b);
+  for (const index of order) {
+    const length = lengths[index] as number;
+    let room = length;
+    while (room < capacity && rowsByRoom[room]?.length === 0) room += 1;
+    const row = rowsByRoom[room]?.pop();
+    if (row === undefined) {
+      rows.push([index]);
+      rowsByRoom[capacity - length]?.push(rows.length - 1);
+    } else {
+      rows[row]?.push(index);
+      rowsByRoom[room - length]?.push(row);
+    }
+  }
+  return rows;
+}
+
+/** The packed batch of some rows, one after the other. */
+export function toBatch(sequences: readonly Sequence[], rows: readonly (readonly number[])[]): PackedBatch {
+  const parts = rows.flat().map((index) => sequences[index] as Sequence);
+  const starts = new Int32Array(parts.length + 1);
+  parts.forEach(({ tokens }, i) => (starts[i + 1] = (starts[i] as number) + tokens.length));
+  const total = starts[parts.length] as number;
+  const tokens = new Int32Array(total);
+  const targets = new Int32Array(total);
+  parts.forEach((part, i) => {
+    tokens.set(part.tokens, starts[i]);
+    targets.set(part.targets, starts[i]);
+  });
+  return { tokens, targets, starts };
+}
+
+export function lossTokens(batch: PackedBatch): number {
+  return batch.targets.reduce((count, target) => count + (target === NO_LOSS ? 0 : 1), 0);
+}
