@@ -24,7 +24,8 @@ Start with:
   lowrank submit chats.jsonl --base smol --adapter support --watch
   lowrank chat --adapter support`;
 
-function makeProgram(): Command {
+/** The whole command line, without side effects until it is parsed. */
+export function makeProgram(): Command {
   const program = new Command('lowrank')
     .description('Fine-tune language models with QLoRA on your own machines.')
     .addOption(new Option('--url <url>', 'address of the server').env('LOWRANK_URL'))

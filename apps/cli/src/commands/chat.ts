@@ -20,7 +20,7 @@ interface ChatOptions {
   temperature: number;
   topP: number;
   maxTokens: number;
-  seed: bigint;
+  seed: number;
   compare?: boolean;
 }
 
@@ -38,8 +38,8 @@ export function addChatCommand(program: Command): void {
     .option('--system <text>', 'system message to begin with')
     .option('--temperature <t>', '0: always the likeliest token; higher: more varied', decimal, 0)
     .option('--top-p <p>', 'draw from the likeliest tokens that make up this share', decimal, 1)
-    .option('--max-tokens <n>', 'longest answer', decimal, 256)
-    .option('--seed <n>', 'seed of the draws', (text) => BigInt(decimal(text)), 0n)
+    .option('--max-tokens <n>', 'longest answer', whole, 256)
+    .option('--seed <n>', 'seed of the draws', whole, 0)
     .option('--compare', "show the base's answer beside the adapter's")
     .addHelpText('after', `\nIn a conversation:\n${help}`)
     .action(async (options: ChatOptions, command: Command) => {
@@ -52,7 +52,7 @@ export function addChatCommand(program: Command): void {
         const { system, temperature, topP, maxTokens, seed, compare } = options;
         const conversation = new Conversation(model, {
           system,
-          sampling: temperature === 0 ? greedy : { temperature, topP, topK: 0, seed },
+          sampling: temperature === 0 ? greedy : { temperature, topP, topK: 0, seed: BigInt(seed) },
           maxTokens,
           compare: compare ?? false,
           write: (text) => void process.stdout.write(text),
@@ -68,6 +68,12 @@ export function addChatCommand(program: Command): void {
 function decimal(text: string): number {
   const value = Number(text);
   if (text.trim() === '' || !(value >= 0)) throw new InvalidArgumentError('It must be a number from 0 up.');
+  return value;
+}
+
+function whole(text: string): number {
+  const value = decimal(text);
+  if (!Number.isSafeInteger(value)) throw new InvalidArgumentError('It must be a whole number.');
   return value;
 }
 
