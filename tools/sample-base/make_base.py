@@ -1,6 +1,6 @@
 """Makes samples/base: a tokenizer and a small Llama-architecture chat model, pre-trained on text from corpus.py.
 
-    python tools/sample-base/make_base.py [--out samples/base] [--minutes 10]
+    python tools/sample-base/make_base.py [--out samples/base] [--steps 900]
 
 Needs the packages of tools/oracle/requirements.txt. Seeded; about ten minutes on two cores.
 """
