@@ -53,6 +53,7 @@ try {
     `quantized in ${((performance.now() - started) / 1000).toFixed(1)} s, ${MiB(statSync(quantized).size)} MiB\n`,
   );
   kernels.close();
+  run('make', ['-C', join(root, 'libs/kernels'), '-s', 'build/peak_bench']);
   const peak = lastLine(run(join(root, 'libs/kernels/build/peak_bench'), [flags.threads]));
 
   // A linear congruential sequence: what the tokens are does not matter, that both sides get the same ones does.

@@ -4,7 +4,7 @@ import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fa
 import { type FastifyError, type FastifyReply, type FastifyRequest } from 'fastify';
 import { Logger } from 'nestjs-pino';
 import { AppModule } from './app.module';
-import { isLoopback, requireApiKey } from './auth/authentication';
+import { requireApiKey } from './auth/authentication';
 import { KeyCache } from './auth/key-cache';
 import { type Dependencies } from './dependencies';
 import { toPublicError } from './http/errors';
@@ -40,7 +40,6 @@ export async function createApp(
   dependencies: Dependencies,
   adapter = createAdapter(),
 ): Promise<NestFastifyApplication> {
-  const { config, ports } = dependencies;
   const app = await NestFactory.create<NestFastifyApplication>(AppModule.of(dependencies), adapter, {
     // Nest tells of every module and route at start; only what is wrong is worth a line.
     logger: ['error', 'warn'],
@@ -60,8 +59,8 @@ export async function createApp(
   await app.init();
   app.useLogger(app.get(Logger));
   // After init, so that the request logger, which Nest adds there, sees refused requests too.
-  const keys = new KeyCache(ports.unitOfWork);
-  fastify.addHook('onRequest', requireApiKey(keys, { docsOpen: isLoopback(config.host) }));
+  const keys = new KeyCache(dependencies.ports.unitOfWork);
+  fastify.addHook('onRequest', requireApiKey(keys));
   await fastify.ready();
   return app;
 }

@@ -7,8 +7,7 @@ afterAll(() => api.close());
 
 describe('who may do what', () => {
   beforeAll(async () => {
-    // Not a loopback name, so that the documentation is not open either.
-    api = await TestApi.start({ LOWRANK_HOST: '0.0.0.0' });
+    api = await TestApi.start();
   });
 
   it('answers 401 without a key on every route but /health', async () => {

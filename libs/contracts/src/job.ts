@@ -30,8 +30,8 @@ export type CreateJob = z.output<typeof createJobSchema>;
 export const jobSchema = z.object({
   id: idSchema('job'),
   state: jobStateSchema,
-  /** Number of the current attempt; 0 before the first. Fences off older ones. */
-  epoch: z.int().nonnegative(),
+  /** Number of the current attempt, from 1. Fences off older ones. */
+  epoch: z.int().positive(),
   baseModel: z.object({ id: idSchema('baseModel'), name: nameSchema, revision: z.string() }),
   dataset: z.object({ id: idSchema('dataset'), filename: z.string(), sha256: sha256Schema }),
   adapter: nameSchema,

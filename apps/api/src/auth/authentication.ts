@@ -4,28 +4,24 @@ import { type KeyCache } from './key-cache';
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Who asks; null on the open routes only. */
+    /** Who asks; null on the open route only. */
     apiKey: ApiKey | null;
   }
 }
 
-/** The routes that answer without a key, as they were registered. Everything else, unknown paths too, needs one. */
+/** The route that answers without a key, as it was registered. Everything else, unknown paths too, needs one. */
 const openRoute = '/health';
 const docsRoute = /^\/docs(?:$|[/-])/;
 
 /**
- * Fastify hook that lets nobody in without a live API key, before a byte of the body is read. The OpenAPI pages are open when the API
- * listens on loopback only; otherwise a browser may send the key as the password of HTTP Basic.
+ * Fastify hook that lets nobody in without a live API key, before a byte of the body is read. For the OpenAPI pages a browser may send
+ * the key as the password of HTTP Basic.
  */
-export function requireApiKey(
-  keys: KeyCache,
-  { docsOpen }: { docsOpen: boolean },
-): onRequestAsyncHookHandler {
+export function requireApiKey(keys: KeyCache): onRequestAsyncHookHandler {
   return async (request) => {
     const route = request.routeOptions.url ?? '';
-    const isDocs = docsRoute.test(route);
-    if (route === openRoute || (isDocs && docsOpen)) return;
-    const secret = secretOf(request, isDocs);
+    if (route === openRoute) return;
+    const secret = secretOf(request, docsRoute.test(route));
     if (secret === null) throw new LowrankError('unauthorized', 'The request has no API key.');
     request.apiKey = await keys.find(secret);
     if (request.apiKey === null)
@@ -39,6 +35,3 @@ function secretOf({ headers }: FastifyRequest, basicAllowed: boolean): string | 
   if (scheme && basicAllowed) return Buffer.from(value, 'base64').toString().split(':').slice(1).join(':');
   return null;
 }
-
-export const isLoopback = (host: string): boolean =>
-  host === 'localhost' || host === '::1' || /^127(?:\.\d{1,3}){3}$/.test(host);

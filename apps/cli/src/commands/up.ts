@@ -52,7 +52,7 @@ export function addUpCommand(program: Command): void {
 }
 
 function announce({ url, newKey, logDir }: Services, dataDir: string): void {
-  print(`  API      ${url}   (described at ${url}/docs)`);
+  print(`  API      ${url}   (described at ${url}/docs; a browser takes the key as password)`);
   if (newKey === null) print(`  key      ${adminKeyFile(dataDir)}`);
   else {
     print(`  key      ${newKey}`);

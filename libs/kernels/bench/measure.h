@@ -1,0 +1,19 @@
+#pragma once
+
+#include <functional>
+
+#include "ops.h"
+
+namespace lr {
+
+// One thread is timed by the time it was given, several by the clock on the wall, which is the default.
+void by_processor_time(bool on);
+
+// Seconds of the best of several runs: on a shared machine the others only ever make it slower.
+double seconds(const std::function<void()>& work);
+
+// GFLOP/s of all threads of the run, in its operand type, by multiply-adds that never leave the registers; 0 where there is no
+// vector unit to measure. isa: a level of lr_isa.
+double peak(const Run& run, int isa);
+
+}  // namespace lr

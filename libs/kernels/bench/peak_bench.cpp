@@ -1,0 +1,21 @@
+// Prints what the machine's vector units can do, in GFLOP/s: {"f32": …, "bf16": …}.
+//   peak_bench [threads, default 2]
+#include <cstdio>
+#include <cstdlib>
+
+#include "measure.h"
+#include "pool.h"
+
+int main(int argc, char** argv) {
+  using namespace lr;
+  const int threads = argc > 1 ? std::atoi(argv[1]) : 2;
+  if (threads < 1) {
+    std::fprintf(stderr, "usage: peak_bench [threads ≥ 1]\n");
+    return 1;
+  }
+  by_processor_time(threads == 1);
+  const std::unique_ptr<Pool> pool = make_pool(threads);
+  const auto of = [&](Compute compute) { return peak({pool.get(), nullptr, compute}, best_isa()); };
+  std::printf("{\"f32\": %.1f, \"bf16\": %.1f}\n", of(Compute::F32), of(Compute::BF16));
+  return 0;
+}
