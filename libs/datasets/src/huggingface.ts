@@ -14,6 +14,7 @@ export interface Environment {
 }
 /** A value of the language; `value` holds what it wraps. */
 export interface TemplateValue {
+  type: string;
   value: unknown;
 }
 export interface Interpreter {

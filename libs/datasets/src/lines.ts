@@ -62,7 +62,7 @@ export async function* readLines(
 function decode(line: number, bytes: Buffer): Line | null {
   const body = line === 1 && bytes.subarray(0, 3).equals(BOM) ? bytes.subarray(3) : bytes;
   if (!isUtf8(body)) return { line, text: null, problem: 'not valid UTF-8' };
-  const text = body.toString('utf8');
+  const text = body.toString('utf8').replace(/\r$/, '');
   return text.trim() === '' ? null : { line, text, problem: null };
 }
 

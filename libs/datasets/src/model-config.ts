@@ -29,6 +29,20 @@ function unsupported(message: string): LowrankError {
   return new LowrankError('base_model_unsupported', `config.json: ${message}`);
 }
 
+/** Attention heads as the kernel library can lay them out; a model that it refuses must not be imported. */
+function checkHeads(config: ModelConfig): void {
+  const { hidden_size: hidden, num_attention_heads: heads, num_key_value_heads: kvHeads, head_dim } = config;
+  const fail = (message: string): never => {
+    throw new LowrankError('base_model_invalid', `config.json: ${message}`);
+  };
+  const headDim = head_dim ?? hidden / heads;
+  if (!Number.isInteger(headDim))
+    fail(`hidden_size ${hidden} is no multiple of num_attention_heads ${heads} and there is no head_dim`);
+  if (headDim % 2 !== 0) fail(`head_dim ${headDim} is odd`);
+  if (heads % (kvHeads ?? heads) !== 0)
+    fail(`num_attention_heads ${heads} is no multiple of num_key_value_heads ${kvHeads}`);
+}
+
 /**
  * Parses config.json. Throws LowrankError base_model_unsupported for architectures and settings that the kernel library does not
  * train, base_model_invalid for missing or impossible sizes.
@@ -54,6 +68,7 @@ export function parseModelConfig(value: unknown): ModelConfig {
     throw unsupported('the weights are already quantized; import the 16-bit or 32-bit model');
   if (!['silu', 'swish'].includes(config.hidden_act ?? 'silu'))
     throw unsupported(`hidden_act '${config.hidden_act}' is not supported; supported: silu`);
+  checkHeads(config);
   const rope = config.rope_parameters ?? config.rope_scaling;
   const ropeType = rope?.rope_type ?? rope?.type ?? 'default';
   if (ropeType !== 'default' && ropeType !== 'llama3')

@@ -21,6 +21,8 @@ const PICKLE = /\.(bin|pt|pth|ckpt|pkl|pickle)$/;
 const MAX_JSON_BYTES = 16 << 20;
 const MAX_TOKENIZER_BYTES = 128 << 20;
 const MAX_SHARDS = 1024;
+/** Much more than the largest tokenizers take to load. */
+const TOKENIZER_MS = 60_000;
 const WEIGHT_DTYPES = ['F32', 'F16', 'BF16'];
 
 export interface ModelFile {
@@ -43,6 +45,8 @@ export interface InspectOptions {
    * Folders that files may lie in once links are followed (a hub cache links to its blobs). Default: the folder itself.
    */
   roots?: string[];
+  /** How long tokenizer and template may take to load and try. Default: a minute. */
+  tokenizerMs?: number;
   signal?: AbortSignal;
 }
 
@@ -69,16 +73,17 @@ async function listFiles(folder: string, roots: string[]): Promise<Map<string, M
         `${name} is a link to a place outside of the allowed folders`,
       );
     const info = await stat(target);
-    if (info.isFile()) files.set(name, { path: name, bytes: info.size });
+    if (!info.isFile()) continue;
+    const limit = name === 'tokenizer.json' ? MAX_TOKENIZER_BYTES : MAX_JSON_BYTES;
+    if (KEPT_FILES.has(name) && info.size > limit)
+      throw invalid(`${name} has ${info.size} bytes; at most ${limit}`);
+    files.set(name, { path: name, bytes: info.size });
   }
   return files;
 }
 
 async function readJson(folder: string, files: Map<string, ModelFile>, name: string): Promise<unknown> {
-  const file = files.get(name);
-  if (file === undefined) throw invalid(`the folder has no ${name}`);
-  if (file.bytes > MAX_JSON_BYTES)
-    throw invalid(`${name} has ${file.bytes} bytes; at most ${MAX_JSON_BYTES}`);
+  if (!files.has(name)) throw invalid(`the folder has no ${name}`);
   try {
     return JSON.parse(await readFile(join(folder, name), 'utf8')) as unknown;
   } catch {
@@ -86,9 +91,15 @@ async function readJson(folder: string, files: Map<string, ModelFile>, name: str
   }
 }
 
-/** Names of the weight files: model.safetensors, or the shards that the index lists. */
-async function weightFiles(folder: string, files: Map<string, ModelFile>): Promise<string[]> {
-  if (files.has('model.safetensors')) return ['model.safetensors'];
+interface Weights {
+  /** Names of the files: model.safetensors, or the shards that the index lists. */
+  names: string[];
+  /** The index's word on which shard holds a tensor. */
+  shardOf: [tensor: string, shard: string][];
+}
+
+async function weightFiles(folder: string, files: Map<string, ModelFile>): Promise<Weights> {
+  if (files.has('model.safetensors')) return { names: ['model.safetensors'], shardOf: [] };
   if (!files.has('model.safetensors.index.json')) {
     const pickle = [...files.keys()].find((name) => PICKLE.test(name));
     if (pickle !== undefined)
@@ -102,7 +113,7 @@ async function weightFiles(folder: string, files: Map<string, ModelFile>): Promi
     weight_map?: unknown;
   } | null;
   const map = index?.weight_map;
-  if (typeof map !== 'object' || map === null)
+  if (typeof map !== 'object' || map === null || Array.isArray(map))
     throw invalid('model.safetensors.index.json has no weight_map');
   const shards = [...new Set(Object.values(map))];
   if (shards.length > MAX_SHARDS)
@@ -113,10 +124,14 @@ async function weightFiles(folder: string, files: Map<string, ModelFile>): Promi
         `model.safetensors.index.json names ${JSON.stringify(shard)?.slice(0, 100)}, which is not in the folder`,
       );
   }
-  return (shards as string[]).sort();
+  return { names: (shards as string[]).sort(), shardOf: Object.entries(map) as [string, string][] };
 }
 
-async function readWeights(folder: string, names: string[]): Promise<Map<string, SafetensorsEntry>> {
+async function readWeights(
+  folder: string,
+  { names, shardOf }: Weights,
+): Promise<Map<string, SafetensorsEntry>> {
+  const found = new Map<string, string>();
   const tensors = new Map<string, SafetensorsEntry>();
   for (const name of names) {
     const entries = await readSafetensorsHeader(join(folder, name), name).catch((error: unknown) => {
@@ -125,8 +140,15 @@ async function readWeights(folder: string, names: string[]): Promise<Map<string,
     for (const entry of entries) {
       if (tensors.has(entry.name)) throw invalid(`${name}: tensor '${entry.name}' is also in another shard`);
       tensors.set(entry.name, entry);
+      found.set(entry.name, name);
     }
   }
+  // The kernel library refuses such an index; better now than when a job starts.
+  const wrong = shardOf.find(([tensor, shard]) => found.get(tensor) !== shard);
+  if (wrong !== undefined)
+    throw invalid(
+      `model.safetensors.index.json says that '${wrong[0].slice(0, 200)}' is in ${wrong[1]}, where it is not`,
+    );
   return tensors;
 }
 
@@ -144,6 +166,22 @@ function checkTensors(tensors: Map<string, SafetensorsEntry>, expected: Map<stri
   }
 }
 
+/** Loads tokenizer and chat template, renders and encodes a conversation; gives the vocabulary's size. */
+async function tryTokenizer(
+  folder: string,
+  { tokenizerMs = TOKENIZER_MS, signal }: InspectOptions,
+): Promise<number> {
+  // A regular expression of tokenizer.json can run for ages, and nothing inside the thread could stop it.
+  const limit = AbortSignal.timeout(tokenizerMs);
+  try {
+    const either = signal === undefined ? limit : AbortSignal.any([signal, limit]);
+    return (await runInThread({ task: 'tokenizer', folder }, { signal: either })).vocabSize;
+  } catch (error) {
+    if (!limit.aborted || error !== limit.reason) throw error;
+    throw invalid(`tokenizer.json and the chat template take longer than ${tokenizerMs} ms to try`);
+  }
+}
+
 /**
  * Checks a Hugging Face model folder before anything of it is used: config.json, safetensors headers (never pickle), that the
  * weights have the names and shapes which config.json asks for, and that tokenizer and chat template load and render.
@@ -157,16 +195,14 @@ export async function inspectModelFolder(folder: string, options: InspectOptions
   const tensors = await readWeights(folder, weights);
   checkTensors(tensors, expectedTensors(config));
 
-  const tokenizer = files.get('tokenizer.json');
-  if (tokenizer === undefined) throw invalid('the folder has no tokenizer.json');
-  if (tokenizer.bytes > MAX_TOKENIZER_BYTES) throw invalid(`tokenizer.json has ${tokenizer.bytes} bytes`);
-  const { vocabSize } = await runInThread({ task: 'tokenizer', folder }, { signal: options.signal });
+  if (!files.has('tokenizer.json')) throw invalid('the folder has no tokenizer.json');
+  const vocabSize = await tryTokenizer(folder, options);
   if (vocabSize > config.vocab_size)
     throw invalid(
       `tokenizer.json has ids up to ${vocabSize - 1}, config.json a vocab_size of ${config.vocab_size}`,
     );
 
-  const kept = [...files.values()].filter(({ path }) => KEPT_FILES.has(path) || weights.includes(path));
+  const kept = [...files.values()].filter(({ path }) => KEPT_FILES.has(path) || weights.names.includes(path));
   return {
     modelType: config.model_type,
     parameters: [...tensors.values()].reduce((sum, { elements }) => sum + elements, 0),

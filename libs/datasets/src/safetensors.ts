@@ -1,23 +1,23 @@
 import { open } from 'node:fs/promises';
 
 /** Bytes of one value of every dtype that the format names (https://github.com/huggingface/safetensors#format). */
-const DTYPE_BYTES: Record<string, number> = {
-  BOOL: 1,
-  U8: 1,
-  I8: 1,
-  F8_E5M2: 1,
-  F8_E4M3: 1,
-  I16: 2,
-  U16: 2,
-  F16: 2,
-  BF16: 2,
-  I32: 4,
-  U32: 4,
-  F32: 4,
-  F64: 8,
-  I64: 8,
-  U64: 8,
-};
+const DTYPE_BYTES = new Map([
+  ['BOOL', 1],
+  ['U8', 1],
+  ['I8', 1],
+  ['F8_E5M2', 1],
+  ['F8_E4M3', 1],
+  ['I16', 2],
+  ['U16', 2],
+  ['F16', 2],
+  ['BF16', 2],
+  ['I32', 4],
+  ['U32', 4],
+  ['F32', 4],
+  ['F64', 8],
+  ['I64', 8],
+  ['U64', 8],
+]);
 
 /** The kernel library reads no larger header, and the largest models stay far below. */
 const MAX_HEADER_BYTES = 16 << 20;
@@ -48,7 +48,7 @@ function readEntry(where: string, name: string, entry: unknown, dataBytes: numbe
     throw new SafetensorsError(`${where}, tensor '${name.slice(0, 200)}': ${what}`);
   };
   const { dtype, shape, data_offsets: offsets } = (entry ?? {}) as Record<string, unknown>;
-  const valueBytes = typeof dtype === 'string' ? DTYPE_BYTES[dtype] : undefined;
+  const valueBytes = typeof dtype === 'string' ? DTYPE_BYTES.get(dtype) : undefined;
   if (typeof dtype !== 'string' || valueBytes === undefined)
     return fail(`unknown dtype ${JSON.stringify(dtype)?.slice(0, 40)}`);
   if (!Array.isArray(shape) || shape.length > MAX_DIMENSIONS || !shape.every(isSize))

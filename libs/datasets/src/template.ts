@@ -7,6 +7,8 @@ const OUTPUT_LIMIT = 1 << 20;
 const TEMPLATE_LIMIT = 256 << 10;
 /** Loops of templates run over messages, of which there are at most 1,000. */
 const RANGE_LIMIT = 10_000;
+/** The parser looks at every stretch of white space once per character of it. */
+const SPACE_LIMIT = 1000;
 
 export interface RenderOptions {
   /** End with what comes before an answer of the assistant. */
@@ -21,12 +23,15 @@ export interface ChatTemplate {
 }
 
 /**
- * Jinja's interpreter, stopped when its time is over or when a string or list grows beyond what a conversation needs. Every node of
- * a template is evaluated here, and no node does more work than its operands are long.
+ * Jinja's interpreter, stopped when its time is over or when a value grows beyond what a conversation needs. Every node of a template
+ * is evaluated here, and no node does more work than its operands are large.
  */
 class BoundedInterpreter extends Interpreter {
   private readonly deadline = performance.now() + TIME_LIMIT_MS;
-  private steps = 0;
+  /** Sizes of lists and objects that cannot change any more. */
+  private readonly sizes = new WeakMap<TemplateValue, number>();
+  /** What the value that is being measured may still hold. */
+  private room = 0;
 
   constructor(
     scope: Environment,
@@ -36,16 +41,41 @@ class BoundedInterpreter extends Interpreter {
   }
 
   override evaluate(statement: unknown, scope: Environment): TemplateValue {
-    this.steps += 1;
-    if ((this.steps & 0xff) === 0 && performance.now() > this.deadline)
-      throw new Error(`it takes longer than ${TIME_LIMIT_MS} ms`);
+    if (performance.now() > this.deadline) throw new Error(`it takes longer than ${TIME_LIMIT_MS} ms`);
     const result = super.evaluate(statement, scope);
-    const { value } = result;
-    if ((typeof value === 'string' || Array.isArray(value)) && value.length > this.sizeLimit)
-      throw new Error(`it makes more than ${this.sizeLimit} characters`);
+    this.room = this.sizeLimit;
+    this.measure(result);
     return result;
   }
+
+  /**
+   * Characters and members of a value, all the way down. A part that is there twice counts twice: a list that holds the same list
+   * twice, and so on, is small in memory but takes 2^depth steps to write out.
+   */
+  private measure(of: TemplateValue): number {
+    const { value } = of;
+    if (!isContainer(of)) return this.take(typeof value === 'string' ? value.length : 1);
+    const known = this.sizes.get(of);
+    if (known !== undefined) return this.take(known);
+    let size = this.take(1);
+    // Namespaces are the only values that a template can change.
+    let fixed = of.type !== 'NamespaceValue';
+    for (const part of (value as unknown[] | Map<unknown, unknown>).values() as Iterable<TemplateValue>) {
+      size += this.measure(part);
+      fixed &&= !isContainer(part) || this.sizes.has(part);
+    }
+    if (fixed) this.sizes.set(of, size);
+    return size;
+  }
+
+  private take(size: number): number {
+    this.room -= size;
+    if (this.room < 0) throw new Error(`it makes more than ${this.sizeLimit} characters`);
+    return size;
+  }
 }
+
+const isContainer = ({ value }: TemplateValue): boolean => Array.isArray(value) || value instanceof Map;
 
 function failure(error: unknown): LowrankError {
   const message = `the chat template fails: ${String((error as Error).message).slice(0, 300)}`;
@@ -87,6 +117,11 @@ export function compileTemplate(source: string, specialTokens: Record<string, st
     throw new LowrankError(
       'base_model_invalid',
       `the chat template has more than ${TEMPLATE_LIMIT} characters`,
+    );
+  if (source.split(/\S+/).some(({ length }) => length > SPACE_LIMIT))
+    throw new LowrankError(
+      'base_model_invalid',
+      `the chat template has more than ${SPACE_LIMIT} spaces in a row`,
     );
   let template: Template;
   try {

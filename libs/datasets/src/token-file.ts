@@ -78,9 +78,11 @@ async function writeRows(
       held += bytes.length;
       rows += 1;
     } catch (error) {
-      if (!(error instanceof RowError)) throw error;
+      // The template may refuse a row too: an order of roles that it does not know, for instance.
+      if (!(error instanceof RowError || error instanceof LowrankError)) throw error;
+      const path = error instanceof RowError ? error.path : undefined;
       throw new LowrankError('dataset_invalid', `line ${line.line}: ${error.message}`, [
-        { line: line.line, path: error.path, message: error.message },
+        { line: line.line, ...(path ? { path } : {}), message: error.message },
       ]);
     }
     if (held >= FLUSH_BYTES) await flush();
@@ -105,12 +107,15 @@ export async function readTokenFile(path: string): Promise<EncodedRow[] | null> 
   const data = bytes.byteOffset % 4 === 0 ? bytes : Buffer.from(new Uint8Array(bytes));
   const rows: EncodedRow[] = [];
   let at = HEADER_BYTES;
-  for (let row = bytes.readUInt32LE(8); row > 0; row -= 1) {
+  for (let row = data.readUInt32LE(8); row > 0; row -= 1) {
+    if (at + 4 > data.length) return null;
     const length = data.readUInt32LE(at);
+    const end = at + 4 + 4 * length + Math.ceil(length / 4) * 4;
+    if (end > data.length) return null;
     const tokens = new Int32Array(data.buffer, data.byteOffset + at + 4, length);
     const lossMask = new Uint8Array(data.buffer, data.byteOffset + at + 4 + 4 * length, length);
     rows.push({ tokens, lossMask });
-    at += 4 + 4 * length + Math.ceil(length / 4) * 4;
+    at = end;
   }
-  return rows;
+  return at === data.length ? rows : null;
 }

@@ -43,7 +43,7 @@ export interface ChatTokenizer {
   readonly stopIds: ReadonlySet<number>;
   /** SHA-256 of the chat template's text. */
   readonly templateSha256: string;
-  /** SHA-256 over everything that decides tokens: tokenizer files and template. */
+  /** SHA-256 over everything that decides tokens and loss masks: tokenizer files, template and stopIds. */
   readonly fingerprint: string;
   /** Ids of a text. Special tokens written in it become themselves; none is added. */
   encode(text: string): number[];
@@ -125,7 +125,8 @@ export async function loadChatTokenizer(folder: string): Promise<ChatTokenizer> 
   const addedContents = new Map(json.added_tokens.map(({ id, content }) => [id, content]));
   const byteLevel = isByteLevel(json['decoder']);
   const hash = createHash('sha256');
-  for (const part of [tokenizerText, configText ?? '', source])
+  const stopIds = new Set(stops);
+  for (const part of [tokenizerText, configText ?? '', source, [...stopIds].sort((a, b) => a - b).join()])
     hash.update(createHash('sha256').update(part).digest());
 
   const decode = (ids: readonly number[], keepSpecial = false): string =>
@@ -140,7 +141,7 @@ export async function loadChatTokenizer(folder: string): Promise<ChatTokenizer> 
     vocabSize: highestId(tokenizer, addedContents) + 1,
     bosId: idOf(config.bos_token),
     eosId,
-    stopIds: new Set(stops),
+    stopIds,
     templateSha256: template.sha256,
     fingerprint: hash.digest('hex'),
     encode(text) {

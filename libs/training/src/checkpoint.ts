@@ -69,7 +69,7 @@ export async function saveCheckpoint(
     await rm(temporary, { recursive: true, force: true });
     throw error;
   }
-  await prune(folder);
+  await prune(folder, progress.step);
   return sha256(meta);
 }
 
@@ -85,8 +85,10 @@ async function list(folder: string): Promise<string[]> {
     .reverse();
 }
 
-async function prune(folder: string): Promise<void> {
-  const kept = new Set((await list(folder)).slice(0, KEPT));
+/** Checkpoints beyond `step` did not load, or the run would have gone on from them: they must not push out those that do. */
+async function prune(folder: string, step: number): Promise<void> {
+  const reached = (await list(folder)).filter((name) => name <= nameOf(step));
+  const kept = new Set(reached.slice(0, KEPT));
   for (const name of await readdir(folder)) {
     const stale = (NAME.test(name) && !kept.has(name)) || /^tmp-\d+$/.test(name);
     if (stale) await rm(join(folder, name), { recursive: true, force: true });

@@ -40,7 +40,7 @@ export async function complete(
       'validation_failed',
       `the conversation has ${prompt.length} tokens, the model's context is ${base.info.maxPositions}`,
     );
-  const limit = Math.min(maxTokens, room);
+  const limit = Math.max(0, Math.min(maxTokens, room));
   const session = base.openSession({ adapter, capacity: prompt.length + limit });
   const stream = tokenizer.stream();
   let text = '';
@@ -55,6 +55,7 @@ export async function complete(
   };
   try {
     await session.append(prompt, { signal });
+    if (limit < 1) return finish('length');
     for (;;) {
       const token = session.sample(sampling);
       if (tokenizer.stopIds.has(token)) return finish('stop');

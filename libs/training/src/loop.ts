@@ -127,6 +127,11 @@ async function evaluateNow(progress: Progress, options: TrainOptions): Promise<P
   const { base, adapter, evaluation, plan, signal } = options;
   const started = performance.now();
   const result = await evaluate(base, progress.step === 0 ? null : adapter, evaluation, signal);
+  if (!Number.isFinite(result.loss))
+    throw new LowrankError(
+      'loss_not_finite',
+      `the held-out loss after step ${progress.step} is not a finite number`,
+    );
   const seconds = progress.seconds + (performance.now() - started) / 1000;
   options.onMetric(
     {

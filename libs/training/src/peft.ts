@@ -1,5 +1,5 @@
 import { LowrankError, type Recipe } from '@lowrank/contracts';
-import { type Adapter, type AdapterTensor, type Base, type LoraTarget } from '@lowrank/kernels';
+import { KernelError, type Adapter, type AdapterTensor, type Base, type LoraTarget } from '@lowrank/kernels';
 import { SafetensorsError } from '@lowrank/datasets';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -101,6 +101,17 @@ function targetsOf(
   });
 }
 
+function createEmpty(base: Base, targets: LoraTarget[]): Adapter {
+  try {
+    return base.createAdapter({ targets, dropout: 0, seed: 0n });
+  } catch (error) {
+    // Ranks come from the file.
+    if (error instanceof KernelError && error.status === 'invalid_argument')
+      throw unusable(error.message, error);
+    throw error;
+  }
+}
+
 /**
  * Loads a folder in PEFT's format onto a base. Throws LowrankError validation_failed when it is not LoRA on linear layers of this
  * base, or names and shapes do not fit.
@@ -116,7 +127,7 @@ export async function loadAdapter(base: Base, folder: string): Promise<Adapter> 
   const tensors = new Map(list.map((tensor) => [tensor.name, tensor]));
   const targets = targetsOf(base, tensors, config);
   if (targets.length === 0) throw unusable('no tensor is of a linear layer of this base');
-  const adapter = base.createAdapter({ targets, dropout: 0, seed: 0n });
+  const adapter = createEmpty(base, targets);
   try {
     adapter.tensors.forEach((wanted, i) => {
       const name = tensorName(wanted);

@@ -74,8 +74,8 @@ function prepareData(rows: readonly EncodedRow[], { recipe, onMessage }: RunOpti
   const { train: kept, held } = splitRows(rows.length, recipe.evaluation.fraction, recipe.training.seed);
   const pick = (indices: number[]) => indices.map((index) => rows[index] as EncodedRow);
   const heldRows = pick(held);
-  const trainSet = toSequences(pick(kept), recipe.training);
-  const heldSet = toSequences(heldRows, recipe.training);
+  const trainSet = toSequences(pick(kept), recipe.training, kept);
+  const heldSet = toSequences(heldRows, recipe.training, held);
   for (const [count, what] of [
     [trainSet.truncated + heldSet.truncated, `were cut to ${recipe.training.sequenceLength} tokens`],
     [trainSet.dropped + heldSet.dropped, 'were left out: too long, or nothing to learn in them'],
@@ -98,12 +98,13 @@ async function openBase(kernels: Kernels, options: RunOptions): Promise<Base> {
     return base.dir;
   };
   const opened = await openQuantizedBase(kernels, fetchWeights, cacheDir, base.key, { signal });
-  if (recipe.training.sequenceLength > opened.info.maxPositions)
-    throw new LowrankError(
-      'recipe_invalid',
-      `training.sequenceLength is ${recipe.training.sequenceLength}, the base model's context ${opened.info.maxPositions}`,
-    );
-  return opened;
+  const { maxPositions } = opened.info;
+  if (recipe.training.sequenceLength <= maxPositions) return opened;
+  opened.close();
+  throw new LowrankError(
+    'recipe_invalid',
+    `training.sequenceLength is ${recipe.training.sequenceLength}, the base model's context ${maxPositions}`,
+  );
 }
 
 /** Everything that decides the trained bytes: a checkpoint of a run with another identity is of no use. */
@@ -148,9 +149,15 @@ async function trainAdapter(
       },
     });
   } catch (error) {
-    if (signal.aborted && signal.reason === 'drain' && current.step > saved) await save(current);
+    // After any other error the adapter may be a step ahead of `current`.
+    if (isStop(error, signal) && signal.reason === 'drain' && current.step > saved) await save(current);
     throw error;
   }
+}
+
+/** Whether an error is the answer to the signal, not a failure that came at the same time. */
+function isStop(error: unknown, signal: AbortSignal): boolean {
+  return signal.aborted && (error === signal.reason || isCancelled(error));
 }
 
 function metricsOf(progress: Progress): VersionMetrics {
@@ -201,8 +208,7 @@ export async function runTraining(options: RunOptions): Promise<TrainedAdapter> 
     const progress = await trainAdapter(base, adapter, data, runIdentity(options, tokenizer), options);
     return await exportAdapter(base, adapter, tokenizer, data.held, progress, options);
   } catch (error) {
-    if (signal.aborted && (error === signal.reason || isCancelled(error)))
-      throw new TrainingStopped(signal.reason as StopReason);
+    if (isStop(error, signal)) throw new TrainingStopped(signal.reason as StopReason);
     throw publicError(error);
   } finally {
     for (const handle of opened) handle.close();

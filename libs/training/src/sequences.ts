@@ -36,9 +36,14 @@ export interface SequenceSet {
 }
 
 /**
- * Sequences of at most sequenceLength tokens. Throws LowrankError sequence_too_long when tooLong is 'fail', with the row's number.
+ * Sequences of at most sequenceLength tokens. `indices` say where in the dataset the rows lie, when they are a part of it.
+ * Throws LowrankError sequence_too_long when tooLong is 'fail', with the row's number in the dataset.
  */
-export function toSequences(rows: readonly EncodedRow[], training: Recipe['training']): SequenceSet {
+export function toSequences(
+  rows: readonly EncodedRow[],
+  training: Recipe['training'],
+  indices?: readonly number[],
+): SequenceSet {
   const { sequenceLength, tooLong } = training;
   const set: SequenceSet = { sequences: [], truncated: 0, dropped: 0 };
   rows.forEach((row, i) => {
@@ -47,7 +52,7 @@ export function toSequences(rows: readonly EncodedRow[], training: Recipe['train
     if (long && tooLong === 'fail')
       throw new LowrankError(
         'sequence_too_long',
-        `row ${i + 1} has ${needed} tokens, training.sequenceLength is ${sequenceLength}`,
+        `row ${(indices?.[i] ?? i) + 1} has ${needed} tokens, training.sequenceLength is ${sequenceLength}`,
       );
     const sequence = long && tooLong === 'drop' ? null : toSequence(row, sequenceLength);
     if (sequence === null) set.dropped += 1;
