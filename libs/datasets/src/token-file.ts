@@ -1,4 +1,5 @@
 import { LowrankError, type DatasetFormat } from '@lowrank/contracts';
+import { randomUUID } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { mkdir, open, readFile, rename, rm, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
@@ -37,7 +38,7 @@ export async function encodeDataset(
   { format, maxLineBytes }: EncodeFileOptions,
 ): Promise<void> {
   await mkdir(dirname(target), { recursive: true });
-  const temporary = `${target}.tmp-${process.pid}`;
+  const temporary = `${target}.tmp-${randomUUID()}`;
   const file = await open(temporary, 'w');
   try {
     await writeRows(file, source, tokenizer, { format, maxLineBytes });

@@ -98,7 +98,7 @@ typedef void (*lr_progress)(void* user, uint64_t done_bytes, uint64_t total_byte
 /**
  * Reads a Hugging Face folder (config.json, *.safetensors, sharded or not) and writes a quantized base file: the linear
  * layers of the decoder in NF4 with double quantization, embeddings, head and norms as they are (bf16/f16 → bf16, f32 → f32).
- * Holds at most one tensor in full precision. Writes <file>.tmp-<pid>, fsyncs, renames: readers never see half a file.
+ * Holds at most one tensor in full precision. Writes <file>.tmp-<random>, fsyncs, renames: readers never see half a file.
  * progress is called from the calling thread. Errors: LR_UNSUPPORTED_MODEL, LR_BAD_FORMAT, LR_IO_ERROR, LR_CANCELLED.
  */
 LR_API lr_status lr_base_quantize(lr_context* ctx, const char* model_dir, const char* file, lr_cancel* cancel,

@@ -74,9 +74,15 @@ MappedFile::~MappedFile() {
   if (data_ != nullptr) ::munmap(const_cast<uint8_t*>(data_), size_);
 }
 
-AtomicFile::AtomicFile(std::string path) : path_(std::move(path)), temporary_(path_ + ".tmp-" + std::to_string(::getpid())) {
-  descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+AtomicFile::AtomicFile(std::string path) : path_(std::move(path)), temporary_(path_ + ".tmp-XXXXXX") {
+  // A process id would not do: containers that share a folder have the same ones.
+  descriptor_ = ::mkostemp(temporary_.data(), O_CLOEXEC);
   if (descriptor_ < 0) fail_write("create");
+  if (::fchmod(descriptor_, 0644) != 0) {
+    ::unlink(temporary_.c_str());
+    ::close(descriptor_);
+    fail_write("set the mode of");
+  }
 }
 
 AtomicFile::~AtomicFile() {

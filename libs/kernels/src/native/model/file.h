@@ -50,7 +50,7 @@ class MappedFile {
   uint64_t size_ = 0;
 };
 
-// Writes <path>.tmp-<pid>; commit() flushes file and folder to disk and renames. Without commit the temporary file is removed.
+// Writes <path>.tmp-<random>; commit() flushes file and folder to disk and renames. Without commit the temporary file is removed.
 class AtomicFile {
  public:
   explicit AtomicFile(std::string path);
