@@ -1,13 +1,28 @@
 import { Client } from 'pg';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { translated } from './errors';
 
 /** How often the lock's connection is tried, and how long an answer may take, before it counts as lost. */
 const beatMs = 5_000;
 const answerWithinMs = 10_000;
 
+async function take(client: Client, name: string): Promise<boolean> {
+  try {
+    await client.connect();
+    const { rows } = await client.query<{ held: boolean }>(
+      'SELECT pg_try_advisory_lock(hashtextextended($1, 0)) AS held',
+      [`lowrank:${name}`],
+    );
+    return rows[0]?.held === true;
+  } catch (error) {
+    throw translated(error);
+  }
+}
+
 /**
  * Runs `work` while a session of its own holds the advisory lock of that name; resolves to undefined at once when another session
  * has it. The signal is aborted when the session is lost, and the lock with it: somebody else may hold it from then on.
+ * What `work` throws is passed on as it is. Error: store_unavailable when the database does not answer.
  */
 export async function withAdvisoryLock<T>(
   databaseUrl: string,
@@ -26,12 +41,7 @@ export async function withAdvisoryLock<T>(
   client.on('error', (error) => lost.abort(error));
   client.on('end', () => lost.abort(new Error('the connection ended')));
   try {
-    await client.connect();
-    const { rows } = await client.query<{ held: boolean }>(
-      'SELECT pg_try_advisory_lock(hashtextextended($1, 0)) AS held',
-      [`lowrank:${name}`],
-    );
-    if (!rows[0]?.held) return undefined;
+    if (!(await take(client, name))) return undefined;
     // A network that swallows packets ends no connection; only an answer that is late tells.
     const beating = (async () => {
       while (!over.signal.aborted && !lost.signal.aborted) {

@@ -1,4 +1,5 @@
 import { LowrankError } from '@lowrank/contracts';
+import { types } from 'node:util';
 import { Prisma } from './generated/client';
 
 /** Prisma's codes (https://www.prisma.io/docs/orm/reference/error-reference) for a database that does not answer or gives up. */
@@ -17,8 +18,15 @@ const unavailableCodes = new Set([
 ]);
 /** Classes and codes of SQLSTATE that say the same (https://www.postgresql.org/docs/current/errcodes-appendix.html). */
 const unavailableState = /^(08|53|57P|25P03|3D000|28)/;
+/** Kinds of the driver adapter for the same, where there was no server to send a SQLSTATE. */
+const unavailableKinds = new Set([
+  'DatabaseNotReachable',
+  'ConnectionClosed',
+  'SocketTimeout',
+  'TlsConnectionError',
+]);
 const unavailableText =
-  /terminat|ECONN|ETIMEDOUT|EPIPE|ENOTFOUND|EAI_AGAIN|timeout exceeded when trying to connect|Connection ended/i;
+  /terminat|ECONN|ETIMEDOUT|EPIPE|ENOTFOUND|EAI_AGAIN|timeout exceeded when trying to connect|timeout expired|read timeout|Connection ended|not queryable/i;
 
 /** What the driver said underneath Prisma's error, if it did. */
 interface DriverCause {
@@ -54,9 +62,12 @@ export const isUniqueViolation = (error: unknown): boolean =>
   (error instanceof Prisma.PrismaClientKnownRequestError && error.code === 'P2002') ||
   stateOf(error) === '23505';
 
+/** Node's own errors may come from another realm than ours, where `instanceof` does not know them. */
+const isError = (value: unknown): value is Error => value instanceof Error || types.isNativeError(value);
+
 /** What a caller of the ports gets for an error of Prisma or `pg`; anything else is passed on as it is. */
 export function translated(error: unknown): unknown {
-  if (error instanceof LowrankError || !(error instanceof Error)) return error;
+  if (error instanceof LowrankError || !isError(error)) return error;
   const { code } = error as { code?: string };
   const state = stateOf(error) ?? '';
   const make = (lowrankCode: ConstructorParameters<typeof LowrankError>[0], message: string) =>
@@ -71,6 +82,7 @@ export function translated(error: unknown): unknown {
   if (
     unavailableCodes.has(code ?? '') ||
     unavailableState.test(state) ||
+    unavailableKinds.has(driverCause(error).kind ?? '') ||
     error instanceof Prisma.PrismaClientInitializationError ||
     unavailableText.test(`${code} ${error.message}`)
   )

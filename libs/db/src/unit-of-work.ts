@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { withAdvisoryLock } from './advisory-lock';
 import { isSerializationFailure, translated } from './errors';
 import { PrismaClient } from './generated/client';
+import { ImpatientClient } from './impatient-client';
 import { adapterRepository } from './repositories/adapters';
 import { apiKeyRepository } from './repositories/api-keys';
 import { baseModelRepository } from './repositories/base-models';
@@ -31,18 +32,29 @@ const repositoriesOf = (db: Tx): Repositories => ({
   workers: workerRepository(db),
 });
 
+export interface UnitOfWorkOptions {
+  max?: number;
+  /** How long one statement may take before its connection counts as lost. */
+  answerWithinMs?: number;
+}
+
 /**
  * The repositories on Postgres, with at most `max` connections at a time besides one per `exclusively`. Connects when first used.
  * Errors of all methods: what the repositories say, and store_unavailable when the database does not answer.
  */
-export function createUnitOfWork(databaseUrl: string, options: { max?: number } = {}): UnitOfWork {
+export function createUnitOfWork(databaseUrl: string, options: UnitOfWorkOptions = {}): UnitOfWork {
+  const { max = defaultConnections, answerWithinMs = timeoutMs } = options;
   const prisma = new PrismaClient({
     adapter: new PrismaPg({
       connectionString: databaseUrl,
       application_name: 'lowrank',
-      max: options.max ?? defaultConnections,
-      connectionTimeoutMillis: maxWaitMs,
+      max,
+      Client: ImpatientClient,
+      connectionTimeoutMillis: Math.min(maxWaitMs, answerWithinMs),
+      query_timeout: answerWithinMs,
       idle_in_transaction_session_timeout: idleInTransactionMs,
+      // Prisma writes and reads times without their offset, as if every server lived in UTC.
+      options: '-c TimeZone=UTC',
       keepAlive: true,
     }),
     transactionOptions: { maxWait: maxWaitMs, timeout: timeoutMs },
@@ -60,13 +72,7 @@ export function createUnitOfWork(databaseUrl: string, options: { max?: number } 
       }
     },
 
-    async exclusively(lock, work) {
-      try {
-        return await withAdvisoryLock(databaseUrl, lock, work);
-      } catch (error) {
-        throw translated(error);
-      }
-    },
+    exclusively: (lock, work) => withAdvisoryLock(databaseUrl, lock, work),
 
     async ping() {
       try {

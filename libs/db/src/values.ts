@@ -14,5 +14,6 @@ export const numberOrNull = (value: bigint | null): number | null => (value === 
 export const toJson = (value: unknown): Prisma.InputJsonValue => value as Prisma.InputJsonValue;
 export const fromJson = <T>(value: Prisma.JsonValue): T => value as T;
 
-/** Text from outside may hold NUL, which Postgres does not store. */
-export const storableText = (text: string): string => text.replaceAll('\0', '\uFFFD');
+/** Text from outside may hold NUL and, where it was cut, half a surrogate pair, which Postgres does not store. */
+export const storableText = (text: string): string =>
+  text.replaceAll('\0', '\uFFFD').replace(/\p{Surrogate}/gu, '\uFFFD');

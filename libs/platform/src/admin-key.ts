@@ -8,7 +8,7 @@ export const defaultTeam = 'default';
 /**
  * Makes the first admin key if the default team has no key at all, and keeps it in `<dataDir>/admin-key`, readable by the owner
  * alone, so that the CLI on this machine finds it. `secret` is null when there was a key already. Two processes that start at once
- * are kept apart by a lock.
+ * are kept apart by a lock. A key that cannot be kept is not made: nobody would ever know it, and there would be no second one.
  */
 export async function ensureAdminKey(
   unitOfWork: UnitOfWork,
@@ -16,12 +16,14 @@ export async function ensureAdminKey(
 ): Promise<{ secret: string | null }> {
   const made = await unitOfWork.exclusively('first-admin-key', async () => {
     const teamId = await unitOfWork.run(({ apiKeys }) => apiKeys.ensureTeam(defaultTeam));
-    const keys = await unitOfWork.run(({ apiKeys }) => apiKeys.list(teamId));
-    if (keys.length > 0) return null;
-    const ports = { unitOfWork, clock: systemClock, ids: randomIds };
-    const { secret } = await createApiKey(ports, teamId, { name: 'first admin key', role: 'admin' });
-    await keep(dataDir, secret);
-    return secret;
+    return unitOfWork.run(async (repositories) => {
+      if ((await repositories.apiKeys.list(teamId)).length > 0) return null;
+      const inside: UnitOfWork = { ...unitOfWork, run: (work) => work(repositories) };
+      const ports = { unitOfWork: inside, clock: systemClock, ids: randomIds };
+      const { secret } = await createApiKey(ports, teamId, { name: 'first admin key', role: 'admin' });
+      await keep(dataDir, secret);
+      return secret;
+    });
   });
   return { secret: made ?? null };
 }

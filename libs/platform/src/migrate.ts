@@ -37,7 +37,7 @@ async function readMigrations(folder: string): Promise<Migration[]> {
 /**
  * Brings a database up to date: every migration in order of name, each in one transaction with its record in Prisma's
  * `_prisma_migrations` table. Resolves to the names that were applied now. Concurrent calls take turns.
- * Errors: LowrankError internal when an applied migration differs from its file, is unknown here, or a statement fails.
+ * Errors: LowrankError internal when an applied migration differs from its file, is unknown here or half applied, or a statement fails.
  */
 export async function migrate(databaseUrl: string, folder = migrationsFolder()): Promise<string[]> {
   const migrations = await readMigrations(folder);
@@ -67,9 +67,15 @@ async function readApplied(client: Client): Promise<Map<string, string>> {
     started_at timestamptz NOT NULL DEFAULT now(),
     applied_steps_count integer NOT NULL DEFAULT 0
   )`);
-  const { rows } = await client.query<{ migration_name: string; checksum: string }>(
-    'SELECT migration_name, checksum FROM _prisma_migrations WHERE rolled_back_at IS NULL',
+  const { rows } = await client.query<{ migration_name: string; checksum: string; finished: boolean }>(
+    `SELECT migration_name, checksum, finished_at IS NOT NULL AS finished
+     FROM _prisma_migrations WHERE rolled_back_at IS NULL`,
   );
+  const half = rows.find((row) => !row.finished);
+  if (half)
+    throw new LowrankError('internal', `Migration ${half.migration_name} failed halfway.`, undefined, {
+      help: 'Ours leave no such record, Prisma does: undo by hand what it did, then run "prisma migrate resolve".',
+    });
   return new Map(rows.map((row) => [row.migration_name, row.checksum]));
 }
 

@@ -124,7 +124,11 @@ async function stopLeftover(cluster: string): Promise<void> {
     ({ stdout }) => stdout,
     () => '',
   );
-  if (!commandLine.includes(cluster)) return;
+  if (!commandLine.includes(cluster)) {
+    // Postgres itself would take any living process of that number for its server, and refuse to start.
+    if (commandLine !== '' && !commandLine.includes('postgres')) await rm(pidFile, { force: true });
+    return;
+  }
   process.kill(pid, 'SIGINT');
   for (const deadline = Date.now() + stopWithinMs; isAlive(pid); await sleep(50)) {
     if (Date.now() > deadline) process.kill(pid, 'SIGQUIT');

@@ -1,6 +1,7 @@
 export * from './factories';
 export { codeOf, objectStoreConformance } from './object-store-conformance';
 export { jobQueueConformance, type QueueUnderTest } from './job-queue-conformance';
+export { seedTeam, type SeededTeam } from './seed';
 export { testDatabase, type TestDatabase } from './test-database';
 export {
   safetensorsBytes,
@@ -12,3 +13,4 @@ export {
   writeTinyModel,
   type TinyTensor,
 } from './tiny-model';
+export { unitOfWorkConformance, type UnitOfWorkUnderTest } from './unit-of-work-conformance';

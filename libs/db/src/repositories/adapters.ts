@@ -1,7 +1,7 @@
 import { type Adapter, type AdapterVersion, LowrankError } from '@lowrank/contracts';
 import { type AdapterRepository } from '@lowrank/domain';
 import { type AdapterModel, type AdapterVersionModel } from '../generated/models';
-import { readPage } from '../paging';
+import { placed, readPage } from '../paging';
 import { fromJson, iso, toJson, type Tx } from '../values';
 
 const toAdapter = (row: AdapterModel): Adapter => ({
@@ -58,8 +58,8 @@ export const adapterRepository = (db: Tx): AdapterRepository => ({
     const where = { teamId, ...(query ? { name: { contains: literally(query.toLowerCase()) } } : {}) };
     return readPage(
       page,
-      (window) => db.adapter.findMany({ where, ...window }),
-      (id) => db.adapter.count({ where: { teamId, id } }),
+      (id) => db.adapter.findFirst({ where: { teamId, id }, select: placed }),
+      (older, window) => db.adapter.findMany({ where: { ...where, ...older }, ...window }),
       toAdapter,
     );
   },
@@ -70,7 +70,9 @@ export const adapterRepository = (db: Tx): AdapterRepository => ({
       SELECT id, latest_version AS latest FROM adapters
       WHERE team_id = ${teamId} AND name = ${manifest.adapter} FOR UPDATE`;
     if (!adapter) throw new LowrankError('not_found', `There is no adapter '${manifest.adapter}'.`);
-    const earlier = await db.adapterVersion.findUnique({ where: { jobId: manifest.jobId } });
+    const earlier = await db.adapterVersion.findFirst({
+      where: { jobId: manifest.jobId, adapterId: adapter.id },
+    });
     if (earlier) return toVersion(manifest.adapter, earlier);
     const number = (adapter.latest ?? 0) + 1;
     const row = await db.adapterVersion.create({

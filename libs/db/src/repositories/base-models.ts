@@ -2,7 +2,7 @@ import { type BaseModel, LowrankError } from '@lowrank/contracts';
 import { type BaseModelRepository } from '@lowrank/domain';
 import { isUniqueViolation } from '../errors';
 import { type BaseModelModel } from '../generated/models';
-import { readPage } from '../paging';
+import { placed, readPage } from '../paging';
 import { fromJson, iso, toJson, type Tx } from '../values';
 
 const toBaseModel = (row: BaseModelModel): BaseModel => ({
@@ -43,8 +43,8 @@ export const baseModelRepository = (db: Tx): BaseModelRepository => ({
   list: (teamId, page) =>
     readPage(
       page,
-      (window) => db.baseModel.findMany({ where: { teamId }, ...window }),
-      (id) => db.baseModel.count({ where: { teamId, id } }),
+      (id) => db.baseModel.findFirst({ where: { teamId, id }, select: placed }),
+      (older, window) => db.baseModel.findMany({ where: { teamId, ...older }, ...window }),
       toBaseModel,
     ),
 

@@ -1,7 +1,7 @@
 import { type Dataset, finalJobStates, LowrankError } from '@lowrank/contracts';
 import { type DatasetRepository } from '@lowrank/domain';
 import { type DatasetModel } from '../generated/models';
-import { readPage } from '../paging';
+import { placed, readPage } from '../paging';
 import { iso, numberOrNull, type Tx } from '../values';
 
 const toDataset = (row: DatasetModel): Dataset => ({
@@ -30,8 +30,8 @@ export const datasetRepository = (db: Tx): DatasetRepository => ({
   list: (teamId, page) =>
     readPage(
       page,
-      (window) => db.dataset.findMany({ where: { teamId }, ...window }),
-      (id) => db.dataset.count({ where: { teamId, id } }),
+      (id) => db.dataset.findFirst({ where: { teamId, id }, select: placed }),
+      (older, window) => db.dataset.findMany({ where: { teamId, ...older }, ...window }),
       toDataset,
     ),
 

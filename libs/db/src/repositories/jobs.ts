@@ -2,7 +2,7 @@ import { type Job, type JobState, LowrankError } from '@lowrank/contracts';
 import { heldStates, type JobPatch, type JobRecord, type JobRepository } from '@lowrank/domain';
 import { Prisma } from '../generated/client';
 import { type JobModel } from '../generated/models';
-import { readPage } from '../paging';
+import { placed, readPage } from '../paging';
 import { dateOrNull, fromJson, iso, isoOrNull, storableText, toJson, type Tx } from '../values';
 import { jobLog } from './job-log';
 
@@ -93,8 +93,8 @@ export const jobRepository = (db: Tx): JobRepository => ({
     const where = { teamId, ...(state ? { state } : {}), ...(adapter ? { adapter } : {}) };
     return readPage(
       page,
-      (window) => db.job.findMany({ where, ...window }),
-      (id) => db.job.count({ where: { teamId, id } }),
+      (id) => db.job.findFirst({ where: { teamId, id }, select: placed }),
+      (older, window) => db.job.findMany({ where: { ...where, ...older }, ...window }),
       toJob,
     );
   },

@@ -16,6 +16,8 @@ type Owned<T> = T & { teamId: string };
 export interface Tables {
   /** Next number of an outbox row. */
   sequence: number;
+  /** Ids by name. */
+  teams: Record<string, string>;
   apiKeys: (ApiKey & { secretSha256: string })[];
   baseModels: Owned<BaseModel>[];
   datasets: Owned<Dataset>[];
@@ -30,6 +32,7 @@ export interface Tables {
 
 export const emptyTables = (): Tables => ({
   sequence: 1,
+  teams: {},
   apiKeys: [],
   baseModels: [],
   datasets: [],

@@ -1,0 +1,305 @@
+import {
+  type Adapter,
+  finalJobStates,
+  type Job,
+  LowrankError,
+  type Manifest,
+  type Page,
+  type PageQuery,
+} from '@lowrank/contracts';
+import { randomIds } from '../clock-and-ids';
+import { type JobRecord, type Repositories } from '../ports/repositories';
+import { isHeld } from '../state-machine';
+import { type Tables } from './tables';
+
+interface Row {
+  id: string;
+  createdAt: string;
+}
+type Owned = Row & { teamId: string };
+
+/** Older before newer, and of the same time by id. */
+const byAge = (a: Row, b: Row) =>
+  a.createdAt === b.createdAt ? compare(a.id, b.id) : compare(a.createdAt, b.createdAt);
+const compare = (a: string, b: string) => (a < b ? -1 : Number(a > b));
+
+const ofTeam = <T extends { teamId: string }>(rows: T[], teamId: string): T[] =>
+  rows.filter((row) => row.teamId === teamId);
+
+const withoutTeam = <T extends { teamId: string }>({ teamId: _teamId, ...row }: T): Omit<T, 'teamId'> => row;
+const orNull = <T, R>(row: T | undefined, to: (row: T) => R): R | null =>
+  row === undefined ? null : to(row);
+
+/** Newest first, after the row that was the last of the page before, whether or not `keep` still lets it through. */
+function pageOf<T extends Owned, R>(
+  rows: T[],
+  { after, limit }: PageQuery,
+  toRecord: (row: T) => R,
+  keep: (row: T) => boolean = () => true,
+): Page<R> {
+  const last = rows.find((row) => row.id === after);
+  if (after !== undefined && !last)
+    throw new LowrankError('validation_failed', `There is nothing with id '${after}' to list on from.`);
+  const rest = rows.filter((row) => keep(row) && (!last || byAge(row, last) < 0)).sort((a, b) => byAge(b, a));
+  return { data: rest.slice(0, limit).map(toRecord), hasMore: rest.length > limit };
+}
+
+function refuseUnless(there: boolean, what: string): void {
+  if (!there) throw new LowrankError('conflict', `There is no such ${what}.`);
+}
+
+/** As libs/db stores text from outside. */
+const storable = (text: string) => text.replaceAll('\0', '\uFFFD').replace(/\p{Surrogate}/gu, '\uFFFD');
+
+export function repositoriesOf(tables: Tables): Repositories {
+  const withoutSecret = ({ secretSha256: _secret, ...key }: Tables['apiKeys'][number]) => key;
+  return {
+    apiKeys: {
+      insert: async (key) => {
+        if (tables.apiKeys.some((one) => one.secretSha256 === key.secretSha256))
+          throw new LowrankError('conflict', 'There is a key of that secret.');
+        tables.apiKeys.push(key);
+      },
+      findBySecret: async (sha256) =>
+        orNull(
+          tables.apiKeys.find((key) => key.secretSha256 === sha256),
+          withoutSecret,
+        ),
+      list: async (teamId) =>
+        ofTeam(tables.apiKeys, teamId)
+          .sort((a, b) => byAge(b, a))
+          .map(withoutSecret),
+      revoke: async (teamId, id, at) => {
+        const key = ofTeam(tables.apiKeys, teamId).find((one) => one.id === id);
+        if (key) key.revokedAt ??= at;
+        return key !== undefined;
+      },
+      ensureTeam: async (name) => (tables.teams[name] ??= randomIds.make('team')),
+    },
+    baseModels: {
+      insert: async (teamId, model) => {
+        if (ofTeam(tables.baseModels, teamId).some((one) => one.name === model.name))
+          throw new LowrankError('name_taken', `There is a base model '${model.name}' already.`);
+        tables.baseModels.push({ ...model, teamId });
+      },
+      find: async (teamId, key) => {
+        const models = ofTeam(tables.baseModels, teamId);
+        return orNull(
+          models.find((one) => one.id === key) ?? models.find((one) => one.name === key),
+          withoutTeam,
+        );
+      },
+      list: async (teamId, page) => pageOf(ofTeam(tables.baseModels, teamId), page, withoutTeam),
+      firstReady: async (teamId) =>
+        orNull(
+          ofTeam(tables.baseModels, teamId)
+            .filter((one) => one.status === 'ready')
+            .sort(byAge)[0],
+          withoutTeam,
+        ),
+    },
+    datasets: {
+      insert: async (teamId, dataset) => void tables.datasets.push({ ...dataset, teamId }),
+      find: async (teamId, id) =>
+        orNull(
+          ofTeam(tables.datasets, teamId).find((one) => one.id === id),
+          withoutTeam,
+        ),
+      list: async (teamId, page) => pageOf(ofTeam(tables.datasets, teamId), page, withoutTeam),
+      delete: async (teamId, id) => {
+        if (!ofTeam(tables.datasets, teamId).some((one) => one.id === id)) return false;
+        const user = tables.jobs.find((job) => job.dataset.id === id && !finalJobStates.includes(job.state));
+        if (user) throw new LowrankError('in_use', `Job ${user.id} trains on dataset ${id}.`);
+        tables.datasets = tables.datasets.filter((one) => one.id !== id);
+        return true;
+      },
+    },
+    jobs: jobRepositoryOf(tables),
+    adapters: adapterRepositoryOf(tables),
+    outbox: {
+      add: async (wakeUp) => {
+        refuseUnless(
+          tables.jobs.some((job) => job.id === wakeUp.jobId),
+          'job',
+        );
+        tables.outbox.push({ id: String(tables.sequence++), wakeUp });
+      },
+      take: async (limit) => tables.outbox.slice(0, limit),
+      remove: async (ids) => {
+        tables.outbox = tables.outbox.filter((entry) => !ids.includes(entry.id));
+      },
+    },
+    workers: {
+      upsert: async (worker) => {
+        tables.workers = [...tables.workers.filter((one) => one.id !== worker.id), worker];
+      },
+      seenSince: async (since) =>
+        tables.workers
+          .filter((one) => one.seenAt >= since)
+          .sort((a, b) => compare(a.hostname, b.hostname) || compare(a.id, b.id)),
+      remove: async (id) => {
+        tables.workers = tables.workers.filter((one) => one.id !== id);
+      },
+    },
+  };
+}
+
+/** A job's public face. */
+const toJob = ({
+  teamId: _teamId,
+  fruitlessAttempts: _fruitless,
+  checkpointStep: _step,
+  workerId: _worker,
+  heartbeatAt: _at,
+  ...job
+}: JobRecord): Job => job;
+
+/** What a manifest and its version have in common. */
+const factsOf = ({ format: _format, epoch: _epoch, ...facts }: Manifest) => facts;
+
+function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
+  const find = (id: string) => tables.jobs.find((job) => job.id === id);
+  return {
+    insert: async (teamId, job) => {
+      if (!ofTeam(tables.datasets, teamId).some((one) => one.id === job.dataset.id))
+        throw new LowrankError('not_found', `There is no dataset ${job.dataset.id}.`);
+      refuseUnless(
+        tables.baseModels.some((one) => one.id === job.baseModel.id),
+        'base model',
+      );
+      refuseUnless(
+        ofTeam(tables.adapters, teamId).some((one) => one.name === job.adapter),
+        'adapter',
+      );
+      tables.jobs.push({
+        ...job,
+        teamId,
+        state: 'queued',
+        epoch: 1,
+        step: 0,
+        totalSteps: null,
+        trainedTokens: 0,
+        cancelRequested: false,
+        version: null,
+        error: null,
+        startedAt: null,
+        finishedAt: null,
+        fruitlessAttempts: 0,
+        checkpointStep: 0,
+        workerId: null,
+        heartbeatAt: null,
+      });
+    },
+    find: async (teamId, id) =>
+      orNull(
+        ofTeam(tables.jobs, teamId).find((job) => job.id === id),
+        toJob,
+      ),
+    list: async (teamId, { state, adapter, ...page }) =>
+      pageOf(
+        ofTeam(tables.jobs, teamId),
+        page,
+        toJob,
+        (job) => (!state || job.state === state) && (!adapter || job.adapter === adapter),
+      ),
+    lock: async (id) => find(id) ?? null,
+    update: async (id, epoch, patch) => {
+      const job = find(id);
+      if (job?.epoch !== epoch) return false;
+      Object.assign(job, patch);
+      if (patch.error) job.error = { ...patch.error, message: storable(patch.error.message) };
+      return true;
+    },
+    appendEvent: async (id, event) => {
+      if (!find(id)) throw new LowrankError('not_found', `There is no job ${id}.`);
+      const seq = tables.events.filter((one) => one.jobId === id).length + 1;
+      const row = { ...event, message: storable(event.message), seq };
+      tables.events.push({ ...row, jobId: id });
+      return row;
+    },
+    events: async (id, afterSeq, limit) =>
+      tables.events
+        .filter((event) => event.jobId === id && event.seq > afterSeq)
+        .slice(0, limit)
+        .map(({ jobId: _jobId, ...event }) => event),
+    putMetrics: async (id, metrics) => {
+      refuseUnless(metrics.length === 0 || find(id) !== undefined, 'job');
+      for (const metric of metrics) {
+        tables.metrics = tables.metrics.filter(
+          (one) => !(one.jobId === id && one.step === metric.step && one.kind === metric.kind),
+        );
+        tables.metrics.push({ ...metric, jobId: id });
+      }
+    },
+    metrics: async (id, { afterStep = -1, limit }) =>
+      tables.metrics
+        .filter((metric) => metric.jobId === id && metric.step > afterStep)
+        .sort((a, b) => a.step - b.step || compare(a.kind, b.kind))
+        .slice(0, limit)
+        .map(({ jobId: _jobId, ...metric }) => metric),
+    truncateMetrics: async (id, step) => {
+      tables.metrics = tables.metrics.filter((metric) => metric.jobId !== id || metric.step <= step);
+    },
+    queued: async (limit) =>
+      tables.jobs
+        .filter((job) => job.state === 'queued')
+        .sort(byAge)
+        .slice(0, limit),
+    silent: async (before, limit) =>
+      tables.jobs
+        .filter((job) => isHeld(job.state) && job.heartbeatAt !== null && job.heartbeatAt < before)
+        .sort((a, b) => compare(a.heartbeatAt ?? '', b.heartbeatAt ?? ''))
+        .slice(0, limit),
+  };
+}
+
+function adapterRepositoryOf(tables: Tables): Repositories['adapters'] {
+  const find = (teamId: string, name: string) =>
+    tables.adapters.find((adapter) => adapter.teamId === teamId && adapter.name === name);
+  const versionsOf = (teamId: string, name: string) =>
+    ofTeam(tables.versions, teamId).filter((one) => one.adapter === name);
+  return {
+    ensure: async (teamId, { id, name, baseModelName, at }) => {
+      const existing = find(teamId, name);
+      if (existing && existing.baseModel !== baseModelName)
+        throw new LowrankError('conflict', `Adapter '${name}' is for base model '${existing.baseModel}'.`);
+      if (existing) return withoutTeam(existing);
+      const times = { createdAt: at, updatedAt: at };
+      const adapter: Adapter = { id, name, baseModel: baseModelName, latestVersion: null, ...times };
+      tables.adapters.push({ ...adapter, teamId });
+      return adapter;
+    },
+    find: async (teamId, name) => orNull(find(teamId, name), withoutTeam),
+    list: async (teamId, { query = '', ...page }) =>
+      pageOf(ofTeam(tables.adapters, teamId), page, withoutTeam, ({ name }) =>
+        name.includes(query.toLowerCase()),
+      ),
+    publish: async (teamId, { id, manifest, at }) => {
+      const adapter = find(teamId, manifest.adapter);
+      if (!adapter) throw new LowrankError('not_found', `There is no adapter '${manifest.adapter}'.`);
+      const earlier = versionsOf(teamId, manifest.adapter).find((one) => one.jobId === manifest.jobId);
+      if (earlier) return withoutTeam(earlier);
+      if (tables.versions.some((one) => one.jobId === manifest.jobId))
+        throw new LowrankError('conflict', `Job ${manifest.jobId} has published under another name.`);
+      refuseUnless(
+        tables.jobs.some((job) => job.id === manifest.jobId),
+        'job',
+      );
+      const number = (adapter.latestVersion ?? 0) + 1;
+      const bytes = manifest.files.reduce((sum, file) => sum + file.bytes, 0);
+      const version = { ...factsOf(manifest), id, number, bytes, createdAt: at };
+      Object.assign(adapter, { latestVersion: number, updatedAt: at });
+      tables.versions.push({ ...version, teamId });
+      return version;
+    },
+    versions: async (teamId, name) =>
+      versionsOf(teamId, name)
+        .sort((a, b) => b.number - a.number)
+        .map(withoutTeam),
+    version: async (teamId, name, number) =>
+      orNull(
+        versionsOf(teamId, name).find((one) => one.number === number),
+        withoutTeam,
+      ),
+  };
+}

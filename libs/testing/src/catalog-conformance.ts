@@ -1,0 +1,230 @@
+import { finalJobStates, jobStateSchema, type Manifest, type Page, type PageQuery } from '@lowrank/contracts';
+import { randomIds, type Repositories, type UnitOfWork } from '@lowrank/domain';
+import { makeBaseModel, makeDataset, makeManifest } from './factories';
+import { codeOf } from './object-store-conformance';
+import { seedTeam, type SeededTeam } from './seed';
+
+/** What the parts of unitOfWorkConformance stand on, anew for each test. */
+export interface Seeded {
+  unitOfWork: UnitOfWork;
+  run: UnitOfWork['run'];
+  crew: SeededTeam;
+}
+
+/** What a manifest and its version have in common. */
+const factsOf = ({ format: _format, epoch: _epoch, ...facts }: Manifest) => facts;
+const day = (n: number) => new Date(Date.UTC(2026, 0, n)).toISOString();
+
+/** The part of unitOfWorkConformance on base models, datasets, adapters, and paging through them. */
+export function catalogConformance(seeded: () => Seeded): void {
+  let { unitOfWork, run, crew } = {} as Seeded;
+  beforeEach(() => ({ unitOfWork, run, crew } = seeded()));
+
+  describe('baseModels', () => {
+    it('have a name once per team', async () => {
+      const twin = makeBaseModel({ name: 'tiny' });
+      expect(await codeOf(run(({ baseModels }) => baseModels.insert(crew.id, twin)))).toBe('name_taken');
+      expect((await seedTeam(unitOfWork, 'other')).baseModel.name).toBe('tiny');
+    });
+
+    it('are found by name or id, and the id wins', async () => {
+      const misnamed = makeBaseModel({ name: crew.baseModel.id });
+      await run(({ baseModels }) => baseModels.insert(crew.id, misnamed));
+      const find = (key: string) => run(({ baseModels }) => baseModels.find(crew.id, key));
+      expect(await find('tiny')).toEqual(crew.baseModel);
+      expect(await find(crew.baseModel.id)).toEqual(crew.baseModel);
+      expect(await find(misnamed.id)).toEqual(misnamed);
+      expect(await find('none')).toBeNull();
+    });
+
+    it('know the oldest that is ready', async () => {
+      const team = await run(({ apiKeys }) => apiKeys.ensureTeam('other'));
+      const firstReady = () => run(({ baseModels }) => baseModels.firstReady(team));
+      expect(await firstReady()).toBeNull();
+      const rows = [
+        makeBaseModel({ createdAt: day(3) }),
+        makeBaseModel({ createdAt: day(2) }),
+        makeBaseModel({ createdAt: day(1), status: 'importing' }),
+      ];
+      for (const row of rows) await run(({ baseModels }) => baseModels.insert(team, row));
+      expect(await firstReady()).toEqual(rows[1]);
+    });
+  });
+
+  describe('datasets', () => {
+    const remove = (team = crew.id) => run(({ datasets }) => datasets.delete(team, crew.dataset.id));
+
+    it.each(jobStateSchema.options)('of a job that is %s', async (state) => {
+      const { id } = await crew.addJob();
+      await run(({ jobs }) => jobs.update(id, 1, { state }));
+      if (!finalJobStates.includes(state)) {
+        expect(await codeOf(remove())).toBe('in_use');
+        expect(await run(({ datasets }) => datasets.find(crew.id, crew.dataset.id))).not.toBeNull();
+        return;
+      }
+      expect(await remove()).toBe(true);
+      expect(await remove()).toBe(false);
+      expect((await crew.job(id)).dataset.sha256).toBe(crew.dataset.sha256);
+    });
+
+    it('keep counts beyond 32 bits and names of every script', async () => {
+      const dataset = makeDataset({
+        filename: "Füße 数据 🏴‍☠️ o'\\n%.jsonl",
+        bytes: Number.MAX_SAFE_INTEGER,
+        rows: 2 ** 31,
+        tokens: 2 ** 40,
+        lossTokens: null,
+        tokensOf: null,
+      });
+      await run(({ datasets }) => datasets.insert(crew.id, dataset));
+      expect(await run(({ datasets }) => datasets.find(crew.id, dataset.id))).toEqual(dataset);
+    });
+  });
+
+  describe('lists', () => {
+    type List = (repositories: Repositories, page: PageQuery, team?: string) => Promise<Page<{ id: string }>>;
+    const lists: [string, List, (team: SeededTeam, createdAt: string) => Promise<string>][] = [
+      [
+        'baseModels',
+        ({ baseModels }, page, team = crew.id) => baseModels.list(team, page),
+        async (team, createdAt) => {
+          const row = makeBaseModel({ createdAt });
+          await run(({ baseModels }) => baseModels.insert(team.id, row));
+          return row.id;
+        },
+      ],
+      [
+        'datasets',
+        ({ datasets }, page, team = crew.id) => datasets.list(team, page),
+        async (team, createdAt) => {
+          const row = makeDataset({ createdAt });
+          await run(({ datasets }) => datasets.insert(team.id, row));
+          return row.id;
+        },
+      ],
+      [
+        'jobs',
+        ({ jobs }, page, team = crew.id) => jobs.list(team, page),
+        async (team, createdAt) => (await team.addJob({ createdAt })).id,
+      ],
+      [
+        'adapters',
+        ({ adapters }, page, team = crew.id) => adapters.list(team, page),
+        async (team, at) => {
+          const id = randomIds.make('adapter');
+          await run(({ adapters }) => adapters.ensure(team.id, { id, name: id, baseModelName: 'tiny', at }));
+          return id;
+        },
+      ],
+    ];
+
+    it.each(lists)('of %s go newest first in pages, equal times by id', async (_name, list, add) => {
+      const times = [day(32), day(34), day(34), day(33), day(34)];
+      const added: [string, string][] = [];
+      for (const time of times) added.push([time, await add(crew, time)]);
+      const expected = added.sort((a, b) => (a.join() < b.join() ? 1 : -1)).map(([, id]) => id);
+      const seen: string[] = [];
+      for (let after: string | undefined; seen.length < 4; after = seen.at(-1)) {
+        const page = await run((repositories) => list(repositories, { after, limit: 2 }));
+        expect(page).toMatchObject({ data: [{}, {}], hasMore: true });
+        seen.push(...page.data.map((row) => row.id));
+      }
+      const rest = await run((repositories) => list(repositories, { after: seen[3], limit: 200 }));
+      expect(rest.hasMore).toBe(false);
+      expect([...seen, ...rest.data.map((row) => row.id)].slice(0, 5)).toEqual(expected);
+      const end = { after: rest.data.at(-1)?.id, limit: rest.data.length };
+      expect(await run((repositories) => list(repositories, end))).toEqual({ data: [], hasMore: false });
+      const exactly = { limit: 4 + rest.data.length };
+      expect((await run((repositories) => list(repositories, exactly))).hasMore).toBe(false);
+    });
+
+    it.each(lists)(
+      "of %s refuse to go on from what is not there or another team's",
+      async (_n, list, add) => {
+        await add(crew, day(32));
+        const other = await seedTeam(unitOfWork, 'other');
+        const foreign = await add(other, day(33));
+        for (const after of [foreign, 'nothing', ''])
+          expect(await codeOf(run((repositories) => list(repositories, { after, limit: 10 })))).toBe(
+            'validation_failed',
+          );
+      },
+    );
+
+    it('refuse to go on from a row that was deleted', async () => {
+      await run(({ datasets }) => datasets.delete(crew.id, crew.dataset.id));
+      const page = { after: crew.dataset.id, limit: 10 };
+      expect(await codeOf(run(({ datasets }) => datasets.list(crew.id, page)))).toBe('validation_failed');
+    });
+  });
+
+  describe('adapters', () => {
+    const ensure = (name: string, baseModelName = 'tiny', at = day(1)) =>
+      run(({ adapters }) =>
+        adapters.ensure(crew.id, { id: randomIds.make('adapter'), name, baseModelName, at }),
+      );
+    const publish = (manifest: ReturnType<typeof makeManifest>, at = day(2), team = crew.id) =>
+      run(({ adapters }) => adapters.publish(team, { id: randomIds.make('version'), manifest, at }));
+
+    it('are made once and stay with their base model', async () => {
+      const made = await ensure('captain');
+      expect(made).toMatchObject({ name: 'captain', baseModel: 'tiny', latestVersion: null });
+      expect(await ensure('captain', 'tiny', day(5))).toEqual(made);
+      expect(await codeOf(ensure('captain', 'large'))).toBe('conflict');
+      expect(await run(({ adapters }) => adapters.find(crew.id, 'captain'))).toEqual(made);
+    });
+
+    it('are searched by a part of their name, which is taken literally', async () => {
+      for (const [index, name] of ['a_b', 'acb', 'xa_bx', 'other'].entries())
+        await ensure(name, 'tiny', day(index + 1));
+      const search = async (query: string) =>
+        (await run(({ adapters }) => adapters.list(crew.id, { query, limit: 10 }))).data.map((a) => a.name);
+      expect(await search('A_B')).toEqual(['xa_bx', 'a_b']);
+      expect(await search('%')).toEqual([]);
+      expect(await search('')).toHaveLength(4);
+    });
+
+    it('number their versions and are updated by them', async () => {
+      const first = makeManifest(await crew.addJob());
+      const second = makeManifest(await crew.addJob());
+      const v1 = await publish(first, day(2));
+      expect(v1).toEqual({
+        ...factsOf(first),
+        id: v1.id,
+        number: 1,
+        bytes: 4_000_000_700,
+        createdAt: day(2),
+      });
+      const v2 = await publish(second, day(3));
+      await run(async ({ adapters }) => {
+        expect(await adapters.versions(crew.id, 'captain')).toEqual([v2, v1]);
+        expect(await adapters.version(crew.id, 'captain', 2)).toEqual(v2);
+        expect(await adapters.version(crew.id, 'captain', 3)).toBeNull();
+        expect(await adapters.find(crew.id, 'captain')).toMatchObject({
+          latestVersion: 2,
+          createdAt: day(1),
+          updatedAt: day(3),
+        });
+      });
+    });
+
+    it('publish once per job', async () => {
+      const manifest = makeManifest(await crew.addJob());
+      const first = await publish(manifest, day(2));
+      expect(await publish(manifest, day(3))).toEqual(first);
+      const adapter = await run(({ adapters }) => adapters.find(crew.id, 'captain'));
+      expect(adapter).toMatchObject({ latestVersion: 1, updatedAt: day(2) });
+    });
+
+    it('publish under no name that is not there, and a job of one adapter in no other', async () => {
+      const job = await crew.addJob();
+      expect(await codeOf(publish(makeManifest({ ...job, adapter: 'none' })))).toBe('not_found');
+      await publish(makeManifest(job));
+      await ensure('second');
+      expect(await codeOf(publish(makeManifest({ ...job, adapter: 'second' })))).toBe('conflict');
+      const other = await seedTeam(unitOfWork, 'other');
+      await other.addJob();
+      expect(await codeOf(publish(makeManifest(job), day(3), other.id))).toBe('conflict');
+    });
+  });
+}

@@ -1,0 +1,283 @@
+import { type JobMetric, type JobState, LowrankError } from '@lowrank/contracts';
+import { heldStates, type JobPatch, type UnitOfWork } from '@lowrank/domain';
+import { type Seeded } from './catalog-conformance';
+import { makeBaseModel, makeDataset, makeEvent, makeJob, makeManifest, makeMetric } from './factories';
+import { codeOf } from './object-store-conformance';
+import { seedTeam, type SeededTeam } from './seed';
+
+const day = (n: number) => new Date(Date.UTC(2026, 0, n)).toISOString();
+const nobody = `job_${'z'.repeat(24)}`;
+
+/** The part of unitOfWorkConformance on jobs, their log, and the wall between teams. */
+export function jobRepositoryConformance(seeded: () => Seeded): void {
+  let { unitOfWork, run, crew } = {} as Seeded;
+  beforeEach(() => ({ unitOfWork, run, crew } = seeded()));
+
+  describe('jobs', () => {
+    it('begin queued, at their first attempt', async () => {
+      const { recipe, ...job } = await crew.addJob();
+      const fresh = {
+        ...job,
+        recipe,
+        state: 'queued',
+        epoch: 1,
+        step: 0,
+        totalSteps: null,
+        trainedTokens: 0,
+        cancelRequested: false,
+        version: null,
+        error: null,
+        startedAt: null,
+        finishedAt: null,
+      };
+      expect(await crew.job(job.id)).toEqual(fresh);
+      const worker = { fruitlessAttempts: 0, checkpointStep: 0, workerId: null, heartbeatAt: null };
+      expect(await run(({ jobs }) => jobs.lock(job.id))).toEqual({ ...fresh, ...worker, teamId: crew.id });
+      expect(await run(({ jobs }) => jobs.lock(nobody))).toBeNull();
+    });
+
+    it.each(['dataset', 'base model', 'adapter'])('need their %s', async (missing) => {
+      await crew.addJob();
+      const job = makeJob(
+        missing === 'base model' ? makeBaseModel() : crew.baseModel,
+        missing === 'dataset' ? makeDataset() : crew.dataset,
+        { adapter: missing === 'adapter' ? 'none' : 'captain' },
+      );
+      const insert = run(({ jobs }) => jobs.insert(crew.id, job));
+      expect(await codeOf(insert)).toBe(missing === 'dataset' ? 'not_found' : 'conflict');
+    });
+
+    it('take every field of a patch and keep the others', async () => {
+      const { id } = await crew.addJob();
+      const patch: Required<JobPatch> = {
+        state: 'running',
+        epoch: 2,
+        step: 7,
+        totalSteps: 9,
+        trainedTokens: 2 ** 40,
+        cancelRequested: true,
+        version: 3,
+        error: { code: 'out_of_memory', message: '数 "quoted"\n', help: '' },
+        startedAt: day(2),
+        finishedAt: day(3),
+        fruitlessAttempts: 2,
+        checkpointStep: 6,
+        workerId: 'wrk_1',
+        heartbeatAt: day(4),
+      };
+      const before = await run(({ jobs }) => jobs.lock(id));
+      expect(await run(({ jobs }) => jobs.update(id, 1, patch))).toBe(true);
+      expect(await run(({ jobs }) => jobs.lock(id))).toEqual({ ...before, ...patch });
+      const cleared = {
+        totalSteps: null,
+        version: null,
+        error: null,
+        startedAt: null,
+        finishedAt: null,
+        workerId: null,
+        heartbeatAt: null,
+      };
+      expect(await run(({ jobs }) => jobs.update(id, 2, cleared))).toBe(true);
+      expect(await run(({ jobs }) => jobs.lock(id))).toEqual({ ...before, ...patch, ...cleared });
+    });
+
+    it.each([0, 2])('write nothing for epoch %i when they are at 1', async (epoch) => {
+      const { id } = await crew.addJob();
+      const before = await run(({ jobs }) => jobs.lock(id));
+      expect(await run(({ jobs }) => jobs.update(id, epoch, { step: 5, heartbeatAt: day(9) }))).toBe(false);
+      expect(await run(({ jobs }) => jobs.update(nobody, 1, { step: 5 }))).toBe(false);
+      expect(await run(({ jobs }) => jobs.lock(id))).toEqual(before);
+    });
+
+    it('are listed by state and adapter', async () => {
+      const [a, b] = [await crew.addJob({ createdAt: day(1) }), await crew.addJob({ createdAt: day(2) })];
+      const c = await crew.addJob({ adapter: 'second', createdAt: day(3) });
+      await run(({ jobs }) => jobs.update(a.id, 1, { state: 'running' }));
+      const list = async (filter: { state?: JobState; adapter?: string }) =>
+        (await run(({ jobs }) => jobs.list(crew.id, { ...filter, limit: 9 }))).data.map((job) => job.id);
+      expect(await list({})).toEqual([c.id, b.id, a.id]);
+      expect(await list({ state: 'queued' })).toEqual([c.id, b.id]);
+      expect(await list({ adapter: 'captain' })).toEqual([b.id, a.id]);
+      expect(await list({ adapter: 'captain', state: 'queued' })).toEqual([b.id]);
+      expect(await list({ state: 'failed' })).toEqual([]);
+    });
+
+    it('leave out none when the last of a page has left the filter since', async () => {
+      const added: string[] = [];
+      for (let n = 4; n > 0; n--) added.push((await crew.addJob({ createdAt: day(n) })).id);
+      const queued = (page: { after?: string; limit: number }) =>
+        run(({ jobs }) => jobs.list(crew.id, { state: 'queued', ...page }));
+      expect((await queued({ limit: 2 })).data.map((job) => job.id)).toEqual(added.slice(0, 2));
+      await run(({ jobs }) => jobs.update(added[1] ?? '', 1, { state: 'preparing' }));
+      expect((await queued({ after: added[1], limit: 2 })).data.map((job) => job.id)).toEqual(added.slice(2));
+    });
+
+    it('are queued oldest first, whatever their team', async () => {
+      const other = await seedTeam(unitOfWork, 'other');
+      const late = await crew.addJob({ createdAt: day(3) });
+      const [x, y] = [await crew.addJob({ createdAt: day(2) }), await other.addJob({ createdAt: day(2) })];
+      const early = await other.addJob({ createdAt: day(1) });
+      const running = await crew.addJob({ createdAt: day(1) });
+      await run(({ jobs }) => jobs.update(running.id, 1, { state: 'running' }));
+      const queued = async (limit: number) =>
+        (await run(({ jobs }) => jobs.queued(limit))).map((job) => [job.teamId, job.id]);
+      const tie = [
+        [crew.id, x.id],
+        [other.id, y.id],
+      ].sort((a, b) => ((a[1] as string) < (b[1] as string) ? -1 : 1));
+      expect(await queued(9)).toEqual([[other.id, early.id], ...tie, [crew.id, late.id]]);
+      expect(await queued(1)).toEqual([[other.id, early.id]]);
+    });
+
+    it('in hand are silent before a time, the longest first', async () => {
+      const beats: [JobState, string | null][] = [
+        ...heldStates.map((state, index): [JobState, string] => [state, day(5 - index)]),
+        ['running', day(6)],
+        ['queued', day(1)],
+        ['succeeded', day(1)],
+        ['running', null],
+      ];
+      for (const [state, heartbeatAt] of beats) {
+        const { id } = await crew.addJob();
+        await run(({ jobs }) => jobs.update(id, 1, { state, heartbeatAt }));
+      }
+      const silent = async (limit: number) =>
+        (await run(({ jobs }) => jobs.silent(day(6), limit))).map((job) => job.heartbeatAt);
+      expect(await silent(9)).toEqual([day(3), day(4), day(5)]);
+      expect(await silent(1)).toEqual([day(3)]);
+    });
+  });
+
+  describe('events', () => {
+    it('are numbered from 1 within a job, and read on from a number', async () => {
+      const [a, b] = [await crew.addJob(), await crew.addJob()];
+      const append = (id: string, message: string) =>
+        run(({ jobs }) => jobs.appendEvent(id, makeEvent({ message, state: 'running', type: 'state' })));
+      for (const message of ['1', '2', '3']) await append(a.id, message);
+      expect(await append(b.id, 'other')).toEqual({
+        ...makeEvent({ message: 'other', state: 'running', type: 'state' }),
+        seq: 1,
+      });
+      const read = async (after: number, limit: number) =>
+        (await run(({ jobs }) => jobs.events(a.id, after, limit))).map(({ seq, message }) => [seq, message]);
+      expect(await read(0, 2)).toEqual([
+        [1, '1'],
+        [2, '2'],
+      ]);
+      expect(await read(2, 9)).toEqual([[3, '3']]);
+      expect(await read(3, 9)).toEqual([]);
+      expect(await codeOf(append(nobody, 'x'))).toBe('not_found');
+    });
+
+    it('and errors keep any text but what cannot be stored', async () => {
+      const { id } = await crew.addJob();
+      // A trainer's last words: bytes of a crash, cut in the middle of an emoji.
+      const message = 'a\0b 数 🏴 \ud83d';
+      const stored = 'a\ufffdb 数 🏴 \ufffd';
+      const event = await run(({ jobs }) => jobs.appendEvent(id, makeEvent({ message })));
+      expect(event.message).toBe(stored);
+      expect(await run(({ jobs }) => jobs.events(id, 0, 1))).toEqual([event]);
+      const error = { code: 'internal' as const, message, help: '' };
+      await run(({ jobs }) => jobs.update(id, 1, { state: 'failed', error }));
+      expect((await crew.job(id)).error?.message).toBe(stored);
+    });
+  });
+
+  describe('metrics', () => {
+    const put = (id: string, metrics: JobMetric[]) => run(({ jobs }) => jobs.putMetrics(id, metrics));
+    const read = (id: string, options: { afterStep?: number; limit: number }) =>
+      run(({ jobs }) => jobs.metrics(id, options));
+    const steps = async (id: string, options: { afterStep?: number; limit: number } = { limit: 99 }) =>
+      (await read(id, options)).map(({ step, kind, loss }) => `${step} ${kind} ${loss}`);
+
+    it('come back exactly', async () => {
+      const { id } = await crew.addJob();
+      const rows = [
+        makeMetric({ step: 0, kind: 'eval', loss: 0.1 + 0.2, learningRate: null, accuracy: 1 / 3 }),
+        makeMetric({ step: 1, loss: Number.MIN_VALUE, gradNorm: Number.MAX_VALUE, at: day(1.5) }),
+        makeMetric({ step: 2, loss: -0.5, tokensPerSecond: null, gradNorm: null, epochs: 1e-7 }),
+      ];
+      await put(id, rows);
+      expect(await read(id, { limit: 9 })).toEqual(rows);
+    });
+
+    it('are in order of step and kind, and replaced by ones of the same', async () => {
+      const { id } = await crew.addJob();
+      await put(id, []);
+      await put(id, [
+        makeMetric({ step: 2, loss: 2 }),
+        makeMetric({ step: 1, loss: 1 }),
+        makeMetric({ step: 1, kind: 'eval', loss: 9 }),
+        makeMetric({ step: 1, loss: 1.5 }),
+      ]);
+      await put(id, [makeMetric({ step: 2, loss: 2.5 }), makeMetric({ step: 3, loss: 3 })]);
+      expect(await steps(id)).toEqual(['1 eval 9', '1 train 1.5', '2 train 2.5', '3 train 3']);
+      expect(await steps(id, { afterStep: 1, limit: 1 })).toEqual(['2 train 2.5']);
+      expect(await steps(id, { limit: 1 })).toEqual(['1 eval 9']);
+    });
+
+    it('are dropped beyond a step, of one job only', async () => {
+      const [a, b] = [await crew.addJob(), await crew.addJob()];
+      const rows = [1, 2, 3].map((step) => makeMetric({ step, loss: step }));
+      for (const { id } of [a, b]) await put(id, rows);
+      await run(({ jobs }) => jobs.truncateMetrics(a.id, 1));
+      expect(await steps(a.id)).toEqual(['1 train 1']);
+      expect(await steps(b.id)).toHaveLength(3);
+      expect(await codeOf(put(nobody, rows))).toBe('conflict');
+    });
+  });
+
+  it('one team sees and changes nothing of another', async () => {
+    const other = await seedTeam(unitOfWork, 'other');
+    const job = await crew.addJob();
+    await fill(unitOfWork, crew, job);
+    const page = { limit: 10 };
+    await run(async ({ apiKeys, baseModels, datasets, jobs, adapters }) => {
+      expect(await baseModels.find(other.id, crew.baseModel.id)).toBeNull();
+      expect(await baseModels.find(other.id, 'tiny')).toEqual(other.baseModel);
+      expect((await baseModels.list(other.id, page)).data).toEqual([other.baseModel]);
+      expect(await baseModels.firstReady(other.id)).toEqual(other.baseModel);
+      expect(await datasets.find(other.id, crew.dataset.id)).toBeNull();
+      expect((await datasets.list(other.id, page)).data).toEqual([other.dataset]);
+      expect(await datasets.delete(other.id, crew.dataset.id)).toBe(false);
+      expect(await datasets.find(crew.id, crew.dataset.id)).toEqual(crew.dataset);
+      expect(await jobs.find(other.id, job.id)).toBeNull();
+      expect((await jobs.list(other.id, { ...page, adapter: 'captain' })).data).toEqual([]);
+      expect(await adapters.find(other.id, 'captain')).toBeNull();
+      expect((await adapters.list(other.id, page)).data).toEqual([]);
+      expect(await adapters.versions(other.id, 'captain')).toEqual([]);
+      expect(await adapters.version(other.id, 'captain', 1)).toBeNull();
+      expect(await apiKeys.list(other.id)).toEqual([]);
+      expect(await apiKeys.revoke(other.id, 'key_1', day(2))).toBe(false);
+      expect((await apiKeys.list(crew.id))[0]?.revokedAt).toBeNull();
+    });
+    const theirs = makeJob(crew.baseModel, crew.dataset);
+    expect(await codeOf(run(({ jobs }) => jobs.insert(other.id, theirs)))).toBe('not_found');
+    // Of the same name, but another team's: an adapter of its own, for a base model of its own.
+    const own = { id: 'adp_2', name: 'captain', baseModelName: 'large', at: day(2) };
+    expect(await run(({ adapters }) => adapters.ensure(other.id, own))).toMatchObject({
+      latestVersion: null,
+    });
+  });
+}
+
+async function fill(
+  unitOfWork: UnitOfWork,
+  team: SeededTeam,
+  job: Awaited<ReturnType<SeededTeam['addJob']>>,
+): Promise<void> {
+  await unitOfWork.run(async ({ apiKeys, adapters }) => {
+    await apiKeys.insert({
+      id: 'key_1',
+      teamId: team.id,
+      name: 'theirs',
+      role: 'admin',
+      hint: 'lrk_1234',
+      createdAt: day(1),
+      revokedAt: null,
+      secretSha256: '0'.repeat(64),
+    });
+    const version = await adapters.publish(team.id, { id: 'ver_1', manifest: makeManifest(job), at: day(1) });
+    if (version.number !== 1) throw new LowrankError('internal', 'not the first version');
+  });
+}

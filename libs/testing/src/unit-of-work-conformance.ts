@@ -1,0 +1,210 @@
+import { type Repositories, type UnitOfWork } from '@lowrank/domain';
+import { catalogConformance } from './catalog-conformance';
+import { makeDataset, makeEvent, makeMetric } from './factories';
+import { jobRepositoryConformance } from './job-repository-conformance';
+import { codeOf } from './object-store-conformance';
+import { seedTeam, type SeededTeam } from './seed';
+
+export interface UnitOfWorkUnderTest {
+  unitOfWork: UnitOfWork;
+  /** Ends it and removes everything it kept. */
+  close(): Promise<void>;
+}
+
+const day = (n: number) => new Date(Date.UTC(2026, 0, n)).toISOString();
+const last = 'z'.repeat(24);
+
+/** Everything that UnitOfWork and its repositories promise, checked on one implementation. `open` makes an empty one. */
+export function unitOfWorkConformance(name: string, open: () => Promise<UnitOfWorkUnderTest>): void {
+  describe(`${name} keeps the promises of UnitOfWork`, () => {
+    let under: UnitOfWorkUnderTest;
+    let crew: SeededTeam;
+    const run = <T>(work: (repositories: Repositories) => Promise<T>) => under.unitOfWork.run(work);
+
+    beforeEach(async () => {
+      under = await open();
+      crew = await seedTeam(under.unitOfWork);
+    });
+    afterEach(() => under.close());
+
+    describe('run', () => {
+      it('gives back what work gives, and work sees what it wrote', async () => {
+        const { id } = await crew.addJob();
+        const seen = await run(async ({ jobs }) => {
+          await jobs.update(id, 1, { step: 5 });
+          return (await jobs.find(crew.id, id))?.step;
+        });
+        expect(seen).toBe(5);
+      });
+
+      it('leaves nothing of a transaction that throws, and passes the error on', async () => {
+        const before = await crew.addJob();
+        const error = new Error('changed my mind');
+        const attempt = run(async ({ jobs, outbox, datasets, workers }) => {
+          await jobs.appendEvent(before.id, makeEvent());
+          await jobs.putMetrics(before.id, [makeMetric()]);
+          await jobs.update(before.id, 1, { state: 'running', epoch: 2 });
+          await outbox.add({ jobId: before.id, epoch: 2 });
+          await datasets.insert(crew.id, makeDataset());
+          await workers.upsert({ id: 'wrk_1', hostname: 'a', slots: 1, device: 'cpu', seenAt: day(1) });
+          throw error;
+        });
+        await expect(attempt).rejects.toBe(error);
+        await run(async ({ jobs, outbox, datasets, workers }) => {
+          expect(await jobs.lock(before.id)).toMatchObject({ state: 'queued', epoch: 1 });
+          expect(await jobs.events(before.id, 0, 10)).toEqual([]);
+          expect(await jobs.metrics(before.id, { limit: 10 })).toEqual([]);
+          expect(await outbox.take(10)).toEqual([]);
+          expect((await datasets.list(crew.id, { limit: 10 })).data).toEqual([crew.dataset]);
+          expect(await workers.seenSince(day(1))).toEqual([]);
+        });
+        expect(await run(({ jobs }) => jobs.appendEvent(before.id, makeEvent()))).toMatchObject({ seq: 1 });
+      });
+
+      it('hands rows in and out as copies', async () => {
+        const { id } = await crew.addJob();
+        const metric = makeMetric();
+        await run(async ({ jobs }) => {
+          const locked = await jobs.lock(id);
+          await jobs.update(id, 1, { epoch: 2 });
+          expect(locked?.epoch).toBe(1);
+          await jobs.putMetrics(id, [metric]);
+        });
+        metric.loss = -1;
+        Object.assign(await crew.job(id), { step: 99 });
+        expect(await crew.job(id)).toMatchObject({ step: 0, epoch: 2 });
+        expect(await run(({ jobs }) => jobs.metrics(id, { limit: 1 }))).toEqual([makeMetric()]);
+      });
+
+      it('loses no increment of ten at once under the lock', async () => {
+        const { id } = await crew.addJob();
+        const increment = () =>
+          run(async ({ jobs }) => {
+            const job = await jobs.lock(id);
+            await jobs.update(id, 1, { step: (job?.step ?? 0) + 1 });
+          });
+        await Promise.all(Array.from({ length: 10 }, increment));
+        expect((await crew.job(id)).step).toBe(10);
+      });
+    });
+
+    describe('exclusively', () => {
+      it('has one holder by name, and is free when work ends or throws', async () => {
+        const { unitOfWork } = under;
+        const inside = await unitOfWork.exclusively('a', async (signal) => [
+          signal.aborted,
+          await unitOfWork.exclusively('a', async () => 'second'),
+          await unitOfWork.exclusively('b', async () => 'other'),
+        ]);
+        expect(inside).toEqual([false, undefined, 'other']);
+        const error = new Error('connect ECONNREFUSED of something else');
+        await expect(unitOfWork.exclusively('a', () => Promise.reject(error))).rejects.toBe(error);
+        expect(await unitOfWork.exclusively('a', async () => 'again')).toBe('again');
+      });
+
+      it('is no transaction: work that fails afterwards undoes nothing', async () => {
+        const { id } = await crew.addJob();
+        const work = under.unitOfWork.exclusively('a', async () => {
+          await run(({ jobs }) => jobs.update(id, 1, { step: 3 }));
+          throw new Error('later');
+        });
+        await expect(work).rejects.toThrow('later');
+        expect((await crew.job(id)).step).toBe(3);
+      });
+    });
+
+    describe('apiKeys', () => {
+      const key = (letter: string, createdAt: string) => ({
+        id: `key_${letter.repeat(24)}`,
+        teamId: crew.id,
+        name: letter,
+        role: 'member' as const,
+        hint: `lrk_${letter.repeat(4)}`,
+        createdAt,
+        revokedAt: null,
+      });
+      const insert = async (row: ReturnType<typeof key>, digit: string) => {
+        await run(({ apiKeys }) => apiKeys.insert({ ...row, secretSha256: digit.repeat(64) }));
+        return row;
+      };
+
+      it('are found by the hash of their secret, which no answer holds', async () => {
+        const row = await insert(key('a', day(1)), '1');
+        expect(await run(({ apiKeys }) => apiKeys.findBySecret('1'.repeat(64)))).toEqual(row);
+        expect(await run(({ apiKeys }) => apiKeys.findBySecret('2'.repeat(64)))).toBeNull();
+        expect(await codeOf(insert(key('b', day(1)), '1'))).toBe('conflict');
+      });
+
+      it('are listed newest first', async () => {
+        const rows = [key('b', day(1)), key('c', day(3)), key('a', day(3)), key('d', day(2))];
+        for (const [index, row] of rows.entries()) await insert(row, String(index));
+        const names = (await run(({ apiKeys }) => apiKeys.list(crew.id))).map((row) => row.name);
+        expect(names).toEqual(['c', 'a', 'd', 'b']);
+      });
+
+      it('keep the time of their first revocation', async () => {
+        const { id } = await insert(key('a', day(1)), '1');
+        for (const at of [day(2), day(3)])
+          expect(await run(({ apiKeys }) => apiKeys.revoke(crew.id, id, at))).toBe(true);
+        expect(await run(({ apiKeys }) => apiKeys.list(crew.id))).toMatchObject([{ revokedAt: day(2) }]);
+        expect(await run(({ apiKeys }) => apiKeys.revoke(crew.id, `key_${last}`, day(4)))).toBe(false);
+      });
+
+      it('belong to a team that is made once by name', async () => {
+        expect(await run(({ apiKeys }) => apiKeys.ensureTeam('crew'))).toBe(crew.id);
+        expect(await run(({ apiKeys }) => apiKeys.ensureTeam('other'))).not.toBe(crew.id);
+      });
+    });
+
+    describe('outbox', () => {
+      it('is taken oldest first and keeps what is not removed', async () => {
+        const { id: jobId } = await crew.addJob();
+        await run(async ({ outbox }) => {
+          for (const epoch of [3, 1, 2]) await outbox.add({ jobId, epoch });
+        });
+        const epochs = (limit: number) =>
+          run(async ({ outbox }) => (await outbox.take(limit)).map((entry) => entry.wakeUp.epoch));
+        expect(await epochs(2)).toEqual([3, 1]);
+        const [first] = await run(({ outbox }) => outbox.take(1));
+        expect(first).toEqual({ id: expect.any(String), wakeUp: { jobId, epoch: 3 } });
+        await run(({ outbox }) => outbox.remove([first?.id ?? '', '999999']));
+        await run(({ outbox }) => outbox.remove([]));
+        expect(await epochs(10)).toEqual([1, 2]);
+      });
+
+      it('takes no wake-up of a job that is not there', async () => {
+        const add = run(({ outbox }) => outbox.add({ jobId: `job_${last}`, epoch: 1 }));
+        expect(await codeOf(add)).toBe('conflict');
+      });
+    });
+
+    it('workers are replaced, seen since a time, in order of their host, and removed', async () => {
+      const worker = (id: string, hostname: string, seenAt: string) => ({
+        id,
+        hostname,
+        slots: 2,
+        device: 'cpu avx2',
+        seenAt,
+      });
+      await run(async ({ workers }) => {
+        await workers.upsert(worker('wrk_1', 'zulu', day(1)));
+        await workers.upsert(worker('wrk_3', 'mike', day(3)));
+        await workers.upsert(worker('wrk_2', 'mike', day(2)));
+        await workers.upsert({ ...worker('wrk_1', 'zulu', day(2)), slots: 5 });
+        await workers.upsert(worker('wrk_4', 'alfa', day(1)));
+      });
+      const seen = await run(({ workers }) => workers.seenSince(day(2)));
+      expect(seen.map(({ id, slots }) => [id, slots])).toEqual([
+        ['wrk_2', 2],
+        ['wrk_3', 2],
+        ['wrk_1', 5],
+      ]);
+      await run(({ workers }) => workers.remove('wrk_1'));
+      await run(({ workers }) => workers.remove('wrk_1'));
+      expect(await run(({ workers }) => workers.seenSince(day(1)))).toHaveLength(3);
+    });
+
+    catalogConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
+    jobRepositoryConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
+  });
+}
