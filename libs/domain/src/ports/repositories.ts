@@ -112,7 +112,7 @@ export interface JobRepository {
   events(id: string, afterSeq: number, limit: number): Promise<JobEvent[]>;
   /** Replaces rows of the same (step, kind): a resumed attempt repeats steps. */
   putMetrics(id: string, metrics: JobMetric[]): Promise<void>;
-  /** In order of (step, kind), with at > `afterAt` when given. */
+  /** In order of (step, kind), with step > `afterStep` when given. */
   metrics(id: string, options: { afterStep?: number; limit: number }): Promise<JobMetric[]>;
   /** Deletes metrics with step > `step`: called when an attempt resumes from a checkpoint. */
   truncateMetrics(id: string, step: number): Promise<void>;
