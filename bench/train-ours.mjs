@@ -1,32 +1,32 @@
 // One process of bench/train.mjs: our training steps on the batches file that the peer gets too. Prints one JSON line.
-//   node bench/train-ours.mjs QUANTIZED_BASE BATCHES.json DTYPE STEPS WARMUP CHECKPOINTING RANK THREADS
+//   node bench/train-ours.mjs '{"base", "batches", "dtype", "steps", "warmup", "checkpointing", "rank", "threads"}'
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 
 const { openKernels } = createRequire(import.meta.url)('../dist/libs/kernels/src/index.js');
-const [file, batchesFile, dtype, steps, warmup, checkpointing, rank, threads] = process.argv.slice(2);
+const setting = JSON.parse(process.argv[2]);
+const { rows, length, batches } = JSON.parse(readFileSync(setting.batches, 'utf8'));
 
-const kernels = openKernels({ compute: dtype, threads: Number(threads) });
-const base = await kernels.openBase(file);
+const kernels = openKernels({ compute: setting.dtype, threads: setting.threads });
+const base = await kernels.openBase(setting.base);
 const adapter = base.createAdapter({
-  targets: base.info.linears.map(({ name }) => ({ name, rank: Number(rank), scale: 2 })),
+  targets: base.info.linears.map(({ name }) => ({ name, rank: setting.rank, scale: 2 })),
   dropout: 0,
   seed: 0n,
 });
-const { rows, length, batches } = JSON.parse(readFileSync(batchesFile, 'utf8'));
 const starts = Int32Array.from({ length: rows + 1 }, (_, row) => row * length);
 const lossTokens = rows * (length - 1);
 
 const seconds = [];
 const losses = [];
-for (let step = 0; step < Number(warmup) + Number(steps); step += 1) {
+for (let step = 0; step < setting.warmup + setting.steps; step += 1) {
   const tokens = Int32Array.from(batches[step % batches.length]);
   const targets = tokens.map((_, i) => ((i + 1) % length === 0 ? -100 : tokens[i + 1]));
   const started = performance.now();
   const [loss] = await base.trainStep(
     { tokens, targets, starts },
     [{ adapter, begin: 0, end: tokens.length, lossScale: 1 / lossTokens }],
-    { checkpointActivations: checkpointing === 'true' },
+    { checkpointActivations: setting.checkpointing },
   );
   await adapter.optimizerStep({
     learningRate: 2e-4,
@@ -36,7 +36,7 @@ for (let step = 0; step < Number(warmup) + Number(steps); step += 1) {
     weightDecay: 0,
     maxGradNorm: 1,
   });
-  if (step >= Number(warmup)) seconds.push((performance.now() - started) / 1000);
+  if (step >= setting.warmup) seconds.push((performance.now() - started) / 1000);
   losses.push(loss.sum / loss.tokens);
 }
 const peakBytes = Number(/VmHWM:\s+(\d+)/.exec(readFileSync('/proc/self/status', 'utf8'))[1]) * 1024;

@@ -1,159 +1,197 @@
-// One QLoRA training step: ours beside transformers + PEFT + bitsandbytes, on the same model, tokens, dtype, checkpointing and
-// threads, in one run and in turn. Prints a table and writes bench/results/train.json.
+// QLoRA training steps on a Llama-architecture model with random weights.
 //
-//   npm run bench:train -- [--steps 3] [--rounds 2] [--no-peer] [--dtype bf16] [--checkpointing on|off|both]
-//                          [--rows 4] [--length 512] [--rank 16] [--threads 2]
+//   npm run bench:train               ours beside transformers + PEFT + bitsandbytes: the same model, tokens, dtype, checkpointing
+//                                     and threads, in turn, in one run. Writes bench/results/train.json.
+//   npm run bench:train -- --grow     ours alone, from 10M to 500M parameters and from 512 to 8,192 tokens, time against the
+//                                     count of operations. Writes bench/results/train-grow.json.
+//   options: --model 10M|50M|100M|500M  --rows 4  --length 512  --steps 3  --rounds 2  --dtype bf16|f32  --rank 16  --threads 2
+//            --checkpointing on|off|both  --no-peer  --longest-step 120 (seconds; --grow leaves out what would take longer)
 //
-// Needs the oracle for the peer and for making the random model (tools/oracle/setup.sh).
+// Needs the oracle, for the peer and for making the models (tools/oracle/setup.sh).
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { cpus, tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { lastLine, measurePeak, median, root, run, writeResults } from './results.mjs';
 
-const root = join(dirname(fileURLToPath(import.meta.url)), '..');
-const oracle = join(root, 'tools/oracle');
+const models = {
+  '10M': { hidden: 256, layers: 8, intermediate: 704, heads: 4, 'kv-heads': 2, vocab: 8192 },
+  '50M': { hidden: 640, layers: 10, intermediate: 1792, heads: 10, 'kv-heads': 5, vocab: 8192 },
+  '100M': { hidden: 768, layers: 12, intermediate: 2048, heads: 12, 'kv-heads': 4, vocab: 32_000 },
+  '500M': { hidden: 1536, layers: 16, intermediate: 4096, heads: 24, 'kv-heads': 8, vocab: 32_000 },
+};
 const { values: flags } = parseArgs({
   options: {
+    grow: { type: 'boolean', default: false },
+    model: { type: 'string', default: '50M' },
+    rows: { type: 'string', default: '4' },
+    length: { type: 'string', default: '512' },
     steps: { type: 'string', default: '3' },
     rounds: { type: 'string', default: '2' },
     dtype: { type: 'string', default: 'bf16' },
-    checkpointing: { type: 'string', default: 'both' },
-    rows: { type: 'string', default: '4' },
-    length: { type: 'string', default: '512' },
     rank: { type: 'string', default: '16' },
     threads: { type: 'string', default: '2' },
+    checkpointing: { type: 'string', default: 'both' },
     'no-peer': { type: 'boolean', default: false },
+    'longest-step': { type: 'string', default: '120' },
   },
 });
-const rows = Number(flags.rows);
-const length = Number(flags.length);
-
-execFileSync(join(oracle, 'setup.sh'), { stdio: 'inherit' });
+const [threads, rank] = [Number(flags.threads), Number(flags.rank)];
+const oracle = join(root, 'tools/oracle');
 const python = join(oracle, '.venv/bin/python');
-const run = (command, args) =>
-  execFileSync(command, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'], maxBuffer: 2 ** 26 });
-const lastLine = (text) => JSON.parse(text.trim().split('\n').at(-1));
-const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
-const MiB = (bytes) => (bytes / 2 ** 20).toFixed(0);
+const MiB = (bytes) => Math.round(bytes / 2 ** 20);
+const print = (text) => process.stdout.write(`${text}\n`);
 
-const work = mkdtempSync(join(tmpdir(), 'lowrank-bench-'));
-try {
-  const model = join(work, 'model');
-  process.stdout.write('making a random model … ');
-  run(python, [join(oracle, 'make_random_model.py'), model]);
+/** Makes a random model of a named size in `work` and quantizes it: {folder, base}. */
+async function makeModel(work, name) {
+  const folder = join(work, name);
+  const options = Object.entries(models[name]).flatMap(([key, value]) => [`--${key}`, String(value)]);
+  run(python, [join(oracle, 'make_random_model.py'), folder, ...options]);
   const { openKernels } = createRequire(import.meta.url)('../dist/libs/kernels/src/index.js');
-  const kernels = openKernels({ threads: Number(flags.threads) });
-  const quantized = join(work, 'base.lrq');
+  const kernels = openKernels({ threads });
+  const base = join(work, `${name}.lrb`);
   const started = performance.now();
-  await kernels.quantizeBase(model, quantized);
-  process.stdout.write(
-    `quantized in ${((performance.now() - started) / 1000).toFixed(1)} s, ${MiB(statSync(quantized).size)} MiB\n`,
-  );
+  await kernels.quantizeBase(folder, base);
   kernels.close();
-  run('make', ['-C', join(root, 'libs/kernels'), '-s', 'build/peak_bench']);
-  const peak = lastLine(run(join(root, 'libs/kernels/build/peak_bench'), [flags.threads]));
+  const seconds = ((performance.now() - started) / 1000).toFixed(1);
+  print(`${name}: quantized in ${seconds} s, ${MiB(statSync(base).size)} MiB`);
+  return { folder, base };
+}
 
-  // A linear congruential sequence: what the tokens are does not matter, that both sides get the same ones does.
+/** A linear congruential sequence: what the tokens are does not matter, that both sides get the same ones does. */
+function writeBatches(work, rows, length) {
   let state = 1;
   const next = () => (state = (state * 1103515245 + 12345) % 2147483648);
   const batches = Array.from({ length: 4 }, () =>
     Array.from({ length: rows * length }, () => 3 + (next() % 8000)),
   );
-  const batchesFile = join(work, 'batches.json');
-  writeFileSync(batchesFile, JSON.stringify({ rows, length, batches }));
+  const file = join(work, `${rows}x${length}.json`);
+  writeFileSync(file, JSON.stringify({ rows, length, batches }));
+  return file;
+}
 
+/** Floating-point operations of a step: 4N + 7sqL per token with nothing recomputed, 6N + 9sqL with full checkpointing. */
+function operations({ linears, vocab, hidden, heads, headDim, layers }, { rows, length, checkpointing }) {
+  const N = linears.reduce((sum, linear) => sum + linear.in * linear.out, 0) + vocab * hidden;
+  const attention = length * heads * headDim * layers;
+  return (checkpointing ? 6 * N + 9 * attention : 4 * N + 7 * attention) * rows * length;
+}
+
+const ours = (setting) =>
+  lastLine(run(process.execPath, [join(root, 'bench/train-ours.mjs'), JSON.stringify(setting)]));
+
+function peer({ folder, batches, dtype, steps, warmup, checkpointing }) {
+  const numbers = { steps, warmup, rank, threads };
+  const options = Object.entries(numbers).flatMap(([key, value]) => [`--${key}`, String(value)]);
+  return lastLine(
+    run(python, [
+      join(oracle, 'peer_step.py'),
+      folder,
+      batches,
+      '--dtype',
+      dtype,
+      ...options,
+      ...(checkpointing ? ['--checkpointing'] : []),
+    ]),
+  );
+}
+
+function summary(who, parts, info, shape) {
+  const seconds = median(parts.flatMap((part) => part.seconds));
+  return {
+    who,
+    ...shape,
+    seconds,
+    tokensPerSecond: (shape.rows * shape.length) / seconds,
+    gflops: operations(info, shape) / seconds / 1e9,
+    peakBytes: median(parts.map((part) => part.peakBytes)),
+    losses: parts[0].losses,
+  };
+}
+
+const heading =
+  `${'who'.padEnd(22)}${'model'.padEnd(7)}${'tokens'.padStart(10)}  ${'checkpointing'.padEnd(14)}` +
+  `${'s/step'.padStart(9)}${'tok/s'.padStart(9)}${'GFLOP/s'.padStart(10)}${'of peak'.padStart(9)}${'peak MiB'.padStart(10)}`;
+const line = (r, peak) =>
+  `${r.who.padEnd(22)}${r.model.padEnd(7)}${`${r.rows} × ${r.length}`.padStart(10)}  ${(r.checkpointing ? 'on' : 'off').padEnd(14)}` +
+  `${r.seconds.toFixed(2).padStart(9)}${r.tokensPerSecond.toFixed(0).padStart(9)}${r.gflops.toFixed(0).padStart(10)}` +
+  `${`${((100 * r.gflops) / peak).toFixed(0)} %`.padStart(9)}${String(MiB(r.peakBytes)).padStart(10)}`;
+
+async function compare(work, peak) {
+  const [rows, length, model] = [Number(flags.rows), Number(flags.length), flags.model];
+  const made = await makeModel(work, model);
+  const batches = writeBatches(work, rows, length);
   const modes = flags.checkpointing === 'both' ? [true, false] : [flags.checkpointing === 'on'];
   const results = [];
+  print(`\n${heading}`);
   for (const checkpointing of modes) {
-    const ours = [];
-    const peer = [];
+    const setting = { batches, dtype: flags.dtype, steps: Number(flags.steps), warmup: 1, checkpointing };
+    const parts = { ours: [], peer: [] };
     for (let round = 0; round < Number(flags.rounds); round += 1) {
-      ours.push(
-        lastLine(
-          run(process.execPath, [
-            join(root, 'bench/train-ours.mjs'),
-            quantized,
-            batchesFile,
-            flags.dtype,
-            flags.steps,
-            '1',
-            String(checkpointing),
-            flags.rank,
-            flags.threads,
-          ]),
-        ),
-      );
-      if (!flags['no-peer']) {
-        peer.push(
-          lastLine(
-            run(python, [
-              join(oracle, 'peer_step.py'),
-              model,
-              batchesFile,
-              '--dtype',
-              flags.dtype,
-              '--steps',
-              flags.steps,
-              '--warmup',
-              '1',
-              '--rank',
-              flags.rank,
-              '--threads',
-              flags.threads,
-              ...(checkpointing ? ['--checkpointing'] : []),
-            ]),
-          ),
-        );
+      parts.ours.push(ours({ ...setting, base: made.base, rank, threads }));
+      if (!flags['no-peer']) parts.peer.push(peer({ ...setting, folder: made.folder }));
+    }
+    const shape = { model, rows, length, checkpointing };
+    const info = parts.ours[0].base;
+    const us = summary('Lowrank', parts.ours, info, shape);
+    results.push(us);
+    print(line(us, peak[flags.dtype]));
+    if (parts.peer.length === 0) continue;
+    const them = summary('PEFT + bitsandbytes', parts.peer, info, shape);
+    results.push(them);
+    print(line(them, peak[flags.dtype]));
+    const times = (us.seconds / them.seconds).toFixed(2);
+    print(`  ${times}× its time, ${(us.peakBytes / them.peakBytes).toFixed(2)}× its peak memory`);
+  }
+  writeResults('train', { flags, peakGflops: peak, results });
+}
+
+async function grow(work, peak) {
+  const results = [];
+  print(`\n${heading}`);
+  for (const model of ['10M', '100M', '500M']) {
+    const { base } = await makeModel(work, model);
+    for (const length of [512, 2048, 8192]) {
+      for (const checkpointing of [true, false]) {
+        const shape = { model, rows: 1, length, checkpointing };
+        const last = results.at(-1);
+        // The step before this one tells what to expect; attention makes long ones dearer than in proportion.
+        const expected =
+          last?.model === model ? (last.seconds * length * length) / last.length / last.length : 0;
+        if (expected > Number(flags['longest-step'])) {
+          print(`  ${model}, ${length} tokens: left out, about ${expected.toFixed(0)} s a step`);
+          continue;
+        }
+        const batches = writeBatches(work, 1, length);
+        const setting = {
+          base,
+          batches,
+          dtype: flags.dtype,
+          steps: 2,
+          warmup: 1,
+          checkpointing,
+          rank,
+          threads,
+        };
+        const part = ours(setting);
+        results.push(summary('Lowrank', [part], part.base, shape));
+        print(line(results.at(-1), peak[flags.dtype]));
       }
     }
-    const info = ours[0].base;
-    const N =
-      info.linears.reduce((sum, linear) => sum + linear.in * linear.out, 0) + info.vocab * info.hidden;
-    const attention = length * info.heads * info.headDim * info.layers;
-    const flop = (checkpointing ? 6 * N + 9 * attention : 4 * N + 7 * attention) * rows * length;
-    const summary = (who, parts) => ({
-      who,
-      checkpointing,
-      seconds: median(parts.flatMap((part) => part.seconds)),
-      tokensPerSecond: (rows * length) / median(parts.flatMap((part) => part.seconds)),
-      gflops: flop / median(parts.flatMap((part) => part.seconds)) / 1e9,
-      peakBytes: median(parts.map((part) => part.peakBytes)),
-      losses: parts[0].losses,
-    });
-    results.push(summary('Lowrank', ours), ...(peer.length ? [summary('PEFT + bitsandbytes', peer)] : []));
-    results.linear = N;
   }
+  writeResults('train-grow', { flags, peakGflops: peak, results });
+}
 
-  const share = peak[flags.dtype];
-  process.stdout.write(
-    `\n${(results.linear / 1e6).toFixed(1)} M parameters in matrix products, ${rows} × ${length} tokens, ${flags.dtype}, rank ${flags.rank}, ${flags.threads} threads\n` +
-      `machine peak (register-only loop): ${peak.f32.toFixed(0)} GFLOP/s f32, ${peak.bf16.toFixed(0)} bf16\n\n` +
-      `${'who'.padEnd(22)}${'checkpointing'.padEnd(15)}${'s/step'.padStart(8)}${'tok/s'.padStart(9)}${'GFLOP/s'.padStart(10)}${'of peak'.padStart(9)}${'peak MiB'.padStart(10)}\n`,
+execFileSync(join(oracle, 'setup.sh'), { stdio: 'inherit' });
+const work = mkdtempSync(join(tmpdir(), 'lowrank-bench-'));
+try {
+  const peak = measurePeak(threads);
+  print(
+    `machine peak (register-only loop): ${peak.f32} GFLOP/s f32, ${peak.bf16} bf16; ${flags.dtype}, rank ${rank}, ${threads} threads`,
   );
-  for (const r of results) {
-    process.stdout.write(
-      `${r.who.padEnd(22)}${(r.checkpointing ? 'on' : 'off').padEnd(15)}${r.seconds.toFixed(2).padStart(8)}${r.tokensPerSecond.toFixed(0).padStart(9)}` +
-        `${r.gflops.toFixed(0).padStart(10)}${`${((100 * r.gflops) / share).toFixed(0)} %`.padStart(9)}${MiB(r.peakBytes).padStart(10)}\n`,
-    );
-  }
-  for (let i = 0; i + 1 < results.length && !flags['no-peer']; i += 2) {
-    const [ours, peer] = [results[i], results[i + 1]];
-    process.stdout.write(
-      `checkpointing ${ours.checkpointing ? 'on' : 'off'}: ${(ours.seconds / peer.seconds).toFixed(2)}× the peer's time, ` +
-        `${(ours.peakBytes / peer.peakBytes).toFixed(2)}× its peak memory\n`,
-    );
-  }
-  const out = join(root, 'bench/results');
-  if (!existsSync(out)) mkdirSync(out, { recursive: true });
-  const commit = run('git', ['-C', root, 'rev-parse', '--short', 'HEAD']).trim();
-  const machine = { cpu: cpus()[0].model, cores: cpus().length, peakGflops: peak };
-  writeFileSync(
-    join(out, 'train.json'),
-    `${JSON.stringify({ date: new Date().toISOString().slice(0, 10), commit, machine, flags, results }, null, 2)}\n`,
-  );
+  await (flags.grow ? grow : compare)(work, peak);
 } finally {
   rmSync(work, { recursive: true, force: true });
 }

@@ -30,15 +30,16 @@ struct Bench {
   Run run;
   double peak;
 
-  void line(const std::string& name, double flop, const std::function<void()>& work) const {
+  // bytes: what has to be read and written at the least, each operand once. flop 0: bound by memory alone.
+  void line(const std::string& name, double flop, double bytes, const std::function<void()>& work) const {
     const double time = seconds(work);
-    std::printf("%-52s %10.3f ms %8.1f GFLOP/s", name.c_str(), time * 1e3, flop / time * 1e-9);
-    if (peak > 0) std::printf(" %5.1f%% of peak", flop / time * 1e-7 / peak);
-    std::printf("\n");
-  }
-  void memory(const std::string& name, double bytes, const std::function<void()>& work) const {
-    const double time = seconds(work);
-    std::printf("%-52s %10.3f ms %8.1f GB/s\n", name.c_str(), time * 1e3, bytes / time * 1e-9);
+    std::printf("%-52s %10.3f ms", name.c_str(), time * 1e3);
+    if (flop > 0) {
+      std::printf(" %8.1f GFLOP/s %5.1f %% of peak", flop / time * 1e-9, peak > 0 ? flop / time * 1e-7 / peak : 0);
+    } else {
+      std::printf(" %33s", "");
+    }
+    std::printf(" %9.2f MB %7.1f GB/s\n", bytes * 1e-6, bytes / time * 1e-9);
   }
 
   void linear(int64_t T, int64_t out, int64_t in) const {
@@ -50,9 +51,10 @@ struct Bench {
     ops.nf4_quantize(run, values.data(), out * in, codes.data(), absmax.data(), nested.data(), &offset);
     const Weight w{Storage::NF4, out, in, nullptr, {codes.data(), absmax.data(), nested.data(), offset}};
     const std::string shape = " T=" + std::to_string(T) + " out=" + std::to_string(out) + " in=" + std::to_string(in);
-    line("linear_forward nf4" + shape, 2.0 * T * out * in,
+    const double bytes = 4.0 * T * (in + out) + codes.size() + absmax.size() + 4.0 * nested.size();
+    line("linear_forward nf4" + shape, 2.0 * T * out * in, bytes,
          [&] { ops.linear_forward(run, x.data(), w, nullptr, y.data(), T); });
-    line("linear_backward nf4" + shape, 2.0 * T * out * in,
+    line("linear_backward nf4" + shape, 2.0 * T * out * in, bytes,
          [&] { ops.linear_backward(run, y.data(), w, dx.data(), T, false); });
   }
 
@@ -62,9 +64,10 @@ struct Bench {
     const Lora l{rank, 1, dropout, 1, a.data(), b.data(), grad_a.data(), grad_b.data()};
     const std::string shape = " T=" + std::to_string(T) + " in=" + std::to_string(in) + " out=" + std::to_string(out) +
                               " r=" + std::to_string(rank) + (dropout > 0 ? " dropout" : "");
-    line("lora_forward" + shape, 2.0 * T * rank * (in + out),
+    const double weights = 4.0 * rank * (in + out);
+    line("lora_forward" + shape, 2.0 * T * rank * (in + out), weights + 4.0 * T * (in + rank + 2 * out),
          [&] { ops.lora_forward(run, x.data(), l, in, out, h.data(), y.data(), T); });
-    line("lora_backward" + shape, 4.0 * T * rank * (in + out),
+    line("lora_backward" + shape, 4.0 * T * rank * (in + out), 3 * weights + 4.0 * T * (out + rank + 3 * in),
          [&] { ops.lora_backward(run, dy.data(), x.data(), h.data(), l, in, out, dx.data(), T); });
   }
 
@@ -76,15 +79,16 @@ struct Bench {
     const std::string shape =
         " T=" + std::to_string(T) + " Hq=" + std::to_string(Hq) + " Hkv=" + std::to_string(Hkv) + " D=" + std::to_string(D);
     const double product = 1.0 * T * T * Hq * D;  // one product under the causal mask: half of 2·T²·Hq·D
-    line("attention_forward" + shape, 2 * product, [&] {
+    const double queries = 4.0 * T * Hq * D, cache = 8.0 * T * Hkv * D;  // bytes
+    line("attention_forward" + shape, 2 * product, 2 * queries + cache, [&] {
       ops.attention_forward(run, q.data(), k.data(), v.data(), starts.data(), 1, scale, o.data(), lse.data(), Hq, Hkv, D);
     });
-    line("attention_backward" + shape, 5 * product, [&] {
+    line("attention_backward" + shape, 5 * product, 4 * queries + 2 * cache, [&] {
       ops.attention_backward(run, dout.data(), q.data(), k.data(), v.data(), o.data(), lse.data(), starts.data(), 1, scale,
                              dq.data(), dk.data(), dv.data(), Hq, Hkv, D);
     });
-    memory("attention_cached n=1 past=" + std::to_string(T - 1), 8.0 * T * Hkv * D,
-           [&] { ops.attention_cached(run, q.data(), k.data(), v.data(), T - 1, 1, scale, o.data(), Hq, Hkv, D); });
+    line("attention_cached n=1 past=" + std::to_string(T - 1), 0, cache,
+         [&] { ops.attention_cached(run, q.data(), k.data(), v.data(), T - 1, 1, scale, o.data(), Hq, Hkv, D); });
   }
 
   void head(int64_t T, int64_t d, int64_t vocab, int64_t chunk) const {
@@ -95,7 +99,7 @@ struct Bench {
     std::vector<int32_t> targets(T, 3);
     std::vector<uint8_t> correct(T);
     line("head_loss T=" + std::to_string(T) + " d=" + std::to_string(d) + " vocab=" + std::to_string(vocab), 4.0 * T * d * vocab,
-         [&] {
+         2.0 * d * vocab + 8.0 * T * d, [&] {
            ops.head_loss(run, hidden.data(), w, targets.data(), grad_scale.data(), chunk, loss.data(), correct.data(),
                          dhidden.data(), T);
          });
@@ -105,14 +109,14 @@ struct Bench {
     const Floats a = numbers(T * d), b = numbers(T * d), w = numbers(d);
     Floats out(T * d), rstd(T), m(T * d), v(T * d);
     const double bytes = 4.0 * T * d;
-    memory("rmsnorm_forward", 2 * bytes, [&] { ops.rmsnorm_forward(run, a.data(), w.data(), 1e-5f, out.data(), rstd.data(), T, d); });
-    memory("rmsnorm_backward", 4 * bytes,
-           [&] { ops.rmsnorm_backward(run, b.data(), a.data(), w.data(), rstd.data(), out.data(), T, d); });
-    memory("swiglu_forward", 3 * bytes, [&] { ops.swiglu_forward(run, a.data(), b.data(), out.data(), T * d); });
-    memory("swiglu_backward", 5 * bytes,
-           [&] { ops.swiglu_backward(run, a.data(), a.data(), b.data(), out.data(), m.data(), T * d); });
-    memory("add", 3 * bytes, [&] { ops.add(run, a.data(), b.data(), out.data(), T * d); });
-    memory("adamw", 7 * bytes, [&] {
+    line("rmsnorm_forward", 0, 2 * bytes, [&] { ops.rmsnorm_forward(run, a.data(), w.data(), 1e-5f, out.data(), rstd.data(), T, d); });
+    line("rmsnorm_backward", 0, 4 * bytes,
+         [&] { ops.rmsnorm_backward(run, b.data(), a.data(), w.data(), rstd.data(), out.data(), T, d); });
+    line("swiglu_forward", 0, 3 * bytes, [&] { ops.swiglu_forward(run, a.data(), b.data(), out.data(), T * d); });
+    line("swiglu_backward", 0, 5 * bytes,
+         [&] { ops.swiglu_backward(run, a.data(), a.data(), b.data(), out.data(), m.data(), T * d); });
+    line("add", 0, 3 * bytes, [&] { ops.add(run, a.data(), b.data(), out.data(), T * d); });
+    line("adamw", 0, 7 * bytes, [&] {
       ops.adamw(run, out.data(), a.data(), m.data(), v.data(), T * d, 1, 1e-4f, 0.9f, 0.999f, 1e-8f, 0.01f, 0.1f, 0.001f);
     });
   }

@@ -1,0 +1,36 @@
+// What all benchmarks share: running programs, medians, and results that say on which commit and machine they were taken.
+import { execFileSync } from 'node:child_process';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { cpus } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+export const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+
+/** Runs a program to its end and returns what it wrote; throws when it fails. */
+export const run = (command, args) =>
+  execFileSync(command, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'], maxBuffer: 2 ** 26 });
+
+/** The JSON in the last line of a program's output. */
+export const lastLine = (text) => JSON.parse(text.trim().split('\n').at(-1));
+
+export const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
+
+/** GFLOP/s of `threads` threads by multiply-adds that never leave the registers: {f32, bf16}. */
+export function measurePeak(threads) {
+  run('make', ['-C', join(root, 'libs/kernels'), '-s', 'build/peak_bench']);
+  return lastLine(run(join(root, 'libs/kernels/build/peak_bench'), [String(threads)]));
+}
+
+/** Writes bench/results/<name>.json. */
+export function writeResults(name, results) {
+  const folder = join(root, 'bench/results');
+  mkdirSync(folder, { recursive: true });
+  const commit = run('git', ['-C', root, 'rev-parse', '--short', 'HEAD']).trim();
+  const machine = { cpu: cpus()[0].model, cores: cpus().length };
+  const date = new Date().toISOString().slice(0, 10);
+  writeFileSync(
+    join(folder, `${name}.json`),
+    `${JSON.stringify({ date, commit, machine, ...results }, null, 2)}\n`,
+  );
+}
