@@ -2,18 +2,48 @@ import { z } from 'zod';
 
 const positive = z.number().positive();
 
-/** The update of an adapted layer, every field decided. */
+/** Part of a module's name as PEFT's patterns write it: a regular expression that JavaScript and Python read alike. */
+const patternSchema = z
+  .string()
+  .min(1)
+  .max(1000)
+  .refine(compiles, { error: 'not a regular expression (of the syntax that Python and JavaScript share)' });
+
+function compiles(pattern: string): boolean {
+  try {
+    new RegExp(pattern, 'u');
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+const namesSchema = z.array(z.string().min(1).max(200)).max(4096);
+const rankSchema = z.int().min(1).max(512);
+const alphaSchema = positive.max(4096);
+
+/** The update of adapted layers, every field decided. Names, patterns and layers mean what they mean to PEFT. */
 const loraSchema = z.strictObject({
   /** Width of the low-rank update. */
-  rank: z.int().min(1).max(512),
-  /** The update is scaled by alpha / rank. Default: 2 · rank. */
-  alpha: positive.max(4096),
+  rank: rankSchema,
+  /** The update is scaled by alpha / rank, with rsLora by alpha / √rank. Default: 2 · rank. */
+  alpha: alphaSchema,
   /** Share of an adapted layer's inputs that is zeroed while training. */
   dropout: z.number().min(0).lt(1),
-  /** `all-linear`, or last parts of module names such as `q_proj`, or full names. */
-  targets: z.union([z.literal('all-linear'), z.array(z.string().min(1).max(200)).min(1).max(4096)]),
+  /** `all-linear`; last parts of module names such as `q_proj`, or full names; or a pattern that full names have to match. */
+  targets: z.union([z.literal('all-linear'), namesSchema.min(1), patternSchema]),
+  /** Modules left out again, named as in targets. */
+  exclude: z.union([namesSchema, patternSchema]),
+  /** Numbers of the decoder layers to adapt, from 0; null: all. Not beside targets that are a pattern. */
+  layers: z.array(z.int().min(0).max(100_000)).min(1).max(4096).nullable(),
+  /** Other ranks for some modules: pattern of the end of a name → rank. */
+  rankPattern: z.record(patternSchema, rankSchema),
+  /** Other alphas for some modules: pattern of the end of a name → alpha. */
+  alphaPattern: z.record(patternSchema, alphaSchema),
+  /** Scale by alpha / √rank (Kalajdzievski 2023, rsLoRA). */
+  rsLora: z.boolean(),
 });
-const { rank, alpha, dropout, targets } = loraSchema.shape;
+const lora = loraSchema.shape;
 
 /**
  * The settings of a run. Parsing fills in every default, so that the stored recipe alone (with the base model's revision and the
@@ -22,13 +52,22 @@ const { rank, alpha, dropout, targets } = loraSchema.shape;
 export const recipeSchema = z.strictObject({
   lora: z
     .strictObject({
-      rank: rank.default(16),
-      alpha: alpha.optional(),
-      dropout: dropout.default(0),
-      targets: targets.default('all-linear'),
+      rank: lora.rank.default(16),
+      alpha: lora.alpha.optional(),
+      dropout: lora.dropout.default(0),
+      targets: lora.targets.default('all-linear'),
+      exclude: lora.exclude.default([]),
+      layers: lora.layers.default(null),
+      rankPattern: lora.rankPattern.default({}),
+      alphaPattern: lora.alphaPattern.default({}),
+      rsLora: lora.rsLora.default(false),
     })
     .prefault({})
-    .transform((lora) => ({ ...lora, alpha: lora.alpha ?? 2 * lora.rank }))
+    .refine(({ layers, targets }) => layers === null || targets === 'all-linear' || Array.isArray(targets), {
+      path: ['layers'],
+      error: 'targets is a pattern, which has to choose the layers itself',
+    })
+    .transform((chosen) => ({ ...chosen, alpha: chosen.alpha ?? 2 * chosen.rank }))
     .pipe(loraSchema),
   training: z
     .strictObject({

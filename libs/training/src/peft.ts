@@ -5,7 +5,7 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { encodeSafetensors, readSafetensors, type NamedTensor } from './safetensors';
-import { targetModules } from './targets';
+import { patternValues, scaleOf, targetModules } from './targets';
 
 /** Release of PEFT whose format this is. */
 const PEFT_VERSION = '0.21.2';
@@ -31,24 +31,27 @@ export function adapterWeights(adapter: Adapter): Buffer {
 export function adapterConfig(base: Base, recipe: Recipe, source: string, revision: string): string {
   const { lora } = recipe;
   const config = {
-    alpha_pattern: {},
+    alpha_pattern: lora.alphaPattern,
     base_model_name_or_path: source,
     bias: 'none',
+    exclude_modules: lora.exclude.length === 0 ? null : lora.exclude,
     fan_in_fan_out: false,
     inference_mode: true,
     init_lora_weights: true,
+    layers_pattern: null,
+    layers_to_transform: lora.layers,
     lora_alpha: lora.alpha,
     lora_dropout: lora.dropout,
     modules_to_save: null,
     peft_type: 'LORA',
     peft_version: PEFT_VERSION,
     r: lora.rank,
-    rank_pattern: {},
+    rank_pattern: lora.rankPattern,
     revision,
     target_modules: targetModules(base.info.linears, lora),
     task_type: 'CAUSAL_LM',
     use_dora: false,
-    use_rslora: false,
+    use_rslora: lora.rsLora,
   };
   return `${JSON.stringify(config, null, 2)}\n`;
 }
@@ -84,8 +87,6 @@ async function readConfig(folder: string): Promise<z.output<typeof configSchema>
     const [issue] = parsed.error.issues;
     throw unusable(`${ADAPTER_CONFIG}: ${issue?.path.join('.')}: ${issue?.message}`);
   }
-  if (Object.keys(parsed.data.alpha_pattern ?? {}).length > 0)
-    throw unusable(`${ADAPTER_CONFIG}: alpha_pattern is not supported`);
   return parsed.data;
 }
 
@@ -93,12 +94,19 @@ async function readConfig(folder: string): Promise<z.output<typeof configSchema>
 function targetsOf(
   base: Base,
   tensors: Map<string, NamedTensor>,
-  { lora_alpha: alpha, use_rslora: rslora }: z.output<typeof configSchema>,
+  { lora_alpha: alpha, alpha_pattern: patterns, use_rslora: rsLora }: z.output<typeof configSchema>,
 ): LoraTarget[] {
-  return base.info.linears.flatMap(({ name }) => {
+  const ranks = base.info.linears.flatMap(({ name }) => {
     const rank = tensors.get(tensorName({ module: name, matrix: 'lora_A' }))?.shape[0];
-    return rank === undefined ? [] : [{ name, rank, scale: alpha / (rslora ? Math.sqrt(rank) : rank) }];
+    return rank === undefined ? [] : [{ name, rank }];
   });
+  const names = ranks.map(({ name }) => name);
+  const alphas = patternValues(patterns ?? {}, names, 'alphaPattern');
+  return ranks.map(({ name, rank }) => ({
+    name,
+    rank,
+    scale: scaleOf(rank, alphas.get(name) ?? alpha, rsLora),
+  }));
 }
 
 /**
