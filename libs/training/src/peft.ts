@@ -12,8 +12,8 @@ const PEFT_VERSION = '0.21.2';
 export const ADAPTER_CONFIG = 'adapter_config.json';
 export const ADAPTER_WEIGHTS = 'adapter_model.safetensors';
 
-const tensorName = ({ module, matrix }: Pick<AdapterTensor, 'module' | 'matrix'>): string =>
-  `base_model.model.${module}.${matrix}.weight`;
+const tensorName = ({ module, role }: Pick<AdapterTensor, 'module' | 'role'>): string =>
+  `base_model.model.${module}.${role}.weight`;
 
 /** adapter_model.safetensors of an adapter: `base_model.model.<module>.lora_A.weight` [r, in], `.lora_B.weight` [out, r], F32. */
 export function adapterWeights(adapter: Adapter): Buffer {
@@ -97,7 +97,7 @@ function targetsOf(
   { lora_alpha: alpha, alpha_pattern: patterns, use_rslora: rsLora }: z.output<typeof configSchema>,
 ): LoraTarget[] {
   const ranks = base.info.linears.flatMap(({ name }) => {
-    const rank = tensors.get(tensorName({ module: name, matrix: 'lora_A' }))?.shape[0];
+    const rank = tensors.get(tensorName({ module: name, role: 'lora_A' }))?.shape[0];
     return rank === undefined ? [] : [{ name, rank }];
   });
   const names = ranks.map(({ name }) => name);
