@@ -13,7 +13,12 @@ describe('recipeSchema', () => {
       rankPattern: {},
       alphaPattern: {},
       rsLora: false,
+      dora: false,
+      bias: 'none',
+      init: 'default',
+      initIterations: 8,
     });
+    expect(recipe.optimizer).toMatchObject({ name: 'adamw', loraPlusRatio: 1 });
     expect(recipe.training.sequenceLength).toBe(512);
     expect(recipe.optimizer.schedule).toBe('cosine');
     expect(recipe.evaluation).toEqual({ fraction: 0.05, everySteps: null });
@@ -37,6 +42,9 @@ describe('recipeSchema', () => {
     ['no targets', { lora: { targets: [] } }],
     ['a pattern that is none', { lora: { targets: '(q_proj' } }],
     ['layers beside a pattern', { lora: { targets: '.*q_proj', layers: [0] } }],
+    ['DoRA with PiSSA', { lora: { dora: true, init: 'pissa' } }],
+    ['PiSSA of a rank that cannot be published', { lora: { init: 'pissa', rankPattern: { q_proj: 300 } } }],
+    ['LoRA+ with no rate for B', { optimizer: { loraPlusRatio: 0 } }],
     ['rank 0 for some', { lora: { rankPattern: { q_proj: 0 } } }],
     ['an infinite learning rate', { optimizer: { learningRate: Infinity } }],
     ['a misspelt field', { lora: { rnak: 8 } }],

@@ -42,8 +42,42 @@ const loraSchema = z.strictObject({
   alphaPattern: z.record(patternSchema, alphaSchema),
   /** Scale by alpha / √rank (Kalajdzievski 2023, rsLoRA). */
   rsLora: z.boolean(),
+  /** A trained magnitude for each output (Liu et al. 2024, DoRA): often better at low ranks, about half as slow again. */
+  dora: z.boolean(),
+  /** Biases trained too: none, those of adapted layers, or all of the model's linear layers. */
+  bias: z.enum(['none', 'lora_only', 'all']),
+  /**
+   * Where A and B start: at random and zero; or as the principal part of the weight (Meng et al. 2024, PiSSA), which is then
+   * published as plain LoRA of twice the rank.
+   */
+  init: z.enum(['default', 'pissa']),
+  /** Rounds that PiSSA takes to find the principal part: more are more exact. */
+  initIterations: z.int().min(0).max(1000),
 });
 const lora = loraSchema.shape;
+
+/** Fields of `lora` that exclude each other. */
+const loraConflicts: ((chosen: LoraChoice) => { path: string; message: string } | false)[] = [
+  ({ layers, targets }) =>
+    layers !== null &&
+    targets !== 'all-linear' &&
+    !Array.isArray(targets) && {
+      path: 'layers',
+      message: 'targets is a pattern, which has to choose the layers itself',
+    },
+  ({ init, dora }) =>
+    init === 'pissa' && dora && { path: 'dora', message: 'DoRA and PiSSA exclude each other' },
+  ({ init, rank, rankPattern }) =>
+    init === 'pissa' &&
+    Math.max(rank, ...Object.values(rankPattern)) > 256 && {
+      path: 'rank',
+      message: 'PiSSA is published with twice the rank, which can be 512 at most',
+    },
+];
+type LoraChoice = Pick<
+  z.output<typeof loraSchema>,
+  'layers' | 'targets' | 'init' | 'dora' | 'rank' | 'rankPattern'
+>;
 
 /**
  * The settings of a run. Parsing fills in every default, so that the stored recipe alone (with the base model's revision and the
@@ -61,11 +95,17 @@ export const recipeSchema = z.strictObject({
       rankPattern: lora.rankPattern.default({}),
       alphaPattern: lora.alphaPattern.default({}),
       rsLora: lora.rsLora.default(false),
+      dora: lora.dora.default(false),
+      bias: lora.bias.default('none'),
+      init: lora.init.default('default'),
+      initIterations: lora.initIterations.default(8),
     })
     .prefault({})
-    .refine(({ layers, targets }) => layers === null || targets === 'all-linear' || Array.isArray(targets), {
-      path: ['layers'],
-      error: 'targets is a pattern, which has to choose the layers itself',
+    .superRefine((chosen, context) => {
+      for (const conflict of loraConflicts) {
+        const found = conflict(chosen);
+        if (found) context.addIssue({ code: 'custom', path: [found.path], message: found.message });
+      }
     })
     .transform((chosen) => ({ ...chosen, alpha: chosen.alpha ?? 2 * chosen.rank }))
     .pipe(loraSchema),
@@ -100,6 +140,10 @@ export const recipeSchema = z.strictObject({
       beta2: z.number().min(0).lt(1).default(0.999),
       epsilon: positive.default(1e-8),
       weightDecay: z.number().min(0).max(1).default(0),
+      /** AdamW with moments as floats, or in 8 bits (Dettmers et al. 2022): a quarter of their memory. */
+      name: z.enum(['adamw', 'adamw8bit']).default('adamw'),
+      /** Learning rate of B, magnitudes and biases over that of A (Hayou et al. 2024, LoRA+); 1: the same. */
+      loraPlusRatio: positive.max(1000).default(1),
       /** Global norm that gradients are clipped to; 0: no clipping. */
       maxGradNorm: z.number().min(0).default(1),
     })

@@ -108,7 +108,7 @@ LR_API lr_status lr_base_open(lr_context* ctx, const char* file, lr_base** base)
 LR_API void lr_base_close(lr_base* base);
 /**
  * JSON {"modelType","layers","hidden","heads","kvHeads","headDim","intermediate","vocab","maxPositions","tied",
- * "fileBytes","parameters","linears":[{"name":"model.layers.0.self_attn.q_proj","in":256,"out":256}, …]}.
+ * "fileBytes","parameters","linears":[{"name":"model.layers.0.self_attn.q_proj","in":256,"out":256,"bias":false}, …]}.
  * *needed receives the size with the final NUL; LR_INVALID_ARGUMENT if capacity is smaller (json may then be NULL).
  */
 LR_API lr_status lr_base_info(lr_base* base, char* json, size_t capacity, size_t* needed);

@@ -27,6 +27,8 @@ export interface LinearInfo {
   name: string;
   in: number;
   out: number;
+  /** Whether it adds a bias. */
+  bias: boolean;
 }
 
 export interface BaseInfo {

@@ -3,7 +3,12 @@ import { resolveTargets, targetModules } from './targets';
 
 const parts = ['self_attn.q_proj', 'self_attn.v_proj', 'mlp.up_proj', 'mlp.down_proj'];
 const linears = [0, 1, 2].flatMap((layer) =>
-  parts.map((part) => ({ name: `model.layers.${layer}.${part}`, in: 8, out: 8 })),
+  parts.map((part) => ({
+    name: `model.layers.${layer}.${part}`,
+    in: 8,
+    out: 8,
+    bias: part === 'self_attn.q_proj',
+  })),
 );
 const lora = (input: RecipeInput['lora']) => recipeSchema.parse({ lora: input }).lora;
 const names = (input: RecipeInput['lora']) => resolveTargets(linears, lora(input)).map(({ name }) => name);

@@ -1,5 +1,5 @@
 import { LowrankError, type ErrorDetail, type Recipe } from '@lowrank/contracts';
-import { type LinearInfo, type LoraTarget } from '@lowrank/kernels';
+import { type AdapterSpec, type LinearInfo, type LoraTarget } from '@lowrank/kernels';
 import { runInNewContext } from 'node:vm';
 
 type Lora = Recipe['lora'];
@@ -128,8 +128,32 @@ export function resolveTargets(linears: readonly LinearInfo[], lora: Lora): Lora
     );
   return chosen.map((name) => {
     const rank = ranks.get(name) ?? lora.rank;
-    return { name, rank, scale: scaleOf(rank, alphas.get(name) ?? lora.alpha, lora.rsLora) };
+    return { name, rank, scale: scaleOf(rank, alphas.get(name) ?? lora.alpha, lora.rsLora), dora: lora.dora };
   });
+}
+
+/** The adapter that a recipe asks for on a base. Throws LowrankError recipe_invalid as resolveTargets, or without any bias to train. */
+export function adapterSpec(
+  linears: readonly LinearInfo[],
+  { lora, training, optimizer }: Recipe,
+): AdapterSpec {
+  const targets = resolveTargets(linears, lora);
+  const chosen = new Set(targets.map(({ name }) => name));
+  if (
+    lora.bias !== 'none' &&
+    !linears.some(({ name, bias }) => bias && (lora.bias === 'all' || chosen.has(name)))
+  )
+    throw new LowrankError('recipe_invalid', `lora.bias: ${lora.bias} means no bias: the layers have none`, [
+      { path: 'recipe.lora.bias', message: 'the layers have no biases' },
+    ]);
+  return {
+    targets,
+    dropout: lora.dropout,
+    bias: lora.bias,
+    optimizer: optimizer.name,
+    init: lora.init === 'pissa' ? { pissa: { iterations: lora.initIterations } } : 'default',
+    seed: BigInt(training.seed),
+  };
 }
 
 /** Last parts of module names, sorted. */
