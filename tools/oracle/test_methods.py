@@ -305,7 +305,7 @@ def test_adamw8_is_the_published_algorithm(kernels, folders, tmp_path):
 
 
 def test_adamw8_trace(fast, folders, tmp_path):
-    """bitsandbytes' AdamW8bit on the CPU looks codes up at a resolution of 2^-15, ours are the nearest: losses within 1 %."""
+    """bitsandbytes' AdamW8bit on the CPU looks codes up in a table of 2^16 entries, ours are the nearest: losses within 1 %."""
     config = dict(r=64, lora_alpha=64.0)
     theirs, plain = (peer.with_adapter(folders["llama"], **config) for _ in range(2))
     base = fast.open_base(folders["llama"], tmp_path / "base")

@@ -42,7 +42,7 @@ const loraSchema = z.strictObject({
   alphaPattern: z.record(patternSchema, alphaSchema),
   /** Scale by alpha / √rank (Kalajdzievski 2023, rsLoRA). */
   rsLora: z.boolean(),
-  /** A trained magnitude for each output (Liu et al. 2024, DoRA): often better at low ranks, about half as slow again. */
+  /** A trained magnitude for each output (Liu et al. 2024, DoRA): often better at low ranks, half as long again a step. */
   dora: z.boolean(),
   /** Biases trained too: none, those of adapted layers, or all of the model's linear layers. */
   bias: z.enum(['none', 'lora_only', 'all']),
