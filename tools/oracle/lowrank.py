@@ -13,6 +13,9 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 LIBRARY = REPOSITORY / "libs/kernels/build/liblowrank_kernels.so"
 BACKENDS = {"fast": 0, "reference": 1}
 COMPUTES = {"f32": 0, "bf16": 1}
+BIASES = {"none": 0, "lora_only": 1, "all": 2}
+OPTIMIZERS = {"adamw": 0, "adamw8bit": 1}
+VECTORS = ("lora_magnitude_vector", "bias")
 
 
 class ContextOptions(c.Structure):
@@ -20,7 +23,12 @@ class ContextOptions(c.Structure):
 
 
 class LoraTarget(c.Structure):
-    _fields_ = [("name", c.c_char_p), ("rank", c.c_uint32), ("scale", c.c_float)]
+    _fields_ = [("name", c.c_char_p), ("rank", c.c_uint32), ("scale", c.c_float), ("dora", c.c_uint32)]
+
+
+class AdapterOptions(c.Structure):
+    _fields_ = [("dropout", c.c_float), ("bias", c.c_uint32), ("optimizer", c.c_uint32), ("init", c.c_uint32),
+                ("init_iterations", c.c_uint32), ("seed", c.c_uint64)]
 
 
 class BatchStruct(c.Structure):
@@ -43,7 +51,7 @@ class LossStruct(c.Structure):
 
 class AdamW(c.Structure):
     _fields_ = [("learning_rate", c.c_float), ("beta1", c.c_float), ("beta2", c.c_float), ("epsilon", c.c_float),
-                ("weight_decay", c.c_float), ("max_grad_norm", c.c_float)]
+                ("weight_decay", c.c_float), ("max_grad_norm", c.c_float), ("b_rate_ratio", c.c_float)]
 
 
 @dataclass
@@ -86,6 +94,14 @@ class Kernels:
                                               pointer(q["nested_absmax"]), c.c_float(float(q["offset"][0])), c.c_uint64(n), pointer(out)))
         return out
 
+    def read_json(self, call: str, handle: c.c_void_p) -> dict:
+        needed = c.c_size_t()
+        function = getattr(self.lib, call)
+        function(handle, None, c.c_size_t(0), c.byref(needed))
+        text = c.create_string_buffer(needed.value)
+        self.check(function(handle, text, needed, c.byref(needed)))
+        return json.loads(text.value)
+
     def open_base(self, folder: Path, file: Path) -> "Base":
         self.check(self.lib.lr_base_quantize(self.handle, str(folder).encode(), str(file).encode(), None, None, None))
         return Base(self, file)
@@ -96,15 +112,11 @@ class Base:
         self.kernels = kernels
         self.handle = c.c_void_p()
         kernels.check(kernels.lib.lr_base_open(kernels.handle, str(file).encode(), c.byref(self.handle)))
-        needed = c.c_size_t()
-        kernels.lib.lr_base_info(self.handle, None, c.c_size_t(0), c.byref(needed))
-        text = c.create_string_buffer(needed.value)
-        kernels.check(kernels.lib.lr_base_info(self.handle, text, needed, c.byref(needed)))
-        self.info = json.loads(text.value)
+        self.info = kernels.read_json("lr_base_info", self.handle)
 
-    def adapter(self, rank: int, alpha: float, weights: dict[str, np.ndarray], dropout: float = 0.0) -> "Adapter":
-        """An adapter on every linear layer; weights by `<module>.lora_A` [rank, in] and `<module>.lora_B` [out, rank]."""
-        return Adapter(self, rank, alpha, weights, dropout)
+    def adapter(self, rank: int, alpha: float, weights: dict[str, np.ndarray] | None = None, **options) -> "Adapter":
+        """An adapter on the linear layers (of these last `names`), with `weights` by `<module>.<role>` in place of its initial ones."""
+        return Adapter(self, rank, alpha, weights or {}, **options)
 
     def logits(self, batch: Batch, adapter: "Adapter | None") -> np.ndarray:
         """[T, vocab]"""
@@ -124,25 +136,31 @@ class Base:
 
 
 class Adapter:
-    def __init__(self, base: Base, rank: int, alpha: float, weights: dict[str, np.ndarray], dropout: float):
+    def __init__(self, base: Base, rank: int, alpha: float, weights: dict[str, np.ndarray], dropout: float = 0.0,
+                 dora: bool = False, bias: str = "none", optimizer: str = "adamw", pissa_iterations: int | None = None,
+                 names: list[str] | None = None):
         self.base, self.kernels = base, base.kernels
-        self.linears = base.info["linears"]
-        targets = (LoraTarget * len(self.linears))(*(LoraTarget(l["name"].encode(), rank, alpha / rank) for l in self.linears))
-        self.shapes = {}
-        for linear in self.linears:
-            self.shapes[f"{linear['name']}.lora_A"] = (rank, linear["in"])
-            self.shapes[f"{linear['name']}.lora_B"] = (linear["out"], rank)
+        linears = [l for l in base.info["linears"] if names is None or l["name"].split(".")[-1] in names]
+        targets = (LoraTarget * len(linears))(*(LoraTarget(l["name"].encode(), rank, alpha / rank, int(dora)) for l in linears))
+        options = AdapterOptions(dropout, BIASES[bias], OPTIMIZERS[optimizer], int(pissa_iterations is not None),
+                                 pissa_iterations or 0, 1)
         self.handle = c.c_void_p()
         self.kernels.check(self.kernels.lib.lr_adapter_create(
-            base.handle, targets, c.c_uint32(len(self.linears)), c.c_float(dropout), c.c_uint64(1), c.byref(self.handle)))
-        for index, (name, shape) in enumerate(self.shapes.items()):
-            values = np.ascontiguousarray(weights[name], np.float32)
-            assert values.shape == shape, name
-            self.kernels.check(self.kernels.lib.lr_adapter_write(
-                self.handle, c.c_uint32(0), c.c_uint32(index), pointer(values), c.c_uint64(values.size)))
+            base.handle, targets, c.c_uint32(len(linears)), c.byref(options), c.byref(self.handle)))
+        self.shapes = {
+            f"{t['module']}.{t['role']}": (t["rows"],) if t["role"] in VECTORS else (t["rows"], t["cols"])
+            for t in self.kernels.read_json("lr_adapter_info", self.handle)["tensors"]}
+        for name, values in weights.items():
+            self.write(name, values)
+
+    def write(self, name: str, values: np.ndarray, kind: int = 0) -> None:
+        values = np.ascontiguousarray(values, np.float32)
+        assert values.shape == self.shapes[name], name
+        self.kernels.check(self.kernels.lib.lr_adapter_write(
+            self.handle, c.c_uint32(kind), c.c_uint32(list(self.shapes).index(name)), pointer(values), c.c_uint64(values.size)))
 
     def read(self, kind: int = 0) -> dict[str, np.ndarray]:
-        """kind 0: weights, 1: gradients."""
+        """kind 0: weights, 1: gradients, 2 and 3: AdamW's moments."""
         out = {}
         for index, (name, shape) in enumerate(self.shapes.items()):
             out[name] = np.empty(shape, np.float32)
@@ -150,11 +168,22 @@ class Adapter:
                 self.handle, c.c_uint32(kind), c.c_uint32(index), pointer(out[name]), c.c_uint64(out[name].size)))
         return out
 
-    def optimizer_step(self, learning_rate: float, max_grad_norm: float) -> float:
-        settings = AdamW(learning_rate, 0.9, 0.999, 1e-8, 0.0, max_grad_norm)
+    def optimizer_step(self, learning_rate: float, max_grad_norm: float, b_rate_ratio: float = 1.0,
+                       weight_decay: float = 0.0) -> float:
+        settings = AdamW(learning_rate, 0.9, 0.999, 1e-8, weight_decay, max_grad_norm, b_rate_ratio)
         norm = c.c_float()
         self.kernels.check(self.kernels.lib.lr_adapter_optimizer_step(self.handle, c.byref(settings), c.byref(norm)))
         return norm.value
+
+    def train(self, batches: list[list[Batch]], learning_rate: float, max_grad_norm: float, **optimizer) -> list[float]:
+        """Mean loss per token of each optimizer step, as peer.train."""
+        means = []
+        for micro_batches in batches:
+            total = sum(int((b.targets != -100).sum()) for b in micro_batches)
+            losses = [self.base.train_step(b, self, 1 / total) for b in micro_batches]
+            self.optimizer_step(learning_rate, max_grad_norm, **optimizer)
+            means.append(sum(loss.sum for loss in losses) / total)
+        return means
 
 
 def pointer(array: np.ndarray) -> c.c_void_p:

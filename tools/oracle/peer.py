@@ -48,11 +48,12 @@ def quantized(folder: Path) -> torch.nn.Module:
     return model
 
 
-def with_adapter(folder: Path, seed: int = 2) -> torch.nn.Module:
-    """LoRA on every linear layer; B random too, so that A has a gradient from the first step."""
+def with_adapter(folder: Path, seed: int = 2, **config) -> torch.nn.Module:
+    """LoRA on every linear layer; B random too, so that A has a gradient from the first step. `config` as LoraConfig's."""
     torch.manual_seed(seed)
     model = get_peft_model(quantized(folder), LoraConfig(
-        r=RANK, lora_alpha=ALPHA, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM"))
+        **({"r": RANK, "lora_alpha": ALPHA, "lora_dropout": 0.0, "target_modules": "all-linear"} | config),
+        task_type="CAUSAL_LM"))
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "lora_B" in name:
@@ -62,11 +63,11 @@ def with_adapter(folder: Path, seed: int = 2) -> torch.nn.Module:
 
 
 def lora(model: torch.nn.Module, gradients: bool = False) -> dict[str, np.ndarray]:
-    """`<module>.lora_A|B` → array."""
+    """`<module>.lora_A`, `.lora_B`, `.lora_magnitude_vector`, `.bias` → array, of what is trained."""
     out = {}
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
-            short = name.removeprefix("base_model.model.").removesuffix(".default.weight")
+            short = name.removeprefix("base_model.model.").removesuffix(".default.weight").replace(".base_layer.", ".")
             value = parameter.grad if gradients else parameter
             out[short] = value.detach().float().numpy().copy()
     return out
@@ -117,10 +118,10 @@ def trace_batches(vocabulary: int) -> list[list[Batch]]:
             for s in range(STEPS)]
 
 
-def train(model: torch.nn.Module, batches: list[list[Batch]]) -> list[float]:
-    """Mean loss per token of each optimizer step, normalised over the tokens of its accumulated batch."""
+def train(model: torch.nn.Module, batches: list[list[Batch]], optimizer: torch.optim.Optimizer | None = None) -> list[float]:
+    """Mean loss per token of each optimizer step, normalised over the tokens of its accumulated batch. Default: AdamW."""
     weights = [p for p in model.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW(weights, lr=RATE, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0)
+    optimizer = optimizer or torch.optim.AdamW(weights, lr=RATE, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.0)
     losses = []
     for micro_batches in batches:
         total = sum(loss_tokens(b) for b in micro_batches)

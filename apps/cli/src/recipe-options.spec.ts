@@ -23,6 +23,17 @@ describe('makeRecipe', () => {
     });
   });
 
+  it('has a flag for each method', async () => {
+    const flags = { dora: true, rslora: true, optim8bit: true };
+    expect(await makeRecipe(flags)).toEqual({
+      lora: { dora: true, rsLora: true },
+      training: {},
+      optimizer: { name: 'adamw8bit' },
+    });
+    expect(await makeRecipe({ pissa: true })).toMatchObject({ lora: { init: 'pissa' } });
+    await expect(makeRecipe({ pissa: true, dora: true })).rejects.toThrow(/DoRA and PiSSA exclude/);
+  });
+
   it('lets options override a file', async () => {
     const recipe = await write('{"lora": {"rank": 4, "dropout": 0.1}, "checkpoints": {"everySteps": 7}}');
     expect(await makeRecipe({ recipe, rank: 32, lr: 0.001 })).toEqual({

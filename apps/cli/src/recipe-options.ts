@@ -9,6 +9,10 @@ export interface RecipeOptions {
   epochs?: number;
   steps?: number;
   rank?: number;
+  dora?: boolean;
+  rslora?: boolean;
+  pissa?: boolean;
+  optim8bit?: boolean;
   lr?: number;
   sequenceLength?: number;
   rows?: number;
@@ -22,6 +26,10 @@ export const addRecipeOptions = (command: Command): Command =>
     .option('--epochs <n>', 'passes over the data', number)
     .option('--steps <n>', 'optimizer steps, instead of epochs', number)
     .option('--rank <n>', 'width of the low-rank update', number)
+    .option('--dora', 'DoRA: a trained magnitude for each output')
+    .option('--rslora', 'rsLoRA: scale by alpha over the root of the rank')
+    .option('--pissa', 'PiSSA: start from the principal part of the weights')
+    .option('--optim8bit', 'AdamW with 8-bit moments')
     .option('--lr <rate>', 'learning rate', number)
     .option('--sequence-length <tokens>', 'longest sequence, and length of a packed row', number)
     .option('--rows <n>', 'packed rows in a micro-batch', number)
@@ -36,12 +44,14 @@ function number(text: string): number {
 /** The recipe of a file and of options. Error: CliError naming every field at fault. */
 export async function makeRecipe(options: RecipeOptions): Promise<RecipeInput> {
   const file = options.recipe === undefined ? {} : await readRecipeFile(options.recipe);
-  const { epochs, steps, rank, lr, sequenceLength, rows, seed } = options;
+  const { epochs, steps, rank, lr, sequenceLength, rows, seed, dora, rslora: rsLora } = options;
+  const init = options.pissa ? 'pissa' : undefined;
+  const name = options.optim8bit ? 'adamw8bit' : undefined;
   const recipe = {
     ...file,
-    lora: { ...section(file.lora), ...given({ rank }) },
+    lora: { ...section(file.lora), ...given({ rank, dora, rsLora, init }) },
     training: { ...section(file.training), ...given({ epochs, steps, sequenceLength, rows, seed }) },
-    optimizer: { ...section(file.optimizer), ...given({ learningRate: lr }) },
+    optimizer: { ...section(file.optimizer), ...given({ learningRate: lr, name }) },
   };
   const parsed = recipeSchema.safeParse(recipe);
   if (!parsed.success) {
@@ -53,10 +63,8 @@ export async function makeRecipe(options: RecipeOptions): Promise<RecipeInput> {
 
 const section = (value: unknown): object => (typeof value === 'object' && value !== null ? value : {});
 
-const given = (fields: Record<string, number | undefined>): Record<string, number> =>
-  Object.fromEntries(
-    Object.entries(fields).filter((entry): entry is [string, number] => entry[1] !== undefined),
-  );
+const given = (fields: Record<string, unknown>): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
 
 async function readRecipeFile(path: string): Promise<Record<string, unknown>> {
   let text: string;

@@ -176,6 +176,7 @@ describe('Supervisor', () => {
     templateSha256: 'd'.repeat(64),
     metrics: {
       steps: 40,
+      skippedSteps: 0,
       trainedTokens: 400,
       trainLoss: 0.1,
       evalLossBefore: 3,

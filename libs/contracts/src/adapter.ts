@@ -5,6 +5,8 @@ import { recipeSchema } from './recipe';
 
 export const versionMetricsSchema = z.object({
   steps: z.int().nonnegative(),
+  /** Of those, steps whose update was discarded because loss or gradient was not finite. */
+  skippedSteps: z.int().nonnegative().default(0),
   trainedTokens: z.int().nonnegative(),
   trainLoss: z.number(),
   /** Held-out loss of the bare base and of the adapter; null without an eval split. */

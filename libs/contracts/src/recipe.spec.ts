@@ -3,7 +3,22 @@ import { recipeSchema } from './recipe';
 describe('recipeSchema', () => {
   it('fills in every default, so that the stored recipe says everything', () => {
     const recipe = recipeSchema.parse({});
-    expect(recipe.lora).toEqual({ rank: 16, alpha: 32, dropout: 0, targets: 'all-linear' });
+    expect(recipe.lora).toEqual({
+      rank: 16,
+      alpha: 32,
+      dropout: 0,
+      targets: 'all-linear',
+      exclude: [],
+      layers: null,
+      rankPattern: {},
+      alphaPattern: {},
+      rsLora: false,
+      dora: false,
+      bias: 'none',
+      init: 'default',
+      initIterations: 8,
+    });
+    expect(recipe.optimizer).toMatchObject({ name: 'adamw', loraPlusRatio: 1 });
     expect(recipe.training.sequenceLength).toBe(512);
     expect(recipe.optimizer.schedule).toBe('cosine');
     expect(recipe.evaluation).toEqual({ fraction: 0.05, everySteps: null });
@@ -25,6 +40,12 @@ describe('recipeSchema', () => {
     ['a fractional rank', { lora: { rank: 1.5 } }],
     ['dropout 1', { lora: { dropout: 1 } }],
     ['no targets', { lora: { targets: [] } }],
+    ['a pattern that is none', { lora: { targets: '(q_proj' } }],
+    ['layers beside a pattern', { lora: { targets: '.*q_proj', layers: [0] } }],
+    ['DoRA with PiSSA', { lora: { dora: true, init: 'pissa' } }],
+    ['PiSSA of a rank that cannot be published', { lora: { init: 'pissa', rankPattern: { q_proj: 300 } } }],
+    ['LoRA+ with no rate for B', { optimizer: { loraPlusRatio: 0 } }],
+    ['rank 0 for some', { lora: { rankPattern: { q_proj: 0 } } }],
     ['an infinite learning rate', { optimizer: { learningRate: Infinity } }],
     ['a misspelt field', { lora: { rnak: 8 } }],
     ['zero epochs', { training: { epochs: 0 } }],

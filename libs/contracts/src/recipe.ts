@@ -2,18 +2,82 @@ import { z } from 'zod';
 
 const positive = z.number().positive();
 
-/** The update of an adapted layer, every field decided. */
+/** Part of a module's name as PEFT's patterns write it: a regular expression that JavaScript and Python read alike. */
+const patternSchema = z
+  .string()
+  .min(1)
+  .max(1000)
+  .refine(compiles, { error: 'not a regular expression (of the syntax that Python and JavaScript share)' });
+
+function compiles(pattern: string): boolean {
+  try {
+    new RegExp(pattern, 'u');
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+const namesSchema = z.array(z.string().min(1).max(200)).max(4096);
+const rankSchema = z.int().min(1).max(512);
+const alphaSchema = positive.max(4096);
+
+/** The update of adapted layers, every field decided. Names, patterns and layers mean what they mean to PEFT. */
 const loraSchema = z.strictObject({
   /** Width of the low-rank update. */
-  rank: z.int().min(1).max(512),
-  /** The update is scaled by alpha / rank. Default: 2 · rank. */
-  alpha: positive.max(4096),
+  rank: rankSchema,
+  /** The update is scaled by alpha / rank, with rsLora by alpha / √rank. Default: 2 · rank. */
+  alpha: alphaSchema,
   /** Share of an adapted layer's inputs that is zeroed while training. */
   dropout: z.number().min(0).lt(1),
-  /** `all-linear`, or last parts of module names such as `q_proj`, or full names. */
-  targets: z.union([z.literal('all-linear'), z.array(z.string().min(1).max(200)).min(1).max(4096)]),
+  /** `all-linear`; last parts of module names such as `q_proj`, or full names; or a pattern that full names have to match. */
+  targets: z.union([z.literal('all-linear'), namesSchema.min(1), patternSchema]),
+  /** Modules left out again, named as in targets. */
+  exclude: z.union([namesSchema, patternSchema]),
+  /** Numbers of the decoder layers to adapt, from 0; null: all. Not beside targets that are a pattern. */
+  layers: z.array(z.int().min(0).max(100_000)).min(1).max(4096).nullable(),
+  /** Other ranks for some modules: pattern of the end of a name → rank. */
+  rankPattern: z.record(patternSchema, rankSchema),
+  /** Other alphas for some modules: pattern of the end of a name → alpha. */
+  alphaPattern: z.record(patternSchema, alphaSchema),
+  /** Scale by alpha / √rank (Kalajdzievski 2023, rsLoRA). */
+  rsLora: z.boolean(),
+  /** A trained magnitude for each output (Liu et al. 2024, DoRA): often better at low ranks, half as long again a step. */
+  dora: z.boolean(),
+  /** Biases trained too: none, those of adapted layers, or all of the model's linear layers. */
+  bias: z.enum(['none', 'lora_only', 'all']),
+  /**
+   * Where A and B start: at random and zero; or as the principal part of the weight (Meng et al. 2024, PiSSA), which is then
+   * published as plain LoRA of twice the rank.
+   */
+  init: z.enum(['default', 'pissa']),
+  /** Rounds that PiSSA takes to find the principal part: more are more exact. */
+  initIterations: z.int().min(0).max(1000),
 });
-const { rank, alpha, dropout, targets } = loraSchema.shape;
+const lora = loraSchema.shape;
+
+/** Fields of `lora` that exclude each other. */
+const loraConflicts: ((chosen: LoraChoice) => { path: string; message: string } | false)[] = [
+  ({ layers, targets }) =>
+    layers !== null &&
+    targets !== 'all-linear' &&
+    !Array.isArray(targets) && {
+      path: 'layers',
+      message: 'targets is a pattern, which has to choose the layers itself',
+    },
+  ({ init, dora }) =>
+    init === 'pissa' && dora && { path: 'dora', message: 'DoRA and PiSSA exclude each other' },
+  ({ init, rank, rankPattern }) =>
+    init === 'pissa' &&
+    Math.max(rank, ...Object.values(rankPattern)) > 256 && {
+      path: 'rank',
+      message: 'PiSSA is published with twice the rank, which can be 512 at most',
+    },
+];
+type LoraChoice = Pick<
+  z.output<typeof loraSchema>,
+  'layers' | 'targets' | 'init' | 'dora' | 'rank' | 'rankPattern'
+>;
 
 /**
  * The settings of a run. Parsing fills in every default, so that the stored recipe alone (with the base model's revision and the
@@ -22,13 +86,28 @@ const { rank, alpha, dropout, targets } = loraSchema.shape;
 export const recipeSchema = z.strictObject({
   lora: z
     .strictObject({
-      rank: rank.default(16),
-      alpha: alpha.optional(),
-      dropout: dropout.default(0),
-      targets: targets.default('all-linear'),
+      rank: lora.rank.default(16),
+      alpha: lora.alpha.optional(),
+      dropout: lora.dropout.default(0),
+      targets: lora.targets.default('all-linear'),
+      exclude: lora.exclude.default([]),
+      layers: lora.layers.default(null),
+      rankPattern: lora.rankPattern.default({}),
+      alphaPattern: lora.alphaPattern.default({}),
+      rsLora: lora.rsLora.default(false),
+      dora: lora.dora.default(false),
+      bias: lora.bias.default('none'),
+      init: lora.init.default('default'),
+      initIterations: lora.initIterations.default(8),
     })
     .prefault({})
-    .transform((lora) => ({ ...lora, alpha: lora.alpha ?? 2 * lora.rank }))
+    .superRefine((chosen, context) => {
+      for (const conflict of loraConflicts) {
+        const found = conflict(chosen);
+        if (found) context.addIssue({ code: 'custom', path: [found.path], message: found.message });
+      }
+    })
+    .transform((chosen) => ({ ...chosen, alpha: chosen.alpha ?? 2 * chosen.rank }))
     .pipe(loraSchema),
   training: z
     .strictObject({
@@ -61,6 +140,10 @@ export const recipeSchema = z.strictObject({
       beta2: z.number().min(0).lt(1).default(0.999),
       epsilon: positive.default(1e-8),
       weightDecay: z.number().min(0).max(1).default(0),
+      /** AdamW with moments as floats, or in 8 bits (Dettmers et al. 2022): a quarter of their memory. */
+      name: z.enum(['adamw', 'adamw8bit']).default('adamw'),
+      /** Learning rate of B, magnitudes and biases over that of A (Hayou et al. 2024, LoRA+); 1: the same. */
+      loraPlusRatio: positive.max(1000).default(1),
       /** Global norm that gradients are clipped to; 0: no clipping. */
       maxGradNorm: z.number().min(0).default(1),
     })

@@ -28,7 +28,7 @@ extern "C" {
 #endif
 
 /** Version of this interface; lr_interface_version() must return the one the caller was compiled with. */
-#define LR_INTERFACE_VERSION 1
+#define LR_INTERFACE_VERSION 2
 
 typedef enum lr_status {
   LR_OK = 0,
@@ -108,7 +108,7 @@ LR_API lr_status lr_base_open(lr_context* ctx, const char* file, lr_base** base)
 LR_API void lr_base_close(lr_base* base);
 /**
  * JSON {"modelType","layers","hidden","heads","kvHeads","headDim","intermediate","vocab","maxPositions","tied",
- * "fileBytes","parameters","linears":[{"name":"model.layers.0.self_attn.q_proj","in":256,"out":256}, …]}.
+ * "fileBytes","parameters","linears":[{"name":"model.layers.0.self_attn.q_proj","in":256,"out":256,"bias":false}, …]}.
  * *needed receives the size with the final NUL; LR_INVALID_ARGUMENT if capacity is smaller (json may then be NULL).
  */
 LR_API lr_status lr_base_info(lr_base* base, char* json, size_t capacity, size_t* needed);
@@ -118,18 +118,45 @@ LR_API lr_status lr_base_info(lr_base* base, char* json, size_t capacity, size_t
 /** One linear layer that gets a LoRA pair: y += scale · (dropout(x) Aᵀ) Bᵀ, A [rank, in], B [out, rank]. */
 typedef struct lr_lora_target {
   const char* name; /* full module name as in lr_base_info, e.g. "model.layers.0.mlp.up_proj" */
-  uint32_t rank;    /* 1 … 512 */
-  float scale;      /* alpha / rank (Hu et al. 2021) */
+  uint32_t rank;    /* 1 … 512; with LR_INIT_PISSA 1 … 256 */
+  float scale;      /* alpha / rank (Hu et al. 2021), alpha / √rank (Kalajdzievski 2023, rsLoRA) */
+  uint32_t dora;    /* 1: a magnitude for each output, over the norm of its row of W + scale · B A (Liu et al. 2024, DoRA) */
 } lr_lora_target;
 
-/** Adapters start as PEFT's do: A Kaiming-uniform with a = √5 (bound 1/√in) from Philox(seed, target index), B zero. */
-LR_API lr_status lr_adapter_create(lr_base* base, const lr_lora_target* targets, uint32_t n_targets, float dropout,
-                                   uint64_t seed, lr_adapter** adapter);
-LR_API void lr_adapter_destroy(lr_adapter* adapter);
+/** Which biases of the base's linear layers are trained; they start as the base's. As PEFT's `bias`. */
+typedef enum lr_bias { LR_BIAS_NONE = 0, LR_BIAS_LORA_ONLY = 1, LR_BIAS_ALL = 2 } lr_bias;
+/** How AdamW's moments are kept: as floats, or in 8 bits by blocks of 256 for tensors of 4096 elements and more (Dettmers et al.
+ *  2022, as bitsandbytes). */
+typedef enum lr_optimizer { LR_OPTIMIZER_ADAMW = 0, LR_OPTIMIZER_ADAMW8 = 1 } lr_optimizer;
+/**
+ * DEFAULT, as PEFT: A Kaiming-uniform with a = √5 (bound 1/√in) from Philox(seed, target index), B zero.
+ * PISSA (Meng et al. 2024): A₀ and B₀ from the principal singular vectors of the weight, and W - scale · B₀A₀ takes the place of
+ * W, by computation: the base stays as it is. Not together with dora.
+ */
+typedef enum lr_init { LR_INIT_DEFAULT = 0, LR_INIT_PISSA = 1 } lr_init;
 
-/** Which array of an adapter: tensors are numbered A of target 0, B of target 0, A of target 1, … */
+typedef struct lr_adapter_options {
+  float dropout;            /* in [0, 1) */
+  uint32_t bias;            /* lr_bias */
+  uint32_t optimizer;       /* lr_optimizer */
+  uint32_t init;            /* lr_init */
+  uint32_t init_iterations; /* PISSA: rounds of randomized subspace iteration (Halko et al. 2011); more are more exact. ≤ 1000 */
+  uint64_t seed;
+} lr_adapter_options;
+
+LR_API lr_status lr_adapter_create(lr_base* base, const lr_lora_target* targets, uint32_t n_targets,
+                                   const lr_adapter_options* options, lr_adapter** adapter);
+LR_API void lr_adapter_destroy(lr_adapter* adapter);
+/**
+ * JSON {"tensors":[{"module":"model.layers.0.mlp.up_proj","role":"lora_A","rows":16,"cols":256}, …]}: the tensors by index. For
+ * each target `lora_A` [rank, in], `lora_B` [out, rank] and with dora `lora_magnitude_vector` [out, 1]; then every `bias` [out, 1];
+ * then, not trained, `initial_A` and `initial_B` of each target with PISSA. *needed as in lr_base_info.
+ */
+LR_API lr_status lr_adapter_info(lr_adapter* adapter, char* json, size_t capacity, size_t* needed);
+
+/** Which array of an adapter. Tensors that are not trained have weights only. */
 typedef enum lr_tensor_kind { LR_WEIGHT = 0, LR_GRADIENT = 1, LR_ADAM_M = 2, LR_ADAM_V = 3 } lr_tensor_kind;
-/** Copies tensor `index` (2·target for A, 2·target + 1 for B); count must be its number of elements. */
+/** Copies tensor `index` of lr_adapter_info; count must be its number of elements. */
 LR_API lr_status lr_adapter_read(lr_adapter* adapter, uint32_t kind, uint32_t index, float* out, uint64_t count);
 LR_API lr_status lr_adapter_write(lr_adapter* adapter, uint32_t kind, uint32_t index, const float* values, uint64_t count);
 LR_API lr_status lr_adapter_zero_gradients(lr_adapter* adapter);
@@ -182,10 +209,12 @@ LR_API lr_status lr_eval_step(lr_base* base, const lr_batch* batch, const lr_row
 /** Forward only, no dropout; logits [n_tokens, vocab]. For parity checks on small batches, not for training. */
 LR_API lr_status lr_logits(lr_base* base, const lr_batch* batch, const lr_rows* rows, uint32_t n_rows, float* logits);
 
-/** AdamW (Loshchilov & Hutter 2019), decoupled weight decay, bias correction; gradients clipped to a global norm first. */
+/** AdamW (Loshchilov & Hutter 2019), decoupled weight decay (not of biases), bias correction; gradients clipped to a global norm
+ *  first. */
 typedef struct lr_adamw {
   float learning_rate, beta1, beta2, epsilon, weight_decay;
   float max_grad_norm; /* 0 = no clipping; factor min(1, max / (norm + 1e-6)) as torch.nn.utils.clip_grad_norm_ */
+  float b_rate_ratio;  /* learning rate of everything but A, over that of A (Hayou et al. 2024, LoRA+); 0 or 1 = the same */
 } lr_adamw;
 /** Updates and zeroes the gradients; grad_norm receives the norm before clipping. LR_NOT_FINITE: gradients zeroed, no update. */
 LR_API lr_status lr_adapter_optimizer_step(lr_adapter* adapter, const lr_adamw* settings, float* grad_norm);

@@ -1,9 +1,11 @@
-import { type Context, type Handle } from './context';
+import { type Context, type Handle, readJson } from './context';
 import { KernelError } from './errors';
-import type { Adapter, AdapterSpec, AdapterTensor, BaseInfo } from './types';
+import type { Adapter, AdapterSpec, AdapterTensor } from './types';
 import { uint32, uint64 } from './values';
 
 const KINDS = { weight: 0, gradient: 1 } as const; // lr_tensor_kind
+const BIASES = { none: 0, lora_only: 1, all: 2 } as const; // lr_bias
+const OPTIMIZERS = { adamw: 0, adamw8bit: 1 } as const; // lr_optimizer
 
 const handles = new WeakMap<Adapter, Handle>();
 
@@ -19,28 +21,38 @@ export function handleOf(adapter: Adapter): Handle {
   return handle;
 }
 
-function tensorsOf(spec: AdapterSpec, info: BaseInfo): AdapterTensor[] {
-  const linears = new Map(info.linears.map((linear) => [linear.name, linear]));
-  return spec.targets.flatMap(({ name, rank }) => {
-    const linear = linears.get(name);
-    if (linear === undefined)
-      throw new KernelError('internal', `the base does not list ${name}`, 'lr_adapter_create');
-    return [
-      { module: name, matrix: 'lora_A' as const, shape: [rank, linear.in] as [number, number] },
-      { module: name, matrix: 'lora_B' as const, shape: [linear.out, rank] as [number, number] },
-    ];
-  });
+/** The tensors of lr_adapter_info; vectors lose their second dimension of 1. */
+function tensorsOf(context: Context, handle: Handle): AdapterTensor[] {
+  const { tensors } = readJson(context, 'lr_adapter_info', handle) as {
+    tensors: (Omit<AdapterTensor, 'shape'> & { rows: number; cols: number })[];
+  };
+  return tensors.map(({ module, role, rows, cols }) => ({
+    module,
+    role,
+    shape: role === 'bias' || role === 'lora_magnitude_vector' ? [rows] : [rows, cols],
+  }));
 }
 
-/** A new adapter over a base. Throws KernelError: invalid_argument for unknown targets, ranks, dropout. */
-export function createAdapter(context: Context, base: Handle, info: BaseInfo, spec: AdapterSpec): Adapter {
+const elements = (shape: readonly number[]): number => shape.reduce((product, size) => product * size, 1);
+
+/** A new adapter over a base. Throws KernelError: invalid_argument for unknown targets, ranks, dropout, methods that exclude each other. */
+export function createAdapter(context: Context, base: Handle, spec: AdapterSpec): Adapter {
   const call = 'lr_adapter_create';
-  const targets = spec.targets.map(({ name, rank, scale }) => ({
+  const targets = spec.targets.map(({ name, rank, scale, dora = false }) => ({
     name,
     rank: uint32(`rank of ${name}`, rank, call),
     scale,
+    dora: dora ? 1 : 0,
   }));
-  const seed = uint64('seed', spec.seed, call);
+  const { init = 'default' } = spec;
+  const options = {
+    dropout: spec.dropout ?? 0,
+    bias: BIASES[spec.bias ?? 'none'],
+    optimizer: OPTIMIZERS[spec.optimizer ?? 'adamw'],
+    init: init === 'default' ? 0 : 1, // lr_init
+    init_iterations: uint32('iterations', init === 'default' ? 0 : init.pissa.iterations, call),
+    seed: uint64('seed', spec.seed ?? 0n, call),
+  };
   const handle = context.create(
     call,
     'lr_adapter_destroy',
@@ -49,16 +61,14 @@ export function createAdapter(context: Context, base: Handle, info: BaseInfo, sp
     base.open(call),
     targets,
     targets.length,
-    spec.dropout,
-    seed,
+    options,
   );
-  const tensors = tensorsOf(spec, info);
+  const tensors = tensorsOf(context, handle);
 
   const adapter: Adapter = {
     tensors,
     read(index, kind = 'weight') {
-      const shape = tensors[index]?.shape ?? [0, 0];
-      const values = new Float32Array(shape[0] * shape[1]);
+      const values = new Float32Array(elements(tensors[index]?.shape ?? [0]));
       const pointer = handle.idle('lr_adapter_read');
       context.sync(
         'lr_adapter_read',
@@ -91,6 +101,7 @@ export function createAdapter(context: Context, base: Handle, info: BaseInfo, sp
         epsilon: settings.epsilon,
         weight_decay: settings.weightDecay,
         max_grad_norm: settings.maxGradNorm,
+        b_rate_ratio: settings.bRateRatio ?? 1,
       };
       const pointer = handle.open('lr_adapter_optimizer_step');
       const status = await context.run('lr_adapter_optimizer_step', {

@@ -1,7 +1,6 @@
 import { createAdapter, handleOf } from './adapter';
-import { type Context, type Handle } from './context';
+import { type Context, type Handle, readJson } from './context';
 import { KernelError } from './errors';
-import type { Pointer } from './native';
 import { openSession } from './session';
 import type { Base, BaseInfo, Loss, PackedBatch, Rows } from './types';
 import { uint32, uint64 } from './values';
@@ -9,20 +8,6 @@ import { uint32, uint64 } from './values';
 type StepCall = 'lr_train_step' | 'lr_eval_step' | 'lr_logits';
 
 const LOSS_BYTES = 24; // lr_loss: double sum, uint64 tokens, uint64 correct
-
-function readInfo(context: Context, base: Pointer): BaseInfo {
-  // Grown once if the first guess was too small: the library says how much it needs.
-  const needed = new BigUint64Array(1);
-  let json = Buffer.alloc(1 << 16);
-  try {
-    context.sync('lr_base_info', base, json, json.length, needed);
-  } catch (error) {
-    if (Number(needed[0]) <= json.length) throw error;
-    json = Buffer.alloc(Number(needed[0]));
-    context.sync('lr_base_info', base, json, json.length, needed);
-  }
-  return JSON.parse(json.toString('utf8', 0, Number(needed[0]) - 1)) as BaseInfo;
-}
 
 /** lr_batch; the library cannot see how long the arrays are, so that is checked here. */
 function nativeBatch(batch: PackedBatch, call: StepCall): object {
@@ -78,10 +63,10 @@ export function openBase(context: Context, file: string): Base {
     parent.open('lr_base_open'),
     file,
   );
-  const info = readInfo(context, handle.open('lr_base_info'));
+  const info = readJson(context, 'lr_base_info', handle) as BaseInfo;
   return {
     info,
-    createAdapter: (spec) => createAdapter(context, handle, info, spec),
+    createAdapter: (spec) => createAdapter(context, handle, spec),
     async trainStep(batch, rows, { checkpointActivations = true, signal } = {}) {
       const losses = new Uint8Array(LOSS_BYTES * Math.max(1, rows.length));
       const native = nativeBatch(batch, 'lr_train_step');

@@ -166,3 +166,23 @@ export class Context {
     }
   }
 }
+
+/** What a call of the kind of lr_base_info says about a handle. */
+export function readJson(
+  context: Context,
+  call: 'lr_base_info' | 'lr_adapter_info',
+  handle: Handle,
+): unknown {
+  // Grown once if the first guess was too small: the library says how much it needs.
+  const needed = new BigUint64Array(1);
+  const pointer = handle.open(call);
+  let json = Buffer.alloc(1 << 16);
+  try {
+    context.sync(call, pointer, json, json.length, needed);
+  } catch (error) {
+    if (Number(needed[0]) <= json.length) throw error;
+    json = Buffer.alloc(Number(needed[0]));
+    context.sync(call, pointer, json, json.length, needed);
+  }
+  return JSON.parse(json.toString('utf8', 0, Number(needed[0]) - 1));
+}

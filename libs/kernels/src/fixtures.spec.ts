@@ -27,8 +27,8 @@ function adapterOf(base: Base, fixture: Fixture, prefix: string): Adapter {
   const { rank, alpha } = settings;
   const targets = base.info.linears.map(({ name }) => ({ name, rank, scale: alpha / rank }));
   const adapter = base.createAdapter({ targets, dropout: 0, seed: 0n });
-  adapter.tensors.forEach(({ module, matrix }, i) =>
-    adapter.write(i, fixture.floats(`${prefix}/${module}.${matrix}`)),
+  adapter.tensors.forEach(({ module, role }, i) =>
+    adapter.write(i, fixture.floats(`${prefix}/${module}.${role}`)),
   );
   return adapter;
 }
@@ -87,8 +87,8 @@ describe.each(['llama', 'llama3-rope', 'qwen2'])('transformers and PEFT, %s', (m
         checkpointActivations,
       });
       expect((loss?.sum ?? NaN) / tokens).toBeCloseTo(fixture.doubles('loss')[0] as number, 4);
-      adapter.tensors.forEach(({ module, matrix }, i) => {
-        const wanted = fixture.floats(`gradient/${module}.${matrix}`);
+      adapter.tensors.forEach(({ module, role }, i) => {
+        const wanted = fixture.floats(`gradient/${module}.${role}`);
         expect(relativeError(adapter.read(i, 'gradient'), wanted)).toBeLessThan(1e-3);
       });
     },
@@ -122,8 +122,8 @@ describe('PEFT, fifty optimizer steps', () => {
       expect(applied).toBe(true);
       expect(Math.abs(sum / tokens / (wanted[step] as number) - 1)).toBeLessThan(0.01);
     }
-    adapter.tensors.forEach(({ module, matrix }, i) =>
-      expect(cosine(adapter.read(i), fixture.floats(`final/${module}.${matrix}`))).toBeGreaterThan(0.99),
+    adapter.tensors.forEach(({ module, role }, i) =>
+      expect(cosine(adapter.read(i), fixture.floats(`final/${module}.${role}`))).toBeGreaterThan(0.99),
     );
     adapter.close();
     base.close();

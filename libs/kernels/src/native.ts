@@ -8,7 +8,7 @@ import { KernelError } from './errors';
 const koffi = createRequire(__filename)('koffi') as typeof Koffi;
 
 /** LR_INTERFACE_VERSION of the header that this file was written against. */
-const INTERFACE_VERSION = 1;
+const INTERFACE_VERSION = 2;
 const LIBRARY = 'liblowrank_kernels.so';
 const ASYNC_STACK = 1 << 20; // bytes
 
@@ -28,7 +28,15 @@ const contextOptions = koffi.struct({
   isa: 'uint32_t',
   compute: 'uint32_t',
 });
-const loraTarget = koffi.struct({ name: 'str', rank: 'uint32_t', scale: 'float' });
+const loraTarget = koffi.struct({ name: 'str', rank: 'uint32_t', scale: 'float', dora: 'uint32_t' });
+const adapterOptions = koffi.struct({
+  dropout: 'float',
+  bias: 'uint32_t',
+  optimizer: 'uint32_t',
+  init: 'uint32_t',
+  init_iterations: 'uint32_t',
+  seed: 'uint64_t',
+});
 const batch = koffi.struct({
   tokens: 'int32_t *',
   targets: 'int32_t *',
@@ -51,6 +59,7 @@ const adamw = koffi.struct({
   epsilon: 'float',
   weight_decay: 'float',
   max_grad_norm: 'float',
+  b_rate_ratio: 'float',
 });
 const sampling = koffi.struct({ temperature: 'float', top_p: 'float', top_k: 'uint32_t', seed: 'uint64_t' });
 
@@ -67,7 +76,8 @@ const SIGNATURES = {
   lr_base_quantize: [handle, 'str', 'str', handle, to(progress), handle],
   lr_base_open: [handle, 'str', outHandle],
   lr_base_info: [handle, 'uint8_t *', 'size_t', 'size_t *'],
-  lr_adapter_create: [handle, to(loraTarget), 'uint32_t', 'float', 'uint64_t', outHandle],
+  lr_adapter_create: [handle, to(loraTarget), 'uint32_t', to(adapterOptions), outHandle],
+  lr_adapter_info: [handle, 'uint8_t *', 'size_t', 'size_t *'],
   lr_adapter_read: [handle, 'uint32_t', 'uint32_t', 'float *', 'uint64_t'],
   lr_adapter_write: [handle, 'uint32_t', 'uint32_t', 'float *', 'uint64_t'],
   lr_adapter_zero_gradients: [handle],

@@ -90,7 +90,12 @@ describe('kernels', () => {
       tied: false,
     });
     expect(base.info.linears).toHaveLength(14);
-    expect(base.info.linears[1]).toEqual({ name: 'model.layers.0.self_attn.k_proj', in: 32, out: 16 });
+    expect(base.info.linears[1]).toEqual({
+      name: 'model.layers.0.self_attn.k_proj',
+      in: 32,
+      out: 16,
+      bias: false,
+    });
     expect(base.info.fileBytes).toBe(statSync(baseFile).size);
   });
 });

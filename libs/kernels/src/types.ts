@@ -27,6 +27,8 @@ export interface LinearInfo {
   name: string;
   in: number;
   out: number;
+  /** Whether it adds a bias. */
+  bias: boolean;
 }
 
 export interface BaseInfo {
@@ -49,23 +51,36 @@ export interface BaseInfo {
 export interface LoraTarget {
   name: string;
   rank: number;
-  /** alpha / rank */
+  /** alpha / rank, or alpha / √rank with rsLoRA */
   scale: number;
+  /** DoRA: a trained magnitude for each output. Default: false. */
+  dora?: boolean;
 }
+
+/** Which biases of the base's linear layers are trained: those of the targets, or all. */
+export type Bias = 'none' | 'lora_only' | 'all';
 
 export interface AdapterSpec {
   targets: LoraTarget[];
-  /** Probability in [0, 1). */
-  dropout: number;
-  seed: bigint;
+  /** Probability in [0, 1). Default: 0. */
+  dropout?: number;
+  /** Default: none. */
+  bias?: Bias;
+  /** How AdamW's moments are kept. Default: adamw, as floats. */
+  optimizer?: 'adamw' | 'adamw8bit';
+  /** PiSSA takes `iterations` rounds to find the principal pair. Default: A random, B zero. */
+  init?: 'default' | { pissa: { iterations: number } };
+  /** Default: 0. */
+  seed?: bigint;
 }
 
-/** One LoRA matrix: `lora_A` [rank, in] or `lora_B` [out, rank]. */
+/** One tensor of an adapter. PiSSA's `initial_…` are the pair as it began; they are not trained. */
 export interface AdapterTensor {
-  /** Target's module name. */
+  /** Name of the linear layer it belongs to. */
   module: string;
-  matrix: 'lora_A' | 'lora_B';
-  shape: [number, number];
+  /** `lora_A` [rank, in], `lora_B` [out, rank], `lora_magnitude_vector` [out], `bias` [out] */
+  role: 'lora_A' | 'lora_B' | 'lora_magnitude_vector' | 'bias' | 'initial_A' | 'initial_B';
+  shape: number[];
 }
 
 /** Packed sequences; see lr_batch. */
@@ -108,6 +123,8 @@ export interface AdamW {
   weightDecay: number;
   /** 0 = no clipping. */
   maxGradNorm: number;
+  /** LoRA+: learning rate of everything but A, over that of A. Default: 1. */
+  bRateRatio?: number;
 }
 
 export interface Sampling {

@@ -23,6 +23,8 @@ const progressSchema = z.object({
   evaluatedAt: z.int().nullable(),
   evalBefore: evaluationSchema,
   evalAfter: evaluationSchema,
+  skippedSteps: z.int().nonnegative(),
+  skippedInRow: z.int().nonnegative(),
   seconds: z.number(),
 }) satisfies z.ZodType<Progress>;
 const metaSchema = z.object({

@@ -18,4 +18,4 @@ export { runTraining, TrainingStopped, type RunOptions, type StopReason, type Tr
 export { sampleOutputs, type Sample } from './samples';
 export { learningRate, warmupSteps } from './schedule';
 export { splitRows, toSequences, type Sequence, type SequenceSet } from './sequences';
-export { resolveTargets } from './targets';
+export { adapterSpec, resolveTargets } from './targets';

@@ -23,6 +23,9 @@ export interface Progress {
   evaluatedAt: number | null;
   evalBefore: Evaluation | null;
   evalAfter: Evaluation | null;
+  /** Steps whose update was discarded, in all and in a row up to now. */
+  skippedSteps: number;
+  skippedInRow: number;
   /** Seconds of training and evaluating, over all attempts that left a checkpoint. */
   seconds: number;
 }
@@ -35,6 +38,8 @@ export const freshProgress: Readonly<Progress> = {
   evaluatedAt: null,
   evalBefore: null,
   evalAfter: null,
+  skippedSteps: 0,
+  skippedInRow: 0,
   seconds: 0,
 };
 
@@ -50,11 +55,15 @@ export interface TrainOptions {
   /** Stops within a micro-batch; `train` then rejects and the adapter is as after the last whole step. */
   signal: AbortSignal;
   onMetric(metric: JobMetric, trainedTokens: number): void;
+  onWarning(message: string): void;
   /** Called after every checkpoints.everySteps steps and after the last one; awaited. */
   onCheckpoint(progress: Progress): Promise<void>;
   /** After every optimizer step and evaluation: what a checkpoint written now would hold. */
   onProgress(progress: Progress): void;
 }
+
+/** Discarded updates in a row that end a run. */
+const MAX_SKIPPED = 3;
 
 const sumLosses = (losses: readonly Loss[]): Loss =>
   losses.reduce(
@@ -84,12 +93,13 @@ export async function evaluate(
 
 /**
  * One optimizer step: gradients of its micro-batches add up, each token weighing 1 / (tokens with loss of the whole step), however
- * they are spread over the micro-batches. Returns the summed loss before the update and the gradient's norm before clipping.
+ * they are spread over the micro-batches. Returns the summed loss before the update and the gradient's norm before clipping;
+ * `applied` is false when one of them was not finite and nothing was updated.
  */
 async function trainOneStep(
   options: TrainOptions,
   step: number,
-): Promise<{ loss: Loss; gradNorm: number; tokens: number }> {
+): Promise<{ loss: Loss; gradNorm: number; tokens: number; applied: boolean }> {
   const { base, adapter, recipe, plan, signal } = options;
   const { training, optimizer } = recipe;
   const batches = plan.microBatches(step);
@@ -109,10 +119,9 @@ async function trainOneStep(
     epsilon: optimizer.epsilon,
     weightDecay: optimizer.weightDecay,
     maxGradNorm: optimizer.maxGradNorm,
+    bRateRatio: optimizer.loraPlusRatio,
   });
-  if (!applied || !Number.isFinite(loss.sum))
-    throw new LowrankError('loss_not_finite', `loss or gradient of step ${step + 1} is not a finite number`);
-  return { loss, gradNorm, tokens: batches.reduce((sum, batch) => sum + batch.tokens.length, 0) };
+  return { loss, gradNorm, tokens: batches.reduce((sum, batch) => sum + batch.tokens.length, 0), applied };
 }
 
 /** Whether the evaluation that belongs after `step` steps is still to be made. */
@@ -151,12 +160,24 @@ async function evaluateNow(progress: Progress, options: TrainOptions): Promise<P
   return { ...progress, evaluatedAt: progress.step, evalBefore, evalAfter: result, seconds };
 }
 
+/** A step that was discarded counts, and is in no metric: one may be a bad batch, MAX_SKIPPED in a row are a bad run. */
+function skipStep(progress: Progress, { onWarning }: TrainOptions): Progress {
+  const skippedInRow = progress.skippedInRow + 1;
+  const what = `loss or gradient of step ${progress.step + 1} is not a finite number`;
+  if (skippedInRow >= MAX_SKIPPED)
+    throw new LowrankError('loss_not_finite', `${what}, like those of the ${MAX_SKIPPED - 1} steps before`);
+  onWarning(`${what}: its update was discarded`);
+  return { ...progress, skippedSteps: progress.skippedSteps + 1, skippedInRow };
+}
+
 async function stepNow(progress: Progress, options: TrainOptions): Promise<Progress> {
   const { plan, recipe } = options;
   const started = performance.now();
-  const { loss, gradNorm, tokens } = await trainOneStep(options, progress.step);
+  const { loss, gradNorm, tokens, applied } = await trainOneStep(options, progress.step);
   const elapsed = (performance.now() - started) / 1000;
   const step = progress.step + 1;
+  const seconds = progress.seconds + elapsed;
+  if (!applied) return { ...skipStep(progress, options), step, seconds };
   const trainedTokens = progress.trainedTokens + tokens;
   options.onMetric(
     {
@@ -179,7 +200,8 @@ async function stepNow(progress: Progress, options: TrainOptions): Promise<Progr
     trainedTokens,
     lossSum: progress.lossSum + (counts ? loss.sum : 0),
     lossTokens: progress.lossTokens + (counts ? loss.tokens : 0),
-    seconds: progress.seconds + elapsed,
+    skippedInRow: 0,
+    seconds,
   };
 }
 

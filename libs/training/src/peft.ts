@@ -5,62 +5,114 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { encodeSafetensors, readSafetensors, type NamedTensor } from './safetensors';
-import { targetModules } from './targets';
+import { patternValues, scaleOf, targetModules } from './targets';
 
 /** Release of PEFT whose format this is. */
 const PEFT_VERSION = '0.21.2';
 export const ADAPTER_CONFIG = 'adapter_config.json';
 export const ADAPTER_WEIGHTS = 'adapter_model.safetensors';
 
-const tensorName = ({ module, matrix }: Pick<AdapterTensor, 'module' | 'matrix'>): string =>
-  `base_model.model.${module}.${matrix}.weight`;
+type Placed = Pick<AdapterTensor, 'module' | 'role'>;
 
-/** adapter_model.safetensors of an adapter: `base_model.model.<module>.lora_A.weight` [r, in], `.lora_B.weight` [out, r], F32. */
+/** Name of a tensor in adapter_model.safetensors. A bias lies in the layer that PEFT wraps where the module is a target. */
+function tensorName({ module, role }: Placed, targets: ReadonlySet<string>): string {
+  const prefix = `base_model.model.${module}`;
+  if (role === 'bias') return targets.has(module) ? `${prefix}.base_layer.bias` : `${prefix}.bias`;
+  return role === 'lora_magnitude_vector' ? `${prefix}.${role}` : `${prefix}.${role}.weight`;
+}
+
+const targetSet = (tensors: readonly Placed[]): Set<string> =>
+  new Set(tensors.filter(({ role }) => role === 'lora_A').map(({ module }) => module));
+
+/** [A; A₀]: what PiSSA's pair adds and what it takes away, one under the other. */
+function stacked(a: Float32Array, initial: Float32Array): Float32Array {
+  return Float32Array.from([...a, ...initial]);
+}
+
+/** [B, −B₀] of rows of `rank` each. */
+function beside(b: Float32Array, initial: Float32Array, rank: number): Float32Array {
+  const out = new Float32Array(2 * b.length);
+  for (let row = 0; row * rank < b.length; row += 1) {
+    out.set(b.subarray(row * rank, (row + 1) * rank), 2 * row * rank);
+    out.set(
+      initial.subarray(row * rank, (row + 1) * rank).map((value) => -value),
+      (2 * row + 1) * rank,
+    );
+  }
+  return out;
+}
+
+/**
+ * adapter_model.safetensors of an adapter, F32: `base_model.model.<module>.lora_A.weight` [r, in], `.lora_B.weight` [out, r],
+ * `.lora_magnitude_vector` [out], biases [out]. PiSSA becomes LoRA of twice the rank on the plain base, as PEFT itself converts it.
+ */
 export function adapterWeights(adapter: Adapter): Buffer {
-  const tensors = adapter.tensors.map((tensor, i) => ({
-    name: tensorName(tensor),
-    shape: tensor.shape,
-    values: adapter.read(i),
-  }));
+  const targets = targetSet(adapter.tensors);
+  const initial = new Map<string, number>(
+    adapter.tensors.flatMap(({ module, role }, i) =>
+      role.startsWith('initial_') ? [[`${module}.${role}`, i] as const] : [],
+    ),
+  );
+  const tensors = adapter.tensors.flatMap((tensor, i): NamedTensor[] => {
+    const { module, role, shape } = tensor;
+    if (role.startsWith('initial_')) return [];
+    const name = tensorName(tensor, targets);
+    const values = adapter.read(i);
+    const other = initial.get(`${module}.${role.replace('lora_', 'initial_')}`);
+    if (other === undefined) return [{ name, shape, values }];
+    const [rows, cols] = shape as [number, number];
+    return role === 'lora_A'
+      ? [{ name, shape: [2 * rows, cols], values: stacked(values, adapter.read(other)) }]
+      : [{ name, shape: [rows, 2 * cols], values: beside(values, adapter.read(other), cols) }];
+  });
   if (tensors.some(({ values }) => !values.every(Number.isFinite)))
     throw new LowrankError('loss_not_finite', 'the adapter holds numbers that are not finite');
   return encodeSafetensors(tensors);
 }
 
+const scaled = (values: Readonly<Record<string, number>>, factor: number): Record<string, number> =>
+  Object.fromEntries(Object.entries(values).map(([key, value]) => [key, value * factor]));
+
 /** adapter_config.json: keys sorted, two spaces, and nothing that differs between two runs of one recipe. */
 export function adapterConfig(base: Base, recipe: Recipe, source: string, revision: string): string {
   const { lora } = recipe;
+  // PiSSA is published with twice the rank; alpha grows as it has to for the same scale.
+  const rankFactor = lora.init === 'pissa' ? 2 : 1;
+  const alphaFactor = lora.rsLora ? Math.sqrt(rankFactor) : rankFactor;
   const config = {
-    alpha_pattern: {},
+    alpha_pattern: scaled(lora.alphaPattern, alphaFactor),
     base_model_name_or_path: source,
-    bias: 'none',
+    bias: lora.bias,
+    exclude_modules: lora.exclude.length === 0 ? null : lora.exclude,
     fan_in_fan_out: false,
     inference_mode: true,
     init_lora_weights: true,
-    lora_alpha: lora.alpha,
+    layers_pattern: null,
+    layers_to_transform: lora.layers,
+    lora_alpha: lora.alpha * alphaFactor,
     lora_dropout: lora.dropout,
     modules_to_save: null,
     peft_type: 'LORA',
     peft_version: PEFT_VERSION,
-    r: lora.rank,
-    rank_pattern: {},
+    r: lora.rank * rankFactor,
+    rank_pattern: scaled(lora.rankPattern, rankFactor),
     revision,
     target_modules: targetModules(base.info.linears, lora),
     task_type: 'CAUSAL_LM',
-    use_dora: false,
-    use_rslora: false,
+    use_dora: lora.dora,
+    use_rslora: lora.rsLora,
   };
   return `${JSON.stringify(config, null, 2)}\n`;
 }
 
-/** What an adapter of PEFT has to be for this loader: LoRA on linear layers, nothing else trained. */
+/** What an adapter of PEFT has to be for this loader: LoRA or DoRA on linear layers, and their biases. */
 const configSchema = z.looseObject({
   peft_type: z.literal('LORA'),
   r: z.int().positive(),
   lora_alpha: z.number().positive(),
-  bias: z.literal('none').default('none'),
+  bias: z.enum(['none', 'lora_only', 'all']).default('none'),
   fan_in_fan_out: z.literal(false).default(false),
-  use_dora: z.literal(false).default(false),
+  use_dora: z.boolean().default(false),
   use_rslora: z.boolean().default(false),
   modules_to_save: z.array(z.string()).max(0).nullish(),
   alpha_pattern: z.record(z.string(), z.number()).nullish(),
@@ -72,7 +124,7 @@ function unusable(message: string, cause?: unknown): LowrankError {
   });
 }
 
-async function readConfig(folder: string): Promise<z.output<typeof configSchema>> {
+async function readConfig(folder: string): Promise<Config> {
   let value: unknown;
   try {
     value = JSON.parse(await readFile(join(folder, ADAPTER_CONFIG), 'utf8'));
@@ -84,8 +136,6 @@ async function readConfig(folder: string): Promise<z.output<typeof configSchema>
     const [issue] = parsed.error.issues;
     throw unusable(`${ADAPTER_CONFIG}: ${issue?.path.join('.')}: ${issue?.message}`);
   }
-  if (Object.keys(parsed.data.alpha_pattern ?? {}).length > 0)
-    throw unusable(`${ADAPTER_CONFIG}: alpha_pattern is not supported`);
   return parsed.data;
 }
 
@@ -93,17 +143,26 @@ async function readConfig(folder: string): Promise<z.output<typeof configSchema>
 function targetsOf(
   base: Base,
   tensors: Map<string, NamedTensor>,
-  { lora_alpha: alpha, use_rslora: rslora }: z.output<typeof configSchema>,
+  { lora_alpha: alpha, alpha_pattern: patterns, use_rslora: rsLora, use_dora: dora }: Config,
 ): LoraTarget[] {
-  return base.info.linears.flatMap(({ name }) => {
-    const rank = tensors.get(tensorName({ module: name, matrix: 'lora_A' }))?.shape[0];
-    return rank === undefined ? [] : [{ name, rank, scale: alpha / (rslora ? Math.sqrt(rank) : rank) }];
+  const ranks = base.info.linears.flatMap(({ name }) => {
+    const rank = tensors.get(`base_model.model.${name}.lora_A.weight`)?.shape[0];
+    return rank === undefined ? [] : [{ name, rank }];
   });
+  const names = ranks.map(({ name }) => name);
+  const alphas = patternValues(patterns ?? {}, names, 'alphaPattern');
+  return ranks.map(({ name, rank }) => ({
+    name,
+    rank,
+    scale: scaleOf(rank, alphas.get(name) ?? alpha, rsLora),
+    dora,
+  }));
 }
+type Config = z.output<typeof configSchema>;
 
-function createEmpty(base: Base, targets: LoraTarget[]): Adapter {
+function createEmpty(base: Base, targets: LoraTarget[], bias: Config['bias']): Adapter {
   try {
-    return base.createAdapter({ targets, dropout: 0, seed: 0n });
+    return base.createAdapter({ targets, bias });
   } catch (error) {
     // Ranks come from the file.
     if (error instanceof KernelError && error.status === 'invalid_argument')
@@ -127,10 +186,11 @@ export async function loadAdapter(base: Base, folder: string): Promise<Adapter> 
   const tensors = new Map(list.map((tensor) => [tensor.name, tensor]));
   const targets = targetsOf(base, tensors, config);
   if (targets.length === 0) throw unusable('no tensor is of a linear layer of this base');
-  const adapter = createEmpty(base, targets);
+  const adapter = createEmpty(base, targets, config.bias);
+  const adapted = targetSet(adapter.tensors);
   try {
     adapter.tensors.forEach((wanted, i) => {
-      const name = tensorName(wanted);
+      const name = tensorName(wanted, adapted);
       const found = tensors.get(name);
       if (found?.shape.join() !== wanted.shape.join())
         throw unusable(`${name} has shape [${found?.shape ?? 'none'}], the base needs [${wanted.shape}]`);

@@ -17,7 +17,7 @@ import { ADAPTER_CONFIG, ADAPTER_WEIGHTS, adapterConfig, adapterWeights } from '
 import { evaluationBatches, planTraining, type Plan } from './plan';
 import { sampleOutputs } from './samples';
 import { splitRows, toSequences } from './sequences';
-import { resolveTargets } from './targets';
+import { adapterSpec } from './targets';
 
 export type StopReason = 'cancel' | 'drain';
 
@@ -143,6 +143,7 @@ async function trainAdapter(
       progress: current,
       signal,
       onMetric,
+      onWarning: (message) => onMessage('warn', message),
       onCheckpoint: save,
       onProgress: (progress) => {
         current = progress;
@@ -162,8 +163,11 @@ function isStop(error: unknown, signal: AbortSignal): boolean {
 
 function metricsOf(progress: Progress): VersionMetrics {
   const { evalBefore, evalAfter } = progress;
+  if (progress.lossTokens === 0)
+    throw new LowrankError('loss_not_finite', 'every update of the last tenth of the steps was discarded');
   return {
     steps: progress.step,
+    skippedSteps: progress.skippedSteps,
     trainedTokens: progress.trainedTokens,
     trainLoss: progress.lossSum / progress.lossTokens,
     evalLossBefore: evalBefore?.loss ?? null,
@@ -202,9 +206,7 @@ export async function runTraining(options: RunOptions): Promise<TrainedAdapter> 
       signal,
     });
     const data = prepareData(rows, options);
-    const targets = resolveTargets(base.info.linears, recipe.lora);
-    const { dropout } = recipe.lora;
-    const adapter = closing(base.createAdapter({ targets, dropout, seed: BigInt(recipe.training.seed) }));
+    const adapter = closing(base.createAdapter(adapterSpec(base.info.linears, recipe)));
     const progress = await trainAdapter(base, adapter, data, runIdentity(options, tokenizer), options);
     return await exportAdapter(base, adapter, tokenizer, data.held, progress, options);
   } catch (error) {

@@ -33,8 +33,8 @@ export async function openTiny(): Promise<Tiny> {
       const names = base.info.linears.map(({ name }) => name).filter((name) => name.endsWith(only));
       const targets = names.map((name) => ({ name, rank: 4, scale: 2 }));
       const adapter = base.createAdapter({ targets, dropout, seed });
-      adapter.tensors.forEach(({ matrix }, i) => {
-        if (matrix === 'lora_B')
+      adapter.tensors.forEach(({ role }, i) => {
+        if (role === 'lora_B')
           adapter.write(
             i,
             adapter.read(i).map((_, k) => ((k * 7 + i) % 11) / 50 - 0.1),

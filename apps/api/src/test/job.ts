@@ -54,6 +54,7 @@ export async function publish(api: TestApi, attempt: AttemptRef, files: Record<s
     templateSha256: 'e'.repeat(64),
     metrics: {
       steps: 10,
+      skippedSteps: 0,
       trainedTokens: 5000,
       trainLoss: 1,
       evalLossBefore: 2,

@@ -46,7 +46,7 @@ function* checkSequenceLength({ training }: Recipe, baseModel: BaseModel): Gener
 }
 
 function* checkTargets(targets: Recipe['lora']['targets']): Generator<ErrorDetail> {
-  if (targets === 'all-linear') return;
+  if (typeof targets === 'string') return; // which names a pattern matches, the trainer finds out
   for (const [index, target] of targets.entries()) {
     if (!linearModules.includes(target.split('.').at(-1) ?? ''))
       yield {

@@ -133,6 +133,7 @@ export class World implements Ports {
       templateSha256: digest('e'),
       metrics: {
         steps: 12,
+        skippedSteps: 0,
         trainedTokens: 3400,
         trainLoss: 1,
         evalLossBefore: 2,

@@ -19,26 +19,6 @@ std::vector<float> tenth_to_one(int n) {
   return points;
 }
 
-// Seven decades, each with twice the levels of the one below: ±10^(e-6) times the midpoints of evenly spaced fractions.
-std::array<float, 256> make_dynamic_levels() {
-  constexpr int kDecades = 7;
-  std::array<float, 256> levels;
-  size_t count = 0;
-  for (int e = 0; e < kDecades; ++e) {
-    const auto power = static_cast<float>(std::pow(10.0, e - (kDecades - 1)));
-    const std::vector<float> bounds = tenth_to_one((1 << e) + 1);
-    for (size_t i = 0; i + 1 < bounds.size(); ++i) {
-      const float level = power * ((bounds[i] + bounds[i + 1]) / 2.0f);
-      levels[count++] = level;
-      levels[count++] = -level;
-    }
-  }
-  levels[count++] = 0.0f;
-  levels[count++] = 1.0f;
-  std::sort(levels.begin(), levels.end());
-  return levels;
-}
-
 // The nearest dynamic code for each of 65,536 evenly spaced values in [-1, 1]: bitsandbytes looks codes up at that resolution.
 using CodeTable = std::array<uint8_t, 65536>;
 
@@ -120,8 +100,27 @@ float cascade_sum(const float* values, int64_t n) {
 
 }  // namespace
 
+std::array<float, 256> make_dynamic_levels(bool with_sign) {
+  constexpr int kDecades = 7;
+  std::array<float, 256> levels;
+  size_t count = 0;
+  for (int e = 0; e < kDecades; ++e) {
+    const auto power = static_cast<float>(std::pow(10.0, e - (kDecades - 1)));
+    const std::vector<float> bounds = tenth_to_one((with_sign ? 1 << e : 2 << e) + 1);
+    for (size_t i = 0; i + 1 < bounds.size(); ++i) {
+      const float level = power * ((bounds[i] + bounds[i + 1]) / 2.0f);
+      levels[count++] = level;
+      if (with_sign) levels[count++] = -level;
+    }
+  }
+  levels[count++] = 0.0f;
+  levels[count++] = 1.0f;
+  std::sort(levels.begin(), levels.end());
+  return levels;
+}
+
 const std::array<float, 256>& dynamic_levels() {
-  static const std::array<float, 256> levels = make_dynamic_levels();
+  static const std::array<float, 256> levels = make_dynamic_levels(true);
   return levels;
 }
 

@@ -16,7 +16,11 @@ inline constexpr std::array<float, 16> kLevels = {
     -0.09105003625154495f, 0.0f, 0.07958029955625534f, 0.16093020141124725f, 0.24611230194568634f, 0.33791524171829224f,
     0.44070982933044434f, 0.5626170039176941f, 0.7229568362236023f, 1.0f};
 
-// The signed 8-bit dynamic data type (Dettmers 2015, "8-bit approximations for parallelism in deep learning"), ascending.
+// The 8-bit dynamic data type (Dettmers 2015, "8-bit approximations for parallelism in deep learning"), ascending: seven decades,
+// each with twice the levels of the one below, ±10^(e-6) times the midpoints of evenly spaced fractions; 0 and 1. Without a sign,
+// its bit doubles the fractions.
+std::array<float, 256> make_dynamic_levels(bool with_sign);
+// The signed one.
 const std::array<float, 256>& dynamic_levels();
 
 // Scale of block `block` of a tensor: two roundings, as the product and the sum are separate operations in bitsandbytes.

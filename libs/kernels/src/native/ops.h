@@ -55,8 +55,22 @@ struct Lora {
   uint64_t dropout_key;    // Philox key of this (step, micro-batch, layer); element (t, i) draws counter t·in + i
   const float* a;          // [r, in]
   const float* b;          // [out, r]
-  float* grad_a;           // [r, in], +=
+  float* grad_a;           // [r, in], += ; null: the pair is frozen, backward gives dx only
   float* grad_b;           // [out, r], +=
+};
+
+// 8-bit moments of AdamW (Dettmers et al. 2022): dynamic codes of blocks of 256 values, each block scaled by its largest
+// magnitude. First moments use the signed map, second moments the unsigned one (adamw8.h).
+struct Moments8 {
+  uint8_t *m, *v;                // [n]
+  float *m_absmax, *v_absmax;    // [ceil(n/256)]
+};
+
+// What every weight of one AdamW update shares.
+struct AdamwStep {
+  float grad_factor;       // multiplies the gradient first
+  float lr, beta1, beta2, epsilon, weight_decay;
+  float correction1, correction2;  // 1 - beta^step
 };
 
 struct Run {               // what every operation needs
@@ -84,6 +98,15 @@ struct Ops {
   // dx[T, in] += …, grad_a += …, grad_b += …
   void (*lora_backward)(const Run&, const float* dy, const float* x, const float* h, const Lora& l, int64_t in, int64_t out,
                         float* dx, int64_t T);
+  // out[T, in] = drop(x), as lora_forward drops it; out may alias x. Its transpose is the same operation.
+  void (*dropout)(const Run&, const float* x, const Lora& l, int64_t in, float* out, int64_t T);
+  // norm[out] = Euclidean norm of each row of W + scale · B A (a rank of 0: of W); never more than a few rows are held.
+  void (*row_norms)(const Run&, const Weight& w, const Lora& l, float* norm);
+  // y[T, n] = (x - before) · factor + after, with vectors [n] of which any may be null; y may alias x.
+  void (*column_affine)(const Run&, const float* x, const float* before, const float* factor, const float* after, float* y,
+                        int64_t T, int64_t n);
+  // sums[n] += factor · Σ_t a[t] · b[t]; b [T, n] null: of a alone; factor [n] null: 1
+  void (*column_sums)(const Run&, const float* a, const float* b, const float* factor, float* sums, int64_t T, int64_t n);
 
   // y = x / rms(x) · w, rms over d with eps inside the root (Zhang & Sennrich 2019). rstd[T] = 1 / rms for backward.
   void (*rmsnorm_forward)(const Run&, const float* x, const float* w, float eps, float* y, float* rstd, int64_t T, int64_t d);
@@ -127,9 +150,9 @@ struct Ops {
   void (*add)(const Run&, const float* a, const float* b, float* out, int64_t n);
   // Σ x² in double, fixed order
   double (*sum_squares)(const Run&, const float* x, int64_t n);
-  // AdamW on n weights; gradient is multiplied by grad_factor first; correction1/2 = 1 - beta^step
-  void (*adamw)(const Run&, float* w, const float* g, float* m, float* v, int64_t n, float grad_factor, float lr, float beta1,
-                float beta2, float epsilon, float weight_decay, float correction1, float correction2);
+  // AdamW on n weights with moments in floats, and with 8-bit moments
+  void (*adamw)(const Run&, float* w, const float* g, float* m, float* v, int64_t n, const AdamwStep& step);
+  void (*adamw8)(const Run&, float* w, const float* g, const Moments8& moments, int64_t n, const AdamwStep& step);
 };
 
 const Ops& reference_ops();

@@ -8,7 +8,7 @@
 namespace lr::test {
 namespace {
 
-constexpr lr_adamw kSettings = {0.01f, 0.9f, 0.999f, 1e-8f, 0.1f, 1.0f};
+constexpr lr_adamw kSettings = {0.01f, 0.9f, 0.999f, 1e-8f, 0.1f, 1.0f, 0};
 
 void step(World& world, lr_adapter* adapter, uint64_t number) {
   const Packed packed({7, 5}, number);
@@ -150,24 +150,31 @@ void state(World& world) {
 
 void bad_arguments(World& world) {
   lr_adapter* adapter = nullptr;
-  const auto refused = [&](std::vector<lr_lora_target> targets, float dropout, const std::string& mention) {
+  const auto refused = [&](std::vector<lr_lora_target> targets, float dropout, const std::string& mention, uint32_t init = 0) {
+    const lr_adapter_options options = {dropout, 0, 0, init, 4, 0};
     expect_status(world.context.get(),
-                  lr_adapter_create(world.base.get(), targets.data(), static_cast<uint32_t>(targets.size()), dropout, 0, &adapter),
+                  lr_adapter_create(world.base.get(), targets.data(), static_cast<uint32_t>(targets.size()), &options, &adapter),
                   LR_INVALID_ARGUMENT, "creating an adapter", mention);
     expect(adapter == nullptr, "no adapter after a refusal");
   };
   const char* name = "model.layers.0.mlp.up_proj";
   const float nan = std::numeric_limits<float>::quiet_NaN();
   refused({}, 0, "at least one");
-  refused({{name, 0, 1}}, 0, "rank 0");
-  refused({{name, 513, 1}}, 0, "rank 513");
-  refused({{name, 4, nan}}, 0, "scale");
-  refused({{name, 4, 1}, {name, 8, 1}}, 0, "named twice");
-  refused({{nullptr, 4, 1}}, 0, "name of a LoRA target is null");
-  refused({{name, 4, 1}}, 1, "dropout");
-  refused({{name, 4, 1}}, nan, "dropout");
-  refused({{"model.layers.3.mlp.up_proj", 4, 1}}, 0, "layers 0 to 2");
-  refused({{"model.layers.0.self_attn.q_prj", 4, 1}}, 0, "near to it: model.layers.0.self_attn.q_proj");
+  refused({{name, 0, 1, 0}}, 0, "rank 0");
+  refused({{name, 513, 1, 0}}, 0, "rank 513");
+  refused({{name, 4, nan, 0}}, 0, "scale");
+  refused({{name, 4, 1, 0}, {name, 8, 1, 0}}, 0, "named twice");
+  refused({{nullptr, 4, 1, 0}}, 0, "name of a LoRA target is null");
+  refused({{name, 4, 1, 0}}, 1, "dropout");
+  refused({{name, 4, 1, 0}}, nan, "dropout");
+  refused({{"model.layers.3.mlp.up_proj", 4, 1, 0}}, 0, "layers 0 to 2");
+  refused({{"model.layers.0.self_attn.q_prj", 4, 1, 0}}, 0, "near to it: model.layers.0.self_attn.q_proj");
+
+  refused({{name, 257, 1, 0}}, 0, "between 1 and 256", LR_INIT_PISSA);
+  refused({{name, 49, 1, 0}}, 0, "singular values", LR_INIT_PISSA);
+  refused({{name, 4, 0, 0}}, 0, "above 0", LR_INIT_PISSA);
+  refused({{name, 4, 1, 1}}, 0, "choose one", LR_INIT_PISSA);
+  refused({{name, 4, 1, 0}}, 0, "unknown lr_init", 2);
 
   AdapterHandle made = world.adapter({"k_proj"}, 2, 0, {1});
   float values[8] = {};
@@ -176,9 +183,10 @@ void bad_arguments(World& world) {
   expect(lr_adapter_read(made.get(), 4, 0, values, 96) == LR_INVALID_ARGUMENT, "an unknown kind");
   expect(lr_adapter_write(made.get(), LR_WEIGHT, 0, nullptr, 96) == LR_INVALID_ARGUMENT, "no values");
   float norm;
-  for (const lr_adamw& bad : {lr_adamw{-1, 0.9f, 0.999f, 1e-8f, 0, 0}, lr_adamw{0.1f, 1, 0.999f, 1e-8f, 0, 0},
-                              lr_adamw{0.1f, 0.9f, nan, 1e-8f, 0, 0}, lr_adamw{0.1f, 0.9f, 0.999f, 0, 0, 0},
-                              lr_adamw{0.1f, 0.9f, 0.999f, 1e-8f, -1, 0}, lr_adamw{0.1f, 0.9f, 0.999f, 1e-8f, 0, nan}}) {
+  for (const lr_adamw& bad : {lr_adamw{-1, 0.9f, 0.999f, 1e-8f, 0, 0, 0}, lr_adamw{0.1f, 1, 0.999f, 1e-8f, 0, 0, 0},
+                              lr_adamw{0.1f, 0.9f, nan, 1e-8f, 0, 0, 0}, lr_adamw{0.1f, 0.9f, 0.999f, 0, 0, 0, 0},
+                              lr_adamw{0.1f, 0.9f, 0.999f, 1e-8f, -1, 0, 0}, lr_adamw{0.1f, 0.9f, 0.999f, 1e-8f, 0, nan, 0},
+                              lr_adamw{0.1f, 0.9f, 0.999f, 1e-8f, 0, 0, -1}}) {
     expect(lr_adapter_optimizer_step(made.get(), &bad, &norm) == LR_INVALID_ARGUMENT, "settings out of range");
   }
 }

@@ -86,7 +86,7 @@ void information(World& world) {
   check(world.context.get(), lr_base_info(world.base.get(), json.data(), json.size(), &needed));
   expect(json.find("\"modelType\":\"llama\",\"layers\":3,\"hidden\":48,\"heads\":4,\"kvHeads\":2,\"headDim\":12") != std::string::npos,
          "information: " + json.substr(0, 200));
-  expect(json.find("{\"name\":\"model.layers.2.mlp.down_proj\",\"in\":80,\"out\":48}") != std::string::npos, "every linear is listed");
+  expect(json.find("{\"name\":\"model.layers.2.mlp.down_proj\",\"in\":80,\"out\":48,\"bias\":false}") != std::string::npos, "every linear is listed");
 }
 
 struct Counted {

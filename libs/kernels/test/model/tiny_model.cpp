@@ -186,9 +186,10 @@ AdapterHandle World::adapter(const std::vector<std::string>& linears, uint32_t r
     for (const std::string& linear : linears) names.push_back(module_name(layer, linear));
   }
   std::vector<lr_lora_target> targets;
-  for (const std::string& name : names) targets.push_back({name.c_str(), rank, 2.0f});
+  for (const std::string& name : names) targets.push_back({name.c_str(), rank, 2.0f, 0});
+  const lr_adapter_options options = {dropout, LR_BIAS_NONE, LR_OPTIMIZER_ADAMW, LR_INIT_DEFAULT, 0, seed};
   lr_adapter* made = nullptr;
-  check(context.get(), lr_adapter_create(base.get(), targets.data(), static_cast<uint32_t>(targets.size()), dropout, seed, &made));
+  check(context.get(), lr_adapter_create(base.get(), targets.data(), static_cast<uint32_t>(targets.size()), &options, &made));
   AdapterHandle owner(made);
   if (fresh) return owner;
   const std::vector<uint64_t> sizes = adapter_sizes(linears, rank, layers.size());

@@ -109,6 +109,7 @@ void base_cases();
 void step_cases();
 void gradient_cases();
 void adapter_cases();
+void method_cases();
 void session_cases();
 
 }  // namespace lr::test

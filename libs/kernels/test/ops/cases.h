@@ -7,7 +7,8 @@ void foundation_cases();  // pool, scratch, Philox, bf16
 void nf4_cases();
 void linear_cases();
 void lora_cases();
-void pointwise_cases();  // rmsnorm, rope, swiglu, embedding, add, sum_squares, adamw
+void dora_cases();  // row_norms, column_affine, column_sums, dropout
+void pointwise_cases();  // rmsnorm, rope, swiglu, embedding, add, sum_squares, adamw, adamw8
 void attention_cases();
 void head_cases();
 void gradient_cases();

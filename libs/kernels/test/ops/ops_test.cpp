@@ -7,6 +7,7 @@ int main() {
   lr::test::nf4_cases();
   lr::test::linear_cases();
   lr::test::lora_cases();
+  lr::test::dora_cases();
   lr::test::pointwise_cases();
   lr::test::attention_cases();
   lr::test::head_cases();

@@ -1,5 +1,6 @@
 #include <cmath>
 
+#include "adamw8.h"
 #include "cases.h"
 #include "check.h"
 
@@ -50,11 +51,22 @@ void flat(int64_t n) {
   });
   Floats v = numbers(n, 4);
   for (float& value : v) value = std::fabs(value);
+  const auto adamw_step = [](int step) {
+    const auto number = static_cast<float>(step);
+    return AdamwStep{0.5f, 1e-2f, 0.9f, 0.999f, 1e-8f, 0.1f, 1 - std::pow(0.9f, number), 1 - std::pow(0.999f, number)};
+  };
   check_operation("adamw" + shape, [&](const Ops& ops, const Run& run) {
     std::vector<Floats> outputs = {a, b, v};
     for (int step = 1; step <= 3; ++step)
-      ops.adamw(run, outputs[0].data(), c.data(), outputs[1].data(), outputs[2].data(), n, 0.5f, 1e-2f, 0.9f, 0.999f, 1e-8f, 0.1f,
-                1 - std::pow(0.9f, static_cast<float>(step)), 1 - std::pow(0.999f, static_cast<float>(step)));
+      ops.adamw(run, outputs[0].data(), c.data(), outputs[1].data(), outputs[2].data(), n, adamw_step(step));
+    return outputs;
+  });
+  const int64_t blocks = (n + kMomentBlock - 1) / kMomentBlock;
+  check_operation("adamw8" + shape, [&](const Ops& ops, const Run& run) {
+    std::vector<Floats> outputs = {a, Floats(blocks), Floats(blocks)};
+    std::vector<uint8_t> m(n, maps8().m.code(0)), v(n, maps8().v.code(0));
+    const Moments8 moments = {m.data(), v.data(), outputs[1].data(), outputs[2].data()};
+    for (int step = 1; step <= 3; ++step) ops.adamw8(run, outputs[0].data(), c.data(), moments, n, adamw_step(step));
     return outputs;
   });
 }

@@ -20,6 +20,7 @@ void check_adamw(const lr_adamw& s) {
   if (!in(s.beta2, 0, 1) || s.beta2 == 1) fail(LR_INVALID_ARGUMENT, "beta2 %g is not in [0, 1)", s.beta2);
   if (!(s.epsilon > 0 && s.epsilon < 1)) fail(LR_INVALID_ARGUMENT, "epsilon %g is not in (0, 1)", s.epsilon);
   if (!in(s.weight_decay, 0, 1e6f)) fail(LR_INVALID_ARGUMENT, "weight_decay %g is negative or not finite", s.weight_decay);
+  if (!in(s.b_rate_ratio, 0, 1e6f)) fail(LR_INVALID_ARGUMENT, "b_rate_ratio %g is negative or not finite", s.b_rate_ratio);
   if (!(s.max_grad_norm >= 0)) fail(LR_INVALID_ARGUMENT, "max_grad_norm %g is negative or not a number", s.max_grad_norm);
 }
 
@@ -27,23 +28,28 @@ void check_adamw(const lr_adamw& s) {
 
 extern "C" {
 
-lr_status lr_adapter_create(lr_base* base, const lr_lora_target* targets, uint32_t n_targets, float dropout, uint64_t seed,
+lr_status lr_adapter_create(lr_base* base, const lr_lora_target* targets, uint32_t n_targets, const lr_adapter_options* options,
                             lr_adapter** adapter) {
-  return guarded(base == nullptr ? nullptr : base->context, [&] {
+  return guarded_turn(base == nullptr ? nullptr : base->context, [&](Runtime& runtime) {
     require(adapter, "adapter");
     *adapter = nullptr;
+    require(options, "options");
     if (n_targets > 0) require(targets, "targets");
     std::vector<AdapterTarget> wanted;
     for (uint32_t i = 0; i < n_targets; ++i) {
       require(targets[i].name, "the name of a LoRA target");
       if (targets[i].rank > INT32_MAX) fail(LR_INVALID_ARGUMENT, "rank %u is out of range", targets[i].rank);
-      wanted.push_back({targets[i].name, targets[i].scale, static_cast<int32_t>(targets[i].rank), 0, 0});
+      wanted.push_back({targets[i].name, targets[i].scale, static_cast<int32_t>(targets[i].rank), targets[i].dora != 0, 0, 0});
     }
-    *adapter = new lr_adapter{base, Adapter(base->base, wanted, dropout, seed)};
+    *adapter = new lr_adapter{base, Adapter(runtime, base->base, wanted, *options)};
   });
 }
 
 void lr_adapter_destroy(lr_adapter* adapter) { delete adapter; }
+
+lr_status lr_adapter_info(lr_adapter* adapter, char* json, size_t capacity, size_t* needed) {
+  return guarded(context_of(adapter), [&] { write_text(adapter->adapter.info(), json, capacity, needed); });
+}
 
 lr_status lr_adapter_read(lr_adapter* adapter, uint32_t kind, uint32_t index, float* out, uint64_t count) {
   return guarded(context_of(adapter), [&] {

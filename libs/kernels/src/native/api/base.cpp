@@ -1,5 +1,3 @@
-#include <cstring>
-
 #include "handles.h"
 
 using namespace lr;
@@ -29,12 +27,7 @@ lr_status lr_base_open(lr_context* ctx, const char* file, lr_base** base) {
 void lr_base_close(lr_base* base) { delete base; }
 
 lr_status lr_base_info(lr_base* base, char* json, size_t capacity, size_t* needed) {
-  return guarded(base == nullptr ? nullptr : base->context, [&] {
-    const std::string text = base->base.info();
-    if (needed != nullptr) *needed = text.size() + 1;
-    if (json == nullptr || capacity <= text.size()) fail(LR_INVALID_ARGUMENT, "the information needs %zu bytes", text.size() + 1);
-    std::memcpy(json, text.c_str(), text.size() + 1);
-  });
+  return guarded(base == nullptr ? nullptr : base->context, [&] { write_text(base->base.info(), json, capacity, needed); });
 }
 
 }  // extern "C"

@@ -1,5 +1,6 @@
 // The handles of the C interface and its firewall: exceptions become a status and a message, nothing else gets out.
 #pragma once
+#include <cstring>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -84,6 +85,13 @@ inline const CancelFlag* flag_of(const lr_cancel* cancel) { return cancel == nul
 // Throws Error(LR_INVALID_ARGUMENT) naming the parameter.
 inline void require(const void* pointer, const char* name) {
   if (pointer == nullptr) fail(LR_INVALID_ARGUMENT, "%s is null", name);
+}
+
+// text with its NUL into json [capacity]; *needed, unless null, receives its size. Throws Error(LR_INVALID_ARGUMENT).
+inline void write_text(const std::string& text, char* json, size_t capacity, size_t* needed) {
+  if (needed != nullptr) *needed = text.size() + 1;
+  if (json == nullptr || capacity <= text.size()) fail(LR_INVALID_ARGUMENT, "the information needs %zu bytes", text.size() + 1);
+  std::memcpy(json, text.c_str(), text.size() + 1);
 }
 
 }  // namespace lr

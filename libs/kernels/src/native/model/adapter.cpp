@@ -2,11 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
 #include <limits>
 #include <tuple>
 
 #include "error.h"
+#include "json.h"
 #include "keys.h"
 
 namespace lr {
@@ -15,79 +15,172 @@ namespace {
 constexpr int32_t kMaxRank = 512;
 constexpr size_t kTensorAlign = 16;  // floats: 64 bytes
 
+void check_options(const lr_adapter_options& o, const std::vector<AdapterTarget>& targets) {
+  if (!(o.dropout >= 0 && o.dropout < 1)) fail(LR_INVALID_ARGUMENT, "dropout is %g; it has to be in [0, 1)", o.dropout);
+  if (o.bias > LR_BIAS_ALL) fail(LR_INVALID_ARGUMENT, "unknown lr_bias %u", o.bias);
+  if (o.optimizer > LR_OPTIMIZER_ADAMW8) fail(LR_INVALID_ARGUMENT, "unknown lr_optimizer %u", o.optimizer);
+  if (o.init > LR_INIT_PISSA) fail(LR_INVALID_ARGUMENT, "unknown lr_init %u", o.init);
+  if (o.init_iterations > 1000) fail(LR_INVALID_ARGUMENT, "init_iterations is %u; 1000 is the most", o.init_iterations);
+  if (targets.empty()) fail(LR_INVALID_ARGUMENT, "an adapter needs at least one LoRA target");
+}
+
+// A target alone, and with PiSSA, which is published with twice the rank and whose pair spans singular vectors of the weight.
+void check_target(const AdapterTarget& t, const Weight& weight, bool pissa) {
+  const char* name = t.name.c_str();
+  const int32_t most = pissa ? kMaxRank / 2 : kMaxRank;
+  if (t.rank < 1 || t.rank > most) {
+    fail(LR_INVALID_ARGUMENT, "rank %d of LoRA target \"%s\" is not between 1 and %d", t.rank, name, most);
+  }
+  if (!std::isfinite(t.scale)) fail(LR_INVALID_ARGUMENT, "scale of LoRA target \"%s\" is not finite", name);
+  if (!pissa) return;
+  if (t.dora) fail(LR_INVALID_ARGUMENT, "LoRA target \"%s\" asks for DoRA and PiSSA; choose one of them", name);
+  if (!(t.scale > 0)) fail(LR_INVALID_ARGUMENT, "PiSSA needs a scale above 0 for LoRA target \"%s\"", name);
+  if (t.rank > std::min(weight.rows, weight.cols)) {
+    fail(LR_INVALID_ARGUMENT, "rank %d of LoRA target \"%s\" is more than the weight has singular values", t.rank, name);
+  }
+}
+
 }  // namespace
 
-Adapter::Adapter(const Base& base, const std::vector<AdapterTarget>& targets, float dropout, uint64_t seed)
+const char* role_name(Role role) {
+  constexpr const char* kNames[] = {"lora_A", "lora_B", "lora_magnitude_vector", "bias", "initial_A", "initial_B"};
+  return kNames[static_cast<size_t>(role)];
+}
+
+Adapter::Adapter(Runtime& runtime, const Base& base, const std::vector<AdapterTarget>& targets, const lr_adapter_options& options)
     : base_(base),
       targets_(targets),
-      slots_(base.layers().size() * kLinears, -1),
+      slots_(base.layers().size() * kLinears),
       lowest_layer_(static_cast<int>(base.layers().size())),
-      dropout_(dropout) {
-  if (targets_.empty()) fail(LR_INVALID_ARGUMENT, "an adapter needs at least one LoRA target");
-  if (!(dropout >= 0 && dropout < 1)) fail(LR_INVALID_ARGUMENT, "dropout is %g; it has to be in [0, 1)", dropout);
-  for (size_t i = 0; i < targets_.size(); ++i) {
-    AdapterTarget& target = targets_[i];
+      dropout_(options.dropout) {
+  check_options(options, targets_);
+  for (AdapterTarget& target : targets_) {
     std::tie(target.layer, target.kind) = base.find_linear(target.name);
-    if (target.rank < 1 || target.rank > kMaxRank) {
-      fail(LR_INVALID_ARGUMENT, "rank %d of LoRA target \"%s\" is not between 1 and %d", target.rank, target.name.c_str(),
-           kMaxRank);
+    check_target(target, linear(target.layer, target.kind).weight, options.init == LR_INIT_PISSA);
+  }
+  place_targets();
+  place_biases(options.bias);
+  trained_size_ = size_;
+  for (const AdapterTensor& tensor : tensors_) moments_.add(tensor.elements(), options.optimizer == LR_OPTIMIZER_ADAMW8);
+  if (options.init == LR_INIT_PISSA) place_initial_pairs();
+  weights_ = Buffer<float>(base_.memory(), size_);
+  weights_.zero();
+  norms_ = Buffer<float>(base_.memory(), 3 * norms_size_);
+  initialise(runtime, options);
+}
+
+int Adapter::add_tensor(Role role, int layer, int kind, int64_t rows, int64_t cols) {
+  tensors_.push_back({role, layer, kind, rows, cols, size_});
+  size_ += (tensors_.back().elements() + kTensorAlign - 1) / kTensorAlign * kTensorAlign;
+  lowest_layer_ = std::min(lowest_layer_, layer);
+  return static_cast<int>(tensors_.size()) - 1;
+}
+
+void Adapter::place_targets() {
+  for (size_t i = 0; i < targets_.size(); ++i) {
+    const AdapterTarget& t = targets_[i];
+    const Weight& weight = linear(t.layer, t.kind).weight;
+    Slot& s = slot(t.layer, t.kind);
+    if (s.target >= 0) fail(LR_INVALID_ARGUMENT, "LoRA target \"%s\" is named twice", t.name.c_str());
+    s.target = static_cast<int>(i);
+    s.a = add_tensor(Role::A, t.layer, t.kind, t.rank, weight.cols);
+    add_tensor(Role::B, t.layer, t.kind, weight.rows, t.rank);
+    if (!t.dora) continue;
+    s.magnitude = add_tensor(Role::Magnitude, t.layer, t.kind, weight.rows, 1);
+    s.norms = norms_size_;
+    norms_size_ += static_cast<size_t>(weight.rows);
+  }
+}
+
+void Adapter::place_biases(uint32_t bias) {
+  if (bias == LR_BIAS_NONE) return;
+  for (int layer = 0; layer < static_cast<int>(base_.layers().size()); ++layer) {
+    for (int kind = 0; kind < kLinears; ++kind) {
+      const Linear& l = linear(layer, kind);
+      if (l.bias == nullptr || (bias == LR_BIAS_LORA_ONLY && slot(layer, kind).target < 0)) continue;
+      slot(layer, kind).bias = add_tensor(Role::Bias, layer, kind, l.weight.rows, 1);
     }
-    if (!std::isfinite(target.scale)) fail(LR_INVALID_ARGUMENT, "scale of LoRA target \"%s\" is not finite", target.name.c_str());
-    int& slot = slots_[static_cast<size_t>(target.layer * kLinears + target.kind)];
-    if (slot >= 0) fail(LR_INVALID_ARGUMENT, "LoRA target \"%s\" is named twice", target.name.c_str());
-    slot = static_cast<int>(i);
-    lowest_layer_ = std::min(lowest_layer_, target.layer);
-    const Weight& weight = base.layers()[static_cast<size_t>(target.layer)].linears[target.kind].weight;
-    for (const auto& [rows, cols] : {std::pair<int64_t, int64_t>{target.rank, weight.cols}, {weight.rows, target.rank}}) {
-      tensors_.push_back({rows, cols, size_});
-      size_ += (tensors_.back().elements() + kTensorAlign - 1) / kTensorAlign * kTensorAlign;
+  }
+}
+
+void Adapter::place_initial_pairs() {
+  for (const AdapterTarget& t : targets_) {
+    const Weight& weight = linear(t.layer, t.kind).weight;
+    slot(t.layer, t.kind).initial_a = add_tensor(Role::InitialA, t.layer, t.kind, t.rank, weight.cols);
+    add_tensor(Role::InitialB, t.layer, t.kind, weight.rows, t.rank);
+  }
+}
+
+std::string Adapter::info() const {
+  std::string out = "{\"tensors\":[";
+  for (const AdapterTensor& tensor : tensors_) {
+    if (out.back() != '[') out += ',';
+    out += "{\"module\":";
+    json::append_string(out, linear(tensor.layer, tensor.kind).name);
+    out += format(",\"role\":\"%s\",\"rows\":%lld,\"cols\":%lld}", role_name(tensor.role), static_cast<long long>(tensor.rows),
+                  static_cast<long long>(tensor.cols));
+  }
+  return out + "]}";
+}
+
+void Adapter::prepare_gradients() {
+  if (!gradients_.empty()) return;
+  gradients_ = Buffer<float>(base_.memory(), trained_size_);
+  gradients_.zero();
+}
+
+void Adapter::zero_gradients() { gradients_.zero(); }
+
+void Adapter::poison_gradients() { gradients_[0] = std::numeric_limits<float>::quiet_NaN(); }
+
+void Adapter::refresh_norms(const Run& run, const Ops& ops) {
+  if (norms_fresh_) return;
+  for (const AdapterTarget& t : targets_) {
+    const Slot& s = slot(t.layer, t.kind);
+    if (s.magnitude < 0) continue;
+    const Weight& w = linear(t.layer, t.kind).weight;
+    const Lora pair = {t.rank, t.scale, 0, 0, weight(s.a), weight(s.a + 1), nullptr, nullptr};
+    float* factor = norms_.data() + s.norms;
+    float* less_1 = factor + norms_size_;
+    float* inverse = less_1 + norms_size_;
+    ops.row_norms(run, w, pair, inverse);
+    for (int64_t i = 0; i < w.rows; ++i) {
+      inverse[i] = inverse[i] > 0 ? 1 / inverse[i] : 0;  // a row of zeros gives zero whatever its magnitude
+      factor[i] = weight(s.magnitude)[i] * inverse[i];
+      less_1[i] = factor[i] - 1;
     }
   }
-  prepare(Array::Weight);
-  initialise(seed);
+  norms_fresh_ = true;
 }
 
-void Adapter::initialise(uint64_t seed) {
-  float* weights = array(Array::Weight);
-  for (size_t i = 0; i < tensors_.size(); i += 2) {
-    const AdapterTensor& a = tensors_[i];
-    const float bound = static_cast<float>(1.0 / std::sqrt(static_cast<double>(a.cols)));
-    const uint64_t key = stream_key(seed, i / 2);
-    for (size_t j = 0; j < a.elements(); ++j) weights[a.at + j] = bound * (2.0f * philox_uniform(key, j) - 1.0f);
+Adapted Adapter::adapted(const Run& run, const Ops& ops, int layer, int kind, bool training, uint64_t dropout_seed) {
+  const Slot& s = slot(layer, kind);
+  Adapted adapted = {};
+  if (s.target >= 0) {
+    const AdapterTarget& t = targets_[static_cast<size_t>(s.target)];
+    adapted.pair = {t.rank, t.scale, 0, 0, weight(s.a), weight(s.a + 1), nullptr, nullptr};
+    if (training) {
+      adapted.pair.dropout = dropout_;
+      adapted.pair.dropout_key = stream_key(dropout_seed, static_cast<uint64_t>(layer * kLinears + kind));
+      adapted.pair.grad_a = gradient(s.a);
+      adapted.pair.grad_b = gradient(s.a + 1);
+    }
+    if (s.initial_a >= 0) {
+      adapted.initial = {t.rank, -t.scale, 0, 0, weight(s.initial_a), weight(s.initial_a + 1), nullptr, nullptr};
+    }
   }
-}
-
-void Adapter::prepare(Array which) {
-  Buffer<float>& buffer = arrays_[static_cast<int>(which)];
-  if (!buffer.empty()) return;
-  buffer = Buffer<float>(base_.memory(), size_);
-  buffer.zero();
-}
-
-float* Adapter::array(Array which) { return arrays_[static_cast<int>(which)].data(); }
-
-void Adapter::prepare_gradients() { prepare(Array::Gradient); }
-
-void Adapter::zero_gradients() { arrays_[static_cast<int>(Array::Gradient)].zero(); }
-
-void Adapter::poison_gradients() { array(Array::Gradient)[0] = std::numeric_limits<float>::quiet_NaN(); }
-
-Lora Adapter::lora(int layer, int kind, bool training, uint64_t dropout_seed) {
-  const auto target = static_cast<size_t>(slot(layer, kind));
-  const AdapterTensor& a = tensors_[2 * target];
-  const AdapterTensor& b = tensors_[2 * target + 1];
-  Lora lora = {};
-  lora.rank = targets_[target].rank;
-  lora.scale = targets_[target].scale;
-  lora.a = array(Array::Weight) + a.at;
-  lora.b = array(Array::Weight) + b.at;
-  if (training) {
-    lora.dropout = dropout_;
-    lora.dropout_key = stream_key(dropout_seed, static_cast<uint64_t>(layer * kLinears + kind));
-    lora.grad_a = array(Array::Gradient) + a.at;
-    lora.grad_b = array(Array::Gradient) + b.at;
+  if (s.magnitude >= 0) {
+    refresh_norms(run, ops);
+    adapted.factor = norms_.data() + s.norms;
+    adapted.factor_less_1 = adapted.factor + norms_size_;
+    adapted.inverse_norm = adapted.factor_less_1 + norms_size_;
+    if (training) adapted.grad_magnitude = gradient(s.magnitude);
   }
-  return lora;
+  if (s.bias >= 0) {
+    adapted.bias = weight(s.bias);
+    if (training) adapted.grad_bias = gradient(s.bias);
+  }
+  return adapted;
 }
 
 const AdapterTensor& Adapter::checked_tensor(uint32_t tensor, uint64_t count) const {
@@ -99,38 +192,57 @@ const AdapterTensor& Adapter::checked_tensor(uint32_t tensor, uint64_t count) co
   return tensors_[tensor];
 }
 
-void Adapter::read(Array which, uint32_t tensor, float* out, uint64_t count) {
+void Adapter::read(Array which, uint32_t tensor, float* out, uint64_t count) const {
   const AdapterTensor& t = checked_tensor(tensor, count);
-  const float* from = array(which);
-  if (from == nullptr) {
+  if (which == Array::Weight) {
+    std::copy_n(weights_.data() + t.at, count, out);
+  } else if (!t.trained() || (which == Array::Gradient && gradients_.empty())) {
     std::fill(out, out + count, 0.0f);
+  } else if (which == Array::Gradient) {
+    std::copy_n(gradients_.data() + t.at, count, out);
   } else {
-    std::copy(from + t.at, from + t.at + count, out);
+    moments_.read(which == Array::AdamM ? Moments::First : Moments::Second, tensor, out);
   }
 }
 
 void Adapter::write(Array which, uint32_t tensor, const float* values, uint64_t count) {
   const AdapterTensor& t = checked_tensor(tensor, count);
-  prepare(which);
-  std::copy(values, values + count, array(which) + t.at);
+  if (which == Array::Weight) {
+    std::copy_n(values, count, weights_.data() + t.at);
+    norms_fresh_ = false;
+    return;
+  }
+  if (!t.trained()) fail(LR_INVALID_ARGUMENT, "tensor %u is not trained: it has weights only", tensor);
+  if (which == Array::Gradient) {
+    prepare_gradients();
+    std::copy_n(values, count, gradients_.data() + t.at);
+  } else {
+    moments_.prepare(base_.memory());
+    moments_.write(which == Array::AdamM ? Moments::First : Moments::Second, tensor, values);
+  }
 }
 
 float Adapter::optimizer_step(const Run& run, const Ops& ops, const lr_adamw& s) {
-  for (const Array which : {Array::Gradient, Array::AdamM, Array::AdamV}) prepare(which);
-  float* gradients = array(Array::Gradient);
-  const auto n = static_cast<int64_t>(size_);
-  const double norm = std::sqrt(ops.sum_squares(run, gradients, n));
+  prepare_gradients();
+  moments_.prepare(base_.memory());
+  const double norm = std::sqrt(ops.sum_squares(run, gradients_.data(), static_cast<int64_t>(trained_size_)));
   if (!std::isfinite(norm)) {
     zero_gradients();
     fail(LR_NOT_FINITE, "the gradient is not finite: the update was discarded");
   }
   const double factor = s.max_grad_norm > 0 ? std::min(1.0, static_cast<double>(s.max_grad_norm) / (norm + 1e-6)) : 1.0;
   ++adam_step_;
-  const auto step = static_cast<double>(adam_step_);
-  ops.adamw(run, array(Array::Weight), gradients, array(Array::AdamM), array(Array::AdamV), n, static_cast<float>(factor),
-            s.learning_rate, s.beta1, s.beta2, s.epsilon, s.weight_decay,
-            static_cast<float>(1 - std::pow(static_cast<double>(s.beta1), step)),
-            static_cast<float>(1 - std::pow(static_cast<double>(s.beta2), step)));
+  const auto number = static_cast<double>(adam_step_);
+  const AdamwStep common = {static_cast<float>(factor), s.learning_rate, s.beta1, s.beta2, s.epsilon, s.weight_decay,
+                            static_cast<float>(1 - std::pow(static_cast<double>(s.beta1), number)),
+                            static_cast<float>(1 - std::pow(static_cast<double>(s.beta2), number))};
+  for (size_t i = 0; i < tensors_.size() && tensors_[i].trained(); ++i) {
+    AdamwStep step = common;
+    if (tensors_[i].role != Role::A && s.b_rate_ratio > 0) step.lr *= s.b_rate_ratio;
+    if (tensors_[i].role == Role::Bias) step.weight_decay = 0;
+    moments_.update(run, ops, i, weights_.data() + tensors_[i].at, gradients_.data() + tensors_[i].at, step);
+  }
+  norms_fresh_ = false;
   zero_gradients();
   return static_cast<float>(norm);
 }

@@ -1,9 +1,12 @@
-// LoRA weights (Hu et al. 2021) over a base, with their gradients and AdamW moments.
+// What is trained over a base: LoRA pairs (Hu et al. 2021) with DoRA's magnitudes (Liu et al. 2024) and biases, their gradients and
+// AdamW's moments.
 #pragma once
 #include <string>
 #include <vector>
 
 #include "base.h"
+#include "moments.h"
+#include "runtime.h"
 
 namespace lr {
 
@@ -11,39 +14,70 @@ struct AdapterTarget {
   std::string name;
   float scale;  // alpha / rank
   int32_t rank;
+  bool dora;
   int layer, kind;
 };
 
+// What a tensor is, with its shape as (rows, cols). The last two are not trained: PiSSA's pair as it was at the beginning.
+enum class Role : uint32_t {
+  A,          // (rank, in)
+  B,          // (out, rank)
+  Magnitude,  // (out, 1)
+  Bias,       // (out, 1)
+  InitialA,   // (rank, in)
+  InitialB,   // (out, rank)
+};
+
 struct AdapterTensor {
-  int64_t rows, cols;  // A [rank, in], B [out, rank]
-  size_t at;           // first element in each of the adapter's arrays
+  Role role;
+  int layer, kind;
+  int64_t rows, cols;
+  size_t at;  // first element in each of the adapter's arrays
 
   size_t elements() const { return static_cast<size_t>(rows * cols); }
+  bool trained() const { return role < Role::InitialA; }
+};
+
+// What an adapter does to one linear layer of some tokens; out is the width of its output.
+struct Adapted {
+  Lora pair;                  // rank 0: none
+  Lora initial;               // PiSSA's share to take away again: frozen, without dropout, scale below 0; rank 0: none
+  const float* factor;        // [out] magnitude / ‖W + scale · B A‖ by rows; null without DoRA
+  const float* factor_less_1;  // [out] factor - 1
+  const float* inverse_norm;  // [out]
+  float* grad_magnitude;      // [out], +=
+  const float* bias;          // [out] in place of the base's; null: the base's
+  float* grad_bias;           // [out], +=
 };
 
 class Adapter {
  public:
-  // Kaiming-uniform A, zero B; see lr_adapter_create. Throws Error(LR_INVALID_ARGUMENT).
-  Adapter(const Base& base, const std::vector<AdapterTarget>& targets, float dropout, uint64_t seed);
+  // See lr_adapter_create. Throws Error(LR_INVALID_ARGUMENT).
+  Adapter(Runtime& runtime, const Base& base, const std::vector<AdapterTarget>& targets, const lr_adapter_options& options);
 
   const Base& base() const { return base_; }
-  const std::vector<AdapterTarget>& targets() const { return targets_; }
-  const std::vector<AdapterTensor>& tensors() const { return tensors_; }  // A of target 0, B of target 0, A of target 1, …
-  bool has(int layer, int kind) const { return slot(layer, kind) >= 0; }
-  int32_t rank(int layer, int kind) const { return has(layer, kind) ? targets_[static_cast<size_t>(slot(layer, kind))].rank : 0; }
+  // In the order of lr_adapter_info; those that are not trained come last.
+  const std::vector<AdapterTensor>& tensors() const { return tensors_; }
+  // JSON of lr_adapter_info.
+  std::string info() const;
+  // Whether something of this linear layer is trained.
+  bool has(int layer, int kind) const { return rank(layer, kind) > 0 || slot(layer, kind).bias >= 0; }
+  int32_t rank(int layer, int kind) const {
+    const int target = slot(layer, kind).target;
+    return target < 0 ? 0 : targets_[static_cast<size_t>(target)].rank;
+  }
   int lowest_layer() const { return lowest_layer_; }
 
-  // The pair on a linear layer that it has. `training`: with dropout and gradients; the gradients must have been prepared.
-  Lora lora(int layer, int kind, bool training, uint64_t dropout_seed);
+  // What it does to a linear layer that it has. `training`: with dropout and gradients; the gradients must have been prepared.
+  Adapted adapted(const Run& run, const Ops& ops, int layer, int kind, bool training, uint64_t dropout_seed);
 
   enum class Array { Weight, Gradient, AdamM, AdamV };
-  // Null while an array has not been needed yet: its values are then zero.
-  float* array(Array which);
   void prepare_gradients();
   void zero_gradients();
   // Makes the next optimizer step refuse: a loss of this adapter was not finite.
   void poison_gradients();
-  void read(Array which, uint32_t tensor, float* out, uint64_t count);
+  // An array that has not been needed yet reads as zeros.
+  void read(Array which, uint32_t tensor, float* out, uint64_t count) const;
   void write(Array which, uint32_t tensor, const float* values, uint64_t count);
 
   // Clips, updates, zeroes the gradients; returns the norm before clipping. Throws Error(LR_NOT_FINITE) with the gradients
@@ -51,25 +85,48 @@ class Adapter {
   float optimizer_step(const Run& run, const Ops& ops, const lr_adamw& settings);
 
   uint64_t state_bytes() const;
-  void export_state(uint8_t* out, uint64_t bytes);
+  void export_state(uint8_t* out, uint64_t bytes) const;
   // Throws Error(LR_BAD_FORMAT) and leaves the adapter as it was.
   void import_state(const uint8_t* in, uint64_t bytes);
 
  private:
-  int slot(int layer, int kind) const { return slots_[static_cast<size_t>(layer * kLinears + kind)]; }
+  // Indices of what belongs to one linear layer, -1 where there is nothing.
+  struct Slot {
+    int target = -1, a = -1, magnitude = -1, bias = -1, initial_a = -1;  // B follows A
+    size_t norms = 0;  // first element of its rows in norms_
+  };
+  const Slot& slot(int layer, int kind) const { return slots_[static_cast<size_t>(layer * kLinears + kind)]; }
+  Slot& slot(int layer, int kind) { return slots_[static_cast<size_t>(layer * kLinears + kind)]; }
+  const Linear& linear(int layer, int kind) const { return base_.layers()[static_cast<size_t>(layer)].linears[kind]; }
+  void place_targets();
+  void place_biases(uint32_t bias);
+  void place_initial_pairs();
+  int add_tensor(Role role, int layer, int kind, int64_t rows, int64_t cols);
+  void initialise(Runtime& runtime, const lr_adapter_options& options);
+  // Computes norms_ anew if weights have changed since.
+  void refresh_norms(const Run& run, const Ops& ops);
   const AdapterTensor& checked_tensor(uint32_t tensor, uint64_t count) const;
-  void initialise(uint64_t seed);
-  void prepare(Array which);
+  float* weight(int tensor) { return weights_.data() + tensors_[static_cast<size_t>(tensor)].at; }
+  float* gradient(int tensor) { return gradients_.data() + tensors_[static_cast<size_t>(tensor)].at; }
+  std::string state_head(uint64_t adam_step) const;
 
   const Base& base_;
   std::vector<AdapterTarget> targets_;
   std::vector<AdapterTensor> tensors_;
-  std::vector<int> slots_;  // target on (layer, kind), or -1
+  std::vector<Slot> slots_;  // by layer and kind
   int lowest_layer_;
   float dropout_;
-  size_t size_ = 0;         // elements of each array; tensors begin at multiples of 16, the gaps stay zero
-  Buffer<float> arrays_[4];
+  // Elements of the arrays: tensors begin at multiples of 16, the gaps stay zero; gradients are of trained tensors only.
+  size_t size_ = 0, trained_size_ = 0;
+  Buffer<float> weights_, gradients_;
+  Moments moments_;
   uint64_t adam_step_ = 0;
+  size_t norms_size_ = 0;  // rows of all DoRA targets
+  Buffer<float> norms_;    // [3, norms_size_]: factor, factor - 1, 1 / norm
+  bool norms_fresh_ = false;
 };
+
+// Name of a role in lr_adapter_info, where PEFT has one PEFT's.
+const char* role_name(Role role);
 
 }  // namespace lr

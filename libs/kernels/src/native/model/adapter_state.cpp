@@ -1,5 +1,5 @@
-// The state of an adapter as bytes (little-endian): header, (rows, cols) of every tensor, weights, Adam's first and second
-// moments, tensor by tensor without gaps, and the CRC-32C of all of it.
+// The state of an adapter as bytes (little-endian): header; role, width of the moments in bits, rows and cols of every tensor; the
+// weights, tensor by tensor without gaps; AdamW's moments as Moments lays them out; and the CRC-32C of all of it.
 #include <cstring>
 
 #include "adapter.h"
@@ -10,8 +10,7 @@ namespace lr {
 namespace {
 
 constexpr char kMagic[8] = {'L', 'R', 'S', 'T', 'A', 'T', 'E', '\n'};
-constexpr uint32_t kVersion = 1;
-constexpr Adapter::Array kArrays[] = {Adapter::Array::Weight, Adapter::Array::AdamM, Adapter::Array::AdamV};
+constexpr uint32_t kVersion = 2;
 
 struct StateHeader {
   char magic[8];
@@ -21,46 +20,52 @@ struct StateHeader {
 };
 static_assert(sizeof(StateHeader) == 24);
 
-// Header and shapes of an adapter's state.
-std::string state_head(const std::vector<AdapterTensor>& tensors, uint64_t adam_step) {
-  StateHeader header = {{}, kVersion, static_cast<uint32_t>(tensors.size()), adam_step};
+struct StateTensor {
+  uint32_t role, moment_bits;
+  int64_t rows, cols;
+};
+static_assert(sizeof(StateTensor) == 24);
+
+}  // namespace
+
+std::string Adapter::state_head(uint64_t adam_step) const {
+  StateHeader header = {{}, kVersion, static_cast<uint32_t>(tensors_.size()), adam_step};
   std::memcpy(header.magic, kMagic, sizeof kMagic);
   std::string head(reinterpret_cast<const char*>(&header), sizeof header);
-  for (const AdapterTensor& tensor : tensors) {
-    head.append(reinterpret_cast<const char*>(&tensor.rows), sizeof tensor.rows);
-    head.append(reinterpret_cast<const char*>(&tensor.cols), sizeof tensor.cols);
+  for (size_t i = 0; i < tensors_.size(); ++i) {
+    const AdapterTensor& tensor = tensors_[i];
+    const uint32_t bits = !tensor.trained() ? 0 : moments_.eight_bit(i) ? 8 : 32;
+    const StateTensor entry = {static_cast<uint32_t>(tensor.role), bits, tensor.rows, tensor.cols};
+    head.append(reinterpret_cast<const char*>(&entry), sizeof entry);
   }
   return head;
 }
 
-}  // namespace
-
 uint64_t Adapter::state_bytes() const {
   uint64_t elements = 0;
   for (const AdapterTensor& tensor : tensors_) elements += tensor.elements();
-  return sizeof(StateHeader) + tensors_.size() * 16 + elements * sizeof(float) * std::size(kArrays) + sizeof(uint32_t);
+  return sizeof(StateHeader) + tensors_.size() * sizeof(StateTensor) + elements * sizeof(float) + moments_.bytes() +
+         sizeof(uint32_t);
 }
 
-void Adapter::export_state(uint8_t* out, uint64_t bytes) {
+void Adapter::export_state(uint8_t* out, uint64_t bytes) const {
   if (bytes != state_bytes()) {
     fail(LR_INVALID_ARGUMENT, "the state has %llu bytes, not %llu", static_cast<unsigned long long>(state_bytes()),
          static_cast<unsigned long long>(bytes));
   }
-  const std::string head = state_head(tensors_, adam_step_);
+  const std::string head = state_head(adam_step_);
   std::memcpy(out, head.data(), head.size());
   uint8_t* at = out + head.size();
-  for (const Array which : kArrays) {
-    const float* values = array(which);
-    for (const AdapterTensor& tensor : tensors_) {
-      const size_t size = tensor.elements() * sizeof(float);
-      if (values == nullptr) {
-        std::memset(at, 0, size);
-      } else {
-        std::memcpy(at, values + tensor.at, size);
-      }
-      at += size;
-    }
+  for (const AdapterTensor& tensor : tensors_) {
+    std::memcpy(at, weights_.data() + tensor.at, tensor.elements() * sizeof(float));
+    at += tensor.elements() * sizeof(float);
   }
+  if (moments_.data() == nullptr) {
+    std::memset(at, 0, moments_.bytes());
+  } else {
+    std::memcpy(at, moments_.data(), moments_.bytes());
+  }
+  at += moments_.bytes();
   const uint32_t crc = crc32c(out, static_cast<size_t>(at - out));
   std::memcpy(at, &crc, sizeof crc);
 }
@@ -76,19 +81,18 @@ void Adapter::import_state(const uint8_t* in, uint64_t bytes) {
   uint32_t crc;
   std::memcpy(&crc, in + bytes - sizeof crc, sizeof crc);
   if (crc != crc32c(in, bytes - sizeof crc)) fail(LR_BAD_FORMAT, "the state of the adapter is damaged: its checksum is wrong");
-  const std::string head = state_head(tensors_, header.adam_step);
+  const std::string head = state_head(header.adam_step);
   if (bytes != state_bytes() || std::memcmp(in, head.data(), head.size()) != 0) {
-    fail(LR_BAD_FORMAT, "the state belongs to an adapter with other targets or ranks");
+    fail(LR_BAD_FORMAT, "the state belongs to an adapter with other targets or ranks, or of another method or optimizer");
   }
-  for (const Array which : kArrays) prepare(which);
+  uint8_t* moments = moments_.prepare(base_.memory());
   const uint8_t* at = in + head.size();
-  for (const Array which : kArrays) {
-    for (const AdapterTensor& tensor : tensors_) {
-      const size_t size = tensor.elements() * sizeof(float);
-      std::memcpy(array(which) + tensor.at, at, size);
-      at += size;
-    }
+  for (const AdapterTensor& tensor : tensors_) {
+    std::memcpy(weights_.data() + tensor.at, at, tensor.elements() * sizeof(float));
+    at += tensor.elements() * sizeof(float);
   }
+  std::memcpy(moments, at, moments_.bytes());
+  norms_fresh_ = false;
   adam_step_ = header.adam_step;
 }
 

@@ -127,8 +127,8 @@ std::string Base::info() const {
       if (out.back() != '[') out += ',';
       out += "{\"name\":";
       json::append_string(out, linear.name);
-      out += format(",\"in\":%lld,\"out\":%lld}", static_cast<long long>(linear.weight.cols),
-                    static_cast<long long>(linear.weight.rows));
+      out += format(",\"in\":%lld,\"out\":%lld,\"bias\":%s}", static_cast<long long>(linear.weight.cols),
+                    static_cast<long long>(linear.weight.rows), linear.bias == nullptr ? "false" : "true");
     }
   }
   return out + "]}";

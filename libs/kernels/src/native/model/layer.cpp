@@ -3,52 +3,35 @@
 #include <algorithm>
 #include <cmath>
 
+#include "adapted_linear.h"
+
 namespace lr {
 namespace {
 
 const Layer& layer_of(const Pass& pass, int layer) { return pass.base.layers()[static_cast<size_t>(layer)]; }
 
-// Calls visit(group, lora, h) for every group with a pair on this linear; h is where the group's hidden lies.
-template <typename Visit>
-void for_each_lora(const Pass& pass, int layer, int kind, float* h, const Visit& visit) {
-  for (const RowGroup& group : pass.groups) {
-    if (group.adapter == nullptr || !group.adapter->has(layer, kind)) continue;
-    const Lora lora = group.adapter->lora(layer, kind, pass.training, group.dropout_seed);
-    visit(group, lora, h);
-    h += (group.end - group.begin) * lora.rank;
-  }
-}
-
-void add_lora(const Pass& pass, int layer, int kind, const float* x, float* h, float* y) {
-  const Weight& w = layer_of(pass, layer).linears[kind].weight;
-  for_each_lora(pass, layer, kind, h, [&](const RowGroup& group, const Lora& lora, float* hidden) {
-    pass.ops.lora_forward(pass.run, x + group.begin * w.cols, lora, w.cols, w.rows, hidden, y + group.begin * w.rows,
-                          group.end - group.begin);
-  });
-}
-
 // y[T, out] = linear(x[T, in])
 void linear_forward(const Pass& pass, int layer, int kind, const float* x, float* h, float* y) {
   const Linear& linear = layer_of(pass, layer).linears[kind];
   pass.ops.linear_forward(pass.run, x, linear.weight, linear.bias, y, pass.tokens);
-  add_lora(pass, layer, kind, x, h, y);
+  forward_adapters(pass, layer, kind, x, h, y);
 }
 
 enum class InputGradient { Write, Add, Skip };
 
-// LoRA gradients, and dx[T, in] as asked for; skipped, dx is only somewhere for LoRA's own share, which nobody reads.
+// Gradients of the adapters, and dx[T, in] as asked for; skipped, dx is only somewhere for their own share, which nobody reads.
 void linear_backward(const Pass& pass, int layer, int kind, const float* dy, const float* x, float* h, float* dx,
                      InputGradient input) {
   const Weight& w = layer_of(pass, layer).linears[kind].weight;
+  const size_t mark = pass.run.scratch->mark();
+  const float* through = gradient_through_magnitudes(pass, layer, kind, dy);
   if (input == InputGradient::Skip) {
     std::fill(dx, dx + pass.tokens * w.cols, 0.0f);
   } else {
-    pass.ops.linear_backward(pass.run, dy, w, dx, pass.tokens, input == InputGradient::Add);
+    pass.ops.linear_backward(pass.run, through, w, dx, pass.tokens, input == InputGradient::Add);
   }
-  for_each_lora(pass, layer, kind, h, [&](const RowGroup& group, const Lora& lora, const float* hidden) {
-    pass.ops.lora_backward(pass.run, dy + group.begin * w.rows, x + group.begin * w.cols, hidden, lora, w.cols, w.rows,
-                           dx + group.begin * w.cols, group.end - group.begin);
-  });
+  backward_adapters(pass, layer, kind, dy, through, x, h, dx);
+  pass.run.scratch->release(mark);
 }
 
 float rms_eps(const Pass& pass) { return static_cast<float>(pass.base.config().rms_eps); }
@@ -133,9 +116,7 @@ void forward_output(const Pass& pass, int layer, const LayerActivations& a, cons
 
 void recompute_output_hidden(const Pass& pass, int layer, const LayerActivations& a, const LayerScratch& s) {
   if (!pass.has_lora(layer, kDown, kDown)) return;
-  // lora_forward adds to an output that nobody reads here; s.dn is free until backward writes it.
-  std::fill(s.dn, s.dn + pass.tokens * pass.base.config().hidden, 0.0f);
-  add_lora(pass, layer, kDown, s.act, a.h[kDown], s.dn);
+  forward_hidden(pass, layer, kDown, s.act, a.h[kDown], s.dn);  // s.dn is free until backward writes it
 }
 
 void backward_layer(const Pass& pass, int layer, const LayerActivations& a, const LayerScratch& s, const int32_t* starts,

@@ -31,7 +31,7 @@ struct Pass {
   const int32_t* positions;  // [T], within each sequence
   bool training;             // dropout and gradients
 
-  // True when an adapter of this pass has a pair on one of the kinds first … last of a layer.
+  // True when an adapter of this pass has a pair or a bias on one of the kinds first … last of a layer.
   bool has_lora(int layer, int first, int last) const;
   int64_t lora_hidden_size(int layer, int kind) const;  // Σ over groups of rank · tokens
 };

@@ -5,14 +5,13 @@
 namespace lr::reference {
 
 // Loshchilov & Hutter 2019, algorithm 2, in the order of torch.optim.AdamW: decay first, epsilon after the correction.
-void adamw(const Run&, float* w, const float* g, float* m, float* v, int64_t n, float grad_factor, float lr, float beta1,
-           float beta2, float epsilon, float weight_decay, float correction1, float correction2) {
+void adamw(const Run&, float* w, const float* g, float* m, float* v, int64_t n, const AdamwStep& s) {
   for (int64_t i = 0; i < n; ++i) {
-    const float gradient = g[i] * grad_factor;
-    m[i] = beta1 * m[i] + (1 - beta1) * gradient;
-    v[i] = beta2 * v[i] + (1 - beta2) * gradient * gradient;
-    const float denominator = std::sqrt(v[i]) / std::sqrt(correction2) + epsilon;
-    w[i] = w[i] * (1 - lr * weight_decay) - lr / correction1 * m[i] / denominator;
+    const float gradient = g[i] * s.grad_factor;
+    m[i] = s.beta1 * m[i] + (1 - s.beta1) * gradient;
+    v[i] = s.beta2 * v[i] + (1 - s.beta2) * gradient * gradient;
+    const float denominator = std::sqrt(v[i]) / std::sqrt(s.correction2) + s.epsilon;
+    w[i] = w[i] * (1 - s.lr * s.weight_decay) - s.lr / s.correction1 * m[i] / denominator;
   }
 }
 

@@ -31,7 +31,7 @@ void lora_backward(const Run&, const float* dy, const float* x, const float* h, 
       const double gradient = double{l.scale} * dy[t * out + o];
       for (int64_t r = 0; r < l.rank; ++r) {
         dh[r] += gradient * l.b[o * l.rank + r];
-        grad_b[o * l.rank + r] += gradient * h[t * l.rank + r];
+        if (l.grad_b != nullptr) grad_b[o * l.rank + r] += gradient * h[t * l.rank + r];
       }
     }
     for (int64_t i = 0; i < in; ++i) {
@@ -44,6 +44,7 @@ void lora_backward(const Run&, const float* dy, const float* x, const float* h, 
       dx[t * in + i] = static_cast<float>(dx[t * in + i] + sum * factor);
     }
   }
+  if (l.grad_a == nullptr) return;
   for (size_t i = 0; i < grad_a.size(); ++i) l.grad_a[i] = static_cast<float>(l.grad_a[i] + grad_a[i]);
   for (size_t i = 0; i < grad_b.size(); ++i) l.grad_b[i] = static_cast<float>(l.grad_b[i] + grad_b[i]);
 }

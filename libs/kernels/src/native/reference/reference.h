@@ -14,6 +14,11 @@ void linear_backward(const Run&, const float* dy, const Weight& w, float* dx, in
 void lora_forward(const Run&, const float* x, const Lora& l, int64_t in, int64_t out, float* h, float* y, int64_t T);
 void lora_backward(const Run&, const float* dy, const float* x, const float* h, const Lora& l, int64_t in, int64_t out,
                    float* dx, int64_t T);
+void dropout(const Run&, const float* x, const Lora& l, int64_t in, float* out, int64_t T);
+void row_norms(const Run&, const Weight& w, const Lora& l, float* norm);
+void column_affine(const Run&, const float* x, const float* before, const float* factor, const float* after, float* y, int64_t T,
+                   int64_t n);
+void column_sums(const Run&, const float* a, const float* b, const float* factor, float* sums, int64_t T, int64_t n);
 void rmsnorm_forward(const Run&, const float* x, const float* w, float eps, float* y, float* rstd, int64_t T, int64_t d);
 void rmsnorm_backward(const Run&, const float* dy, const float* x, const float* w, const float* rstd, float* dx, int64_t T,
                       int64_t d);
@@ -33,8 +38,8 @@ void head_loss(const Run&, const float* hidden, const Weight& head, const int32_
                int64_t chunk, float* loss, uint8_t* correct, float* dhidden, int64_t T);
 void add(const Run&, const float* a, const float* b, float* out, int64_t n);
 double sum_squares(const Run&, const float* x, int64_t n);
-void adamw(const Run&, float* w, const float* g, float* m, float* v, int64_t n, float grad_factor, float lr, float beta1,
-           float beta2, float epsilon, float weight_decay, float correction1, float correction2);
+void adamw(const Run&, float* w, const float* g, float* m, float* v, int64_t n, const AdamwStep& step);
+void adamw8(const Run&, float* w, const float* g, const Moments8& moments, int64_t n, const AdamwStep& step);
 
 // Element (row, col) of a weight, whatever its storage.
 inline float element(const Weight& w, int64_t row, int64_t col) {

@@ -11,6 +11,10 @@ const Ops& reference_ops() {
       .linear_backward = reference::linear_backward,
       .lora_forward = reference::lora_forward,
       .lora_backward = reference::lora_backward,
+      .dropout = reference::dropout,
+      .row_norms = reference::row_norms,
+      .column_affine = reference::column_affine,
+      .column_sums = reference::column_sums,
       .rmsnorm_forward = reference::rmsnorm_forward,
       .rmsnorm_backward = reference::rmsnorm_backward,
       .rope = reference::rope,
@@ -24,6 +28,7 @@ const Ops& reference_ops() {
       .add = reference::add,
       .sum_squares = reference::sum_squares,
       .adamw = reference::adamw,
+      .adamw8 = reference::adamw8,
   };
   return ops;
 }

@@ -1,5 +1,6 @@
 // The operations of a layer that touch every element once: norm, rotation, activation, embedding, residual sum. They are bound
 // by memory, so they are shared out by rows or by pieces.
+#include "adamw8.h"
 #include "kernels.h"
 #include "weights.h"
 
@@ -140,18 +141,40 @@ double sum_squares(const Run& run, const float* x, int64_t n) {
   return total;
 }
 
-void adamw(const Run& run, float* w, const float* g, float* m, float* v, int64_t n, float grad_factor, float lr, float beta1,
-           float beta2, float epsilon, float weight_decay, float correction1, float correction2) {
-  const V factor = set(grad_factor), b1 = set(beta1), b2 = set(beta2), rest1 = set(1 - beta1), rest2 = set(1 - beta2);
-  const V decay = set(1 - lr * weight_decay), step = set(lr / correction1), root = set(__builtin_sqrtf(correction2));
-  pieces(run, n, [&](int64_t begin, int64_t end) {
-    vectors(begin, end, [&](int64_t i, int64_t lanes) {
-      const V gradient = get(g + i, lanes) * factor;
-      const V first = b1 * get(m + i, lanes) + rest1 * gradient, second = b2 * get(v + i, lanes) + rest2 * gradient * gradient;
-      put(m + i, first, lanes);
-      put(v + i, second, lanes);
-      put(w + i, get(w + i, lanes) * decay - step * first / (sqrt(second) / root + set(epsilon)), lanes);
-    });
+namespace {
+
+// AdamW on the weights [begin, end).
+inline void adamw_range(float* w, const float* g, float* m, float* v, int64_t begin, int64_t end, const AdamwStep& s) {
+  const V factor = set(s.grad_factor), b1 = set(s.beta1), b2 = set(s.beta2), rest1 = set(1 - s.beta1), rest2 = set(1 - s.beta2);
+  const V decay = set(1 - s.lr * s.weight_decay), step = set(s.lr / s.correction1), root = set(__builtin_sqrtf(s.correction2));
+  vectors(begin, end, [&](int64_t i, int64_t lanes) {
+    const V gradient = get(g + i, lanes) * factor;
+    const V first = b1 * get(m + i, lanes) + rest1 * gradient, second = b2 * get(v + i, lanes) + rest2 * gradient * gradient;
+    put(m + i, first, lanes);
+    put(v + i, second, lanes);
+    put(w + i, get(w + i, lanes) * decay - step * first / (sqrt(second) / root + set(s.epsilon)), lanes);
+  });
+}
+
+}  // namespace
+
+void adamw(const Run& run, float* w, const float* g, float* m, float* v, int64_t n, const AdamwStep& step) {
+  pieces(run, n, [&](int64_t begin, int64_t end) { adamw_range(w, g, m, v, begin, end, step); });
+}
+
+void adamw8(const Run& run, float* w, const float* g, const Moments8& moments, int64_t n, const AdamwStep& step) {
+  static_assert(kPiece % kMomentBlock == 0);
+  const Maps8& maps = maps8();
+  pieces(run, n, [&](int64_t piece, int64_t piece_end) {
+    for (int64_t begin = piece; begin < piece_end; begin += kMomentBlock) {
+      const int64_t count = least(kMomentBlock, piece_end - begin), block = begin / kMomentBlock;
+      float m[kMomentBlock], v[kMomentBlock];
+      decode8(maps.m, moments.m + begin, moments.m_absmax[block], count, m);
+      decode8(maps.v, moments.v + begin, moments.v_absmax[block], count, v);
+      adamw_range(w + begin, g + begin, m, v, 0, count, step);
+      moments.m_absmax[block] = encode8(maps.m, m, count, moments.m + begin);
+      moments.v_absmax[block] = encode8(maps.v, v, count, moments.v + begin);
+    }
   });
 }
 

@@ -91,9 +91,11 @@ void lora_backward(const Run& run, const float* dy, const float* x, const float*
   auto* dh = static_cast<float*>(run.scratch->take(T * l.rank * sizeof(float)));  // [T, r]: gradient of h, without the scale
   gemm<Exact>(run, T, l.rank, out, MatrixRows{dy, out}, PlainMatrix{l.b, l.rank}, MatrixSink{dh, l.rank, false, nullptr});
   // grad_bᵀ[r, out] += scale · hᵀ dy ; grad_a[r, in] += scale · dhᵀ drop(x): tokens are summed, widths shared out
-  gemm<Exact>(run, l.rank, out, T, ScaledColumns{h, l.rank, l.scale}, PlainMatrix{dy, out}, TransposedSink{l.grad_b, l.rank});
-  gemm<Exact>(run, l.rank, in, T, ScaledColumns{dh, l.rank, l.scale}, DroppedMatrix{{x, l, in}},
-              MatrixSink{l.grad_a, in, true, nullptr});
+  if (l.grad_a != nullptr) {
+    gemm<Exact>(run, l.rank, out, T, ScaledColumns{h, l.rank, l.scale}, PlainMatrix{dy, out}, TransposedSink{l.grad_b, l.rank});
+    gemm<Exact>(run, l.rank, in, T, ScaledColumns{dh, l.rank, l.scale}, DroppedMatrix{{x, l, in}},
+                MatrixSink{l.grad_a, in, true, nullptr});
+  }
   // dx += mask · (scale · dh) A
   const ScaledRows scaled{dh, l.rank, l.scale};
   if (l.dropout > 0) {

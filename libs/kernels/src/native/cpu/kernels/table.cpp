@@ -14,6 +14,10 @@ const Ops kOps = {
     .linear_backward = linear_backward,
     .lora_forward = lora_forward,
     .lora_backward = lora_backward,
+    .dropout = dropout,
+    .row_norms = row_norms,
+    .column_affine = column_affine,
+    .column_sums = column_sums,
     .rmsnorm_forward = rmsnorm_forward,
     .rmsnorm_backward = rmsnorm_backward,
     .rope = rope,
@@ -27,6 +31,7 @@ const Ops kOps = {
     .add = add,
     .sum_squares = sum_squares,
     .adamw = adamw,
+    .adamw8 = adamw8,
 };
 
 }  // namespace lr::LR_ISA
