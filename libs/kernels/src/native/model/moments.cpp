@@ -58,10 +58,12 @@ void Moments::read(Which which, size_t tensor, float* out) const {
     std::copy_n(floats(part, which), part.n, out);
   } else {
     const Moments8 moments = codes(part);
-    for (size_t begin = 0; begin < part.n; begin += kMomentBlock) {
-      const auto count = static_cast<int64_t>(std::min<size_t>(kMomentBlock, part.n - begin));
-      const float absmax = (which == First ? moments.m_absmax : moments.v_absmax)[begin / kMomentBlock];
-      decode8(which == First ? maps8().m : maps8().v, (which == First ? moments.m : moments.v) + begin, absmax, count, out + begin);
+    const Map8& map = which == First ? maps8().m : maps8().v;
+    const uint8_t* codes = which == First ? moments.m : moments.v;
+    const float* absmax = which == First ? moments.m_absmax : moments.v_absmax;
+    const auto n = static_cast<int64_t>(part.n);
+    for (int64_t block = 0, at = 0; at < n; ++block, at += kMomentBlock) {
+      decode8(map, codes + at, absmax[block], std::min(kMomentBlock, n - at), out + at);
     }
   }
 }
@@ -73,10 +75,12 @@ void Moments::write(Which which, size_t tensor, const float* values) {
     return;
   }
   const Moments8 moments = codes(part);
-  for (size_t begin = 0; begin < part.n; begin += kMomentBlock) {
-    const auto count = static_cast<int64_t>(std::min<size_t>(kMomentBlock, part.n - begin));
-    (which == First ? moments.m_absmax : moments.v_absmax)[begin / kMomentBlock] =
-        encode8(which == First ? maps8().m : maps8().v, values + begin, count, (which == First ? moments.m : moments.v) + begin);
+  const Map8& map = which == First ? maps8().m : maps8().v;
+  uint8_t* codes = which == First ? moments.m : moments.v;
+  float* absmax = which == First ? moments.m_absmax : moments.v_absmax;
+  const auto n = static_cast<int64_t>(part.n);
+  for (int64_t block = 0, at = 0; at < n; ++block, at += kMomentBlock) {
+    absmax[block] = encode8(map, values + at, std::min(kMomentBlock, n - at), codes + at);
   }
 }
 
