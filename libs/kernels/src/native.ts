@@ -8,7 +8,7 @@ import { KernelError } from './errors';
 const koffi = createRequire(__filename)('koffi') as typeof Koffi;
 
 /** LR_INTERFACE_VERSION of the header that this file was written against. */
-const INTERFACE_VERSION = 1;
+const INTERFACE_VERSION = 2;
 const LIBRARY = 'liblowrank_kernels.so';
 const ASYNC_STACK = 1 << 20; // bytes
 
@@ -27,6 +27,14 @@ const contextOptions = koffi.struct({
   backend: 'uint32_t',
   isa: 'uint32_t',
   compute: 'uint32_t',
+});
+const quantization = koffi.struct({ format: 'uint32_t', double_quant: 'uint32_t' });
+const quantized = koffi.struct({
+  codes: 'uint8_t *',
+  absmax: 'float *',
+  absmax_codes: 'uint8_t *',
+  nested_absmax: 'float *',
+  offset: 'float *',
 });
 const loraTarget = koffi.struct({ name: 'str', rank: 'uint32_t', scale: 'float' });
 const batch = koffi.struct({
@@ -63,8 +71,8 @@ const SIGNATURES = {
   lr_context_info: [handle, 'uint8_t *', 'size_t'],
   lr_context_memory: [handle, 'uint64_t *', 'uint64_t *', 'uint32_t'],
   lr_cancel_create: [outHandle],
-  lr_nf4_quantize: [handle, 'float *', 'uint64_t', 'uint8_t *', 'uint8_t *', 'float *', 'float *'],
-  lr_base_quantize: [handle, 'str', 'str', handle, to(progress), handle],
+  lr_quantize: [handle, to(quantization), 'float *', 'uint64_t', 'uint64_t', to(quantized)],
+  lr_base_quantize: [handle, 'str', 'str', to(quantization), handle, to(progress), handle],
   lr_base_open: [handle, 'str', outHandle],
   lr_base_info: [handle, 'uint8_t *', 'size_t', 'size_t *'],
   lr_adapter_create: [handle, to(loraTarget), 'uint32_t', 'float', 'uint64_t', outHandle],

@@ -4,7 +4,7 @@
 namespace lr::test {
 
 void foundation_cases();  // pool, scratch, Philox, bf16
-void nf4_cases();
+void quantize_cases();
 void linear_cases();
 void lora_cases();
 void pointwise_cases();  // rmsnorm, rope, swiglu, embedding, add, sum_squares, adamw

@@ -86,4 +86,7 @@ inline void require(const void* pointer, const char* name) {
   if (pointer == nullptr) fail(LR_INVALID_ARGUMENT, "%s is null", name);
 }
 
+// NULL is the default. Throws Error(LR_INVALID_ARGUMENT).
+Quantization parse_quantization(const lr_quantization* quantization);
+
 }  // namespace lr
