@@ -9,6 +9,7 @@ export interface RecipeOptions {
   epochs?: number;
   steps?: number;
   rank?: number;
+  quantization?: string;
   lr?: number;
   sequenceLength?: number;
   rows?: number;
@@ -21,6 +22,7 @@ export const addRecipeOptions = (command: Command): Command =>
     .option('--recipe <file.json>', 'recipe to start from; the options below override it')
     .option('--epochs <n>', 'passes over the data', number)
     .option('--steps <n>', 'optimizer steps, instead of epochs', number)
+    .option('--quantization <format>', 'how the base is kept: nf4, fp4, int8, bf16 or f32')
     .option('--rank <n>', 'width of the low-rank update', number)
     .option('--lr <rate>', 'learning rate', number)
     .option('--sequence-length <tokens>', 'longest sequence, and length of a packed row', number)
@@ -36,9 +38,10 @@ function number(text: string): number {
 /** The recipe of a file and of options. Error: CliError naming every field at fault. */
 export async function makeRecipe(options: RecipeOptions): Promise<RecipeInput> {
   const file = options.recipe === undefined ? {} : await readRecipeFile(options.recipe);
-  const { epochs, steps, rank, lr, sequenceLength, rows, seed } = options;
+  const { epochs, steps, quantization, rank, lr, sequenceLength, rows, seed } = options;
   const recipe = {
     ...file,
+    base: { ...section(file.base), ...given({ quantization }) },
     lora: { ...section(file.lora), ...given({ rank }) },
     training: { ...section(file.training), ...given({ epochs, steps, sequenceLength, rows, seed }) },
     optimizer: { ...section(file.optimizer), ...given({ learningRate: lr }) },
@@ -53,10 +56,8 @@ export async function makeRecipe(options: RecipeOptions): Promise<RecipeInput> {
 
 const section = (value: unknown): object => (typeof value === 'object' && value !== null ? value : {});
 
-const given = (fields: Record<string, number | undefined>): Record<string, number> =>
-  Object.fromEntries(
-    Object.entries(fields).filter((entry): entry is [string, number] => entry[1] !== undefined),
-  );
+const given = (fields: Record<string, unknown>): object =>
+  Object.fromEntries(Object.entries(fields).filter(([, value]) => value !== undefined));
 
 async function readRecipeFile(path: string): Promise<Record<string, unknown>> {
   let text: string;

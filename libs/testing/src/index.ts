@@ -9,6 +9,7 @@ export {
   tinyTemplate,
   tinyTensors,
   tinyTokenizer,
+  writeQuantizedTinyModel,
   writeTinyModel,
   type TinyTensor,
 } from './tiny-model';
