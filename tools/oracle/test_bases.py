@@ -88,12 +88,34 @@ def test_logits_and_gradients(kernels, source, tmp_path, format, double_quant):
 
 
 def test_distance_to_llm_int8(kernels, source, tmp_path):
-    """With its activations rounded to 8 bits too, LLM.int8() is near and not the same."""
+    """With its activations rounded to 8 bits too, LLM.int8() is near, not the same, and further from the model in full precision."""
     base = kernels.open_base(source, tmp_path / "base", "int8", False)
     batch = peer.make_batch(base.info["vocab"], [5, 17, 1, 30], seed=3)
     with torch.no_grad():
         theirs = peer.forward(load(source, config("int8", False)), batch).numpy()
-    assert 1e-4 < relative(base.logits(batch, None), theirs) < 0.05
+        exact = peer.forward(load(source), batch).numpy()
+    ours = base.logits(batch, None)
+    assert 1e-4 < relative(ours, theirs) < 0.05
+    assert relative(ours, exact) < relative(theirs, exact)
+
+
+def test_four_bits_from_bfloat16(kernels, source, tmp_path):
+    """A quantized checkpoint whose other tensors are bfloat16."""
+    settings = config("nf4", True)
+    AutoModelForCausalLM.from_pretrained(source, dtype=torch.bfloat16, device_map="cpu",
+                                         quantization_config=settings).save_pretrained(tmp_path / "saved")
+    ours = kernels.open_base(tmp_path / "saved", tmp_path / "base")
+    again = kernels.open_base(source, tmp_path / "again", "nf4", True)
+    batch = peer.make_batch(ours.info["vocab"], [5, 17, 1, 30], seed=3)
+    logits = ours.logits(batch, None)
+    assert np.array_equal(logits, again.logits(batch, None))
+    running = load(tmp_path / "saved")
+    for parameter in running.parameters():  # transformers leaves a quantized checkpoint in its own dtype
+        if parameter.dtype == torch.bfloat16:
+            parameter.data = parameter.data.float()
+    with torch.no_grad():
+        theirs = peer.forward(running, batch).numpy()
+    assert relative(logits, theirs) < 1e-4
 
 
 @pytest.mark.parametrize("format,double_quant", BNB_FORMATS)
@@ -122,7 +144,7 @@ def test_quantized_checkpoint(kernels, source, tmp_path, format, double_quant, s
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_sixteen_bit_checkpoints(kernels, source, tmp_path, dtype):
-    """f32 holds either exactly, bf16 only its own; a quantized checkpoint in 16 bits loads too."""
+    """f32 holds either exactly, bf16 its own."""
     model = AutoModelForCausalLM.from_pretrained(source, dtype=dtype)
     model.save_pretrained(tmp_path / "saved")
     batch = peer.make_batch(model.config.vocab_size, [5, 17], seed=3)
