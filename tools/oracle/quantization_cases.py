@@ -60,4 +60,4 @@ def quantize(values: np.ndarray, format: str = "nf4", double_quant: bool = True)
                 "offset": state.offset.numpy().reshape(1).copy()}
     else:
         out["absmax"] = state.absmax.numpy().copy()
-    return out | {"dequantized": bnb.dequantize_4bit(codes, state).numpy().copy()}
+    return out | {"dequantized": bnb.dequantize_4bit(codes, state).numpy().reshape(values.shape).copy()}
