@@ -16,10 +16,28 @@ COMPUTES = {"f32": 0, "bf16": 1}
 BIASES = {"none": 0, "lora_only": 1, "all": 2}
 OPTIMIZERS = {"adamw": 0, "adamw8bit": 1}
 VECTORS = ("lora_magnitude_vector", "bias")
+FORMATS = {"nf4": 0, "fp4": 1, "int8": 2, "bf16": 3, "f32": 4}
 
 
 class ContextOptions(c.Structure):
     _fields_ = [("threads", c.c_uint32), ("backend", c.c_uint32), ("isa", c.c_uint32), ("compute", c.c_uint32)]
+
+
+class Quantization(c.Structure):
+    _fields_ = [("format", c.c_uint32), ("double_quant", c.c_uint32)]
+
+    def __init__(self, format: str, double_quant: bool):
+        super().__init__(FORMATS[format], int(double_quant))
+
+
+QUANTIZED_PARTS = ("codes", "absmax", "absmax_codes", "nested_absmax", "offset")
+
+
+class Quantized(c.Structure):
+    _fields_ = [(part, c.c_void_p) for part in QUANTIZED_PARTS]
+
+    def __init__(self, parts: dict[str, np.ndarray]):
+        super().__init__(*(pointer(parts[part]) if part in parts else None for part in QUANTIZED_PARTS))
 
 
 class LoraTarget(c.Structure):
@@ -80,18 +98,26 @@ class Kernels:
         if status != 0:
             raise RuntimeError(f"status {status}: {self.lib.lr_context_error(self.handle).decode()}")
 
-    def nf4_quantize(self, values: np.ndarray) -> dict[str, np.ndarray]:
-        n = values.size
-        blocks = -(-n // 64)
-        out = {"codes": np.empty(-(-n // 2), np.uint8), "absmax_codes": np.empty(blocks, np.uint8),
-               "nested_absmax": np.empty(-(-blocks // 256), np.float32), "offset": np.empty(1, np.float32)}
-        self.check(self.lib.lr_nf4_quantize(self.handle, pointer(values), c.c_uint64(n), *(pointer(a) for a in out.values())))
+    def quantize(self, values: np.ndarray, format: str, double_quant: bool) -> dict[str, np.ndarray]:
+        """values [rows, cols] → the parts of lr_quantized that the format has."""
+        rows, cols = values.shape
+        blocks = -(-values.size // 64)
+        out = {"codes": np.empty(-(-values.size // 2), np.uint8)}
+        if format == "int8":
+            out = {"codes": np.empty(values.shape, np.int8), "absmax": np.empty(rows, np.float32)}
+        elif double_quant:
+            out |= {"absmax_codes": np.empty(blocks, np.uint8), "nested_absmax": np.empty(-(-blocks // 256), np.float32),
+                    "offset": np.empty(1, np.float32)}
+        else:
+            out["absmax"] = np.empty(blocks, np.float32)
+        self.check(self.lib.lr_quantize(self.handle, c.byref(Quantization(format, double_quant)), pointer(values), c.c_uint64(rows),
+                                        c.c_uint64(cols), c.byref(Quantized(out))))
         return out
 
-    def nf4_dequantize(self, q: dict[str, np.ndarray], n: int) -> np.ndarray:
-        out = np.empty(n, np.float32)
-        self.check(self.lib.lr_nf4_dequantize(self.handle, pointer(q["codes"]), pointer(q["absmax_codes"]),
-                                              pointer(q["nested_absmax"]), c.c_float(float(q["offset"][0])), c.c_uint64(n), pointer(out)))
+    def dequantize(self, parts: dict[str, np.ndarray], format: str, double_quant: bool, shape: tuple[int, int]) -> np.ndarray:
+        out = np.empty(shape, np.float32)
+        self.check(self.lib.lr_dequantize(self.handle, c.byref(Quantization(format, double_quant)), c.byref(Quantized(parts)),
+                                          c.c_uint64(shape[0]), c.c_uint64(shape[1]), pointer(out)))
         return out
 
     def read_json(self, call: str, handle: c.c_void_p) -> dict:
@@ -102,8 +128,9 @@ class Kernels:
         self.check(function(handle, text, needed, c.byref(needed)))
         return json.loads(text.value)
 
-    def open_base(self, folder: Path, file: Path) -> "Base":
-        self.check(self.lib.lr_base_quantize(self.handle, str(folder).encode(), str(file).encode(), None, None, None))
+    def open_base(self, folder: Path, file: Path, format: str = "nf4", double_quant: bool = True) -> "Base":
+        self.check(self.lib.lr_base_quantize(self.handle, str(folder).encode(), str(file).encode(),
+                                             c.byref(Quantization(format, double_quant)), None, None, None))
         return Base(self, file)
 
 

@@ -49,9 +49,13 @@ def quantized(folder: Path) -> torch.nn.Module:
 
 
 def with_adapter(folder: Path, seed: int = 2, **config) -> torch.nn.Module:
+    return add_adapter(quantized(folder), seed, **config)
+
+
+def add_adapter(base: torch.nn.Module, seed: int = 2, **config) -> torch.nn.Module:
     """LoRA on every linear layer; B random too, so that A has a gradient from the first step. `config` as LoraConfig's."""
     torch.manual_seed(seed)
-    model = get_peft_model(quantized(folder), LoraConfig(
+    model = get_peft_model(base, LoraConfig(
         **({"r": RANK, "lora_alpha": ALPHA, "lora_dropout": 0.0, "target_modules": "all-linear"} | config),
         task_type="CAUSAL_LM"))
     with torch.no_grad():

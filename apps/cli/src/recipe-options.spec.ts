@@ -16,7 +16,8 @@ describe('makeRecipe', () => {
   };
 
   it('sends only what was given', async () => {
-    expect(await makeRecipe({ epochs: 2, rank: 8 })).toEqual({
+    expect(await makeRecipe({ epochs: 2, rank: 8, quantization: 'int8' })).toEqual({
+      base: { quantization: 'int8' },
       lora: { rank: 8 },
       training: { epochs: 2 },
       optimizer: {},
@@ -26,6 +27,7 @@ describe('makeRecipe', () => {
   it('has a flag for each method', async () => {
     const flags = { dora: true, rslora: true, optim8bit: true };
     expect(await makeRecipe(flags)).toEqual({
+      base: {},
       lora: { dora: true, rsLora: true },
       training: {},
       optimizer: { name: 'adamw8bit' },
@@ -37,6 +39,7 @@ describe('makeRecipe', () => {
   it('lets options override a file', async () => {
     const recipe = await write('{"lora": {"rank": 4, "dropout": 0.1}, "checkpoints": {"everySteps": 7}}');
     expect(await makeRecipe({ recipe, rank: 32, lr: 0.001 })).toEqual({
+      base: {},
       lora: { rank: 32, dropout: 0.1 },
       training: {},
       optimizer: { learningRate: 0.001 },
@@ -46,6 +49,7 @@ describe('makeRecipe', () => {
 
   it.each([
     ['{"lora": {"rnak": 4}}', /lora.*rnak/],
+    ['{"base": {"quantization": "int3"}}', /base\.quantization/],
     ['{"training": {"epochs": -1}}', /training\.epochs/],
     ['[1]', /not a JSON object/],
     ['{', /not a JSON object/],

@@ -13,6 +13,7 @@ export interface RecipeOptions {
   rslora?: boolean;
   pissa?: boolean;
   optim8bit?: boolean;
+  quantization?: string;
   lr?: number;
   sequenceLength?: number;
   rows?: number;
@@ -25,6 +26,7 @@ export const addRecipeOptions = (command: Command): Command =>
     .option('--recipe <file.json>', 'recipe to start from; the options below override it')
     .option('--epochs <n>', 'passes over the data', number)
     .option('--steps <n>', 'optimizer steps, instead of epochs', number)
+    .option('--quantization <format>', 'how the base is kept: nf4, fp4, int8, bf16 or f32')
     .option('--rank <n>', 'width of the low-rank update', number)
     .option('--dora', 'DoRA: a trained magnitude for each output')
     .option('--rslora', 'rsLoRA: scale by alpha over the root of the rank')
@@ -44,11 +46,12 @@ function number(text: string): number {
 /** The recipe of a file and of options. Error: CliError naming every field at fault. */
 export async function makeRecipe(options: RecipeOptions): Promise<RecipeInput> {
   const file = options.recipe === undefined ? {} : await readRecipeFile(options.recipe);
-  const { epochs, steps, rank, lr, sequenceLength, rows, seed, dora, rslora: rsLora } = options;
+  const { epochs, steps, quantization, rank, lr, sequenceLength, rows, seed, dora, rslora: rsLora } = options;
   const init = options.pissa ? 'pissa' : undefined;
   const name = options.optim8bit ? 'adamw8bit' : undefined;
   const recipe = {
     ...file,
+    base: { ...section(file.base), ...given({ quantization }) },
     lora: { ...section(file.lora), ...given({ rank, dora, rsLora, init }) },
     training: { ...section(file.training), ...given({ epochs, steps, sequenceLength, rows, seed }) },
     optimizer: { ...section(file.optimizer), ...given({ learningRate: lr, name }) },

@@ -7,7 +7,7 @@ import {
   type RecipeInput,
 } from '@lowrank/contracts';
 import { Blobs, createObjectStore } from '@lowrank/storage';
-import { tinyDataset, writeTinyModel } from '@lowrank/testing';
+import { tinyDataset, writeQuantizedTinyModel, writeTinyModel } from '@lowrank/testing';
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
@@ -45,6 +45,19 @@ function assignment(letter: string, recipe: RecipeInput, changes: Partial<Assign
     cacheDir: folder('cache'),
     threads: 1,
     ...changes,
+  };
+}
+
+/** A model folder under root as a base model in the store. */
+async function stored(model: string): Promise<Assignment['baseModel']> {
+  const put = async (path: string) => ({ path, ...(await blobs.putFile(join(folder(model), path))) });
+  const name = 'tiny';
+  return {
+    id: id('base', 'a'),
+    name,
+    source: name,
+    revision: 'a'.repeat(40),
+    files: await Promise.all(files.map(put)),
   };
 }
 
@@ -114,10 +127,7 @@ beforeAll(async () => {
   store = createObjectStore({ s3: null, folder: folder('objects') });
   blobs = new Blobs(store);
   await writeTinyModel(folder('model'));
-  const stored = await Promise.all(
-    files.map(async (path) => ({ path, ...(await blobs.putFile(join(folder('model'), path))) })),
-  );
-  baseModel = { id: id('base', 'a'), name: 'tiny', source: 'tiny', revision: 'a'.repeat(40), files: stored };
+  baseModel = await stored('model');
   await writeFile(folder('data.jsonl'), tinyDataset(40));
   const { sha256 } = await blobs.putFile(folder('data.jsonl'));
   dataset = { id: id('data', 'a'), sha256, format: 'chat' };
@@ -214,6 +224,38 @@ describe('trainer', () => {
     expect(only(resumed.messages, 'plan')[0]?.resumedFromStep).toBe(3);
     expect(only(resumed.messages, 'message').some(({ level }) => level === 'warn')).toBe(true);
     expect(weightsOf(only(resumed.messages, 'published')[0]?.manifest as Manifest)).toBe(weightsOf(manifest));
+  }, 60_000);
+
+  it('keeps the base as the recipe says, each way under a name of its own', async () => {
+    const cards = await Promise.all(
+      (['nf4', 'int8', 'bf16'] as const).map(async (quantization, i) => {
+        const recipe = { ...smallRecipe, base: { quantization, doubleQuantization: false } };
+        const attempt = start(assignment('klm'.charAt(i), recipe));
+        expect(await attempt.ended).toBe(0);
+        return text(only(attempt.messages, 'published')[0]?.manifest.files[2]?.sha256);
+      }),
+    );
+    expect(cards[0]).toMatch(/trained with QLoRA.*kept in NF4\./s);
+    expect(cards[1]).toMatch(/trained with QLoRA.*kept in int8\./s);
+    expect(cards[2]).toMatch(/trained with LoRA.*kept in bfloat16\./s);
+    const kept = await readdir(folder('cache/quantized'));
+    expect(kept.map((name) => name.replace(/^[0-9a-f]{64}-/, '')).sort()).toEqual(
+      ['bf16', 'int8', 'nf4-double', 'nf4'].map((name) => `${name}-v2.lrb`),
+    );
+  }, 60_000);
+
+  it('takes a checkpoint over as bitsandbytes quantized it, and says that the recipe was not followed', async () => {
+    await writeQuantizedTinyModel(folder('quantized'));
+    const attempt = start(assignment('j', smallRecipe, { baseModel: await stored('quantized') }));
+    expect(await attempt.ended).toBe(0);
+    const warnings = only(attempt.messages, 'message').filter(({ level }) => level === 'warn');
+    expect(warnings.map(({ message }) => message)).toEqual([
+      "the base model comes quantized as int8 and stays so; the recipe's nf4-double was not used",
+    ]);
+    const published = only(attempt.messages, 'published')[0]?.manifest as Manifest;
+    expect(published.recipe.base).toEqual({ quantization: 'nf4', doubleQuantization: true });
+    expect(await text(published.files[2]?.sha256)).toContain('kept in int8, as the checkpoint came.');
+    expect(published.metrics.evalLossAfter).toBeLessThan(published.metrics.evalLossBefore as number);
   }, 60_000);
 
   it('stops for a cancellation without a result', async () => {

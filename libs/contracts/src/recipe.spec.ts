@@ -3,6 +3,7 @@ import { recipeSchema } from './recipe';
 describe('recipeSchema', () => {
   it('fills in every default, so that the stored recipe says everything', () => {
     const recipe = recipeSchema.parse({});
+    expect(recipe.base).toEqual({ quantization: 'nf4', doubleQuantization: true });
     expect(recipe.lora).toEqual({
       rank: 16,
       alpha: 32,
@@ -36,6 +37,7 @@ describe('recipeSchema', () => {
   });
 
   it.each([
+    ['an unknown storage', { base: { quantization: 'int4' } }],
     ['rank 0', { lora: { rank: 0 } }],
     ['a fractional rank', { lora: { rank: 1.5 } }],
     ['dropout 1', { lora: { dropout: 1 } }],

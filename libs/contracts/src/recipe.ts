@@ -79,11 +79,27 @@ type LoraChoice = Pick<
   'layers' | 'targets' | 'init' | 'dora' | 'rank' | 'rankPattern'
 >;
 
+/** How the frozen linear layers of a base model are kept. */
+export const baseStorageSchema = z.strictObject({
+  /** 4 bits (QLoRA), 8 bits, or as numbers of 16 or 32 bits (plain LoRA). A checkpoint that is quantized already stays as it is. */
+  quantization: z.enum(['nf4', 'fp4', 'int8', 'bf16', 'f32']),
+  /** Whether the scales of `nf4` and `fp4` are quantized too, which saves 0.37 bits a parameter; no matter for the others. */
+  doubleQuantization: z.boolean(),
+});
+export type BaseStorage = z.output<typeof baseStorageSchema>;
+const { quantization, doubleQuantization } = baseStorageSchema.shape;
+
 /**
  * The settings of a run. Parsing fills in every default, so that the stored recipe alone (with the base model's revision and the
  * dataset's hash, which the job stores beside it) reproduces the adapter.
  */
 export const recipeSchema = z.strictObject({
+  base: z
+    .strictObject({
+      quantization: quantization.default('nf4'),
+      doubleQuantization: doubleQuantization.default(true),
+    })
+    .prefault({}),
   lora: z
     .strictObject({
       rank: lora.rank.default(16),

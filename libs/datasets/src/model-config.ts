@@ -1,5 +1,6 @@
 import { LowrankError, supportedModelTypes } from '@lowrank/contracts';
 import { z } from 'zod';
+import { checkpointQuantization } from './quantized-checkpoint';
 
 const size = z.int().positive();
 
@@ -64,8 +65,7 @@ export function parseModelConfig(value: unknown): ModelConfig {
     );
   }
   const config = parsed.data;
-  if (config.quantization_config !== undefined && config.quantization_config !== null)
-    throw unsupported('the weights are already quantized; import the 16-bit or 32-bit model');
+  checkpointQuantization(config); // refuses what is not bitsandbytes' or not known
   if (!['silu', 'swish'].includes(config.hidden_act ?? 'silu'))
     throw unsupported(`hidden_act '${config.hidden_act}' is not supported; supported: silu`);
   checkHeads(config);

@@ -1,7 +1,8 @@
-import { LowrankError } from '@lowrank/contracts';
+import { LowrankError, type BaseStorage } from '@lowrank/contracts';
 import { readFile, readdir, realpath, stat } from 'node:fs/promises';
 import { join, sep } from 'node:path';
 import { contextLength, expectedTensors, parseModelConfig } from './model-config';
+import { checkpointQuantization, quantizedParts } from './quantized-checkpoint';
 import { readSafetensorsHeader, SafetensorsError, type SafetensorsEntry } from './safetensors';
 import { runInThread } from './thread';
 
@@ -24,6 +25,8 @@ const MAX_SHARDS = 1024;
 /** Much more than the largest tokenizers take to load. */
 const TOKENIZER_MS = 60_000;
 const WEIGHT_DTYPES = ['F32', 'F16', 'BF16'];
+
+type Tensors = Map<string, SafetensorsEntry>;
 
 export interface ModelFile {
   /** Plain name inside the folder. */
@@ -127,12 +130,9 @@ async function weightFiles(folder: string, files: Map<string, ModelFile>): Promi
   return { names: (shards as string[]).sort(), shardOf: Object.entries(map) as [string, string][] };
 }
 
-async function readWeights(
-  folder: string,
-  { names, shardOf }: Weights,
-): Promise<Map<string, SafetensorsEntry>> {
+async function readWeights(folder: string, { names, shardOf }: Weights): Promise<Tensors> {
   const found = new Map<string, string>();
-  const tensors = new Map<string, SafetensorsEntry>();
+  const tensors: Tensors = new Map();
   for (const name of names) {
     const entries = await readSafetensorsHeader(join(folder, name), name).catch((error: unknown) => {
       throw error instanceof SafetensorsError ? invalid(error.message) : error;
@@ -152,17 +152,24 @@ async function readWeights(
   return tensors;
 }
 
-function checkTensors(tensors: Map<string, SafetensorsEntry>, expected: Map<string, number[]>): void {
+function checkTensor(tensors: Tensors, name: string, shape: number[], dtypes: string[]): void {
+  const entry = tensors.get(name);
+  if (entry === undefined) throw invalid(`the weights lack the tensor '${name}' that config.json asks for`);
+  if (!dtypes.includes(entry.dtype))
+    throw new LowrankError(
+      'base_model_unsupported',
+      `tensor '${name}' has dtype ${entry.dtype}; supported: ${dtypes.join(', ')}`,
+    );
+  if (entry.shape.join() !== shape.join())
+    throw invalid(`tensor '${name}' has shape [${entry.shape}], config.json asks for [${shape}]`);
+}
+
+/** Every expected tensor, or the parts that stand for it in a checkpoint which bitsandbytes has quantized. */
+function checkTensors(tensors: Tensors, expected: Map<string, number[]>, storage: BaseStorage | null): void {
   for (const [name, shape] of expected) {
-    const entry = tensors.get(name);
-    if (entry === undefined) throw invalid(`the weights lack the tensor '${name}' that config.json asks for`);
-    if (entry.shape.join() !== shape.join())
-      throw invalid(`tensor '${name}' has shape [${entry.shape}], config.json asks for [${shape}]`);
-    if (!WEIGHT_DTYPES.includes(entry.dtype))
-      throw new LowrankError(
-        'base_model_unsupported',
-        `tensor '${name}' has dtype ${entry.dtype}; supported: ${WEIGHT_DTYPES.join(', ')}`,
-      );
+    const parts = storage && quantizedParts(name, shape, storage, (part) => tensors.has(part));
+    if (parts === null) checkTensor(tensors, name, shape, WEIGHT_DTYPES);
+    else for (const [part, { shape, dtype }] of parts) checkTensor(tensors, part, shape, [dtype]);
   }
 }
 
@@ -193,7 +200,8 @@ export async function inspectModelFolder(folder: string, options: InspectOptions
   const config = parseModelConfig(await readJson(folder, files, 'config.json'));
   const weights = await weightFiles(folder, files);
   const tensors = await readWeights(folder, weights);
-  checkTensors(tensors, expectedTensors(config));
+  const expected = expectedTensors(config);
+  checkTensors(tensors, expected, checkpointQuantization(config));
 
   if (!files.has('tokenizer.json')) throw invalid('the folder has no tokenizer.json');
   const vocabSize = await tryTokenizer(folder, options);
@@ -205,7 +213,10 @@ export async function inspectModelFolder(folder: string, options: InspectOptions
   const kept = [...files.values()].filter(({ path }) => KEPT_FILES.has(path) || weights.names.includes(path));
   return {
     modelType: config.model_type,
-    parameters: [...tensors.values()].reduce((sum, { elements }) => sum + elements, 0),
+    parameters: [...expected.values()].reduce(
+      (sum, shape) => sum + shape.reduce((product, size) => product * size, 1),
+      0,
+    ),
     contextLength: contextLength(config),
     vocabSize: config.vocab_size,
     files: kept,

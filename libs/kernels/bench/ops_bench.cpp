@@ -10,8 +10,10 @@
 
 #include "measure.h"
 #include "model/memory.h"
+#include "model/storage.h"
 #include "ops.h"
 #include "pool.h"
+#include "quantization.h"
 #include "scratch.h"
 
 namespace {
@@ -42,19 +44,20 @@ struct Bench {
     std::printf(" %9.2f MB %7.1f GB/s\n", bytes * 1e-6, bytes / time * 1e-9);
   }
 
-  void linear(int64_t T, int64_t out, int64_t in) const {
+  void linear(Storage storage, int64_t T, int64_t out, int64_t in) const {
     const Floats values = numbers(out * in), x = numbers(T * in);
     Floats y(T * out), dx(T * in);
-    std::vector<uint8_t> codes(out * in / 2), absmax(out * in / 64);
-    Floats nested(out * in / 16384 + 1);
-    float offset;
-    ops.nf4_quantize(run, values.data(), out * in, codes.data(), absmax.data(), nested.data(), &offset);
-    const Weight w{Storage::NF4, out, in, nullptr, {codes.data(), absmax.data(), nested.data(), offset}};
+    const bool double_quant = quant::is_four_bit(storage);
+    const WeightLayout layout(storage, double_quant, out, in);
+    std::vector<uint8_t> bytes(layout.bytes, 0x3c);  // 0.01 or so where it is not quantized
+    if (quant::is_quantized(storage)) ops.quantize(run, storage, values.data(), out, in, parts_at(bytes.data(), layout));
+    const Weight w = weight_at(bytes.data(), storage, double_quant, out, in);
+    const std::string name = storage_name(storage);
     const std::string shape = " T=" + std::to_string(T) + " out=" + std::to_string(out) + " in=" + std::to_string(in);
-    const double bytes = 4.0 * T * (in + out) + codes.size() + absmax.size() + 4.0 * nested.size();
-    line("linear_forward nf4" + shape, 2.0 * T * out * in, bytes,
+    const double moved = 4.0 * T * (in + out) + static_cast<double>(layout.bytes);
+    line("linear_forward " + name + shape, 2.0 * T * out * in, moved,
          [&] { ops.linear_forward(run, x.data(), w, nullptr, y.data(), T); });
-    line("linear_backward nf4" + shape, 2.0 * T * out * in, bytes,
+    line("linear_backward " + name + shape, 2.0 * T * out * in, moved,
          [&] { ops.linear_backward(run, y.data(), w, dx.data(), T, false); });
   }
 
@@ -140,12 +143,14 @@ int main(int argc, char** argv) {
     bench.peak = peak(bench.run, isa);
     std::printf("\n%s, %d threads, %s operands, peak %.1f GFLOP/s\n", ops->name, threads,
                 compute == Compute::BF16 ? "bf16" : "f32", bench.peak);
-    for (const int64_t T : {1, 8, 64, 512, 2048}) bench.linear(T, 2048, 2048);
-    bench.linear(512, 576, 576);
-    bench.linear(512, 1536, 576);
-    bench.linear(512, 576, 1536);
-    bench.linear(512, 192, 576);
-    bench.linear(512, 4096, 4096);
+    for (const int64_t T : {1, 8, 64, 512, 2048}) bench.linear(Storage::NF4, T, 2048, 2048);
+    for (const Storage storage : {Storage::FP4, Storage::INT8, Storage::BF16, Storage::F32})
+      for (const int64_t T : {1, 512}) bench.linear(storage, T, 2048, 2048);
+    bench.linear(Storage::NF4, 512, 576, 576);
+    bench.linear(Storage::NF4, 512, 1536, 576);
+    bench.linear(Storage::NF4, 512, 576, 1536);
+    bench.linear(Storage::NF4, 512, 192, 576);
+    bench.linear(Storage::NF4, 512, 4096, 4096);
     bench.head(256, 576, 49152, 128);
     if (compute == Compute::BF16) continue;  // the rest is the same for both
     bench.lora(512, 576, 1536, 16, 0);

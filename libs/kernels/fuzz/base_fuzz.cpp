@@ -6,6 +6,7 @@
 #include "model/base.h"
 #include "model/crc32c.h"
 #include "model/error.h"
+#include "model/storage.h"
 
 namespace {
 
@@ -35,12 +36,13 @@ void touch(const void* data, uint64_t bytes) {
 }
 
 void touch(const lr::Weight& weight) {
-  const int64_t elements = weight.rows * weight.cols;
-  if (weight.data != nullptr) return touch(weight.data, lr::storage_bytes(weight.storage, elements));
-  const lr::Nf4Layout layout(elements);
-  touch(weight.nf4.codes, layout.code_bytes);
-  touch(weight.nf4.absmax_codes, layout.absmax_count);
-  touch(weight.nf4.nested_absmax, layout.nested_count * sizeof(float));
+  const lr::Scales& scales = weight.scales;
+  const lr::WeightLayout layout(weight.storage, scales.absmax == nullptr, weight.rows, weight.cols);
+  touch(weight.data, layout.data_bytes);
+  if (scales.absmax != nullptr) touch(scales.absmax, layout.absmax_count * sizeof(float));
+  if (scales.absmax_codes == nullptr) return;
+  touch(scales.absmax_codes, layout.absmax_count);
+  touch(scales.nested_absmax, layout.nested_count * sizeof(float));
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
 /**
- * Lowrank kernel library: QLoRA training and generation on a 4-bit base, behind one C interface.
+ * Lowrank kernel library: QLoRA training and generation on a quantized base, behind one C interface.
  *
  * Rules that hold for every function here:
  *  - Returns an lr_status; never exits, aborts or throws. On any status but LR_OK the outputs are unspecified and
@@ -75,40 +75,72 @@ LR_API lr_status lr_cancel_create(lr_cancel** cancel);
 LR_API void lr_cancel_set(lr_cancel* cancel);
 LR_API void lr_cancel_destroy(lr_cancel* cancel);
 
-/* ------------------------------------------------------------------ NF4 (bitsandbytes' format, code for code) */
+/* ------------------------------------------------------------------ quantization (bitsandbytes' formats, code for code) */
+
+/** How the linear layers of a base are kept. */
+typedef enum lr_format {
+  LR_NF4 = 0,  /* 4 bits, quantiles of the normal distribution, blocks of 64 (Dettmers et al. 2023, QLoRA) */
+  LR_FP4 = 1,  /* 4 bits, sign, exponent, mantissa, blocks of 64 */
+  LR_INT8 = 2, /* 8 bits, a scale for each row: the weights of LLM.int8() (Dettmers et al. 2022) */
+  LR_BF16 = 3, /* bfloat16, rounded to nearest even where the checkpoint has more */
+  LR_F32 = 4   /* float; exact for every dtype of a checkpoint */
+} lr_format;
+
+typedef struct lr_quantization {
+  uint32_t format;       /* lr_format */
+  uint32_t double_quant; /* 1: the block scales of LR_NF4 and LR_FP4 are quantized too; no matter for the others */
+} lr_quantization;
 
 /**
- * Quantizes n floats to NF4 in blocks of 64, block scales double-quantized in blocks of 256
- * (Dettmers et al. 2023, QLoRA; layout of bitsandbytes' quantize_4bit with compress_statistics).
- *  codes          [ceil(n/2)] bytes, first value of a pair in the high nibble
- *  absmax_codes   [ceil(n/64)] 8-bit dynamic codes of (absmax - offset)
- *  nested_absmax  [ceil(ceil(n/64)/256)]
- *  offset         [1] mean of the block scales
+ * The parts of a quantized matrix [rows, cols] of n = rows · cols values; blocks run over the flattened matrix. Layout of
+ * bitsandbytes' quantize_4bit (with compress_statistics when double_quant) and int8_vectorwise_quant.
+ *  codes          NF4, FP4: [ceil(n/2)] bytes, first value of a pair in the high half; INT8: [n] int8_t
+ *  absmax         NF4, FP4 without double_quant: [ceil(n/64)]; INT8: [rows], the code 127 stands for it
+ *  absmax_codes   with double_quant: [ceil(n/64)] 8-bit dynamic codes of (absmax - offset)
+ *  nested_absmax  with double_quant: [ceil(ceil(n/64)/256)]
+ *  offset         with double_quant: [1] mean of the block scales
+ * Parts that a format has not are not looked at and may be NULL.
  */
-LR_API lr_status lr_nf4_quantize(lr_context* ctx, const float* values, uint64_t n, uint8_t* codes, uint8_t* absmax_codes,
-                                 float* nested_absmax, float* offset);
-/** Inverse of lr_nf4_quantize; out [n]. */
-LR_API lr_status lr_nf4_dequantize(lr_context* ctx, const uint8_t* codes, const uint8_t* absmax_codes,
-                                   const float* nested_absmax, float offset, uint64_t n, float* out);
+typedef struct lr_quantized {
+  uint8_t* codes;
+  float* absmax;
+  uint8_t* absmax_codes;
+  float* nested_absmax;
+  float* offset;
+} lr_quantized;
+
+/** values [rows, cols] → out. LR_NF4, LR_FP4 and LR_INT8 only. INT8: the scale of a row with a value that IEEE half precision
+ *  cannot hold is NaN. */
+LR_API lr_status lr_quantize(lr_context* ctx, const lr_quantization* quantization, const float* values, uint64_t rows, uint64_t cols,
+                             const lr_quantized* out);
+/** Inverse of lr_quantize; out [rows, cols]. */
+LR_API lr_status lr_dequantize(lr_context* ctx, const lr_quantization* quantization, const lr_quantized* in, uint64_t rows,
+                               uint64_t cols, float* out);
 
 /* ------------------------------------------------------------------ base */
 
 typedef void (*lr_progress)(void* user, uint64_t done_bytes, uint64_t total_bytes);
 
 /**
- * Reads a Hugging Face folder (config.json, *.safetensors, sharded or not) and writes a quantized base file: the linear
- * layers of the decoder in NF4 with double quantization, embeddings, head and norms as they are (bf16/f16 → bf16, f32 → f32).
+ * Reads a Hugging Face folder (config.json, *.safetensors, sharded or not) and writes a quantized base file: the linear layers
+ * of the decoder as `quantization` says (NULL: LR_NF4 with double_quant), embeddings, head and norms as they are (bf16 → bf16,
+ * f32 → f32; f16 → f32 under LR_F32, else bf16).
+ * A checkpoint that bitsandbytes has quantized (config.json has "quantization_config") keeps its own codes and scales byte for
+ * byte, whatever `quantization` says; linear layers it left alone stay as they are.
  * Holds at most one tensor in full precision. Writes <file>.tmp-<random>, fsyncs, renames: readers never see half a file.
  * progress is called from the calling thread. Errors: LR_UNSUPPORTED_MODEL, LR_BAD_FORMAT, LR_IO_ERROR, LR_CANCELLED.
  */
-LR_API lr_status lr_base_quantize(lr_context* ctx, const char* model_dir, const char* file, lr_cancel* cancel,
-                                  lr_progress progress, void* user);
+LR_API lr_status lr_base_quantize(lr_context* ctx, const char* model_dir, const char* file, const lr_quantization* quantization,
+                                  lr_cancel* cancel, lr_progress progress, void* user);
 /** Maps a quantized base file read-only. The header is checked; the weights are read when used. */
 LR_API lr_status lr_base_open(lr_context* ctx, const char* file, lr_base** base);
 LR_API void lr_base_close(lr_base* base);
 /**
  * JSON {"modelType","layers","hidden","heads","kvHeads","headDim","intermediate","vocab","maxPositions","tied",
- * "fileBytes","parameters","linears":[{"name":"model.layers.0.self_attn.q_proj","in":256,"out":256,"bias":false}, …]}.
+ * "fileBytes","parameters","quantization":{"format":"nf4","doubleQuantization":true},"prequantized":false,
+ * "bytesPerParameter":0.516 (of the linear layers), "linears":[{"name":"model.layers.0.self_attn.q_proj","in":256,"out":256,
+ * "bias":false,"storage":"nf4"}, …]}. prequantized: bitsandbytes had quantized the checkpoint, and `quantization` is what it did; linear
+ * layers that it left alone have another storage.
  * *needed receives the size with the final NUL; LR_INVALID_ARGUMENT if capacity is smaller (json may then be NULL).
  */
 LR_API lr_status lr_base_info(lr_base* base, char* json, size_t capacity, size_t* needed);

@@ -28,6 +28,14 @@ const contextOptions = koffi.struct({
   isa: 'uint32_t',
   compute: 'uint32_t',
 });
+const quantization = koffi.struct({ format: 'uint32_t', double_quant: 'uint32_t' });
+const quantized = koffi.struct({
+  codes: 'uint8_t *',
+  absmax: 'float *',
+  absmax_codes: 'uint8_t *',
+  nested_absmax: 'float *',
+  offset: 'float *',
+});
 const loraTarget = koffi.struct({ name: 'str', rank: 'uint32_t', scale: 'float', dora: 'uint32_t' });
 const adapterOptions = koffi.struct({
   dropout: 'float',
@@ -72,8 +80,8 @@ const SIGNATURES = {
   lr_context_info: [handle, 'uint8_t *', 'size_t'],
   lr_context_memory: [handle, 'uint64_t *', 'uint64_t *', 'uint32_t'],
   lr_cancel_create: [outHandle],
-  lr_nf4_quantize: [handle, 'float *', 'uint64_t', 'uint8_t *', 'uint8_t *', 'float *', 'float *'],
-  lr_base_quantize: [handle, 'str', 'str', handle, to(progress), handle],
+  lr_quantize: [handle, to(quantization), 'float *', 'uint64_t', 'uint64_t', to(quantized)],
+  lr_base_quantize: [handle, 'str', 'str', to(quantization), handle, to(progress), handle],
   lr_base_open: [handle, 'str', outHandle],
   lr_base_info: [handle, 'uint8_t *', 'size_t', 'size_t *'],
   lr_adapter_create: [handle, to(loraTarget), 'uint32_t', to(adapterOptions), outHandle],

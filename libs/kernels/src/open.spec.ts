@@ -68,14 +68,46 @@ describe('kernels', () => {
     expect(() => openKernels({ backend: 'reference', isa: 'avx2' })).toThrow(/scalar/);
   });
 
-  it('quantizes to NF4', () => {
-    const { codes, absmaxCodes, nestedAbsmax } = kernels.nf4Quantize(
-      Float32Array.from({ length: 100 }, (_, i) => i - 50),
+  it('quantizes matrices', () => {
+    const values = Float32Array.from({ length: 100 }, (_, i) => i - 50);
+    const double = kernels.quantize(values, 4, { format: 'nf4', doubleQuantization: true });
+    expect(double.codes).toHaveLength(50);
+    expect(double.codes[0]).toBe(0x00); // -50 and -49 of a block whose largest value is 50
+    expect(double.absmaxCodes).toHaveLength(2);
+    expect(double.nestedAbsmax).toHaveLength(1);
+    expect(double.absmax).toBeUndefined();
+    const plain = kernels.quantize(values, 4, { format: 'fp4', doubleQuantization: false });
+    expect(plain.absmax).toEqual(Float32Array.of(50, 49));
+    expect(plain.codes[0]).toBe(0xbb); // code 11 is FP4's -1
+    const rows = kernels.quantize(values, 4, { format: 'int8', doubleQuantization: true });
+    expect(rows.absmax).toEqual(Float32Array.of(50, 25, 24, 49));
+    expect([...new Int8Array(rows.codes.buffer, 0, 3)]).toEqual([-127, -124, -122]);
+    expect(() => kernels.quantize(values, 3, { format: 'nf4', doubleQuantization: true })).toThrow(/3 rows/);
+    expect(() => kernels.quantize(values, 4, { format: 'bf16', doubleQuantization: true })).toThrow(
+      /NF4, FP4/,
     );
-    expect(codes).toHaveLength(50);
-    expect(codes[0]).toBe(0x00); // -50 and -49 of a block whose largest value is 50
-    expect(absmaxCodes).toHaveLength(2);
-    expect(nestedAbsmax).toHaveLength(1);
+  });
+
+  it.each([
+    [{ format: 'nf4', doubleQuantization: false }, 0.5625],
+    [{ format: 'fp4', doubleQuantization: false }, 0.5625],
+    [{ format: 'int8', doubleQuantization: false }, 1.14],
+    [{ format: 'bf16', doubleQuantization: false }, 2],
+    [{ format: 'f32', doubleQuantization: false }, 4],
+  ] as const)('keeps the linear layers as $0.format', async (quantization, bytes) => {
+    const file = join(folder, `${quantization.format}.lrb`);
+    await kernels.quantizeBase(join(folder, 'model'), file, { quantization });
+    const other = await kernels.openBase(file);
+    expect(other.info).toMatchObject({ quantization, prequantized: false });
+    expect(other.info.bytesPerParameter / bytes).toBeCloseTo(1, 1);
+    expect(new Set(other.info.linears.map(({ storage }) => storage))).toEqual(new Set([quantization.format]));
+    const batch = packed([9, 14]);
+    const rows = [{ adapter: null, begin: 0, end: 23 }];
+    expect((await other.evalStep(batch, rows))[0]?.sum).toBeCloseTo(
+      (await base.evalStep(batch, rows))[0]?.sum ?? NaN,
+      -1,
+    );
+    other.close();
   });
 
   it('describes the base', () => {
@@ -95,6 +127,7 @@ describe('kernels', () => {
       in: 32,
       out: 16,
       bias: false,
+      storage: 'nf4',
     });
     expect(base.info.fileBytes).toBe(statSync(baseFile).size);
   });

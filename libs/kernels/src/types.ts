@@ -4,6 +4,25 @@ export type Backend = 'fast' | 'reference';
 export type Isa = 'auto' | 'scalar' | 'avx2' | 'avx512' | 'avx512_bf16';
 export type Compute = 'f32' | 'bf16';
 
+/** How the linear layers of a base are kept; the 4-bit and 8-bit ones are bitsandbytes' own. */
+export type StorageFormat = 'nf4' | 'fp4' | 'int8' | 'bf16' | 'f32';
+
+export interface Quantization {
+  format: StorageFormat;
+  /** The block scales of `nf4` and `fp4` are quantized too; no matter for the others. */
+  doubleQuantization: boolean;
+}
+
+/** The parts of a quantized matrix that its format has; see lr_quantized. */
+export interface QuantizedMatrix {
+  /** Two to a byte for `nf4` and `fp4`; signed bytes for `int8`. */
+  codes: Uint8Array;
+  absmax?: Float32Array;
+  absmaxCodes?: Uint8Array;
+  nestedAbsmax?: Float32Array;
+  offset?: Float32Array;
+}
+
 export interface KernelOptions {
   /** Threads including the caller's; default: number of usable cores. */
   threads?: number;
@@ -29,6 +48,7 @@ export interface LinearInfo {
   out: number;
   /** Whether it adds a bias. */
   bias: boolean;
+  storage: StorageFormat;
 }
 
 export interface BaseInfo {
@@ -45,6 +65,11 @@ export interface BaseInfo {
   fileBytes: number;
   /** Parameters of the unquantized model. */
   parameters: number;
+  /** As asked for, or as bitsandbytes did it when the checkpoint was `prequantized`; layers it left alone have another storage. */
+  quantization: Quantization;
+  prequantized: boolean;
+  /** Of the linear layers, scales included. */
+  bytesPerParameter: number;
   linears: LinearInfo[];
 }
 
@@ -147,19 +172,19 @@ export interface Memory {
  */
 export interface Kernels {
   readonly info: KernelInfo;
-  /** Writes `file` (atomic); `onProgress` gets bytes done and in all. */
+  /** Writes `file` (atomic); `onProgress` gets bytes done and in all. Default quantization: NF4, double-quantized. */
   quantizeBase(
     modelDir: string,
     file: string,
-    options?: { signal?: AbortSignal; onProgress?: (done: number, total: number) => void },
+    options?: {
+      quantization?: Quantization;
+      signal?: AbortSignal;
+      onProgress?: (done: number, total: number) => void;
+    },
   ): Promise<void>;
   openBase(file: string): Promise<Base>;
-  nf4Quantize(values: Float32Array): {
-    codes: Uint8Array;
-    absmaxCodes: Uint8Array;
-    nestedAbsmax: Float32Array;
-    offset: number;
-  };
+  /** values [rows, values.length / rows] to `nf4`, `fp4` or `int8`. */
+  quantize(values: Float32Array, rows: number, quantization: Quantization): QuantizedMatrix;
   memory(resetPeak?: boolean): Memory;
   /** Frees the context after its bases. */
   close(): void;

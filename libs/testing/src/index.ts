@@ -10,6 +10,7 @@ export {
   tinyTemplate,
   tinyTensors,
   tinyTokenizer,
+  writeQuantizedTinyModel,
   writeTinyModel,
   type TinyTensor,
 } from './tiny-model';

@@ -54,7 +54,7 @@ export const tinyTokenizer = {
 
 export interface TinyTensor {
   shape: number[];
-  values: Float32Array;
+  values: Float32Array | Int8Array;
 }
 
 /** Numbers in [−1, 1) of a fixed sequence (xorshift32). */
@@ -97,12 +97,16 @@ export function tinyTensors(seed = 1): Record<string, TinyTensor> {
   return tensors;
 }
 
-/** A safetensors file of float32 tensors. */
+/** A safetensors file of float32 and int8 tensors. */
 export function safetensorsBytes(tensors: Record<string, TinyTensor>): Buffer {
   const header: Record<string, unknown> = {};
   let at = 0;
   for (const [name, { shape, values }] of Object.entries(tensors)) {
-    header[name] = { dtype: 'F32', shape, data_offsets: [at, at + values.byteLength] };
+    header[name] = {
+      dtype: values instanceof Int8Array ? 'I8' : 'F32',
+      shape,
+      data_offsets: [at, at + values.byteLength],
+    };
     at += values.byteLength;
   }
   const json = Buffer.from(JSON.stringify(header));
@@ -130,6 +134,30 @@ export async function writeTinyModel(folder: string, seed = 1): Promise<void> {
     'model.safetensors': safetensorsBytes(tinyTensors(seed)),
   };
   for (const [name, content] of Object.entries(files)) await writeFile(join(folder, name), content);
+}
+
+/** The same model as bitsandbytes would save it in int8: rows of codes, and beside them what the code 127 of a row stands for. */
+export async function writeQuantizedTinyModel(folder: string, seed = 1): Promise<void> {
+  await writeTinyModel(folder, seed);
+  const tensors = tinyTensors(seed);
+  for (const [name, { shape, values }] of Object.entries(tensors)) {
+    if (!name.endsWith('_proj.weight')) continue;
+    const [out = 0, inputs = 0] = shape;
+    const scales = Float32Array.from({ length: out }, (_, row) =>
+      Math.max(...values.subarray(row * inputs, (row + 1) * inputs).map(Math.abs)),
+    );
+    const codes = Int8Array.from(values, (value, i) =>
+      Math.round((127 * value) / (scales[Math.floor(i / inputs)] ?? NaN)),
+    );
+    tensors[name] = { shape, values: codes };
+    tensors[name.replace('.weight', '.SCB')] = { shape: [out], values: scales };
+  }
+  await writeFile(join(folder, 'model.safetensors'), safetensorsBytes(tensors));
+  const quantization = { quant_method: 'bitsandbytes', load_in_8bit: true, load_in_4bit: false };
+  await writeFile(
+    join(folder, 'config.json'),
+    JSON.stringify({ ...tinyConfig, quantization_config: quantization }),
+  );
 }
 
 /** Lines of a chat dataset: sums, whose answers a model can learn. */

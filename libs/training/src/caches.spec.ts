@@ -1,6 +1,6 @@
 import { loadChatTokenizer, type EncodedRow } from '@lowrank/datasets';
 import { openKernels, type Kernels } from '@lowrank/kernels';
-import { codeOf, tinyDataset, writeTinyModel } from '@lowrank/testing';
+import { codeOf, makeRecipe, tinyDataset, writeTinyModel } from '@lowrank/testing';
 import { execFile } from 'node:child_process';
 import { mkdir, mkdtemp, readdir, readFile, rm, stat, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -12,6 +12,7 @@ import {
   modelKey,
   openQuantizedBase,
   quantizedBasePath,
+  type StoredBase,
   type TokenCacheOptions,
 } from './caches';
 import { sha256 } from './files';
@@ -21,12 +22,13 @@ let cacheDir: string;
 let kernels: Kernels;
 let tokenOptions: TokenCacheOptions;
 const model = (): string => join(folder, 'model');
-const base = (): string => quantizedBasePath(cacheDir, 'key');
+const stored = (key = 'key'): StoredBase => ({ key, storage: makeRecipe().base, cacheDir });
+const base = (): string => quantizedBasePath(stored());
 const listed = (name: string): Promise<string[]> => readdir(join(cacheDir, name));
 
 const fetchWeights = jest.fn(() => Promise.resolve(model()));
 async function openOnce(): Promise<void> {
-  (await openQuantizedBase(kernels, fetchWeights, cacheDir, 'key')).close();
+  (await openQuantizedBase(kernels, fetchWeights, stored())).close();
 }
 
 beforeAll(async () => {
@@ -79,13 +81,13 @@ describe('the quantized base', () => {
     await openOnce();
     expect(fetchWeights).toHaveBeenCalledTimes(1);
     expect(await stat(base())).toMatchObject({ mtimeMs, ino });
-    expect(await ensureQuantizedBase(kernels, '/nowhere', cacheDir, 'key')).toBe(base());
+    expect(await ensureQuantizedBase(kernels, '/nowhere', stored())).toBe(base());
     expect(await listed('quantized')).toHaveLength(1);
   });
 
   it('of another model is another file', async () => {
     await openOnce();
-    (await openQuantizedBase(kernels, fetchWeights, cacheDir, 'other')).close();
+    (await openQuantizedBase(kernels, fetchWeights, stored('other'))).close();
     expect(fetchWeights).toHaveBeenCalledTimes(2);
     expect(await listed('quantized')).toHaveLength(2);
   });
@@ -106,11 +108,11 @@ describe('the quantized base', () => {
 
   it('is not written by a call that is stopped or has no weights', async () => {
     const signal = AbortSignal.abort('drain');
-    await expect(openQuantizedBase(kernels, fetchWeights, cacheDir, 'key', { signal })).rejects.toMatchObject(
-      { status: 'cancelled' },
-    );
+    await expect(openQuantizedBase(kernels, fetchWeights, stored(), { signal })).rejects.toMatchObject({
+      status: 'cancelled',
+    });
     await expect(
-      openQuantizedBase(kernels, () => Promise.reject(new TypeError('no store')), cacheDir, 'key'),
+      openQuantizedBase(kernels, () => Promise.reject(new TypeError('no store')), stored()),
     ).rejects.toThrow('no store');
     expect(await listed('quantized')).toEqual([]);
     await openOnce();
@@ -190,12 +192,15 @@ describe('processes that fill the caches at the same time', () => {
   it('end with one file each, the one that every process writes', async () => {
     const script = join(__dirname, '../test/fill-caches.ts');
     const fill = () =>
-      promisify(execFile)(process.execPath, [script, JSON.stringify({ key: 'key', tokens: tokenOptions })]);
+      promisify(execFile)(process.execPath, [
+        script,
+        JSON.stringify({ stored: stored(), tokens: tokenOptions }),
+      ]);
     const ended = await Promise.all([fill(), fill()]);
     expect(ended.map(({ stdout }) => stdout)).toEqual(Array(2).fill('2 layers, 5 rows'));
     for (const name of ['quantized', 'tokens']) expect(await listed(name)).toHaveLength(1);
     const alone = await mkdtemp(join(folder, 'alone-'));
-    const file = await ensureQuantizedBase(kernels, model(), alone, 'key');
+    const file = await ensureQuantizedBase(kernels, model(), { ...stored(), cacheDir: alone });
     expect((await readFile(base())).equals(await readFile(file))).toBe(true);
     expect(await loadTokens({ ...tokenOptions, file: '/nowhere' })).toHaveLength(5);
   });

@@ -1,12 +1,17 @@
-import { LowrankError, type DatasetFormat, type StoredFile } from '@lowrank/contracts';
-import { encodeDatasetFile, readTokenFile, type EncodedRow } from '@lowrank/datasets';
+import { LowrankError, type BaseStorage, type DatasetFormat, type StoredFile } from '@lowrank/contracts';
+import {
+  encodeDatasetFile,
+  readCheckpointQuantization,
+  readTokenFile,
+  type EncodedRow,
+} from '@lowrank/datasets';
 import { KernelError, type Base, type Kernels } from '@lowrank/kernels';
-import { mkdir, rm, stat } from 'node:fs/promises';
+import { mkdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { sha256 } from './files';
 
 /** Raised when the kernel library writes quantized bases differently. */
-const QUANTIZED_FORMAT = 1;
+const QUANTIZED_FORMAT = 2;
 /** Raised when the same rows would give other tokens. */
 const TOKENS_FORMAT = 1;
 
@@ -16,9 +21,29 @@ export function modelKey(files: readonly Pick<StoredFile, 'path' | 'sha256'>[]):
   return sha256(lines.sort().join(''));
 }
 
+/** The storage that a model's base ends up in: the checkpoint's own when it is quantized already, else what is asked for. */
+export async function chooseStorage(modelDir: string, asked: BaseStorage): Promise<BaseStorage> {
+  return (await readCheckpointQuantization(modelDir)) ?? asked;
+}
+
+/** `nf4-double`, `nf4`, `int8`, …: equal for storages that are the same in bytes. */
+export function storageName({ quantization, doubleQuantization }: BaseStorage): string {
+  const double = doubleQuantization && (quantization === 'nf4' || quantization === 'fp4');
+  return double ? `${quantization}-double` : quantization;
+}
+
+/** A base model on this machine and how it is kept. */
+export interface StoredBase {
+  /** modelKey of its files. */
+  key: string;
+  /** From chooseStorage. */
+  storage: BaseStorage;
+  cacheDir: string;
+}
+
 /** Where the quantized base of a model lies in a cache folder. */
-export function quantizedBasePath(cacheDir: string, key: string): string {
-  return join(cacheDir, 'quantized', `${key}-nf4-v${QUANTIZED_FORMAT}.lrb`);
+export function quantizedBasePath({ key, storage, cacheDir }: StoredBase): string {
+  return join(cacheDir, 'quantized', `${key}-${storageName(storage)}-v${QUANTIZED_FORMAT}.lrb`);
 }
 
 export interface QuantizeOptions {
@@ -41,34 +66,42 @@ const exists = (path: string): Promise<boolean> =>
 export async function openQuantizedBase(
   kernels: Kernels,
   modelDir: () => Promise<string>,
-  cacheDir: string,
-  key: string,
+  base: StoredBase,
   options: QuantizeOptions = {},
 ): Promise<Base> {
-  const file = quantizedBasePath(cacheDir, key);
+  const file = quantizedBasePath(base);
   if (await exists(file)) {
     try {
       return await kernels.openBase(file);
     } catch (error) {
+      // Written again over the damaged one: removing it might remove what another process has just written.
       if (!(error instanceof KernelError && error.status === 'bad_format')) throw error;
-      await rm(file, { force: true });
     }
   }
-  return kernels.openBase(await ensureQuantizedBase(kernels, await modelDir(), cacheDir, key, options));
+  return kernels.openBase(await writeQuantizedBase(kernels, await modelDir(), base, options));
 }
 
 /** Writes the quantized base of a model unless the cache has it; returns its path. */
 export async function ensureQuantizedBase(
   kernels: Kernels,
   modelDir: string,
-  cacheDir: string,
-  key: string,
+  base: StoredBase,
   options: QuantizeOptions = {},
 ): Promise<string> {
-  const file = quantizedBasePath(cacheDir, key);
-  if (await exists(file)) return file;
+  const file = quantizedBasePath(base);
+  return (await exists(file)) ? file : writeQuantizedBase(kernels, modelDir, base, options);
+}
+
+async function writeQuantizedBase(
+  kernels: Kernels,
+  modelDir: string,
+  base: StoredBase,
+  options: QuantizeOptions,
+): Promise<string> {
+  const file = quantizedBasePath(base);
   await mkdir(dirname(file), { recursive: true });
-  await kernels.quantizeBase(modelDir, file, options);
+  const { quantization: format, doubleQuantization } = base.storage;
+  await kernels.quantizeBase(modelDir, file, { ...options, quantization: { format, doubleQuantization } });
   return file;
 }
 

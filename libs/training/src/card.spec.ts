@@ -3,6 +3,7 @@ import { modelCard, type CardOptions } from './card';
 
 const options: CardOptions = {
   adapter: 'support-tone',
+  base: { quantization: { format: 'nf4', doubleQuantization: true }, prequantized: false },
   source: 'owner/name',
   revision: 'abc',
   dataset: { sha256: 'd'.repeat(64) },

@@ -1,7 +1,9 @@
 import { type Manifest, type VersionMetrics } from '@lowrank/contracts';
+import { type BaseInfo } from '@lowrank/kernels';
 
 export type CardOptions = Pick<Manifest, 'adapter' | 'recipe' | 'metrics' | 'templateSha256'> & {
   dataset: { sha256: string };
+  base: Pick<BaseInfo, 'quantization' | 'prequantized'>;
   /** As in adapter_config.json: `owner/name` on a hub, or a folder's name. */
   source: string;
   revision: string;
@@ -22,6 +24,16 @@ function metricsTable(metrics: VersionMetrics): string {
   ].join('\n');
 }
 
+const NAMES = { nf4: 'NF4', fp4: 'FP4', int8: 'int8', bf16: 'bfloat16', f32: 'float32' } as const;
+
+/** In what the base's linear layers were kept, which may be other than the recipe asked for. */
+function baseStorage({
+  quantization: { format, doubleQuantization },
+  prequantized,
+}: CardOptions['base']): string {
+  return `${NAMES[format]}${doubleQuantization ? ' with double quantization' : ''}${prequantized ? ', as the checkpoint came' : ''}`;
+}
+
 /**
  * README.md of a version, a model card as the hub reads it. Holds no times, so that equal runs give equal bytes.
  */
@@ -30,10 +42,12 @@ export function modelCard({
   source,
   revision,
   dataset,
+  base,
   recipe,
   metrics,
   templateSha256,
 }: CardOptions): string {
+  const isQuantized = base.quantization.format !== 'bf16' && base.quantization.format !== 'f32';
   const front = [
     '---',
     ...(HUB_ID.test(source) ? [`base_model: ${source}`] : []),
@@ -41,7 +55,7 @@ export function modelCard({
     'pipeline_tag: text-generation',
     'tags:',
     '- lora',
-    '- qlora',
+    ...(isQuantized ? ['- qlora'] : []),
     '- lowrank',
     '---',
   ].join('\n');
@@ -49,7 +63,7 @@ export function modelCard({
 
 # ${adapter}
 
-A LoRA adapter for \`${source}\` (revision \`${revision}\`), trained with QLoRA by Lowrank.
+A LoRA adapter for \`${source}\` (revision \`${revision}\`), trained with ${isQuantized ? 'QLoRA' : 'LoRA'} by Lowrank.
 
 ## Results
 
@@ -67,6 +81,8 @@ tokenizer = AutoTokenizer.from_pretrained(${JSON.stringify(source)})
 \`\`\`
 
 ## How it was made
+
+The base's linear layers were kept in ${baseStorage(base)}.
 
 Dataset SHA-256 \`${dataset.sha256}\`; chat template SHA-256 \`${templateSha256}\`. This recipe, base and dataset give the same
 weights again, byte for byte, on a machine of the same instruction set.

@@ -1,9 +1,12 @@
 export {
+  chooseStorage,
   ensureQuantizedBase,
   loadTokens,
   modelKey,
   openQuantizedBase,
   quantizedBasePath,
+  storageName,
+  type StoredBase,
   type TokenCacheOptions,
 } from './caches';
 export { modelCard, type CardOptions } from './card';

@@ -135,7 +135,7 @@ describe('a run', () => {
     expect(undisturbed.metrics.map(({ kind, step }) => `${kind} ${step}`)).toEqual(
       'eval 0,train 1,train 2,train 3,eval 3,train 4,train 5,train 6,eval 6,train 7,eval 7'.split(','),
     );
-    expect(undisturbed.messages[0]).toMatch(/^info quantizing/);
+    expect(undisturbed.messages[0]).toMatch(/^info preparing the base model/);
     expect(undisturbed.messages.at(-1)).toMatch(
       /^info 36 sequences in \d+ packed rows, \d+ % full; 4 held out$/,
     );
@@ -369,7 +369,8 @@ describe('checkpoints of a run', () => {
     ['base model', { base: { source: 'tiny', revision: 'r1', key: 'k2', dir: '', fetchWeights } }],
   ])('of another %s are passed over', async (_title, changes) => {
     await cp(at('jobs/undisturbed'), at('jobs/other'), { recursive: true });
-    await cp(quantizedBasePath(at('cache'), modelKey([])), quantizedBasePath(at('cache'), 'k2'));
+    const path = (key: string) => quantizedBasePath({ key, storage: recipe().base, cacheDir: at('cache') });
+    await cp(path(modelKey([])), path('k2'));
     if (changes.base !== undefined) changes.base.dir = at('model');
     const { plans, messages, saved } = await run('other', changes);
     expect(plans).toEqual([[STEPS, 0]]);

@@ -7,7 +7,7 @@ import {
 } from '@lowrank/contracts';
 import { loadChatTokenizer, type ChatTokenizer, type EncodedRow } from '@lowrank/datasets';
 import { openKernels, type Adapter, type Base, type Kernels, type PackedBatch } from '@lowrank/kernels';
-import { openQuantizedBase, loadTokens } from './caches';
+import { chooseStorage, loadTokens, openQuantizedBase, storageName } from './caches';
 import { modelCard } from './card';
 import { loadCheckpoint, saveCheckpoint } from './checkpoint';
 import { isCancelled, publicError } from './errors';
@@ -93,11 +93,23 @@ function prepareData(rows: readonly EncodedRow[], { recipe, onMessage }: RunOpti
 async function openBase(kernels: Kernels, options: RunOptions): Promise<Base> {
   const { base, recipe, cacheDir, signal, onMessage } = options;
   const fetchWeights = async () => {
-    onMessage('info', 'quantizing the base model; later jobs on it skip this');
+    onMessage('info', 'preparing the base model; later jobs that keep it the same way skip this');
     await base.fetchWeights();
     return base.dir;
   };
-  const opened = await openQuantizedBase(kernels, fetchWeights, cacheDir, base.key, { signal });
+  const storage = await chooseStorage(base.dir, recipe.base);
+  if (storageName(storage) !== storageName(recipe.base)) {
+    onMessage(
+      'warn',
+      `the base model comes quantized as ${storageName(storage)} and stays so; the recipe's ${storageName(recipe.base)} was not used`,
+    );
+  }
+  const opened = await openQuantizedBase(
+    kernels,
+    fetchWeights,
+    { key: base.key, storage, cacheDir },
+    { signal },
+  );
   const { maxPositions } = opened.info;
   if (recipe.training.sequenceLength <= maxPositions) return opened;
   opened.close();
@@ -229,7 +241,8 @@ async function exportAdapter(
   const { source, revision } = options.base;
   const metrics = metricsOf(progress);
   const { templateSha256 } = tokenizer;
-  const card = { adapter: options.adapter, source, revision, dataset, recipe, metrics, templateSha256 };
+  const { adapter: name } = options;
+  const card = { adapter: name, source, revision, dataset, recipe, base: base.info, metrics, templateSha256 };
   const files = [
     { path: ADAPTER_WEIGHTS, bytes: adapterWeights(adapter) },
     { path: ADAPTER_CONFIG, bytes: Buffer.from(adapterConfig(base, recipe, source, revision)) },

@@ -8,6 +8,7 @@ const linears = [0, 1, 2].flatMap((layer) =>
     in: 8,
     out: 8,
     bias: part === 'self_attn.q_proj',
+    storage: 'nf4' as const,
   })),
 );
 const lora = (input: RecipeInput['lora']) => recipeSchema.parse({ lora: input }).lora;

@@ -1,14 +1,11 @@
 // A process of its own for caches.spec.ts: opens the quantized base and the tokens that its argument describes.
 import { openKernels } from '@lowrank/kernels';
-import { loadTokens, openQuantizedBase, type TokenCacheOptions } from '../src/caches';
+import { loadTokens, openQuantizedBase, type StoredBase, type TokenCacheOptions } from '../src/caches';
 
-async function fill({ key, tokens }: { key: string; tokens: TokenCacheOptions }): Promise<void> {
+async function fill({ stored, tokens }: { stored: StoredBase; tokens: TokenCacheOptions }): Promise<void> {
   const kernels = openKernels({ threads: 1 });
   const modelDir = () => Promise.resolve(tokens.tokenizerDir);
-  const [base, rows] = await Promise.all([
-    openQuantizedBase(kernels, modelDir, tokens.cacheDir, key),
-    loadTokens(tokens),
-  ]);
+  const [base, rows] = await Promise.all([openQuantizedBase(kernels, modelDir, stored), loadTokens(tokens)]);
   process.stdout.write(`${base.info.layers} layers, ${rows.length} rows`);
   base.close();
   kernels.close();

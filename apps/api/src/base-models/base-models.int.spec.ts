@@ -1,5 +1,11 @@
 import { type BaseModel } from '@lowrank/contracts';
-import { safetensorsBytes, tinyTensors, writeTinyModel } from '@lowrank/testing';
+import {
+  safetensorsBytes,
+  tinyConfig,
+  tinyTensors,
+  writeQuantizedTinyModel,
+  writeTinyModel,
+} from '@lowrank/testing';
 import { createHash } from 'node:crypto';
 import { copyFile, mkdir, readFile, rename, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
@@ -53,6 +59,16 @@ describe('importing a folder', () => {
       json: { name: 'linked', source: { type: 'folder', path: folder } },
     });
     expect(model.files.map((file) => file.path).filter((path) => /py$|bin$/.test(path))).toEqual([]);
+  });
+
+  it('takes a checkpoint that bitsandbytes has quantized, and counts its parameters as those of any other', async () => {
+    const folder = api.modelFolder('quantized');
+    await writeQuantizedTinyModel(folder);
+    const model = await api.call<BaseModel>('POST', '/api/v1/base-models', 201, {
+      json: { name: 'quantized', source: { type: 'folder', path: folder } },
+    });
+    const plain = await api.importTiny('plain');
+    expect(model).toMatchObject({ status: 'ready', parameters: plain.parameters });
   });
 
   it('is refused under a name that is taken', async () => {
@@ -121,6 +137,27 @@ describe('importing a folder', () => {
         delete rest['model.norm.weight'];
         return writeFile(join(folder, 'model.safetensors'), safetensorsBytes(rest));
       },
+    ],
+    [
+      'scales of another size',
+      'base_model_invalid',
+      async (folder) => {
+        await writeQuantizedTinyModel(folder);
+        const scale = { shape: [7], values: new Float32Array(7) };
+        const codes = { shape: [48, 32], values: new Int8Array(48 * 32) };
+        const module = 'model.layers.0.mlp.up_proj';
+        const tensors = { ...tinyTensors(), [`${module}.SCB`]: scale, [`${module}.weight`]: codes };
+        await writeFile(join(folder, 'model.safetensors'), safetensorsBytes(tensors));
+      },
+    ],
+    [
+      'weights quantized by others',
+      'base_model_unsupported',
+      (folder) =>
+        writeFile(
+          join(folder, 'config.json'),
+          JSON.stringify({ ...tinyConfig, quantization_config: { quant_method: 'gptq', bits: 4 } }),
+        ),
     ],
     ['broken configuration', 'base_model_invalid', (folder) => writeFile(join(folder, 'config.json'), '{')],
     [

@@ -1,7 +1,8 @@
-import { type AdapterVersion, type BaseModel, type ChatMessage } from '@lowrank/contracts';
+import { type AdapterVersion, type BaseModel, type ChatMessage, recipeSchema } from '@lowrank/contracts';
 import { type ChatTokenizer, loadChatTokenizer } from '@lowrank/datasets';
 import { type Adapter, type Base, openKernels } from '@lowrank/kernels';
 import {
+  chooseStorage,
   generate,
   type Generated,
   type GenerateOptions,
@@ -34,7 +35,8 @@ export interface LocalModelOptions {
 }
 
 /**
- * Fetches what is missing (each file checked against its SHA-256), quantizes the base if nobody on this machine has, and opens both.
+ * Fetches what is missing (each file checked against its SHA-256), quantizes the base as the version's recipe says if nobody on this
+ * machine has, and opens both.
  * Errors: as of Api; KernelError; validation_failed when the adapter does not fit the base.
  */
 export async function openLocalModel(
@@ -47,7 +49,7 @@ export async function openLocalModel(
   const pull = (files: BaseModel['files']) => pullBaseModel(api, { ...baseModel, files }, modelDir);
   await pull(baseModel.files.filter((file) => !isWeights(file)));
   const fetchWeights = async () => {
-    note(`Fetching and quantizing ${baseModel.name}, once …`);
+    note(`Fetching and preparing ${baseModel.name}, once …`);
     await pull(baseModel.files.filter(isWeights));
     return modelDir;
   };
@@ -55,7 +57,10 @@ export async function openLocalModel(
   const kernels = openKernels({ threads });
   try {
     const tokenizer = await loadChatTokenizer(modelDir);
-    const base = await openQuantizedBase(kernels, fetchWeights, cacheDir, key);
+    // The adapter was trained on the base as its recipe keeps it; a bare base is kept as a job would by default.
+    const { base: asked } = version?.recipe ?? recipeSchema.parse({});
+    const storage = await chooseStorage(modelDir, asked);
+    const base = await openQuantizedBase(kernels, fetchWeights, { key, storage, cacheDir });
     let adapter: Adapter | null = null;
     if (version !== null) {
       const folder = join(cacheDir, 'adapters', version.id);

@@ -3,14 +3,14 @@
 #include <algorithm>
 #include <cmath>
 
-#include "nf4.h"
+#include "quantization.h"
 
 namespace lr {
 namespace {
 
 Map8 make_map(bool with_sign) {
   Map8 map;
-  map.levels = nf4::make_dynamic_levels(with_sign);
+  map.levels = quant::make_dynamic_levels(with_sign);
   for (size_t i = 0; i < 255; ++i) map.ends[i] = 0.5f * (map.levels[i] + map.levels[i + 1]);
   return map;
 }

@@ -27,22 +27,32 @@ struct Scratch {
   virtual void release(size_t mark) = 0;
 };
 
-// NF4 with double quantization, as in bitsandbytes (lowrank_kernels.h, lr_nf4_quantize). Blocks run over the flattened tensor.
-struct Nf4 {
-  const uint8_t* codes;         // [ceil(n/2)]
+enum class Storage : uint32_t { F32 = 0, BF16 = 1, NF4 = 2, FP4 = 3, INT8 = 4 };
+
+// The scales of a quantized matrix of n values, as in bitsandbytes (lowrank_kernels.h, lr_quantized): floats, or, when absmax is
+// null, double-quantized. Blocks of the 4-bit storages run over the flattened matrix.
+struct Scales {
+  const float* absmax;          // NF4, FP4: [ceil(n/64)]; INT8: [rows]
   const uint8_t* absmax_codes;  // [ceil(n/64)]
   const float* nested_absmax;   // [ceil(ceil(n/64)/256)]
   float offset;
 };
 
-enum class Storage : uint32_t { F32 = 0, BF16 = 1, NF4 = 2 };
-
 // A frozen weight matrix [rows, cols] in one of the storages.
 struct Weight {
   Storage storage;
   int64_t rows, cols;      // rows = out features, cols = in features
-  const void* data;        // F32: float, BF16: uint16_t; NF4: unused
-  Nf4 nf4;
+  const void* data;        // F32: float, BF16: uint16_t, INT8: int8_t, all [rows, cols]; NF4, FP4: uint8_t [ceil(n/2)]
+  Scales scales;
+};
+
+// Where `quantize` writes; the parts of a Weight. Double quantization when absmax is null.
+struct QuantizedParts {
+  void* data;
+  float* absmax;
+  uint8_t* absmax_codes;
+  float* nested_absmax;
+  float* offset;           // [1]
 };
 
 enum class Compute : uint32_t { F32 = 0, BF16 = 1 };
@@ -82,10 +92,9 @@ struct Run {               // what every operation needs
 struct Ops {
   const char* name;        // "reference", "avx2", "avx512", "avx512_bf16"
 
-  // n floats <-> NF4; see the public header.
-  void (*nf4_quantize)(const Run&, const float* values, int64_t n, uint8_t* codes, uint8_t* absmax_codes, float* nested_absmax,
-                       float* offset);
-  void (*nf4_dequantize)(const Run&, const Nf4& w, int64_t n, float* out);
+  // values[rows, cols] to NF4, FP4 or INT8, and back to out[rows, cols]; see lr_quantize.
+  void (*quantize)(const Run&, Storage storage, const float* values, int64_t rows, int64_t cols, const QuantizedParts& out);
+  void (*dequantize)(const Run&, const Weight& w, float* out);
 
   // y[T, out] = x[T, in] · Wᵀ + bias (bias may be null)
   void (*linear_forward)(const Run&, const float* x, const Weight& w, const float* bias, float* y, int64_t T);

@@ -86,7 +86,7 @@ void information(World& world) {
   check(world.context.get(), lr_base_info(world.base.get(), json.data(), json.size(), &needed));
   expect(json.find("\"modelType\":\"llama\",\"layers\":3,\"hidden\":48,\"heads\":4,\"kvHeads\":2,\"headDim\":12") != std::string::npos,
          "information: " + json.substr(0, 200));
-  expect(json.find("{\"name\":\"model.layers.2.mlp.down_proj\",\"in\":80,\"out\":48,\"bias\":false}") != std::string::npos, "every linear is listed");
+  expect(json.find("{\"name\":\"model.layers.2.mlp.down_proj\",\"in\":80,\"out\":48,\"bias\":false,\"storage\":\"nf4\"}") != std::string::npos, "every linear is listed");
 }
 
 struct Counted {
@@ -97,7 +97,7 @@ struct Counted {
 void progress_and_cancel(World& world) {
   const auto quantize = [&](const char* file, lr_cancel* cancel, Counted& counted) {
     return lr_base_quantize(
-        world.context.get(), world.folder.path("model").c_str(), world.folder.path(file).c_str(), cancel,
+        world.context.get(), world.folder.path("model").c_str(), world.folder.path(file).c_str(), nullptr, cancel,
         [](void* user, uint64_t done, uint64_t total) {
           auto* seen = static_cast<Counted*>(user);
           expect(done >= seen->done && done <= total, "progress only grows");

@@ -18,7 +18,7 @@ class Import {
 
   void run(lr_status status, const std::string& mention, const std::string& what) {
     const lr_status got = lr_base_quantize(context_.get(), folder_.path("model").c_str(), folder_.path("out.lrb").c_str(), nullptr,
-                                           nullptr, nullptr);
+                                           nullptr, nullptr, nullptr);
     expect_status(context_.get(), got, status, what + " (" + mention + ")", mention);
     expect(std::filesystem::exists(folder_.path("out.lrb")) == (status == LR_OK), what + ": a file is there only after success");
     expect(entries(folder_.path()) <= 2, what + ": no temporary file is left");

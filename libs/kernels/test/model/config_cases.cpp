@@ -45,7 +45,6 @@ void defaults() {
 void refusals() {
   refused("", LR_UNSUPPORTED_MODEL, "\"mamba\" is not supported; supported: llama, qwen2", "mamba");
   refused("\"hidden_act\":\"gelu\"", LR_UNSUPPORTED_MODEL, "hidden_act");
-  refused("\"quantization_config\":{}", LR_UNSUPPORTED_MODEL, "already quantized");
   refused("\"use_sliding_window\":true", LR_UNSUPPORTED_MODEL, "sliding-window", "qwen2");
   refused("\"layer_types\":[\"full_attention\",\"sliding_attention\"]", LR_UNSUPPORTED_MODEL, "sliding-window", "qwen2");
   refused("\"rope_scaling\":{\"type\":\"yarn\",\"factor\":2.0}", LR_UNSUPPORTED_MODEL, "RoPE type \"yarn\"");

@@ -57,7 +57,8 @@ void long_prompt() {
   model.config.replace(model.config.find("\"max_position_embeddings\":64"), 28, "\"max_position_embeddings\":2048");
   model.write(folder.path("model"));
   Context context = make_context(LR_BACKEND_FAST, 2);
-  check(context.get(), lr_base_quantize(context.get(), folder.path("model").c_str(), folder.path("b").c_str(), nullptr, nullptr, nullptr));
+  check(context.get(), lr_base_quantize(context.get(), folder.path("model").c_str(), folder.path("b").c_str(), nullptr, nullptr,
+                                         nullptr, nullptr));
   lr_base* raw = nullptr;
   check(context.get(), lr_base_open(context.get(), folder.path("b").c_str(), &raw));
   BaseHandle base(raw);

@@ -172,7 +172,8 @@ void check(lr_context* context, lr_status status) {
 
 World::World(Family family, Context own) : context(std::move(own)) {
   tiny_model(family).write(folder.path("model"));
-  check(context.get(), lr_base_quantize(context.get(), folder.path("model").c_str(), base_file().c_str(), nullptr, nullptr, nullptr));
+  check(context.get(), lr_base_quantize(context.get(), folder.path("model").c_str(), base_file().c_str(), nullptr, nullptr, nullptr,
+                                         nullptr));
   lr_base* opened = nullptr;
   check(context.get(), lr_base_open(context.get(), base_file().c_str(), &opened));
   base.reset(opened);

@@ -34,7 +34,7 @@ void write_file(const std::string& path, const std::string& bytes);
 std::string read_file(const std::string& path);
 
 struct StoredTensor {
-  std::string dtype;  // F32, F16, BF16
+  std::string dtype;  // F32, F16, BF16; I8, U8 for codes
   std::vector<int64_t> shape;
   std::string bytes;
 };
@@ -106,6 +106,7 @@ void json_cases();
 void checkpoint_cases();
 void config_cases();
 void base_cases();
+void storage_cases();
 void step_cases();
 void gradient_cases();
 void adapter_cases();

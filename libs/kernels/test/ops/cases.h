@@ -4,7 +4,7 @@
 namespace lr::test {
 
 void foundation_cases();  // pool, scratch, Philox, bf16
-void nf4_cases();
+void quantize_cases();
 void linear_cases();
 void lora_cases();
 void dora_cases();  // row_norms, column_affine, column_sums, dropout

@@ -5,7 +5,7 @@
 #include <cstring>
 
 #include "bf16.h"
-#include "nf4.h"
+#include "model/storage.h"
 
 namespace lr::test {
 namespace {
@@ -48,9 +48,8 @@ Floats numbers(int64_t n, uint64_t seed, float scale) {
   return values;
 }
 
-FrozenWeight::FrozenWeight(Storage storage, int64_t rows, int64_t cols, uint64_t seed)
+FrozenWeight::FrozenWeight(Storage storage, int64_t rows, int64_t cols, uint64_t seed, bool double_quant)
     : weight{storage, rows, cols, nullptr, {}}, values(numbers(rows * cols, seed, 0.1f)) {
-  const int64_t n = rows * cols, blocks = (n + nf4::kBlock - 1) / nf4::kBlock;
   if (storage == Storage::F32) {
     weight.data = values.data();
   } else if (storage == Storage::BF16) {
@@ -61,14 +60,11 @@ FrozenWeight::FrozenWeight(Storage storage, int64_t rows, int64_t cols, uint64_t
     weight.data = halves_.data();
   } else {
     const Machine machine(1);
-    codes_.resize((n + 1) / 2);
-    absmax_codes_.resize(blocks);
-    nested_absmax_.resize((blocks + nf4::kNestedBlock - 1) / nf4::kNestedBlock);
-    float offset;
-    reference_ops().nf4_quantize(machine.run, values.data(), n, codes_.data(), absmax_codes_.data(), nested_absmax_.data(),
-                                 &offset);
-    weight.nf4 = {codes_.data(), absmax_codes_.data(), nested_absmax_.data(), offset};
-    reference_ops().nf4_dequantize(machine.run, weight.nf4, n, values.data());
+    const WeightLayout layout(storage, double_quant, rows, cols);
+    quantized_.resize(layout.bytes);
+    reference_ops().quantize(machine.run, storage, values.data(), rows, cols, parts_at(quantized_.data(), layout));
+    weight = weight_at(quantized_.data(), storage, double_quant, rows, cols);
+    reference_ops().dequantize(machine.run, weight, values.data());
   }
 }
 

@@ -29,14 +29,13 @@ Floats numbers(int64_t n, uint64_t seed, float scale = 1);
 
 // A frozen weight of the given storage with its memory.
 struct FrozenWeight {
-  FrozenWeight(Storage storage, int64_t rows, int64_t cols, uint64_t seed);
+  FrozenWeight(Storage storage, int64_t rows, int64_t cols, uint64_t seed, bool double_quant = false);
   Weight weight;
   Floats values;  // what the storage holds, as floats
 
  private:
   std::vector<uint16_t> halves_;
-  std::vector<uint8_t> codes_, absmax_codes_;
-  Floats nested_absmax_;
+  std::vector<uint8_t> quantized_;
 };
 
 // Runs one operation of a table from fixed inputs and returns its outputs.

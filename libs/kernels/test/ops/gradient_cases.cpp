@@ -3,20 +3,21 @@
 
 #include "cases.h"
 #include "check.h"
+#include "model/storage.h"
 
 namespace lr::test {
 namespace {
 
 const Ops& ops = reference_ops();
 
-void linear() {
+void linear(Storage storage) {
   const Machine machine(1);
-  const int64_t T = 3, out = 5, in = 6;
-  const FrozenWeight w(Storage::NF4, out, in, 1);
+  const int64_t T = 3, out = 15, in = 26;  // several blocks of 64, the last one short; rows begin within blocks
+  const FrozenWeight w(storage, out, in, 1, storage == Storage::NF4);
   const Floats x = numbers(T * in, 2), dy = numbers(T * out, 3);
   Floats dx(T * in);
   ops.linear_backward(machine.run, dy.data(), w.weight, dx.data(), T, false);
-  check_gradient("linear dx", [&](const Floats& at) {
+  check_gradient(std::string("linear dx ") + storage_name(storage), [&](const Floats& at) {
     Floats y(T * out);
     ops.linear_forward(machine.run, at.data(), w.weight, nullptr, y.data(), T);
     return dot(y, dy);
@@ -135,7 +136,7 @@ void adamw() {
 }  // namespace
 
 void gradient_cases() {
-  linear();
+  for (const Storage storage : {Storage::F32, Storage::BF16, Storage::NF4, Storage::FP4, Storage::INT8}) linear(storage);
   lora();
   rmsnorm();
   rope();

@@ -2,10 +2,17 @@
 
 #include "cases.h"
 #include "check.h"
+#include "model/storage.h"
 
 namespace lr::test {
 
 void linear_cases() {
+  struct Kept {
+    Storage storage;
+    bool double_quant;
+  };
+  const Kept kStorages[] = {{Storage::F32, false}, {Storage::BF16, false}, {Storage::NF4, false}, {Storage::NF4, true},
+                            {Storage::FP4, false}, {Storage::FP4, true},   {Storage::INT8, false}};
   struct Shape {
     int64_t T, out, in;
   };
@@ -15,12 +22,12 @@ void linear_cases() {
                           {9, 96, 64},    {12, 32, 256}, {13, 31, 255},  {16, 48, 1088}, {37, 129, 65}, {64, 512, 512},
                           {50, 640, 576}, {7, 70, 1030}, {150, 33, 600}, {29, 1100, 77}};
   for (const Shape& shape : shapes)
-    for (const Storage storage : {Storage::F32, Storage::BF16, Storage::NF4}) {
+    for (const auto& [storage, double_quant] : kStorages) {
       const auto [T, out, in] = shape;
-      const FrozenWeight w(storage, out, in, 1);
+      const FrozenWeight w(storage, out, in, 1, double_quant);
       const Floats x = numbers(T * in, 2), dy = numbers(T * out, 3), bias = numbers(out, 4), dx = numbers(T * in, 5);
       const std::string name = "linear T=" + std::to_string(T) + " out=" + std::to_string(out) + " in=" + std::to_string(in) +
-                               " storage=" + std::to_string(static_cast<int>(storage));
+                               " storage=" + storage_name(storage) + (double_quant ? " double" : "");
       check_operation(
           name,
           [&](const Ops& ops, const Run& run) {

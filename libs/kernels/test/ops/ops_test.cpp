@@ -4,7 +4,7 @@
 
 int main() {
   lr::test::foundation_cases();
-  lr::test::nf4_cases();
+  lr::test::quantize_cases();
   lr::test::linear_cases();
   lr::test::lora_cases();
   lr::test::dora_cases();

@@ -4,14 +4,15 @@ using namespace lr;
 
 extern "C" {
 
-lr_status lr_base_quantize(lr_context* ctx, const char* model_dir, const char* file, lr_cancel* cancel, lr_progress progress,
-                           void* user) {
+lr_status lr_base_quantize(lr_context* ctx, const char* model_dir, const char* file, const lr_quantization* quantization,
+                           lr_cancel* cancel, lr_progress progress, void* user) {
   return guarded_turn(ctx, [&](Runtime& runtime) {
     require(model_dir, "model_dir");
     require(file, "file");
-    quantize_base(runtime.run, runtime.ops, runtime.memory, model_dir, file, flag_of(cancel), [&](uint64_t done, uint64_t total) {
-      if (progress != nullptr) progress(user, done, total);
-    });
+    quantize_base(runtime.run, runtime.ops, runtime.memory, model_dir, file, parse_quantization(quantization), flag_of(cancel),
+                  [&](uint64_t done, uint64_t total) {
+                    if (progress != nullptr) progress(user, done, total);
+                  });
   });
 }
 

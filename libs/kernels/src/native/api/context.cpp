@@ -149,30 +149,4 @@ void lr_cancel_set(lr_cancel* cancel) {
 
 void lr_cancel_destroy(lr_cancel* cancel) { delete cancel; }
 
-lr_status lr_nf4_quantize(lr_context* ctx, const float* values, uint64_t n, uint8_t* codes, uint8_t* absmax_codes,
-                          float* nested_absmax, float* offset) {
-  return guarded_turn(ctx, [&](Runtime& runtime) {
-    require(values, "values");
-    require(codes, "codes");
-    require(absmax_codes, "absmax_codes");
-    require(nested_absmax, "nested_absmax");
-    require(offset, "offset");
-    if (n == 0 || n > INT64_MAX / 8) fail(LR_INVALID_ARGUMENT, "n has to be between 1 and 2^60");
-    runtime.ops.nf4_quantize(runtime.run, values, static_cast<int64_t>(n), codes, absmax_codes, nested_absmax, offset);
-  });
-}
-
-lr_status lr_nf4_dequantize(lr_context* ctx, const uint8_t* codes, const uint8_t* absmax_codes, const float* nested_absmax,
-                            float offset, uint64_t n, float* out) {
-  return guarded_turn(ctx, [&](Runtime& runtime) {
-    require(codes, "codes");
-    require(absmax_codes, "absmax_codes");
-    require(nested_absmax, "nested_absmax");
-    require(out, "out");
-    if (n == 0 || n > INT64_MAX / 8) fail(LR_INVALID_ARGUMENT, "n has to be between 1 and 2^60");
-    const Nf4 weight = {codes, absmax_codes, nested_absmax, offset};
-    runtime.ops.nf4_dequantize(runtime.run, weight, static_cast<int64_t>(n), out);
-  });
-}
-
 }  // extern "C"

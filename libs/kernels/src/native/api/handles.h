@@ -93,5 +93,7 @@ inline void write_text(const std::string& text, char* json, size_t capacity, siz
   if (json == nullptr || capacity <= text.size()) fail(LR_INVALID_ARGUMENT, "the information needs %zu bytes", text.size() + 1);
   std::memcpy(json, text.c_str(), text.size() + 1);
 }
+// NULL is the default. Throws Error(LR_INVALID_ARGUMENT).
+Quantization parse_quantization(const lr_quantization* quantization);
 
 }  // namespace lr

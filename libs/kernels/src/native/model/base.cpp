@@ -10,22 +10,8 @@
 namespace lr {
 namespace {
 
-Weight weight_at(const uint8_t* file, const BaseTensor& tensor) {
-  Weight weight = {};
-  weight.storage = tensor.storage;
-  weight.rows = tensor.rows;
-  weight.cols = tensor.cols;
-  const uint8_t* at = file + tensor.offset;
-  if (tensor.storage != Storage::NF4) {
-    weight.data = at;
-    return weight;
-  }
-  const Nf4Layout layout(tensor.elements());
-  weight.nf4.codes = at;
-  weight.nf4.absmax_codes = at + layout.absmax_codes;
-  weight.nf4.nested_absmax = reinterpret_cast<const float*>(at + layout.nested_absmax);
-  weight.nf4.offset = *reinterpret_cast<const float*>(at + layout.offset);
-  return weight;
+Weight weight_in(const MappedFile& file, const BaseTensor& tensor) {
+  return weight_at(file.data() + tensor.offset, tensor.storage, tensor.double_quant, tensor.rows, tensor.cols);
 }
 
 // Levenshtein distance, for suggestions.
@@ -55,6 +41,10 @@ Base::Base(const std::string& path, MemoryCounter& memory)
   for (const BaseTensor& tensor : index_.tensors) {
     by_name.emplace(tensor.name, &tensor);
     parameters_ += static_cast<uint64_t>(tensor.elements());
+    if (tensor.role == BaseTensor::Role::Linear) {
+      linear_bytes_ += tensor.bytes;
+      linear_parameters_ += static_cast<uint64_t>(tensor.elements());
+    }
   }
   const auto tensor = [&](const std::string& name) -> const BaseTensor& { return *by_name.at(name); };
   for (int64_t i = 0; i < config().layers; ++i) {
@@ -65,13 +55,13 @@ Base::Base(const std::string& path, MemoryCounter& memory)
       const LinearShape shape = linear_shape(config(), kind);
       Linear& linear = layer.linears[kind];
       linear.name = linear_name(i, shape.name);
-      linear.weight = weight_at(file_.data(), tensor(linear.name + ".weight"));
+      linear.weight = weight_in(file_, tensor(linear.name + ".weight"));
       if (shape.bias) linear.bias = reinterpret_cast<const float*>(file_.data() + tensor(linear.name + ".bias").offset);
     }
     layers_.push_back(std::move(layer));
   }
-  embedding_ = weight_at(file_.data(), tensor("model.embed_tokens.weight"));
-  head_ = config().tied ? embedding_ : weight_at(file_.data(), tensor("lm_head.weight"));
+  embedding_ = weight_in(file_, tensor("model.embed_tokens.weight"));
+  head_ = config().tied ? embedding_ : weight_in(file_, tensor("lm_head.weight"));
   final_norm_ = norm(tensor("model.norm.weight"));
 }
 
@@ -121,14 +111,19 @@ std::string Base::info() const {
   out += format(",\"tied\":%s", c.tied ? "true" : "false");
   number("fileBytes", file_.size());
   number("parameters", parameters_);
+  out += format(",\"quantization\":{\"format\":\"%s\",\"doubleQuantization\":%s},\"prequantized\":%s",
+                storage_name(index_.quantization.storage), index_.quantization.double_quant ? "true" : "false",
+                index_.prequantized ? "true" : "false");
+  out += format(",\"bytesPerParameter\":%.6g", static_cast<double>(linear_bytes_) / static_cast<double>(linear_parameters_));
   out += ",\"linears\":[";
   for (const Layer& layer : layers_) {
     for (const Linear& linear : layer.linears) {
       if (out.back() != '[') out += ',';
       out += "{\"name\":";
       json::append_string(out, linear.name);
-      out += format(",\"in\":%lld,\"out\":%lld,\"bias\":%s}", static_cast<long long>(linear.weight.cols),
-                    static_cast<long long>(linear.weight.rows), linear.bias == nullptr ? "false" : "true");
+      out += format(",\"in\":%lld,\"out\":%lld,\"bias\":%s,\"storage\":\"%s\"}", static_cast<long long>(linear.weight.cols),
+                    static_cast<long long>(linear.weight.rows), linear.bias == nullptr ? "false" : "true",
+                    storage_name(linear.weight.storage));
     }
   }
   return out + "]}";

@@ -50,7 +50,7 @@ class Base {
   std::vector<Buffer<float>> norms_;  // norms as float: kept as bf16 in the file, tiny
   Weight embedding_{}, head_{};
   const float* final_norm_ = nullptr;
-  uint64_t parameters_ = 0;
+  uint64_t parameters_ = 0, linear_parameters_ = 0, linear_bytes_ = 0;
 };
 
 }  // namespace lr

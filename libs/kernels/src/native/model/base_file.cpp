@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include "../quantization.h"
 #include "crc32c.h"
 #include "error.h"
 
@@ -11,10 +12,9 @@ namespace {
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "files of this library are little-endian and read in place");
 
 constexpr char kMagic[8] = {'L', 'R', 'B', 'A', 'S', 'E', '\r', '\n'};
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kVersion = 2;
 constexpr uint64_t kHeaderBytes = 64;
 constexpr uint64_t kAlign = 64;
-constexpr const char* kStorageNames[] = {"f32", "bf16", "nf4"};
 
 struct Header {
   char magic[8];
@@ -32,32 +32,28 @@ uint64_t align_up(uint64_t value) { return (value + kAlign - 1) / kAlign * kAlig
 using json::Value;
 
 std::string write_index(const BaseIndex& index) {
-  std::string out = "{\"config\":" + write_config(index.config) + ",\"tensors\":[";
+  const auto boolean = [](bool value) { return value ? "true" : "false"; };
+  std::string out = "{\"config\":" + write_config(index.config);
+  out += format(",\"quantization\":{\"storage\":\"%s\",\"double_quant\":%s,\"prequantized\":%s},\"tensors\":[",
+                storage_name(index.quantization.storage), boolean(index.quantization.double_quant), boolean(index.prequantized));
   for (const BaseTensor& tensor : index.tensors) {
     if (&tensor != &index.tensors.front()) out += ',';
     out += "{\"name\":";
     json::append_string(out, tensor.name);
     // Offsets have a fixed width so that the size of the index does not depend on them.
-    out += format(",\"storage\":\"%s\",\"rows\":%lld,\"cols\":%lld,\"bytes\":%llu,\"offset\":\"%016llx\"}",
-                  kStorageNames[static_cast<int>(tensor.storage)], static_cast<long long>(tensor.rows),
+    out += format(",\"storage\":\"%s\",\"double_quant\":%s,\"rows\":%lld,\"cols\":%lld,\"bytes\":%llu,\"offset\":\"%016llx\"}",
+                  storage_name(tensor.storage), boolean(tensor.double_quant), static_cast<long long>(tensor.rows),
                   static_cast<long long>(tensor.cols), static_cast<unsigned long long>(tensor.bytes),
                   static_cast<unsigned long long>(tensor.offset));
   }
   return out + "]}";
 }
 
-Storage parse_storage(const std::string& name, const std::string& where) {
-  for (int i = 0; i < 3; ++i) {
-    if (name == kStorageNames[i]) return static_cast<Storage>(i);
-  }
-  fail(LR_BAD_FORMAT, "%s: unknown storage \"%s\"", where.c_str(), name.substr(0, 16).c_str());
-}
-
 bool storage_fits(BaseTensor::Role role, Storage storage) {
   switch (role) {
-    case BaseTensor::Role::Linear: return storage == Storage::NF4;
+    case BaseTensor::Role::Linear: return true;
     case BaseTensor::Role::Bias: return storage == Storage::F32;
-    default: return storage != Storage::NF4;
+    default: return !quant::is_quantized(storage);
   }
 }
 
@@ -65,6 +61,14 @@ const Value& member(const Value& object, const char* key, Value::Type type, cons
   const Value* value = object.find(key);
   if (value == nullptr || !value->is(type)) fail(LR_BAD_FORMAT, "%s: \"%s\" is missing or of the wrong type", where.c_str(), key);
   return *value;
+}
+
+// Reads "storage" and "double_quant" of an object of the index.
+Quantization read_quantization(const Value& object, const std::string& where) {
+  const Storage storage = parse_storage(member(object, "storage", Value::Type::String, where).string, where);
+  const bool double_quant = member(object, "double_quant", Value::Type::Bool, where).boolean;
+  if (double_quant && !quant::is_four_bit(storage)) fail(LR_BAD_FORMAT, "%s: only 4-bit storages are double-quantized", where.c_str());
+  return {storage, double_quant};
 }
 
 // Completes `tensor` (name, role and shape as the configuration wants them) from its entry in the index.
@@ -75,9 +79,11 @@ void read_tensor_entry(const Value& entry, const std::string& path, uint64_t beg
       member(entry, "cols", Value::Type::Integer, where).integer != tensor.cols) {
     fail(LR_BAD_FORMAT, "%s: the index has another name or shape than the configuration asks for", where.c_str());
   }
-  tensor.storage = parse_storage(member(entry, "storage", Value::Type::String, where).string, where);
+  const Quantization quantization = read_quantization(entry, where);
+  tensor.storage = quantization.storage;
+  tensor.double_quant = quantization.double_quant;
   if (!storage_fits(tensor.role, tensor.storage)) fail(LR_BAD_FORMAT, "%s: wrong storage for its role", where.c_str());
-  tensor.bytes = storage_bytes(tensor.storage, tensor.elements());
+  tensor.bytes = tensor.layout().bytes;
   const std::string& offset = member(entry, "offset", Value::Type::String, where).string;
   if (offset.size() != 16 || offset.find_first_not_of("0123456789abcdef") != std::string::npos) {
     fail(LR_BAD_FORMAT, "%s: malformed offset", where.c_str());
@@ -91,25 +97,6 @@ void read_tensor_entry(const Value& entry, const std::string& path, uint64_t beg
 }
 
 }  // namespace
-
-Nf4Layout::Nf4Layout(int64_t n) {
-  const auto values = static_cast<uint64_t>(n);
-  code_bytes = (values + 1) / 2;
-  absmax_count = (values + 63) / 64;
-  nested_count = (absmax_count + 255) / 256;
-  absmax_codes = align_up(code_bytes);
-  nested_absmax = align_up(absmax_codes + absmax_count);
-  offset = align_up(nested_absmax + nested_count * sizeof(float));
-  bytes = offset + sizeof(float);
-}
-
-uint64_t storage_bytes(Storage storage, int64_t elements) {
-  switch (storage) {
-    case Storage::F32: return static_cast<uint64_t>(elements) * 4;
-    case Storage::BF16: return static_cast<uint64_t>(elements) * 2;
-    default: return Nf4Layout(elements).bytes;
-  }
-}
 
 std::vector<BaseTensor> expected_tensors(const ModelConfig& c) {
   using Role = BaseTensor::Role;
@@ -171,6 +158,9 @@ BaseIndex read_base_head(const uint8_t* data, uint64_t size, const std::string& 
   const Value root = json::parse(text, path);
   BaseIndex index;
   index.config = read_config(member(root, "config", Value::Type::Object, path), path);
+  const Value& quantization = member(root, "quantization", Value::Type::Object, path);
+  index.quantization = read_quantization(quantization, path);
+  index.prequantized = member(quantization, "prequantized", Value::Type::Bool, path).boolean;
   const Value& entries = member(root, "tensors", Value::Type::Array, path);
   index.tensors = expected_tensors(index.config);
   if (entries.items.size() != index.tensors.size()) {

@@ -1,8 +1,9 @@
-// The quantized base file, format version 1 (little-endian):
+// The quantized base file, format version 2 (little-endian):
 //   0   header, 64 bytes: magic "LRBASE\r\n", u32 version, u32 CRC-32C of the index, u64 index bytes, u64 file bytes,
 //       28 zero bytes, u32 CRC-32C of the 60 bytes before
-//   64  index, JSON: {"config":{…},"tensors":[{"name","storage","rows","cols","offset","bytes"},…]}
-//   …   tensors in index order, each at a multiple of 64; F32 and BF16 row-major, NF4 as Nf4Layout says
+//   64  index, JSON: {"config":{…},"quantization":{"storage","double_quant","prequantized"},
+//       "tensors":[{"name","storage","double_quant","rows","cols","offset","bytes"},…]}
+//   …   tensors in index order, each at a multiple of 64, laid out as WeightLayout says
 // The magic ends in CR LF so that a transfer in text mode is noticed.
 #pragma once
 #include <cstdint>
@@ -10,20 +11,12 @@
 #include <string>
 #include <vector>
 
-#include "../ops.h"
 #include "cancel.h"
 #include "config.h"
 #include "memory.h"
+#include "storage.h"
 
 namespace lr {
-
-// Where the parts of an NF4 tensor of n values lie, in bytes from its beginning; each part at a multiple of 64.
-struct Nf4Layout {
-  explicit Nf4Layout(int64_t n);
-  uint64_t code_bytes, absmax_count, nested_count;
-  uint64_t absmax_codes, nested_absmax, offset;  // positions; codes lie at 0
-  uint64_t bytes;
-};
 
 struct BaseTensor {
   enum class Role { Kept, Linear, Bias };
@@ -31,17 +24,20 @@ struct BaseTensor {
   Role role;
   int64_t rows, cols;
   Storage storage = Storage::F32;
+  bool double_quant = false;
   uint64_t offset = 0, bytes = 0;  // in the file
 
   int64_t elements() const { return rows * cols; }
+  WeightLayout layout() const { return {storage, double_quant, rows, cols}; }
 };
 
 // Every tensor of a model of this configuration, in file order: embedding, layers, final norm, head unless tied.
 std::vector<BaseTensor> expected_tensors(const ModelConfig& config);
-uint64_t storage_bytes(Storage storage, int64_t elements);
 
 struct BaseIndex {
   ModelConfig config;
+  Quantization quantization;  // of the linear layers; some of a prequantized checkpoint have another storage
+  bool prequantized = false;  // bitsandbytes had quantized the checkpoint
   std::vector<BaseTensor> tensors;
 };
 
@@ -55,6 +51,6 @@ using ProgressFn = std::function<void(uint64_t done_bytes, uint64_t total_bytes)
 
 // lr_base_quantize: see the public header.
 void quantize_base(const Run& run, const Ops& ops, MemoryCounter& memory, const std::string& model_dir, const std::string& file,
-                   const CancelFlag* cancel, const ProgressFn& progress);
+                   const Quantization& quantization, const CancelFlag* cancel, const ProgressFn& progress);
 
 }  // namespace lr

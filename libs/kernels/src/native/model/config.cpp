@@ -174,9 +174,6 @@ ModelConfig parse_model_config(const Value& value, const std::string& where) {
     fail(LR_UNSUPPORTED_MODEL, "%s: model_type \"%s\" is not supported; supported: llama, qwen2", where.c_str(),
          model.model_type.c_str());
   }
-  if (config.find("quantization_config") != nullptr) {
-    fail(LR_UNSUPPORTED_MODEL, "%s: the weights are already quantized; import the 16-bit or 32-bit model", where.c_str());
-  }
   const std::string activation = config.string_or("hidden_act", "silu");
   if (activation != "silu" && activation != "swish") {
     fail(LR_UNSUPPORTED_MODEL, "%s: hidden_act \"%s\" is not supported; supported: silu", where.c_str(), activation.c_str());

@@ -3,21 +3,40 @@
 #include <cstring>
 
 #include "../bf16.h"
+#include "../quantization.h"
 #include "base_file.h"
 #include "error.h"
 #include "file.h"
+#include "prequantized.h"
 #include "safetensors.h"
 
 namespace lr {
 namespace {
 
-constexpr int64_t kCopyChunk = 1 << 18;  // values
+constexpr int64_t kCopyChunk = 1 << 18;  // floats copied at a time
 constexpr uint64_t kMaxConfigBytes = 1u << 20;
+
+// Where a tensor of the base comes from: values in full precision, or the parts that bitsandbytes left.
+struct Source {
+  const TensorInfo* values = nullptr;
+  Prequantized parts;
+
+  uint64_t bytes() const {
+    uint64_t sum = 0;
+    for (const TensorInfo* tensor : {values, parts.codes, parts.absmax, parts.absmax_codes, parts.nested_absmax})
+      if (tensor != nullptr) sum += tensor->bytes;
+    return sum;
+  }
+};
 
 const TensorInfo& find_tensor(const Checkpoint& checkpoint, const BaseTensor& wanted) {
   const TensorInfo* found = checkpoint.find(wanted.name);
   if (found == nullptr) {
     fail(LR_BAD_FORMAT, "%s: tensor \"%s\" is missing from the weights", checkpoint.folder().c_str(), wanted.name.c_str());
+  }
+  if (!is_float(found->dtype)) {
+    fail(LR_UNSUPPORTED_MODEL, "%s: tensor \"%s\" has dtype %s; supported: F32, F16, BF16", checkpoint.folder().c_str(),
+         wanted.name.c_str(), found->dtype_name.c_str());
   }
   const std::vector<int64_t> shape =
       wanted.rows == 1 ? std::vector<int64_t>{wanted.cols} : std::vector<int64_t>{wanted.rows, wanted.cols};
@@ -27,96 +46,169 @@ const TensorInfo& find_tensor(const Checkpoint& checkpoint, const BaseTensor& wa
     fail(LR_BAD_FORMAT, "%s: tensor \"%s\" has not the shape [%lld, %lld] that config.json asks for", checkpoint.folder().c_str(),
          wanted.name.c_str(), static_cast<long long>(wanted.rows), static_cast<long long>(wanted.cols));
   }
-  if (found->dtype == Dtype::Other) {
-    fail(LR_UNSUPPORTED_MODEL, "%s: tensor \"%s\" has dtype %s; supported: F32, F16, BF16", checkpoint.folder().c_str(),
-         wanted.name.c_str(), found->dtype_name.c_str());
-  }
   return *found;
 }
 
-Storage storage_for(const BaseTensor& tensor, Dtype dtype) {
-  if (tensor.role == BaseTensor::Role::Linear) return Storage::NF4;
-  if (tensor.role == BaseTensor::Role::Bias) return Storage::F32;
-  return dtype == Dtype::F32 ? Storage::F32 : Storage::BF16;
+// The storage nearest to a dtype; halves are floats when `exact`, else bfloat16, which keeps their range and loses three bits.
+Storage kept_storage(Dtype dtype, bool exact) {
+  return dtype == Dtype::F32 || (dtype == Dtype::F16 && exact) ? Storage::F32 : Storage::BF16;
 }
 
-// Full-precision values and quantized form of the one linear layer in work; as large as the largest needs.
-struct Workspace {
-  Workspace(MemoryCounter& memory, int64_t largest)
-      : values(memory, static_cast<size_t>(largest)), quantized(memory, Nf4Layout(largest).bytes) {}
-  Buffer<float> values;
-  Buffer<uint8_t> quantized;
-};
-
-void write_linear(const Run& run, const Ops& ops, const Checkpoint& checkpoint, const TensorInfo& source, Workspace& work,
-                  AtomicFile& out) {
-  const int64_t n = source.elements();
-  const Nf4Layout layout(n);
-  checkpoint.read_float(source, work.values.data());
-  std::memset(work.quantized.data(), 0, layout.bytes);
-  uint8_t* to = work.quantized.data();
-  ops.nf4_quantize(run, work.values.data(), n, to, to + layout.absmax_codes, reinterpret_cast<float*>(to + layout.nested_absmax),
-                   reinterpret_cast<float*>(to + layout.offset));
-  out.write(to, layout.bytes);
-}
-
-void write_f32(const Checkpoint& checkpoint, const TensorInfo& source, MemoryCounter& memory, AtomicFile& out) {
-  Buffer<float> values(memory, static_cast<size_t>(source.elements()));
-  checkpoint.read_float(source, values.data());
-  out.write(values.data(), values.size() * sizeof(float));
-}
-
-void write_kept(const Checkpoint& checkpoint, const TensorInfo& source, AtomicFile& out) {
-  const size_t width = source.dtype == Dtype::F32 ? 4 : 2;
-  std::vector<uint8_t> chunk(static_cast<size_t>(std::min(kCopyChunk, source.elements())) * width);
-  for (int64_t at = 0; at < source.elements(); at += kCopyChunk) {
-    const int64_t count = std::min(kCopyChunk, source.elements() - at);
-    checkpoint.read_raw(source, at, count, chunk.data());
-    if (source.dtype == Dtype::F16) {
-      auto* bits = reinterpret_cast<uint16_t*>(chunk.data());
-      std::transform(bits, bits + count, bits, [](uint16_t half) { return float_to_bf16(f16_to_float(half)); });
+// Finds where `tensor` comes from and decides how it is stored.
+Source plan_tensor(const Checkpoint& checkpoint, const BaseIndex& index, BaseTensor& tensor) {
+  const auto& [storage, double_quant] = index.quantization;
+  Source source;
+  if (index.prequantized && is_prequantized(checkpoint, tensor)) {
+    if (tensor.role != BaseTensor::Role::Linear) {
+      fail(LR_UNSUPPORTED_MODEL, "%s: \"%s\" is quantized; supported: linear layers of the decoder. Quantize the model again with "
+           "it in llm_int8_skip_modules", checkpoint.folder().c_str(), tensor.name.c_str());
     }
-    out.write(chunk.data(), static_cast<uint64_t>(count) * width);
+    source.parts = find_prequantized(checkpoint, tensor, index.quantization);
+    tensor.storage = storage;
+    tensor.double_quant = double_quant;
+  } else {
+    source.values = &find_tensor(checkpoint, tensor);
+    if (tensor.role == BaseTensor::Role::Bias) {
+      tensor.storage = Storage::F32;
+    } else if (tensor.role == BaseTensor::Role::Linear && !index.prequantized) {
+      tensor.storage = storage;
+      tensor.double_quant = double_quant;
+    } else {
+      tensor.storage = kept_storage(source.values->dtype, storage == Storage::F32);
+    }
   }
+  tensor.bytes = tensor.layout().bytes;
+  return source;
 }
+
+// Full-precision values and quantized form of the one linear layer in work, as large as the largest needs; and what is copied
+// at a time of everything else.
+class Writer {
+ public:
+  Writer(const Run& run, const Ops& ops, MemoryCounter& memory, const Checkpoint& checkpoint, AtomicFile& out, int64_t most_values,
+         uint64_t most_bytes, int64_t most_copied)
+      : run_(run), ops_(ops), checkpoint_(checkpoint), out_(out), values_(memory, static_cast<size_t>(most_values)),
+        quantized_(memory, most_bytes), chunk_(memory, static_cast<size_t>(std::min(kCopyChunk, most_copied))) {}
+
+  void write(const BaseTensor& tensor, const Source& source) {
+    out_.pad_to(tensor.offset);
+    if (source.values == nullptr) {
+      take_over(tensor, source.parts);
+    } else if (quant::is_quantized(tensor.storage)) {
+      quantize(tensor, *source.values);
+    } else {
+      convert(tensor, *source.values);
+    }
+  }
+
+ private:
+  void take_over(const BaseTensor& tensor, const Prequantized& parts) {
+    const WeightLayout layout = tensor.layout();
+    copy(*parts.codes);
+    const auto part = [&](const TensorInfo* from, uint64_t position) {
+      if (from == nullptr) return;
+      out_.pad_to(tensor.offset + position);
+      copy(*from);
+    };
+    part(parts.absmax, layout.absmax);
+    part(parts.absmax_codes, layout.absmax_codes);
+    part(parts.nested_absmax, layout.nested_absmax);
+    if (!tensor.double_quant) return;
+    out_.pad_to(tensor.offset + layout.offset);
+    out_.write(&parts.offset, sizeof parts.offset);
+  }
+
+  void copy(const TensorInfo& from) {
+    const uint64_t piece = chunk_.size() * sizeof(float);
+    for (uint64_t at = 0; at < from.bytes; at += piece) {
+      const uint64_t count = std::min(piece, from.bytes - at);
+      checkpoint_.read_raw(from, at, count, chunk_.data());
+      out_.write(chunk_.data(), count);
+    }
+  }
+
+  void quantize(const BaseTensor& tensor, const TensorInfo& source) {
+    const WeightLayout layout = tensor.layout();
+    checkpoint_.read_float(source, 0, tensor.elements(), values_.data());
+    std::memset(quantized_.data(), 0, layout.bytes);
+    const QuantizedParts parts = parts_at(quantized_.data(), layout);
+    ops_.quantize(run_, tensor.storage, values_.data(), tensor.rows, tensor.cols, parts);
+    if (tensor.storage == Storage::INT8 && std::any_of(parts.absmax, parts.absmax + tensor.rows, [](float v) { return v != v; })) {
+      fail(LR_BAD_FORMAT, "%s: tensor \"%s\" has values that int8 does not reach (over 65504, or not finite); choose another "
+           "format", checkpoint_.folder().c_str(), tensor.name.c_str());
+    }
+    out_.write(quantized_.data(), layout.bytes);
+  }
+
+  void convert(const BaseTensor& tensor, const TensorInfo& source) {
+    const auto piece = static_cast<int64_t>(chunk_.size());
+    for (int64_t at = 0; at < tensor.elements(); at += piece) {
+      const int64_t count = std::min(piece, tensor.elements() - at);
+      checkpoint_.read_float(source, at, count, chunk_.data());
+      if (tensor.storage == Storage::F32) {
+        out_.write(chunk_.data(), static_cast<uint64_t>(count) * sizeof(float));
+      } else {
+        uint16_t narrow[4096];
+        for (int64_t i = 0; i < count; i += 4096) {
+          const int64_t n = std::min<int64_t>(4096, count - i);
+          std::transform(chunk_.data() + i, chunk_.data() + i + n, narrow, float_to_bf16);
+          out_.write(narrow, static_cast<uint64_t>(n) * sizeof(uint16_t));
+        }
+      }
+    }
+  }
+
+  const Run& run_;
+  const Ops& ops_;
+  const Checkpoint& checkpoint_;
+  AtomicFile& out_;
+  Buffer<float> values_;
+  Buffer<uint8_t> quantized_;
+  Buffer<float> chunk_;
+};
 
 }  // namespace
 
 void quantize_base(const Run& run, const Ops& ops, MemoryCounter& memory, const std::string& model_dir, const std::string& file,
-                   const CancelFlag* cancel, const ProgressFn& progress) {
+                   const Quantization& quantization, const CancelFlag* cancel, const ProgressFn& progress) {
   const std::string config_path = model_dir + "/config.json";
+  const json::Value config = json::parse(read_text(config_path, kMaxConfigBytes), config_path);
   BaseIndex index;
-  index.config = parse_model_config(json::parse(read_text(config_path, kMaxConfigBytes), config_path), config_path);
+  index.config = parse_model_config(config, config_path);
+  const std::optional<Quantization> done = read_quantization_config(config, config_path);
+  index.quantization = done.value_or(quantization);
+  index.prequantized = done.has_value();
   index.tensors = expected_tensors(index.config);
   const Checkpoint checkpoint(model_dir);
 
-  std::vector<const TensorInfo*> sources;
-  uint64_t total_bytes = 0, done_bytes = 0;
-  int64_t largest_linear = 0;
+  std::vector<Source> sources;
+  uint64_t total_bytes = 0, done_bytes = 0, most_bytes = 0;
+  int64_t most_values = 0, most_copied = 0;
+  bool any_taken_over = false;
   for (BaseTensor& tensor : index.tensors) {
-    const TensorInfo& source = find_tensor(checkpoint, tensor);
-    tensor.storage = storage_for(tensor, source.dtype);
-    tensor.bytes = storage_bytes(tensor.storage, tensor.elements());
-    if (tensor.role == BaseTensor::Role::Linear) largest_linear = std::max(largest_linear, tensor.elements());
-    total_bytes += source.bytes;
-    sources.push_back(&source);
+    const Source& source = sources.emplace_back(plan_tensor(checkpoint, index, tensor));
+    total_bytes += source.bytes();
+    any_taken_over = any_taken_over || source.values == nullptr;
+    if (source.values == nullptr || !quant::is_quantized(tensor.storage)) {
+      most_copied = std::max(most_copied, tensor.elements());
+      continue;
+    }
+    most_values = std::max(most_values, tensor.elements());
+    most_bytes = std::max(most_bytes, tensor.bytes);
+  }
+  if (index.prequantized && !any_taken_over) {
+    fail(LR_BAD_FORMAT, "%s has a quantization_config, but no linear layer is quantized: remove it from the file", config_path.c_str());
   }
 
   const std::string head = write_base_head(index);
-  Workspace work(memory, largest_linear);
   AtomicFile out(file);
   out.write(head.data(), head.size());
+  Writer writer(run, ops, memory, checkpoint, out, most_values, most_bytes, most_copied);
   progress(0, total_bytes);
   for (size_t i = 0; i < sources.size(); ++i) {
     check_cancelled(cancel);
-    const BaseTensor& tensor = index.tensors[i];
-    out.pad_to(tensor.offset);
-    switch (tensor.role) {
-      case BaseTensor::Role::Linear: write_linear(run, ops, checkpoint, *sources[i], work, out); break;
-      case BaseTensor::Role::Bias: write_f32(checkpoint, *sources[i], memory, out); break;
-      case BaseTensor::Role::Kept: write_kept(checkpoint, *sources[i], out); break;
-    }
-    done_bytes += sources[i]->bytes;
+    writer.write(index.tensors[i], sources[i]);
+    done_bytes += sources[i].bytes();
     progress(done_bytes, total_bytes);
   }
   check_cancelled(cancel);

@@ -31,6 +31,8 @@ Dtype dtype_of(const std::string& name) {
   if (name == "F32") return Dtype::F32;
   if (name == "F16") return Dtype::F16;
   if (name == "BF16") return Dtype::BF16;
+  if (name == "I8") return Dtype::I8;
+  if (name == "U8") return Dtype::U8;
   return Dtype::Other;
 }
 
@@ -205,23 +207,22 @@ const TensorInfo* Checkpoint::find(const std::string& name) const {
   return found == tensors_.end() ? nullptr : &found->second;
 }
 
-void Checkpoint::read_raw(const TensorInfo& tensor, int64_t first, int64_t count, void* out) const {
-  const uint64_t width = tensor.dtype == Dtype::F32 ? 4 : 2;
-  files_[tensor.file].read(out, static_cast<uint64_t>(count) * width, tensor.offset + static_cast<uint64_t>(first) * width);
+void Checkpoint::read_raw(const TensorInfo& tensor, uint64_t first, uint64_t count, void* out) const {
+  files_[tensor.file].read(out, count, tensor.offset + first);
 }
 
-void Checkpoint::read_float(const TensorInfo& tensor, float* out) const {
-  const int64_t total = tensor.elements();
+void Checkpoint::read_float(const TensorInfo& tensor, int64_t first, int64_t count, float* out) const {
+  const uint64_t begin = static_cast<uint64_t>(first), values = static_cast<uint64_t>(count);
   if (tensor.dtype == Dtype::F32) {
-    read_raw(tensor, 0, total, out);
+    read_raw(tensor, begin * 4, values * 4, out);
     return;
   }
   uint16_t chunk[8192];
   const auto convert = tensor.dtype == Dtype::BF16 ? bf16_to_float : f16_to_float;
-  for (int64_t at = 0; at < total; at += 8192) {
-    const int64_t count = std::min<int64_t>(8192, total - at);
-    read_raw(tensor, at, count, chunk);
-    for (int64_t i = 0; i < count; ++i) out[at + i] = convert(chunk[i]);
+  for (uint64_t at = 0; at < values; at += 8192) {
+    const uint64_t part = std::min<uint64_t>(8192, values - at);
+    read_raw(tensor, (begin + at) * 2, part * 2, chunk);
+    for (uint64_t i = 0; i < part; ++i) out[at + i] = convert(chunk[i]);
   }
 }
 

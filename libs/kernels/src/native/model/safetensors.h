@@ -10,7 +10,9 @@
 
 namespace lr {
 
-enum class Dtype : uint8_t { F32, F16, BF16, Other };
+enum class Dtype : uint8_t { F32, F16, BF16, I8, U8, Other };
+
+inline bool is_float(Dtype dtype) { return dtype <= Dtype::BF16; }
 
 struct TensorInfo {
   Dtype dtype = Dtype::Other;
@@ -34,10 +36,10 @@ class Checkpoint {
 
   const std::string& folder() const { return folder_; }
   const TensorInfo* find(const std::string& name) const;
-  // Values [first, first + count) of a tensor in its own dtype.
-  void read_raw(const TensorInfo& tensor, int64_t first, int64_t count, void* out) const;
-  // All values as float. out [tensor.elements()].
-  void read_float(const TensorInfo& tensor, float* out) const;
+  // Bytes [first, first + count) of a tensor.
+  void read_raw(const TensorInfo& tensor, uint64_t first, uint64_t count, void* out) const;
+  // Values [first, first + count) of a tensor of floats as float.
+  void read_float(const TensorInfo& tensor, int64_t first, int64_t count, float* out) const;
 
  private:
   void add_file(const std::string& name);

@@ -1,14 +1,13 @@
 // The plain backend: one operation per file, one thread, sums in double. It is what the fast operations are tested against.
 #pragma once
 #include "bf16.h"
-#include "nf4.h"
+#include "quantization.h"
 #include "ops.h"
 
 namespace lr::reference {
 
-void nf4_quantize(const Run&, const float* values, int64_t n, uint8_t* codes, uint8_t* absmax_codes, float* nested_absmax,
-                  float* offset);
-void nf4_dequantize(const Run&, const Nf4& w, int64_t n, float* out);
+void quantize(const Run&, Storage storage, const float* values, int64_t rows, int64_t cols, const QuantizedParts& out);
+void dequantize(const Run&, const Weight& w, float* out);
 void linear_forward(const Run&, const float* x, const Weight& w, const float* bias, float* y, int64_t T);
 void linear_backward(const Run&, const float* dy, const Weight& w, float* dx, int64_t T, bool accumulate);
 void lora_forward(const Run&, const float* x, const Lora& l, int64_t in, int64_t out, float* h, float* y, int64_t T);
@@ -46,7 +45,9 @@ inline float element(const Weight& w, int64_t row, int64_t col) {
   const int64_t i = row * w.cols + col;
   if (w.storage == Storage::F32) return static_cast<const float*>(w.data)[i];
   if (w.storage == Storage::BF16) return bf16_to_float(static_cast<const uint16_t*>(w.data)[i]);
-  return nf4::kLevels[nf4::code_at(w.nf4, i)] * nf4::block_scale(w.nf4, i / nf4::kBlock, nf4::dynamic_levels());
+  if (w.storage == Storage::INT8) return static_cast<const int8_t*>(w.data)[i] * quant::row_scale(w.scales, row);
+  const float level = quant::four_bit(w.storage).levels[quant::code_at(w.data, i)];
+  return level * quant::block_scale(w.scales, i / quant::kBlock, quant::dynamic_levels());
 }
 
 // An operand of a big product, in the type the run asks for.

@@ -5,8 +5,8 @@ namespace lr {
 const Ops& reference_ops() {
   static constexpr Ops ops = {
       .name = "reference",
-      .nf4_quantize = reference::nf4_quantize,
-      .nf4_dequantize = reference::nf4_dequantize,
+      .quantize = reference::quantize,
+      .dequantize = reference::dequantize,
       .linear_forward = reference::linear_forward,
       .linear_backward = reference::linear_backward,
       .lora_forward = reference::lora_forward,

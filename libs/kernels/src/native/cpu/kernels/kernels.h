@@ -4,9 +4,8 @@
 
 namespace lr::LR_ISA {
 
-void nf4_quantize(const Run&, const float* values, int64_t n, uint8_t* codes, uint8_t* absmax_codes, float* nested_absmax,
-                  float* offset);
-void nf4_dequantize(const Run&, const Nf4& w, int64_t n, float* out);
+void quantize(const Run&, Storage storage, const float* values, int64_t rows, int64_t cols, const QuantizedParts& out);
+void dequantize(const Run&, const Weight& w, float* out);
 void linear_forward(const Run&, const float* x, const Weight& w, const float* bias, float* y, int64_t T);
 void linear_backward(const Run&, const float* dy, const Weight& w, float* dx, int64_t T, bool accumulate);
 void lora_forward(const Run&, const float* x, const Lora& l, int64_t in, int64_t out, float* h, float* y, int64_t T);

@@ -13,23 +13,25 @@ constexpr int64_t kStreamTokens = 8;
 // Floats of a weight row looked at in one go when they have to be written out first.
 constexpr int64_t kSegment = 512;
 
-// sums[R][M] of R weight rows with M tokens, NF4 in whole blocks. x lies de-interleaved in groups of 2W (even elements first),
+// sums[R][M] of R weight rows with M tokens, 4-bit storages in whole blocks. x lies de-interleaved in groups of 2W (even elements first),
 // the way look_up delivers weights, so that they are multiplied without being put in order.
 template <int M, int R>
-inline void stream_nf4(const Weight& w, const std::array<float, 256>& dynamic, int64_t row, const float* x, float* out) {
+inline void stream_four_bit(const WeightReader& reader, int64_t row, const float* x, float* out) {
+  const Weight& w = reader.w;
+  const auto* codes = static_cast<const uint8_t*>(w.data);
   V sums[R][M];
   for (int r = 0; r < R; ++r)
     for (int m = 0; m < M; ++m) sums[r][m] = zero();
-  for (int64_t col = 0; col < w.cols; col += nf4::kBlock) {
+  for (int64_t col = 0; col < w.cols; col += quant::kBlock) {
     Levels levels[R];
     for (int r = 0; r < R; ++r) {
-      const int64_t block = ((row + r) * w.cols + col) / nf4::kBlock;
-      levels[r] = scaled_levels(nf4::kLevels.data(), nf4::block_scale(w.nf4, block, dynamic));
+      const int64_t block = ((row + r) * w.cols + col) / quant::kBlock;
+      levels[r] = scaled_levels(reader.levels, quant::block_scale(w.scales, block, reader.dynamic));
     }
 #pragma GCC unroll 4
-    for (int64_t j = 0; j < nf4::kBlock; j += 2 * W) {
+    for (int64_t j = 0; j < quant::kBlock; j += 2 * W) {
       V even[R], odd[R];
-      for (int r = 0; r < R; ++r) look_up(w.nf4.codes + ((row + r) * w.cols + col + j) / 2, levels[r], &even[r], &odd[r]);
+      for (int r = 0; r < R; ++r) look_up(codes + ((row + r) * w.cols + col + j) / 2, levels[r], &even[r], &odd[r]);
 #pragma GCC unroll 8
       for (int m = 0; m < M; ++m) {
         const V x_even = load(x + m * w.cols + col + j), x_odd = load(x + m * w.cols + col + j + W);
@@ -67,7 +69,7 @@ inline void stream_any(const WeightReader& reader, int64_t row, const float* x, 
 template <int M>
 void stream(const Run& run, const float* x, const Weight& w, const float* bias, float* y) {
   const WeightReader reader(w);
-  const bool nf4_blocks = w.storage == Storage::NF4 && w.cols % nf4::kBlock == 0;
+  const bool whole_blocks = quant::is_four_bit(w.storage) && w.cols % quant::kBlock == 0;
   const size_t mark = run.scratch->mark();
   const int64_t threads = M * w.rows * w.cols < kWorthThreads ? 1 : run.pool->threads();
   auto* operand = static_cast<float*>(run.scratch->take(M * w.cols * sizeof(float)));  // x as the rows want it
@@ -78,7 +80,7 @@ void stream(const Run& run, const float* x, const Weight& w, const float* bias, 
       const int64_t n = least(W, M * w.cols - i);
       store_part(operand + i, round_bf16(load_part(operand + i, n)), n);
     }
-  if (nf4_blocks)
+  if (whole_blocks)
     for (int64_t i = 0; i < M * w.cols; i += 2 * W) {
       V even, odd;
       load_deinterleaved(operand + i, &even, &odd);
@@ -91,8 +93,8 @@ void stream(const Run& run, const float* x, const Weight& w, const float* bias, 
     const auto rows = [&](int64_t row, auto count) {
       constexpr int R = decltype(count)::value;
       float sums[R * M];
-      if (nf4_blocks) {
-        stream_nf4<M, R>(w, reader.dynamic, row, operand, sums);
+      if (whole_blocks) {
+        stream_four_bit<M, R>(reader, row, operand, sums);
       } else {
         stream_any<M, R>(reader, row, operand, segments + thread * 4 * kSegment, sums);
       }

@@ -8,8 +8,8 @@ namespace lr::LR_ISA {
 extern const Ops kOps;
 const Ops kOps = {
     .name = LR_NAME(LR_ISA),
-    .nf4_quantize = nf4_quantize,
-    .nf4_dequantize = nf4_dequantize,
+    .quantize = quantize,
+    .dequantize = dequantize,
     .linear_forward = linear_forward,
     .linear_backward = linear_backward,
     .lora_forward = lora_forward,

@@ -50,7 +50,11 @@ static inline V pair_bf16(V first, V second) {
 static inline float sum(V v) { return _mm512_reduce_add_ps(v); }
 static inline float largest(V v) { return _mm512_reduce_max_ps(v); }
 
-// ---- NF4: 2W codes, first of a pair in the high half of its byte
+static inline V from_int8(const int8_t* p) {
+  return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+}
+
+// ---- 4-bit storages: 2W codes, first of a pair in the high half of its byte
 using Levels = V;  // the 16 levels, or a multiple of them
 static inline Levels scaled_levels(const float* levels, float scale) { return load(levels) * set(scale); }
 // W bytes: `first` gets the values of their high halves (elements 0, 2, …), `second` those of the low halves.
@@ -161,6 +165,10 @@ static inline float largest(V v) {
   __m128 r = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
   r = _mm_max_ps(r, _mm_movehl_ps(r, r));
   return _mm_cvtss_f32(_mm_max_ss(r, _mm_movehdup_ps(r)));
+}
+
+static inline V from_int8(const int8_t* p) {
+  return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
 }
 
 struct Levels {

@@ -3,24 +3,25 @@
 #include <cstring>
 
 #include "gemm.h"
-#include "nf4.h"
+#include "quantization.h"
 
 namespace lr::LR_ISA {
 
-// n elements of an NF4 tensor from flat index i on. dynamic is nf4::dynamic_levels().
-static inline void dequantize(const Nf4& w, const std::array<float, 256>& dynamic, int64_t i, int64_t n, float* out) {
+// n elements of a 4-bit matrix with these 16 levels from flat index i on. dynamic is quant::dynamic_levels().
+static inline void widen_four_bit(const Weight& w, const float* levels, const std::array<float, 256>& dynamic, int64_t i,
+                                  int64_t n, float* out) {
   while (n > 0) {
-    const int64_t offset = i % nf4::kBlock, count = least(nf4::kBlock - offset, n);
-    const float scale = nf4::block_scale(w, i / nf4::kBlock, dynamic);
-    if (count == nf4::kBlock) {
-      const Levels levels = scaled_levels(nf4::kLevels.data(), scale);
-      for (int64_t j = 0; j < nf4::kBlock; j += 2 * W) {
+    const int64_t offset = i % quant::kBlock, count = least(quant::kBlock - offset, n);
+    const float scale = quant::block_scale(w.scales, i / quant::kBlock, dynamic);
+    if (count == quant::kBlock) {
+      const Levels scaled = scaled_levels(levels, scale);
+      for (int64_t j = 0; j < quant::kBlock; j += 2 * W) {
         V even, odd;
-        look_up(w.codes + (i + j) / 2, levels, &even, &odd);
+        look_up(static_cast<const uint8_t*>(w.data) + (i + j) / 2, scaled, &even, &odd);
         store_interleaved(out + j, even, odd);
       }
     } else {
-      for (int64_t j = 0; j < count; ++j) out[j] = nf4::kLevels[nf4::code_at(w, i + j)] * scale;
+      for (int64_t j = 0; j < count; ++j) out[j] = levels[quant::code_at(w.data, i + j)] * scale;
     }
     i += count;
     out += count;
@@ -37,6 +38,12 @@ static inline void widen(const uint16_t* values, int64_t n, float* out) {
   }
 }
 
+static inline void widen_int8(const int8_t* values, float scale, int64_t n, float* out) {
+  int64_t i = 0;
+  for (; i + W <= n; i += W) store(out + i, from_int8(values + i) * set(scale));
+  for (; i < n; ++i) out[i] = static_cast<float>(values[i]) * scale;
+}
+
 static inline void copy(const float* values, int64_t n, float* out) {
   int64_t i = 0;
   for (; i + W <= n; i += W) store(out + i, load(values + i));
@@ -45,18 +52,20 @@ static inline void copy(const float* values, int64_t n, float* out) {
 
 // Elements (row, col … col+n-1) of a weight.
 struct WeightReader {
-  explicit WeightReader(const Weight& weight) : w(weight), dynamic(nf4::dynamic_levels()) {}
+  explicit WeightReader(const Weight& weight)
+      : w(weight), levels(quant::four_bit(weight.storage).levels.data()), dynamic(quant::dynamic_levels()) {}
   void read(int64_t row, int64_t col, int64_t n, float* out) const {
     const int64_t i = row * w.cols + col;
-    if (w.storage == Storage::F32) {
-      copy(static_cast<const float*>(w.data) + i, n, out);
-    } else if (w.storage == Storage::BF16) {
-      widen(static_cast<const uint16_t*>(w.data) + i, n, out);
-    } else {
-      dequantize(w.nf4, dynamic, i, n, out);
+    switch (w.storage) {
+      case Storage::F32: return copy(static_cast<const float*>(w.data) + i, n, out);
+      case Storage::BF16: return widen(static_cast<const uint16_t*>(w.data) + i, n, out);
+      case Storage::INT8: return widen_int8(static_cast<const int8_t*>(w.data) + i, quant::row_scale(w.scales, row), n, out);
+      case Storage::NF4:
+      case Storage::FP4: return widen_four_bit(w, levels, dynamic, i, n, out);
     }
   }
   const Weight& w;
+  const float* levels;  // of a 4-bit storage
   const std::array<float, 256>& dynamic;
 };
 

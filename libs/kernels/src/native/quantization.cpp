@@ -1,10 +1,11 @@
-#include "nf4.h"
+#include "quantization.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <vector>
 
-namespace lr::nf4 {
+namespace lr::quant {
 namespace {
 
 // Smallest divisor bitsandbytes uses for a block, so that a block of zeros divides by no zero.
@@ -40,17 +41,25 @@ uint8_t dynamic_code(float value) {
   return table[static_cast<uint16_t>(std::fma(half, 65535.0f, 0.5f))];
 }
 
-// Midpoints between the levels; a value on a midpoint takes the lower code.
-constexpr std::array<float, 15> kMidpoints = [] {
-  std::array<float, 15> midpoints{};
-  for (int i = 0; i < 15; ++i) midpoints[i] = (kLevels[i] + kLevels[i + 1]) / 2;
-  return midpoints;
-}();
+int code_of(const FourBit& type, float value) {
+  int place = 0;
+  for (const float midpoint : type.midpoints) place += midpoint < value;
+  return type.order[place];
+}
 
-int code_of(float value) {
-  int code = 0;
-  for (const float midpoint : kMidpoints) code += midpoint < value;
-  return code;
+// Rounded to a whole number, to nearest even; |value| < 2^22, as the sum keeps no fraction then.
+float to_whole(float value) {
+  constexpr float kShift = 0x1.8p23f;
+  return (value + kShift) - kShift;
+}
+
+// A float rounded to IEEE half precision, to nearest even, kept as a float; infinite from 65520 on.
+float round_to_half(float value) {
+  const float magnitude = std::fabs(value);
+  if (!(magnitude < 65520.0f)) return magnitude == magnitude ? std::copysign(HUGE_VALF, value) : value;
+  if (magnitude < 0x1p-14f) return to_whole(value * 0x1p24f) * 0x1p-24f;  // subnormal halves are multiples of 2^-24
+  const uint32_t bits = std::bit_cast<uint32_t>(value);
+  return std::bit_cast<float>((bits + 0xFFF + (bits >> 13 & 1)) & ~0x1FFFu);
 }
 
 // Σ values[n] in the order of torch's float sum: vectors of 8 lanes, four side by side, each a cascade of running sums
@@ -131,12 +140,12 @@ float block_absmax(const float* values, int64_t n) {
   return n < kBlock ? std::max(absmax, kSmallestAbsmax) : absmax;
 }
 
-void quantize_block(const float* values, int64_t n, float absmax, uint8_t* codes) {
+void quantize_block(const FourBit& type, const float* values, int64_t n, float absmax, uint8_t* codes) {
   const float inverse = 1.0f / std::max(absmax, kSmallestAbsmax);
   const auto code = [&](int64_t i) {
-    if (i == n) return code_of(0);  // fills the last byte of an odd count
+    if (i == n) return code_of(type, 0);  // fills the last byte of an odd count
     const float scaled = n < kBlock ? values[i] / absmax : values[i] * inverse;  // as bitsandbytes: the two round differently
-    return code_of(std::clamp(scaled, -1.0f, 1.0f));
+    return code_of(type, std::clamp(scaled, -1.0f, 1.0f));
   };
   for (int64_t i = 0; i < n; i += 2) codes[i / 2] = static_cast<uint8_t>(code(i) << 4 | code(i + 1));
 }
@@ -154,4 +163,19 @@ void quantize_scales(float* absmax, int64_t blocks, uint8_t* absmax_codes, float
   }
 }
 
-}  // namespace lr::nf4
+float quantize_row(const float* values, int64_t n, int8_t* codes) {
+  float absmax = 0;
+  bool finite = true;
+  for (int64_t i = 0; i < n; ++i) {
+    const float magnitude = std::fabs(round_to_half(values[i]));
+    finite = finite && magnitude < HUGE_VALF;
+    absmax = std::max(absmax, magnitude);
+  }
+  // torch divides a number by a tensor as reciprocal times number: two roundings.
+  const float inverse = (1.0f / absmax) * 127.0f;
+  const bool has_codes = finite && absmax > 0;
+  for (int64_t i = 0; i < n; ++i) codes[i] = has_codes ? static_cast<int8_t>(to_whole(round_to_half(values[i]) * inverse)) : 0;
+  return finite ? absmax : NAN;
+}
+
+}  // namespace lr::quant
