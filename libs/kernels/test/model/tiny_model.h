@@ -108,6 +108,7 @@ void config_cases();
 void base_cases();
 void step_cases();
 void gradient_cases();
+void objective_cases();
 void adapter_cases();
 void session_cases();
 
