@@ -6,6 +6,7 @@ import { recipeSchema } from './recipe';
 export const versionMetricsSchema = z.object({
   steps: z.int().nonnegative(),
   trainedTokens: z.int().nonnegative(),
+  /** Mean of the objective over the last tenth of the steps; this and the others as in jobMetricSchema. */
   trainLoss: z.number(),
   /** Held-out loss of the bare base and of the adapter; null without an eval split. */
   evalLossBefore: z.number().nullable(),

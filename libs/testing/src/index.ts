@@ -6,6 +6,7 @@ export {
   safetensorsBytes,
   tinyConfig,
   tinyDataset,
+  tinyPreferences,
   tinyTemplate,
   tinyTensors,
   tinyTokenizer,
