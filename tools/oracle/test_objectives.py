@@ -142,7 +142,7 @@ def test_label_smoothing(world, smoothing):
 
 
 # ---- NEFTune. Another generator cannot give the same noise, so ours is drawn here once more (Philox 4x32-10 under a key that
-# SplitMix64's finalizer makes, as keys.h and philox.h say), its distribution compared with the formula of PEFT's and TRL's hook,
+# SplitMix64's finalizer makes, as keys.h and philox.h say), its distribution compared with the formula of transformers' hook, which TRL uses,
 # and the model run on embeddings with that noise.
 
 MASK = (1 << 64) - 1
@@ -176,7 +176,7 @@ def test_neftune(world):
     total = peer.loss_tokens(batch)
     logits, drawn = [], []
     for a, b in zip(batch.starts[:-1], batch.starts[1:]):
-        bound = alpha / np.sqrt((b - a) * width)  # TRL: neftune_noise_alpha / sqrt(input_embeddings.size(1) · size(2))
+        bound = alpha / np.sqrt((b - a) * width)  # transformers: neftune_noise_alpha / sqrt(input_embeddings.size(1) · size(2))
         unit = 2 * uniforms(noise_key(seed), int(a) * width, int(b - a) * width) - 1
         noise = torch.from_numpy((bound * unit).astype(np.float32)).view(1, b - a, width)
         assert noise.abs().max() <= bound
