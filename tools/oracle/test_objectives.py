@@ -142,8 +142,8 @@ def test_label_smoothing(world, smoothing):
 
 
 # ---- NEFTune. Another generator cannot give the same noise, so ours is drawn here once more (Philox 4x32-10 under a key that
-# SplitMix64's finalizer makes, as keys.h and philox.h say), its distribution compared with the formula of transformers' hook, which TRL uses,
-# and the model run on embeddings with that noise.
+# SplitMix64's finalizer makes, as keys.h and philox.h say), its distribution compared with the formula of transformers' hook, which
+# TRL uses, and the model run on embeddings with that noise.
 
 MASK = (1 << 64) - 1
 
