@@ -56,7 +56,16 @@ class BatchStruct(c.Structure):
 
 class RowsStruct(c.Structure):
     _fields_ = [("adapter", c.c_void_p), ("begin", c.c_uint32), ("end", c.c_uint32), ("loss_scale", c.c_float),
-                ("dropout_seed", c.c_uint64)]
+                ("dropout_seed", c.c_uint64), ("label_smoothing", c.c_float), ("neftune_alpha", c.c_float)]
+
+
+class Preference(c.Structure):
+    _fields_ = [("objective", c.c_uint32), ("beta", c.c_float), ("label_smoothing", c.c_float), ("reference", c.c_void_p)]
+
+
+class PreferenceLoss(c.Structure):
+    _fields_ = [("sum", c.c_double), ("chosen_reward", c.c_double), ("rejected_reward", c.c_double), ("chosen_nll", c.c_double),
+                ("chosen_tokens", c.c_uint64), ("pairs", c.c_uint64), ("correct", c.c_uint64)]
 
 
 class StepOptions(c.Structure):
@@ -153,8 +162,27 @@ class Base:
         self.kernels.check(lib.lr_logits(self.handle, c.byref(batch.struct()), c.byref(rows), c.c_uint32(1), pointer(out)))
         return out
 
-    def train_step(self, batch: Batch, adapter: "Adapter", loss_scale: float, checkpointing: bool = False) -> LossStruct:
+    def sequence_logps(self, batch: Batch, adapter: "Adapter | None") -> np.ndarray:
+        """[S]"""
+        out = np.empty(len(batch.starts) - 1, np.float64)
+        rows = RowsStruct(adapter.handle if adapter else None, 0, len(batch.tokens), 1.0, 0)
+        self.kernels.check(self.kernels.lib.lr_sequence_logps(
+            self.handle, c.byref(batch.struct()), c.byref(rows), c.c_uint32(1), None, pointer(out), None))
+        return out
+
+    def preference_step(self, batch: Batch, adapter: "Adapter", loss_scale: float, preference: Preference,
+                        checkpointing: bool = False) -> PreferenceLoss:
         rows = RowsStruct(adapter.handle, 0, len(batch.tokens), loss_scale, 0)
+        loss = PreferenceLoss()
+        options = StepOptions(int(checkpointing), 0)
+        self.kernels.check(self.kernels.lib.lr_preference_step(
+            self.handle, c.byref(batch.struct()), c.byref(rows), c.c_uint32(1), c.byref(preference), c.byref(options), None,
+            c.byref(loss)))
+        return loss
+
+    def train_step(self, batch: Batch, adapter: "Adapter", loss_scale: float, checkpointing: bool = False,
+                   seed: int = 0, label_smoothing: float = 0, neftune_alpha: float = 0) -> LossStruct:
+        rows = RowsStruct(adapter.handle, 0, len(batch.tokens), loss_scale, seed, label_smoothing, neftune_alpha)
         loss = LossStruct()
         options = StepOptions(int(checkpointing), 0)
         self.kernels.check(self.kernels.lib.lr_train_step(

@@ -21,7 +21,7 @@ const trainers = {
   gives_up: `send({ type: 'failed', code: 'loss_not_finite', message: 'NaN at step 3', retryable: false }).then(() => process.exit(0))`,
   trains: `(async () => {
     const metric = (step) => ({ type: 'metric', trainedTokens: 10 * step, metric: { step, at: new Date().toISOString(),
-      kind: 'train', loss: 3 / step, learningRate: 1e-4, gradNorm: 1, tokensPerSecond: 100, epochs: step / 8, accuracy: null } });
+      kind: 'train', loss: 3 / step, learningRate: 1e-4, gradNorm: 1, tokensPerSecond: 100, epochs: step / 8, accuracy: null, rewardMargin: null } });
     await send({ type: 'plan', totalSteps: 40, resumedFromStep: 0 });
     await send({ type: 'phase', phase: 'running' });
     for (let step = 1; step <= 20; step++) await send(metric(step));

@@ -8,6 +8,7 @@ export const versionMetricsSchema = z.object({
   /** Of those, steps whose update was discarded because loss or gradient was not finite. */
   skippedSteps: z.int().nonnegative().default(0),
   trainedTokens: z.int().nonnegative(),
+  /** Mean of the objective over the last tenth of the steps; this and the others as in jobMetricSchema. */
   trainLoss: z.number(),
   /** Held-out loss of the bare base and of the adapter; null without an eval split. */
   evalLossBefore: z.number().nullable(),

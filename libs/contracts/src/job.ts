@@ -69,15 +69,20 @@ export const jobMetricSchema = z.object({
   step: z.int().nonnegative(),
   at: timeSchema,
   kind: z.enum(['train', 'eval']),
-  /** Mean −log p per token with a loss, nats. */
+  /**
+   * Mean of the objective. `sft`: −log p per token with a loss, nats, of kind `train` with the recipe's label smoothing. `dpo`,
+   * `orpo`: per pair.
+   */
   loss: z.number(),
   learningRate: z.number().nullable(),
   gradNorm: z.number().nullable(),
   tokensPerSecond: z.number().nullable(),
   /** Passes over the data so far. */
   epochs: z.number(),
-  /** Share of tokens that the arg-max predicts, for evaluations. */
+  /** `sft`: share of tokens that the arg-max predicts, for evaluations. `dpo`, `orpo`: share of pairs with a positive margin. */
   accuracy: z.number().nullable(),
+  /** `dpo`, `orpo`: mean reward of the chosen answer less that of the rejected one; null for `sft`. */
+  rewardMargin: z.number().nullable(),
 });
 export type JobMetric = z.infer<typeof jobMetricSchema>;
 

@@ -100,6 +100,20 @@ export const recipeSchema = z.strictObject({
       doubleQuantization: doubleQuantization.default(true),
     })
     .prefault({}),
+  /** What training minimises: next-token loss on answers, or a preference between two answers to one prompt. */
+  objective: z
+    .discriminatedUnion('type', [
+      z.strictObject({ type: z.literal('sft') }),
+      /** Rafailov et al. 2023, against the frozen base; labelSmoothing above 0: conservative DPO. */
+      z.strictObject({
+        type: z.literal('dpo'),
+        beta: positive.max(100).default(0.1),
+        labelSmoothing: z.number().min(0).lt(0.5).default(0),
+      }),
+      /** Hong et al. 2024: next-token loss on the chosen answer plus lambda times the odds-ratio loss. */
+      z.strictObject({ type: z.literal('orpo'), lambda: z.number().min(0).max(100).default(0.1) }),
+    ])
+    .prefault({ type: 'sft' }),
   lora: z
     .strictObject({
       rank: lora.rank.default(16),
@@ -131,18 +145,22 @@ export const recipeSchema = z.strictObject({
       epochs: positive.max(1000).default(3),
       /** Optimizer steps; null: from epochs. */
       steps: z.int().min(1).max(10_000_000).nullable().default(null),
-      /** Longest sequence and length of a packed row, in tokens. */
+      /** Longest sequence and length of a packed row, in tokens. Both answers of a preference share a row, so each has half of it at least. */
       sequenceLength: z.int().min(16).max(131_072).default(512),
       /** Packed rows in a micro-batch. */
       rows: z.int().min(1).max(1024).default(4),
-      /** Micro-batches added up before each optimizer step; the loss is normalised over all their tokens. */
+      /** Micro-batches added up before each optimizer step; the loss is normalised over all their tokens, or pairs. */
       accumulation: z.int().min(1).max(1024).default(1),
-      /** What happens to a row longer than sequenceLength. */
+      /** What happens to a row of the dataset longer than sequenceLength; of a preference, both answers count. */
       tooLong: z.enum(['truncate', 'drop', 'fail']).default('truncate'),
       /** Keep only layer inputs and recompute the rest in the backward pass: less memory, up to a third more time. */
       checkpointActivations: z.boolean().default(true),
       /** Operand type of matrix products. */
       compute: z.enum(['bf16', 'f32']).default('bf16'),
+      /** Share of each target that is spread evenly over the vocabulary; objective `sft` only. The evaluation loss stays plain. */
+      labelSmoothing: z.number().min(0).lt(1).default(0),
+      /** NEFTune (Jain et al. 2023): noise of up to alpha / √(length · width) on input embeddings while training; 0: none. */
+      neftuneAlpha: z.number().min(0).max(1000).default(0),
       seed: z.int().min(0).max(Number.MAX_SAFE_INTEGER).default(42),
     })
     .prefault({}),

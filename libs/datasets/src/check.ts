@@ -1,7 +1,8 @@
 import { LowrankError, type DatasetFormat, type ErrorDetail } from '@lowrank/contracts';
 import { encodeChat } from './encode';
-import { detectFormat, parseRow, RowError, unknownFormat } from './formats';
+import { detectFormat, RowError, unknownFormat } from './formats';
 import { parseLine, readLines } from './lines';
+import { parseConversations } from './preference';
 import { type ChatTokenizer } from './tokenizer';
 
 const SHOWN_ERRORS = 20;
@@ -53,9 +54,11 @@ export async function checkDataset(
       continue;
     }
     try {
-      const row = parseRow(value, format);
-      if (tokenizer !== undefined) {
-        const encoded = encodeChat(row, tokenizer);
+      const conversations = parseConversations(value, format);
+      // All of a row before any of it counts: what is wrong with one of its conversations is wrong with the row.
+      const encodings =
+        tokenizer === undefined ? [] : conversations.map((chat) => encodeChat(chat, tokenizer));
+      for (const encoded of encodings) {
         tokens += encoded.tokens.length;
         lossTokens += encoded.lossMask.reduce((sum, learnt) => sum + learnt, 0);
       }

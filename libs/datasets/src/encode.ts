@@ -5,7 +5,7 @@ import { type ChatTokenizer } from './tokenizer';
 export interface EncodedRow {
   /** [n] token ids */
   tokens: Int32Array;
-  /** [n] 1 where the token is to be learnt: answers of the assistant with the token that ends them. */
+  /** [n] 1 where the token is to be learnt: answers (from learnFrom on) of the assistant with the token that ends them. */
   lossMask: Uint8Array;
 }
 
@@ -22,7 +22,7 @@ interface Span {
  */
 function answerSpans(row: ChatRow, tokenizer: ChatTokenizer, text: string): Span[] {
   return row.messages.flatMap((message, i) => {
-    if (message.role !== 'assistant') return [];
+    if (message.role !== 'assistant' || i < (row.learnFrom ?? 0)) return [];
     const before = tokenizer.render(row.messages.slice(0, i), { addGenerationPrompt: true });
     const through = i + 1 === row.messages.length ? text : tokenizer.render(row.messages.slice(0, i + 1));
     if (!through.startsWith(before) || !text.startsWith(through)) {

@@ -1,11 +1,18 @@
 import { type ChatMessage, type DatasetFormat } from '@lowrank/contracts';
-import { convertRow, detectFormat, parseRow, RowError, unknownFormat } from './formats';
+import {
+  convertRow,
+  type ConversationFormat,
+  detectFormat,
+  parseRow,
+  RowError,
+  unknownFormat,
+} from './formats';
 
 const turns = (...contents: string[]): ChatMessage[] =>
   contents.map((content, i) => ({ role: i % 2 === 0 ? 'user' : 'assistant', content }));
 
 /** [path, message] of what is thrown. */
-function refusal(row: unknown, format: DatasetFormat): [string | undefined, string] {
+function refusal(row: unknown, format: ConversationFormat): [string | undefined, string] {
   try {
     parseRow(row, format);
   } catch (error) {
@@ -34,7 +41,7 @@ describe('detectFormat', () => {
 });
 
 describe('parseRow', () => {
-  it.each<[DatasetFormat, object, ChatMessage[]]>([
+  it.each<[ConversationFormat, object, ChatMessage[]]>([
     ['chat', { messages: turns('a', 'b', 'c', 'd'), id: 7, tools: [] }, turns('a', 'b', 'c', 'd')],
     [
       'chat',
@@ -50,7 +57,7 @@ describe('parseRow', () => {
     ['alpaca', { instruction: 'a', input: 'i', output: 'b' }, turns('a\n\ni', 'b')],
   ])('reads %s %j', (format, row, messages) => expect(parseRow(row, format)).toEqual({ messages }));
 
-  it.each<[DatasetFormat, unknown, string | undefined, RegExp]>([
+  it.each<[ConversationFormat, unknown, string | undefined, RegExp]>([
     ['chat', [], undefined, /JSON object/],
     ['chat', null, undefined, /JSON object/],
     ['alpaca', 'text', undefined, /JSON object/],

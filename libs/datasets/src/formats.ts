@@ -2,7 +2,7 @@ import { chatMessageSchema, type ChatMessage, type ChatRow, type DatasetFormat }
 import { z } from 'zod';
 
 /** More turns than any conversation has; each assistant turn is rendered on its own. */
-const MAX_MESSAGES = 1000;
+export const MAX_MESSAGES = 1000;
 
 /** What is wrong with one row: `path` names the field, as `messages.1.role`. */
 export class RowError extends Error {
@@ -14,11 +14,16 @@ export class RowError extends Error {
   }
 }
 
+/** Formats with one conversation a row; of a preference, see preference.ts. */
+export type ConversationFormat = Exclude<DatasetFormat, 'preference'>;
+
 const isText = (value: unknown): value is string => typeof value === 'string';
 
 /** The format that a row has by its field names, or null. */
 export function detectFormat(row: unknown): DatasetFormat | null {
   if (typeof row !== 'object' || row === null || Array.isArray(row)) return null;
+  if (('chosen' in row && 'rejected' in row) || ('preferred_output' in row && 'non_preferred_output' in row))
+    return 'preference';
   if ('messages' in row) return 'chat';
   if ('instruction' in row && 'output' in row) return 'alpaca';
   if ('prompt' in row && ('completion' in row || 'response' in row)) return 'prompt-completion';
@@ -52,9 +57,9 @@ const schemas = {
     input: text('input').nullish(),
     output: answer('output'),
   }),
-} satisfies Record<DatasetFormat, z.ZodType>;
+} satisfies Record<ConversationFormat, z.ZodType>;
 
-function parse<F extends DatasetFormat>(format: F, row: unknown): z.output<(typeof schemas)[F]> {
+function parse<F extends ConversationFormat>(format: F, row: unknown): z.output<(typeof schemas)[F]> {
   const result = schemas[format].safeParse(row);
   if (result.success) return result.data as z.output<(typeof schemas)[F]>;
   const issue = result.error.issues[0];
@@ -73,7 +78,7 @@ const turn = (question: string, reply: string): ChatMessage[] => [
  *  - alpaca: `instruction`, optional `input` (appended after an empty line), `output`
  * Throws RowError.
  */
-export function parseRow(row: unknown, format: DatasetFormat): ChatRow {
+export function parseRow(row: unknown, format: ConversationFormat): ChatRow {
   if (typeof row !== 'object' || row === null || Array.isArray(row))
     throw new RowError('a row has to be a JSON object');
   switch (format) {
@@ -98,6 +103,7 @@ export function parseRow(row: unknown, format: DatasetFormat): ChatRow {
  */
 export function convertRow(row: unknown): ChatRow {
   const format = detectFormat(row);
+  if (format === 'preference') throw new RowError('a preference has two answers: upload the file as it is');
   if (format !== null) return parseRow(row, format);
   const { question, answer: reply } = (row ?? {}) as { question?: unknown; answer?: unknown };
   if (isText(question) && isText(reply)) return { messages: turn(question, reply) };
@@ -109,5 +115,5 @@ export function unknownFormat(row: unknown): string {
   if (typeof row !== 'object' || row === null || Array.isArray(row)) return 'a row has to be a JSON object';
   const fields = Object.keys(row).slice(0, 8).join(', ').slice(0, 200);
   const hint = 'question' in row && 'answer' in row ? '; convert question/answer rows to messages first' : '';
-  return `fields {${fields}} are none of: messages | prompt, completion | prompt, response | instruction, output${hint}`;
+  return `fields {${fields}} are none of: messages | prompt, completion | prompt, response | instruction, output | chosen, rejected${hint}`;
 }

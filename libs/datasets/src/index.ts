@@ -3,6 +3,7 @@ export { encodeChat, type EncodedRow } from './encode';
 export { convertRow, detectFormat, parseRow, RowError } from './formats';
 export { type Line, parseLine, readLines } from './lines';
 export { inspectModelFolder, type InspectOptions, type ModelFile, type ModelFolder } from './model-folder';
+export { parseConversations } from './preference';
 export { readCheckpointQuantization } from './quantized-checkpoint';
 export { readSafetensorsHeader, SafetensorsError, type SafetensorsEntry } from './safetensors';
 export { checkDatasetFile, encodeDatasetFile, type CheckFileOptions } from './thread';

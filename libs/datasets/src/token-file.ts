@@ -4,11 +4,12 @@ import { createReadStream } from 'node:fs';
 import { mkdir, open, readFile, rename, rm, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { encodeChat, type EncodedRow } from './encode';
-import { parseRow, RowError } from './formats';
+import { RowError } from './formats';
 import { parseLine, readLines } from './lines';
+import { parseConversations } from './preference';
 import { type ChatTokenizer } from './tokenizer';
 
-// A token file, little-endian: 8 bytes magic, u32 rows, u32 zero, f64 file bytes; then per row u32 n, int32 tokens[n], and the
+// A token file, little-endian: 8 bytes magic, u32 conversations (two a preference), u32 zero, f64 file bytes; then for each u32 n, int32 tokens[n], and the
 // loss mask as n bytes padded to a multiple of 4.
 const MAGIC = Buffer.from('LRTOK1\r\n');
 const HEADER_BYTES = 24;
@@ -74,10 +75,13 @@ async function writeRows(
     const { value, problem } = parseLine(line);
     try {
       if (problem !== null) throw new RowError(problem);
-      const bytes = rowBytes(encodeChat(parseRow(value, format), tokenizer));
-      pending.push(bytes);
-      held += bytes.length;
-      rows += 1;
+      for (const bytes of parseConversations(value, format).map((chat) =>
+        rowBytes(encodeChat(chat, tokenizer)),
+      )) {
+        pending.push(bytes);
+        held += bytes.length;
+        rows += 1;
+      }
     } catch (error) {
       // The template may refuse a row too: an order of roles that it does not know, for instance.
       if (!(error instanceof RowError || error instanceof LowrankError)) throw error;
@@ -96,7 +100,7 @@ async function writeRows(
   await file.write(header, 0, HEADER_BYTES, 0);
 }
 
-/** The rows of a token file, as views of its bytes; null when there is none or it is not whole. */
+/** The conversations of a token file, as views of its bytes; null when there is none or it is not whole. */
 export async function readTokenFile(path: string): Promise<EncodedRow[] | null> {
   const bytes = await readFile(path).catch((error: NodeJS.ErrnoException) => {
     if (error.code === 'ENOENT') return null;

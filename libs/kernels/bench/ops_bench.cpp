@@ -103,7 +103,7 @@ struct Bench {
     std::vector<uint8_t> correct(T);
     line("head_loss T=" + std::to_string(T) + " d=" + std::to_string(d) + " vocab=" + std::to_string(vocab), 4.0 * T * d * vocab,
          2.0 * d * vocab + 8.0 * T * d, [&] {
-           ops.head_loss(run, hidden.data(), w, targets.data(), grad_scale.data(), chunk, loss.data(), correct.data(),
+           ops.head_loss(run, hidden.data(), w, targets.data(), grad_scale.data(), nullptr, chunk, loss.data(), correct.data(),
                          dhidden.data(), T);
          });
   }

@@ -217,6 +217,9 @@ typedef struct lr_rows {
   uint32_t begin, end;
   float loss_scale;      /* gradients are of loss_scale · Σ loss: 1 / (tokens with loss in the accumulated batch) */
   uint64_t dropout_seed; /* counter-based: differs by optimizer step and micro-batch, the same on resume */
+  float label_smoothing; /* ε in [0, 1); lr_train_step with an adapter only: see lr_loss */
+  float neftune_alpha;   /* ≥ 0, 0 = off; training an adapter only: noise uniform in ±α/√(L·d) on the input embeddings of each sequence of
+                            L tokens (Jain et al. 2023), d the width of the model; keyed by dropout_seed */
 } lr_rows;
 
 typedef struct lr_step_options {
@@ -226,7 +229,8 @@ typedef struct lr_step_options {
 
 /** Per entry of rows. */
 typedef struct lr_loss {
-  double sum;          /* Σ −log p(target), natural logarithm, over tokens with a target */
+  double sum;          /* Σ over tokens with a target, natural logarithm: −log p(target) in lr_eval_step; in lr_train_step
+                          (1−ε) · −log p(target) + ε · mean over the vocabulary of −log p, ε = label_smoothing, as torch does */
   uint64_t tokens;     /* how many tokens have a target */
   uint64_t correct;    /* of those, how many the arg-max predicts */
 } lr_loss;
@@ -238,6 +242,49 @@ LR_API lr_status lr_train_step(lr_base* base, const lr_batch* batch, const lr_ro
 /** Forward only, no dropout. losses [n_rows]. */
 LR_API lr_status lr_eval_step(lr_base* base, const lr_batch* batch, const lr_rows* rows, uint32_t n_rows, lr_cancel* cancel,
                               lr_loss* losses);
+/** Log-probability of every sequence; forward only, no dropout. logps [n_sequences] receives Σ log p(target) over the tokens of each sequence that have one, counts [n_sequences] how many
+ *  those are (may be NULL). */
+LR_API lr_status lr_sequence_logps(lr_base* base, const lr_batch* batch, const lr_rows* rows, uint32_t n_rows,
+                                   lr_cancel* cancel, double* logps, uint32_t* counts);
+
+/**
+ * Objectives over pairs of answers to one prompt. Below, c and r are Σ log p of the chosen and of the rejected answer's tokens,
+ * c̄ and r̄ their means per token, σ the logistic function.
+ *  LR_DPO   Rafailov et al. 2023, eq. 7: −(1−ε) log σ(h) − ε log σ(−h), h = β · ((c − c₀) − (r − r₀)) with c₀, r₀ those of the
+ *           frozen base; ε > 0 is the conservative variant (Mitchell 2023). Rewards: β (c − c₀) and β (r − r₀).
+ *  LR_ORPO  Hong et al. 2024, eq. 6 and 7: −c̄ − λ log σ(z), z = log odds(e^c̄) − log odds(e^r̄), odds(p) = p / (1 − p).
+ *           Rewards: λ c̄ and λ r̄. No reference model.
+ */
+typedef enum lr_objective { LR_DPO = 0, LR_ORPO = 1 } lr_objective;
+typedef struct lr_preference {
+  uint32_t objective;      /* lr_objective */
+  float beta;              /* DPO: β > 0; ORPO: λ ≥ 0 */
+  float label_smoothing;   /* DPO: ε in [0, 0.5); ORPO: 0 */
+  const double* reference; /* DPO: c₀ and r₀, [sequences of this entry of rows], from lr_sequence_logps of the bare base */
+} lr_preference;
+
+/** Per entry of rows. */
+typedef struct lr_preference_loss {
+  double sum;              /* Σ of the objective over pairs */
+  double chosen_reward;    /* Σ over pairs */
+  double rejected_reward;
+  double chosen_nll;       /* Σ −log p over the chosen answers' tokens */
+  uint64_t chosen_tokens;
+  uint64_t pairs;
+  uint64_t correct;        /* pairs whose chosen answer has the higher reward */
+} lr_preference_loss;
+
+/**
+ * Forward and backward of a preference objective; adds the gradients of loss_scale · Σ objective to every adapter in rows (loss_scale:
+ * 1 / (pairs in the accumulated batch)). Within each entry of rows the sequences come in pairs, chosen then rejected, each with
+ * at least one target. preferences, losses [n_rows]. label_smoothing of rows has to be 0. Otherwise as lr_train_step.
+ */
+LR_API lr_status lr_preference_step(lr_base* base, const lr_batch* batch, const lr_rows* rows, uint32_t n_rows,
+                                    const lr_preference* preferences, const lr_step_options* options, lr_cancel* cancel,
+                                    lr_preference_loss* losses);
+/** Forward only, no dropout. preferences, losses [n_rows]. */
+LR_API lr_status lr_preference_eval(lr_base* base, const lr_batch* batch, const lr_rows* rows, uint32_t n_rows,
+                                    const lr_preference* preferences, lr_cancel* cancel, lr_preference_loss* losses);
 /** Forward only, no dropout; logits [n_tokens, vocab]. For parity checks on small batches, not for training. */
 LR_API lr_status lr_logits(lr_base* base, const lr_batch* batch, const lr_rows* rows, uint32_t n_rows, float* logits);
 

@@ -1,52 +1,16 @@
 import { createAdapter, handleOf } from './adapter';
+import {
+  LOSS_BYTES,
+  nativeBatch,
+  nativePreferences,
+  nativeRows,
+  PREFERENCE_LOSS_BYTES,
+  readLosses,
+  readPreferenceLosses,
+} from './batch';
 import { type Context, type Handle, readJson } from './context';
-import { KernelError } from './errors';
 import { openSession } from './session';
-import type { Base, BaseInfo, Loss, PackedBatch, Rows } from './types';
-import { uint32, uint64 } from './values';
-
-type StepCall = 'lr_train_step' | 'lr_eval_step' | 'lr_logits';
-
-const LOSS_BYTES = 24; // lr_loss: double sum, uint64 tokens, uint64 correct
-
-/** lr_batch; the library cannot see how long the arrays are, so that is checked here. */
-function nativeBatch(batch: PackedBatch, call: StepCall): object {
-  if (batch.targets.length !== batch.tokens.length) {
-    throw new KernelError(
-      'invalid_argument',
-      `${batch.tokens.length} tokens but ${batch.targets.length} targets`,
-      call,
-    );
-  }
-  if (batch.starts.length < 2)
-    throw new KernelError('invalid_argument', 'starts needs at least two entries', call);
-  return {
-    tokens: batch.tokens,
-    targets: batch.targets,
-    starts: batch.starts,
-    n_tokens: batch.tokens.length,
-    n_sequences: batch.starts.length - 1,
-  };
-}
-
-function nativeRows(rows: readonly Rows[], call: StepCall): object[] {
-  return rows.map((row, i) => ({
-    adapter: row.adapter === null ? null : handleOf(row.adapter).open(call),
-    begin: uint32(`begin of rows[${i}]`, row.begin, call),
-    end: uint32(`end of rows[${i}]`, row.end, call),
-    loss_scale: row.lossScale ?? 1,
-    dropout_seed: uint64(`dropoutSeed of rows[${i}]`, row.dropoutSeed ?? 0n, call),
-  }));
-}
-
-function readLosses(bytes: Uint8Array, count: number): Loss[] {
-  const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
-  return Array.from({ length: count }, (_, i) => ({
-    sum: view.getFloat64(i * LOSS_BYTES, true),
-    tokens: Number(view.getBigUint64(i * LOSS_BYTES + 8, true)),
-    correct: Number(view.getBigUint64(i * LOSS_BYTES + 16, true)),
-  }));
-}
+import type { Base, BaseInfo, Rows } from './types';
 
 function usedBy(base: Handle, rows: readonly Rows[]): Handle[] {
   return [base, ...new Set(rows.flatMap((row) => (row.adapter === null ? [] : [handleOf(row.adapter)])))];
@@ -91,6 +55,48 @@ export function openBase(context: Context, file: string): Base {
         args: (cancel) => [base, native, groups, groups.length, cancel, losses],
       });
       return readLosses(losses, rows.length);
+    },
+    async preferenceStep(batch, rows, preferences, { checkpointActivations = true, signal } = {}) {
+      const call = 'lr_preference_step';
+      const losses = new Uint8Array(PREFERENCE_LOSS_BYTES * Math.max(1, rows.length));
+      const native = nativeBatch(batch, call);
+      const groups = nativeRows(rows, call);
+      const objectives = nativePreferences(preferences, rows, batch, call);
+      const options = { checkpoint_activations: checkpointActivations ? 1 : 0, loss_chunk: 0 };
+      const base = handle.open(call);
+      await context.run(call, {
+        signal,
+        uses: usedBy(handle, rows),
+        args: (cancel) => [base, native, groups, groups.length, objectives, options, cancel, losses],
+      });
+      return readPreferenceLosses(losses, rows.length);
+    },
+    async preferenceEval(batch, rows, preferences, { signal } = {}) {
+      const call = 'lr_preference_eval';
+      const losses = new Uint8Array(PREFERENCE_LOSS_BYTES * Math.max(1, rows.length));
+      const native = nativeBatch(batch, call);
+      const groups = nativeRows(rows, call);
+      const objectives = nativePreferences(preferences, rows, batch, call);
+      const base = handle.open(call);
+      await context.run(call, {
+        signal,
+        uses: usedBy(handle, rows),
+        args: (cancel) => [base, native, groups, groups.length, objectives, cancel, losses],
+      });
+      return readPreferenceLosses(losses, rows.length);
+    },
+    async sequenceLogps(batch, rows, { signal } = {}) {
+      const call = 'lr_sequence_logps';
+      const native = nativeBatch(batch, call);
+      const logps = new Float64Array(batch.starts.length - 1);
+      const groups = nativeRows(rows, call);
+      const base = handle.open(call);
+      await context.run(call, {
+        signal,
+        uses: usedBy(handle, rows),
+        args: (cancel) => [base, native, groups, groups.length, cancel, logps, null],
+      });
+      return logps;
     },
     async logits(batch, rows) {
       const logits = new Float32Array(batch.tokens.length * info.vocab);

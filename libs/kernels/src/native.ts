@@ -58,6 +58,14 @@ const rows = koffi.struct({
   end: 'uint32_t',
   loss_scale: 'float',
   dropout_seed: 'uint64_t',
+  label_smoothing: 'float',
+  neftune_alpha: 'float',
+});
+const preference = koffi.struct({
+  objective: 'uint32_t',
+  beta: 'float',
+  label_smoothing: 'float',
+  reference: 'double *',
 });
 const stepOptions = koffi.struct({ checkpoint_activations: 'uint32_t', loss_chunk: 'uint32_t' });
 const adamw = koffi.struct({
@@ -95,6 +103,18 @@ const SIGNATURES = {
   lr_adapter_optimizer_step: [handle, to(adamw), 'float *'],
   lr_train_step: [handle, to(batch), to(rows), 'uint32_t', to(stepOptions), handle, 'void *'],
   lr_eval_step: [handle, to(batch), to(rows), 'uint32_t', handle, 'void *'],
+  lr_sequence_logps: [handle, to(batch), to(rows), 'uint32_t', handle, 'double *', 'uint32_t *'],
+  lr_preference_step: [
+    handle,
+    to(batch),
+    to(rows),
+    'uint32_t',
+    to(preference),
+    to(stepOptions),
+    handle,
+    'void *',
+  ],
+  lr_preference_eval: [handle, to(batch), to(rows), 'uint32_t', to(preference), handle, 'void *'],
   lr_logits: [handle, to(batch), to(rows), 'uint32_t', 'float *'],
   lr_session_create: [handle, handle, 'uint32_t', outHandle],
   lr_session_append: [handle, 'int32_t *', 'uint32_t', handle],

@@ -126,7 +126,23 @@ export interface Rows {
   /** 1 / (tokens with loss in the accumulated batch). Ignored by evalStep. */
   lossScale?: number;
   dropoutSeed?: bigint;
+  /** Of trainStep only. */
+  labelSmoothing?: number;
+  /** Noise on the input embeddings while training; 0 or none: off. */
+  neftuneAlpha?: number;
 }
+
+/** An objective over pairs of sequences, chosen then rejected; see lr_objective. */
+export type Preference =
+  | {
+      objective: 'dpo';
+      beta: number;
+      /** Below 0.5: conservative DPO. */
+      labelSmoothing?: number;
+      /** Σ log p of the bare base, for each sequence of the entry of rows. */
+      reference: Float64Array;
+    }
+  | { objective: 'orpo'; lambda: number };
 
 export interface StepOptions {
   checkpointActivations?: boolean;
@@ -134,9 +150,23 @@ export interface StepOptions {
 }
 
 export interface Loss {
-  /** Σ −log p(target), nats. */
+  /** Σ −log p(target), nats; of trainStep, smoothed as its rows ask for. */
   sum: number;
   tokens: number;
+  correct: number;
+}
+
+export interface PreferenceLoss {
+  /** Σ of the objective over pairs. */
+  sum: number;
+  /** Σ over pairs. */
+  chosenReward: number;
+  rejectedReward: number;
+  /** Σ −log p over the tokens of the chosen answers. */
+  chosenNll: number;
+  chosenTokens: number;
+  pairs: number;
+  /** Pairs whose chosen answer has the higher reward. */
   correct: number;
 }
 
@@ -196,6 +226,25 @@ export interface Base {
   /** Adds to the gradients of every adapter in rows. One loss per entry of rows. */
   trainStep(batch: PackedBatch, rows: Rows[], options?: StepOptions): Promise<Loss[]>;
   evalStep(batch: PackedBatch, rows: Rows[], options?: Pick<StepOptions, 'signal'>): Promise<Loss[]>;
+  /** One preference and one loss for each entry of rows, whose sequences come in pairs; adds to the gradients as trainStep does. */
+  preferenceStep(
+    batch: PackedBatch,
+    rows: Rows[],
+    preferences: Preference[],
+    options?: StepOptions,
+  ): Promise<PreferenceLoss[]>;
+  preferenceEval(
+    batch: PackedBatch,
+    rows: Rows[],
+    preferences: Preference[],
+    options?: Pick<StepOptions, 'signal'>,
+  ): Promise<PreferenceLoss[]>;
+  /** Σ log p(target) of every sequence. */
+  sequenceLogps(
+    batch: PackedBatch,
+    rows: Rows[],
+    options?: Pick<StepOptions, 'signal'>,
+  ): Promise<Float64Array>;
   /** [tokens × vocab], for parity checks. */
   logits(batch: PackedBatch, rows: Rows[]): Promise<Float32Array>;
   openSession(options: { adapter?: Adapter | null; capacity: number }): Session;

@@ -92,6 +92,7 @@ export const makeMetric = (overrides: Partial<JobMetric> = {}): JobMetric => ({
   tokensPerSecond: 1234.5,
   epochs: 0.1,
   accuracy: null,
+  rewardMargin: 0.25,
   ...overrides,
 });
 

@@ -7,6 +7,7 @@ export {
   safetensorsBytes,
   tinyConfig,
   tinyDataset,
+  tinyPreferences,
   tinyTemplate,
   tinyTensors,
   tinyTokenizer,

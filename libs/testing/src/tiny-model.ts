@@ -171,3 +171,11 @@ export function tinyDataset(rows: number): string {
     return `${JSON.stringify({ messages })}\n`;
   }).join('');
 }
+
+/** Lines of a preference dataset: a sum stated is preferred to a sum shrugged at. */
+export function tinyPreferences(rows: number): string {
+  return Array.from({ length: rows }, (_, i) => {
+    const [a, b] = [(i * 7) % 10, (i * 3 + 1) % 10];
+    return `${JSON.stringify({ prompt: `${a}+${b}`, chosen: `It is ${a + b}.`, rejected: `Who knows? ${b}` })}\n`;
+  }).join('');
+}

@@ -30,7 +30,7 @@ describe('model card', () => {
   it('tells results, sources and the whole recipe', () => {
     const card = modelCard(options);
     expect(card).toContain('| held-out loss (nats a token) | 2.9000 | 1.3000 |');
-    expect(card).toContain('| held-out accuracy | 0.4000 | 0.7000 |');
+    expect(card).toContain('| held-out accuracy (tokens predicted) | 0.4000 | 0.7000 |');
     expect(card).toContain('Training loss 1.2000 over the last tenth of 100 steps; 36000 tokens');
     for (const hash of [options.dataset.sha256, options.templateSha256]) expect(card).toContain(hash);
     expect(JSON.parse(/```json\n(.*?)```/s.exec(card)?.[1] ?? '')).toEqual(options.recipe);

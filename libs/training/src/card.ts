@@ -1,4 +1,4 @@
-import { type Manifest, type VersionMetrics } from '@lowrank/contracts';
+import { type Manifest, type Recipe, type VersionMetrics } from '@lowrank/contracts';
 import { type BaseInfo } from '@lowrank/kernels';
 
 export type CardOptions = Pick<Manifest, 'adapter' | 'recipe' | 'metrics' | 'templateSha256'> & {
@@ -13,12 +13,19 @@ const HUB_ID = /^[A-Za-z0-9][\w.-]*\/[\w.-]+$/;
 
 const round = (value: number | null): string => (value === null ? '–' : value.toFixed(4));
 
-function metricsTable(metrics: VersionMetrics): string {
+const units = {
+  sft: { loss: 'nats a token', accuracy: 'tokens predicted' },
+  dpo: { loss: 'DPO, a pair', accuracy: 'pairs ranked right' },
+  orpo: { loss: 'ORPO, a pair', accuracy: 'pairs ranked right' },
+};
+
+function metricsTable(metrics: VersionMetrics, objective: Recipe['objective']): string {
+  const { loss, accuracy } = units[objective.type];
   return [
     '| | base | adapter |',
     '| --- | --- | --- |',
-    `| held-out loss (nats a token) | ${round(metrics.evalLossBefore)} | ${round(metrics.evalLossAfter)} |`,
-    `| held-out accuracy | ${round(metrics.evalAccuracyBefore)} | ${round(metrics.evalAccuracyAfter)} |`,
+    `| held-out loss (${loss}) | ${round(metrics.evalLossBefore)} | ${round(metrics.evalLossAfter)} |`,
+    `| held-out accuracy (${accuracy}) | ${round(metrics.evalAccuracyBefore)} | ${round(metrics.evalAccuracyAfter)} |`,
     '',
     `Training loss ${round(metrics.trainLoss)} over the last tenth of ${metrics.steps} steps; ${metrics.trainedTokens} tokens trained on.`,
   ].join('\n');
@@ -67,7 +74,7 @@ A LoRA adapter for \`${source}\` (revision \`${revision}\`), trained with ${isQu
 
 ## Results
 
-${metricsTable(metrics)}
+${metricsTable(metrics, recipe.objective)}
 
 ## Use
 

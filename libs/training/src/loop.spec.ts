@@ -151,10 +151,16 @@ describe('train', () => {
     expect(progress.evaluatedAt).toBe(10);
   });
 
+  /** As progress keeps it. */
+  const evaluated = async (adapter: Adapter | null) => {
+    const { loss, accuracy } = await evaluate(tiny.base, adapter, held);
+    return { loss, accuracy };
+  };
+
   it('compares the bare base with the trained adapter', async () => {
     const { adapter, progress } = await run({}, { evaluation: held });
-    expect(progress.evalBefore).toEqual(await evaluate(tiny.base, null, held));
-    expect(progress.evalAfter).toEqual(await evaluate(tiny.base, adapter, held));
+    expect(progress.evalBefore).toEqual(await evaluated(null));
+    expect(progress.evalAfter).toEqual(await evaluated(adapter));
     expect(progress.evalAfter?.loss).not.toBe(progress.evalBefore?.loss);
   });
 

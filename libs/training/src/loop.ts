@@ -1,13 +1,15 @@
 import { LowrankError, type JobMetric, type Recipe } from '@lowrank/contracts';
-import { type Adapter, type Base, type Loss, type PackedBatch } from '@lowrank/kernels';
+import { type Adapter, type Base } from '@lowrank/kernels';
+import { addMeasured, objectiveOf, type Measured } from './objective';
 import { type Plan } from './plan';
 import { dropoutSeed } from './random';
 import { learningRate } from './schedule';
-import { lossTokens } from './sequences';
+import { type Batch } from './sequences';
 
 export interface Evaluation {
+  /** Mean of the objective. */
   loss: number;
-  /** Share of tokens that the arg-max predicts. */
+  /** Share of tokens that the arg-max predicts, or of pairs whose chosen answer has the higher reward. */
   accuracy: number;
 }
 
@@ -16,7 +18,7 @@ export interface Progress {
   /** Optimizer steps done. */
   step: number;
   trainedTokens: number;
-  /** Σ loss (nats) and tokens of the last tenth of the steps, for the version's trainLoss. */
+  /** Σ of the objective and tokens with a loss, or pairs, of the last tenth of the steps, for the version's trainLoss. */
   lossSum: number;
   lossTokens: number;
   /** Step of the last evaluation; null before the first. */
@@ -49,7 +51,7 @@ export interface TrainOptions {
   recipe: Recipe;
   plan: Plan;
   /** Held-out data; empty: no evaluations. */
-  evaluation: readonly PackedBatch[];
+  evaluation: readonly Batch[];
   /** Where to go on from. */
   progress: Progress;
   /** Stops within a micro-batch; `train` then rejects and the adapter is as after the last whole step. */
@@ -65,53 +67,52 @@ export interface TrainOptions {
 /** Discarded updates in a row that end a run. */
 const MAX_SKIPPED = 3;
 
-const sumLosses = (losses: readonly Loss[]): Loss =>
-  losses.reduce(
-    (total, { sum, tokens, correct }) => ({
-      sum: total.sum + sum,
-      tokens: total.tokens + tokens,
-      correct: total.correct + correct,
-    }),
-    { sum: 0, tokens: 0, correct: 0 },
-  );
+const marginOf = ({ margin, weight }: Measured): number | null => (margin === null ? null : margin / weight);
 
-/** Mean loss and accuracy over batches, without dropout; adapter null: the bare base. */
+/** Mean loss, accuracy and reward margin over batches, without dropout or noise; adapter null: the bare base. */
 export async function evaluate(
   base: Base,
   adapter: Adapter | null,
-  batches: readonly PackedBatch[],
+  batches: readonly Batch[],
   signal?: AbortSignal,
-): Promise<Evaluation> {
-  const losses: Loss[] = [];
+  objective = objectiveOf({ objective: { type: 'sft' } }),
+): Promise<Evaluation & { rewardMargin: number | null }> {
+  const parts: Measured[] = [];
   for (const batch of batches) {
-    const rows = [{ adapter, begin: 0, end: batch.tokens.length }];
-    losses.push(...(await base.evalStep(batch, rows, { signal })));
+    const rows = { adapter, begin: 0, end: batch.tokens.length };
+    parts.push(await objective.evaluate(base, batch, rows, { signal }));
   }
-  const { sum, tokens, correct } = sumLosses(losses);
-  return { loss: sum / tokens, accuracy: correct / tokens };
+  const total = addMeasured(parts);
+  return {
+    loss: total.sum / total.weight,
+    accuracy: total.correct / total.weight,
+    rewardMargin: marginOf(total),
+  };
 }
 
 /**
- * One optimizer step: gradients of its micro-batches add up, each token weighing 1 / (tokens with loss of the whole step), however
- * they are spread over the micro-batches. Returns the summed loss before the update and the gradient's norm before clipping;
- * `applied` is false when one of them was not finite and nothing was updated.
+ * One optimizer step: gradients of its micro-batches add up, each token (pair) weighing 1 / (tokens with loss, or pairs, of the whole
+ * step), however they are spread over the micro-batches. Returns the summed loss before the update and the gradient's norm before
+ * clipping; `applied` is false when one of them was not finite and nothing was updated.
  */
 async function trainOneStep(
   options: TrainOptions,
   step: number,
-): Promise<{ loss: Loss; gradNorm: number; tokens: number; applied: boolean }> {
+): Promise<{ loss: Measured; gradNorm: number; tokens: number; applied: boolean }> {
   const { base, adapter, recipe, plan, signal } = options;
   const { training, optimizer } = recipe;
+  const objective = objectiveOf(recipe);
   const batches = plan.microBatches(step);
-  const lossScale = 1 / batches.reduce((sum, batch) => sum + lossTokens(batch), 0);
-  const losses: Loss[] = [];
+  const lossScale = 1 / batches.reduce((sum, batch) => sum + objective.weight(batch), 0);
+  const { checkpointActivations, labelSmoothing, neftuneAlpha } = training;
+  const parts: Measured[] = [];
   for (const [micro, batch] of batches.entries()) {
     const seed = dropoutSeed(training.seed, step, micro);
-    const rows = [{ adapter, begin: 0, end: batch.tokens.length, lossScale, dropoutSeed: seed }];
-    const { checkpointActivations } = training;
-    losses.push(...(await base.trainStep(batch, rows, { checkpointActivations, signal })));
+    const end = batch.tokens.length;
+    const rows = { adapter, begin: 0, end, lossScale, dropoutSeed: seed, labelSmoothing, neftuneAlpha };
+    parts.push(await objective.train(base, batch, rows, { checkpointActivations, signal }));
   }
-  const loss = sumLosses(losses);
+  const loss = addMeasured(parts);
   const { gradNorm, applied } = await adapter.optimizerStep({
     learningRate: learningRate(step, plan.totalSteps, optimizer),
     beta1: optimizer.beta1,
@@ -135,7 +136,13 @@ function evaluationDue(progress: Progress, { evaluation, recipe, plan }: TrainOp
 async function evaluateNow(progress: Progress, options: TrainOptions): Promise<Progress> {
   const { base, adapter, evaluation, plan, signal } = options;
   const started = performance.now();
-  const result = await evaluate(base, progress.step === 0 ? null : adapter, evaluation, signal);
+  const { rewardMargin, ...result } = await evaluate(
+    base,
+    progress.step === 0 ? null : adapter,
+    evaluation,
+    signal,
+    objectiveOf(options.recipe),
+  );
   if (!Number.isFinite(result.loss))
     throw new LowrankError(
       'loss_not_finite',
@@ -153,6 +160,7 @@ async function evaluateNow(progress: Progress, options: TrainOptions): Promise<P
       tokensPerSecond: null,
       epochs: progress.step / plan.stepsPerEpoch,
       accuracy: result.accuracy,
+      rewardMargin,
     },
     progress.trainedTokens,
   );
@@ -184,12 +192,13 @@ async function stepNow(progress: Progress, options: TrainOptions): Promise<Progr
       step,
       at: new Date().toISOString(),
       kind: 'train',
-      loss: loss.sum / loss.tokens,
+      loss: loss.sum / loss.weight,
       learningRate: learningRate(progress.step, plan.totalSteps, recipe.optimizer),
       gradNorm,
       tokensPerSecond: tokens / elapsed,
       epochs: step / plan.stepsPerEpoch,
-      accuracy: null,
+      accuracy: objectiveOf(recipe).trainAccuracy ? loss.correct / loss.weight : null,
+      rewardMargin: marginOf(loss),
     },
     trainedTokens,
   );
@@ -199,7 +208,7 @@ async function stepNow(progress: Progress, options: TrainOptions): Promise<Progr
     step,
     trainedTokens,
     lossSum: progress.lossSum + (counts ? loss.sum : 0),
-    lossTokens: progress.lossTokens + (counts ? loss.tokens : 0),
+    lossTokens: progress.lossTokens + (counts ? loss.weight : 0),
     skippedInRow: 0,
     seconds,
   };

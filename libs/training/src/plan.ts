@@ -1,7 +1,7 @@
 import { LowrankError, type Recipe } from '@lowrank/contracts';
-import { type PackedBatch } from '@lowrank/kernels';
+import { packTogether, sequencesPerRow } from './pairs';
 import { permutation, Stream } from './random';
-import { packSequences, toBatch, type Sequence } from './sequences';
+import { toBatch, type Batch, type Sequence } from './sequences';
 
 /** Which data every optimizer step sees: a function of the step's number, so a resumed run needs no cursor but that. */
 export interface Plan {
@@ -12,7 +12,7 @@ export interface Plan {
   /** Share of the packed rows' room that tokens take, for the log. */
   fill: number;
   /** Micro-batches of step `step` (0-based). */
-  microBatches(step: number): PackedBatch[];
+  microBatches(step: number): Batch[];
 }
 
 /**
@@ -20,12 +20,12 @@ export interface Plan {
  * than mixing two passes. totalSteps is training.steps, or ceil(epochs · stepsPerEpoch).
  * Throws LowrankError dataset_empty when there is nothing to train on.
  */
-export function planTraining(sequences: readonly Sequence[], { training }: Recipe): Plan {
+export function planTraining(sequences: readonly Sequence[], recipe: Recipe): Plan {
+  const { training } = recipe;
   const { sequenceLength, rows: rowsPerBatch, accumulation, epochs, steps, seed } = training;
   if (sequences.length === 0)
     throw new LowrankError('dataset_empty', 'no row has anything to learn within training.sequenceLength');
-  const lengths = sequences.map(({ tokens }) => tokens.length);
-  const packed = packSequences(lengths, sequenceLength);
+  const packed = packTogether(sequences, sequenceLength, sequencesPerRow(recipe));
   const batchesPerEpoch = Math.ceil(packed.length / rowsPerBatch);
   const stepsPerEpoch = Math.ceil(batchesPerEpoch / accumulation);
   const totalSteps = steps ?? Math.ceil(epochs * stepsPerEpoch);
@@ -40,7 +40,7 @@ export function planTraining(sequences: readonly Sequence[], { training }: Recip
     totalSteps,
     stepsPerEpoch,
     rows: packed.length,
-    fill: lengths.reduce((sum, length) => sum + length, 0) / (packed.length * sequenceLength),
+    fill: sequences.reduce((sum, { tokens }) => sum + tokens.length, 0) / (packed.length * sequenceLength),
     microBatches(step) {
       const order = orderOf(Math.floor(step / stepsPerEpoch));
       const first = (step % stepsPerEpoch) * accumulation;
@@ -58,11 +58,9 @@ export function planTraining(sequences: readonly Sequence[], { training }: Recip
 }
 
 /** Batches of all sequences in packed order, for evaluations. */
-export function evaluationBatches(sequences: readonly Sequence[], { training }: Recipe): PackedBatch[] {
-  const packed = packSequences(
-    sequences.map(({ tokens }) => tokens.length),
-    training.sequenceLength,
-  );
+export function evaluationBatches(sequences: readonly Sequence[], recipe: Recipe): Batch[] {
+  const { training } = recipe;
+  const packed = packTogether(sequences, training.sequenceLength, sequencesPerRow(recipe));
   return Array.from({ length: Math.ceil(packed.length / training.rows) }, (_, i) =>
     toBatch(sequences, packed.slice(i * training.rows, (i + 1) * training.rows)),
   );

@@ -6,17 +6,19 @@ import {
   type VersionMetrics,
 } from '@lowrank/contracts';
 import { loadChatTokenizer, type ChatTokenizer, type EncodedRow } from '@lowrank/datasets';
-import { openKernels, type Adapter, type Base, type Kernels, type PackedBatch } from '@lowrank/kernels';
+import { openKernels, type Adapter, type Base, type Kernels } from '@lowrank/kernels';
 import { chooseStorage, loadTokens, openQuantizedBase, storageName } from './caches';
 import { modelCard } from './card';
 import { loadCheckpoint, saveCheckpoint } from './checkpoint';
 import { isCancelled, publicError } from './errors';
 import { sha256 } from './files';
 import { freshProgress, train, type Progress } from './loop';
+import { sequencesPerRow, toPairs } from './pairs';
 import { ADAPTER_CONFIG, ADAPTER_WEIGHTS, adapterConfig, adapterWeights } from './peft';
 import { evaluationBatches, planTraining, type Plan } from './plan';
+import { withReference } from './reference';
 import { sampleOutputs } from './samples';
-import { splitRows, toSequences } from './sequences';
+import { splitRows, toSequences, type Batch, type Sequence } from './sequences';
 import { adapterSpec } from './targets';
 
 export type StopReason = 'cancel' | 'drain';
@@ -66,28 +68,39 @@ export interface TrainedAdapter {
 
 interface Data {
   plan: Plan;
-  evaluation: PackedBatch[];
+  evaluation: Batch[];
+  /** For samples: of a preference, the chosen answers. */
   held: EncodedRow[];
 }
 
-function prepareData(rows: readonly EncodedRow[], { recipe, onMessage }: RunOptions): Data {
-  const { train: kept, held } = splitRows(rows.length, recipe.evaluation.fraction, recipe.training.seed);
-  const pick = (indices: number[]) => indices.map((index) => rows[index] as EncodedRow);
+/** `rows`: conversations of the dataset's rows, as many of each as sequencesPerRow says. */
+async function prepareData(
+  rows: readonly EncodedRow[],
+  complete: (sequences: Sequence[]) => Promise<Sequence[]>,
+  { recipe, onMessage }: RunOptions,
+): Promise<Data> {
+  const together = sequencesPerRow(recipe);
+  const count = rows.length / together;
+  const { train: kept, held } = splitRows(count, recipe.evaluation.fraction, recipe.training.seed);
+  const pick = (indices: number[]) =>
+    indices.flatMap((index) => rows.slice(index * together, (index + 1) * together));
   const heldRows = pick(held);
-  const trainSet = toSequences(pick(kept), recipe.training, kept);
-  const heldSet = toSequences(heldRows, recipe.training, held);
-  for (const [count, what] of [
+  const toSet = together === 2 ? toPairs : toSequences;
+  const trainSet = toSet(pick(kept), recipe.training, kept);
+  const heldSet = toSet(heldRows, recipe.training, held);
+  for (const [affected, what] of [
     [trainSet.truncated + heldSet.truncated, `were cut to ${recipe.training.sequenceLength} tokens`],
     [trainSet.dropped + heldSet.dropped, 'were left out: too long, or nothing to learn in them'],
   ] as const) {
-    if (count > 0) onMessage('warn', `${count} of ${rows.length} rows ${what}`);
+    if (affected > 0) onMessage('warn', `${affected} of ${count} rows ${what}`);
   }
-  const plan = planTraining(trainSet.sequences, recipe);
+  const plan = planTraining(await complete(trainSet.sequences), recipe);
   onMessage(
     'info',
     `${trainSet.sequences.length} sequences in ${plan.rows} packed rows, ${Math.round(plan.fill * 100)} % full; ${heldSet.sequences.length} held out`,
   );
-  return { plan, evaluation: evaluationBatches(heldSet.sequences, recipe), held: heldRows };
+  const evaluation = evaluationBatches(await complete(heldSet.sequences), recipe);
+  return { plan, evaluation, held: heldRows.filter((_, i) => i % together === 0) };
 }
 
 async function openBase(kernels: Kernels, options: RunOptions): Promise<Base> {
@@ -217,7 +230,11 @@ export async function runTraining(options: RunOptions): Promise<TrainedAdapter> 
       cacheDir: options.cacheDir,
       signal,
     });
-    const data = prepareData(rows, options);
+    const complete = (sequences: Sequence[]) =>
+      recipe.objective.type === 'dpo'
+        ? withReference(base, sequences, { ...options, key: [options.base.key, kernels.info.isa] })
+        : Promise.resolve(sequences);
+    const data = await prepareData(rows, complete, options);
     const adapter = closing(base.createAdapter(adapterSpec(base.info.linears, recipe)));
     const progress = await trainAdapter(base, adapter, data, runIdentity(options, tokenizer), options);
     return await exportAdapter(base, adapter, tokenizer, data.held, progress, options);

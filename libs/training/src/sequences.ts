@@ -10,12 +10,19 @@ export interface Sequence {
   /** [n] the token that follows, or −100 where no loss is taken */
   targets: Int32Array;
   lossTokens: number;
+  /** Σ log p of the targets under the bare base, where the objective compares with it. */
+  reference?: number;
+}
+
+/** Sequences as the kernels take them; `reference` for each sequence, where the objective needs it. */
+export interface Batch extends PackedBatch {
+  reference?: Float64Array;
 }
 
 const NO_LOSS = -100;
 
 /** Inputs end before the last token that is learnt: what follows it adds nothing to loss or gradients. */
-function toSequence({ tokens, lossMask }: EncodedRow, limit: number): Sequence | null {
+export function toSequence({ tokens, lossMask }: EncodedRow, limit: number): Sequence | null {
   const length = Math.min(lossMask.lastIndexOf(1), limit);
   if (length < 1) return null;
   const targets = new Int32Array(length);
@@ -105,7 +112,7 @@ export function packSequences(lengths: readonly number[], capacity: number): num
 }
 
 /** The packed batch of some rows, one after the other. */
-export function toBatch(sequences: readonly Sequence[], rows: readonly (readonly number[])[]): PackedBatch {
+export function toBatch(sequences: readonly Sequence[], rows: readonly (readonly number[])[]): Batch {
   const parts = rows.flat().map((index) => sequences[index] as Sequence);
   const starts = new Int32Array(parts.length + 1);
   parts.forEach(({ tokens }, i) => (starts[i + 1] = (starts[i] as number) + tokens.length));
@@ -116,7 +123,8 @@ export function toBatch(sequences: readonly Sequence[], rows: readonly (readonly
     tokens.set(part.tokens, starts[i]);
     targets.set(part.targets, starts[i]);
   });
-  return { tokens, targets, starts };
+  if (parts.some(({ reference }) => reference === undefined)) return { tokens, targets, starts };
+  return { tokens, targets, starts, reference: Float64Array.from(parts, (part) => part.reference as number) };
 }
 
 export function lossTokens(batch: PackedBatch): number {

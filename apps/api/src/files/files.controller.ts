@@ -28,7 +28,7 @@ export class FilesController {
   @ApiOperation({
     summary: 'Upload a dataset: JSONL, checked line by line',
     description:
-      'Rows are chats (`messages`), `prompt` and `completion`, or alpaca (`instruction`, `input`, `output`). A file with wrong lines is refused with the first 20 of them.',
+      'Rows are chats (`messages`), `prompt` and `completion`, alpaca (`instruction`, `input`, `output`), or preferences (`prompt`, `chosen`, `rejected`). A file with wrong lines is refused with the first 20 of them.',
   })
   @ApiConsumes('multipart/form-data')
   @ApiBody({

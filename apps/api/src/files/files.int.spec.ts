@@ -55,6 +55,7 @@ describe('uploading', () => {
   it.each([
     ['prompt-completion', '{"prompt":"2+2","completion":"4"}\n'],
     ['alpaca', '{"instruction":"Add.","input":"2 2","output":"4"}\n'],
+    ['preference', '{"prompt":"2+2","chosen":"4","rejected":"5"}\n'],
   ])('recognises %s', async (format, line) =>
     expect(await api.upload(line.repeat(3))).toMatchObject({ format, rows: 3 }),
   );

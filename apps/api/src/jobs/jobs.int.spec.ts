@@ -110,16 +110,17 @@ describe('following', () => {
     ];
     await reportMetrics(api.ports, attempt, { metrics, trainedTokens: 100 });
 
-    const steps: string[] = [];
+    const seenMetrics: JobMetric[] = [];
     let afterStep: number | undefined;
     for (let more = true; more;) {
       const query = `limit=4${afterStep === undefined ? '' : `&afterStep=${afterStep}`}`;
       const page = await get<{ data: JobMetric[]; hasMore: boolean }>(`${job.id}/metrics?${query}`);
-      steps.push(...page.data.map(({ step, kind }) => `${step} ${kind}`));
+      seenMetrics.push(...page.data);
       afterStep = page.data.at(-1)?.step;
       more = page.hasMore;
     }
-    expect(steps.sort()).toEqual(metrics.map(({ step, kind }) => `${step} ${kind}`).sort());
+    const byKey = (a: JobMetric, b: JobMetric) => a.step - b.step || a.kind.localeCompare(b.kind);
+    expect(seenMetrics).toEqual(metrics.sort(byKey));
 
     const all = await get<{ data: JobEvent[] }>(`${job.id}/events`);
     expect(all.data.map((event) => event.seq)).toEqual([1, 2, 3, 4]);

@@ -14,6 +14,7 @@ export const metric = (step: number, kind: JobMetric['kind'] = 'train'): JobMetr
   tokensPerSecond: kind === 'train' ? 1000 : null,
   epochs: step / 10,
   accuracy: kind === 'eval' ? 0.5 : null,
+  rewardMargin: kind === 'eval' ? 0.25 : null,
 });
 
 /** A job over HTTP, on the base model `tiny` and a new dataset. */

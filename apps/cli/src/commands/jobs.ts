@@ -49,8 +49,9 @@ export function addJobCommands(program: Command): void {
       const evaluations = await api.evaluations(id);
       const events = await api.events(id);
       printJob(job);
-      for (const { step, loss, accuracy } of evaluations) {
-        const share = accuracy === null ? '' : `, ${(100 * accuracy).toFixed(1)}% of tokens right`;
+      for (const { step, loss, accuracy, rewardMargin } of evaluations) {
+        const what = rewardMargin === null ? 'tokens' : 'pairs';
+        const share = accuracy === null ? '' : `, ${(100 * accuracy).toFixed(1)}% of ${what} right`;
         print(`${`held out at ${step}`.padEnd(14)} loss ${loss.toFixed(4)}${share}`);
       }
       print(paint('bold', '\nRecipe'));

@@ -18,6 +18,7 @@ const metric = (step: number, second: number, fields: Partial<JobMetric> = {}): 
     tokensPerSecond: 1000,
     epochs: 0,
     accuracy: null,
+    rewardMargin: null,
     ...fields,
   },
 });

@@ -59,16 +59,18 @@ export const jobLog = (
     const rows = JSON.stringify([...last.values()]);
     await db.$executeRaw`
       INSERT INTO job_metrics
-        (job_id, step, kind, at, loss, learning_rate, grad_norm, tokens_per_second, epochs, accuracy)
-      SELECT ${id}, step, kind, at, loss, "learningRate", "gradNorm", "tokensPerSecond", epochs, accuracy
+        (job_id, step, kind, at, loss, learning_rate, grad_norm, tokens_per_second, epochs, accuracy,
+         reward_margin)
+      SELECT ${id}, step, kind, at, loss, "learningRate", "gradNorm", "tokensPerSecond", epochs, accuracy,
+        "rewardMargin"
       FROM jsonb_to_recordset(${rows}::jsonb) AS metric
         (step integer, kind text, at timestamptz, loss float8, "learningRate" float8, "gradNorm" float8,
-         "tokensPerSecond" float8, epochs float8, accuracy float8)
+         "tokensPerSecond" float8, epochs float8, accuracy float8, "rewardMargin" float8)
       ORDER BY step, kind
       ON CONFLICT (job_id, step, kind) DO UPDATE SET
-        (at, loss, learning_rate, grad_norm, tokens_per_second, epochs, accuracy) =
+        (at, loss, learning_rate, grad_norm, tokens_per_second, epochs, accuracy, reward_margin) =
         (excluded.at, excluded.loss, excluded.learning_rate, excluded.grad_norm, excluded.tokens_per_second,
-         excluded.epochs, excluded.accuracy)`;
+         excluded.epochs, excluded.accuracy, excluded.reward_margin)`;
   },
 
   async metrics(id, { afterStep, limit }) {

@@ -25,6 +25,7 @@ export function checkJob(recipe: Recipe, baseModel: BaseModel, dataset: Dataset)
       `Dataset ${dataset.id} (${dataset.filename}) has no row with an assistant answer to learn from.`,
     );
   const details = [
+    ...checkObjective(recipe, dataset),
     ...checkSequenceLength(recipe, baseModel),
     ...checkTargets(recipe.lora.targets),
     ...checkEvaluation(recipe, dataset),
@@ -35,6 +36,26 @@ export function checkJob(recipe: Recipe, baseModel: BaseModel, dataset: Dataset)
       `The recipe does not fit base model '${baseModel.name}' and dataset ${dataset.id}: ${details.map((detail) => `${detail.path}: ${detail.message}`).join('; ')}.`,
       details,
     );
+}
+
+function* checkObjective({ objective, training }: Recipe, dataset: Dataset): Generator<ErrorDetail> {
+  const pairs = dataset.format === 'preference';
+  if (objective.type === 'sft' && pairs)
+    yield {
+      path: 'recipe.objective',
+      message: `'sft' learns from one answer a row, and ${dataset.id} has two; choose 'dpo' or 'orpo', or a dataset of chats`,
+    };
+  if (objective.type === 'sft') return;
+  if (!pairs)
+    yield {
+      path: 'recipe.objective',
+      message: `'${objective.type}' needs a dataset of format 'preference', with a chosen and a rejected answer a row; ${dataset.id} is '${dataset.format}'`,
+    };
+  if (training.labelSmoothing > 0)
+    yield {
+      path: 'recipe.training.labelSmoothing',
+      message: `smooths the loss of 'sft'; ${objective.type === 'dpo' ? "'dpo' has objective.labelSmoothing" : `set it to 0 for '${objective.type}'`}`,
+    };
 }
 
 function* checkSequenceLength({ training }: Recipe, baseModel: BaseModel): Generator<ErrorDetail> {

@@ -117,6 +117,7 @@ export class World implements Ports {
       tokensPerSecond: 10,
       epochs: 0.1,
       accuracy: null,
+      rewardMargin: null,
     };
   }
 

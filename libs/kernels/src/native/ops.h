@@ -149,11 +149,15 @@ struct Ops {
   // out[T, d] = table[tokens[t]]; table F32 or BF16
   void (*embedding)(const Run&, const Weight& table, const int32_t* tokens, float* out, int64_t T);
 
+  // x += magnitude · u, all [n]; u uniform in [-1, 1) is element first + i of the stream `key`.
+  void (*add_noise)(const Run&, float* x, int64_t n, float magnitude, uint64_t key, uint64_t first);
+
   // Head and cross-entropy over chunks of `chunk` tokens, never [T, vocab] at once. hidden[T, d], head [vocab, d].
-  // loss[T] = -log p(target) (0 where target is -100), correct[T] = arg-max is the target. dhidden[T, d] (= , may be null)
+  // loss[T] = (1 - ε) · -log p(target) + ε · mean over the vocabulary of -log p (0 where target is -100), ε = smoothing[t] or 0
+  // when smoothing is null; correct[T] = arg-max is the target. dhidden[T, d] (= , may be null)
   // = grad_scale[t] · ∂loss[t]/∂hidden. Tokens without a target are skipped, not computed.
   void (*head_loss)(const Run&, const float* hidden, const Weight& head, const int32_t* targets, const float* grad_scale,
-                    int64_t chunk, float* loss, uint8_t* correct, float* dhidden, int64_t T);
+                    const float* smoothing, int64_t chunk, float* loss, uint8_t* correct, float* dhidden, int64_t T);
 
   // out = a + b, all [n]; out may alias a
   void (*add)(const Run&, const float* a, const float* b, float* out, int64_t n);

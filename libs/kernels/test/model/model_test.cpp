@@ -6,8 +6,8 @@
 
 int main() {
   using namespace lr::test;
-  const auto groups = {json_cases, config_cases, checkpoint_cases, base_cases,   storage_cases, gradient_cases,
-                       step_cases, adapter_cases, method_cases,    session_cases};
+  const auto groups = {json_cases,      config_cases, checkpoint_cases, base_cases,   storage_cases, gradient_cases,
+                       objective_cases, step_cases,   adapter_cases,    method_cases, session_cases};
   for (const auto group : groups) {
     try {
       group();

@@ -109,6 +109,7 @@ void base_cases();
 void storage_cases();
 void step_cases();
 void gradient_cases();
+void objective_cases();
 void adapter_cases();
 void method_cases();
 void session_cases();

@@ -111,14 +111,14 @@ void head_loss() {
   const Machine machine(1);
   const int64_t T = 4, d = 5, vocab = 9;
   const FrozenWeight head(Storage::F32, vocab, d, 1);
-  const Floats hidden = numbers(T * d, 2, 2), scale = numbers(T, 3);
+  const Floats hidden = numbers(T * d, 2, 2), scale = numbers(T, 3), smoothing = {0, 0, 0.3f, 0.1f};
   const std::vector<int32_t> targets = {3, -100, 8, 0};
   Floats loss(T), dhidden(T * d);
   std::vector<uint8_t> correct(T);
-  ops.head_loss(machine.run, hidden.data(), head.weight, targets.data(), scale.data(), 2, loss.data(), correct.data(),
+  ops.head_loss(machine.run, hidden.data(), head.weight, targets.data(), scale.data(), smoothing.data(), 2, loss.data(), correct.data(),
                 dhidden.data(), T);
   check_gradient("head_loss dhidden", [&](const Floats& at) {
-    ops.head_loss(machine.run, at.data(), head.weight, targets.data(), scale.data(), 2, loss.data(), correct.data(), nullptr, T);
+    ops.head_loss(machine.run, at.data(), head.weight, targets.data(), scale.data(), smoothing.data(), 2, loss.data(), correct.data(), nullptr, T);
     return dot(loss, scale);
   }, hidden, dhidden);
 }

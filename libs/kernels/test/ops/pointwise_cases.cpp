@@ -49,6 +49,11 @@ void flat(int64_t n) {
     outputs[1][0] = static_cast<float>(ops.sum_squares(run, a.data(), n));
     return outputs;
   });
+  check_operation("add_noise" + shape, [&](const Ops& ops, const Run& run) {
+    std::vector<Floats> outputs = {a};
+    ops.add_noise(run, outputs[0].data(), n, 0.3f, 77, 1000000000000 + 3);
+    return outputs;
+  }, 0);
   Floats v = numbers(n, 4);
   for (float& value : v) value = std::fabs(value);
   const auto adamw_step = [](int step) {

@@ -18,6 +18,7 @@ struct RowGroup {
   int64_t begin, end;
   float loss_scale;
   uint64_t dropout_seed;
+  float label_smoothing, neftune_alpha;
 };
 
 // What every layer of a pass has in common.

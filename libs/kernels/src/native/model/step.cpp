@@ -4,6 +4,8 @@
 #include <cmath>
 
 #include "arena.h"
+#include "keys.h"
+#include "preference.h"
 
 namespace lr {
 namespace {
@@ -18,6 +20,7 @@ struct Plan {
   int32_t* positions;  // [T]
   float* loss;         // [T]
   float* grad_scale;   // [T]
+  float* smoothing;    // [T] ε of each token's loss
   uint8_t* correct;    // [T]
   float* final_rstd;   // [T]
   float* final_x;      // [T, d] output of the last layer
@@ -81,6 +84,7 @@ Plan make_plan(Arena& arena, const Pass& pass, Keep keep, int lowest) {
   plan.positions = arena.take<int32_t>(T);
   plan.loss = arena.floats(T);
   plan.grad_scale = arena.floats(T);
+  plan.smoothing = arena.floats(T);
   plan.correct = arena.take<uint8_t>(T);
   plan.final_rstd = arena.floats(T);
   plan.final_x = arena.floats(T * c.hidden);
@@ -145,6 +149,7 @@ class Step {
   // Leaves the normalised output of the last layer in scratch.n.
   const float* forward() {
     pass_.ops.embedding(pass_.run, pass_.base.embedding(), batch_.tokens, plan_.layers.front().x, pass_.tokens);
+    if (pass_.training) add_noise(plan_.layers.front().x);
     for (int layer = 0; layer < static_cast<int>(config_.layers); ++layer) {
       check_cancelled(cancel_);
       forward_to_product(layer);
@@ -157,22 +162,67 @@ class Step {
 
   // After forward(). With `gradient`, scratch.dn receives the gradient of the normalised output.
   std::vector<lr_loss> loss(int64_t chunk, bool gradient) {
-    check_cancelled(cancel_);
-    std::fill(plan_.grad_scale, plan_.grad_scale + pass_.tokens, 0.0f);
     for (const RowGroup& group : pass_.groups) {
       // Rows of the bare base have no weights to train, so their tokens pass no gradient on.
-      const float scale = group.adapter == nullptr ? 0.0f : group.loss_scale;
-      std::fill(plan_.grad_scale + group.begin, plan_.grad_scale + group.end, scale);
+      const bool trains = gradient && group.adapter != nullptr;
+      std::fill(plan_.grad_scale + group.begin, plan_.grad_scale + group.end, trains ? group.loss_scale : 0.0f);
+      std::fill(plan_.smoothing + group.begin, plan_.smoothing + group.end, trains ? group.label_smoothing : 0.0f);
     }
-    if (chunk == 0) chunk = std::clamp(kChunkLogits / config_.vocab, kMinChunk, kMaxChunk);
-    pass_.ops.head_loss(pass_.run, plan_.scratch.n, pass_.base.head(), batch_.targets, plan_.grad_scale, chunk, plan_.loss,
-                        plan_.correct, gradient ? plan_.scratch.dn : nullptr, pass_.tokens);
+    head(chunk, gradient);
     std::vector<lr_loss> losses;
     for (const RowGroup& group : pass_.groups) losses.push_back(sum_losses(group));
     return losses;
   }
 
-  // After loss(…, true). `checkpointed`: only the layers' inputs were kept, and all of the last layer, which ran last.
+  // After forward(). The log-probability of each sequence; with `gradient`, scratch.dn receives the gradient of -log p of every
+  // token, each on its own.
+  std::vector<SequenceLogp> logps(int64_t chunk, bool gradient) {
+    std::fill(plan_.grad_scale, plan_.grad_scale + pass_.tokens, 1.0f);
+    std::fill(plan_.smoothing, plan_.smoothing + pass_.tokens, 0.0f);
+    head(chunk, gradient);
+    std::vector<SequenceLogp> out;
+    for (uint32_t s = 0; s < batch_.n_sequences; ++s) {
+      const lr_loss total = sum_losses(batch_.starts[s], batch_.starts[s + 1]);
+      out.push_back({-total.sum, static_cast<uint32_t>(total.tokens)});
+    }
+    return out;
+  }
+
+  // After forward(). With `gradient`, scratch.dn receives that of the objective. It sees a token only through its sequence's log p,
+  // so its gradient is that of the token's -log p, times a factor of the sequence: one pass over the head does for both.
+  std::vector<lr_preference_loss> preference(const lr_preference* preferences, int64_t chunk, bool gradient) {
+    const std::vector<SequenceLogp> sequences = logps(chunk, gradient);
+    std::vector<lr_preference_loss> losses;
+    for (const RowGroup& group : pass_.groups) {
+      const lr_preference& wanted = preferences[losses.size()];
+      const int32_t* starts = batch_.starts;
+      const int64_t first = std::lower_bound(starts, starts + batch_.n_sequences, static_cast<int32_t>(group.begin)) - starts;
+      lr_preference_loss total = {};
+      for (int64_t s = first; starts[s] < group.end; s += 2) {
+        const auto answer = [&](int64_t at) {
+          const SequenceLogp& own = sequences[static_cast<size_t>(at)];
+          return Answer{-own.sum, own.tokens, wanted.reference == nullptr ? 0 : wanted.reference[at - first]};
+        };
+        const Answer chosen = answer(s), rejected = answer(s + 1);
+        const PairLoss pair = preference_loss(wanted, chosen, rejected);
+        total.sum += pair.loss;
+        total.chosen_reward += pair.chosen_reward;
+        total.rejected_reward += pair.rejected_reward;
+        total.chosen_nll += chosen.nll;
+        total.chosen_tokens += static_cast<uint64_t>(chosen.tokens);
+        total.pairs += 1;
+        total.correct += pair.chosen_reward > pair.rejected_reward;
+        if (!gradient) continue;
+        const double scale = group.adapter == nullptr ? 0.0 : double{group.loss_scale};
+        scale_gradient(s, scale * pair.chosen_slope);
+        scale_gradient(s + 1, scale * pair.rejected_slope);
+      }
+      losses.push_back(total);
+    }
+    return losses;
+  }
+
+  // After loss(…, true) or preference(…, true). `checkpointed`: only the layers' inputs were kept, and all of the last layer, which ran last.
   void backward(bool checkpointed) {
     LayerScratch& s = plan_.scratch;
     std::fill(s.dx, s.dx + pass_.tokens * config_.hidden, 0.0f);
@@ -205,9 +255,42 @@ class Step {
     forward_mlp_inputs(pass_, layer, a, plan_.scratch);
   }
 
-  lr_loss sum_losses(const RowGroup& group) const {
+  // NEFTune: the noise of a sequence depends on its own length and its place among the tokens of its entry of rows, so that it is
+  // the same whatever else is in the batch.
+  void add_noise(float* x) const {
+    const int64_t d = config_.hidden;
+    for (const RowGroup& group : pass_.groups) {
+      if (group.adapter == nullptr || group.neftune_alpha == 0) continue;
+      const uint64_t key = stream_key(group.dropout_seed, kNoiseStream);
+      for (uint32_t s = 0; s < batch_.n_sequences; ++s) {
+        const int64_t begin = batch_.starts[s], length = batch_.starts[s + 1] - begin;
+        if (begin < group.begin || begin >= group.end) continue;
+        const auto magnitude = static_cast<float>(double{group.neftune_alpha} / std::sqrt(static_cast<double>(length * d)));
+        pass_.ops.add_noise(pass_.run, x + begin * d, length * d, magnitude, key, static_cast<uint64_t>((begin - group.begin) * d));
+      }
+    }
+  }
+
+  // Loss of every token by plan_.smoothing and, with `gradient`, its gradient by plan_.grad_scale.
+  void head(int64_t chunk, bool gradient) {
+    check_cancelled(cancel_);
+    if (chunk == 0) chunk = std::clamp(kChunkLogits / config_.vocab, kMinChunk, kMaxChunk);
+    pass_.ops.head_loss(pass_.run, plan_.scratch.n, pass_.base.head(), batch_.targets, plan_.grad_scale, plan_.smoothing, chunk,
+                        plan_.loss, plan_.correct, gradient ? plan_.scratch.dn : nullptr, pass_.tokens);
+  }
+
+  void scale_gradient(int64_t sequence, double factor) const {
+    float* gradient = plan_.scratch.dn;
+    const auto scale = static_cast<float>(factor);
+    for (int64_t i = batch_.starts[sequence] * config_.hidden; i < batch_.starts[sequence + 1] * config_.hidden; ++i)
+      gradient[i] *= scale;
+  }
+
+  lr_loss sum_losses(const RowGroup& group) const { return sum_losses(group.begin, group.end); }
+
+  lr_loss sum_losses(int64_t begin, int64_t end) const {
     lr_loss total = {};
-    for (int64_t t = group.begin; t < group.end; ++t) {
+    for (int64_t t = begin; t < end; ++t) {
       if (batch_.targets[t] == kNoTarget) continue;
       total.sum += static_cast<double>(plan_.loss[t]);
       total.tokens += 1;
@@ -224,26 +307,60 @@ class Step {
   Plan plan_;
 };
 
-}  // namespace
-
-std::vector<lr_loss> train_step(Runtime& runtime, Base& base, const lr_batch& batch, const std::vector<RowGroup>& groups,
-                                const StepOptions& options, const CancelFlag* cancel) {
+// A training step whose loss is what `objective` makes of a Step after its forward pass, gradient included; without an adapter to
+// train, what `evaluation` makes. Either returns a loss with a `sum` per group.
+template <typename Objective, typename Evaluation>
+auto trained(Runtime& runtime, Base& base, const lr_batch& batch, const std::vector<RowGroup>& groups, const StepOptions& options,
+             const CancelFlag* cancel, const Objective& objective, const Evaluation& evaluation) {
   int lowest = static_cast<int>(base.config().layers);
   for (const RowGroup& group : groups) {
     if (group.adapter == nullptr) continue;
     group.adapter->prepare_gradients();
     lowest = std::min(lowest, group.adapter->lowest_layer());
   }
-  if (lowest == static_cast<int>(base.config().layers)) return eval_step(runtime, base, batch, groups, cancel);
+  if (lowest == static_cast<int>(base.config().layers)) return evaluation();
   const Keep keep = options.checkpoint_activations ? Keep::LayerInputs : Keep::Everything;
   Step step(runtime, base, batch, groups, keep, lowest, cancel);
   step.forward();
-  std::vector<lr_loss> losses = step.loss(options.loss_chunk, true);
+  auto losses = objective(step);
   step.backward(options.checkpoint_activations);
   for (size_t i = 0; i < groups.size(); ++i) {
     if (groups[i].adapter != nullptr && !std::isfinite(losses[i].sum)) groups[i].adapter->poison_gradients();
   }
   return losses;
+}
+
+}  // namespace
+
+std::vector<lr_loss> train_step(Runtime& runtime, Base& base, const lr_batch& batch, const std::vector<RowGroup>& groups,
+                                const StepOptions& options, const CancelFlag* cancel) {
+  return trained(
+      runtime, base, batch, groups, options, cancel, [&](Step& step) { return step.loss(options.loss_chunk, true); },
+      [&] { return eval_step(runtime, base, batch, groups, cancel); });
+}
+
+std::vector<lr_preference_loss> preference_step(Runtime& runtime, Base& base, const lr_batch& batch,
+                                                const std::vector<RowGroup>& groups, const lr_preference* preferences,
+                                                const StepOptions& options, const CancelFlag* cancel) {
+  return trained(
+      runtime, base, batch, groups, options, cancel,
+      [&](Step& step) { return step.preference(preferences, options.loss_chunk, true); },
+      [&] { return preference_eval(runtime, base, batch, groups, preferences, cancel); });
+}
+
+std::vector<lr_preference_loss> preference_eval(Runtime& runtime, Base& base, const lr_batch& batch,
+                                                const std::vector<RowGroup>& groups, const lr_preference* preferences,
+                                                const CancelFlag* cancel) {
+  Step step(runtime, base, batch, groups, Keep::Nothing, 0, cancel);
+  step.forward();
+  return step.preference(preferences, 0, false);
+}
+
+std::vector<SequenceLogp> sequence_logps(Runtime& runtime, Base& base, const lr_batch& batch, const std::vector<RowGroup>& groups,
+                                         const CancelFlag* cancel) {
+  Step step(runtime, base, batch, groups, Keep::Nothing, 0, cancel);
+  step.forward();
+  return step.logps(0, false);
 }
 
 std::vector<lr_loss> eval_step(Runtime& runtime, Base& base, const lr_batch& batch, const std::vector<RowGroup>& groups,

@@ -20,6 +20,21 @@ std::vector<lr_loss> train_step(Runtime& runtime, Base& base, const lr_batch& ba
 // See lr_eval_step.
 std::vector<lr_loss> eval_step(Runtime& runtime, Base& base, const lr_batch& batch, const std::vector<RowGroup>& groups,
                                const CancelFlag* cancel);
+// See lr_sequence_logps: log-probability and number of targets of every sequence.
+struct SequenceLogp {
+  double sum;
+  uint32_t tokens;
+};
+std::vector<SequenceLogp> sequence_logps(Runtime& runtime, Base& base, const lr_batch& batch, const std::vector<RowGroup>& groups,
+                                         const CancelFlag* cancel);
+// See lr_preference_step; preferences [groups]. Everything has been validated.
+std::vector<lr_preference_loss> preference_step(Runtime& runtime, Base& base, const lr_batch& batch,
+                                                const std::vector<RowGroup>& groups, const lr_preference* preferences,
+                                                const StepOptions& options, const CancelFlag* cancel);
+// See lr_preference_eval.
+std::vector<lr_preference_loss> preference_eval(Runtime& runtime, Base& base, const lr_batch& batch,
+                                                const std::vector<RowGroup>& groups, const lr_preference* preferences,
+                                                const CancelFlag* cancel);
 // See lr_logits; logits [n_tokens, vocab].
 void compute_logits(Runtime& runtime, Base& base, const lr_batch& batch, const std::vector<RowGroup>& groups, float* logits);
 

@@ -6,9 +6,10 @@
 
 namespace lr::reference {
 
-// One token at a time, so the chunk size plays no part here. ∂loss/∂logits = softmax(logits) - onehot(target).
+// One token at a time, so the chunk size plays no part here.
+// ∂loss/∂logits = softmax(logits) - (1 - ε) · onehot(target) - ε / vocab.
 void head_loss(const Run& run, const float* hidden, const Weight& head, const int32_t* targets, const float* grad_scale,
-               int64_t, float* loss, uint8_t* correct, float* dhidden, int64_t T) {
+               const float* smoothing, int64_t, float* loss, uint8_t* correct, float* dhidden, int64_t T) {
   const int64_t vocab = head.rows, d = head.cols;
   Weight rounded = head;  // the head as operands, in float
   std::vector<float> weight(vocab * d), logits(vocab);
@@ -26,11 +27,15 @@ void head_loss(const Run& run, const float* hidden, const Weight& head, const in
     double total = 0;
     for (const float logit : logits) total += std::exp(double{logit} - *largest);
     const double lse = *largest + std::log(total);
-    loss[t] = static_cast<float>(lse - logits[targets[t]]);
+    const double epsilon = smoothing == nullptr ? 0 : smoothing[t];
+    double sum = 0;
+    for (const float logit : logits) sum += logit;
+    loss[t] = static_cast<float>(lse - (1 - epsilon) * logits[targets[t]] - epsilon * sum / static_cast<double>(vocab));
     correct[t] = largest - logits.begin() == targets[t];
     if (dhidden == nullptr) continue;
     for (int64_t i = 0; i < vocab; ++i)
-      logits[i] = static_cast<float>(grad_scale[t] * (std::exp(logits[i] - lse) - (i == targets[t] ? 1 : 0)));
+      logits[i] = static_cast<float>(grad_scale[t] * (std::exp(logits[i] - lse) - (i == targets[t] ? 1 - epsilon : 0) -
+                                                      epsilon / static_cast<double>(vocab)));
     linear_backward(run, logits.data(), rounded, dhidden + t * d, 1, false);
   }
 }

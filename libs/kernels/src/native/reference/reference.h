@@ -33,8 +33,9 @@ void attention_cached(const Run&, const float* q, const float* k, const float* v
 void swiglu_forward(const Run&, const float* gate, const float* up, float* out, int64_t n);
 void swiglu_backward(const Run&, const float* dout, const float* gate, const float* up, float* dgate, float* dup, int64_t n);
 void embedding(const Run&, const Weight& table, const int32_t* tokens, float* out, int64_t T);
+void add_noise(const Run&, float* x, int64_t n, float magnitude, uint64_t key, uint64_t first);
 void head_loss(const Run&, const float* hidden, const Weight& head, const int32_t* targets, const float* grad_scale,
-               int64_t chunk, float* loss, uint8_t* correct, float* dhidden, int64_t T);
+               const float* smoothing, int64_t chunk, float* loss, uint8_t* correct, float* dhidden, int64_t T);
 void add(const Run&, const float* a, const float* b, float* out, int64_t n);
 double sum_squares(const Run&, const float* x, int64_t n);
 void adamw(const Run&, float* w, const float* g, float* m, float* v, int64_t n, const AdamwStep& step);

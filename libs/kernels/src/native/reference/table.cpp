@@ -24,6 +24,7 @@ const Ops& reference_ops() {
       .swiglu_forward = reference::swiglu_forward,
       .swiglu_backward = reference::swiglu_backward,
       .embedding = reference::embedding,
+      .add_noise = reference::add_noise,
       .head_loss = reference::head_loss,
       .add = reference::add,
       .sum_squares = reference::sum_squares,

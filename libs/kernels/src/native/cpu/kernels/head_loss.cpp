@@ -8,10 +8,21 @@
 namespace lr::LR_ISA {
 namespace {
 
+// Σ (logits - highest): the part of a smoothed loss that sees the whole vocabulary. From the highest on, so that it cancels less.
+float sum_below(const float* logits, int64_t vocab, float highest) {
+  const int64_t whole = vocab / W * W;
+  V sums = zero();
+  for (int64_t i = 0; i < whole; i += W) sums = sums + (load(logits + i) - set(highest));
+  float total = 0;
+  for (int64_t i = whole; i < vocab; ++i) total += logits[i] - highest;
+  return total + sum(sums);
+}
+
 // logits[vocab] of one token: loss and arg-max. When backward, logits become the gradient times `factor`'s inverse, and factor is
 // returned: ∂loss/∂logits = softmax - onehot(target) = (e - onehot(target) · total) / total, with e the exponentials. The product
-// that reads them multiplies by it on the way.
-float cross_entropy(float* logits, int64_t vocab, int32_t target, float grad_scale, bool backward, float* loss, uint8_t* correct) {
+// that reads them multiplies by it on the way. Smoothing moves ε of the target's share evenly over the vocabulary.
+float cross_entropy(float* logits, int64_t vocab, int32_t target, float grad_scale, float smoothing, bool backward, float* loss,
+                    uint8_t* correct) {
   const int64_t whole = vocab / W * W;
   V top = set(-INFINITY);
   for (int64_t i = 0; i < whole; i += W) top = max(top, load(logits + i));
@@ -22,6 +33,7 @@ float cross_entropy(float* logits, int64_t vocab, int32_t target, float grad_sca
   *correct = first == target;
 
   const float wanted = logits[target];
+  const float shared = smoothing > 0 ? sum_below(logits, vocab, highest) : 0;
   V sums = zero();
   float total = 0;
   for (int64_t i = 0; i < whole; i += W) {
@@ -36,7 +48,13 @@ float cross_entropy(float* logits, int64_t vocab, int32_t target, float grad_sca
   }
   total += sum(sums);
   *loss = std::log(total) + highest - wanted;
-  if (backward) logits[target] -= total;
+  if (smoothing > 0) *loss += smoothing * (wanted - highest - shared / static_cast<float>(vocab));
+  if (backward) logits[target] -= total * (1 - smoothing);
+  if (backward && smoothing > 0) {
+    const float part = total * smoothing / static_cast<float>(vocab);
+    for (int64_t i = 0; i < whole; i += W) store(logits + i, load(logits + i) - set(part));
+    for (int64_t i = whole; i < vocab; ++i) logits[i] -= part;
+  }
   return grad_scale / total;
 }
 
@@ -51,7 +69,7 @@ struct GradientRows {
 
 template <class Operand>
 void chunks(const Run& run, const float* hidden, const Weight& head, const int32_t* targets, const float* grad_scale,
-            int64_t chunk, float* loss, uint8_t* correct, float* dhidden, int64_t T) {
+            const float* smoothing, int64_t chunk, float* loss, uint8_t* correct, float* dhidden, int64_t T) {
   const int64_t vocab = head.rows, d = head.cols;
   const size_t mark = run.scratch->mark();
   auto* tokens = static_cast<int32_t*>(run.scratch->take(T * sizeof(int32_t)));  // those that have a target
@@ -75,8 +93,8 @@ void chunks(const Run& run, const float* hidden, const Weight& head, const int32
     gemm<Operand>(run, n, vocab, d, MatrixRows{rows, d}, TransposedWeight(head), MatrixSink{logits, vocab, false, nullptr});
     parallel(run, n, [&](int i, int) {
       const int32_t t = tokens[begin + i];
-      factors[i] =
-          cross_entropy(logits + i * vocab, vocab, targets[t], grad_scale[t], dhidden != nullptr, loss + t, correct + t);
+      factors[i] = cross_entropy(logits + i * vocab, vocab, targets[t], grad_scale[t], smoothing == nullptr ? 0 : smoothing[t],
+                                 dhidden != nullptr, loss + t, correct + t);
     });
     if (dhidden == nullptr) continue;
     gemm<Operand>(run, n, d, vocab, GradientRows{logits, factors, vocab}, PlainWeight(head), MatrixSink{rows, d, false, nullptr});
@@ -88,11 +106,11 @@ void chunks(const Run& run, const float* hidden, const Weight& head, const int32
 }  // namespace
 
 void head_loss(const Run& run, const float* hidden, const Weight& head, const int32_t* targets, const float* grad_scale,
-               int64_t chunk, float* loss, uint8_t* correct, float* dhidden, int64_t T) {
+               const float* smoothing, int64_t chunk, float* loss, uint8_t* correct, float* dhidden, int64_t T) {
   if (run.compute == Compute::BF16) {
-    chunks<Bf16>(run, hidden, head, targets, grad_scale, chunk, loss, correct, dhidden, T);
+    chunks<Bf16>(run, hidden, head, targets, grad_scale, smoothing, chunk, loss, correct, dhidden, T);
   } else {
-    chunks<Exact>(run, hidden, head, targets, grad_scale, chunk, loss, correct, dhidden, T);
+    chunks<Exact>(run, hidden, head, targets, grad_scale, smoothing, chunk, loss, correct, dhidden, T);
   }
 }
 

@@ -2,6 +2,7 @@
 // by memory, so they are shared out by rows or by pieces.
 #include "adamw8.h"
 #include "kernels.h"
+#include "philox.h"
 #include "weights.h"
 
 namespace lr::LR_ISA {
@@ -118,6 +119,18 @@ void embedding(const Run& run, const Weight& table, const int32_t* tokens, float
 void add(const Run& run, const float* a, const float* b, float* out, int64_t n) {
   pieces(run, n, [&](int64_t begin, int64_t end) {
     vectors(begin, end, [&](int64_t i, int64_t lanes) { put(out + i, get(a + i, lanes) + get(b + i, lanes), lanes); });
+  });
+}
+
+// Drawn once a step, so a block of four at a time is fast enough; and the same bytes as the reference.
+void add_noise(const Run& run, float* x, int64_t n, float magnitude, uint64_t key, uint64_t first) {
+  pieces(run, n, [&](int64_t begin, int64_t end) {
+    while (begin < end) {
+      const uint64_t at = first + static_cast<uint64_t>(begin);
+      const std::array<uint32_t, 4> words = philox::block(key, at / 4);
+      for (uint64_t word = at % 4; word < 4 && begin < end; ++word, ++begin)
+        x[begin] += magnitude * (2 * (static_cast<float>(words[word] >> 8) * 0x1p-24f) - 1);
+    }
   });
 }
 

@@ -27,6 +27,7 @@ const Ops kOps = {
     .swiglu_forward = swiglu_forward,
     .swiglu_backward = swiglu_backward,
     .embedding = embedding,
+    .add_noise = add_noise,
     .head_loss = head_loss,
     .add = add,
     .sum_squares = sum_squares,
