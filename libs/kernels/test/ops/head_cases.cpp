@@ -7,11 +7,11 @@ namespace lr::test {
 namespace {
 
 std::vector<Floats> head_loss(const Ops& ops, const Run& run, const Floats& hidden, const Weight& head,
-                              const std::vector<int32_t>& targets, int64_t chunk, bool backward) {
+                              const std::vector<int32_t>& targets, int64_t chunk, bool backward, float softcap = 0) {
   const auto T = static_cast<int64_t>(targets.size());
   Floats scale = numbers(T, 9), loss(T, NAN), dhidden(hidden.size(), NAN);
   std::vector<uint8_t> correct(T);
-  ops.head_loss(run, hidden.data(), head, targets.data(), scale.data(), chunk, loss.data(), correct.data(),
+  ops.head_loss(run, hidden.data(), head, targets.data(), scale.data(), chunk, softcap, loss.data(), correct.data(),
                 backward ? dhidden.data() : nullptr, T);
   if (!backward) dhidden.assign(hidden.size(), 0);
   return {loss, Floats(correct.begin(), correct.end()), dhidden};
@@ -31,10 +31,13 @@ void head_cases() {
       for (int64_t t = 0; t < T; ++t) targets[t] = t % 3 == 1 ? -100 : static_cast<int32_t>(t * 31 % vocab);
       const std::string name = "head_loss T=" + std::to_string(T) + " d=" + std::to_string(d) + " vocab=" + std::to_string(vocab);
       for (const bool backward : {true, false})
-        check_operation(
-            name,
-            [&](const Ops& ops, const Run& run) { return head_loss(ops, run, hidden, head.weight, targets, chunk, backward); },
-            1e-4, true);
+        for (const float softcap : {0.0f, 1.5f})
+          check_operation(
+              name + " softcap=" + std::to_string(softcap),
+              [&](const Ops& ops, const Run& run) {
+                return head_loss(ops, run, hidden, head.weight, targets, chunk, backward, softcap);
+              },
+              1e-4, true);
       const Machine machine(2);
       for (int isa = 2; isa <= best_isa(); ++isa)
         expect(head_loss(*cpu_ops(isa), machine.run, hidden, head.weight, targets, chunk, true) ==

@@ -11,7 +11,7 @@ namespace {
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "files of this library are little-endian and read in place");
 
 constexpr char kMagic[8] = {'L', 'R', 'B', 'A', 'S', 'E', '\r', '\n'};
-constexpr uint32_t kVersion = 1;
+constexpr uint32_t kVersion = 2;
 constexpr uint64_t kHeaderBytes = 64;
 constexpr uint64_t kAlign = 64;
 constexpr const char* kStorageNames[] = {"f32", "bf16", "nf4"};
@@ -32,7 +32,7 @@ uint64_t align_up(uint64_t value) { return (value + kAlign - 1) / kAlign * kAlig
 using json::Value;
 
 std::string write_index(const BaseIndex& index) {
-  std::string out = "{\"config\":" + write_config(index.config) + ",\"tensors\":[";
+  std::string out = "{\"config\":" + index.config_text + ",\"tensors\":[";
   for (const BaseTensor& tensor : index.tensors) {
     if (&tensor != &index.tensors.front()) out += ',';
     out += "{\"name\":";
@@ -114,18 +114,21 @@ uint64_t storage_bytes(Storage storage, int64_t elements) {
 std::vector<BaseTensor> expected_tensors(const ModelConfig& c) {
   using Role = BaseTensor::Role;
   std::vector<BaseTensor> tensors;
-  tensors.push_back({"model.embed_tokens.weight", Role::Kept, c.vocab, c.hidden});
+  tensors.push_back({c.prefix + "embed_tokens.weight", Role::Kept, c.vocab, c.hidden});
   for (int64_t layer = 0; layer < c.layers; ++layer) {
-    tensors.push_back({linear_name(layer, "input_layernorm.weight"), Role::Kept, 1, c.hidden});
-    tensors.push_back({linear_name(layer, "post_attention_layernorm.weight"), Role::Kept, 1, c.hidden});
+    for (int kind = 0; kind < kNorms; ++kind) {
+      const NormShape shape = norm_shape(c, kind);
+      if (shape.name != nullptr) tensors.push_back({layer_name(c, layer, shape.name) + ".weight", Role::Kept, 1, shape.size});
+    }
     for (int kind = 0; kind < kLinears; ++kind) {
       const LinearShape shape = linear_shape(c, kind);
-      const std::string name = linear_name(layer, shape.name);
+      if (shape.name == nullptr) continue;
+      const std::string name = layer_name(c, layer, shape.name);
       tensors.push_back({name + ".weight", Role::Linear, shape.out, shape.in});
       if (shape.bias) tensors.push_back({name + ".bias", Role::Bias, 1, shape.out});
     }
   }
-  tensors.push_back({"model.norm.weight", Role::Kept, 1, c.hidden});
+  tensors.push_back({c.prefix + "norm.weight", Role::Kept, 1, c.hidden});
   if (!c.tied) tensors.push_back({"lm_head.weight", Role::Kept, c.vocab, c.hidden});
   return tensors;
 }
@@ -170,7 +173,7 @@ BaseIndex read_base_head(const uint8_t* data, uint64_t size, const std::string& 
 
   const Value root = json::parse(text, path);
   BaseIndex index;
-  index.config = read_config(member(root, "config", Value::Type::Object, path), path);
+  index.config = parse_model_config(member(root, "config", Value::Type::Object, path), path);
   const Value& entries = member(root, "tensors", Value::Type::Array, path);
   index.tensors = expected_tensors(index.config);
   if (entries.items.size() != index.tensors.size()) {

@@ -1,7 +1,8 @@
-// The quantized base file, format version 1 (little-endian):
+// The quantized base file, format version 2 (little-endian):
 //   0   header, 64 bytes: magic "LRBASE\r\n", u32 version, u32 CRC-32C of the index, u64 index bytes, u64 file bytes,
 //       28 zero bytes, u32 CRC-32C of the 60 bytes before
 //   64  index, JSON: {"config":{…},"tensors":[{"name","storage","rows","cols","offset","bytes"},…]}
+//       config is the model's config.json as it was
 //   …   tensors in index order, each at a multiple of 64; F32 and BF16 row-major, NF4 as Nf4Layout says
 // The magic ends in CR LF so that a transfer in text mode is noticed.
 #pragma once
@@ -42,13 +43,14 @@ uint64_t storage_bytes(Storage storage, int64_t elements);
 
 struct BaseIndex {
   ModelConfig config;
+  std::string config_text;  // what config was read from; only for writing
   std::vector<BaseTensor> tensors;
 };
 
 // Header and index bytes, padded to where the first tensor begins; sets the offsets of the tensors.
 std::string write_base_head(BaseIndex& index);
 // Checks header and index of a file of `size` bytes mapped at `data`; every tensor is then known to lie within it and to have
-// the shape that its configuration asks for. Throws Error(LR_BAD_FORMAT).
+// the shape that its configuration asks for. Throws Error: LR_BAD_FORMAT, or LR_UNSUPPORTED_MODEL for a model of another version.
 BaseIndex read_base_head(const uint8_t* data, uint64_t size, const std::string& path);
 
 using ProgressFn = std::function<void(uint64_t done_bytes, uint64_t total_bytes)>;

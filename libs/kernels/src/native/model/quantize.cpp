@@ -14,8 +14,9 @@ namespace {
 constexpr int64_t kCopyChunk = 1 << 18;  // values
 constexpr uint64_t kMaxConfigBytes = 1u << 20;
 
-const TensorInfo& find_tensor(const Checkpoint& checkpoint, const BaseTensor& wanted) {
+const TensorInfo& find_tensor(const Checkpoint& checkpoint, const ModelConfig& config, const BaseTensor& wanted) {
   const TensorInfo* found = checkpoint.find(wanted.name);
+  if (found == nullptr) found = checkpoint.find(older_name(config, wanted.name));
   if (found == nullptr) {
     fail(LR_BAD_FORMAT, "%s: tensor \"%s\" is missing from the weights", checkpoint.folder().c_str(), wanted.name.c_str());
   }
@@ -86,7 +87,8 @@ void quantize_base(const Run& run, const Ops& ops, MemoryCounter& memory, const 
                    const CancelFlag* cancel, const ProgressFn& progress) {
   const std::string config_path = model_dir + "/config.json";
   BaseIndex index;
-  index.config = parse_model_config(json::parse(read_text(config_path, kMaxConfigBytes), config_path), config_path);
+  index.config_text = read_text(config_path, kMaxConfigBytes);
+  index.config = parse_model_config(json::parse(index.config_text, config_path), config_path);
   index.tensors = expected_tensors(index.config);
   const Checkpoint checkpoint(model_dir);
 
@@ -94,7 +96,7 @@ void quantize_base(const Run& run, const Ops& ops, MemoryCounter& memory, const 
   uint64_t total_bytes = 0, done_bytes = 0;
   int64_t largest_linear = 0;
   for (BaseTensor& tensor : index.tensors) {
-    const TensorInfo& source = find_tensor(checkpoint, tensor);
+    const TensorInfo& source = find_tensor(checkpoint, index.config, tensor);
     tensor.storage = storage_for(tensor, source.dtype);
     tensor.bytes = storage_bytes(tensor.storage, tensor.elements());
     if (tensor.role == BaseTensor::Role::Linear) largest_linear = std::max(largest_linear, tensor.elements());
