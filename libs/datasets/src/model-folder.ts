@@ -1,7 +1,7 @@
 import { LowrankError } from '@lowrank/contracts';
 import { readFile, readdir, realpath, stat } from 'node:fs/promises';
 import { join, sep } from 'node:path';
-import { contextLength, expectedTensors, parseModelConfig } from './model-config';
+import { type ModelConfig, parseModelConfig } from './model-config';
 import { readSafetensorsHeader, SafetensorsError, type SafetensorsEntry } from './safetensors';
 import { runInThread } from './thread';
 
@@ -130,9 +130,9 @@ async function readWeights(folder: string, names: string[]): Promise<Map<string,
   return tensors;
 }
 
-function checkTensors(tensors: Map<string, SafetensorsEntry>, expected: Map<string, number[]>): void {
-  for (const [name, shape] of expected) {
-    const entry = tensors.get(name);
+function checkTensors(tensors: Map<string, SafetensorsEntry>, config: ModelConfig): void {
+  for (const [name, shape] of config.tensors) {
+    const entry = tensors.get(name) ?? tensors.get(config.olderName(name));
     if (entry === undefined) throw invalid(`the weights lack the tensor '${name}' that config.json asks for`);
     if (entry.shape.join() !== shape.join())
       throw invalid(`tensor '${name}' has shape [${entry.shape}], config.json asks for [${shape}]`);
@@ -155,23 +155,23 @@ export async function inspectModelFolder(folder: string, options: InspectOptions
   const config = parseModelConfig(await readJson(folder, files, 'config.json'));
   const weights = await weightFiles(folder, files);
   const tensors = await readWeights(folder, weights);
-  checkTensors(tensors, expectedTensors(config));
+  checkTensors(tensors, config);
 
   const tokenizer = files.get('tokenizer.json');
   if (tokenizer === undefined) throw invalid('the folder has no tokenizer.json');
   if (tokenizer.bytes > MAX_TOKENIZER_BYTES) throw invalid(`tokenizer.json has ${tokenizer.bytes} bytes`);
   const { vocabSize } = await runInThread({ task: 'tokenizer', folder }, { signal: options.signal });
-  if (vocabSize > config.vocab_size)
+  if (vocabSize > config.vocabSize)
     throw invalid(
-      `tokenizer.json has ids up to ${vocabSize - 1}, config.json a vocab_size of ${config.vocab_size}`,
+      `tokenizer.json has ids up to ${vocabSize - 1}, config.json a vocab_size of ${config.vocabSize}`,
     );
 
   const kept = [...files.values()].filter(({ path }) => KEPT_FILES.has(path) || weights.includes(path));
   return {
-    modelType: config.model_type,
+    modelType: config.modelType,
     parameters: [...tensors.values()].reduce((sum, { elements }) => sum + elements, 0),
-    contextLength: contextLength(config),
-    vocabSize: config.vocab_size,
+    contextLength: config.contextLength,
+    vocabSize: config.vocabSize,
     files: kept,
   };
 }

@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path';
 import { sha256 } from './files';
 
 /** Raised when the kernel library writes quantized bases differently. */
-const QUANTIZED_FORMAT = 1;
+const QUANTIZED_FORMAT = 2;
 /** Raised when the same rows would give other tokens. */
 const TOKENS_FORMAT = 1;
 
