@@ -55,7 +55,7 @@ describe('bitsandbytes', () => {
   });
 });
 
-describe.each(['llama', 'llama3-rope', 'qwen2'])('transformers and PEFT, %s', (model) => {
+describe.each(['llama', 'llama3-rope', 'qwen2', 'gemma2', 'gemma3', 'phi3'])('transformers and PEFT, %s', (model) => {
   const fixture = new Fixture(model);
   const batch = batchOf(fixture);
   const all = { begin: 0, end: batch.tokens.length };
