@@ -80,7 +80,7 @@ def gemma3_text(seed: int, rng: np.random.Generator) -> PretrainedConfig:
 
 
 def gemma3(seed: int, rng: np.random.Generator) -> PretrainedConfig:
-    text = gemma3_text(seed, rng).to_dict()
+    text = gemma3_text(seed, rng).to_dict() | {"final_logit_softcapping": None}
     tied = text.pop("tie_word_embeddings")
     vision = dict(model_type="siglip_vision_model", hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
                   image_size=28, patch_size=14)

@@ -15,6 +15,8 @@ export interface Architecture {
   qkNorms?: true;
   /** Norms on the outputs of attention and MLP. */
   outputNorms?: true;
+  /** The same window, or none, on all layers: layer_types cannot say otherwise. */
+  uniformWindows?: true;
   /** Only default and longrope, the latter under older names too; part of a head may turn. */
   longrope?: true;
   /** Settings that change the result and that the kernel library does not know. */
@@ -41,12 +43,13 @@ const gemma = {
   hidden_act: 'gelu_pytorch_tanh',
   tie_word_embeddings: true,
 };
+const gemma3Refused = ['use_bidirectional_attention', 'attn_logit_softcapping'];
 const gemma3: Architecture = {
   defaults: gemma,
   biases: attention,
   qkNorms: true,
   outputNorms: true,
-  refused: ['use_bidirectional_attention', 'attn_logit_softcapping'],
+  refused: gemma3Refused,
 };
 
 export const architectures: Record<(typeof supportedModelTypes)[number], Architecture> = {
@@ -54,7 +57,11 @@ export const architectures: Record<(typeof supportedModelTypes)[number], Archite
     defaults: { max_position_embeddings: 2048 },
     biases: (config) => ({ ...attention(config), mlp: config.mlp_bias === true }),
   },
-  mistral: { defaults: { max_position_embeddings: 131_072, num_key_value_heads: 8 }, biases: none },
+  mistral: {
+    defaults: { max_position_embeddings: 131_072, num_key_value_heads: 8 },
+    biases: none,
+    uniformWindows: true,
+  },
   qwen2: {
     defaults: { max_position_embeddings: 32_768 },
     biases: () => ({ qkv: true, o: false, mlp: false }),
@@ -66,12 +73,17 @@ export const architectures: Record<(typeof supportedModelTypes)[number], Archite
     outputNorms: true,
     refused: ['use_bidirectional_attention'],
   },
-  gemma3: { ...gemma3, nested: { prefix: 'model.language_model.', older: 'language_model.model.' } },
+  gemma3: {
+    ...gemma3,
+    refused: [...gemma3Refused, 'final_logit_softcapping'],
+    nested: { prefix: 'model.language_model.', older: 'language_model.model.' },
+  },
   gemma3_text: gemma3,
   phi3: {
     defaults: { max_position_embeddings: 4096, original_max_position_embeddings: 4096 },
     biases: none,
     fused: true,
+    uniformWindows: true,
     longrope: true,
     refused: ['resid_pdrop', 'embd_pdrop'],
   },

@@ -99,6 +99,8 @@ function checkSupport(config: Config, architecture: Architecture, modelType: str
       throw unsupported(`partial rotary embeddings are not supported for ${modelType}`);
     if (isSet(rope.mrope_section)) throw unsupported(`'mrope_section' is not supported`);
   }
+  if (architecture.uniformWindows && new Set(config.layer_types).size > 1)
+    throw unsupported(`layer_types differ; ${modelType} has one window on all layers or none`);
   for (const type of config.layer_types ?? [])
     if (!['full_attention', 'sliding_attention'].includes(type))
       throw unsupported(

@@ -73,6 +73,8 @@ const refused: [string, object][] = [
   ['qwen3', { layer_types: ['full_attention', 'chunked_attention'] }],
   ['gemma2', { use_bidirectional_attention: true }],
   ['gemma3_text', { attn_logit_softcapping: 50 }],
+  ['mistral', { layer_types: ['full_attention', 'sliding_attention'] }],
+  ['gemma3', { final_logit_softcapping: 30 }],
   ['phi3', { resid_pdrop: 0.1 }],
   ['phi3', { rope_scaling: { type: 'linear', factor: 2 } }],
 ];

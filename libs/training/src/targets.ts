@@ -31,7 +31,12 @@ function allLinear(linears: readonly LinearInfo[]): string[] {
   return [...new Set(linears.map(({ name }) => name.slice(name.lastIndexOf('.') + 1)))].sort();
 }
 
-/** target_modules of adapter_config.json: what PEFT has to be told to make the same layers. */
+/**
+ * target_modules of adapter_config.json: what PEFT has to be told to make the same layers. In a model with other parts beside the
+ * language model, whose layers have the same names (gemma3's vision tower), only whole names say which are meant.
+ */
 export function targetModules(linears: readonly LinearInfo[], lora: Recipe['lora']): string[] {
+  if (linears.some(({ name }) => name.includes('.language_model.')))
+    return resolveTargets(linears, lora).map(({ name }) => name);
   return lora.targets === 'all-linear' ? allLinear(linears) : [...new Set(lora.targets)].sort();
 }

@@ -78,6 +78,8 @@ void refusals() {
   refused("\"layer_types\":[\"full_attention\"]", LR_BAD_FORMAT, "has to list 3 layers", "qwen2");
   refused("\"layer_types\":[\"chunked_attention\",\"\",\"\"]", LR_UNSUPPORTED_MODEL, "\"chunked_attention\"", "qwen2");
   refused("\"layer_types\":[\"sliding_attention\",\"full_attention\",\"full_attention\"]", LR_BAD_FORMAT, "no sliding_window", "qwen3");
+  refused("\"num_key_value_heads\":2,\"layer_types\":[\"sliding_attention\",\"full_attention\",\"full_attention\"]", LR_UNSUPPORTED_MODEL,
+          "\"layer_types\" leaves some layers", "mistral");
   refused("\"rope_scaling\":{\"type\":\"proportional\"}", LR_UNSUPPORTED_MODEL, "RoPE type \"proportional\"");
   refused("\"rope_scaling\":{\"type\":\"linear\"}", LR_BAD_FORMAT, "\"factor\" is missing");
   refused("\"rope_scaling\":{\"type\":\"linear\",\"factor\":2.0}", LR_UNSUPPORTED_MODEL, "supported: default, longrope", "phi3");

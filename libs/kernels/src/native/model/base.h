@@ -22,7 +22,7 @@ struct Layer {
 
 class Base {
  public:
-  // Throws Error: LR_IO_ERROR, LR_BAD_FORMAT.
+  // Throws Error: LR_IO_ERROR, LR_BAD_FORMAT, LR_UNSUPPORTED_MODEL.
   Base(const std::string& path, MemoryCounter& memory);
 
   const ModelConfig& config() const { return index_.config; }

@@ -48,6 +48,8 @@ void stretch_positions(ModelConfig& model);
 
 // A window on the layers that layer_types calls sliding_attention, or without it, on those that `slides` says.
 void read_windows(const ConfigReader& config, ModelConfig& model, int64_t window, const std::function<bool(int64_t)>& slides);
+// The same window, or none (0), on all layers, for families that do not read layer_types: one that says otherwise is refused.
+void read_window_everywhere(const ConfigReader& config, ModelConfig& model, int64_t window);
 
 // Bounds that no model reaches and within which no product of sizes overflows.
 constexpr int64_t kMaxWidth = 1 << 20, kMaxLayers = 1 << 12, kMaxVocab = 1 << 24, kMaxPositions = 1 << 27;

@@ -75,4 +75,13 @@ void read_windows(const ConfigReader& config, ModelConfig& model, int64_t window
   }
 }
 
+void read_window_everywhere(const ConfigReader& config, ModelConfig& model, int64_t window) {
+  read_windows(config, model, window, [window](int64_t) { return window > 0; });
+  for (const LayerConfig& layer : model.layer) {
+    if (layer.window == window) continue;
+    fail(LR_UNSUPPORTED_MODEL, "%s: \"layer_types\" leaves some layers without a window; %s has one on all layers or on none",
+         config.where().c_str(), model.model_type.c_str());
+  }
+}
+
 }  // namespace lr::architectures

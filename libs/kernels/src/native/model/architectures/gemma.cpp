@@ -58,7 +58,9 @@ void gemma3_text(const ConfigReader& config, ModelConfig& model) {
 }
 
 void gemma3(const ConfigReader& config, ModelConfig& model) {
-  gemma3_text(config.object("text_config"), model);
+  const ConfigReader text = config.object("text_config");
+  text.refuse("final_logit_softcapping");  // which transformers applies to gemma3_text alone
+  gemma3_text(text, model);
   model.tied = config.boolean_or("tie_word_embeddings", true);
   model.prefix = "model.language_model.";
   model.older_prefix = "language_model.model.";

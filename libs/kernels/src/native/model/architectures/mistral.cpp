@@ -5,8 +5,7 @@ namespace lr::architectures {
 
 void mistral(const ConfigReader& config, ModelConfig& model) {
   read_decoder(config, model, {.max_positions = 4096 * 32, .kv_heads = 8});
-  const int64_t window = config.integer_or_null("sliding_window", 4096, 1, kMaxPositions);
-  read_windows(config, model, window, [window](int64_t) { return window > 0; });
+  read_window_everywhere(config, model, config.integer_or_null("sliding_window", 4096, 1, kMaxPositions));
   read_rope(config, model);
 }
 

@@ -8,8 +8,7 @@ void phi3(const ConfigReader& config, ModelConfig& model) {
   read_decoder(config, model, {.max_positions = 4096, .rms_eps = 1e-5});
   for (const char* key : {"resid_pdrop", "embd_pdrop"}) config.refuse(key);
   model.fused = true;
-  const int64_t window = config.integer_or("sliding_window", 0, 1, kMaxPositions);
-  read_windows(config, model, window, [window](int64_t) { return window > 0; });
+  read_window_everywhere(config, model, config.integer_or("sliding_window", 0, 1, kMaxPositions));
   read_rope(config, model, {.partial = true, .only_longrope = true, .original = 4096});
 }
 
