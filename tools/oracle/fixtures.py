@@ -3,7 +3,8 @@
     tools/oracle/.venv/bin/python tools/oracle/fixtures.py [--check]
 
     nf4.safetensors            <case>/{values,codes,absmax_codes,nested_absmax,offset,dequantized}
-    <model>/                   a Hugging Face folder with random weights: llama (sharded), llama3-rope, qwen2
+    <model>/                   a Hugging Face folder with random weights: llama (sharded), llama3-rope, qwen2, gemma2,
+                               gemma3, phi3
     <model>.safetensors        tokens, targets, starts; logits [T, vocab] with the adapter, base_logits without it; loss [1] mean
                                over tokens with a target; weight/<module>.lora_{A,B} and gradient/<module>.lora_{A,B} of that loss
     trace.safetensors          50 optimizer steps on llama: initial/… and final/<module>.lora_{A,B}, loss [50],
@@ -79,7 +80,7 @@ def make(out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     save_file(nf4(), out / "nf4.safetensors")
     for name in peer.CONFIGS:
-        peer.write_model(name, out / name)
+        peer.write_named(name, out / name)
         save_file(model_answers(out / name), out / f"{name}.safetensors")
     save_file(trace(out / "llama"), out / "trace.safetensors")
     packages = ["torch", "transformers", "peft", "bitsandbytes"]

@@ -162,6 +162,19 @@ class Base:
         self.kernels.check(lib.lr_logits(self.handle, c.byref(batch.struct()), c.byref(rows), c.c_uint32(1), pointer(out)))
         return out
 
+    def session_logits(self, tokens: np.ndarray, cuts: list[int], capacity: int, adapter: "Adapter | None") -> np.ndarray:
+        """[len(cuts), vocab]: logits after the tokens up to each cut, appended to one session."""
+        lib, check = self.kernels.lib, self.kernels.check
+        session = c.c_void_p()
+        check(lib.lr_session_create(self.handle, adapter.handle if adapter else None, c.c_uint32(capacity), c.byref(session)))
+        out = np.empty((len(cuts), self.info["vocab"]), np.float32)
+        for row, begin, end in zip(out, [0, *cuts[:-1]], cuts):
+            part = np.ascontiguousarray(tokens[begin:end])
+            check(lib.lr_session_append(session, pointer(part), c.c_uint32(len(part)), None))
+            check(lib.lr_session_logits(session, pointer(row)))
+        lib.lr_session_destroy(session)
+        return out
+
     def sequence_logps(self, batch: Batch, adapter: "Adapter | None") -> np.ndarray:
         """[S]"""
         out = np.empty(len(batch.starts) - 1, np.float64)

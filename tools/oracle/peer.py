@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import AutoModelForCausalLM, BitsAndBytesConfig, LlamaConfig, Qwen2Config
+from transformers import (AutoModelForCausalLM, BitsAndBytesConfig, Gemma2Config, Gemma3TextConfig, LlamaConfig, Phi3Config,
+                          PretrainedConfig, Qwen2Config)
 
 from lowrank import Batch
 
@@ -16,36 +18,64 @@ LLAMA3_ROPE = {"rope_type": "llama3", "rope_theta": 5000.0, "factor": 8.0, "low_
                "original_max_position_embeddings": 32}
 SHAPE = dict(vocab_size=160, hidden_size=64, intermediate_size=192, num_hidden_layers=2, num_attention_heads=4,
              num_key_value_heads=2, max_position_embeddings=256, bos_token_id=1, eos_token_id=2, pad_token_id=0)
+SMALL = {**SHAPE, "vocab_size": 112, "hidden_size": 32, "intermediate_size": 72}
+GEMMA3_ROPE = {"full_attention": {"rope_type": "linear", "rope_theta": 5000.0, "factor": 8.0},
+               "sliding_attention": {"rope_type": "default", "rope_theta": 100.0}}
+LONGROPE = {"rope_type": "longrope", "rope_theta": 500.0, "partial_rotary_factor": 0.5, "short_factor": [1.0, 1.1],
+            "long_factor": [1.5, 3.0], "original_max_position_embeddings": 16}
 CONFIGS = {
     "llama": lambda: LlamaConfig(**SHAPE, tie_word_embeddings=True),
     # head_dim differs from hidden / heads, biases everywhere, an untied head, stretched RoPE
     "llama3-rope": lambda: LlamaConfig(**SHAPE, tie_word_embeddings=False, attention_bias=True, mlp_bias=True, head_dim=32,
                                        rope_parameters=LLAMA3_ROPE),
     "qwen2": lambda: Qwen2Config(**{**SHAPE, "num_key_value_heads": 1}, tie_word_embeddings=True),
+    # windows, soft-caps, four norms, GELU
+    "gemma2": lambda: Gemma2Config(**SMALL, head_dim=12, sliding_window=8, query_pre_attn_scalar=20, attn_logit_softcapping=2.0,
+                                   final_logit_softcapping=4.0),
+    # q/k norms, and a RoPE for each kind of layer
+    "gemma3": lambda: Gemma3TextConfig(**SMALL, head_dim=12, sliding_window=8, query_pre_attn_scalar=20, sliding_window_pattern=2,
+                                       rope_parameters=GEMMA3_ROPE),
+    # fused layers, part of a head turns, and sequences on both sides of longrope's switch
+    "phi3": lambda: Phi3Config(**SMALL, sliding_window=20, original_max_position_embeddings=16, rope_parameters=LONGROPE),
 }
 BNB = BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
                          bnb_4bit_compute_dtype=torch.float32)
 
 
-def write_model(name: str, folder: Path, seed: int = 1) -> None:
-    """Random weights, biases and norms too, so that nothing is hidden by zeros and ones; llama in two shards."""
+def write_model(config: PretrainedConfig, folder: Path, seed: int = 1, shard: str = "50GB",
+                dtype: torch.dtype = torch.bfloat16) -> None:
+    """Random weights, biases and norms too, so that nothing is hidden by zeros and ones."""
     torch.manual_seed(seed)
-    config = CONFIGS[name]()
     model = AutoModelForCausalLM.from_config(config)
     with torch.no_grad():
-        for parameter_name, parameter in model.named_parameters():
-            if "norm" in parameter_name:
+        for name, parameter in model.named_parameters():
+            if "norm" in name:
                 parameter.uniform_(0.5, 1.5)
+                if config.model_type.startswith("gemma"):
+                    parameter.sub_(1)  # these norms multiply by 1 + w
             else:
                 parameter.normal_(0, 0.08 if parameter.ndim > 1 else 0.3)
-    model.to(torch.bfloat16).save_pretrained(folder, max_shard_size="100KB" if name == "llama" else "50GB")
+    model.to(dtype).save_pretrained(folder, max_shard_size=shard)
+
+
+def write_named(name: str, folder: Path) -> None:
+    write_model(CONFIGS[name](), folder, shard="100KB" if name == "llama" else "50GB")
 
 
 def quantized(folder: Path) -> torch.nn.Module:
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, device_map="cpu", quantization_config=BNB,
                                                  attn_implementation="eager")
     model.config.use_cache = False
+    embedding = model.get_input_embeddings()
+    if hasattr(embedding, "embed_scale"):
+        # Gemma's factor in the type of the checkpoint, as it is where nobody asks for another type than the checkpoint's.
+        stored = torch.bfloat16 if stored_in_bf16(folder) else torch.float32
+        embedding.embed_scale = embedding.embed_scale.to(stored).float()
     return model
+
+
+def stored_in_bf16(folder: Path) -> bool:
+    return json.loads((folder / "config.json").read_text()).get("dtype") == "bfloat16"
 
 
 def with_adapter(folder: Path, seed: int = 2, **config) -> torch.nn.Module:

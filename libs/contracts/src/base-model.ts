@@ -44,4 +44,13 @@ export const importBaseModelSchema = z.strictObject({
 export type ImportBaseModel = z.infer<typeof importBaseModelSchema>;
 
 /** Architectures that the kernel library trains. */
-export const supportedModelTypes = ['llama', 'qwen2'] as const;
+export const supportedModelTypes = [
+  'llama',
+  'mistral',
+  'qwen2',
+  'qwen3',
+  'gemma2',
+  'gemma3',
+  'gemma3_text',
+  'phi3',
+] as const;

@@ -2,6 +2,7 @@ export { assertDatasetValid, checkDataset, type CheckOptions, type DatasetCheck 
 export { encodeChat, type EncodedRow } from './encode';
 export { convertRow, detectFormat, parseRow, RowError } from './formats';
 export { type Line, parseLine, readLines } from './lines';
+export { type ModelConfig, parseModelConfig } from './model-config';
 export { inspectModelFolder, type InspectOptions, type ModelFile, type ModelFolder } from './model-folder';
 export { parseConversations } from './preference';
 export { readCheckpointQuantization } from './quantized-checkpoint';

@@ -2,7 +2,7 @@ import { LowrankError } from '@lowrank/contracts';
 import { tinyConfig, tinyTensors } from '@lowrank/testing';
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { contextLength, expectedTensors, parseModelConfig } from './model-config';
+import { parseModelConfig } from './model-config';
 
 const fixtures = join(__dirname, '../../kernels/test/fixtures');
 const bytesBefore = 8;
@@ -33,19 +33,20 @@ function refusal(config: unknown): LowrankError {
   throw new Error('expected a LowrankError');
 }
 
-describe('expectedTensors', () => {
-  it.each(['llama', 'llama3-rope', 'qwen2'])('are those that transformers wrote for %s', (name) => {
-    const folder = join(fixtures, name);
-    const config = parseModelConfig(JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')));
-    const expected = [...expectedTensors(config)].sort(([a], [b]) => (a < b ? -1 : 1));
-    expect(expected).toEqual(Object.entries(shapesOf(folder)).sort(([a], [b]) => (a < b ? -1 : 1)));
-  });
+describe('the tensors of a model', () => {
+  it.each(['llama', 'llama3-rope', 'qwen2', 'gemma2', 'gemma3', 'phi3'])(
+    'are those that transformers wrote for %s',
+    (name) => {
+      const folder = join(fixtures, name);
+      const config = parseModelConfig(JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')));
+      const expected = [...config.tensors].sort(([a], [b]) => (a < b ? -1 : 1));
+      expect(expected).toEqual(Object.entries(shapesOf(folder)).sort(([a], [b]) => (a < b ? -1 : 1)));
+    },
+  );
 
   it('are those of the tiny model', () => {
     const shapes = Object.entries(tinyTensors()).map(([name, { shape }]) => [name, shape]);
-    expect(Object.fromEntries(expectedTensors(parseModelConfig(tinyConfig)))).toEqual(
-      Object.fromEntries(shapes),
-    );
+    expect(Object.fromEntries(parseModelConfig(tinyConfig).tensors)).toEqual(Object.fromEntries(shapes));
   });
 
   it.each([
@@ -54,14 +55,14 @@ describe('expectedTensors', () => {
     [{ model_type: 'qwen2', attention_bias: true, mlp_bias: true }, ['q_proj', 'k_proj', 'v_proj']],
     [{}, []],
   ])('have biases as %j says', (changes, biased) => {
-    const tensors = expectedTensors(parseModelConfig({ ...tinyConfig, num_hidden_layers: 1, ...changes }));
+    const { tensors } = parseModelConfig({ ...tinyConfig, num_hidden_layers: 1, ...changes });
     const names = [...tensors.keys()].filter((name) => name.endsWith('.bias'));
     expect(names.map((name) => name.split('.').at(-2))).toEqual(biased);
   });
 
   it('follow head_dim and the number of key-value heads', () => {
     const config = { ...tinyConfig, head_dim: 6, num_key_value_heads: null, tie_word_embeddings: false };
-    const tensors = expectedTensors(parseModelConfig(config));
+    const { tensors } = parseModelConfig(config);
     expect(tensors.get('model.layers.0.self_attn.k_proj.weight')).toEqual([24, 32]);
     expect(tensors.get('model.layers.1.self_attn.o_proj.weight')).toEqual([32, 24]);
     expect(tensors.get('lm_head.weight')).toEqual([259, 32]);
@@ -74,15 +75,16 @@ describe('parseModelConfig', () => {
     ['llama', /model_type/],
     [
       { ...tinyConfig, model_type: undefined },
-      /model_type undefined is not supported; supported: llama, qwen2/,
+      /model_type undefined is not supported; supported: llama, mistral, qwen2/,
     ],
     [{ ...tinyConfig, model_type: 'mamba' }, /model_type "mamba"/],
     [{ ...tinyConfig, model_type: ['llama'] }, /model_type \["llama"\]/],
     [{ ...tinyConfig, quantization_config: { quant_method: 'gptq' } }, /quantized by 'gptq'/],
-    [{ ...tinyConfig, hidden_act: 'gelu' }, /hidden_act 'gelu'/],
-    [{ ...tinyConfig, rope_scaling: { type: 'yarn', factor: 4 } }, /RoPE type 'yarn'/],
-    [{ ...tinyConfig, rope_parameters: { rope_type: 'linear' } }, /RoPE type 'linear'/],
-    [{ ...tinyConfig, model_type: 'qwen2', use_sliding_window: true }, /sliding-window/],
+    [{ ...tinyConfig, hidden_act: 'gelu' }, /activation 'gelu'/],
+    [{ ...tinyConfig, rope_scaling: { type: 'proportional' } }, /RoPE type 'proportional'/],
+    [{ ...tinyConfig, partial_rotary_factor: 0.5 }, /partial rotary/],
+    [{ ...tinyConfig, attention_dropout: 0.1 }, /'attention_dropout' is set/],
+    [{ ...tinyConfig, layer_types: ['chunked_attention'] }, /layer type 'chunked_attention'/],
   ])('refuses as unsupported %j', (config, message) => {
     const { code, message: said } = refusal(config);
     expect([code, said]).toEqual(['base_model_unsupported', expect.stringMatching(message)]);
@@ -119,13 +121,29 @@ describe('parseModelConfig', () => {
     { rope_scaling: null, rope_parameters: { rope_type: 'default' } },
     { model_type: 'qwen2', use_sliding_window: false },
     { num_attention_heads: 5, num_key_value_heads: 1, head_dim: 8 },
-  ])('takes %j', (changes) => expect(parseModelConfig({ ...tinyConfig, ...changes })).toMatchObject(changes));
+    { rope_scaling: { type: 'yarn', factor: 4 } },
+    { model_type: 'qwen2', use_sliding_window: true, sliding_window: 16, max_window_layers: 1 },
+  ])('takes %j', (changes) =>
+    expect(parseModelConfig({ ...tinyConfig, ...changes })).toMatchObject({
+      vocabSize: 259,
+      quantization: null,
+    }),
+  );
+
+  it('tells what bitsandbytes has made of the weights', () => {
+    const quantization_config = { quant_method: 'bitsandbytes', load_in_8bit: true };
+    expect(parseModelConfig({ ...tinyConfig, quantization_config }).quantization).toEqual({
+      quantization: 'int8',
+      doubleQuantization: false,
+    });
+  });
 });
 
 it.each([
   [{}, 256],
   [{ max_position_embeddings: null }, 2048],
-  [{ model_type: 'qwen2', max_position_embeddings: undefined }, 32_768],
+  [{ model_type: 'qwen2', max_position_embeddings: null }, 32_768],
+  [{ rope_scaling: { type: 'yarn', factor: 4 } }, 1024],
 ])('contextLength of %j is %i', (changes, length) =>
-  expect(contextLength(parseModelConfig({ ...tinyConfig, ...changes }))).toBe(length),
+  expect(parseModelConfig({ ...tinyConfig, ...changes }).contextLength).toBe(length),
 );

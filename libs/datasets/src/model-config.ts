@@ -1,12 +1,19 @@
-import { LowrankError, supportedModelTypes } from '@lowrank/contracts';
+import { type BaseStorage, LowrankError, supportedModelTypes } from '@lowrank/contracts';
 import { z } from 'zod';
+import { type Architecture, architectures } from './architectures';
 import { checkpointQuantization } from './quantized-checkpoint';
 
 const size = z.int().positive();
+const ropeSchema = z.looseObject({
+  rope_type: z.string().nullish(),
+  type: z.string().nullish(),
+  factor: z.number().positive().nullish(),
+  original_max_position_embeddings: size.nullish(),
+  partial_rotary_factor: z.number().positive().nullish(),
+});
 
 /** The members of config.json that decide shapes and support; others are the kernel library's business. */
-const configSchema = z.object({
-  model_type: z.string(),
+const configSchema = z.looseObject({
   vocab_size: size,
   hidden_size: size,
   intermediate_size: size,
@@ -14,24 +21,42 @@ const configSchema = z.object({
   num_attention_heads: size,
   num_key_value_heads: size.nullish(),
   head_dim: size.nullish(),
-  max_position_embeddings: size.nullish(),
-  tie_word_embeddings: z.boolean().nullish(),
+  max_position_embeddings: size,
+  original_max_position_embeddings: size.nullish(),
+  tie_word_embeddings: z.boolean().default(false),
   attention_bias: z.boolean().nullish(),
   mlp_bias: z.boolean().nullish(),
-  hidden_act: z.string().nullish(),
-  use_sliding_window: z.boolean().nullish(),
-  quantization_config: z.unknown().optional(),
-  rope_scaling: z.object({ rope_type: z.string().nullish(), type: z.string().nullish() }).nullish(),
-  rope_parameters: z.object({ rope_type: z.string().nullish(), type: z.string().nullish() }).nullish(),
+  hidden_act: z.string().default('silu'),
+  layer_types: z.array(z.string()).nullish(),
+  partial_rotary_factor: z.number().positive().nullish(),
+  // gemma3 has settings for each kind of layer within
+  rope_parameters: z
+    .union([z.object({ full_attention: ropeSchema, sliding_attention: ropeSchema }), ropeSchema])
+    .nullish(),
+  rope_scaling: ropeSchema.nullish(),
 });
-export type ModelConfig = z.output<typeof configSchema>;
+type Config = z.output<typeof configSchema>;
+type Rope = z.output<typeof ropeSchema>;
+
+export interface ModelConfig {
+  modelType: string;
+  vocabSize: number;
+  /** Longest sequence, in tokens. */
+  contextLength: number;
+  /** Tensors that the weights of this model have to hold: name → shape. */
+  tensors: Map<string, number[]>;
+  /** How an older checkpoint calls a tensor. */
+  olderName: (name: string) => string;
+  /** What bitsandbytes has made of the linear layers; null when the checkpoint is in full precision. */
+  quantization: BaseStorage | null;
+}
 
 function unsupported(message: string): LowrankError {
   return new LowrankError('base_model_unsupported', `config.json: ${message}`);
 }
 
 /** Attention heads as the kernel library can lay them out; a model that it refuses must not be imported. */
-function checkHeads(config: ModelConfig): void {
+function checkHeads(config: Config): void {
   const { hidden_size: hidden, num_attention_heads: heads, num_key_value_heads: kvHeads, head_dim } = config;
   const fail = (message: string): never => {
     throw new LowrankError('base_model_invalid', `config.json: ${message}`);
@@ -44,18 +69,139 @@ function checkHeads(config: ModelConfig): void {
     fail(`num_attention_heads ${heads} is no multiple of num_key_value_heads ${kvHeads}`);
 }
 
+const isSet = (value: unknown): boolean =>
+  value !== undefined && value !== null && value !== false && value !== 0;
+
+/** Members that are null count as absent: the class's default holds. */
+function withDefaults(value: object, architecture: Architecture): Record<string, unknown> {
+  const present = Object.entries(value).filter(([, member]) => member !== null);
+  const config: Record<string, unknown> = { ...architecture.defaults, ...Object.fromEntries(present) };
+  // Gemma has a name of its own for the activation.
+  if (architecture.outputNorms)
+    config.hidden_act =
+      (value as { hidden_activation?: unknown }).hidden_activation ?? architecture.defaults.hidden_act;
+  return config;
+}
+
+/** The RoPE settings of a model: one, or one for each kind of layer, that of layers that see everything first. */
+function ropesOf(config: Config): Rope[] {
+  const rope = config.rope_parameters ?? config.rope_scaling;
+  if (!rope) return [];
+  return 'full_attention' in rope
+    ? [rope.full_attention as Rope, rope.sliding_attention as Rope]
+    : [rope as Rope];
+}
+
+function ropeType(rope: Rope | undefined, architecture: Architecture): string {
+  const type = rope?.rope_type ?? rope?.type ?? 'default';
+  return architecture.longrope && ['su', 'yarn'].includes(type) ? 'longrope' : type;
+}
+
+function checkSupport(config: Config, architecture: Architecture, modelType: string): void {
+  for (const key of ['attention_dropout', ...(architecture.refused ?? [])])
+    if (isSet(config[key]))
+      throw unsupported(`'${key}' is set, which changes the result and is not supported`);
+  if (!['silu', 'swish', 'gelu_pytorch_tanh'].includes(config.hidden_act))
+    throw unsupported(
+      `activation '${config.hidden_act}' is not supported; supported: silu, gelu_pytorch_tanh`,
+    );
+  const known = architecture.longrope
+    ? ['default', 'longrope']
+    : ['default', 'linear', 'dynamic', 'yarn', 'llama3', 'longrope'];
+  for (const rope of [config, ...ropesOf(config)] as Rope[]) {
+    const type = rope === config ? 'default' : ropeType(rope, architecture);
+    if (!known.includes(type))
+      throw unsupported(`RoPE type '${type}' is not supported; supported: ${known.join(', ')}`);
+    if ((rope.partial_rotary_factor ?? 1) !== 1 && !architecture.longrope)
+      throw unsupported(`partial rotary embeddings are not supported for ${modelType}`);
+    if (isSet(rope.mrope_section)) throw unsupported(`'mrope_section' is not supported`);
+  }
+  if (architecture.uniformWindows && new Set(config.layer_types).size > 1)
+    throw unsupported(`layer_types differ; ${modelType} has one window on all layers or none`);
+  for (const type of config.layer_types ?? [])
+    if (!['full_attention', 'sliding_attention'].includes(type))
+      throw unsupported(
+        `layer type '${type}' is not supported; supported: full_attention, sliding_attention`,
+      );
+}
+
+/** Some stretched RoPEs leave max_position_embeddings at that of pre-training. */
+function contextLength(config: Config, architecture: Architecture): number {
+  const positions = config.max_position_embeddings;
+  const [rope] = ropesOf(config);
+  const type = ropeType(rope, architecture);
+  if (type !== 'dynamic' && type !== 'yarn') return positions;
+  const original =
+    type === 'dynamic'
+      ? positions
+      : (config.original_max_position_embeddings ?? rope?.original_max_position_embeddings ?? positions);
+  return Math.max(positions, Math.floor(original * (rope?.factor ?? positions / original)));
+}
+
+function expectedTensors(config: Config, architecture: Architecture): Map<string, number[]> {
+  const { hidden_size: hidden, intermediate_size: inner, vocab_size: vocab } = config;
+  const headDim = config.head_dim ?? hidden / config.num_attention_heads;
+  const q = config.num_attention_heads * headDim;
+  const kv = (config.num_key_value_heads ?? config.num_attention_heads) * headDim;
+  const biases = architecture.biases(config);
+  const model = architecture.nested?.prefix ?? 'model.';
+
+  const tensors = new Map<string, number[]>([[`${model}embed_tokens.weight`, [vocab, hidden]]]);
+  const linear = (name: string, out: number, inputs: number, bias: boolean) => {
+    tensors.set(`${name}.weight`, [out, inputs]);
+    if (bias) tensors.set(`${name}.bias`, [out]);
+  };
+  for (let layer = 0; layer < config.num_hidden_layers; layer += 1) {
+    const attention = `${model}layers.${layer}.self_attn`;
+    const mlp = `${model}layers.${layer}.mlp`;
+    const norm = (name: string, width: number) =>
+      tensors.set(`${model}layers.${layer}.${name}.weight`, [width]);
+    if (architecture.fused) {
+      linear(`${attention}.qkv_proj`, q + 2 * kv, hidden, biases.qkv);
+      linear(`${mlp}.gate_up_proj`, 2 * inner, hidden, biases.mlp);
+    } else {
+      linear(`${attention}.q_proj`, q, hidden, biases.qkv);
+      linear(`${attention}.k_proj`, kv, hidden, biases.qkv);
+      linear(`${attention}.v_proj`, kv, hidden, biases.qkv);
+      linear(`${mlp}.gate_proj`, inner, hidden, biases.mlp);
+      linear(`${mlp}.up_proj`, inner, hidden, biases.mlp);
+    }
+    linear(`${attention}.o_proj`, hidden, q, biases.o);
+    linear(`${mlp}.down_proj`, hidden, inner, biases.mlp);
+    norm('input_layernorm', hidden);
+    norm('post_attention_layernorm', hidden);
+    if (architecture.outputNorms) {
+      norm('pre_feedforward_layernorm', hidden);
+      norm('post_feedforward_layernorm', hidden);
+    }
+    if (architecture.qkNorms) {
+      norm('self_attn.q_norm', headDim);
+      norm('self_attn.k_norm', headDim);
+    }
+  }
+  tensors.set(`${model}norm.weight`, [hidden]);
+  if (!config.tie_word_embeddings) tensors.set('lm_head.weight', [vocab, hidden]);
+  return tensors;
+}
+
 /**
  * Parses config.json. Throws LowrankError base_model_unsupported for architectures and settings that the kernel library does not
  * train, base_model_invalid for missing or impossible sizes.
  */
 export function parseModelConfig(value: unknown): ModelConfig {
-  const modelType = (value as { model_type?: unknown } | null)?.model_type;
-  if (!(supportedModelTypes as readonly unknown[]).includes(modelType)) {
+  const whole = (value ?? {}) as Record<string, unknown>;
+  const modelType = supportedModelTypes.find((type) => type === whole.model_type);
+  if (modelType === undefined) {
     throw unsupported(
-      `model_type ${JSON.stringify(modelType)?.slice(0, 80)} is not supported; supported: ${supportedModelTypes.join(', ')}`,
+      `model_type ${JSON.stringify(whole.model_type)?.slice(0, 80)} is not supported; supported: ${supportedModelTypes.join(', ')}`,
     );
   }
-  const parsed = configSchema.safeParse(value);
+  const quantization = checkpointQuantization(whole);
+  const architecture = architectures[modelType];
+  const text = architecture.nested
+    ? { ...(whole.text_config as object), tie_word_embeddings: whole.tie_word_embeddings ?? true }
+    : whole;
+  const parsed = configSchema.safeParse(withDefaults(text, architecture));
   if (!parsed.success) {
     const details = parsed.error.issues.map(({ path, message }) => ({ path: path.join('.'), message }));
     throw new LowrankError(
@@ -65,53 +211,16 @@ export function parseModelConfig(value: unknown): ModelConfig {
     );
   }
   const config = parsed.data;
-  checkpointQuantization(config); // refuses what is not bitsandbytes' or not known
-  if (!['silu', 'swish'].includes(config.hidden_act ?? 'silu'))
-    throw unsupported(`hidden_act '${config.hidden_act}' is not supported; supported: silu`);
+  checkSupport(config, architecture, modelType);
   checkHeads(config);
-  const rope = config.rope_parameters ?? config.rope_scaling;
-  const ropeType = rope?.rope_type ?? rope?.type ?? 'default';
-  if (ropeType !== 'default' && ropeType !== 'llama3')
-    throw unsupported(`RoPE type '${ropeType}' is not supported; supported: default, llama3`);
-  if (config.model_type === 'qwen2' && config.use_sliding_window === true)
-    throw unsupported('sliding-window attention is not supported; set use_sliding_window to false');
-  return config;
-}
-
-/** Tensors that the weights of this model have to hold: name → shape. */
-export function expectedTensors(config: ModelConfig): Map<string, number[]> {
-  const { hidden_size: hidden, intermediate_size: inner, vocab_size: vocab } = config;
-  const headDim = config.head_dim ?? hidden / config.num_attention_heads;
-  const q = config.num_attention_heads * headDim;
-  const kv = (config.num_key_value_heads ?? config.num_attention_heads) * headDim;
-  const qwen = config.model_type === 'qwen2';
-  const qkvBias = qwen || config.attention_bias === true;
-  const oBias = !qwen && config.attention_bias === true;
-  const mlpBias = !qwen && config.mlp_bias === true;
-
-  const tensors = new Map<string, number[]>([['model.embed_tokens.weight', [vocab, hidden]]]);
-  const linear = (name: string, out: number, inputs: number, bias: boolean) => {
-    tensors.set(`${name}.weight`, [out, inputs]);
-    if (bias) tensors.set(`${name}.bias`, [out]);
+  const { prefix, older } = architecture.nested ?? { prefix: '', older: '' };
+  return {
+    modelType,
+    quantization,
+    vocabSize: config.vocab_size,
+    contextLength: contextLength(config, architecture),
+    tensors: expectedTensors(config, architecture),
+    olderName: (name) =>
+      !older ? name : name.startsWith(prefix) ? older + name.slice(prefix.length) : `language_model.${name}`,
   };
-  for (let layer = 0; layer < config.num_hidden_layers; layer += 1) {
-    const prefix = `model.layers.${layer}`;
-    linear(`${prefix}.self_attn.q_proj`, q, hidden, qkvBias);
-    linear(`${prefix}.self_attn.k_proj`, kv, hidden, qkvBias);
-    linear(`${prefix}.self_attn.v_proj`, kv, hidden, qkvBias);
-    linear(`${prefix}.self_attn.o_proj`, hidden, q, oBias);
-    linear(`${prefix}.mlp.gate_proj`, inner, hidden, mlpBias);
-    linear(`${prefix}.mlp.up_proj`, inner, hidden, mlpBias);
-    linear(`${prefix}.mlp.down_proj`, hidden, inner, mlpBias);
-    tensors.set(`${prefix}.input_layernorm.weight`, [hidden]);
-    tensors.set(`${prefix}.post_attention_layernorm.weight`, [hidden]);
-  }
-  tensors.set('model.norm.weight', [hidden]);
-  if (config.tie_word_embeddings !== true) tensors.set('lm_head.weight', [vocab, hidden]);
-  return tensors;
-}
-
-/** Longest sequence, in tokens; the defaults are those of transformers' LlamaConfig and Qwen2Config. */
-export function contextLength(config: ModelConfig): number {
-  return config.max_position_embeddings ?? (config.model_type === 'llama' ? 2048 : 32_768);
 }

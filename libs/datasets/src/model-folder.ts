@@ -1,8 +1,8 @@
-import { LowrankError, type BaseStorage } from '@lowrank/contracts';
+import { LowrankError } from '@lowrank/contracts';
 import { readFile, readdir, realpath, stat } from 'node:fs/promises';
 import { join, sep } from 'node:path';
-import { contextLength, expectedTensors, parseModelConfig } from './model-config';
-import { checkpointQuantization, quantizedParts } from './quantized-checkpoint';
+import { type ModelConfig, parseModelConfig } from './model-config';
+import { quantizedParts } from './quantized-checkpoint';
 import { readSafetensorsHeader, SafetensorsError, type SafetensorsEntry } from './safetensors';
 import { runInThread } from './thread';
 
@@ -165,9 +165,11 @@ function checkTensor(tensors: Tensors, name: string, shape: number[], dtypes: st
 }
 
 /** Every expected tensor, or the parts that stand for it in a checkpoint which bitsandbytes has quantized. */
-function checkTensors(tensors: Tensors, expected: Map<string, number[]>, storage: BaseStorage | null): void {
-  for (const [name, shape] of expected) {
-    const parts = storage && quantizedParts(name, shape, storage, (part) => tensors.has(part));
+function checkTensors(tensors: Tensors, { tensors: expected, olderName, quantization }: ModelConfig): void {
+  for (const [newName, shape] of expected) {
+    const older = olderName(newName);
+    const name = !tensors.has(newName) && tensors.has(older) ? older : newName;
+    const parts = quantization && quantizedParts(name, shape, quantization, (part) => tensors.has(part));
     if (parts === null) checkTensor(tensors, name, shape, WEIGHT_DTYPES);
     else for (const [part, { shape, dtype }] of parts) checkTensor(tensors, part, shape, [dtype]);
   }
@@ -200,25 +202,24 @@ export async function inspectModelFolder(folder: string, options: InspectOptions
   const config = parseModelConfig(await readJson(folder, files, 'config.json'));
   const weights = await weightFiles(folder, files);
   const tensors = await readWeights(folder, weights);
-  const expected = expectedTensors(config);
-  checkTensors(tensors, expected, checkpointQuantization(config));
+  checkTensors(tensors, config);
 
   if (!files.has('tokenizer.json')) throw invalid('the folder has no tokenizer.json');
   const vocabSize = await tryTokenizer(folder, options);
-  if (vocabSize > config.vocab_size)
+  if (vocabSize > config.vocabSize)
     throw invalid(
-      `tokenizer.json has ids up to ${vocabSize - 1}, config.json a vocab_size of ${config.vocab_size}`,
+      `tokenizer.json has ids up to ${vocabSize - 1}, config.json a vocab_size of ${config.vocabSize}`,
     );
 
   const kept = [...files.values()].filter(({ path }) => KEPT_FILES.has(path) || weights.names.includes(path));
   return {
-    modelType: config.model_type,
-    parameters: [...expected.values()].reduce(
+    modelType: config.modelType,
+    parameters: [...config.tensors.values()].reduce(
       (sum, shape) => sum + shape.reduce((product, size) => product * size, 1),
       0,
     ),
-    contextLength: contextLength(config),
-    vocabSize: config.vocab_size,
+    contextLength: config.contextLength,
+    vocabSize: config.vocabSize,
     files: kept,
   };
 }

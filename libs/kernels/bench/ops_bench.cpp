@@ -78,20 +78,20 @@ struct Bench {
     const Floats q = numbers(T * Hq * D), k = numbers(T * Hkv * D), v = numbers(T * Hkv * D), dout = numbers(T * Hq * D);
     Floats o(q.size()), lse(T * Hq), dq(q.size()), dk(k.size()), dv(v.size());
     const std::vector<int32_t> starts = {0, static_cast<int32_t>(T)};
-    const float scale = 1 / std::sqrt(static_cast<float>(D));
+    const Attention a = {Hq, Hkv, D, 1 / std::sqrt(static_cast<float>(D))};
     const std::string shape =
         " T=" + std::to_string(T) + " Hq=" + std::to_string(Hq) + " Hkv=" + std::to_string(Hkv) + " D=" + std::to_string(D);
     const double product = 1.0 * T * T * Hq * D;  // one product under the causal mask: half of 2·T²·Hq·D
     const double queries = 4.0 * T * Hq * D, cache = 8.0 * T * Hkv * D;  // bytes
     line("attention_forward" + shape, 2 * product, 2 * queries + cache, [&] {
-      ops.attention_forward(run, q.data(), k.data(), v.data(), starts.data(), 1, scale, o.data(), lse.data(), Hq, Hkv, D);
+      ops.attention_forward(run, a, q.data(), k.data(), v.data(), starts.data(), 1, o.data(), lse.data());
     });
     line("attention_backward" + shape, 5 * product, 4 * queries + 2 * cache, [&] {
-      ops.attention_backward(run, dout.data(), q.data(), k.data(), v.data(), o.data(), lse.data(), starts.data(), 1, scale,
-                             dq.data(), dk.data(), dv.data(), Hq, Hkv, D);
+      ops.attention_backward(run, a, dout.data(), q.data(), k.data(), v.data(), o.data(), lse.data(), starts.data(), 1, dq.data(),
+                             dk.data(), dv.data());
     });
     line("attention_cached n=1 past=" + std::to_string(T - 1), 0, cache,
-         [&] { ops.attention_cached(run, q.data(), k.data(), v.data(), T - 1, 1, scale, o.data(), Hq, Hkv, D); });
+         [&] { ops.attention_cached(run, a, q.data(), k.data(), v.data(), T - 1, 1, o.data()); });
   }
 
   void head(int64_t T, int64_t d, int64_t vocab, int64_t chunk) const {
@@ -103,7 +103,7 @@ struct Bench {
     std::vector<uint8_t> correct(T);
     line("head_loss T=" + std::to_string(T) + " d=" + std::to_string(d) + " vocab=" + std::to_string(vocab), 4.0 * T * d * vocab,
          2.0 * d * vocab + 8.0 * T * d, [&] {
-           ops.head_loss(run, hidden.data(), w, targets.data(), grad_scale.data(), nullptr, chunk, loss.data(), correct.data(),
+           ops.head_loss(run, hidden.data(), w, targets.data(), grad_scale.data(), nullptr, chunk, 0, loss.data(), correct.data(),
                          dhidden.data(), T);
          });
   }
@@ -115,9 +115,9 @@ struct Bench {
     line("rmsnorm_forward", 0, 2 * bytes, [&] { ops.rmsnorm_forward(run, a.data(), w.data(), 1e-5f, out.data(), rstd.data(), T, d); });
     line("rmsnorm_backward", 0, 4 * bytes,
          [&] { ops.rmsnorm_backward(run, b.data(), a.data(), w.data(), rstd.data(), out.data(), T, d); });
-    line("swiglu_forward", 0, 3 * bytes, [&] { ops.swiglu_forward(run, a.data(), b.data(), out.data(), T * d); });
-    line("swiglu_backward", 0, 5 * bytes,
-         [&] { ops.swiglu_backward(run, a.data(), a.data(), b.data(), out.data(), m.data(), T * d); });
+    line("gated_forward", 0, 3 * bytes, [&] { ops.gated_forward(run, Activation::Silu, a.data(), b.data(), out.data(), T * d); });
+    line("gated_backward", 0, 5 * bytes,
+         [&] { ops.gated_backward(run, Activation::Silu, a.data(), a.data(), b.data(), out.data(), m.data(), T * d); });
     line("add", 0, 3 * bytes, [&] { ops.add(run, a.data(), b.data(), out.data(), T * d); });
     line("adamw", 0, 7 * bytes, [&] {
       ops.adamw(run, out.data(), a.data(), m.data(), v.data(), T * d, {1, 1e-4f, 0.9f, 0.999f, 1e-8f, 0.01f, 0.1f, 0.001f});

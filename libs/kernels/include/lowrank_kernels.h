@@ -132,7 +132,8 @@ typedef void (*lr_progress)(void* user, uint64_t done_bytes, uint64_t total_byte
  */
 LR_API lr_status lr_base_quantize(lr_context* ctx, const char* model_dir, const char* file, const lr_quantization* quantization,
                                   lr_cancel* cancel, lr_progress progress, void* user);
-/** Maps a quantized base file read-only. The header is checked; the weights are read when used. */
+/** Maps a quantized base file read-only. The header is checked; the weights are read when used. Errors: LR_IO_ERROR, LR_BAD_FORMAT,
+ *  LR_UNSUPPORTED_MODEL for a base whose settings this version does not know. */
 LR_API lr_status lr_base_open(lr_context* ctx, const char* file, lr_base** base);
 LR_API void lr_base_close(lr_base* base);
 /**
@@ -306,7 +307,8 @@ LR_API lr_status lr_context_memory(lr_context* ctx, uint64_t* current_bytes, uin
 /** A sequence of at most capacity tokens over base with adapter (NULL: bare base). */
 LR_API lr_status lr_session_create(lr_base* base, lr_adapter* adapter, uint32_t capacity, lr_session** session);
 LR_API void lr_session_destroy(lr_session* session);
-/** Appends n tokens to the sequence (prefill, or one token a call) and computes the logits after the last of them. */
+/** Appends n tokens to the sequence (prefill, or one token a call) and computes the logits after the last of them. A model whose
+ *  rotary frequencies change beyond its positions of pre-training computes the whole sequence anew when it gets there. */
 LR_API lr_status lr_session_append(lr_session* session, const int32_t* tokens, uint32_t n, lr_cancel* cancel);
 /** logits [vocab] after the last appended token. */
 LR_API lr_status lr_session_logits(lr_session* session, float* logits);

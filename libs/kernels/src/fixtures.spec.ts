@@ -56,45 +56,48 @@ describe('bitsandbytes', () => {
   });
 });
 
-describe.each(['llama', 'llama3-rope', 'qwen2'])('transformers and PEFT, %s', (model) => {
-  const fixture = new Fixture(model);
-  const batch = batchOf(fixture);
-  const all = { begin: 0, end: batch.tokens.length };
-  let base: Base;
-  let adapter: Adapter;
+describe.each(['llama', 'llama3-rope', 'qwen2', 'gemma2', 'gemma3', 'phi3'])(
+  'transformers and PEFT, %s',
+  (model) => {
+    const fixture = new Fixture(model);
+    const batch = batchOf(fixture);
+    const all = { begin: 0, end: batch.tokens.length };
+    let base: Base;
+    let adapter: Adapter;
 
-  beforeAll(async () => {
-    base = await open(model);
-    adapter = adapterOf(base, fixture, 'weight');
-  });
-  afterAll(() => {
-    adapter.close();
-    base.close();
-  });
+    beforeAll(async () => {
+      base = await open(model);
+      adapter = adapterOf(base, fixture, 'weight');
+    });
+    afterAll(() => {
+      adapter.close();
+      base.close();
+    });
 
-  it('gives the same logits, with the adapter and without', async () => {
-    const bare = await base.logits(batch, [{ adapter: null, ...all }]);
-    expect(relativeError(bare, fixture.floats('base_logits'))).toBeLessThan(1e-4);
-    const adapted = await base.logits(batch, [{ adapter, ...all }]);
-    expect(relativeError(adapted, fixture.floats('logits'))).toBeLessThan(1e-4);
-  });
+    it('gives the same logits, with the adapter and without', async () => {
+      const bare = await base.logits(batch, [{ adapter: null, ...all }]);
+      expect(relativeError(bare, fixture.floats('base_logits'))).toBeLessThan(1e-4);
+      const adapted = await base.logits(batch, [{ adapter, ...all }]);
+      expect(relativeError(adapted, fixture.floats('logits'))).toBeLessThan(1e-4);
+    });
 
-  it.each([true, false])(
-    'gives the same loss and gradients, checkpointing %s',
-    async (checkpointActivations) => {
-      const tokens = lossTokens(batch);
-      adapter.zeroGradients();
-      const [loss] = await base.trainStep(batch, [{ adapter, ...all, lossScale: 1 / tokens }], {
-        checkpointActivations,
-      });
-      expect((loss?.sum ?? NaN) / tokens).toBeCloseTo(fixture.doubles('loss')[0] as number, 4);
-      adapter.tensors.forEach(({ module, role }, i) => {
-        const wanted = fixture.floats(`gradient/${module}.${role}`);
-        expect(relativeError(adapter.read(i, 'gradient'), wanted)).toBeLessThan(1e-3);
-      });
-    },
-  );
-});
+    it.each([true, false])(
+      'gives the same loss and gradients, checkpointing %s',
+      async (checkpointActivations) => {
+        const tokens = lossTokens(batch);
+        adapter.zeroGradients();
+        const [loss] = await base.trainStep(batch, [{ adapter, ...all, lossScale: 1 / tokens }], {
+          checkpointActivations,
+        });
+        expect((loss?.sum ?? NaN) / tokens).toBeCloseTo(fixture.doubles('loss')[0] as number, 4);
+        adapter.tensors.forEach(({ module, role }, i) => {
+          const wanted = fixture.floats(`gradient/${module}.${role}`);
+          expect(relativeError(adapter.read(i, 'gradient'), wanted)).toBeLessThan(1e-3);
+        });
+      },
+    );
+  },
+);
 
 describe('PEFT, fifty optimizer steps', () => {
   it('loses as much at every step and ends at the same weights', async () => {

@@ -262,7 +262,7 @@ describe('errors', () => {
     writeFileSync(join(other, 'config.json'), JSON.stringify({ ...tinyConfig, model_type: 'mamba' }));
     const error = await rejection(kernels.quantizeBase(other, join(folder, 'other.lrb')));
     expect(error.status).toBe('unsupported_model');
-    expect(error.message).toMatch(/mamba.*llama, qwen2/);
+    expect(error.message).toMatch(/mamba.*llama, mistral, qwen2/);
   });
 
   it('come out of a progress callback', async () => {

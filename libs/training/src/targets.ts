@@ -161,8 +161,13 @@ function lastParts(names: readonly string[]): string[] {
   return [...new Set(names.map((name) => name.slice(name.lastIndexOf('.') + 1)))].sort();
 }
 
-/** target_modules of adapter_config.json: what PEFT has to be told to make the same layers. */
-export function targetModules(linears: readonly LinearInfo[], { targets }: Lora): string | string[] {
-  if (targets === 'all-linear') return lastParts(linears.map(({ name }) => name));
-  return typeof targets === 'string' ? targets : [...new Set(targets)].sort();
+/**
+ * target_modules of adapter_config.json: what PEFT has to be told to make the same layers. In a model with other parts beside the
+ * language model, whose layers have the same names (gemma3's vision tower), only whole names say which are meant.
+ */
+export function targetModules(linears: readonly LinearInfo[], lora: Lora): string | string[] {
+  if (linears.some(({ name }) => name.includes('.language_model.')))
+    return resolveTargets(linears, lora).map(({ name }) => name);
+  if (lora.targets === 'all-linear') return lastParts(linears.map(({ name }) => name));
+  return typeof lora.targets === 'string' ? lora.targets : [...new Set(lora.targets)].sort();
 }

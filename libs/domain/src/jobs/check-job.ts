@@ -7,7 +7,17 @@ import {
 } from '@lowrank/contracts';
 
 /** Last parts of the names of every linear layer in a decoder block of the supported architectures. */
-export const linearModules = ['q_proj', 'k_proj', 'v_proj', 'o_proj', 'gate_proj', 'up_proj', 'down_proj'];
+export const linearModules = [
+  'q_proj',
+  'k_proj',
+  'v_proj',
+  'o_proj',
+  'gate_proj',
+  'up_proj',
+  'down_proj',
+  'qkv_proj',
+  'gate_up_proj',
+];
 
 /**
  * What a schema cannot see: whether a recipe fits this base model and dataset.

@@ -69,6 +69,17 @@ struct Lora {
   float* grad_b;           // [out, r], +=
 };
 
+// The nonlinearity of a gated MLP. GeluTanh is x · Φ(x) with Φ by tanh (Hendrycks & Gimpel 2016, "gelu_pytorch_tanh").
+enum class Activation : uint32_t { Silu = 0, GeluTanh = 1 };
+
+// What attention of a layer does. Query head h reads key head h / (Hq / Hkv).
+struct Attention {
+  int64_t Hq, Hkv, D;      // query heads, key-value heads, their width
+  float scale;             // of q · k
+  int64_t window = 0;      // a query sees the last `window` keys up to its own position; 0 = all of them
+  float softcap = 0;       // scaled scores s become softcap · tanh(s / softcap) (Gemma 2); 0 = off
+};
+
 // 8-bit moments of AdamW (Dettmers et al. 2022): dynamic codes of blocks of 256 values, each block scaled by its largest
 // magnitude. First moments use the signed map, second moments the unsigned one (adamw8.h).
 struct Moments8 {
@@ -123,31 +134,33 @@ struct Ops {
   void (*rmsnorm_backward)(const Run&, const float* dy, const float* x, const float* w, const float* rstd, float* dx, int64_t T,
                            int64_t d);
 
-  // Rotate-half RoPE in place on x[T, heads, head_dim]; cos/sin [positions, head_dim/2]; sign +1 forward, -1 backward
-  // (the inverse rotation is the transpose).
-  void (*rope)(const Run&, float* x, const int32_t* positions, const float* cos, const float* sin, int sign, int64_t T,
-               int64_t heads, int64_t head_dim);
+  // Rotate-half RoPE in place on the first `width` of head_dim elements of x[T, heads, head_dim]: pairs (i, i + width/2).
+  // Token t uses row rows[t] of cos/sin [.., width/2]; sign +1 forward, -1 backward (the transpose: the inverse rotation,
+  // times whatever factor the tables hold).
+  void (*rope)(const Run&, float* x, const int32_t* rows, const float* cos, const float* sin, int sign, int64_t T,
+               int64_t heads, int64_t head_dim, int64_t width);
 
   // Causal attention within sequences: starts[n_sequences+1]. q[T, Hq, D], k,v[T, Hkv, D], o[T, Hq, D], lse[T, Hq] is the
-  // natural log-sum-exp of the scaled scores, for backward. Query head h reads key head h / (Hq / Hkv). Tiled with online
-  // softmax (Dao et al. 2022): no [T, T] matrix.
-  void (*attention_forward)(const Run&, const float* q, const float* k, const float* v, const int32_t* starts,
-                            int64_t n_sequences, float scale, float* o, float* lse, int64_t Hq, int64_t Hkv, int64_t D);
+  // natural log-sum-exp of the scaled, capped scores, for backward. Tiled with online softmax (Dao et al. 2022): no [T, T]
+  // matrix, and tiles outside the window are skipped.
+  void (*attention_forward)(const Run&, const Attention& a, const float* q, const float* k, const float* v,
+                            const int32_t* starts, int64_t n_sequences, float* o, float* lse);
   // dq, dk, dv are written (=). Recomputes the probabilities from lse.
-  void (*attention_backward)(const Run&, const float* dout, const float* q, const float* k, const float* v, const float* o,
-                             const float* lse, const int32_t* starts, int64_t n_sequences, float scale, float* dq, float* dk,
-                             float* dv, int64_t Hq, int64_t Hkv, int64_t D);
+  void (*attention_backward)(const Run&, const Attention& a, const float* dout, const float* q, const float* k, const float* v,
+                             const float* o, const float* lse, const int32_t* starts, int64_t n_sequences, float* dq, float* dk,
+                             float* dv);
   // n new queries q[n, Hq, D] at positions past … past+n-1 against a cache k,v[past+n, Hkv, D]; o[n, Hq, D].
-  void (*attention_cached)(const Run&, const float* q, const float* k, const float* v, int64_t past, int64_t n, float scale,
-                           float* o, int64_t Hq, int64_t Hkv, int64_t D);
+  void (*attention_cached)(const Run&, const Attention& a, const float* q, const float* k, const float* v, int64_t past,
+                           int64_t n, float* o);
 
-  // out = silu(gate) · up, all [n]
-  void (*swiglu_forward)(const Run&, const float* gate, const float* up, float* out, int64_t n);
+  // out = activation(gate) · up, all [n]
+  void (*gated_forward)(const Run&, Activation activation, const float* gate, const float* up, float* out, int64_t n);
   // dgate, dup are written (=) and may alias gate, up
-  void (*swiglu_backward)(const Run&, const float* dout, const float* gate, const float* up, float* dgate, float* dup, int64_t n);
+  void (*gated_backward)(const Run&, Activation activation, const float* dout, const float* gate, const float* up, float* dgate,
+                         float* dup, int64_t n);
 
-  // out[T, d] = table[tokens[t]]; table F32 or BF16
-  void (*embedding)(const Run&, const Weight& table, const int32_t* tokens, float* out, int64_t T);
+  // out[T, d] = scale · table[tokens[t]]; table F32 or BF16
+  void (*embedding)(const Run&, const Weight& table, const int32_t* tokens, float scale, float* out, int64_t T);
 
   // x += magnitude · u, all [n]; u uniform in [-1, 1) is element first + i of the stream `key`.
   void (*add_noise)(const Run&, float* x, int64_t n, float magnitude, uint64_t key, uint64_t first);
@@ -155,9 +168,12 @@ struct Ops {
   // Head and cross-entropy over chunks of `chunk` tokens, never [T, vocab] at once. hidden[T, d], head [vocab, d].
   // loss[T] = (1 - ε) · -log p(target) + ε · mean over the vocabulary of -log p (0 where target is -100), ε = smoothing[t] or 0
   // when smoothing is null; correct[T] = arg-max is the target. dhidden[T, d] (= , may be null)
-  // = grad_scale[t] · ∂loss[t]/∂hidden. Tokens without a target are skipped, not computed.
+  // = grad_scale[t] · ∂loss[t]/∂hidden. Tokens without a target are skipped, not computed. `softcap` as in Attention, on
+  // the logits.
   void (*head_loss)(const Run&, const float* hidden, const Weight& head, const int32_t* targets, const float* grad_scale,
-                    const float* smoothing, int64_t chunk, float* loss, uint8_t* correct, float* dhidden, int64_t T);
+                    const float* smoothing, int64_t chunk, float softcap, float* loss, uint8_t* correct, float* dhidden, int64_t T);
+  // x = cap · tanh(x / cap), all [n]
+  void (*softcap)(const Run&, float* x, float cap, int64_t n);
 
   // out = a + b, all [n]; out may alias a
   void (*add)(const Run&, const float* a, const float* b, float* out, int64_t n);

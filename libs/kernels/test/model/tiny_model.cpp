@@ -28,11 +28,13 @@ Size linear_size(const std::string& name) {
   if (name == "k_proj" || name == "v_proj") return {kHidden, kKv};
   if (name == "o_proj") return {kQ, kHidden};
   if (name == "down_proj") return {kIntermediate, kHidden};
+  if (name == "qkv_proj") return {kHidden, kQ + 2 * kKv};
+  if (name == "gate_up_proj") return {kHidden, 2 * kIntermediate};
   return {kHidden, kIntermediate};
 }
 
 std::string module_name(int layer, const std::string& linear) {
-  const bool mlp = linear == "gate_proj" || linear == "up_proj" || linear == "down_proj";
+  const bool mlp = linear == "gate_proj" || linear == "up_proj" || linear == "down_proj" || linear == "gate_up_proj";
   return "model.layers." + std::to_string(layer) + (mlp ? ".mlp." : ".self_attn.") + linear;
 }
 
@@ -61,9 +63,53 @@ StoredTensor random_tensor(const std::vector<int64_t>& shape, const std::string&
   return tensor;
 }
 
+struct Description {
+  const char* name;
+  const char* model_type;
+  const char* members;  // of config.json, beside the sizes
+  bool tied = false, qkv_bias = false, other_bias = false, fused = false, qk_norm = false, gemma = false;
+};
+
+const Description& describe(Family family) {
+  static const Description descriptions[] = {
+      {.name = "llama", .model_type = "llama", .members = R"("rope_theta":1000.0)"},
+      {.name = "llama with biases and llama3 RoPE", .model_type = "llama",
+       .members = R"("attention_bias":true,"mlp_bias":true,"rope_parameters":{"rope_type":"llama3","rope_theta":500.0,"factor":4.0,
+         "low_freq_factor":1.0,"high_freq_factor":4.0,"original_max_position_embeddings":32})",
+       .qkv_bias = true, .other_bias = true},
+      {.name = "llama with dynamic RoPE", .model_type = "llama",
+       .members = R"("max_position_embeddings":8,"rope_scaling":{"type":"dynamic","factor":8.0})"},
+      {.name = "llama with yarn", .model_type = "llama",
+       .members = R"("rope_parameters":{"rope_type":"yarn","rope_theta":100.0,"factor":4.0,"original_max_position_embeddings":16})"},
+      {.name = "mistral", .model_type = "mistral", .members = R"("sliding_window":5)"},
+      {.name = "qwen2", .model_type = "qwen2", .members = R"("rope_theta":1000.0)", .tied = true, .qkv_bias = true},
+      {.name = "qwen3", .model_type = "qwen3",
+       .members = R"("use_sliding_window":true,"sliding_window":6,"max_window_layers":1,"rope_theta":1000.0)", .qk_norm = true},
+      {.name = "gemma2", .model_type = "gemma2",
+       .members = R"("sliding_window":4,"query_pre_attn_scalar":20,"attn_logit_softcapping":1.5,"final_logit_softcapping":4.0)",
+       .tied = true, .gemma = true},
+      {.name = "gemma3", .model_type = "gemma3_text",
+       .members = R"("sliding_window":4,"sliding_window_pattern":2,"query_pre_attn_scalar":20,"rope_theta":5000.0,
+         "rope_local_base_freq":100.0,"rope_scaling":{"rope_type":"linear","factor":4.0})",
+       .tied = true, .qk_norm = true, .gemma = true},
+      {.name = "phi3", .model_type = "phi3",
+       .members = R"("partial_rotary_factor":0.5,"sliding_window":9,"original_max_position_embeddings":8,"rope_scaling":
+         {"type":"su","short_factor":[1.0,1.1,1.2],"long_factor":[1.5,2.5,4.0]})",
+       .fused = true},
+  };
+  return descriptions[static_cast<size_t>(family)];
+}
+
 }  // namespace
 
 const std::vector<std::string> kAllLinears = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"};
+
+const char* name_of(Family family) { return describe(family).name; }
+
+const std::vector<std::string>& linears_of(Family family) {
+  static const std::vector<std::string> fused = {"qkv_proj", "o_proj", "gate_up_proj", "down_proj"};
+  return describe(family).fused ? fused : kAllLinears;
+}
 
 void expect(bool ok, const std::string& what) {
   ++(ok ? passed : failed);
@@ -126,32 +172,35 @@ void TinyModel::write(const std::string& folder) const {
 }
 
 TinyModel tiny_model(Family family, const std::string& dtype) {
-  const bool qwen = family == Family::Qwen2Tied, biased = family == Family::LlamaBiased;
+  const Description& d = describe(family);
+  const std::string members = d.members;
   TinyModel model;
-  model.config = std::string("{\"model_type\":\"") + (qwen ? "qwen2" : "llama") +
+  model.config = std::string("{\"model_type\":\"") + d.model_type +
                  "\",\"vocab_size\":97,\"hidden_size\":48,\"intermediate_size\":80,\"num_hidden_layers\":3,"
-                 "\"num_attention_heads\":4,\"num_key_value_heads\":2,\"max_position_embeddings\":64,\"rms_norm_eps\":1e-5," +
-                 (biased ? "\"attention_bias\":true,\"mlp_bias\":true,\"rope_parameters\":{\"rope_type\":\"llama3\","
-                           "\"rope_theta\":500.0,\"factor\":4.0,\"low_freq_factor\":1.0,\"high_freq_factor\":4.0,"
-                           "\"original_max_position_embeddings\":32},"
-                         : "\"rope_theta\":1000.0,") +
-                 "\"tie_word_embeddings\":" + (qwen ? "true" : "false") + "}";
+                 "\"num_attention_heads\":4,\"num_key_value_heads\":2,\"head_dim\":12,\"rms_norm_eps\":1e-5," +
+                 (members.find("\"max_position_embeddings\"") == std::string::npos ? "\"max_position_embeddings\":64," : "") +
+                 members + ",\"tie_word_embeddings\":" + (d.tied ? "true" : "false") + "}";
   uint64_t seed = 100;
   const auto add = [&](const std::string& name, const std::vector<int64_t>& shape, float scale, float centre = 0) {
     model.tensors[name] = random_tensor(shape, dtype, ++seed, scale, centre);
   };
-  add("model.embed_tokens.weight", {kVocab, kHidden}, 1.0f);
-  add("model.norm.weight", {kHidden}, 0.2f, 1);
-  if (!qwen) add("lm_head.weight", {kVocab, kHidden}, 0.4f);
+  const float norm_centre = d.gemma ? 0 : 1;  // gemma's norms multiply by 1 + w
+  // Gemma multiplies embeddings by √48, and uses them again as the head.
+  add("model.embed_tokens.weight", {kVocab, kHidden}, d.gemma ? 0.3f : 1.0f);
+  add("model.norm.weight", {kHidden}, 0.2f, norm_centre);
+  if (!d.tied) add("lm_head.weight", {kVocab, kHidden}, 0.4f);
   for (int layer = 0; layer < kLayers; ++layer) {
     const std::string prefix = "model.layers." + std::to_string(layer);
-    add(prefix + ".input_layernorm.weight", {kHidden}, 0.2f, 1);
-    add(prefix + ".post_attention_layernorm.weight", {kHidden}, 0.2f, 1);
-    for (const std::string& linear : kAllLinears) {
+    std::vector<std::string> norms = {"input_layernorm", "post_attention_layernorm"};
+    if (d.gemma) norms.insert(norms.end(), {"pre_feedforward_layernorm", "post_feedforward_layernorm"});
+    for (const std::string& norm : norms) add(prefix + "." + norm + ".weight", {kHidden}, 0.2f, norm_centre);
+    if (d.qk_norm)
+      for (const char* norm : {"q_norm", "k_norm"}) add(prefix + ".self_attn." + norm + ".weight", {12}, 0.2f, norm_centre);
+    for (const std::string& linear : linears_of(family)) {
       const Size size = linear_size(linear);
       add(module_name(layer, linear) + ".weight", {static_cast<int64_t>(size.out), static_cast<int64_t>(size.in)}, 0.3f);
       const bool qkv = linear == "q_proj" || linear == "k_proj" || linear == "v_proj";
-      if (biased || (qwen && qkv)) add(module_name(layer, linear) + ".bias", {static_cast<int64_t>(size.out)}, 0.2f);
+      if (qkv ? d.qkv_bias : d.other_bias) add(module_name(layer, linear) + ".bias", {static_cast<int64_t>(size.out)}, 0.2f);
     }
   }
   return model;

@@ -48,7 +48,13 @@ struct TinyModel {
   void write(const std::string& folder) const;
 };
 
-enum class Family { LlamaPlain, LlamaBiased, Qwen2Tied };
+// Every architecture, each with windows shorter than the tests' sequences and with a RoPE of its own where it has one.
+enum class Family { LlamaPlain, LlamaBiased, LlamaDynamic, LlamaYarn, Mistral, Qwen2Tied, Qwen3, Gemma2, Gemma3, Phi3 };
+constexpr Family kFamilies[] = {Family::LlamaPlain, Family::LlamaBiased, Family::LlamaDynamic, Family::LlamaYarn, Family::Mistral,
+                                Family::Qwen2Tied,  Family::Qwen3,       Family::Gemma2,       Family::Gemma3,    Family::Phi3};
+const char* name_of(Family family);
+// Its linear layers by the last parts of their names.
+const std::vector<std::string>& linears_of(Family family);
 constexpr int64_t kVocab = 97, kHidden = 48, kLayers = 3;
 // Ragged sizes on purpose: 4 query heads over 2 key heads of width 12, 80 intermediate, 97 tokens.
 TinyModel tiny_model(Family family, const std::string& dtype = "F32");

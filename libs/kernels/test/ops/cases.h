@@ -8,7 +8,7 @@ void quantize_cases();
 void linear_cases();
 void lora_cases();
 void dora_cases();  // row_norms, column_affine, column_sums, dropout
-void pointwise_cases();  // rmsnorm, rope, swiglu, embedding, add, sum_squares, adamw, adamw8
+void pointwise_cases();  // rmsnorm, rope, gated, softcap, embedding, add, sum_squares, adamw, adamw8
 void attention_cases();
 void head_cases();
 void gradient_cases();

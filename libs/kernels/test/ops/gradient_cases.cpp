@@ -61,53 +61,54 @@ void rmsnorm() {
 
 void rope() {
   const Machine machine(1);
-  const int64_t T = 2, heads = 2, head_dim = 4;
+  const int64_t T = 2, heads = 2, head_dim = 7, width = 4;  // the last three elements of a head do not turn
   const Floats x = numbers(T * heads * head_dim, 1), cos = {0.8f, 0.6f, 0.28f, -1}, sin = {0.6f, 0.8f, 0.96f, 0};
-  const std::vector<int32_t> positions = {1, 0};
+  const std::vector<int32_t> rows = {1, 0};
   const Floats dy = numbers(T * heads * head_dim, 2);
   Floats dx = dy;
-  ops.rope(machine.run, dx.data(), positions.data(), cos.data(), sin.data(), -1, T, heads, head_dim);
+  ops.rope(machine.run, dx.data(), rows.data(), cos.data(), sin.data(), -1, T, heads, head_dim, width);
   check_gradient("rope dx", [&](const Floats& at) {
     Floats y = at;
-    ops.rope(machine.run, y.data(), positions.data(), cos.data(), sin.data(), 1, T, heads, head_dim);
+    ops.rope(machine.run, y.data(), rows.data(), cos.data(), sin.data(), 1, T, heads, head_dim, width);
     return dot(y, dy);
   }, x, dx);
 }
 
-void attention() {
+void attention(int64_t window, float softcap) {
   const Machine machine(1);
   const int64_t Hq = 4, Hkv = 2, D = 6, T = 9;
+  const Attention a = {Hq, Hkv, D, 0.4f, window, softcap};
   const std::vector<int32_t> starts = {0, 4, 9};
   const Floats q = numbers(T * Hq * D, 1), k = numbers(T * Hkv * D, 2), v = numbers(T * Hkv * D, 3), dout = numbers(T * Hq * D, 4);
   Floats o(T * Hq * D), lse(T * Hq), dq(q.size()), dk(k.size()), dv(v.size());
   const auto value = [&](const Floats& q, const Floats& k, const Floats& v) {
-    ops.attention_forward(machine.run, q.data(), k.data(), v.data(), starts.data(), 2, 0.4f, o.data(), lse.data(), Hq, Hkv, D);
+    ops.attention_forward(machine.run, a, q.data(), k.data(), v.data(), starts.data(), 2, o.data(), lse.data());
     return dot(o, dout);
   };
   value(q, k, v);
-  ops.attention_backward(machine.run, dout.data(), q.data(), k.data(), v.data(), Floats(o).data(), Floats(lse).data(),
-                         starts.data(), 2, 0.4f, dq.data(), dk.data(), dv.data(), Hq, Hkv, D);
+  ops.attention_backward(machine.run, a, dout.data(), q.data(), k.data(), v.data(), Floats(o).data(), Floats(lse).data(),
+                         starts.data(), 2, dq.data(), dk.data(), dv.data());
   check_gradient("attention dq", [&](const Floats& at) { return value(at, k, v); }, q, dq);
   check_gradient("attention dk", [&](const Floats& at) { return value(q, at, v); }, k, dk);
   check_gradient("attention dv", [&](const Floats& at) { return value(q, k, at); }, v, dv);
 }
 
-void swiglu() {
+void gated(Activation activation) {
   const Machine machine(1);
   const int64_t n = 12;
   const Floats gate = numbers(n, 1, 3), up = numbers(n, 2), dout = numbers(n, 3);
   Floats dgate(n), dup(n);
-  ops.swiglu_backward(machine.run, dout.data(), gate.data(), up.data(), dgate.data(), dup.data(), n);
+  ops.gated_backward(machine.run, activation, dout.data(), gate.data(), up.data(), dgate.data(), dup.data(), n);
   const auto value = [&](const Floats& gate, const Floats& up) {
     Floats out(n);
-    ops.swiglu_forward(machine.run, gate.data(), up.data(), out.data(), n);
+    ops.gated_forward(machine.run, activation, gate.data(), up.data(), out.data(), n);
     return dot(out, dout);
   };
-  check_gradient("swiglu gate", [&](const Floats& at) { return value(at, up); }, gate, dgate);
-  check_gradient("swiglu up", [&](const Floats& at) { return value(gate, at); }, up, dup);
+  check_gradient("gated gate", [&](const Floats& at) { return value(at, up); }, gate, dgate);
+  check_gradient("gated up", [&](const Floats& at) { return value(gate, at); }, up, dup);
 }
 
-void head_loss() {
+void head_loss(float softcap) {
   const Machine machine(1);
   const int64_t T = 4, d = 5, vocab = 9;
   const FrozenWeight head(Storage::F32, vocab, d, 1);
@@ -115,10 +116,10 @@ void head_loss() {
   const std::vector<int32_t> targets = {3, -100, 8, 0};
   Floats loss(T), dhidden(T * d);
   std::vector<uint8_t> correct(T);
-  ops.head_loss(machine.run, hidden.data(), head.weight, targets.data(), scale.data(), smoothing.data(), 2, loss.data(), correct.data(),
+  ops.head_loss(machine.run, hidden.data(), head.weight, targets.data(), scale.data(), smoothing.data(), 2, softcap, loss.data(), correct.data(),
                 dhidden.data(), T);
   check_gradient("head_loss dhidden", [&](const Floats& at) {
-    ops.head_loss(machine.run, at.data(), head.weight, targets.data(), scale.data(), smoothing.data(), 2, loss.data(), correct.data(), nullptr, T);
+    ops.head_loss(machine.run, at.data(), head.weight, targets.data(), scale.data(), smoothing.data(), 2, softcap, loss.data(), correct.data(), nullptr, T);
     return dot(loss, scale);
   }, hidden, dhidden);
 }
@@ -140,9 +141,14 @@ void gradient_cases() {
   lora();
   rmsnorm();
   rope();
-  attention();
-  swiglu();
-  head_loss();
+  attention(0, 0);
+  attention(3, 0);
+  attention(0, 0.3f);
+  attention(2, 0.5f);
+  gated(Activation::Silu);
+  gated(Activation::GeluTanh);
+  head_loss(0);
+  head_loss(0.7f);
   adamw();
 }
 

@@ -7,12 +7,12 @@ namespace lr::test {
 namespace {
 
 std::vector<Floats> head_loss(const Ops& ops, const Run& run, const Floats& hidden, const Weight& head,
-                              const std::vector<int32_t>& targets, int64_t chunk, bool backward, float smoothed = 0) {
+                              const std::vector<int32_t>& targets, int64_t chunk, bool backward, float smoothed = 0, float softcap = 0) {
   const auto T = static_cast<int64_t>(targets.size());
   Floats scale = numbers(T, 9), smoothing(T, smoothed), loss(T, NAN), dhidden(hidden.size(), NAN);
   for (int64_t t = 0; t < T; t += 4) smoothing[t] = 0;
   std::vector<uint8_t> correct(T);
-  ops.head_loss(run, hidden.data(), head, targets.data(), scale.data(), smoothed == 0 ? nullptr : smoothing.data(), chunk, loss.data(), correct.data(),
+  ops.head_loss(run, hidden.data(), head, targets.data(), scale.data(), smoothed == 0 ? nullptr : smoothing.data(), chunk, softcap, loss.data(), correct.data(),
                 backward ? dhidden.data() : nullptr, T);
   if (!backward) dhidden.assign(hidden.size(), 0);
   return {loss, Floats(correct.begin(), correct.end()), dhidden};
@@ -32,11 +32,11 @@ void head_cases() {
       for (int64_t t = 0; t < T; ++t) targets[t] = t % 3 == 1 ? -100 : static_cast<int32_t>(t * 31 % vocab);
       const std::string name = "head_loss T=" + std::to_string(T) + " d=" + std::to_string(d) + " vocab=" + std::to_string(vocab);
       for (const bool backward : {true, false})
-        for (const float smoothed : {0.0f, 0.2f})
+        for (const auto& [smoothed, softcap] : {std::pair{0.0f, 0.0f}, {0.2f, 0.0f}, {0.0f, 1.5f}, {0.2f, 1.5f}})
           check_operation(
-              name + (smoothed > 0 ? " smoothed" : ""),
+              name + " smoothing=" + std::to_string(smoothed) + " softcap=" + std::to_string(softcap),
               [&](const Ops& ops, const Run& run) {
-                return head_loss(ops, run, hidden, head.weight, targets, chunk, backward, smoothed);
+                return head_loss(ops, run, hidden, head.weight, targets, chunk, backward, smoothed, softcap);
               },
               1e-4, true);
       const Machine machine(2);

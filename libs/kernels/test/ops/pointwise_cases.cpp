@@ -7,6 +7,25 @@
 namespace lr::test {
 namespace {
 
+void turn(int64_t T, int64_t head_dim, int64_t width) {
+  const int64_t heads = 3, half = width / 2;
+  const std::string shape = " T=" + std::to_string(T) + " d=" + std::to_string(head_dim) + " width=" + std::to_string(width);
+  Floats cos(10 * half), sin(10 * half);
+  std::vector<int32_t> places(T);
+  for (int64_t t = 0; t < T; ++t) places[t] = static_cast<int32_t>(t % 10);
+  for (int64_t i = 0; i < 10 * half; ++i) {
+    cos[i] = std::cos(0.1f * static_cast<float>(i));
+    sin[i] = std::sin(0.1f * static_cast<float>(i));
+  }
+  const Floats x = numbers(T * heads * head_dim, 5);
+  check_operation("rope" + shape, [&](const Ops& ops, const Run& run) {
+    std::vector<Floats> outputs = {x, x};
+    ops.rope(run, outputs[0].data(), places.data(), cos.data(), sin.data(), 1, T, heads, head_dim, width);
+    ops.rope(run, outputs[1].data(), places.data(), cos.data(), sin.data(), -1, T, heads, head_dim, width);
+    return outputs;
+  });
+}
+
 void norm_and_rope(int64_t T, int64_t d) {
   const Floats x = numbers(T * d, 1), w = numbers(d, 2), dy = numbers(T * d, 3), dx = numbers(T * d, 4);
   const std::string shape = " T=" + std::to_string(T) + " d=" + std::to_string(d);
@@ -16,31 +35,24 @@ void norm_and_rope(int64_t T, int64_t d) {
     ops.rmsnorm_backward(run, dy.data(), x.data(), w.data(), outputs[1].data(), outputs[2].data(), T, d);
     return outputs;
   });
-  const int64_t heads = 3, head_dim = d / 2 * 2, half = head_dim / 2;
-  if (head_dim == 0) return;
-  Floats cos(10 * half), sin(10 * half);
-  std::vector<int32_t> positions(T);
-  for (int64_t t = 0; t < T; ++t) positions[t] = static_cast<int32_t>(t % 10);
-  for (int64_t i = 0; i < 10 * half; ++i) {
-    cos[i] = std::cos(0.1f * static_cast<float>(i));
-    sin[i] = std::sin(0.1f * static_cast<float>(i));
-  }
-  const Floats rows = numbers(T * heads * head_dim, 5);
-  check_operation("rope" + shape, [&](const Ops& ops, const Run& run) {
-    std::vector<Floats> outputs = {rows, rows};
-    ops.rope(run, outputs[0].data(), positions.data(), cos.data(), sin.data(), 1, T, heads, head_dim);
-    ops.rope(run, outputs[1].data(), positions.data(), cos.data(), sin.data(), -1, T, heads, head_dim);
-    return outputs;
-  });
+  // The whole head turns, or the first part of it.
+  for (const int64_t width : {d / 2 * 2, d / 4 * 2})
+    if (width > 0) turn(T, d, width);
 }
 
 void flat(int64_t n) {
   const Floats a = numbers(n, 1, 20), b = numbers(n, 2), c = numbers(n, 3);
   const std::string shape = " n=" + std::to_string(n);
-  check_operation("swiglu" + shape, [&](const Ops& ops, const Run& run) {
-    std::vector<Floats> outputs = {Floats(n, NAN), a, b};
-    ops.swiglu_forward(run, a.data(), b.data(), outputs[0].data(), n);
-    ops.swiglu_backward(run, c.data(), outputs[1].data(), outputs[2].data(), outputs[1].data(), outputs[2].data(), n);
+  for (const Activation activation : {Activation::Silu, Activation::GeluTanh})
+    check_operation("gated" + shape, [&](const Ops& ops, const Run& run) {
+      std::vector<Floats> outputs = {Floats(n, NAN), a, b};
+      ops.gated_forward(run, activation, a.data(), b.data(), outputs[0].data(), n);
+      ops.gated_backward(run, activation, c.data(), outputs[1].data(), outputs[2].data(), outputs[1].data(), outputs[2].data(), n);
+      return outputs;
+    });
+  check_operation("softcap" + shape, [&](const Ops& ops, const Run& run) {
+    std::vector<Floats> outputs = {a};
+    ops.softcap(run, outputs[0].data(), 7, n);
     return outputs;
   });
   check_operation("add, sum_squares" + shape, [&](const Ops& ops, const Run& run) {
@@ -80,11 +92,12 @@ void embedding_lookup() {
   for (const Storage storage : {Storage::F32, Storage::BF16}) {
     const FrozenWeight table(storage, 11, 37, 1);
     const std::vector<int32_t> tokens = {10, 0, 3, 3, 7};
-    check_operation("embedding", [&](const Ops& ops, const Run& run) {
-      std::vector<Floats> outputs = {Floats(tokens.size() * 37, NAN)};
-      ops.embedding(run, table.weight, tokens.data(), outputs[0].data(), static_cast<int64_t>(tokens.size()));
-      return outputs;
-    }, 0);
+    for (const float scale : {1.0f, 5.75f})
+      check_operation("embedding", [&](const Ops& ops, const Run& run) {
+        std::vector<Floats> outputs = {Floats(tokens.size() * 37, NAN)};
+        ops.embedding(run, table.weight, tokens.data(), scale, outputs[0].data(), static_cast<int64_t>(tokens.size()));
+        return outputs;
+      }, 0);
   }
 }
 
@@ -102,11 +115,13 @@ void pointwise_cases() {
   const Floats edge = {-200, -90, -88, 0, 88, 90, 200, 1e-30f};
   Floats ones(edge.size(), 1), out(edge.size());
   for (int isa = 1; isa <= best_isa(); ++isa) {
-    cpu_ops(isa)->swiglu_forward(machine.run, edge.data(), ones.data(), out.data(), static_cast<int64_t>(edge.size()));
+    cpu_ops(isa)->gated_forward(machine.run, Activation::Silu, edge.data(), ones.data(), out.data(), static_cast<int64_t>(edge.size()));
     bool sound = true;
     for (size_t i = 0; i < edge.size(); ++i)
       sound &= std::fabs(out[i] - edge[i] / (1 + std::exp(-double{edge[i]}))) <= 1e-5 * std::fabs(edge[i]) + 1e-30;
-    expect(sound, "swiglu: large gates neither overflow nor turn into NaN");
+    cpu_ops(isa)->gated_forward(machine.run, Activation::GeluTanh, edge.data(), ones.data(), out.data(), static_cast<int64_t>(edge.size()));
+    for (size_t i = 0; i < edge.size(); ++i) sound &= std::fabs(out[i] - (edge[i] > 1 ? edge[i] : 0)) <= 1e-5 * std::fabs(edge[i]) + 1e-30;
+    expect(sound, "gated: large gates neither overflow nor turn into NaN");
   }
 }
 

@@ -33,10 +33,9 @@ size_t edit_distance(const std::string& a, const std::string& b) {
 }  // namespace
 
 Base::Base(const std::string& path, MemoryCounter& memory)
-    : memory_(memory),
-      file_(path),
-      index_(read_base_head(file_.data(), file_.size(), path)),
-      rope_(index_.config, memory) {
+    : memory_(memory), file_(path), index_(read_base_head(file_.data(), file_.size(), path)) {
+  const ModelConfig& c = config();
+  for (const RopeConfig& rope : c.ropes) ropes_.emplace_back(rope, c.max_positions, memory);
   std::map<std::string, const BaseTensor*> by_name;
   for (const BaseTensor& tensor : index_.tensors) {
     by_name.emplace(tensor.name, &tensor);
@@ -47,49 +46,54 @@ Base::Base(const std::string& path, MemoryCounter& memory)
     }
   }
   const auto tensor = [&](const std::string& name) -> const BaseTensor& { return *by_name.at(name); };
-  for (int64_t i = 0; i < config().layers; ++i) {
+  for (int64_t i = 0; i < c.layers; ++i) {
     Layer layer;
-    layer.attention_norm = norm(tensor(linear_name(i, "input_layernorm.weight")));
-    layer.mlp_norm = norm(tensor(linear_name(i, "post_attention_layernorm.weight")));
+    for (int kind = 0; kind < kNorms; ++kind) {
+      const NormShape shape = norm_shape(c, kind);
+      if (shape.name != nullptr) layer.norms[kind] = norm(tensor(layer_name(c, i, shape.name) + ".weight"));
+    }
     for (int kind = 0; kind < kLinears; ++kind) {
-      const LinearShape shape = linear_shape(config(), kind);
+      const LinearShape shape = linear_shape(c, kind);
+      if (shape.name == nullptr) continue;
       Linear& linear = layer.linears[kind];
-      linear.name = linear_name(i, shape.name);
+      linear.name = layer_name(c, i, shape.name);
       linear.weight = weight_in(file_, tensor(linear.name + ".weight"));
       if (shape.bias) linear.bias = reinterpret_cast<const float*>(file_.data() + tensor(linear.name + ".bias").offset);
     }
     layers_.push_back(std::move(layer));
   }
-  embedding_ = weight_in(file_, tensor("model.embed_tokens.weight"));
-  head_ = config().tied ? embedding_ : weight_in(file_, tensor("lm_head.weight"));
-  final_norm_ = norm(tensor("model.norm.weight"));
+  embedding_ = weight_in(file_, tensor(c.prefix + "embed_tokens.weight"));
+  head_ = c.tied ? embedding_ : weight_in(file_, tensor("lm_head.weight"));
+  final_norm_ = norm(tensor(c.prefix + "norm.weight"));
+  // Transformers rounds the factor to the type of the embeddings, which for √3072 in bfloat16 is 55.5 instead of 55.43.
+  embedding_scale_ = static_cast<float>(c.embedding_scale);
+  if (embedding_.storage == Storage::BF16) embedding_scale_ = round_to_bf16(embedding_scale_);
 }
 
 const float* Base::norm(const BaseTensor& tensor) {
   const auto count = static_cast<size_t>(tensor.elements());
   const uint8_t* at = file_.data() + tensor.offset;
-  if (tensor.storage == Storage::F32) return reinterpret_cast<const float*>(at);
+  const bool floats = tensor.storage == Storage::F32;
+  if (floats && !config().norm_offset) return reinterpret_cast<const float*>(at);
   Buffer<float>& values = norms_.emplace_back(memory_, count);
-  const auto* bits = reinterpret_cast<const uint16_t*>(at);
-  std::transform(bits, bits + count, values.data(), bf16_to_float);
+  for (size_t i = 0; i < count; ++i) {
+    values[i] = floats ? reinterpret_cast<const float*>(at)[i] : bf16_to_float(reinterpret_cast<const uint16_t*>(at)[i]);
+    if (config().norm_offset) values[i] += 1;
+  }
   return values.data();
-}
-
-const RopeTable& Base::rope(int64_t positions) {
-  rope_.reserve(positions);
-  return rope_;
 }
 
 std::pair<int, int> Base::find_linear(const std::string& name) const {
   std::vector<std::pair<size_t, std::string>> near;
   for (size_t layer = 0; layer < layers_.size(); ++layer) {
     for (int kind = 0; kind < kLinears; ++kind) {
-      if (layers_[layer].linears[kind].name == name) return {static_cast<int>(layer), kind};
+      if (!name.empty() && layers_[layer].linears[kind].name == name) return {static_cast<int>(layer), kind};
     }
   }
   const std::string wanted = name.substr(0, 128);
   for (int kind = 0; kind < kLinears; ++kind) {
     const std::string& known = layers_[0].linears[kind].name;
+    if (known.empty()) continue;
     near.emplace_back(edit_distance(wanted, known), known);
   }
   std::sort(near.begin(), near.end());
@@ -118,6 +122,7 @@ std::string Base::info() const {
   out += ",\"linears\":[";
   for (const Layer& layer : layers_) {
     for (const Linear& linear : layer.linears) {
+      if (linear.name.empty()) continue;
       if (out.back() != '[') out += ',';
       out += "{\"name\":";
       json::append_string(out, linear.name);

@@ -16,14 +16,13 @@ struct Linear {
 };
 
 struct Layer {
-  const float* attention_norm;  // [hidden]
-  const float* mlp_norm;        // [hidden]
-  Linear linears[kLinears];
+  const float* norms[kNorms] = {};  // what norm_shape says, with the offset of 1 where the model has one; null: none
+  Linear linears[kLinears];         // without a name: none
 };
 
 class Base {
  public:
-  // Throws Error: LR_IO_ERROR, LR_BAD_FORMAT.
+  // Throws Error: LR_IO_ERROR, LR_BAD_FORMAT, LR_UNSUPPORTED_MODEL.
   Base(const std::string& path, MemoryCounter& memory);
 
   const ModelConfig& config() const { return index_.config; }
@@ -32,8 +31,10 @@ class Base {
   const Weight& head() const { return head_; }
   const float* final_norm() const { return final_norm_; }
   MemoryCounter& memory() const { return memory_; }
-  // Tables for at least `positions` positions.
-  const RopeTable& rope(int64_t positions);
+  // What embeddings are multiplied by.
+  float embedding_scale() const { return embedding_scale_; }
+  // One for each of config().ropes.
+  std::vector<RopeTable>& ropes() { return ropes_; }
   // JSON of lr_base_info.
   std::string info() const;
   // Layer and kind of a linear layer by its full name. Throws Error(LR_INVALID_ARGUMENT) that lists names near to it.
@@ -45,11 +46,12 @@ class Base {
   MemoryCounter& memory_;
   MappedFile file_;
   BaseIndex index_;
-  RopeTable rope_;
+  std::vector<RopeTable> ropes_;
   std::vector<Layer> layers_;
-  std::vector<Buffer<float>> norms_;  // norms as float: kept as bf16 in the file, tiny
+  std::vector<Buffer<float>> norms_;  // norms that are not used as they lie in the file; tiny
   Weight embedding_{}, head_{};
   const float* final_norm_ = nullptr;
+  float embedding_scale_ = 1;
   uint64_t parameters_ = 0, linear_parameters_ = 0, linear_bytes_ = 0;
 };
 

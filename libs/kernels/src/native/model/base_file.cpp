@@ -33,7 +33,7 @@ using json::Value;
 
 std::string write_index(const BaseIndex& index) {
   const auto boolean = [](bool value) { return value ? "true" : "false"; };
-  std::string out = "{\"config\":" + write_config(index.config);
+  std::string out = "{\"config\":" + index.config_text;
   out += format(",\"quantization\":{\"storage\":\"%s\",\"double_quant\":%s,\"prequantized\":%s},\"tensors\":[",
                 storage_name(index.quantization.storage), boolean(index.quantization.double_quant), boolean(index.prequantized));
   for (const BaseTensor& tensor : index.tensors) {
@@ -101,18 +101,21 @@ void read_tensor_entry(const Value& entry, const std::string& path, uint64_t beg
 std::vector<BaseTensor> expected_tensors(const ModelConfig& c) {
   using Role = BaseTensor::Role;
   std::vector<BaseTensor> tensors;
-  tensors.push_back({"model.embed_tokens.weight", Role::Kept, c.vocab, c.hidden});
+  tensors.push_back({c.prefix + "embed_tokens.weight", Role::Kept, c.vocab, c.hidden});
   for (int64_t layer = 0; layer < c.layers; ++layer) {
-    tensors.push_back({linear_name(layer, "input_layernorm.weight"), Role::Kept, 1, c.hidden});
-    tensors.push_back({linear_name(layer, "post_attention_layernorm.weight"), Role::Kept, 1, c.hidden});
+    for (int kind = 0; kind < kNorms; ++kind) {
+      const NormShape shape = norm_shape(c, kind);
+      if (shape.name != nullptr) tensors.push_back({layer_name(c, layer, shape.name) + ".weight", Role::Kept, 1, shape.size});
+    }
     for (int kind = 0; kind < kLinears; ++kind) {
       const LinearShape shape = linear_shape(c, kind);
-      const std::string name = linear_name(layer, shape.name);
+      if (shape.name == nullptr) continue;
+      const std::string name = layer_name(c, layer, shape.name);
       tensors.push_back({name + ".weight", Role::Linear, shape.out, shape.in});
       if (shape.bias) tensors.push_back({name + ".bias", Role::Bias, 1, shape.out});
     }
   }
-  tensors.push_back({"model.norm.weight", Role::Kept, 1, c.hidden});
+  tensors.push_back({c.prefix + "norm.weight", Role::Kept, 1, c.hidden});
   if (!c.tied) tensors.push_back({"lm_head.weight", Role::Kept, c.vocab, c.hidden});
   return tensors;
 }
@@ -157,7 +160,7 @@ BaseIndex read_base_head(const uint8_t* data, uint64_t size, const std::string& 
 
   const Value root = json::parse(text, path);
   BaseIndex index;
-  index.config = read_config(member(root, "config", Value::Type::Object, path), path);
+  index.config = parse_model_config(member(root, "config", Value::Type::Object, path), path);
   const Value& quantization = member(root, "quantization", Value::Type::Object, path);
   index.quantization = read_quantization(quantization, path);
   index.prequantized = member(quantization, "prequantized", Value::Type::Bool, path).boolean;

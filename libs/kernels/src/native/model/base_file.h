@@ -3,6 +3,7 @@
 //       28 zero bytes, u32 CRC-32C of the 60 bytes before
 //   64  index, JSON: {"config":{…},"quantization":{"storage","double_quant","prequantized"},
 //       "tensors":[{"name","storage","double_quant","rows","cols","offset","bytes"},…]}
+//       config is the model's config.json as it was
 //   …   tensors in index order, each at a multiple of 64, laid out as WeightLayout says
 // The magic ends in CR LF so that a transfer in text mode is noticed.
 #pragma once
@@ -36,6 +37,7 @@ std::vector<BaseTensor> expected_tensors(const ModelConfig& config);
 
 struct BaseIndex {
   ModelConfig config;
+  std::string config_text;  // what config was read from; only for writing
   Quantization quantization;  // of the linear layers; some of a prequantized checkpoint have another storage
   bool prequantized = false;  // bitsandbytes had quantized the checkpoint
   std::vector<BaseTensor> tensors;
@@ -44,7 +46,7 @@ struct BaseIndex {
 // Header and index bytes, padded to where the first tensor begins; sets the offsets of the tensors.
 std::string write_base_head(BaseIndex& index);
 // Checks header and index of a file of `size` bytes mapped at `data`; every tensor is then known to lie within it and to have
-// the shape that its configuration asks for. Throws Error(LR_BAD_FORMAT).
+// the shape that its configuration asks for. Throws Error: LR_BAD_FORMAT, or LR_UNSUPPORTED_MODEL for a model of another version.
 BaseIndex read_base_head(const uint8_t* data, uint64_t size, const std::string& path);
 
 using ProgressFn = std::function<void(uint64_t done_bytes, uint64_t total_bytes)>;

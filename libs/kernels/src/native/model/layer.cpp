@@ -1,7 +1,6 @@
 #include "layer.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "adapted_linear.h"
 
@@ -34,37 +33,96 @@ void linear_backward(const Pass& pass, int layer, int kind, const float* dy, con
   pass.run.scratch->release(mark);
 }
 
-float rms_eps(const Pass& pass) { return static_cast<float>(pass.base.config().rms_eps); }
+// A part of the columns of a fused output.
+struct Part {
+  float* rows;  // [T, width]
+  int64_t width;
+};
 
-void normalise_input(const Pass& pass, int layer, const LayerActivations& a, float* out) {
-  pass.ops.rmsnorm_forward(pass.run, a.x, layer_of(pass, layer).attention_norm, rms_eps(pass), out, a.rstd1, pass.tokens,
-                           pass.base.config().hidden);
+template <typename Copy>
+void for_each_part(int64_t T, float* fused, std::initializer_list<Part> parts, const Copy& copy) {
+  for (int64_t t = 0; t < T; ++t) {
+    for (const Part& part : parts) {
+      copy(fused, part.rows + t * part.width, part.width);
+      fused += part.width;
+    }
+  }
 }
 
-void normalise_middle(const Pass& pass, int layer, const LayerActivations& a, float* out) {
-  pass.ops.rmsnorm_forward(pass.run, a.x2, layer_of(pass, layer).mlp_norm, rms_eps(pass), out, a.rstd2, pass.tokens,
-                           pass.base.config().hidden);
+void split(int64_t T, float* fused, std::initializer_list<Part> parts) {
+  for_each_part(T, fused, parts, [](const float* from, float* to, int64_t n) { std::copy(from, from + n, to); });
 }
 
-void rotate(const Pass& pass, float* x, int64_t heads, int sign) {
-  pass.ops.rope(pass.run, x, pass.positions, pass.rope.cos(), pass.rope.sin(), sign, pass.tokens, heads,
-                pass.base.config().head_dim);
+void join(int64_t T, float* fused, std::initializer_list<Part> parts) {
+  for_each_part(T, fused, parts, [](float* to, const float* from, int64_t n) { std::copy(from, from + n, to); });
+}
+
+// Norm over rows of `width` elements: [rows, width].
+void norm_forward(const Pass& pass, int layer, int kind, const float* x, float* y, float* rstd, int64_t rows) {
+  pass.ops.rmsnorm_forward(pass.run, x, layer_of(pass, layer).norms[kind], static_cast<float>(pass.config().rms_eps), y, rstd, rows,
+                           norm_shape(pass.config(), kind).size);
+}
+
+// dx += the gradient through the norm
+void norm_backward(const Pass& pass, int layer, int kind, const float* dy, const float* x, const float* rstd, float* dx,
+                   int64_t rows) {
+  pass.ops.rmsnorm_backward(pass.run, dy, x, layer_of(pass, layer).norms[kind], rstd, dx, rows,
+                            norm_shape(pass.config(), kind).size);
+}
+
+// dx =, where dx is not dy
+void norm_backward_write(const Pass& pass, int layer, int kind, const float* dy, const float* x, const float* rstd, float* dx,
+                         int64_t rows) {
+  std::fill(dx, dx + rows * norm_shape(pass.config(), kind).size, 0.0f);
+  norm_backward(pass, layer, kind, dy, x, rstd, dx, rows);
+}
+
+void rotate(const Pass& pass, int layer, float* x, int64_t heads, int sign) {
+  const ModelConfig& c = pass.config();
+  const int which = c.layer[static_cast<size_t>(layer)].rope;
+  const RopeRows& rope = pass.ropes[which];
+  pass.ops.rope(pass.run, x, rope.rows, rope.cos, rope.sin, sign, pass.tokens, heads, c.head_dim,
+                c.ropes[static_cast<size_t>(which)].width);
 }
 
 // s.dx of the layer's output → s.dx of x2; leaves out what nothing below asks for.
 void backward_mlp(const Pass& pass, int layer, const LayerActivations& a, const LayerScratch& s, bool fresh, bool below_mlp) {
-  const ModelConfig& c = pass.base.config();
-  const int64_t mlp_size = pass.tokens * c.intermediate;
+  const ModelConfig& c = pass.config();
+  const int64_t T = pass.tokens, size = T * c.intermediate;
   const bool below_down = below_mlp || pass.has_lora(layer, kGate, kUp);
-  if (!fresh && pass.has_lora(layer, kDown, kDown)) pass.ops.swiglu_forward(pass.run, a.gate, a.up, s.act, mlp_size);
-  linear_backward(pass, layer, kDown, s.dx, s.act, a.h[kDown], s.dact, below_down ? InputGradient::Write : InputGradient::Skip);
+  if (!fresh && pass.has_lora(layer, kDown, kDown)) pass.ops.gated_forward(pass.run, c.activation, a.gate, a.up, s.act, size);
+  if (c.output_norms) norm_backward_write(pass, layer, kMlpOutNorm, s.dx, a.mlp_out, a.rstd_mlp, s.dn, T);
+  linear_backward(pass, layer, kDown, c.output_norms ? s.dn : s.dx, s.act, a.h[kDown], s.dact,
+                  below_down ? InputGradient::Write : InputGradient::Skip);
   if (!below_down) return;
-  pass.ops.swiglu_backward(pass.run, s.dact, a.gate, a.up, a.gate, a.up, mlp_size);
-  if (!fresh && pass.has_lora(layer, kGate, kUp)) normalise_middle(pass, layer, a, s.n);
-  linear_backward(pass, layer, kGate, a.gate, s.n, a.h[kGate], s.dn, below_mlp ? InputGradient::Write : InputGradient::Skip);
-  linear_backward(pass, layer, kUp, a.up, s.n, a.h[kUp], s.dn, below_mlp ? InputGradient::Add : InputGradient::Skip);
-  if (!below_mlp) return;
-  pass.ops.rmsnorm_backward(pass.run, s.dn, a.x2, layer_of(pass, layer).mlp_norm, a.rstd2, s.dx, pass.tokens, c.hidden);
+  pass.ops.gated_backward(pass.run, c.activation, s.dact, a.gate, a.up, a.gate, a.up, size);
+  if (!fresh && pass.has_lora(layer, kGate, kUp)) norm_forward(pass, layer, kMlpNorm, a.x2, s.n, a.rstd2, T);
+  const InputGradient write = below_mlp ? InputGradient::Write : InputGradient::Skip;
+  if (c.fused) {
+    join(T, s.fused, {{a.gate, c.intermediate}, {a.up, c.intermediate}});
+    linear_backward(pass, layer, kGate, s.fused, s.n, a.h[kGate], s.dn, write);
+  } else {
+    linear_backward(pass, layer, kGate, a.gate, s.n, a.h[kGate], s.dn, write);
+    linear_backward(pass, layer, kUp, a.up, s.n, a.h[kUp], s.dn, below_mlp ? InputGradient::Add : InputGradient::Skip);
+  }
+  if (below_mlp) norm_backward(pass, layer, kMlpNorm, s.dn, a.x2, a.rstd2, s.dx, T);
+}
+
+// s.d_o → the gradients of what q, k and v were made from: the products' outputs, in dq, dk, s.dv.
+void backward_attention(const Pass& pass, int layer, const LayerActivations& a, const LayerScratch& s, const int32_t* starts,
+                        int64_t n_sequences, float*& dq, float*& dk) {
+  const ModelConfig& c = pass.config();
+  pass.ops.attention_backward(pass.run, pass.attention(layer), s.d_o, a.q, a.k, a.v, a.o, a.lse, starts, n_sequences, s.dq, s.dk,
+                              s.dv);
+  rotate(pass, layer, s.dq, c.heads, -1);
+  rotate(pass, layer, s.dk, c.kv_heads, -1);
+  dq = s.dq;
+  dk = s.dk;
+  if (!c.qk_norm) return;
+  norm_backward_write(pass, layer, kQNorm, s.dq, a.q_in, a.rstd_q, a.q, pass.tokens * c.heads);
+  norm_backward_write(pass, layer, kKNorm, s.dk, a.k_in, a.rstd_k, a.k, pass.tokens * c.kv_heads);
+  dq = a.q;
+  dk = a.k;
 }
 
 }  // namespace
@@ -86,59 +144,148 @@ int64_t Pass::lora_hidden_size(int layer, int kind) const {
   return size;
 }
 
-float attention_scale(const ModelConfig& config) {
-  return static_cast<float>(1.0 / std::sqrt(static_cast<double>(config.head_dim)));
+void take_activations(Arena& arena, const ModelConfig& c, int64_t T, bool cached, LayerActivations& a) {
+  a.rstd1 = arena.floats(T);
+  a.rstd2 = arena.floats(T);
+  a.q = arena.floats(T * c.q_width());
+  a.o = arena.floats(T * c.q_width());
+  if (!cached) {
+    a.k = arena.floats(T * c.kv_width());
+    a.v = arena.floats(T * c.kv_width());
+    a.lse = arena.floats(T * c.heads);
+  }
+  a.q_in = a.q;
+  a.k_in = a.k;
+  if (c.qk_norm) {
+    a.q_in = arena.floats(T * c.q_width());
+    a.k_in = arena.floats(T * c.kv_width());
+    a.rstd_q = arena.floats(T * c.heads);
+    a.rstd_k = arena.floats(T * c.kv_heads);
+  }
+  a.x2 = arena.floats(T * c.hidden);
+  a.gate = arena.floats(T * c.intermediate);
+  a.up = arena.floats(T * c.intermediate);
+  if (c.output_norms) {
+    a.o_out = arena.floats(T * c.hidden);
+    a.mlp_out = arena.floats(T * c.hidden);
+    a.rstd_o = arena.floats(T);
+    a.rstd_mlp = arena.floats(T);
+  }
+}
+
+void take_scratch(Arena& arena, const ModelConfig& c, int64_t T, bool training, LayerScratch& s) {
+  s.n = arena.floats(T * c.hidden);
+  if (c.fused) s.fused = arena.floats(T * std::max(c.q_width() + 2 * c.kv_width(), 2 * c.intermediate));
+  if (!training) {
+    s.act = arena.floats(T * c.intermediate);
+    return;
+  }
+  s.dn = arena.floats(T * c.hidden);
+  s.dx = arena.floats(T * c.hidden);
+  const size_t mlp = arena.mark();
+  s.act = arena.floats(T * c.intermediate);
+  s.dact = arena.floats(T * c.intermediate);
+  arena.rewind(mlp);  // attention's gradients come after the MLP's are done with
+  s.d_o = arena.floats(T * c.q_width());
+  s.dq = arena.floats(T * c.q_width());
+  s.dk = arena.floats(T * c.kv_width());
+  s.dv = arena.floats(T * c.kv_width());
+}
+
+void embed(const Pass& pass, const int32_t* tokens, float* x) {
+  pass.ops.embedding(pass.run, pass.base.embedding(), tokens, pass.base.embedding_scale(), x, pass.tokens);
 }
 
 void forward_attention_inputs(const Pass& pass, int layer, const LayerActivations& a, const LayerScratch& s) {
-  normalise_input(pass, layer, a, s.n);
-  linear_forward(pass, layer, kQ, s.n, a.h[kQ], a.q);
-  linear_forward(pass, layer, kK, s.n, a.h[kK], a.k);
-  linear_forward(pass, layer, kV, s.n, a.h[kV], a.v);
-  rotate(pass, a.q, pass.base.config().heads, 1);
-  rotate(pass, a.k, pass.base.config().kv_heads, 1);
+  const ModelConfig& c = pass.config();
+  norm_forward(pass, layer, kAttentionNorm, a.x, s.n, a.rstd1, pass.tokens);
+  if (c.fused) {
+    linear_forward(pass, layer, kQ, s.n, a.h[kQ], s.fused);
+    split(pass.tokens, s.fused, {{a.q_in, c.q_width()}, {a.k_in, c.kv_width()}, {a.v, c.kv_width()}});
+  } else {
+    linear_forward(pass, layer, kQ, s.n, a.h[kQ], a.q_in);
+    linear_forward(pass, layer, kK, s.n, a.h[kK], a.k_in);
+    linear_forward(pass, layer, kV, s.n, a.h[kV], a.v);
+  }
+  if (c.qk_norm) {
+    norm_forward(pass, layer, kQNorm, a.q_in, a.q, a.rstd_q, pass.tokens * c.heads);
+    norm_forward(pass, layer, kKNorm, a.k_in, a.k, a.rstd_k, pass.tokens * c.kv_heads);
+  }
+  rotate(pass, layer, a.q, c.heads, 1);
+  rotate(pass, layer, a.k, c.kv_heads, 1);
 }
 
 void forward_mlp_inputs(const Pass& pass, int layer, const LayerActivations& a, const LayerScratch& s) {
-  const ModelConfig& c = pass.base.config();
-  linear_forward(pass, layer, kO, a.o, a.h[kO], a.x2);
-  pass.ops.add(pass.run, a.x2, a.x, a.x2, pass.tokens * c.hidden);
-  normalise_middle(pass, layer, a, s.n);
-  linear_forward(pass, layer, kGate, s.n, a.h[kGate], a.gate);
-  linear_forward(pass, layer, kUp, s.n, a.h[kUp], a.up);
-  pass.ops.swiglu_forward(pass.run, a.gate, a.up, s.act, pass.tokens * c.intermediate);
+  const ModelConfig& c = pass.config();
+  const int64_t T = pass.tokens;
+  linear_forward(pass, layer, kO, a.o, a.h[kO], c.output_norms ? a.o_out : a.x2);
+  if (c.output_norms) norm_forward(pass, layer, kAttentionOutNorm, a.o_out, a.x2, a.rstd_o, T);
+  pass.ops.add(pass.run, a.x2, a.x, a.x2, T * c.hidden);
+  norm_forward(pass, layer, kMlpNorm, a.x2, s.n, a.rstd2, T);
+  if (c.fused) {
+    linear_forward(pass, layer, kGate, s.n, a.h[kGate], s.fused);
+    split(T, s.fused, {{a.gate, c.intermediate}, {a.up, c.intermediate}});
+  } else {
+    linear_forward(pass, layer, kGate, s.n, a.h[kGate], a.gate);
+    linear_forward(pass, layer, kUp, s.n, a.h[kUp], a.up);
+  }
+  pass.ops.gated_forward(pass.run, c.activation, a.gate, a.up, s.act, T * c.intermediate);
 }
 
 void forward_output(const Pass& pass, int layer, const LayerActivations& a, const LayerScratch& s, float* out) {
-  linear_forward(pass, layer, kDown, s.act, a.h[kDown], out);
-  pass.ops.add(pass.run, out, a.x2, out, pass.tokens * pass.base.config().hidden);
+  const ModelConfig& c = pass.config();
+  linear_forward(pass, layer, kDown, s.act, a.h[kDown], c.output_norms ? a.mlp_out : out);
+  if (c.output_norms) norm_forward(pass, layer, kMlpOutNorm, a.mlp_out, out, a.rstd_mlp, pass.tokens);
+  pass.ops.add(pass.run, out, a.x2, out, pass.tokens * c.hidden);
 }
 
-void recompute_output_hidden(const Pass& pass, int layer, const LayerActivations& a, const LayerScratch& s) {
-  if (!pass.has_lora(layer, kDown, kDown)) return;
-  forward_hidden(pass, layer, kDown, s.act, a.h[kDown], s.dn);  // s.dn is free until backward writes it
+void recompute_output(const Pass& pass, int layer, const LayerActivations& a, const LayerScratch& s) {
+  if (pass.config().output_norms) {
+    linear_forward(pass, layer, kDown, s.act, a.h[kDown], a.mlp_out);
+    norm_forward(pass, layer, kMlpOutNorm, a.mlp_out, s.dn, a.rstd_mlp, pass.tokens);
+  } else if (pass.has_lora(layer, kDown, kDown)) {
+    forward_hidden(pass, layer, kDown, s.act, a.h[kDown], s.dn);  // s.dn is free until backward writes it
+  }
+}
+
+void final_norm(const Pass& pass, const float* x, float* n, float* rstd, int64_t T) {
+  const ModelConfig& c = pass.config();
+  pass.ops.rmsnorm_forward(pass.run, x, pass.base.final_norm(), static_cast<float>(c.rms_eps), n, rstd, T, c.hidden);
+}
+
+void logits_of(const Pass& pass, const float* n, float* logits, int64_t T) {
+  const ModelConfig& c = pass.config();
+  pass.ops.linear_forward(pass.run, n, pass.base.head(), nullptr, logits, T);
+  if (c.logit_softcap > 0) pass.ops.softcap(pass.run, logits, static_cast<float>(c.logit_softcap), T * c.vocab);
 }
 
 void backward_layer(const Pass& pass, int layer, const LayerActivations& a, const LayerScratch& s, const int32_t* starts,
                     int64_t n_sequences, bool fresh, bool input_gradient) {
-  const ModelConfig& c = pass.base.config();
+  const ModelConfig& c = pass.config();
+  const int64_t T = pass.tokens;
   const bool below_o = input_gradient || pass.has_lora(layer, kQ, kV);
   const bool below_mlp = below_o || pass.has_lora(layer, kO, kO);
   backward_mlp(pass, layer, a, s, fresh, below_mlp);
   if (!below_mlp) return;
 
-  linear_backward(pass, layer, kO, s.dx, a.o, a.h[kO], s.d_o, below_o ? InputGradient::Write : InputGradient::Skip);
+  if (c.output_norms) norm_backward_write(pass, layer, kAttentionOutNorm, s.dx, a.o_out, a.rstd_o, s.dn, T);
+  linear_backward(pass, layer, kO, c.output_norms ? s.dn : s.dx, a.o, a.h[kO], s.d_o,
+                  below_o ? InputGradient::Write : InputGradient::Skip);
   if (!below_o) return;
-  pass.ops.attention_backward(pass.run, s.d_o, a.q, a.k, a.v, a.o, a.lse, starts, n_sequences, attention_scale(c), s.dq, s.dk,
-                              s.dv, c.heads, c.kv_heads, c.head_dim);
-  rotate(pass, s.dq, c.heads, -1);
-  rotate(pass, s.dk, c.kv_heads, -1);
-  if (pass.has_lora(layer, kQ, kV)) normalise_input(pass, layer, a, s.n);
-  linear_backward(pass, layer, kQ, s.dq, s.n, a.h[kQ], s.dn, input_gradient ? InputGradient::Write : InputGradient::Skip);
-  linear_backward(pass, layer, kK, s.dk, s.n, a.h[kK], s.dn, input_gradient ? InputGradient::Add : InputGradient::Skip);
-  linear_backward(pass, layer, kV, s.dv, s.n, a.h[kV], s.dn, input_gradient ? InputGradient::Add : InputGradient::Skip);
-  if (!input_gradient) return;
-  pass.ops.rmsnorm_backward(pass.run, s.dn, a.x, layer_of(pass, layer).attention_norm, a.rstd1, s.dx, pass.tokens, c.hidden);
+  float *dq = nullptr, *dk = nullptr;
+  backward_attention(pass, layer, a, s, starts, n_sequences, dq, dk);
+  if (pass.has_lora(layer, kQ, kV)) norm_forward(pass, layer, kAttentionNorm, a.x, s.n, a.rstd1, T);
+  const InputGradient write = input_gradient ? InputGradient::Write : InputGradient::Skip;
+  const InputGradient add = input_gradient ? InputGradient::Add : InputGradient::Skip;
+  if (c.fused) {
+    join(T, s.fused, {{dq, c.q_width()}, {dk, c.kv_width()}, {s.dv, c.kv_width()}});
+    linear_backward(pass, layer, kQ, s.fused, s.n, a.h[kQ], s.dn, write);
+  } else {
+    linear_backward(pass, layer, kQ, dq, s.n, a.h[kQ], s.dn, write);
+    linear_backward(pass, layer, kK, dk, s.n, a.h[kK], s.dn, add);
+    linear_backward(pass, layer, kV, s.dv, s.n, a.h[kV], s.dn, add);
+  }
+  if (input_gradient) norm_backward(pass, layer, kAttentionNorm, s.dn, a.x, a.rstd1, s.dx, T);
 }
 
 }  // namespace lr

@@ -1,7 +1,10 @@
 // One decoder layer over the operations of a backend: forward, and backward into LoRA gradients and the layer's input.
 //
-//   n1 = rmsnorm(x)          q, k, v = linears(n1), rotated        o = attention(q, k, v)
-//   x2 = x + o_proj(o)       n2 = rmsnorm(x2)                      out = x2 + down(silu(gate(n2)) · up(n2))
+//   n1 = norm(x)        q, k, v = linears(n1), normed where the model has q/k norms, rotated       o = attention(q, k, v)
+//   x2 = x + o_proj(o)  n2 = norm(x2)                                         out = x2 + down(activation(gate(n2)) · up(n2))
+//
+// Where the model has output norms, x2 = x + norm(o_proj(o)) and out = x2 + norm(down(…)). Where layers are fused, one product
+// gives q, k, v and one gives gate, up.
 //
 // Sizes in comments: T tokens, d hidden, q = heads · head_dim, kv = key-value heads · head_dim, f intermediate, r rank.
 #pragma once
@@ -9,6 +12,7 @@
 #include <vector>
 
 #include "adapter.h"
+#include "arena.h"
 
 namespace lr {
 
@@ -21,58 +25,78 @@ struct RowGroup {
   float label_smoothing, neftune_alpha;
 };
 
+// Where the rotation of every token lies.
+struct RopeRows {
+  const float *cos, *sin;  // [rows, width / 2]
+  const int32_t* rows;     // [T]
+};
+
 // What every layer of a pass has in common.
 struct Pass {
   const Run& run;
   const Ops& ops;
   const Base& base;
-  const RopeTable& rope;
   const std::vector<RowGroup>& groups;
   int64_t tokens;            // T
-  const int32_t* positions;  // [T], within each sequence
   bool training;             // dropout and gradients
+  RopeRows ropes[kMaxRopes] = {};  // one for each of ModelConfig::ropes
 
+  const ModelConfig& config() const { return base.config(); }
+  Attention attention(int layer) const { return config().attention(layer); }
   // True when an adapter of this pass has a pair or a bias on one of the kinds first … last of a layer.
   bool has_lora(int layer, int first, int last) const;
   int64_t lora_hidden_size(int layer, int kind) const;  // Σ over groups of rank · tokens
 };
 
-// What backward needs of a layer's forward. Norm outputs and silu(gate) · up are recomputed instead: they cost little.
+// What backward needs of a layer's forward. Norm outputs and activation(gate) · up are recomputed instead: they cost little.
 struct LayerActivations {
-  float* x;           // [T, d] the layer's input
+  float* x;             // [T, d] the layer's input
   float *rstd1, *rstd2;  // [T]
-  float *q, *o;       // [T, q]
-  float *k, *v;       // [T, kv]
-  float* lse;         // [T, heads]
-  float* x2;          // [T, d]
-  float *gate, *up;   // [T, f]
-  float* h[kLinears];  // LoRA's x·Aᵀ: [tokens, r] of each group that has a pair, one after the other
+  float *q, *o;         // [T, q]
+  float *k, *v;         // [T, kv]
+  float *q_in, *k_in;   // [T, q], [T, kv] before their norms; without these norms they are q and k
+  float *rstd_q, *rstd_k;  // [T, heads], [T, key-value heads]
+  float* lse;           // [T, heads]
+  float* x2;            // [T, d]
+  float *gate, *up;     // [T, f]
+  float *o_out, *mlp_out;  // [T, d] before the output norms; null without them
+  float *rstd_o, *rstd_mlp;  // [T]
+  float* h[kLinears];   // LoRA's x·Aᵀ: [tokens, r] of each group that has a pair, one after the other
 };
 
 // Memory of a pass that no layer keeps. Some of it is used twice in a layer, for parts that do not live at the same time.
 struct LayerScratch {
   float* n;              // [T, d]
   float* act;            // [T, f]
+  float* fused;          // [T, max(q + 2 kv, 2 f)] of fused layers
   float *dn, *dx;        // [T, d] gradients (training)
   float* dact;           // [T, f]
   float *d_o, *dq;       // [T, q]
   float *dk, *dv;        // [T, kv]
 };
 
+// Everything but x and h. `cached`: k and v lie in a cache that the caller points to, and nothing is kept for backward.
+void take_activations(Arena& arena, const ModelConfig& config, int64_t T, bool cached, LayerActivations& a);
+void take_scratch(Arena& arena, const ModelConfig& config, int64_t T, bool training, LayerScratch& s);
+
+// tokens → x [T, d]
+void embed(const Pass& pass, const int32_t* tokens, float* x);
 // x → q, k, v (rotated).
 void forward_attention_inputs(const Pass& pass, int layer, const LayerActivations& a, const LayerScratch& s);
 // o → x2, gate, up and the product in s.act.
 void forward_mlp_inputs(const Pass& pass, int layer, const LayerActivations& a, const LayerScratch& s);
 // s.act and x2 → out [T, d], which may be a.x.
 void forward_output(const Pass& pass, int layer, const LayerActivations& a, const LayerScratch& s, float* out);
-// Only the LoRA hidden of the last linear, which backward needs and a recomputation would otherwise leave out.
-void recompute_output_hidden(const Pass& pass, int layer, const LayerActivations& a, const LayerScratch& s);
+// Of forward_output only what backward needs and a recomputation would otherwise leave out; overwrites s.dn.
+void recompute_output(const Pass& pass, int layer, const LayerActivations& a, const LayerScratch& s);
+// x [T, d] of the last layer → its final norm n [T, d]; rstd [T].
+void final_norm(const Pass& pass, const float* x, float* n, float* rstd, int64_t T);
+// n [T, d] → logits [T, vocab].
+void logits_of(const Pass& pass, const float* n, float* logits, int64_t T);
 
-// s.dx [T, d]: gradient of the layer's output in, of its input out. `fresh`: s.n and s.act hold n2 and silu(gate)·up of this
-// layer. `input_gradient` false: nothing below needs a gradient, so s.dx is left undefined. Overwrites a.gate and a.up.
+// s.dx [T, d]: gradient of the layer's output in, of its input out. `fresh`: s.n and s.act hold n2 and activation(gate) · up of
+// this layer. `input_gradient` false: nothing below needs a gradient, so s.dx is left undefined. Overwrites q, k, gate and up.
 void backward_layer(const Pass& pass, int layer, const LayerActivations& a, const LayerScratch& s, const int32_t* starts,
                     int64_t n_sequences, bool fresh, bool input_gradient);
-
-float attention_scale(const ModelConfig& config);
 
 }  // namespace lr

@@ -54,20 +54,28 @@ Storage kept_storage(Dtype dtype, bool exact) {
   return dtype == Dtype::F32 || (dtype == Dtype::F16 && exact) ? Storage::F32 : Storage::BF16;
 }
 
+// `tensor` under the name that the checkpoint has for it: older releases of transformers wrote some models under other names.
+BaseTensor as_in_checkpoint(const Checkpoint& checkpoint, const ModelConfig& config, BaseTensor tensor) {
+  const std::string older = older_name(config, tensor.name);
+  if (checkpoint.find(tensor.name) == nullptr && checkpoint.find(older) != nullptr) tensor.name = older;
+  return tensor;
+}
+
 // Finds where `tensor` comes from and decides how it is stored.
 Source plan_tensor(const Checkpoint& checkpoint, const BaseIndex& index, BaseTensor& tensor) {
   const auto& [storage, double_quant] = index.quantization;
+  const BaseTensor wanted = as_in_checkpoint(checkpoint, index.config, tensor);
   Source source;
-  if (index.prequantized && is_prequantized(checkpoint, tensor)) {
+  if (index.prequantized && is_prequantized(checkpoint, wanted)) {
     if (tensor.role != BaseTensor::Role::Linear) {
       fail(LR_UNSUPPORTED_MODEL, "%s: \"%s\" is quantized; supported: linear layers of the decoder. Quantize the model again with "
            "it in llm_int8_skip_modules", checkpoint.folder().c_str(), tensor.name.c_str());
     }
-    source.parts = find_prequantized(checkpoint, tensor, index.quantization);
+    source.parts = find_prequantized(checkpoint, wanted, index.quantization);
     tensor.storage = storage;
     tensor.double_quant = double_quant;
   } else {
-    source.values = &find_tensor(checkpoint, tensor);
+    source.values = &find_tensor(checkpoint, wanted);
     if (tensor.role == BaseTensor::Role::Bias) {
       tensor.storage = Storage::F32;
     } else if (tensor.role == BaseTensor::Role::Linear && !index.prequantized) {
@@ -172,8 +180,9 @@ class Writer {
 void quantize_base(const Run& run, const Ops& ops, MemoryCounter& memory, const std::string& model_dir, const std::string& file,
                    const Quantization& quantization, const CancelFlag* cancel, const ProgressFn& progress) {
   const std::string config_path = model_dir + "/config.json";
-  const json::Value config = json::parse(read_text(config_path, kMaxConfigBytes), config_path);
   BaseIndex index;
+  index.config_text = read_text(config_path, kMaxConfigBytes);
+  const json::Value config = json::parse(index.config_text, config_path);
   index.config = parse_model_config(config, config_path);
   const std::optional<Quantization> done = read_quantization_config(config, config_path);
   index.quantization = done.value_or(quantization);

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <numeric>
 
-#include "arena.h"
 #include "layer.h"
 
 namespace lr {
@@ -13,7 +12,7 @@ namespace {
 constexpr int64_t kPrefillChunk = 512;
 
 struct Plan {
-  int32_t* positions;
+  int32_t* rope_rows[kMaxRopes];
   float* hidden_rstd;
   LayerActivations a;  // k and v lie in the cache
   LayerScratch s;
@@ -21,20 +20,12 @@ struct Plan {
 
 Plan make_plan(Arena& arena, const ModelConfig& c, int64_t T, int64_t lora_hidden) {
   Plan plan = {};
-  plan.positions = arena.take<int32_t>(T);
+  for (size_t i = 0; i < c.ropes.size(); ++i) plan.rope_rows[i] = arena.take<int32_t>(T);
   plan.hidden_rstd = arena.floats(T);
-  LayerActivations& a = plan.a;
-  a.x = arena.floats(T * c.hidden);
-  a.rstd1 = arena.floats(T);
-  a.rstd2 = arena.floats(T);
-  a.q = arena.floats(T * c.q_width());
-  a.o = arena.floats(T * c.q_width());
-  a.x2 = arena.floats(T * c.hidden);
-  a.gate = arena.floats(T * c.intermediate);
-  a.up = arena.floats(T * c.intermediate);
-  std::fill(a.h, a.h + kLinears, arena.floats(lora_hidden));  // nobody reads it after the forward product
-  plan.s.n = arena.floats(T * c.hidden);
-  plan.s.act = arena.floats(T * c.intermediate);
+  plan.a.x = arena.floats(T * c.hidden);
+  take_activations(arena, c, T, true, plan.a);
+  std::fill(plan.a.h, plan.a.h + kLinears, arena.floats(lora_hidden));  // nobody reads it after the forward product
+  take_scratch(arena, c, T, false, plan.s);
   return plan;
 }
 
@@ -52,19 +43,36 @@ Session::Session(Base& base, Adapter* adapter, int64_t capacity) : base_(base), 
   logits_ = Buffer<float>(base.memory(), static_cast<size_t>(c.vocab));
 }
 
-void Session::append(Runtime& runtime, const int32_t* tokens, int64_t n, const CancelFlag* cancel) {
-  for (int64_t at = 0; at < n; at += kPrefillChunk) {
-    const int64_t count = std::min(kPrefillChunk, n - at);
-    append_chunk(runtime, tokens + at, length_ + at, count, at + count == n, cancel);
+int64_t Session::rope_length(int64_t length) const {
+  for (const RopeConfig& rope : base_.config().ropes) {
+    if (rope.type == RopeType::Dynamic && length > rope.original_positions) return capacity_;
   }
-  length_ += n;
+  return length;
 }
 
-void Session::append_chunk(Runtime& runtime, const int32_t* tokens, int64_t past, int64_t n, bool want_logits,
-                           const CancelFlag* cancel) {
+bool Session::same_regime(int64_t length, int64_t other) const {
+  const std::vector<RopeConfig>& ropes = base_.config().ropes;
+  return std::all_of(ropes.begin(), ropes.end(),
+                     [=](const RopeConfig& rope) { return rope_regime(rope, length) == rope_regime(rope, other); });
+}
+
+void Session::append(Runtime& runtime, const int32_t* tokens, int64_t n, const CancelFlag* cancel) {
+  const int64_t total = length_ + n, wanted = rope_length(total);
+  if (!same_regime(wanted, rope_length_)) cached_ = 0;
+  rope_length_ = wanted;
+  tokens_.resize(static_cast<size_t>(length_));  // what an append that was cancelled left behind goes
+  tokens_.insert(tokens_.end(), tokens, tokens + n);
+  for (int64_t at = cached_; at < total; at += kPrefillChunk) {
+    const int64_t count = std::min(kPrefillChunk, total - at);
+    append_chunk(runtime, at, count, at + count == total, cancel);
+  }
+  length_ = cached_ = total;
+}
+
+void Session::append_chunk(Runtime& runtime, int64_t past, int64_t n, bool want_logits, const CancelFlag* cancel) {
   const ModelConfig& c = base_.config();
   const std::vector<RowGroup> groups = {{adapter_, 0, n, 0, 0}};
-  Pass pass = {runtime.run, runtime.ops, base_, base_.rope(past + n), groups, n, nullptr, false};
+  Pass pass = {runtime.run, runtime.ops, base_, groups, n, false};
   int64_t lora_hidden = 0;
   for (int layer = 0; layer < static_cast<int>(c.layers); ++layer) {
     for (int kind = 0; kind < kLinears; ++kind) lora_hidden = std::max(lora_hidden, pass.lora_hidden_size(layer, kind));
@@ -73,27 +81,30 @@ void Session::append_chunk(Runtime& runtime, const int32_t* tokens, int64_t past
   make_plan(measure, c, n, lora_hidden);
   Arena arena(runtime.workspace(measure.peak()));
   Plan plan = make_plan(arena, c, n, lora_hidden);
-  std::iota(plan.positions, plan.positions + n, static_cast<int32_t>(past));
-  pass.positions = plan.positions;
+  for (size_t i = 0; i < c.ropes.size(); ++i) {
+    RopeTable& table = base_.ropes()[i];
+    table.reserve({{rope_length_, past + n}});
+    std::iota(plan.rope_rows[i], plan.rope_rows[i] + n, static_cast<int32_t>(table.first_row(rope_length_) + past));
+    pass.ropes[i] = {table.cos(), table.sin(), plan.rope_rows[i]};
+  }
 
   LayerActivations& a = plan.a;
-  pass.ops.embedding(pass.run, base_.embedding(), tokens, a.x, n);
+  embed(pass, tokens_.data() + past, a.x);
   for (int layer = 0; layer < static_cast<int>(c.layers); ++layer) {
     check_cancelled(cancel);
     float* keys = keys_.data() + layer * capacity_ * c.kv_width();
     float* values = values_.data() + layer * capacity_ * c.kv_width();
     a.k = keys + past * c.kv_width();
     a.v = values + past * c.kv_width();
+    if (!c.qk_norm) a.k_in = a.k;
     forward_attention_inputs(pass, layer, a, plan.s);
-    pass.ops.attention_cached(pass.run, a.q, keys, values, past, n, attention_scale(c), a.o, c.heads, c.kv_heads, c.head_dim);
+    pass.ops.attention_cached(pass.run, pass.attention(layer), a.q, keys, values, past, n, a.o);
     forward_mlp_inputs(pass, layer, a, plan.s);
     forward_output(pass, layer, a, plan.s, a.x);
   }
   if (!want_logits) return;
-  const float* last = a.x + (n - 1) * c.hidden;
-  pass.ops.rmsnorm_forward(pass.run, last, base_.final_norm(), static_cast<float>(c.rms_eps), plan.s.n, plan.hidden_rstd, 1,
-                           c.hidden);
-  pass.ops.linear_forward(pass.run, plan.s.n, base_.head(), nullptr, logits_.data(), 1);
+  final_norm(pass, a.x + (n - 1) * c.hidden, plan.s.n, plan.hidden_rstd, 1);
+  logits_of(pass, plan.s.n, logits_.data(), 1);
 }
 
 const float* Session::logits() const {

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "arena.h"
 #include "keys.h"
 #include "preference.h"
 
@@ -17,7 +16,7 @@ constexpr int32_t kNoTarget = -100;
 constexpr int64_t kChunkLogits = 1 << 23, kMinChunk = 64, kMaxChunk = 1024;
 
 struct Plan {
-  int32_t* positions;  // [T]
+  int32_t* rope_rows[kMaxRopes];  // [T]
   float* loss;         // [T]
   float* grad_scale;   // [T]
   float* smoothing;    // [T] ε of each token's loss
@@ -43,45 +42,13 @@ void place_lora_hidden(const Pass& pass, int layer, float* at, LayerActivations&
   }
 }
 
-// Everything but x and h.
-void take_activations(Arena& arena, const ModelConfig& c, int64_t T, LayerActivations& a) {
-  a.rstd1 = arena.floats(T);
-  a.rstd2 = arena.floats(T);
-  a.q = arena.floats(T * c.q_width());
-  a.o = arena.floats(T * c.q_width());
-  a.k = arena.floats(T * c.kv_width());
-  a.v = arena.floats(T * c.kv_width());
-  a.lse = arena.floats(T * c.heads);
-  a.x2 = arena.floats(T * c.hidden);
-  a.gate = arena.floats(T * c.intermediate);
-  a.up = arena.floats(T * c.intermediate);
-}
-
-void take_scratch(Arena& arena, const ModelConfig& c, int64_t T, bool training, LayerScratch& s) {
-  s.n = arena.floats(T * c.hidden);
-  if (!training) {
-    s.act = arena.floats(T * c.intermediate);
-    return;
-  }
-  s.dn = arena.floats(T * c.hidden);
-  s.dx = arena.floats(T * c.hidden);
-  const size_t mlp = arena.mark();
-  s.act = arena.floats(T * c.intermediate);
-  s.dact = arena.floats(T * c.intermediate);
-  arena.rewind(mlp);  // attention's gradients come after the MLP's are done with
-  s.d_o = arena.floats(T * c.q_width());
-  s.dq = arena.floats(T * c.q_width());
-  s.dk = arena.floats(T * c.kv_width());
-  s.dv = arena.floats(T * c.kv_width());
-}
-
 // Layers below `lowest` have no LoRA: nothing of them is kept, and their residual stream runs in place.
 Plan make_plan(Arena& arena, const Pass& pass, Keep keep, int lowest) {
   const ModelConfig& c = pass.base.config();
   const int64_t T = pass.tokens;
   const int layers = static_cast<int>(c.layers);
   Plan plan = {};
-  plan.positions = arena.take<int32_t>(T);
+  for (size_t i = 0; i < c.ropes.size(); ++i) plan.rope_rows[i] = arena.take<int32_t>(T);
   plan.loss = arena.floats(T);
   plan.grad_scale = arena.floats(T);
   plan.smoothing = arena.floats(T);
@@ -95,14 +62,14 @@ Plan make_plan(Arena& arena, const Pass& pass, Keep keep, int lowest) {
   if (keep != Keep::Everything || lowest > 0) {
     int64_t hidden_size = 0;
     for (int layer = 0; layer < layers; ++layer) hidden_size = std::max(hidden_size, lora_hidden_total(pass, layer));
-    take_activations(arena, c, T, shared);
+    take_activations(arena, c, T, false, shared);
     shared_hidden = arena.floats(hidden_size);
   }
   float* x = plan.final_x;
   for (int layer = layers - 1; layer >= 0; --layer) {
     LayerActivations& a = plan.layers[static_cast<size_t>(layer)];
     if (keep == Keep::Everything && layer >= lowest) {
-      take_activations(arena, c, T, a);
+      take_activations(arena, c, T, false, a);
       place_lora_hidden(pass, layer, arena.floats(lora_hidden_total(pass, layer)), a);
     } else {
       a = shared;
@@ -115,16 +82,23 @@ Plan make_plan(Arena& arena, const Pass& pass, Keep keep, int lowest) {
   return plan;
 }
 
-void number_positions(const lr_batch& batch, int32_t* positions) {
+// Row of every token in the table, by the length of its own sequence: packed sequences turn as they would alone.
+void number_rope_rows(const lr_batch& batch, const RopeTable& table, int32_t* rows) {
   for (uint32_t s = 0; s < batch.n_sequences; ++s) {
-    for (int32_t t = batch.starts[s]; t < batch.starts[s + 1]; ++t) positions[t] = t - batch.starts[s];
+    const int64_t first = table.first_row(batch.starts[s + 1] - batch.starts[s]);
+    for (int32_t t = batch.starts[s]; t < batch.starts[s + 1]; ++t) {
+      rows[t] = static_cast<int32_t>(first) + t - batch.starts[s];
+    }
   }
 }
 
-int64_t longest_sequence(const lr_batch& batch) {
-  int64_t longest = 0;
-  for (uint32_t s = 0; s < batch.n_sequences; ++s) longest = std::max<int64_t>(longest, batch.starts[s + 1] - batch.starts[s]);
-  return longest;
+std::vector<RopeSpan> rope_spans(const lr_batch& batch) {
+  std::vector<RopeSpan> spans;
+  for (uint32_t s = 0; s < batch.n_sequences; ++s) {
+    const int64_t length = batch.starts[s + 1] - batch.starts[s];
+    spans.push_back({length, length});
+  }
+  return spans;
 }
 
 // One forward pass and what belongs to it.
@@ -136,28 +110,33 @@ class Step {
         config_(base.config()),
         cancel_(cancel),
         lowest_(lowest),
-        pass_{runtime.run, runtime.ops, base, base.rope(longest_sequence(batch)), groups, batch.n_tokens, nullptr,
-              keep != Keep::Nothing} {
+        pass_{runtime.run, runtime.ops, base, groups, batch.n_tokens, keep != Keep::Nothing} {
     Arena measure;
     make_plan(measure, pass_, keep, lowest);
     Arena arena(runtime.workspace(measure.peak()));
     plan_ = make_plan(arena, pass_, keep, lowest);
-    number_positions(batch, plan_.positions);
-    pass_.positions = plan_.positions;
+    const std::vector<RopeSpan> spans = rope_spans(batch);
+    for (size_t i = 0; i < base.ropes().size(); ++i) {
+      RopeTable& table = base.ropes()[i];
+      table.reserve(spans);
+      number_rope_rows(batch, table, plan_.rope_rows[i]);
+      pass_.ropes[i] = {table.cos(), table.sin(), plan_.rope_rows[i]};
+    }
   }
 
+  // Logits [T, vocab] after forward().
+  void logits(float* out) const { logits_of(pass_, plan_.scratch.n, out, pass_.tokens); }
+
   // Leaves the normalised output of the last layer in scratch.n.
-  const float* forward() {
-    pass_.ops.embedding(pass_.run, pass_.base.embedding(), batch_.tokens, plan_.layers.front().x, pass_.tokens);
+  void forward() {
+    embed(pass_, batch_.tokens, plan_.layers.front().x);
     if (pass_.training) add_noise(plan_.layers.front().x);
     for (int layer = 0; layer < static_cast<int>(config_.layers); ++layer) {
       check_cancelled(cancel_);
       forward_to_product(layer);
       forward_output(pass_, layer, activations(layer), plan_.scratch, output_of(layer));
     }
-    pass_.ops.rmsnorm_forward(pass_.run, plan_.final_x, pass_.base.final_norm(), static_cast<float>(config_.rms_eps),
-                              plan_.scratch.n, plan_.final_rstd, pass_.tokens, config_.hidden);
-    return plan_.scratch.n;
+    final_norm(pass_, plan_.final_x, plan_.scratch.n, plan_.final_rstd, pass_.tokens);
   }
 
   // After forward(). With `gradient`, scratch.dn receives the gradient of the normalised output.
@@ -234,7 +213,7 @@ class Step {
       const bool recompute = checkpointed && layer != last;
       if (recompute) {
         forward_to_product(layer);
-        recompute_output_hidden(pass_, layer, activations(layer), s);
+        recompute_output(pass_, layer, activations(layer), s);
       }
       backward_layer(pass_, layer, activations(layer), s, batch_.starts, batch_.n_sequences, recompute, layer > lowest_);
     }
@@ -250,8 +229,7 @@ class Step {
   void forward_to_product(int layer) {
     const LayerActivations& a = activations(layer);
     forward_attention_inputs(pass_, layer, a, plan_.scratch);
-    pass_.ops.attention_forward(pass_.run, a.q, a.k, a.v, batch_.starts, batch_.n_sequences, attention_scale(config_), a.o, a.lse,
-                                config_.heads, config_.kv_heads, config_.head_dim);
+    pass_.ops.attention_forward(pass_.run, pass_.attention(layer), a.q, a.k, a.v, batch_.starts, batch_.n_sequences, a.o, a.lse);
     forward_mlp_inputs(pass_, layer, a, plan_.scratch);
   }
 
@@ -276,7 +254,7 @@ class Step {
     check_cancelled(cancel_);
     if (chunk == 0) chunk = std::clamp(kChunkLogits / config_.vocab, kMinChunk, kMaxChunk);
     pass_.ops.head_loss(pass_.run, plan_.scratch.n, pass_.base.head(), batch_.targets, plan_.grad_scale, plan_.smoothing, chunk,
-                        plan_.loss, plan_.correct, gradient ? plan_.scratch.dn : nullptr, pass_.tokens);
+                        static_cast<float>(config_.logit_softcap), plan_.loss, plan_.correct, gradient ? plan_.scratch.dn : nullptr, pass_.tokens);
   }
 
   void scale_gradient(int64_t sequence, double factor) const {
@@ -372,8 +350,8 @@ std::vector<lr_loss> eval_step(Runtime& runtime, Base& base, const lr_batch& bat
 
 void compute_logits(Runtime& runtime, Base& base, const lr_batch& batch, const std::vector<RowGroup>& groups, float* logits) {
   Step step(runtime, base, batch, groups, Keep::Nothing, 0, nullptr);
-  const float* hidden = step.forward();
-  runtime.ops.linear_forward(runtime.run, hidden, base.head(), nullptr, logits, batch.n_tokens);
+  step.forward();
+  step.logits(logits);
 }
 
 }  // namespace lr

@@ -6,10 +6,10 @@
 
 namespace lr::reference {
 
-// One token at a time, so the chunk size plays no part here.
-// ∂loss/∂logits = softmax(logits) - (1 - ε) · onehot(target) - ε / vocab.
+// One token at a time, so the chunk size plays no part here. ∂loss/∂logits = softmax(logits) - (1 - ε) · onehot(target) - ε / vocab,
+// and where the logits were capped, l = cap · tanh(raw / cap): ∂l/∂raw = 1 - (l / cap)².
 void head_loss(const Run& run, const float* hidden, const Weight& head, const int32_t* targets, const float* grad_scale,
-               const float* smoothing, int64_t, float* loss, uint8_t* correct, float* dhidden, int64_t T) {
+               const float* smoothing, int64_t, float cap, float* loss, uint8_t* correct, float* dhidden, int64_t T) {
   const int64_t vocab = head.rows, d = head.cols;
   Weight rounded = head;  // the head as operands, in float
   std::vector<float> weight(vocab * d), logits(vocab);
@@ -23,6 +23,7 @@ void head_loss(const Run& run, const float* hidden, const Weight& head, const in
     if (dhidden != nullptr) std::fill_n(dhidden + t * d, d, 0.0f);
     if (targets[t] < 0) continue;
     linear_forward(run, hidden + t * d, rounded, nullptr, logits.data(), 1);
+    if (cap > 0) softcap(run, logits.data(), cap, vocab);
     const auto largest = std::max_element(logits.begin(), logits.end());  // the first of equals
     double total = 0;
     for (const float logit : logits) total += std::exp(double{logit} - *largest);
@@ -33,9 +34,11 @@ void head_loss(const Run& run, const float* hidden, const Weight& head, const in
     loss[t] = static_cast<float>(lse - (1 - epsilon) * logits[targets[t]] - epsilon * sum / static_cast<double>(vocab));
     correct[t] = largest - logits.begin() == targets[t];
     if (dhidden == nullptr) continue;
-    for (int64_t i = 0; i < vocab; ++i)
-      logits[i] = static_cast<float>(grad_scale[t] * (std::exp(logits[i] - lse) - (i == targets[t] ? 1 - epsilon : 0) -
-                                                      epsilon / static_cast<double>(vocab)));
+    for (int64_t i = 0; i < vocab; ++i) {
+      const double slope = cap > 0 ? 1 - std::pow(logits[i] / cap, 2) : 1;
+      const double wanted = (i == targets[t] ? 1 - epsilon : 0) + epsilon / static_cast<double>(vocab);
+      logits[i] = static_cast<float>(grad_scale[t] * (std::exp(logits[i] - lse) - wanted) * slope);
+    }
     linear_backward(run, logits.data(), rounded, dhidden + t * d, 1, false);
   }
 }

@@ -27,4 +27,16 @@ static inline void copy_rows(const float* x, int64_t stride, int64_t n, int64_t 
     for (int64_t d = 0; d < D; ++d) out[i * D + d] = x[i * stride + d] * factor;
 }
 
+// The first key that a query at `position` sees.
+static inline int64_t first_key(const Attention& a, int64_t position) {
+  return a.window > 0 ? most(position + 1 - a.window, 0) : 0;
+}
+// The block of keys it lies in begins here.
+static inline int64_t first_key_block(const Attention& a, int64_t position) {
+  return first_key(a, position) / kKeyBlock * kKeyBlock;
+}
+
+// Scores as softcap · tanh(score / softcap).
+static inline V capped(V scores, V cap) { return cap * tanh(scores / cap); }
+
 }  // namespace lr::LR_ISA

@@ -10,11 +10,11 @@ int64_t workspace_floats(int64_t D) { return kKeyBlock * (4 * D) + kQueryBlock *
 struct Gradients {
   const float *dout, *q, *k, *v, *lse, *delta;  // delta[T, Hq] = dout · o
   float *dq, *dk, *dv;
-  float scale;
-  int64_t Hq, Hkv, D;
+  const Attention& a;
 
   // Keys and queries [start, start + n), key head kv.
   void sequence(int64_t start, int64_t n, int64_t kv, float* workspace) const {
+    const int64_t Hq = a.Hq, D = a.D;
     float* kt = workspace;             // [D, kKeyBlock]
     float* vt = kt + kKeyBlock * D;    // [D, kKeyBlock]
     float* sum_k = vt + kKeyBlock * D;  // [kKeyBlock, D]
@@ -23,15 +23,18 @@ struct Gradients {
     float* do_rows = q_rows + kQueryBlock * D;
     float* p = do_rows + kQueryBlock * D;  // [kQueryBlock, kKeyBlock]
     float* ds = p + kQueryBlock * kKeyBlock;
-    const int64_t group = Hq / Hkv, stride_q = Hq * D, stride_kv = Hkv * D;
+    const int64_t group = Hq / a.Hkv, stride_q = Hq * D, stride_kv = a.Hkv * D;
     for (int64_t key = 0; key < n; key += kKeyBlock) {
       const int64_t keys = least(kKeyBlock, n - key), first = (start + key) * stride_kv + kv * D;
       pack_columns(k + first, stride_kv, keys, D, kt);
       pack_columns(v + first, stride_kv, keys, D, vt);
       std::memset(sum_k, 0, keys * D * sizeof(float));
       std::memset(sum_v, 0, keys * D * sizeof(float));
-      // Blocks of queries begin at multiples of kQueryBlock for every key block, so that each is met by key block 0 first.
-      for (int64_t query = key / kQueryBlock * kQueryBlock; query < n; query += kQueryBlock) {
+      // Blocks of queries begin at multiples of kQueryBlock for every key block, so that each is met first by the block that
+      // holds the first key it sees: that one writes dq, the others add.
+      const int64_t end = a.window > 0 ? least(n, key + keys + a.window - 1) : n;  // no later query sees these keys
+      for (int64_t query = key / kQueryBlock * kQueryBlock; query < end; query += kQueryBlock) {
+        const bool add = key > first_key_block(a, query);
         const int64_t queries = least(kQueryBlock, n - query);
         for (int64_t head = kv * group; head < (kv + 1) * group; ++head) {
           const int64_t row = (start + query) * Hq + head;
@@ -40,11 +43,11 @@ struct Gradients {
           multiply(Rows{q_rows, D}, queries, kt, kKeyBlock, D, kKeyBlock, false, p, kKeyBlock);
           multiply(Rows{do_rows, D}, queries, vt, kKeyBlock, D, kKeyBlock, false, ds, kKeyBlock);
           for (int64_t r = 0; r < queries; ++r)
-            probabilities(p + r * kKeyBlock, ds + r * kKeyBlock, least(keys, query + r + 1 - key), lse[row + r * Hq],
-                          delta[row + r * Hq]);
+            probabilities(p + r * kKeyBlock, ds + r * kKeyBlock, first_key(a, query + r) - key,
+                          least(keys, query + r + 1 - key), lse[row + r * Hq], delta[row + r * Hq]);
           multiply(Columns{p, kKeyBlock}, keys, do_rows, D, queries, D, true, sum_v, D);
           multiply(Columns{ds, kKeyBlock}, keys, q_rows, D, queries, D, true, sum_k, D);
-          multiply(Rows{ds, kKeyBlock}, queries, k + first, stride_kv, keys, D, key > 0, dq + row * D, stride_q);
+          multiply(Rows{ds, kKeyBlock}, queries, k + first, stride_kv, keys, D, add, dq + row * D, stride_q);
         }
       }
       for (int64_t i = 0; i < keys; ++i) {
@@ -54,26 +57,33 @@ struct Gradients {
     }
   }
 
-  // One query, kKeyBlock keys of which it sees the first `seen`: products q · k in p become probabilities, products dout · v in
-  // ds become gradients of q · k.
-  void probabilities(float* p, float* ds, int64_t seen, float lse_of_row, float delta_of_row) const {
+  // One query, kKeyBlock keys of which it sees [hidden, seen): products q · k in p become probabilities, products dout · v in ds
+  // become gradients of q · k.
+  void probabilities(float* p, float* ds, int64_t hidden, int64_t seen, float lse_of_row, float delta_of_row) const {
     seen = most(seen, 0);
-    const V factor = set(scale), shift = set(lse_of_row), mean = set(delta_of_row);
+    const V factor = set(a.scale), shift = set(lse_of_row), mean = set(delta_of_row), cap = set(a.softcap);
     for (int64_t i = 0; i < seen; i += W) {
-      const V e = exp(fma(load(p + i), factor, zero() - shift));
+      V below = fma(load(p + i), factor, zero() - shift), slope = factor;  // the score less the log-sum-exp
+      if (a.softcap > 0) {
+        const V score = capped(load(p + i) * factor, cap), share = score / cap;
+        below = score - shift;
+        slope = factor * (set(1) - share * share);
+      }
+      const V e = exp(below);
       store(p + i, e);
-      store(ds + i, e * (load(ds + i) - mean) * factor);
+      store(ds + i, e * (load(ds + i) - mean) * slope);
     }
+    for (int64_t i = 0; i < least(hidden, seen); ++i) p[i] = ds[i] = 0;
     for (int64_t i = seen; i < kKeyBlock; ++i) p[i] = ds[i] = 0;
   }
 };
 
 }  // namespace
 
-void attention_backward(const Run& run, const float* dout, const float* q, const float* k, const float* v, const float* o,
-                        const float* lse, const int32_t* starts, int64_t n_sequences, float scale, float* dq, float* dk,
-                        float* dv, int64_t Hq, int64_t Hkv, int64_t D) {
-  const int64_t T = starts[n_sequences];
+void attention_backward(const Run& run, const Attention& a, const float* dout, const float* q, const float* k, const float* v,
+                        const float* o, const float* lse, const int32_t* starts, int64_t n_sequences, float* dq, float* dk,
+                        float* dv) {
+  const int64_t T = starts[n_sequences], Hq = a.Hq, D = a.D;
   const size_t mark = run.scratch->mark();
   auto* delta = static_cast<float*>(run.scratch->take(T * Hq * sizeof(float)));
   auto* workspace = static_cast<float*>(run.scratch->take(run.pool->threads() * workspace_floats(D) * sizeof(float)));
@@ -88,10 +98,10 @@ void attention_backward(const Run& run, const float* dout, const float* q, const
       delta[row] = sum(products);
     }
   });
-  const Gradients gradients{dout, q, k, v, lse, delta, dq, dk, dv, scale, Hq, Hkv, D};
-  parallel(run, n_sequences * Hkv, [&](int task, int thread) {
-    const int64_t s = task / Hkv;
-    gradients.sequence(starts[s], starts[s + 1] - starts[s], task % Hkv, workspace + thread * workspace_floats(D));
+  const Gradients gradients{dout, q, k, v, lse, delta, dq, dk, dv, a};
+  parallel(run, n_sequences * a.Hkv, [&](int task, int thread) {
+    const int64_t s = task / a.Hkv;
+    gradients.sequence(starts[s], starts[s + 1] - starts[s], task % a.Hkv, workspace + thread * workspace_floats(D));
   });
   run.scratch->release(mark);
 }

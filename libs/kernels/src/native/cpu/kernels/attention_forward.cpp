@@ -7,25 +7,25 @@
 namespace lr::LR_ISA {
 namespace {
 
-// One head of one sequence: queries [n, stride_q] at positions past …, keys and values [past + n, stride_kv].
+// One head of one sequence: queries [n, Hq · D] at positions past …, keys and values [past + n, Hkv · D].
 struct Head {
   const float *q, *v, *packed_k;  // packed_k: [key block][D][kKeyBlock]
   float *o, *lse;                 // lse may be null
-  int64_t past, n, stride_q, stride_kv, stride_lse, D;
-  float scale;
+  int64_t past, n;
+  const Attention& a;
 };
 
 int64_t workspace_floats(int64_t D) { return kQueryBlock * (2 * D + kKeyBlock + 2); }
 
 // Queries [begin, begin + count) of a head.
 void attend_block(const Head& head, int64_t begin, int64_t count, float* workspace) {
-  const int64_t D = head.D;
+  const int64_t D = head.a.D, stride_q = head.a.Hq * D, stride_kv = head.a.Hkv * D;
   float* q = workspace;                   // [count, D], scaled
   float* o = q + kQueryBlock * D;         // [count, D]
   float* p = o + kQueryBlock * D;         // [count, kKeyBlock]: scores, then probabilities
   float* top = p + kQueryBlock * kKeyBlock;  // [count]: running maximum
   float* total = top + kQueryBlock;          // [count]: running sum
-  copy_rows(head.q + begin * head.stride_q, head.stride_q, count, D, head.scale, q);
+  copy_rows(head.q + begin * stride_q, stride_q, count, D, head.a.scale, q);
   std::memset(o, 0, count * D * sizeof(float));
   for (int64_t r = 0; r < count; ++r) {
     top[r] = -INFINITY;
@@ -33,16 +33,20 @@ void attend_block(const Head& head, int64_t begin, int64_t count, float* workspa
   }
 
   const int64_t first = head.past + begin, keys = first + count;  // position of query 0; keys the last query sees
-  for (int64_t key = 0; key < keys; key += kKeyBlock) {
+  for (int64_t key = first_key_block(head.a, first); key < keys; key += kKeyBlock) {
     const int64_t width = least(kKeyBlock, keys - key);
     multiply(Rows{q, D}, count, head.packed_k + key * D, kKeyBlock, D, kKeyBlock, false, p, kKeyBlock);
     for (int64_t r = 0; r < count; ++r) {
       float* row = p + r * kKeyBlock;
-      const int64_t seen = least(width, first + r + 1 - key);
-      if (seen <= 0) {
+      // The query sees the keys [hidden, seen) of this block.
+      const int64_t hidden = most(first_key(head.a, first + r) - key, 0), seen = least(width, first + r + 1 - key);
+      if (seen <= hidden) {
         std::memset(row, 0, width * sizeof(float));
         continue;
       }
+      if (head.a.softcap > 0)
+        for (int64_t i = 0; i < kKeyBlock; i += W) store(row + i, capped(load(row + i), set(head.a.softcap)));
+      for (int64_t i = 0; i < hidden; ++i) row[i] = -INFINITY;
       for (int64_t i = seen; i < kKeyBlock; ++i) row[i] = -INFINITY;
       V highest = load(row);
       for (int64_t i = W; i < kKeyBlock; i += W) highest = max(highest, load(row + i));
@@ -53,25 +57,27 @@ void attend_block(const Head& head, int64_t begin, int64_t count, float* workspa
         store(row + i, e);
         sums = sums + e;
       }
-      for (int64_t i = seen; i < kKeyBlock; ++i) row[i] = 0;  // exp stops short of 0
+      for (int64_t i = 0; i < hidden; ++i) row[i] = 0;  // exp stops short of 0
+      for (int64_t i = seen; i < kKeyBlock; ++i) row[i] = 0;
       const float shrink = std::exp(top[r] - new_top);
       total[r] = total[r] * shrink + sum(sums);
       top[r] = new_top;
       if (shrink != 1)
         for (int64_t d = 0; d < D; ++d) o[r * D + d] *= shrink;
     }
-    multiply(Rows{p, kKeyBlock}, count, head.v + key * head.stride_kv, head.stride_kv, width, D, true, o, D);
+    multiply(Rows{p, kKeyBlock}, count, head.v + key * stride_kv, stride_kv, width, D, true, o, D);
   }
 
   for (int64_t r = 0; r < count; ++r) {
-    copy_rows(o + r * D, D, 1, D, 1 / total[r], head.o + (begin + r) * head.stride_q);
-    if (head.lse != nullptr) head.lse[(begin + r) * head.stride_lse] = top[r] + std::log(total[r]);
+    copy_rows(o + r * D, D, 1, D, 1 / total[r], head.o + (begin + r) * stride_q);
+    if (head.lse != nullptr) head.lse[(begin + r) * head.a.Hq] = top[r] + std::log(total[r]);
   }
 }
 
 // Sequences of queries starts[s] … starts[s+1]; the keys of a sequence are `past` and its own.
-void attention(const Run& run, const float* q, const float* k, const float* v, const int32_t* starts, int64_t n_sequences,
-               int64_t past, float scale, float* o, float* lse, int64_t Hq, int64_t Hkv, int64_t D) {
+void attention(const Run& run, const Attention& a, const float* q, const float* k, const float* v, const int32_t* starts,
+               int64_t n_sequences, int64_t past, float* o, float* lse) {
+  const int64_t Hq = a.Hq, Hkv = a.Hkv, D = a.D;
   const size_t mark = run.scratch->mark();
   auto* key_blocks = static_cast<int64_t*>(run.scratch->take((n_sequences + 1) * sizeof(int64_t)));  // before sequence s
   auto* query_blocks = static_cast<int64_t*>(run.scratch->take((n_sequences + 1) * sizeof(int64_t)));
@@ -102,24 +108,30 @@ void attention(const Run& run, const float* q, const float* k, const float* v, c
                    packed + (kv * all_keys + key_blocks[s]) * block_size,
                    o + (start * Hq + head) * D,
                    lse == nullptr ? nullptr : lse + start * Hq + head,
-                   past, n, Hq * D, Hkv * D, Hq, D, scale};
+                   past, n, a};
     attend_block(one, begin, least(kQueryBlock, n - begin), workspace + thread * workspace_floats(D));
   });
   run.scratch->release(mark);
 }
 
-// One query's heads that share a key head, q[group, D] against keys[n, stride]: reads the cache once, for few queries.
-void attend_cached(const float* q, const float* k, const float* v, int64_t n, int64_t stride, float scale, float* o, int64_t group,
-                   int64_t D, float* scores) {
+// One query's heads that share a key head, q[group, D] against the n keys it sees [n, stride]: reads the cache once, for few
+// queries.
+void attend_cached(const Attention& a, const float* q, const float* k, const float* v, int64_t n, float* o, float* scores) {
+  const int64_t group = a.Hq / a.Hkv, stride = a.Hkv * a.D, D = a.D;
   const auto part = [&](const float* p, int64_t d) { return D - d >= W ? load(p + d) : load_part(p + d, D - d); };
   for (int64_t j = 0; j < n; ++j)
     for (int64_t g = 0; g < group; ++g) {
       V products = zero();
       for (int64_t d = 0; d < D; d += W) products = fma(part(q + g * D, d), part(k + j * stride, d), products);
-      scores[g * n + j] = sum(products) * scale;
+      scores[g * n + j] = sum(products) * a.scale;
     }
   for (int64_t g = 0; g < group; ++g) {
     float* p = scores + g * n;
+    if (a.softcap > 0)
+      for (int64_t j = 0; j < n; j += W) {
+        const int64_t lanes = least(W, n - j);
+        store_part(p + j, capped(load_part(p + j, lanes), set(a.softcap)), lanes);
+      }
     float top = p[0], total = 0;
     for (int64_t j = 1; j < n; ++j) top = std::fmax(top, p[j]);
     for (int64_t j = 0; j < n; j += W) {
@@ -137,29 +149,34 @@ void attend_cached(const float* q, const float* k, const float* v, int64_t n, in
 
 }  // namespace
 
-void attention_forward(const Run& run, const float* q, const float* k, const float* v, const int32_t* starts,
-                       int64_t n_sequences, float scale, float* o, float* lse, int64_t Hq, int64_t Hkv, int64_t D) {
-  attention(run, q, k, v, starts, n_sequences, 0, scale, o, lse, Hq, Hkv, D);
+void attention_forward(const Run& run, const Attention& a, const float* q, const float* k, const float* v, const int32_t* starts,
+                       int64_t n_sequences, float* o, float* lse) {
+  attention(run, a, q, k, v, starts, n_sequences, 0, o, lse);
 }
 
-void attention_cached(const Run& run, const float* q, const float* k, const float* v, int64_t past, int64_t n, float scale,
-                      float* o, int64_t Hq, int64_t Hkv, int64_t D) {
+void attention_cached(const Run& run, const Attention& a, const float* q, const float* k, const float* v, int64_t past, int64_t n,
+                      float* o) {
+  // Keys before the window of the first query are left behind: only distances between positions count.
+  const int64_t unseen = first_key(a, past);
+  k += unseen * a.Hkv * a.D;
+  v += unseen * a.Hkv * a.D;
+  past -= unseen;
   // Packing the cache costs what reading it costs: it pays once a tile of queries shares it.
   if (n >= kTileRows) {
     const int32_t starts[2] = {0, static_cast<int32_t>(n)};
-    return attention(run, q, k, v, starts, 1, past, scale, o, nullptr, Hq, Hkv, D);
+    return attention(run, a, q, k, v, starts, 1, past, o, nullptr);
   }
-  const int64_t group = Hq / Hkv, threads = run.pool->threads();
+  const int64_t group = a.Hq / a.Hkv, threads = run.pool->threads();
   const size_t mark = run.scratch->mark();
   auto* scores = static_cast<float*>(run.scratch->take(threads * group * (past + n) * sizeof(float)));
   parallel(
-      run, n * Hkv,
+      run, n * a.Hkv,
       [&](int task, int thread) {
-        const int64_t t = task / Hkv, kv = task % Hkv, first = (t * Hq + kv * group) * D;
-        attend_cached(q + first, k + kv * D, v + kv * D, past + t + 1, Hkv * D, scale, o + first, group, D,
-                      scores + thread * group * (past + n));
+        const int64_t t = task / a.Hkv, kv = task % a.Hkv, query = (t * a.Hq + kv * group) * a.D;
+        const int64_t first = first_key(a, past + t), key = (first * a.Hkv + kv) * a.D;
+        attend_cached(a, q + query, k + key, v + key, past + t + 1 - first, o + query, scores + thread * group * (past + n));
       },
-      n * Hq * (past + n) * D < kWorthThreads);
+      n * a.Hq * (past + n) * a.D < kWorthThreads);
   run.scratch->release(mark);
 }
 

@@ -18,11 +18,27 @@ float sum_below(const float* logits, int64_t vocab, float highest) {
   return total + sum(sums);
 }
 
+// A capped logit l = cap · tanh(raw / cap), and ∂l/∂raw = 1 - (l / cap)².
+template <bool capped>
+inline V slope(V logit, V inverse_cap) {
+  if constexpr (!capped) return set(1);
+  const V share = logit * inverse_cap;
+  return set(1) - share * share;
+}
+
 // logits[vocab] of one token: loss and arg-max. When backward, logits become the gradient times `factor`'s inverse, and factor is
-// returned: ∂loss/∂logits = softmax - onehot(target) = (e - onehot(target) · total) / total, with e the exponentials. The product
-// that reads them multiplies by it on the way. Smoothing moves ε of the target's share evenly over the vocabulary.
-float cross_entropy(float* logits, int64_t vocab, int32_t target, float grad_scale, float smoothing, bool backward, float* loss,
-                    uint8_t* correct) {
+// returned: ∂loss/∂logits = softmax - onehot(target) = (e - onehot(target) · total) / total, with e the exponentials, each times
+// the slope of its cap. The product that reads them multiplies by it on the way. Smoothing moves ε of the target's share evenly over
+// the vocabulary.
+template <bool capped>
+float cross_entropy(float* logits, int64_t vocab, int32_t target, float cap, float grad_scale, float smoothing, bool backward,
+                    float* loss, uint8_t* correct) {
+  const V limit = set(cap), inverse_cap = set(1 / cap);
+  if constexpr (capped)
+    for (int64_t i = 0; i < vocab; i += W) {
+      const int64_t lanes = least(W, vocab - i);
+      store_part(logits + i, limit * tanh(load_part(logits + i, lanes) / limit), lanes);
+    }
   const int64_t whole = vocab / W * W;
   V top = set(-INFINITY);
   for (int64_t i = 0; i < whole; i += W) top = max(top, load(logits + i));
@@ -34,27 +50,35 @@ float cross_entropy(float* logits, int64_t vocab, int32_t target, float grad_sca
 
   const float wanted = logits[target];
   const float shared = smoothing > 0 ? sum_below(logits, vocab, highest) : 0;
+  // Smoothed and capped, the gradient waits for the total with the logits in place.
+  const bool now = backward && !(capped && smoothing > 0);
   V sums = zero();
   float total = 0;
   for (int64_t i = 0; i < whole; i += W) {
-    const V e = exp(load(logits + i) - set(highest));
-    if (backward) store(logits + i, e);
+    const V logit = load(logits + i), e = exp(logit - set(highest));
+    if (now) store(logits + i, e * slope<capped>(logit, inverse_cap));
     sums = sums + e;
   }
   for (int64_t i = whole; i < vocab; ++i) {
     const float e = std::exp(logits[i] - highest);
-    if (backward) logits[i] = e;
+    if (now) logits[i] = e * (capped ? 1 - logits[i] / cap * (logits[i] / cap) : 1);
     total += e;
   }
   total += sum(sums);
   *loss = std::log(total) + highest - wanted;
   if (smoothing > 0) *loss += smoothing * (wanted - highest - shared / static_cast<float>(vocab));
-  if (backward) logits[target] -= total * (1 - smoothing);
-  if (backward && smoothing > 0) {
+  if (!backward) return grad_scale / total;
+  if (smoothing > 0) {
     const float part = total * smoothing / static_cast<float>(vocab);
-    for (int64_t i = 0; i < whole; i += W) store(logits + i, load(logits + i) - set(part));
-    for (int64_t i = whole; i < vocab; ++i) logits[i] -= part;
+    for (int64_t i = 0; i < vocab; i += W) {
+      const int64_t lanes = least(W, vocab - i);
+      const V value = load_part(logits + i, lanes);
+      // Capped, the value is still the logit: its slope is wanted here too.
+      const V e = capped ? exp(value - set(highest)) : value;
+      store_part(logits + i, (e - set(part)) * slope<capped>(value, inverse_cap), lanes);
+    }
   }
+  logits[target] -= total * (1 - smoothing) * (capped ? 1 - wanted / cap * (wanted / cap) : 1);
   return grad_scale / total;
 }
 
@@ -69,7 +93,8 @@ struct GradientRows {
 
 template <class Operand>
 void chunks(const Run& run, const float* hidden, const Weight& head, const int32_t* targets, const float* grad_scale,
-            const float* smoothing, int64_t chunk, float* loss, uint8_t* correct, float* dhidden, int64_t T) {
+            const float* smoothing, int64_t chunk, float softcap, float* loss, uint8_t* correct, float* dhidden, int64_t T) {
+  const auto one_token = softcap > 0 ? cross_entropy<true> : cross_entropy<false>;
   const int64_t vocab = head.rows, d = head.cols;
   const size_t mark = run.scratch->mark();
   auto* tokens = static_cast<int32_t*>(run.scratch->take(T * sizeof(int32_t)));  // those that have a target
@@ -93,8 +118,8 @@ void chunks(const Run& run, const float* hidden, const Weight& head, const int32
     gemm<Operand>(run, n, vocab, d, MatrixRows{rows, d}, TransposedWeight(head), MatrixSink{logits, vocab, false, nullptr});
     parallel(run, n, [&](int i, int) {
       const int32_t t = tokens[begin + i];
-      factors[i] = cross_entropy(logits + i * vocab, vocab, targets[t], grad_scale[t], smoothing == nullptr ? 0 : smoothing[t],
-                                 dhidden != nullptr, loss + t, correct + t);
+      factors[i] = one_token(logits + i * vocab, vocab, targets[t], softcap, grad_scale[t], smoothing == nullptr ? 0 : smoothing[t],
+                             dhidden != nullptr, loss + t, correct + t);
     });
     if (dhidden == nullptr) continue;
     gemm<Operand>(run, n, d, vocab, GradientRows{logits, factors, vocab}, PlainWeight(head), MatrixSink{rows, d, false, nullptr});
@@ -106,11 +131,11 @@ void chunks(const Run& run, const float* hidden, const Weight& head, const int32
 }  // namespace
 
 void head_loss(const Run& run, const float* hidden, const Weight& head, const int32_t* targets, const float* grad_scale,
-               const float* smoothing, int64_t chunk, float* loss, uint8_t* correct, float* dhidden, int64_t T) {
+               const float* smoothing, int64_t chunk, float softcap, float* loss, uint8_t* correct, float* dhidden, int64_t T) {
   if (run.compute == Compute::BF16) {
-    chunks<Bf16>(run, hidden, head, targets, grad_scale, smoothing, chunk, loss, correct, dhidden, T);
+    chunks<Bf16>(run, hidden, head, targets, grad_scale, smoothing, chunk, softcap, loss, correct, dhidden, T);
   } else {
-    chunks<Exact>(run, hidden, head, targets, grad_scale, smoothing, chunk, loss, correct, dhidden, T);
+    chunks<Exact>(run, hidden, head, targets, grad_scale, smoothing, chunk, softcap, loss, correct, dhidden, T);
   }
 }
 

@@ -19,21 +19,23 @@ void column_sums(const Run&, const float* a, const float* b, const float* factor
 void rmsnorm_forward(const Run&, const float* x, const float* w, float eps, float* y, float* rstd, int64_t T, int64_t d);
 void rmsnorm_backward(const Run&, const float* dy, const float* x, const float* w, const float* rstd, float* dx, int64_t T,
                       int64_t d);
-void rope(const Run&, float* x, const int32_t* positions, const float* cos, const float* sin, int sign, int64_t T,
-          int64_t heads, int64_t head_dim);
-void attention_forward(const Run&, const float* q, const float* k, const float* v, const int32_t* starts, int64_t n_sequences,
-                       float scale, float* o, float* lse, int64_t Hq, int64_t Hkv, int64_t D);
-void attention_backward(const Run&, const float* dout, const float* q, const float* k, const float* v, const float* o,
-                        const float* lse, const int32_t* starts, int64_t n_sequences, float scale, float* dq, float* dk,
-                        float* dv, int64_t Hq, int64_t Hkv, int64_t D);
-void attention_cached(const Run&, const float* q, const float* k, const float* v, int64_t past, int64_t n, float scale,
-                      float* o, int64_t Hq, int64_t Hkv, int64_t D);
-void swiglu_forward(const Run&, const float* gate, const float* up, float* out, int64_t n);
-void swiglu_backward(const Run&, const float* dout, const float* gate, const float* up, float* dgate, float* dup, int64_t n);
-void embedding(const Run&, const Weight& table, const int32_t* tokens, float* out, int64_t T);
+void rope(const Run&, float* x, const int32_t* rows, const float* cos, const float* sin, int sign, int64_t T,
+          int64_t heads, int64_t head_dim, int64_t width);
+void attention_forward(const Run&, const Attention& a, const float* q, const float* k, const float* v, const int32_t* starts,
+                       int64_t n_sequences, float* o, float* lse);
+void attention_backward(const Run&, const Attention& a, const float* dout, const float* q, const float* k, const float* v,
+                        const float* o, const float* lse, const int32_t* starts, int64_t n_sequences, float* dq, float* dk,
+                        float* dv);
+void attention_cached(const Run&, const Attention& a, const float* q, const float* k, const float* v, int64_t past, int64_t n,
+                      float* o);
+void gated_forward(const Run&, Activation activation, const float* gate, const float* up, float* out, int64_t n);
+void gated_backward(const Run&, Activation activation, const float* dout, const float* gate, const float* up, float* dgate,
+                    float* dup, int64_t n);
+void embedding(const Run&, const Weight& table, const int32_t* tokens, float scale, float* out, int64_t T);
 void add_noise(const Run&, float* x, int64_t n, float magnitude, uint64_t key, uint64_t first);
 void head_loss(const Run&, const float* hidden, const Weight& head, const int32_t* targets, const float* grad_scale,
-               const float* smoothing, int64_t chunk, float* loss, uint8_t* correct, float* dhidden, int64_t T);
+               const float* smoothing, int64_t chunk, float softcap, float* loss, uint8_t* correct, float* dhidden, int64_t T);
+void softcap(const Run&, float* x, float cap, int64_t n);
 void add(const Run&, const float* a, const float* b, float* out, int64_t n);
 double sum_squares(const Run&, const float* x, int64_t n);
 void adamw(const Run&, float* w, const float* g, float* m, float* v, int64_t n, const AdamwStep& step);

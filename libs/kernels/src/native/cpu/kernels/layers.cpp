@@ -1,4 +1,4 @@
-// The operations of a layer that touch every element once: norm, rotation, activation, embedding, residual sum. They are bound
+// The operations of a layer that touch every element once: norm, rotation, activation, soft-cap, embedding, residual sum. They are bound
 // by memory, so they are shared out by rows or by pieces.
 #include "adamw8.h"
 #include "kernels.h"
@@ -41,6 +41,18 @@ inline void put(float* p, V v, int64_t lanes) {
 
 inline V sigmoid(V x) { return set(1) / (set(1) + exp(zero() - x)); }
 
+// Both activations are x · σ(z): silu with z = x; GELU's ½ · x · (1 + tanh u) with z = 2u = x · (2√(2/π) + 2√(2/π) · 0.044715 x²).
+constexpr float kLinear = 1.5957691216f, kCubic = 0.0713548163f;
+
+struct Silu {
+  static V inner(V x) { return x; }
+  static V inner_slope(V) { return set(1); }
+};
+struct GeluTanh {
+  static V inner(V x) { return x * fma(set(kCubic) * x, x, set(kLinear)); }
+  static V inner_slope(V x) { return fma(set(3 * kCubic) * x, x, set(kLinear)); }
+};
+
 }  // namespace
 
 void rmsnorm_forward(const Run& run, const float* x, const float* w, float eps, float* y, float* rstd, int64_t T, int64_t d) {
@@ -74,12 +86,12 @@ void rmsnorm_backward(const Run& run, const float* dy, const float* x, const flo
   });
 }
 
-void rope(const Run& run, float* x, const int32_t* positions, const float* cos, const float* sin, int sign, int64_t T,
-          int64_t heads, int64_t head_dim) {
-  const int64_t half = head_dim / 2;
+void rope(const Run& run, float* x, const int32_t* places, const float* cos, const float* sin, int sign, int64_t T,
+          int64_t heads, int64_t head_dim, int64_t width) {
+  const int64_t half = width / 2;
   const V direction = set(static_cast<float>(sign));
   rows(run, T, heads * head_dim, [&](int64_t t) {
-    const float *c = cos + positions[t] * half, *s = sin + positions[t] * half;
+    const float *c = cos + places[t] * half, *s = sin + places[t] * half;
     for (int64_t head = 0; head < heads; ++head) {
       float *first = x + (t * heads + head) * head_dim, *second = first + half;
       vectors(0, half, [&](int64_t i, int64_t lanes) {
@@ -92,28 +104,51 @@ void rope(const Run& run, float* x, const int32_t* positions, const float* cos, 
   });
 }
 
-void swiglu_forward(const Run& run, const float* gate, const float* up, float* out, int64_t n) {
+template <class Kind>
+static void forward(const Run& run, const float* gate, const float* up, float* out, int64_t n) {
   pieces(run, n, [&](int64_t begin, int64_t end) {
     vectors(begin, end, [&](int64_t i, int64_t lanes) {
       const V g = get(gate + i, lanes);
-      put(out + i, g * sigmoid(g) * get(up + i, lanes), lanes);
+      put(out + i, g * sigmoid(Kind::inner(g)) * get(up + i, lanes), lanes);
     });
   });
 }
 
-void swiglu_backward(const Run& run, const float* dout, const float* gate, const float* up, float* dgate, float* dup, int64_t n) {
+// The slope of x · σ(z) is σ(z) · (1 + x · (1 - σ(z)) · z').
+template <class Kind>
+static void backward(const Run& run, const float* dout, const float* gate, const float* up, float* dgate, float* dup, int64_t n) {
   pieces(run, n, [&](int64_t begin, int64_t end) {
     vectors(begin, end, [&](int64_t i, int64_t lanes) {
-      const V d = get(dout + i, lanes), g = get(gate + i, lanes), u = get(up + i, lanes), s = sigmoid(g);
-      put(dgate + i, d * u * s * fma(g, set(1) - s, set(1)), lanes);
+      const V d = get(dout + i, lanes), g = get(gate + i, lanes), u = get(up + i, lanes), s = sigmoid(Kind::inner(g));
+      put(dgate + i, d * u * s * fma(g * Kind::inner_slope(g), set(1) - s, set(1)), lanes);
       put(dup + i, d * g * s, lanes);
     });
   });
 }
 
-void embedding(const Run& run, const Weight& table, const int32_t* tokens, float* out, int64_t T) {
+void gated_forward(const Run& run, Activation activation, const float* gate, const float* up, float* out, int64_t n) {
+  (activation == Activation::Silu ? forward<Silu> : forward<GeluTanh>)(run, gate, up, out, n);
+}
+
+void gated_backward(const Run& run, Activation activation, const float* dout, const float* gate, const float* up, float* dgate,
+                    float* dup, int64_t n) {
+  (activation == Activation::Silu ? backward<Silu> : backward<GeluTanh>)(run, dout, gate, up, dgate, dup, n);
+}
+
+void softcap(const Run& run, float* x, float cap, int64_t n) {
+  const V limit = set(cap);
+  pieces(run, n, [&](int64_t begin, int64_t end) {
+    vectors(begin, end, [&](int64_t i, int64_t lanes) { put(x + i, limit * tanh(get(x + i, lanes) / limit), lanes); });
+  });
+}
+
+void embedding(const Run& run, const Weight& table, const int32_t* tokens, float scale, float* out, int64_t T) {
   const WeightReader reader(table);
-  rows(run, T, table.cols, [&](int64_t t) { reader.read(tokens[t], 0, table.cols, out + t * table.cols); });
+  rows(run, T, table.cols, [&](int64_t t) {
+    float* row = out + t * table.cols;
+    reader.read(tokens[t], 0, table.cols, row);
+    if (scale != 1) vectors(0, table.cols, [&](int64_t i, int64_t lanes) { put(row + i, get(row + i, lanes) * set(scale), lanes); });
+  });
 }
 
 void add(const Run& run, const float* a, const float* b, float* out, int64_t n) {

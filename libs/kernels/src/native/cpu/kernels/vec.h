@@ -256,4 +256,7 @@ static inline V exp(V x) {
   return p * power_of_two(n);
 }
 
+// tanh to 1e-7 absolute, which is what scores and logits need: they are compared by their differences.
+static inline V tanh(V x) { return set(1) - set(2) / (exp(x + x) + set(1)); }
+
 }  // namespace lr::LR_ISA
