@@ -38,7 +38,7 @@ SAVED = {
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     folder = tmp_path_factory.mktemp("model")
-    peer.write_model("llama3-rope", folder)  # it has biases everywhere
+    peer.write_named("llama3-rope", folder)  # it has biases everywhere
     return folder
 
 

@@ -55,7 +55,7 @@ def relative(ours: np.ndarray, theirs: np.ndarray) -> float:
 def source(tmp_path_factory):
     """Biases, an untied head, head_dim of its own."""
     folder = tmp_path_factory.mktemp("source")
-    peer.write_model("llama3-rope", folder)
+    peer.write_named("llama3-rope", folder)
     return folder
 
 

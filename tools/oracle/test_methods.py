@@ -26,7 +26,7 @@ def folders(tmp_path_factory):
     out = {}
     for name in peer.CONFIGS:
         out[name] = tmp_path_factory.mktemp(name)
-        peer.write_model(name, out[name])
+        peer.write_named(name, out[name])
     return out
 
 

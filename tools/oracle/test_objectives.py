@@ -19,7 +19,7 @@ def kernels(request):
 
 class World:
     def __init__(self, kernels, folder, file, name="llama"):
-        peer.write_model(name, folder)
+        peer.write_named(name, folder)
         self.theirs = peer.with_adapter(folder)
         self.base = kernels.open_base(folder, file)
         self.adapter = self.base.adapter(peer.RANK, peer.ALPHA, peer.lora(self.theirs))

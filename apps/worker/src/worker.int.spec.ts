@@ -11,7 +11,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { submitTestJob } from './test/submit';
 import { testWorld, type World } from './test/world';
 
-const steps = 300;
+/** Many, and fast: what is seen of a run in Postgres lags behind it. */
+const steps = 800;
 const recipe: RecipeInput = {
   lora: { rank: 4, dropout: 0.1 },
   training: { steps, sequenceLength: 64, rows: 2, compute: 'f32' },
@@ -154,6 +155,7 @@ describe('worker', () => {
       const step = from + 11 + Math.floor(Math.random() * 60);
       await until(async () => {
         const { epoch, step: now, state } = await record(job.id);
+        if (state === 'succeeded') throw new Error(`the run ended before attempt ${kill} could be killed`);
         return epoch === kill && state === 'running' && now >= step;
       });
       for (const pid of await childrenOf(worker.pid as number)) process.kill(pid, 'SIGKILL');

@@ -57,7 +57,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     touch(base.embedding());
     touch(base.head());
     for (const lr::Layer& layer : base.layers()) {
-      for (const lr::Linear& linear : layer.linears) touch(linear.weight);
+      for (const lr::Linear& linear : layer.linears) {
+        if (linear.weight.data != nullptr) touch(linear.weight);
+      }
     }
     if (base.info().empty()) std::abort();
   } catch (const lr::Error&) {

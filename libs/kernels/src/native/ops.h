@@ -98,6 +98,9 @@ struct Run {               // what every operation needs
   Pool* pool;
   Scratch* scratch;
   Compute compute;         // operand type of linear_* and head products
+  // linear_forward may take few tokens a faster way that sums in another order: then what a token gets depends on how many go with
+  // it. For generation; in a step a token gets the same bytes alone or in a large batch.
+  bool generating = false;
 };
 
 struct Ops {

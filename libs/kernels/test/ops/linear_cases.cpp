@@ -39,6 +39,23 @@ void linear_cases() {
             return outputs;
           },
           1e-4, true);
+      check_operation(
+          name + " generating",
+          [&](const Ops& ops, const Run& run) {
+            Run generating = run;
+            generating.generating = true;
+            Floats y(T * out, NAN);
+            ops.linear_forward(generating, x.data(), w.weight, bias.data(), y.data(), T);
+            return std::vector<Floats>{y};
+          },
+          1e-4, true);
+      for (int isa = 1; isa <= best_isa(); ++isa) {
+        const Machine machine(2);
+        Floats all(T * out), last(out);
+        cpu_ops(isa)->linear_forward(machine.run, x.data(), w.weight, nullptr, all.data(), T);
+        cpu_ops(isa)->linear_forward(machine.run, x.data() + (T - 1) * in, w.weight, nullptr, last.data(), 1);
+        expect(std::equal(last.begin(), last.end(), all.end() - out), name + ": a token gets the same bytes alone");
+      }
     }
 }
 

@@ -11,7 +11,7 @@ namespace lr {
 
 struct Linear {
   std::string name;  // as in lr_base_info
-  Weight weight;
+  Weight weight = {};  // of no size in a fused model's unused places
   const float* bias = nullptr;  // [out]
 };
 

@@ -72,7 +72,9 @@ void Session::append(Runtime& runtime, const int32_t* tokens, int64_t n, const C
 void Session::append_chunk(Runtime& runtime, int64_t past, int64_t n, bool want_logits, const CancelFlag* cancel) {
   const ModelConfig& c = base_.config();
   const std::vector<RowGroup> groups = {{adapter_, 0, n, 0, 0}};
-  Pass pass = {runtime.run, runtime.ops, base_, groups, n, false};
+  Run run = runtime.run;
+  run.generating = true;
+  Pass pass = {run, runtime.ops, base_, groups, n, false};
   int64_t lora_hidden = 0;
   for (int layer = 0; layer < static_cast<int>(c.layers); ++layer) {
     for (int kind = 0; kind < kLinears; ++kind) lora_hidden = std::max(lora_hidden, pass.lora_hidden_size(layer, kind));
