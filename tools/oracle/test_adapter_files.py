@@ -10,6 +10,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.numpy import load_file
 
 import peer
+from checks import relative
 from lowrank import REPOSITORY
 
 FAST = {"optimizer": {"learningRate": 0.01}}
@@ -54,10 +55,6 @@ def ours(model, file, out, *how) -> np.ndarray:
     subprocess.run(["node", "--require", "./tools/typescript.cjs", "tools/oracle/adapters.ts", model, file, out, *how], cwd=REPOSITORY,
                    check=True, timeout=300)
     return np.fromfile(out / "logits.f32", np.float32).reshape(-1, 160)
-
-
-def relative(a: np.ndarray, b: np.ndarray) -> float:
-    return float(np.linalg.norm(a - b) / np.linalg.norm(b))
 
 
 @pytest.mark.parametrize("name", RECIPES)

@@ -12,7 +12,8 @@ from safetensors.torch import load_file, save_file
 
 import architectures
 import peer
-from lowrank import Batch, Kernels
+from checks import check_step, relative
+from lowrank import Batch
 
 # Of PEFT's, the language model's only: gemma3 has linear layers in its vision tower.
 LINEARS = r"(?!.*vision_tower).*\.layers\.\d+\.(self_attn|mlp)\.\w+_proj"
@@ -49,15 +50,6 @@ def answers(tmp_path_factory):
     return of
 
 
-@pytest.fixture(scope="module", params=["fast", "reference"])
-def kernels(request):
-    return Kernels(backend=request.param)
-
-
-def relative(ours: np.ndarray, theirs: np.ndarray) -> float:
-    return float(np.linalg.norm(ours - theirs) / np.linalg.norm(theirs))
-
-
 @pytest.mark.parametrize("family,seed", architectures.CASES)
 def test_logits_and_gradients(kernels, answers, tmp_path, family, seed):
     theirs = answers(family, seed)
@@ -67,14 +59,7 @@ def test_logits_and_gradients(kernels, answers, tmp_path, family, seed):
     assert relative(base.logits(theirs.batch, None), theirs.base_logits) < 1e-4
     assert relative(base.logits(theirs.batch, adapter), theirs.logits) < 1e-4
 
-    total = peer.loss_tokens(theirs.batch)
-    for checkpointing in (False, True):
-        ours = base.train_step(theirs.batch, adapter, 1 / total, checkpointing)
-        assert ours.sum / total == pytest.approx(theirs.loss, rel=1e-5)
-        gradients = adapter.read(1)
-        for module, expected in theirs.gradients.items():
-            assert relative(gradients[module], expected) < 1e-3, module
-        kernels.check(kernels.lib.lr_adapter_zero_gradients(adapter.handle))
+    check_step(base, adapter, theirs.batch, theirs.loss, theirs.gradients)
 
 
 @pytest.mark.parametrize("family,seed", architectures.CASES)

@@ -9,7 +9,7 @@ from bitsandbytes import functional as bnb
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig
 
 import peer
-from lowrank import Kernels
+from checks import relative
 
 FORMATS = [("nf4", True), ("nf4", False), ("fp4", True), ("fp4", False), ("int8", False), ("bf16", False), ("f32", False)]
 BNB_FORMATS = FORMATS[:5]
@@ -47,21 +47,12 @@ def without_activation_quantization(model: torch.nn.Module) -> torch.nn.Module:
     return model
 
 
-def relative(ours: np.ndarray, theirs: np.ndarray) -> float:
-    return float(np.linalg.norm(ours - theirs) / np.linalg.norm(theirs))
-
-
 @pytest.fixture(scope="module")
 def source(tmp_path_factory):
     """Biases, an untied head, head_dim of its own."""
     folder = tmp_path_factory.mktemp("source")
     peer.write_named("llama3-rope", folder)
     return folder
-
-
-@pytest.fixture(scope="module", params=["fast", "reference"])
-def kernels(request):
-    return Kernels(backend=request.param)
 
 
 @pytest.mark.parametrize("format,double_quant", FORMATS)

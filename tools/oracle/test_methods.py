@@ -10,6 +10,7 @@ from peft.optimizers import create_loraplus_optimizer
 from transformers import AutoModelForCausalLM
 
 import peer
+from checks import check_step, relative
 from lowrank import Kernels
 
 METHODS = {
@@ -22,26 +23,8 @@ METHODS = {
 
 
 @pytest.fixture(scope="module")
-def folders(tmp_path_factory):
-    out = {}
-    for name in peer.CONFIGS:
-        out[name] = tmp_path_factory.mktemp(name)
-        peer.write_named(name, out[name])
-    return out
-
-
-@pytest.fixture(scope="module", params=["fast", "reference"])
-def kernels(request):
-    return Kernels(backend=request.param)
-
-
-@pytest.fixture(scope="module")
 def fast():
     return Kernels()
-
-
-def relative(ours: np.ndarray, theirs: np.ndarray) -> float:
-    return float(np.linalg.norm(ours - theirs) / np.linalg.norm(theirs))
 
 
 def with_method(folder, method: str) -> torch.nn.Module:
@@ -74,16 +57,9 @@ def test_logits_and_gradients(kernels, folders, tmp_path, name, method):
     assert set(adapter.shapes) == set(peer.lora(theirs))
     assert relative(base.logits(batch, adapter), peer.forward(theirs, batch).detach().numpy()) < 1e-4
 
-    total = peer.loss_tokens(batch)
-    loss = peer.loss_sum(theirs, batch) / total
+    loss = peer.loss_sum(theirs, batch) / peer.loss_tokens(batch)
     loss.backward()
-    for checkpointing in (False, True):
-        ours = base.train_step(batch, adapter, 1 / total, checkpointing)
-        assert ours.sum / total == pytest.approx(loss.item(), rel=1e-5)
-        gradients = adapter.read(1)
-        for tensor, expected in peer.lora(theirs, gradients=True).items():
-            assert relative(gradients[tensor], expected) < 1e-3, tensor
-        kernels.check(kernels.lib.lr_adapter_zero_gradients(adapter.handle))
+    check_step(base, adapter, batch, loss.item(), peer.lora(theirs, gradients=True))
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -156,16 +132,9 @@ def test_dropout(kernels, folders, tmp_path, dora):
         theirs.get_submodule(f"base_model.model.{linear['name']}").lora_dropout["default"] = Mask(torch.from_numpy(mask))
     theirs.train()
     batch = peer.make_batch(base.info["vocab"], [length], seed=3)
-    total = peer.loss_tokens(batch)
-    loss = peer.loss_sum(theirs, batch) / total
+    loss = peer.loss_sum(theirs, batch) / peer.loss_tokens(batch)
     loss.backward()
-    for checkpointing in (False, True):
-        ours = base.train_step(batch, adapter, 1 / total, checkpointing)
-        assert ours.sum / total == pytest.approx(loss.item(), rel=1e-5)
-        gradients = adapter.read(1)
-        for tensor, expected in peer.lora(theirs, gradients=True).items():
-            assert relative(gradients[tensor], expected) < 1e-3, tensor
-        kernels.check(kernels.lib.lr_adapter_zero_gradients(adapter.handle))
+    check_step(base, adapter, batch, loss.item(), peer.lora(theirs, gradients=True))
 
 
 def test_lora_plus(fast, folders, tmp_path):

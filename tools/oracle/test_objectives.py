@@ -6,15 +6,10 @@ import torch
 from torch.nn.functional import cross_entropy, logsigmoid
 
 import peer
-from lowrank import Batch, Kernels, Preference, pointer
+from lowrank import Batch, Preference, pointer
 
 BETA, LAMBDA = 0.3, 0.5
 LENGTHS = [12, 9, 20, 17, 10, 14]
-
-
-@pytest.fixture(scope="module", params=["fast", "reference"])
-def kernels(request):
-    return Kernels(backend=request.param)
 
 
 class World:

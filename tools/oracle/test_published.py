@@ -15,6 +15,7 @@ from safetensors.numpy import load_file
 from transformers import AutoTokenizer
 
 import peer
+from checks import relative
 from lowrank import REPOSITORY, Batch, Kernels
 
 BASE = REPOSITORY / "samples/base"
@@ -59,9 +60,6 @@ def test_peft_computes_the_same(adapter, tokenizer, tmp_path):
                for name, value in load_file(adapter / "adapter_model.safetensors").items()}
     base = Kernels().open_base(BASE, tmp_path / "base")
     ours = base.logits(batch, base.adapter(config["r"], config["lora_alpha"], weights))
-
-    def relative(a, b):
-        return np.linalg.norm(a - b) / np.linalg.norm(b)
 
     assert relative(ours, theirs) < 1e-2
     assert relative(bare, theirs) > 0.1

@@ -5,15 +5,10 @@ import pytest
 import torch
 from bitsandbytes import functional as bnb
 
-from lowrank import QUANTIZED_PARTS, Kernels
+from lowrank import QUANTIZED_PARTS
 from quantization_cases import CASES, quantize
 
 FORMATS = [("nf4", True), ("nf4", False), ("fp4", True), ("fp4", False), ("int8", False)]
-
-
-@pytest.fixture(scope="module", params=["fast", "reference"])
-def kernels(request):
-    return Kernels(backend=request.param)
 
 
 def matrix(name: str) -> np.ndarray:
