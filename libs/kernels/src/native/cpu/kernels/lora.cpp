@@ -57,12 +57,13 @@ struct DroppedSink {
   float* dx;
   const Lora& l;
   int64_t in;
+  void expect(int64_t, int64_t, int64_t) const {}
   void take(const float* values, int64_t m, int64_t rows, int64_t n, int64_t cols, bool) const {
-    float factors[kBlockCols];
+    float factors[kTileCols];
     for (int64_t i = 0; i < rows; ++i) {
       const int64_t first = (m + i) * in + n;
       dropout_factors(l.dropout_key, l.dropout, first, cols, factors);
-      for (int64_t j = 0; j < cols; ++j) dx[first + j] += values[i * kBlockCols + j] * factors[j];
+      for (int64_t j = 0; j < cols; ++j) dx[first + j] += values[i * kTileCols + j] * factors[j];
     }
   }
 };
@@ -71,9 +72,10 @@ struct DroppedSink {
 struct TransposedSink {
   float* data;
   int64_t stride;
+  void expect(int64_t, int64_t, int64_t) const {}
   void take(const float* values, int64_t m, int64_t rows, int64_t n, int64_t cols, bool) const {
     for (int64_t j = 0; j < cols; ++j)
-      for (int64_t i = 0; i < rows; ++i) data[(n + j) * stride + m + i] += values[i * kBlockCols + j];
+      for (int64_t i = 0; i < rows; ++i) data[(n + j) * stride + m + i] += values[i * kTileCols + j];
   }
 };
 
