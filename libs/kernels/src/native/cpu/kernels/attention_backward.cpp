@@ -5,7 +5,7 @@
 namespace lr::LR_ISA {
 namespace {
 
-int64_t workspace_floats(int64_t D) { return kKeyBlock * (4 * D) + kQueryBlock * (2 * D + 2 * kKeyBlock); }
+int64_t workspace_floats(int64_t D) { return kKeyBlock * (5 * D) + kQueryBlock * (2 * D + 2 * kKeyBlock); }
 
 struct Gradients {
   const float *dout, *q, *k, *v, *lse, *delta;  // delta[T, Hq] = dout · o
@@ -17,7 +17,8 @@ struct Gradients {
     const int64_t Hq = a.Hq, D = a.D;
     float* kt = workspace;             // [D, kKeyBlock]
     float* vt = kt + kKeyBlock * D;    // [D, kKeyBlock]
-    float* sum_k = vt + kKeyBlock * D;  // [kKeyBlock, D]
+    float* k_rows = vt + kKeyBlock * D;    // [kKeyBlock, D]
+    float* sum_k = k_rows + kKeyBlock * D;  // [kKeyBlock, D]
     float* sum_v = sum_k + kKeyBlock * D;
     float* q_rows = sum_v + kKeyBlock * D;  // [kQueryBlock, D]
     float* do_rows = q_rows + kQueryBlock * D;
@@ -28,6 +29,7 @@ struct Gradients {
       const int64_t keys = least(kKeyBlock, n - key), first = (start + key) * stride_kv + kv * D;
       pack_columns(k + first, stride_kv, keys, D, kt);
       pack_columns(v + first, stride_kv, keys, D, vt);
+      copy_rows(k + first, stride_kv, keys, D, 1, k_rows);
       std::memset(sum_k, 0, keys * D * sizeof(float));
       std::memset(sum_v, 0, keys * D * sizeof(float));
       // Blocks of queries begin at multiples of kQueryBlock for every key block, so that each is met first by the block that
@@ -47,7 +49,7 @@ struct Gradients {
                           least(keys, query + r + 1 - key), lse[row + r * Hq], delta[row + r * Hq]);
           multiply(Columns{p, kKeyBlock}, keys, do_rows, D, queries, D, true, sum_v, D);
           multiply(Columns{ds, kKeyBlock}, keys, q_rows, D, queries, D, true, sum_k, D);
-          multiply(Rows{ds, kKeyBlock}, queries, k + first, stride_kv, keys, D, add, dq + row * D, stride_q);
+          multiply(Rows{ds, kKeyBlock}, queries, k_rows, D, keys, D, add, dq + row * D, stride_q);
         }
       }
       for (int64_t i = 0; i < keys; ++i) {

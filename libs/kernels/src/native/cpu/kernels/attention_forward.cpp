@@ -9,7 +9,7 @@ namespace {
 
 // One head of one sequence: queries [n, Hq · D] at positions past …, keys and values [past + n, Hkv · D].
 struct Head {
-  const float *q, *v, *packed_k;  // packed_k: [key block][D][kKeyBlock]
+  const float *q, *packed_k, *packed_v;  // [key block][D][kKeyBlock], [key block][kKeyBlock][D]
   float *o, *lse;                 // lse may be null
   int64_t past, n;
   const Attention& a;
@@ -19,7 +19,7 @@ int64_t workspace_floats(int64_t D) { return kQueryBlock * (2 * D + kKeyBlock + 
 
 // Queries [begin, begin + count) of a head.
 void attend_block(const Head& head, int64_t begin, int64_t count, float* workspace) {
-  const int64_t D = head.a.D, stride_q = head.a.Hq * D, stride_kv = head.a.Hkv * D;
+  const int64_t D = head.a.D, stride_q = head.a.Hq * D;
   float* q = workspace;                   // [count, D], scaled
   float* o = q + kQueryBlock * D;         // [count, D]
   float* p = o + kQueryBlock * D;         // [count, kKeyBlock]: scores, then probabilities
@@ -65,7 +65,7 @@ void attend_block(const Head& head, int64_t begin, int64_t count, float* workspa
       if (shrink != 1)
         for (int64_t d = 0; d < D; ++d) o[r * D + d] *= shrink;
     }
-    multiply(Rows{p, kKeyBlock}, count, head.v + key * stride_kv, stride_kv, width, D, true, o, D);
+    multiply(Rows{p, kKeyBlock}, count, head.packed_v + key * D, D, width, D, true, o, D);
   }
 
   for (int64_t r = 0; r < count; ++r) {
@@ -88,14 +88,18 @@ void attention(const Run& run, const Attention& a, const float* q, const float* 
     query_blocks[s + 1] = query_blocks[s] + ceil_div(n, kQueryBlock);
   }
   const int64_t all_keys = key_blocks[n_sequences], all_queries = query_blocks[n_sequences], block_size = D * kKeyBlock;
-  auto* packed = static_cast<float*>(run.scratch->take(Hkv * all_keys * block_size * sizeof(float)));  // [Hkv][block][D][kKeyBlock]
+  // [Hkv][block][D][kKeyBlock] and [Hkv][block][kKeyBlock][D]: as they lie, rows may be a power of two apart and share cache sets.
+  auto* packed_k = static_cast<float*>(run.scratch->take(Hkv * all_keys * block_size * sizeof(float)));
+  auto* packed_v = static_cast<float*>(run.scratch->take(Hkv * all_keys * block_size * sizeof(float)));
   auto* workspace = static_cast<float*>(run.scratch->take(run.pool->threads() * workspace_floats(D) * sizeof(float)));
 
   parallel(run, Hkv * n_sequences, [&](int task, int) {
     const int64_t head = task % Hkv, s = task / Hkv, n = past + starts[s + 1] - starts[s];
-    for (int64_t key = 0; key < n; key += kKeyBlock)
-      pack_columns(k + ((starts[s] + key) * Hkv + head) * D, Hkv * D, least(kKeyBlock, n - key), D,
-                   packed + (head * all_keys + key_blocks[s]) * block_size + key * D);
+    for (int64_t key = 0; key < n; key += kKeyBlock) {
+      const int64_t from = ((starts[s] + key) * Hkv + head) * D, to = (head * all_keys + key_blocks[s]) * block_size + key * D;
+      pack_columns(k + from, Hkv * D, least(kKeyBlock, n - key), D, packed_k + to);
+      copy_rows(v + from, Hkv * D, least(kKeyBlock, n - key), D, 1, packed_v + to);
+    }
   });
   // The last queries of a sequence see most keys: they go first, so that no long task starts when the others are done.
   parallel(run, Hq * all_queries, [&](int task, int thread) {
@@ -104,8 +108,8 @@ void attention(const Run& run, const Attention& a, const float* q, const float* 
     while (query_blocks[s + 1] <= block) ++s;
     const int64_t start = starts[s], n = starts[s + 1] - start, begin = (block - query_blocks[s]) * kQueryBlock;
     const Head one{q + (start * Hq + head) * D,
-                   v + (start * Hkv + kv) * D,
-                   packed + (kv * all_keys + key_blocks[s]) * block_size,
+                   packed_k + (kv * all_keys + key_blocks[s]) * block_size,
+                   packed_v + (kv * all_keys + key_blocks[s]) * block_size,
                    o + (start * Hq + head) * D,
                    lse == nullptr ? nullptr : lse + start * Hq + head,
                    past, n, a};
