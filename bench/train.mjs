@@ -5,7 +5,7 @@
 //   npm run bench:train -- --grow     ours alone, from 10M to 500M parameters and from 512 to 8,192 tokens, time against the
 //                                     count of operations. Writes bench/results/train-grow.json.
 //   options: --model 10M|50M|100M|500M  --rows 4  --length 512  --steps 3  --rounds 2  --dtype bf16|f32  --rank 16  --threads 2
-//            --checkpointing on|off|both  --no-peer  --longest-step 120 (seconds; --grow leaves out what would take longer)
+//            --checkpointing on|off|both  --isa avx2 (both sides without AVX-512)  --no-peer  --longest-step 120 (seconds; --grow leaves out what would take longer)
 //
 // Needs the oracle, for the peer and for making the models (tools/oracle/setup.sh).
 import { execFileSync } from 'node:child_process';
@@ -34,6 +34,7 @@ const { values: flags } = parseArgs({
     rank: { type: 'string', default: '16' },
     threads: { type: 'string', default: '2' },
     checkpointing: { type: 'string', default: 'both' },
+    isa: { type: 'string', default: 'auto' },
     'no-peer': { type: 'boolean', default: false },
     'longest-step': { type: 'string', default: '120' },
   },
@@ -41,6 +42,9 @@ const { values: flags } = parseArgs({
 const [threads, rank] = [Number(flags.threads), Number(flags.rank)];
 const oracle = join(root, 'tools/oracle');
 const python = join(oracle, '.venv/bin/python');
+if (!['auto', 'avx2'].includes(flags.isa)) throw new Error(`--isa is auto or avx2, not ${flags.isa}`);
+// What torch's own loops, MKL and oneDNN read.
+const peerIsa = { ATEN_CPU_CAPABILITY: 'avx2', MKL_ENABLE_INSTRUCTIONS: 'AVX2', ONEDNN_MAX_CPU_ISA: 'AVX2' };
 const MiB = (bytes) => Math.round(bytes / 2 ** 20);
 const print = (text) => process.stdout.write(`${text}\n`);
 
@@ -80,21 +84,30 @@ function operations({ linears, vocab, hidden, heads, headDim, layers }, { rows, 
 }
 
 const ours = (setting) =>
-  lastLine(run(process.execPath, [join(root, 'bench/train-ours.mjs'), JSON.stringify(setting)]));
+  lastLine(
+    run(process.execPath, [
+      join(root, 'bench/train-ours.mjs'),
+      JSON.stringify({ isa: flags.isa, ...setting }),
+    ]),
+  );
 
 function peer({ folder, batches, dtype, steps, warmup, checkpointing }) {
   const numbers = { steps, warmup, rank, threads };
   const options = Object.entries(numbers).flatMap(([key, value]) => [`--${key}`, String(value)]);
   return lastLine(
-    run(python, [
-      join(oracle, 'peer_step.py'),
-      folder,
-      batches,
-      '--dtype',
-      dtype,
-      ...options,
-      ...(checkpointing ? ['--checkpointing'] : []),
-    ]),
+    run(
+      python,
+      [
+        join(oracle, 'peer_step.py'),
+        folder,
+        batches,
+        '--dtype',
+        dtype,
+        ...options,
+        ...(checkpointing ? ['--checkpointing'] : []),
+      ],
+      flags.isa === 'avx2' ? peerIsa : {},
+    ),
   );
 }
 
@@ -187,9 +200,9 @@ async function grow(work, peak) {
 execFileSync(join(oracle, 'setup.sh'), { stdio: 'inherit' });
 const work = mkdtempSync(join(tmpdir(), 'lowrank-bench-'));
 try {
-  const peak = measurePeak(threads);
+  const peak = measurePeak(threads, flags.isa);
   print(
-    `machine peak (register-only loop): ${peak.f32} GFLOP/s f32, ${peak.bf16} bf16; ${flags.dtype}, rank ${rank}, ${threads} threads`,
+    `machine peak (register-only loop): ${peak.f32} GFLOP/s f32, ${peak.bf16} bf16; ${flags.dtype}, instructions ${flags.isa}, rank ${rank}, ${threads} threads`,
   );
   await (flags.grow ? grow : compare)(work, peak);
 } finally {
