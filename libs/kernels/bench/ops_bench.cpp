@@ -158,12 +158,12 @@ int main(int argc, char** argv) {
     bench.linear(Storage::NF4, 512, 192, 576);
     bench.linear(Storage::NF4, 512, 4096, 4096);
     bench.head(256, 576, 49152, 128);
+    bench.attention(512, 9, 3, 64);
+    bench.attention(2048, 16, 8, 128);
     if (compute == Compute::BF16) continue;  // the rest is the same for both
     bench.lora(512, 576, 1536, 16, 0);
     bench.lora(512, 576, 1536, 16, 0.05f);
     bench.lora(512, 2048, 2048, 16, 0.05f);
-    bench.attention(512, 9, 3, 64);
-    bench.attention(2048, 16, 8, 128);
     bench.flat(512, 2048);
   }
   return 0;

@@ -106,7 +106,7 @@ struct AdamwStep {
 struct Run {               // what every operation needs
   Pool* pool;
   Scratch* scratch;
-  Compute compute;         // operand type of linear_* and head products
+  Compute compute;         // operand type of linear_*, attention and head products (a backend may take floats instead)
   // linear_forward may take few tokens a faster way that sums in another order: then what a token gets depends on how many go with
   // it. For generation; in a step a token gets the same bytes alone or in a large batch.
   bool generating = false;

@@ -20,14 +20,21 @@ constexpr int64_t kBlockCols = 2048;                    // most columns of B in 
 // Below this many multiply-adds a product ends before other threads have woken.
 constexpr int64_t kWorthThreads = 1 << 19;
 
+// The first n lanes, n from below 0 to beyond W; the others 0.
+static inline V load_up_to(const float* p, int64_t n) { return n >= W ? load(p) : n > 0 ? load_part(p, n) : zero(); }
+
 // How operands become 32-bit lanes:
 //   kAsIs                   a float is a lane; otherwise
 //   convert(values, n, out) [n] floats into n / kPack lanes; out may be values
+//   lanes(row, lane, n, factor)  lanes lane … lane+W-1 of a row of n floats, factor times; 0 beyond n
 //   join(first, second)     rows `first` and `second` of B, W floats each, into W lanes of one packed row
 
 // Operands as they are.
 struct Exact : MultiplyAdd {
   static constexpr bool kAsIs = true;
+  static inline V lanes(const float* row, int64_t lane, int64_t n, float factor) {
+    return load_up_to(row + lane, n - lane) * set(factor);
+  }
   static inline V join(V first, V) { return first; }
 };
 
@@ -49,6 +56,10 @@ struct Paired : PairProduct {
       const V low = load(values + i), high = load(values + i + W);
       _mm512_storeu_si512(out + i / 2, reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(high, low)));
     }
+  }
+  static inline V lanes(const float* row, int64_t lane, int64_t n, float factor) {
+    const V low = load_up_to(row + 2 * lane, n - 2 * lane), high = load_up_to(row + 2 * lane + W, n - 2 * lane - W);
+    return _mm512_castsi512_ps(reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(high * set(factor), low * set(factor))));
   }
   static inline V join(V first, V second) { return pair_bf16(round_bf16(first), round_bf16(second)); }
 };

@@ -121,7 +121,7 @@ struct PairTerms {
       const LoraRows& rows = pairs[i];
       const int64_t rank = rows.pair.rank, first = most(m, rows.begin), last = least(m + count, rows.end);
       if (first >= last) continue;
-      multiply(Rows{rows.hidden + (first - rows.begin) * rank, rank}, last - first, factors[i] + n, N, rank, cols, true,
+      multiply<MultiplyAdd>(Rows{rows.hidden + (first - rows.begin) * rank, rank}, last - first, factors[i] + n, N, rank, cols, true,
                values + (first - m) * kTileCols, kTileCols);
     }
   }

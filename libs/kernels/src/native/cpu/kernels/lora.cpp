@@ -66,7 +66,7 @@ void outer_sums(const Run& run, const float* left, int64_t rank, int64_t N, int6
       const int64_t count = least(kTokens, T - t);
       int64_t stride = share;
       const float* right = right_rows(t, count, col, cols, buffer, stride);
-      multiply(Columns{left + t * rank, rank}, rank, right, stride, count, cols, true, sums, share);
+      multiply<MultiplyAdd>(Columns{left + t * rank, rank}, rank, right, stride, count, cols, true, sums, share);
     }
     take(col, cols, sums, share);
   }, threads == 1);
@@ -127,7 +127,7 @@ void lora_input_gradient(const Run& run, const float* dh, const Lora& l, int64_t
     for (int64_t col = 0; col < in; col += kPiece)
       for (int64_t t = index * kGradientTokens; t < end; t += kTileRows) {
         const int64_t cols = least(kPiece, in - col), count = least(kTileRows, end - t);
-        multiply(Rows{dh + t * l.rank, l.rank}, count, l.a + col, in, l.rank, cols, false, values, kPiece);
+        multiply<MultiplyAdd>(Rows{dh + t * l.rank, l.rank}, count, l.a + col, in, l.rank, cols, false, values, kPiece);
         for (int64_t i = 0; i < count; ++i) {
           const int64_t first = (t + i) * in + col;
           float* row = values + i * kPiece;
