@@ -47,7 +47,7 @@ void cached(int64_t past, int64_t n, int64_t Hq, int64_t Hkv, int64_t D, int64_t
 }  // namespace
 
 void attention_cases() {
-  packed({0, 1}, 1, 1, 2);
+  packed({0, 2}, 1, 1, 2);
   packed({0, 5, 6, 37}, 4, 2, 16);
   packed({0, 64, 128}, 2, 2, 64);
   packed({0, 200}, 3, 1, 64);
