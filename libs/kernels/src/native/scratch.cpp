@@ -1,11 +1,16 @@
 #include "scratch.h"
 
 #include <algorithm>
+#include <new>
 
 namespace lr {
+namespace {
+
+constexpr size_t kAlignment = 64;  // one cache line, one AVX-512 register
+
+}  // namespace
 
 void* BlockScratch::take(size_t bytes) {
-  constexpr size_t kAlignment = 64;         // one cache line, one AVX-512 register
   constexpr size_t kSmallestBlock = 1 << 20;  // an operation's small buffers share one block
   bytes = (std::max<size_t>(bytes, 1) + kAlignment - 1) / kAlignment * kAlignment;
 
@@ -31,6 +36,14 @@ void BlockScratch::release(size_t mark) {
   if (blocks_.size() < first_free + 2) return;
   for (size_t i = first_free; i < blocks_.size(); ++i) joined_bytes_ += blocks_[i].memory.size();
   blocks_.resize(first_free);
+}
+
+void* BorrowedScratch::take(size_t bytes) {
+  bytes = (std::max<size_t>(bytes, 1) + kAlignment - 1) / kAlignment * kAlignment;
+  if (used_ + bytes > size_) throw std::bad_alloc();
+  void* memory = memory_ + used_;
+  used_ += bytes;
+  return memory;
 }
 
 }  // namespace lr

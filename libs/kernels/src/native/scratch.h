@@ -30,4 +30,18 @@ class BlockScratch final : public Scratch {
   size_t joined_bytes_ = 0;  // least size of the next block: what was freed to be joined
 };
 
+// A stack in memory that somebody else has taken, for one task. It does not grow: who makes it knows what will be taken.
+class BorrowedScratch final : public Scratch {
+ public:
+  BorrowedScratch(void* memory, size_t size) : memory_(static_cast<std::byte*>(memory)), size_(size) {}
+
+  void* take(size_t bytes) override;
+  size_t mark() const override { return used_; }
+  void release(size_t mark) override { used_ = mark; }
+
+ private:
+  std::byte* memory_;
+  size_t size_, used_ = 0;
+};
+
 }  // namespace lr
