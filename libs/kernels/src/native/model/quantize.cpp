@@ -210,6 +210,9 @@ void quantize_base(const Run& run, const Ops& ops, MemoryCounter& memory, const 
   }
 
   const std::string head = write_base_head(index);
+  // Bounds of the reader that a configuration may pass alone, and not within an index, are better met now than by whoever opens it.
+  const BaseTensor& last = index.tensors.back();
+  read_base_head(reinterpret_cast<const uint8_t*>(head.data()), last.offset + last.bytes, config_path + " in a base");
   AtomicFile out(file);
   out.write(head.data(), head.size());
   Writer writer(run, ops, memory, checkpoint, out, most_values, most_bytes, most_copied);
