@@ -33,7 +33,8 @@ CodeTable make_code_table() {
 
 uint8_t dynamic_code(float value) {
   static const CodeTable table = make_code_table();
-  const float half = (std::clamp(value, -1.0f, 1.0f) + 1.0f) * 0.5f;
+  // In this order NaN, of scales that are not finite, becomes -1 and not an index from nowhere.
+  const float half = (std::min(std::max(-1.0f, value), 1.0f) + 1.0f) * 0.5f;
   return table[static_cast<uint16_t>(std::fma(half, 65535.0f, 0.5f))];
 }
 
