@@ -1,5 +1,5 @@
 /** What an import accepts and what the kernel library trains are written down twice; here they have to agree. */
-import { supportedModelTypes } from '@lowrank/contracts';
+import { linearLayers, supportedModelTypes } from '@lowrank/contracts';
 import { parseModelConfig } from '@lowrank/datasets';
 import { openKernels, type Kernels } from '@lowrank/kernels';
 import { safetensorsBytes } from '@lowrank/testing';
@@ -93,10 +93,9 @@ describe('import and kernel library', () => {
     const file = join(folder, 'base.lrb');
     await kernels.quantizeBase(writeModel('model', config), file);
     const base = await kernels.openBase(file);
-    const { contextLength, tensors } = parseModelConfig(config);
+    const { contextLength, decoder, tensors } = parseModelConfig(config);
     expect(base.info.maxPositions).toBe(contextLength);
-    for (const { name, in: inputs, out } of base.info.linears)
-      expect(tensors.get(`${name}.weight`)).toEqual([out, inputs]);
+    expect(base.info.linears.map(({ storage: _, ...linear }) => linear)).toEqual(linearLayers(decoder));
     const elements = [...tensors.values()].map((shape) => shape.reduce((product, size) => product * size, 1));
     expect(base.info.parameters).toBe(elements.reduce((sum, count) => sum + count, 0));
     base.close();

@@ -22,4 +22,4 @@ export { sampleOutputs, type Sample } from './samples';
 export { learningRate, warmupSteps } from './schedule';
 export { toPairs } from './pairs';
 export { splitRows, toSequences, type Sequence, type SequenceSet } from './sequences';
-export { adapterSpec, resolveTargets } from './targets';
+export { adapterSpec } from './targets';

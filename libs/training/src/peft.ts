@@ -1,11 +1,12 @@
 import { LowrankError, type Recipe } from '@lowrank/contracts';
+import { patternValues, scaleOf } from '@lowrank/domain';
 import { KernelError, type Adapter, type AdapterTensor, type Base, type LoraTarget } from '@lowrank/kernels';
 import { SafetensorsError } from '@lowrank/datasets';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { encodeSafetensors, readSafetensors, type NamedTensor } from './safetensors';
-import { patternValues, scaleOf, targetModules } from './targets';
+import { targetModules } from './targets';
 
 /** Release of PEFT whose format this is. */
 const PEFT_VERSION = '0.21.2';
@@ -150,7 +151,7 @@ function targetsOf(
     return rank === undefined ? [] : [{ name, rank }];
   });
   const names = ranks.map(({ name }) => name);
-  const alphas = patternValues(patterns ?? {}, names, 'alphaPattern');
+  const alphas = patternValues('alphaPattern', patterns ?? {}, names);
   return ranks.map(({ name, rank }) => ({
     name,
     rank,
