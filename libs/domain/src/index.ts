@@ -21,5 +21,6 @@ export * from './ports/clock';
 export * from './ports/job-queue';
 export * from './ports/object-store';
 export * from './ports/repositories';
+export * from './preflight/memory/predict';
 export * from './recipe/targets';
 export * from './state-machine';

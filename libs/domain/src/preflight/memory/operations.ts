@@ -1,0 +1,97 @@
+import { type Decoder, type Recipe } from '@lowrank/contracts';
+import { type AdaptedLinear } from './adapter';
+import { aligned, floatBytes } from './arena';
+
+// What operations take of the context's stack while they run (libs/kernels/src/native/scratch.h): its memory is that of the
+// hungriest of them. Constants and sizes are those of libs/kernels/src/native/cpu/kernels/ and model/adapted_linear.cpp.
+
+/** kGemmWorkspace of gemm.h in bytes, on the instruction set that takes most: what a thread packs operands of a product into. */
+export const productWorkspaceBytes = 4 * 635_392;
+/** kKeyBlock and kQueryBlock of attention.h. */
+const keyBlock = 64;
+const queryBlock = 48;
+/** kChunkLogits, kMinChunk and kMaxChunk of step.cpp. */
+const chunkLogits = 2 ** 23;
+const [minChunk, maxChunk] = [64, 1024];
+/** kNormRows and kNormCols of dora.cpp; kPiece of layers.cpp. */
+const [normRows, normCols] = [8, 512];
+const piece = 2 ** 14;
+
+export interface OperationShape {
+  decoder: Decoder;
+  vocab: number;
+  linears: readonly AdaptedLinear[];
+  recipe: Recipe;
+  /** Tokens of each sequence of the batch. */
+  lengths: readonly number[];
+  threads: number;
+  /** Elements of the adapter's gradients. */
+  trained: number;
+}
+
+const tokensOf = ({ lengths }: OperationShape): number => lengths.reduce((sum, length) => sum + length, 0);
+const product = ({ threads }: OperationShape): number => aligned(threads * productWorkspaceBytes);
+
+/** attention_forward: keys of every head, turned, block by block. */
+function attentionForward({ decoder: { headDim, kvHeads }, lengths, threads }: OperationShape): number {
+  const blocks = lengths.reduce((sum, length) => sum + Math.ceil(length / keyBlock), 0);
+  const perThread = queryBlock * (2 * headDim + keyBlock + 2);
+  return (
+    2 * aligned(8 * (lengths.length + 1)) +
+    floatBytes(kvHeads * blocks * headDim * keyBlock) +
+    floatBytes(threads * perThread)
+  );
+}
+
+function attentionBackward(shape: OperationShape): number {
+  const { headDim, heads } = shape.decoder;
+  const perThread = keyBlock * 4 * headDim + queryBlock * (2 * headDim + 2 * keyBlock);
+  return floatBytes(tokensOf(shape) * heads) + floatBytes(shape.threads * perThread);
+}
+
+/** head_loss: a chunk of tokens with all their logits. */
+function headLoss(shape: OperationShape): number {
+  const T = tokensOf(shape);
+  const chunk = Math.min(
+    Math.max(minChunk, Math.min(maxChunk, Math.floor(chunkLogits / shape.vocab))),
+    T, // of which nearly all may have a target
+  );
+  return (
+    floatBytes(T) +
+    floatBytes(chunk * shape.decoder.hidden) +
+    floatBytes(chunk * shape.vocab) +
+    floatBytes(chunk) +
+    product(shape)
+  );
+}
+
+/** One linear layer with its adapter, forward and backward (adapted_linear.cpp). */
+function linear(shape: OperationShape, { rank, dora, in: inputs, out }: AdaptedLinear): number {
+  const T = tokensOf(shape);
+  const gemm = product(shape);
+  const { dropout, init } = shape.recipe.lora;
+  const pairBackward = floatBytes(T * rank) + gemm; // lora_backward; PiSSA's forward takes no more
+  if (rank === 0) return gemm;
+  if (!dora || init === 'pissa') return pairBackward;
+  const outputs = floatBytes(T * out);
+  const norms = floatBytes(shape.threads * normRows * (normCols + rank));
+  // With dropout the base's product is taken of dropped inputs and its gradient goes through the mask; without, the gradient that
+  // goes to W is kept beside the outputs that the magnitudes need.
+  const magnitudes = outputs + (dropout > 0 ? floatBytes(T * inputs) : outputs) + gemm;
+  return Math.max(norms, magnitudes, outputs + pairBackward);
+}
+
+/** Bytes of the stack beyond one product's workspace, which is in use whatever else is. */
+export function operationMemory(shape: OperationShape): number {
+  const most = Math.max(
+    attentionForward(shape),
+    attentionBackward(shape),
+    headLoss(shape),
+    aligned(8 * Math.ceil(shape.trained / piece)),
+    ...shape.linears.map((one) => linear(shape, one)),
+  );
+  return Math.max(0, most - product(shape));
+}
+
+/** Bytes of the stack that a product takes. */
+export const productMemory = product;

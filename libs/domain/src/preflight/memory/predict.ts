@@ -1,0 +1,116 @@
+import { type BaseModel, type Decoder, type Recipe } from '@lowrank/contracts';
+import { adaptLinears, type AdaptedLinear, type AdapterMemory, adapterMemory } from './adapter';
+import { floatBytes } from './arena';
+import { baseFileBytes, normBytes, storageOf } from './base';
+import { operationMemory, productMemory } from './operations';
+import { stepMemory } from './step';
+import { processMemory, type Dataset } from './trainer';
+
+export interface NativeMemoryInput {
+  model: Pick<BaseModel, 'vocabSize' | 'contextLength'> & { decoder: Decoder };
+  recipe: Recipe;
+  /** Tokens of each sequence of the largest micro-batch, as packing makes it. */
+  lengths: readonly number[];
+  threads: number;
+}
+
+export interface MemoryInput extends NativeMemoryInput {
+  dataset: Dataset;
+  /** Bytes of tokenizer.json. */
+  tokenizerBytes: number;
+}
+
+/** Parts of the kernel library's memory while training, in bytes. */
+export interface NativeMemory {
+  /** Inputs of layers kept for the backward pass; without checkpointing, all that it needs. */
+  keptActivations: number;
+  /** Activations of the one layer that is computed, when they are not kept. */
+  oneLayer: number;
+  /** Gradients and products of one layer, and what there is of every token. */
+  workingBuffers: number;
+  /** The hungriest operation: a chunk of logits, attention's keys, or DoRA's outputs. */
+  operation: number;
+  /** What the threads pack operands of products into. */
+  products: number;
+  /** Tables of rotary embeddings, norms as floats, norms of DoRA. */
+  tables: number;
+  adapterWeights: number;
+  gradients: number;
+  moments: number;
+}
+
+/** Parts of a trainer's resident memory at its peak, in bytes. */
+export interface MemoryParts extends NativeMemory {
+  /** The quantized base, mapped; machines share it between trainers. */
+  base: number;
+  /** A checkpoint's bytes and the published weights, which are made in memory. */
+  files: number;
+  dataset: number;
+  tokenizer: number;
+  /** Node, its code and its heap. */
+  process: number;
+}
+
+export interface MemoryPrediction {
+  /** Peak of resident memory (VmHWM) of the trainer. */
+  bytes: number;
+  parts: MemoryParts;
+}
+
+const total = (parts: NativeMemory | MemoryParts): number =>
+  Object.values(parts).reduce((sum: number, bytes: number) => sum + bytes, 0);
+
+/** RopeTable::reserve: cosines and sines of as many positions as the longest sequence has, 256 at least. */
+function ropeTables({ model: { decoder, contextLength }, lengths }: NativeMemoryInput): number {
+  const positions = Math.max(...lengths, Math.min(contextLength, 256));
+  return decoder.ropes * 2 * floatBytes((positions * decoder.headDim) / 2);
+}
+
+function nativeParts(
+  input: NativeMemoryInput,
+  linears: readonly AdaptedLinear[],
+  adapter: AdapterMemory,
+): NativeMemory {
+  const { model, recipe, lengths, threads } = input;
+  const { decoder, vocabSize: vocab } = model;
+  const T = lengths.reduce((sum, length) => sum + length, 0);
+  const step = stepMemory(decoder, linears, recipe, T);
+  const operations = { decoder, vocab, linears, recipe, lengths, threads, trained: adapter.gradients / 4 };
+  return {
+    keptActivations: step.kept,
+    oneLayer: step.oneLayer,
+    workingBuffers: step.working,
+    operation: operationMemory(operations),
+    products: productMemory(operations),
+    tables: ropeTables(input) + normBytes(decoder, storageOf(decoder, recipe.base)) + adapter.norms,
+    adapterWeights: adapter.weights,
+    gradients: adapter.gradients,
+    moments: adapter.moments,
+  };
+}
+
+/** What the kernel library will count for a context that trains so (lr_context_memory), in bytes. */
+export function predictNativeMemory(input: NativeMemoryInput): { bytes: number; parts: NativeMemory } {
+  const linears = adaptLinears(input.model.decoder, input.recipe);
+  const parts = nativeParts(input, linears, adapterMemory(linears, input.recipe));
+  return { bytes: total(parts), parts };
+}
+
+/**
+ * The peak of resident memory of the trainer of a job, in bytes, from the model's sizes, the recipe and the lengths of the largest
+ * micro-batch alone. It mirrors the kernel library's plan of a step, so that it is as exact as that for the native part; Node's own
+ * part is measured (trainer.ts). `npm run bench:memory` holds it against real trainers.
+ */
+export function predictMemory(input: MemoryInput): MemoryPrediction {
+  const { model, recipe, dataset, tokenizerBytes } = input;
+  const { decoder, vocabSize } = model;
+  const linears = adaptLinears(decoder, recipe);
+  const adapter = adapterMemory(linears, recipe);
+  const parts: MemoryParts = {
+    ...nativeParts(input, linears, adapter),
+    base: baseFileBytes(decoder, vocabSize, storageOf(decoder, recipe.base)),
+    files: adapter.state + adapter.published,
+    ...processMemory(dataset, tokenizerBytes),
+  };
+  return { bytes: total(parts), parts };
+}
