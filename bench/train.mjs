@@ -8,20 +8,13 @@
 //            --checkpointing on|off|both  --no-peer  --longest-step 120 (seconds; --grow leaves out what would take longer)
 //
 // Needs the oracle, for the peer and for making the models (tools/oracle/setup.sh).
-import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { compiled, makeModel, modelFacts, oracle, python, quantize, setUpOracle } from './models.mjs';
 import { lastLine, measurePeak, median, root, run, writeResults } from './results.mjs';
 
-const models = {
-  '10M': { hidden: 256, layers: 8, intermediate: 704, heads: 4, 'kv-heads': 2, vocab: 8192 },
-  '50M': { hidden: 640, layers: 10, intermediate: 1792, heads: 10, 'kv-heads': 5, vocab: 8192 },
-  '100M': { hidden: 768, layers: 12, intermediate: 2048, heads: 12, 'kv-heads': 4, vocab: 32_000 },
-  '500M': { hidden: 1536, layers: 16, intermediate: 4096, heads: 24, 'kv-heads': 8, vocab: 32_000 },
-};
 const { values: flags } = parseArgs({
   options: {
     grow: { type: 'boolean', default: false },
@@ -39,25 +32,37 @@ const { values: flags } = parseArgs({
   },
 });
 const [threads, rank] = [Number(flags.threads), Number(flags.rank)];
-const oracle = join(root, 'tools/oracle');
-const python = join(oracle, '.venv/bin/python');
 const MiB = (bytes) => Math.round(bytes / 2 ** 20);
 const print = (text) => process.stdout.write(`${text}\n`);
 
-/** Makes a random model of a named size in `work` and quantizes it: {folder, base}. */
-async function makeModel(work, name) {
-  const folder = join(work, name);
-  const options = Object.entries(models[name]).flatMap(([key, value]) => [`--${key}`, String(value)]);
-  run(python, [join(oracle, 'make_random_model.py'), folder, ...options]);
-  const { openKernels } = createRequire(import.meta.url)('../dist/libs/kernels/src/index.js');
-  const kernels = openKernels({ threads });
+/** A random model of a named size in `work`, quantized: {folder, base, facts}. */
+async function prepare(work, name) {
+  const folder = makeModel(work, name);
   const base = join(work, `${name}.lrb`);
-  const started = performance.now();
-  await kernels.quantizeBase(folder, base);
-  kernels.close();
-  const seconds = ((performance.now() - started) / 1000).toFixed(1);
-  print(`${name}: quantized in ${seconds} s, ${MiB(statSync(base).size)} MiB`);
-  return { folder, base };
+  const { seconds, bytes } = await quantize(folder, base, threads);
+  print(`${name}: quantized in ${seconds.toFixed(1)} s, ${MiB(bytes)} MiB`);
+  return { folder, base, facts: await modelFacts(folder) };
+}
+
+/** What the predictor says of a step that bench/train-ours.mjs takes: without tokenizer, checkpoints and published files. */
+function predictedPeak(facts, { rows, length, checkpointing }) {
+  const { recipeSchema } = compiled('libs/contracts/src/index.js');
+  const { predictMemory } = compiled('libs/domain/src/index.js');
+  const recipe = recipeSchema.parse({
+    lora: { rank },
+    training: { compute: flags.dtype, checkpointActivations: checkpointing },
+  });
+  const lengths = Array(rows).fill(length);
+  const dataset = { conversations: 0, tokens: 0 };
+  const { bytes, parts } = predictMemory({
+    model: facts,
+    recipe,
+    lengths,
+    threads,
+    dataset,
+    tokenizerBytes: 0,
+  });
+  return bytes - parts.checkpoint - parts.samples;
 }
 
 /** A linear congruential sequence: what the tokens are does not matter, that both sides get the same ones does. */
@@ -98,7 +103,8 @@ function peer({ folder, batches, dtype, steps, warmup, checkpointing }) {
   );
 }
 
-function summary(who, parts, info, shape) {
+/** `predictedBytes`: of our own steps. */
+function summary(who, parts, info, shape, predictedBytes) {
   const seconds = median(parts.flatMap((part) => part.seconds));
   return {
     who,
@@ -107,21 +113,23 @@ function summary(who, parts, info, shape) {
     tokensPerSecond: (shape.rows * shape.length) / seconds,
     gflops: operations(info, shape) / seconds / 1e9,
     peakBytes: median(parts.map((part) => part.peakBytes)),
+    predictedBytes,
     losses: parts[0].losses,
   };
 }
 
 const heading =
   `${'who'.padEnd(22)}${'model'.padEnd(7)}${'tokens'.padStart(10)}  ${'checkpointing'.padEnd(14)}` +
-  `${'s/step'.padStart(9)}${'tok/s'.padStart(9)}${'GFLOP/s'.padStart(10)}${'of peak'.padStart(9)}${'peak MiB'.padStart(10)}`;
+  `${'s/step'.padStart(9)}${'tok/s'.padStart(9)}${'GFLOP/s'.padStart(10)}${'of peak'.padStart(9)}${'peak MiB'.padStart(10)}${'predicted'.padStart(11)}`;
 const line = (r, peak) =>
   `${r.who.padEnd(22)}${r.model.padEnd(7)}${`${r.rows} × ${r.length}`.padStart(10)}  ${(r.checkpointing ? 'on' : 'off').padEnd(14)}` +
   `${r.seconds.toFixed(2).padStart(9)}${r.tokensPerSecond.toFixed(0).padStart(9)}${r.gflops.toFixed(0).padStart(10)}` +
-  `${`${((100 * r.gflops) / peak).toFixed(0)} %`.padStart(9)}${String(MiB(r.peakBytes)).padStart(10)}`;
+  `${`${((100 * r.gflops) / peak).toFixed(0)} %`.padStart(9)}${String(MiB(r.peakBytes)).padStart(10)}` +
+  `${(r.predictedBytes ? String(MiB(r.predictedBytes)) : '').padStart(11)}`;
 
 async function compare(work, peak) {
   const [rows, length, model] = [Number(flags.rows), Number(flags.length), flags.model];
-  const made = await makeModel(work, model);
+  const made = await prepare(work, model);
   const batches = writeBatches(work, rows, length);
   const modes = flags.checkpointing === 'both' ? [true, false] : [flags.checkpointing === 'on'];
   const results = [];
@@ -135,7 +143,7 @@ async function compare(work, peak) {
     }
     const shape = { model, rows, length, checkpointing };
     const info = parts.ours[0].base;
-    const us = summary('Lowrank', parts.ours, info, shape);
+    const us = summary('Lowrank', parts.ours, info, shape, predictedPeak(made.facts, shape));
     results.push(us);
     print(line(us, peak[flags.dtype]));
     if (parts.peer.length === 0) continue;
@@ -152,7 +160,7 @@ async function grow(work, peak) {
   const results = [];
   print(`\n${heading}`);
   for (const model of ['10M', '100M', '500M']) {
-    const { base } = await makeModel(work, model);
+    const { base, facts } = await prepare(work, model);
     for (const length of [512, 2048, 8192]) {
       for (const checkpointing of [true, false]) {
         const shape = { model, rows: 1, length, checkpointing };
@@ -176,7 +184,7 @@ async function grow(work, peak) {
           threads,
         };
         const part = ours(setting);
-        results.push(summary('Lowrank', [part], part.base, shape));
+        results.push(summary('Lowrank', [part], part.base, shape, predictedPeak(facts, shape)));
         print(line(results.at(-1), peak[flags.dtype]));
       }
     }
@@ -184,7 +192,7 @@ async function grow(work, peak) {
   writeResults('train-grow', { flags, peakGflops: peak, results });
 }
 
-execFileSync(join(oracle, 'setup.sh'), { stdio: 'inherit' });
+setUpOracle();
 const work = mkdtempSync(join(tmpdir(), 'lowrank-bench-'));
 try {
   const peak = measurePeak(threads);

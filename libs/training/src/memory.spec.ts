@@ -1,7 +1,7 @@
 /** The predictor of libs/domain is pure: here it meets what the kernel library counts. */
 import { type Decoder, type Recipe, recipeSchema, type RecipeInput } from '@lowrank/contracts';
 import { parseModelConfig } from '@lowrank/datasets';
-import { predictMemory, predictNativeMemory } from '@lowrank/domain';
+import { predictMemory, predictNativeMemory, predictSamplingMemory } from '@lowrank/domain';
 import { openKernels } from '@lowrank/kernels';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -56,6 +56,18 @@ async function measure(config: object, recipe: Recipe, lengths: readonly number[
   return measured;
 }
 
+/** Peak that the kernel library counts for answering a prompt of so many tokens over the base that was measured last. */
+async function measureSampling(recipe: Recipe, prompt: number): Promise<number> {
+  const kernels = openKernels({ threads });
+  const base = await kernels.openBase(join(folder, 'base.lrb'));
+  const adapter = base.createAdapter(adapterSpec(base.info.linears, recipe));
+  const session = base.openSession({ adapter, capacity: prompt + 48 });
+  await session.append(new Int32Array(prompt).fill(5));
+  const { peakBytes } = kernels.memory();
+  for (const handle of [session, adapter, base, kernels]) handle.close();
+  return peakBytes;
+}
+
 const model = (type: string, members: object = {}): [string, object] => [
   type,
   configOf(type, { ...sizes, ...members }),
@@ -95,21 +107,50 @@ const cases: [[string, object], RecipeInput, number[]][] = [
 
 const share = (predicted: number, measured: number) => Math.abs(predicted / measured - 1);
 
-it.each(cases)('%j, %j, sequences of %j tokens', async ([, config], input, lengths) => {
-  const recipe = recipeSchema.parse(input);
+function inputOf(config: object, recipe: Recipe, lengths: readonly number[]) {
   const { contextLength, vocabSize, decoder: sizesOfConfig } = parseModelConfig(config);
   const decoder: Decoder = { ...sizesOfConfig, dtype: 'F32' };
-  const predicted = {
+  const dataset = { conversations: 0, tokens: 0 };
+  return {
     model: { decoder, contextLength, vocabSize },
     recipe,
     lengths,
     threads,
-    dataset: { conversations: 0, tokens: 0 },
+    dataset,
     tokenizerBytes: 0,
   };
+}
+
+it.each(cases)('%j, %j, sequences of %j tokens', async ([, config], input, lengths) => {
+  const recipe = recipeSchema.parse(input);
+  const predicted = inputOf(config, recipe, lengths);
   const measured = await measure(config, recipe, lengths);
   expect(share(predictNativeMemory(predicted).bytes, measured.peak)).toBeLessThan(0.01);
-  const { base, files } = predictMemory(predicted).parts;
+  const { base, checkpoint } = predictMemory(predicted).parts;
   expect(share(base, measured.file)).toBeLessThan(0.01);
-  expect(files).toBeGreaterThan(measured.state);
+  expect(share(checkpoint, measured.state)).toBeLessThan(0.001);
+});
+
+it.each<[[string, object], RecipeInput, number]>([
+  [llama, plain, 60],
+  [llama, plain, 900],
+  [model('gemma2', { num_key_value_heads: 4 }), plain, 900],
+  [model('phi3'), plain, 600],
+])('samples: %j, %j, a prompt of %i tokens', async ([, config], input, prompt) => {
+  const recipe = recipeSchema.parse(input);
+  await measure(config, recipe, [16]);
+  const predicted = predictSamplingMemory(inputOf(config, recipe, [prompt]));
+  expect(share(predicted, await measureSampling(recipe, prompt))).toBeLessThan(0.02);
+});
+
+it('counts samples where they take more than training', () => {
+  const config = configOf('llama', { ...sizes, num_hidden_layers: 24, num_key_value_heads: 4 });
+  const sizesOf = (fraction: number) =>
+    predictMemory(
+      inputOf(config, recipeSchema.parse({ lora: { rank: 1 }, evaluation: { fraction } }), [1000]),
+    );
+  const [none, some] = [sizesOf(0), sizesOf(0.1)];
+  expect(none.parts.samples).toBe(0);
+  expect(some.parts.samples).toBeGreaterThan(0);
+  expect(some.bytes - none.bytes).toBe(some.parts.samples);
 });

@@ -70,8 +70,8 @@ export interface AdapterMemory {
 export function adapterMemory(linears: readonly AdaptedLinear[], { lora, optimizer }: Recipe): AdapterMemory {
   const trained = linears.flatMap(trainedTensors);
   // PiSSA's pair as it began stays beside the one that is trained, and is published with it.
-  const initial =
-    lora.init === 'pissa' ? linears.flatMap(({ rank, in: inputs, out }) => [rank * inputs, out * rank]) : [];
+  const pairs = lora.init === 'pissa' ? linears.filter(({ rank }) => rank > 0) : [];
+  const initial = pairs.flatMap(({ rank, in: inputs, out }) => [rank * inputs, out * rank]);
   const moments = sum(trained.map((elements) => momentBytes(elements, optimizer.name === 'adamw8bit')));
   const trainedBytes = sum(trained.map(floatBytes));
   const tensors = trained.length + initial.length;

@@ -95,3 +95,7 @@ export function operationMemory(shape: OperationShape): number {
 
 /** Bytes of the stack that a product takes. */
 export const productMemory = product;
+
+/** Bytes of the stack for answering a prompt of `lengths`: the same products, and attention over its keys. */
+export const promptMemory = (shape: OperationShape): number =>
+  Math.max(product(shape), attentionForward(shape));

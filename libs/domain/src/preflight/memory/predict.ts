@@ -1,8 +1,9 @@
 import { type BaseModel, type Decoder, type Recipe } from '@lowrank/contracts';
-import { adaptLinears, type AdaptedLinear, type AdapterMemory, adapterMemory } from './adapter';
+import { adaptLinears, adapterMemory } from './adapter';
 import { floatBytes } from './arena';
 import { baseFileBytes, normBytes, storageOf } from './base';
 import { operationMemory, productMemory } from './operations';
+import { samplingMemory } from './sampling';
 import { stepMemory } from './step';
 import { processMemory, type Dataset } from './trainer';
 
@@ -43,8 +44,10 @@ export interface NativeMemory {
 export interface MemoryParts extends NativeMemory {
   /** The quantized base, mapped; machines share it between trainers. */
   base: number;
-  /** A checkpoint's bytes and the published weights, which are made in memory. */
-  files: number;
+  /** A checkpoint's bytes, which are made in memory; published weights are fewer, and made when these are gone. */
+  checkpoint: number;
+  /** What sample answers take beyond all that, of which they need only the base and the weights. */
+  samples: number;
   dataset: number;
   tokenizer: number;
   /** Node, its code and its heap. */
@@ -66,16 +69,21 @@ function ropeTables({ model: { decoder, contextLength }, lengths }: NativeMemory
   return decoder.ropes * 2 * floatBytes((positions * decoder.headDim) / 2);
 }
 
-function nativeParts(
-  input: NativeMemoryInput,
-  linears: readonly AdaptedLinear[],
-  adapter: AdapterMemory,
-): NativeMemory {
-  const { model, recipe, lengths, threads } = input;
+/** What parts are computed from. */
+function shapesOf({ model, recipe, lengths, threads }: NativeMemoryInput) {
   const { decoder, vocabSize: vocab } = model;
+  const linears = adaptLinears(decoder, recipe);
+  const adapter = adapterMemory(linears, recipe);
+  const operations = { decoder, vocab, linears, recipe, lengths, threads, trained: adapter.gradients / 4 };
+  return { linears, adapter, operations };
+}
+type Shapes = ReturnType<typeof shapesOf>;
+
+function nativeParts(input: NativeMemoryInput, { linears, adapter, operations }: Shapes): NativeMemory {
+  const { recipe, lengths } = input;
+  const { decoder } = input.model;
   const T = lengths.reduce((sum, length) => sum + length, 0);
   const step = stepMemory(decoder, linears, recipe, T);
-  const operations = { decoder, vocab, linears, recipe, lengths, threads, trained: adapter.gradients / 4 };
   return {
     keptActivations: step.kept,
     oneLayer: step.oneLayer,
@@ -91,9 +99,26 @@ function nativeParts(
 
 /** What the kernel library will count for a context that trains so (lr_context_memory), in bytes. */
 export function predictNativeMemory(input: NativeMemoryInput): { bytes: number; parts: NativeMemory } {
-  const linears = adaptLinears(input.model.decoder, input.recipe);
-  const parts = nativeParts(input, linears, adapterMemory(linears, input.recipe));
+  const parts = nativeParts(input, shapesOf(input));
   return { bytes: total(parts), parts };
+}
+
+/** The same of the context that makes samples, with a prompt as long as the longest sequence that was trained on. */
+export function predictSamplingMemory(input: NativeMemoryInput): number {
+  const shapes = shapesOf(input);
+  return samplingBytes(input.lengths, shapes, nativeParts(input, shapes).tables);
+}
+
+const samplingBytes = (lengths: readonly number[], { adapter, operations }: Shapes, tables: number): number =>
+  samplingMemory(operations, Math.max(...lengths)) + adapter.weights + tables;
+
+/** Bytes by which making samples takes more than training did. */
+function samplesBeyond({ lengths, recipe }: MemoryInput, native: NativeMemory, shapes: Shapes): number {
+  if (recipe.evaluation.fraction === 0) return 0;
+  const { state, published } = shapes.adapter;
+  // The published weights are read back beside themselves.
+  const sampling = samplingBytes(lengths, shapes, native.tables) + 2 * published;
+  return Math.max(0, sampling - (total(native) + state));
 }
 
 /**
@@ -104,12 +129,13 @@ export function predictNativeMemory(input: NativeMemoryInput): { bytes: number; 
 export function predictMemory(input: MemoryInput): MemoryPrediction {
   const { model, recipe, dataset, tokenizerBytes } = input;
   const { decoder, vocabSize } = model;
-  const linears = adaptLinears(decoder, recipe);
-  const adapter = adapterMemory(linears, recipe);
+  const shapes = shapesOf(input);
+  const native = nativeParts(input, shapes);
   const parts: MemoryParts = {
-    ...nativeParts(input, linears, adapter),
+    ...native,
     base: baseFileBytes(decoder, vocabSize, storageOf(decoder, recipe.base)),
-    files: adapter.state + adapter.published,
+    checkpoint: shapes.adapter.state,
+    samples: samplesBeyond(input, native, shapes),
     ...processMemory(dataset, tokenizerBytes),
   };
   return { bytes: total(parts), parts };

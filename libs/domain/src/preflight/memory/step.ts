@@ -5,17 +5,22 @@ import { type Arena, floatBytes, planned } from './arena';
 // The workspace of a training step: make_plan of libs/kernels/src/native/model/step.cpp over take_activations and take_scratch of
 // layer.cpp, in their order. Sizes in comments: T tokens, d hidden, q and kv the widths of queries and of keys, f intermediate.
 
-/** take_activations: what backward needs of one layer's forward, its input and LoRA's x·Aᵀ excepted. */
-function takeActivations(arena: Arena, decoder: Decoder, T: number): void {
+/**
+ * take_activations: what backward needs of one layer's forward, its input and LoRA's x·Aᵀ excepted. `cached`: keys and values lie in
+ * a session's cache.
+ */
+export function takeActivations(arena: Arena, decoder: Decoder, T: number, keys: 'kept' | 'cached'): void {
   const { hidden: d, intermediate: f, heads, kvHeads, qkNorms, outputNorms } = decoder;
   const [q, kv] = [queryWidth(decoder), keyWidth(decoder)];
   arena.floats(T); // rstd1
   arena.floats(T); // rstd2
   arena.floats(T * q);
   arena.floats(T * q); // o
-  arena.floats(T * kv); // k
-  arena.floats(T * kv); // v
-  arena.floats(T * heads); // lse
+  if (keys === 'kept') {
+    arena.floats(T * kv); // k
+    arena.floats(T * kv); // v
+    arena.floats(T * heads); // lse
+  }
   if (qkNorms) {
     arena.floats(T * q); // before the norm
     arena.floats(T * kv);
@@ -34,11 +39,20 @@ function takeActivations(arena: Arena, decoder: Decoder, T: number): void {
 }
 
 /** take_scratch: what no layer keeps. */
-function takeScratch(arena: Arena, decoder: Decoder, T: number): void {
+export function takeScratch(
+  arena: Arena,
+  decoder: Decoder,
+  T: number,
+  pass: 'forward' | 'forward and backward',
+): void {
   const { hidden: d, intermediate: f, fused } = decoder;
   const [q, kv] = [queryWidth(decoder), keyWidth(decoder)];
   arena.floats(T * d); // n
   if (fused) arena.floats(T * Math.max(q + 2 * kv, 2 * f));
+  if (pass === 'forward') {
+    arena.floats(T * f); // act
+    return;
+  }
   arena.floats(T * d); // dn
   arena.floats(T * d); // dx
   const mlp = arena.mark();
@@ -80,7 +94,7 @@ export function stepMemory(
   const lowest = Math.min(layers, ...adapted);
   const keepsAll = !training.checkpointActivations;
   const trained = Array.from({ length: layers - lowest }, (_, i) => lowest + i);
-  const activations = planned((arena) => takeActivations(arena, decoder, T));
+  const activations = planned((arena) => takeActivations(arena, decoder, T, 'kept'));
   const hiddenOf = (layer: number) => loraHidden(linears, layer, T);
 
   const everyToken = planned((arena) => {
@@ -99,6 +113,6 @@ export function stepMemory(
   return {
     kept: trained.reduce((sum, layer) => sum + keptOf(layer), 0),
     oneLayer: shared ? activations + floatBytes(mostHidden) : 0,
-    working: everyToken + planned((arena) => takeScratch(arena, decoder, T)),
+    working: everyToken + planned((arena) => takeScratch(arena, decoder, T, 'forward and backward')),
   };
 }

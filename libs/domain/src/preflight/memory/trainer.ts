@@ -8,12 +8,12 @@ export interface Dataset {
 }
 
 /** Node with the code of trainer and kernel library, and room that its heap leaves between collections. */
-const processBytes = 80 * 2 ** 20;
+const processBytes = 83 * 2 ** 20;
 /** Resident bytes for each byte of tokenizer.json once it is parsed and its vocabulary indexed. */
 const bytesPerTokenizerByte = 16.5;
 /** Of a token: its id and whether it is learnt. Of a conversation: the objects that hold them. */
 const bytesPerToken = 5;
-const bytesPerConversation = 400;
+const bytesPerConversation = 650;
 
 export function processMemory({ conversations, tokens }: Dataset, tokenizerBytes: number) {
   return {
