@@ -11,7 +11,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { clearInterval, setInterval } from 'node:timers';
 import { parseArgs } from 'node:util';
-import { compiled, makeModel, modelFacts, quantize, setUpOracle } from './models.mjs';
+import { library, makeFolder, openKernels, setUpOracle } from './models.mjs';
 import { root, writeResults } from './results.mjs';
 
 const { values: flags } = parseArgs({
@@ -24,13 +24,12 @@ const { values: flags } = parseArgs({
 const threads = Number(flags.threads);
 const tolerance = 0.1;
 
-const { recipeSchema } = compiled('libs/contracts/src/index.js');
-const { predictMemory } = compiled('libs/domain/src/index.js');
-const { loadChatTokenizer } = compiled('libs/datasets/src/index.js');
-const { Blobs, createObjectStore } = compiled('libs/storage/src/index.js');
-const { loadTokens, modelKey, planTraining, quantizedBasePath, splitRows, toPairs, toSequences } = compiled(
-  'libs/training/src/index.js',
-);
+const { recipeSchema } = library('contracts');
+const { predictMemory } = library('domain');
+const { inspectModelFolder, loadChatTokenizer } = library('datasets');
+const { Blobs, createObjectStore } = library('storage');
+const { loadTokens, modelKey, planTraining, quantizedBasePath, splitRows, toPairs, toSequences } =
+  library('training');
 
 /** [model, tokens of a packed row, packed rows of a micro-batch, rest of the recipe, conversations in the dataset] */
 const off = { checkpointActivations: false };
@@ -42,12 +41,12 @@ const cases = [
   ['10M', 8192, 1, { training: off }],
   ['10M', 512, 1, {}, 20_000],
   ['50M', 512, 4, {}],
-  ['50M', 4096, 1, { training: off }],
+  ['50M', 2048, 1, { training: off }],
   ['50M', 2048, 1, { lora: { rank: 32, dora: true } }],
   ['50M', 2048, 1, { lora: { rank: 32, dora: true, dropout: 0.1 }, training: off }],
   ['50M', 2048, 1, { objective: { type: 'dpo' } }],
   ['100M', 512, 1, { lora: { rank: 8 } }],
-  ['100M', 2048, 1, { training: off }],
+  ['100M', 1024, 2, { training: off }],
   ['100M', 512, 2, { lora: { rank: 256 }, optimizer: { name: 'adamw8bit' } }],
   ['100M', 512, 2, { lora: { rank: 64, init: 'pissa', initIterations: 1 } }],
   ['100M', 1024, 1, { base: { quantization: 'bf16' }, lora: { layers: [9, 10, 11] }, training: off }],
@@ -139,8 +138,8 @@ async function train(home, assignment) {
 
 /** A model in a folder, its quantized base where trainers look for it: its weights are then not asked for. */
 async function prepare(work, name) {
-  const folder = makeModel(work, name);
-  const facts = await modelFacts(folder);
+  const folder = makeFolder(work, name);
+  const facts = await inspectModelFolder(folder);
   const store = createObjectStore({ folder: join(work, 'objects') });
   const blobs = new Blobs(store);
   const files = [];
@@ -159,7 +158,10 @@ async function prepare(work, name) {
     if (storages.has(file)) return;
     storages.add(file);
     mkdirSync(dirname(file), { recursive: true });
-    await quantize(folder, file, threads, storage);
+    const kernels = openKernels({ threads });
+    const { quantization: format, doubleQuantization } = storage;
+    await kernels.quantizeBase(folder, file, { quantization: { format, doubleQuantization } });
+    kernels.close();
   };
   return { folder, facts, files, blobs, cacheDir, keep };
 }

@@ -1,4 +1,4 @@
-// Llama-architecture models with random weights, by size: what benchmarks train.
+// Llama-architecture models with random weights, for benchmarks: their names say roughly how many parameters they have.
 import { execFileSync } from 'node:child_process';
 import { copyFileSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -6,22 +6,22 @@ import { join } from 'node:path';
 import { root, run } from './results.mjs';
 
 const require = createRequire(import.meta.url);
-/** The compiled index of a library, or another of its files. */
-export const compiled = (path) => require(join(root, 'dist', path));
+/** A compiled library, by its name. */
+export const library = (name) => require(join(root, 'dist/libs', name, 'src/index.js'));
+export const { openKernels } = library('kernels');
+export const oracle = join(root, 'tools/oracle');
+export const python = join(oracle, '.venv/bin/python');
+export const setUpOracle = () => execFileSync(join(oracle, 'setup.sh'), { stdio: 'inherit' });
 
-export const models = {
+const models = {
   '10M': { hidden: 256, layers: 8, intermediate: 704, heads: 4, 'kv-heads': 2, vocab: 8192 },
   '50M': { hidden: 640, layers: 10, intermediate: 1792, heads: 10, 'kv-heads': 5, vocab: 8192 },
   '100M': { hidden: 768, layers: 12, intermediate: 2048, heads: 12, 'kv-heads': 4, vocab: 32_000 },
   '500M': { hidden: 1536, layers: 16, intermediate: 4096, heads: 24, 'kv-heads': 8, vocab: 32_000 },
 };
 
-export const oracle = join(root, 'tools/oracle');
-export const python = join(oracle, '.venv/bin/python');
-export const setUpOracle = () => execFileSync(join(oracle, 'setup.sh'), { stdio: 'inherit' });
-
-/** Makes the model of a named size in `work`, with the sample's tokenizer; returns its folder. */
-export function makeModel(work, name) {
+/** Makes a random model of a named size in `work`, with the sample's tokenizer; returns its folder. */
+export function makeFolder(work, name) {
   const folder = join(work, name);
   const options = Object.entries(models[name]).flatMap(([key, value]) => [`--${key}`, String(value)]);
   run(python, [join(oracle, 'make_random_model.py'), folder, ...options]);
@@ -30,22 +30,16 @@ export function makeModel(work, name) {
   return folder;
 }
 
-/** Quantizes a model folder into `file`: {seconds, bytes}. */
-export async function quantize(
-  folder,
-  file,
-  threads,
-  storage = { quantization: 'nf4', doubleQuantization: true },
-) {
-  const kernels = compiled('libs/kernels/src/index.js').openKernels({ threads });
+/** Makes a random model of a named size in `work` and quantizes it: {folder, base}. */
+export async function makeModel(work, name, threads) {
+  const folder = makeFolder(work, name);
+  const kernels = openKernels({ threads });
+  const base = join(work, `${name}.lrb`);
   const started = performance.now();
-  const { quantization: format, doubleQuantization } = storage;
-  await kernels.quantizeBase(folder, file, { quantization: { format, doubleQuantization } });
+  await kernels.quantizeBase(folder, base);
   kernels.close();
-  return { seconds: (performance.now() - started) / 1000, bytes: statSync(file).size };
-}
-
-/** What an import keeps of a model folder, as the memory predictor takes it. */
-export async function modelFacts(folder) {
-  return compiled('libs/datasets/src/index.js').inspectModelFolder(folder);
+  const seconds = ((performance.now() - started) / 1000).toFixed(1);
+  const size = Math.round(statSync(base).size / 2 ** 20);
+  process.stdout.write(`${name}: quantized in ${seconds} s, ${size} MiB\n`);
+  return { folder, base };
 }

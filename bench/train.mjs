@@ -5,14 +5,14 @@
 //   npm run bench:train -- --grow     ours alone, from 10M to 500M parameters and from 512 to 8,192 tokens, time against the
 //                                     count of operations. Writes bench/results/train-grow.json.
 //   options: --model 10M|50M|100M|500M  --rows 4  --length 512  --steps 3  --rounds 2  --dtype bf16|f32  --rank 16  --threads 2
-//            --checkpointing on|off|both  --no-peer  --longest-step 120 (seconds; --grow leaves out what would take longer)
+//            --checkpointing on|off|both  --isa avx2 (both sides without AVX-512)  --no-peer  --longest-step 120 (seconds; --grow leaves out what would take longer)
 //
 // Needs the oracle, for the peer and for making the models (tools/oracle/setup.sh).
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { compiled, makeModel, modelFacts, oracle, python, quantize, setUpOracle } from './models.mjs';
+import { library, makeModel, oracle, python, setUpOracle } from './models.mjs';
 import { lastLine, measurePeak, median, root, run, writeResults } from './results.mjs';
 
 const { values: flags } = parseArgs({
@@ -27,41 +27,28 @@ const { values: flags } = parseArgs({
     rank: { type: 'string', default: '16' },
     threads: { type: 'string', default: '2' },
     checkpointing: { type: 'string', default: 'both' },
+    isa: { type: 'string', default: 'auto' },
     'no-peer': { type: 'boolean', default: false },
     'longest-step': { type: 'string', default: '120' },
   },
 });
 const [threads, rank] = [Number(flags.threads), Number(flags.rank)];
+if (!['auto', 'avx2'].includes(flags.isa)) throw new Error(`--isa is auto or avx2, not ${flags.isa}`);
+// What torch's own loops, MKL and oneDNN read.
+const peerIsa = { ATEN_CPU_CAPABILITY: 'avx2', MKL_ENABLE_INSTRUCTIONS: 'AVX2', ONEDNN_MAX_CPU_ISA: 'AVX2' };
 const MiB = (bytes) => Math.round(bytes / 2 ** 20);
 const print = (text) => process.stdout.write(`${text}\n`);
 
-/** A random model of a named size in `work`, quantized: {folder, base, facts}. */
-async function prepare(work, name) {
-  const folder = makeModel(work, name);
-  const base = join(work, `${name}.lrb`);
-  const { seconds, bytes } = await quantize(folder, base, threads);
-  print(`${name}: quantized in ${seconds.toFixed(1)} s, ${MiB(bytes)} MiB`);
-  return { folder, base, facts: await modelFacts(folder) };
-}
-
-/** What the predictor says of a step that bench/train-ours.mjs takes: without tokenizer, checkpoints and published files. */
-function predictedPeak(facts, { rows, length, checkpointing }) {
-  const { recipeSchema } = compiled('libs/contracts/src/index.js');
-  const { predictMemory } = compiled('libs/domain/src/index.js');
-  const recipe = recipeSchema.parse({
+/** What the predictor says of the steps of bench/train-ours.mjs: a trainer without tokenizer, checkpoints and samples. */
+async function predictedPeak(folder, { rows, length, checkpointing }) {
+  const recipe = library('contracts').recipeSchema.parse({
     lora: { rank },
     training: { compute: flags.dtype, checkpointActivations: checkpointing },
   });
+  const model = await library('datasets').inspectModelFolder(folder);
   const lengths = Array(rows).fill(length);
-  const dataset = { conversations: 0, tokens: 0 };
-  const { bytes, parts } = predictMemory({
-    model: facts,
-    recipe,
-    lengths,
-    threads,
-    dataset,
-    tokenizerBytes: 0,
-  });
+  const nothing = { dataset: { conversations: 0, tokens: 0 }, tokenizerBytes: 0 };
+  const { bytes, parts } = library('domain').predictMemory({ model, recipe, lengths, threads, ...nothing });
   return bytes - parts.checkpoint - parts.samples;
 }
 
@@ -85,21 +72,30 @@ function operations({ linears, vocab, hidden, heads, headDim, layers }, { rows, 
 }
 
 const ours = (setting) =>
-  lastLine(run(process.execPath, [join(root, 'bench/train-ours.mjs'), JSON.stringify(setting)]));
+  lastLine(
+    run(process.execPath, [
+      join(root, 'bench/train-ours.mjs'),
+      JSON.stringify({ isa: flags.isa, ...setting }),
+    ]),
+  );
 
 function peer({ folder, batches, dtype, steps, warmup, checkpointing }) {
   const numbers = { steps, warmup, rank, threads };
   const options = Object.entries(numbers).flatMap(([key, value]) => [`--${key}`, String(value)]);
   return lastLine(
-    run(python, [
-      join(oracle, 'peer_step.py'),
-      folder,
-      batches,
-      '--dtype',
-      dtype,
-      ...options,
-      ...(checkpointing ? ['--checkpointing'] : []),
-    ]),
+    run(
+      python,
+      [
+        join(oracle, 'peer_step.py'),
+        folder,
+        batches,
+        '--dtype',
+        dtype,
+        ...options,
+        ...(checkpointing ? ['--checkpointing'] : []),
+      ],
+      flags.isa === 'avx2' ? peerIsa : {},
+    ),
   );
 }
 
@@ -129,7 +125,7 @@ const line = (r, peak) =>
 
 async function compare(work, peak) {
   const [rows, length, model] = [Number(flags.rows), Number(flags.length), flags.model];
-  const made = await prepare(work, model);
+  const made = await makeModel(work, model, threads);
   const batches = writeBatches(work, rows, length);
   const modes = flags.checkpointing === 'both' ? [true, false] : [flags.checkpointing === 'on'];
   const results = [];
@@ -143,7 +139,7 @@ async function compare(work, peak) {
     }
     const shape = { model, rows, length, checkpointing };
     const info = parts.ours[0].base;
-    const us = summary('Lowrank', parts.ours, info, shape, predictedPeak(made.facts, shape));
+    const us = summary('Lowrank', parts.ours, info, shape, await predictedPeak(made.folder, shape));
     results.push(us);
     print(line(us, peak[flags.dtype]));
     if (parts.peer.length === 0) continue;
@@ -160,7 +156,7 @@ async function grow(work, peak) {
   const results = [];
   print(`\n${heading}`);
   for (const model of ['10M', '100M', '500M']) {
-    const { base, facts } = await prepare(work, model);
+    const { base, folder } = await makeModel(work, model, threads);
     for (const length of [512, 2048, 8192]) {
       for (const checkpointing of [true, false]) {
         const shape = { model, rows: 1, length, checkpointing };
@@ -184,7 +180,7 @@ async function grow(work, peak) {
           threads,
         };
         const part = ours(setting);
-        results.push(summary('Lowrank', [part], part.base, shape, predictedPeak(facts, shape)));
+        results.push(summary('Lowrank', [part], part.base, shape, await predictedPeak(folder, shape)));
         print(line(results.at(-1), peak[flags.dtype]));
       }
     }
@@ -195,9 +191,9 @@ async function grow(work, peak) {
 setUpOracle();
 const work = mkdtempSync(join(tmpdir(), 'lowrank-bench-'));
 try {
-  const peak = measurePeak(threads);
+  const peak = measurePeak(threads, flags.isa);
   print(
-    `machine peak (register-only loop): ${peak.f32} GFLOP/s f32, ${peak.bf16} bf16; ${flags.dtype}, rank ${rank}, ${threads} threads`,
+    `machine peak (register-only loop): ${peak.f32} GFLOP/s f32, ${peak.bf16} bf16; ${flags.dtype}, instructions ${flags.isa}, rank ${rank}, ${threads} threads`,
   );
   await (flags.grow ? grow : compare)(work, peak);
 } finally {

@@ -13,7 +13,8 @@ const queryBlock = 48;
 /** kChunkLogits, kMinChunk and kMaxChunk of step.cpp. */
 const chunkLogits = 2 ** 23;
 const [minChunk, maxChunk] = [64, 1024];
-/** kNormRows and kNormCols of dora.cpp; kPiece of layers.cpp. */
+/** kTokens of lora.cpp; kNormRows and kNormCols of dora.cpp; kPiece of layers.cpp. */
+const sumTokens = 32;
 const [normRows, normCols] = [8, 512];
 const piece = 2 ** 14;
 
@@ -32,20 +33,20 @@ export interface OperationShape {
 const tokensOf = ({ lengths }: OperationShape): number => lengths.reduce((sum, length) => sum + length, 0);
 const product = ({ threads }: OperationShape): number => aligned(threads * productWorkspaceBytes);
 
-/** attention_forward: keys of every head, turned, block by block. */
+/** attention_forward: keys and values of every head, packed block by block. */
 function attentionForward({ decoder: { headDim, kvHeads }, lengths, threads }: OperationShape): number {
   const blocks = lengths.reduce((sum, length) => sum + Math.ceil(length / keyBlock), 0);
   const perThread = queryBlock * (2 * headDim + keyBlock + 2);
   return (
     2 * aligned(8 * (lengths.length + 1)) +
-    floatBytes(kvHeads * blocks * headDim * keyBlock) +
+    2 * floatBytes(kvHeads * blocks * headDim * keyBlock) +
     floatBytes(threads * perThread)
   );
 }
 
 function attentionBackward(shape: OperationShape): number {
   const { headDim, heads } = shape.decoder;
-  const perThread = keyBlock * 4 * headDim + queryBlock * (2 * headDim + 2 * keyBlock);
+  const perThread = keyBlock * 5 * headDim + queryBlock * (4 * headDim + 3 * keyBlock);
   return floatBytes(tokensOf(shape) * heads) + floatBytes(shape.threads * perThread);
 }
 
@@ -65,20 +66,38 @@ function headLoss(shape: OperationShape): number {
   );
 }
 
-/** One linear layer with its adapter, forward and backward (adapted_linear.cpp). */
+/** outer_sums of lora.cpp: sums of a pair's gradient along one side of the layer. */
+const outerSums = (rank: number, width: number): number => floatBytes((rank + sumTokens) * width);
+
+/** One linear layer with its adapter, forward and backward: adapted_linear.cpp, with_terms of linear.cpp. */
 function linear(shape: OperationShape, { rank, dora, in: inputs, out }: AdaptedLinear): number {
   const T = tokensOf(shape);
   const gemm = product(shape);
-  const { dropout, init } = shape.recipe.lora;
-  const pairBackward = floatBytes(T * rank) + gemm; // lora_backward; PiSSA's forward takes no more
   if (rank === 0) return gemm;
-  if (!dora || init === 'pissa') return pairBackward;
+  const { dropout, init } = shape.recipe.lora;
+  const pairs = init === 'pissa' ? 2 : 1; // and the pair as it began
   const outputs = floatBytes(T * out);
-  const norms = floatBytes(shape.threads * normRows * (normCols + rank));
-  // With dropout the base's product is taken of dropped inputs and its gradient goes through the mask; without, the gradient that
-  // goes to W is kept beside the outputs that the magnitudes need.
-  const magnitudes = outputs + (dropout > 0 ? floatBytes(T * inputs) : outputs) + gemm;
-  return Math.max(norms, magnitudes, outputs + pairBackward);
+  const hidden = floatBytes(T * rank);
+  /** Factors of pairs that ride on a product of this width. */
+  const terms = (count: number, width: number) =>
+    aligned(8 * Math.max(count, 1)) + count * floatBytes(rank * width);
+  // DoRA without dropout keeps the gradient that goes to W beside dy; with dropout it takes products of dropped inputs.
+  const through = dora && dropout === 0 ? outputs : 0;
+  const dropped = dora && dropout > 0;
+  const held = through + pairs * hidden;
+  const steps = [
+    (pairs - 1) * hidden + terms(pairs, out) + gemm,
+    through +
+      hidden +
+      (dropped ? outputs : 0) +
+      Math.max(gemm, outerSums(rank, out), outerSums(rank, inputs)),
+    held + terms(dropout > 0 ? pairs - 1 : pairs, inputs) + gemm,
+  ];
+  if (dora) {
+    steps.push(floatBytes(shape.threads * normRows * (normCols + rank)));
+    steps.push(held + outputs + (dropped ? floatBytes(T * inputs) : 0) + terms(1, out) + gemm);
+  }
+  return Math.max(...steps);
 }
 
 /** Bytes of the stack beyond one product's workspace, which is in use whatever else is. */

@@ -20,14 +20,21 @@ constexpr int64_t kBlockCols = 2048;                    // most columns of B in 
 // Below this many multiply-adds a product ends before other threads have woken.
 constexpr int64_t kWorthThreads = 1 << 19;
 
+// The first n lanes, n from below 0 to beyond W; the others 0.
+static inline V load_up_to(const float* p, int64_t n) { return n >= W ? load(p) : n > 0 ? load_part(p, n) : zero(); }
+
 // How operands become 32-bit lanes:
 //   kAsIs                   a float is a lane; otherwise
 //   convert(values, n, out) [n] floats into n / kPack lanes; out may be values
+//   lanes(row, lane, n, factor)  lanes lane … lane+W-1 of a row of n floats, factor times; 0 beyond n
 //   join(first, second)     rows `first` and `second` of B, W floats each, into W lanes of one packed row
 
 // Operands as they are.
 struct Exact : MultiplyAdd {
   static constexpr bool kAsIs = true;
+  static inline V lanes(const float* row, int64_t lane, int64_t n, float factor) {
+    return load_up_to(row + lane, n - lane) * set(factor);
+  }
   static inline V join(V first, V) { return first; }
 };
 
@@ -50,6 +57,10 @@ struct Paired : PairProduct {
       _mm512_storeu_si512(out + i / 2, reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(high, low)));
     }
   }
+  static inline V lanes(const float* row, int64_t lane, int64_t n, float factor) {
+    const V low = load_up_to(row + 2 * lane, n - 2 * lane), high = load_up_to(row + 2 * lane + W, n - 2 * lane - W);
+    return _mm512_castsi512_ps(reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(high * set(factor), low * set(factor))));
+  }
   static inline V join(V first, V second) { return pair_bf16(round_bf16(first), round_bf16(second)); }
 };
 using Bf16 = Paired;
@@ -68,6 +79,11 @@ static inline int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 // Sink of C, called once for each deep block of k:
 //   void expect(m, rows, n)                      these rows are taken soon, kTileCols columns from n on: a chance to fetch them
 //   void take(values, m, rows, n, cols, first)   values[rows, kTileCols] of C from (m, n) on, stored when first, else added
+// Terms of C beside the product:
+//   void add(m, rows, n, cols, values)           adds them to values[rows, kTileCols] of C from (m, n) on
+struct NoTerms {
+  void add(int64_t, int64_t, int64_t, int64_t, float*) const {}
+};
 
 // Floats of workspace for one thread: packed B, packed A, a line or a few on their way there, a column of tiles of C.
 constexpr int64_t kPackBuffer = 2 * kBlockCols > W * 2 * kLanes ? 2 * kBlockCols : W * 2 * kLanes;
@@ -138,9 +154,9 @@ static void pack_rows(const A& a, int64_t m, int64_t count, int64_t k, int64_t d
 }
 
 // One task: rows [m_begin, m_end) and columns [col, col + cols) of C.
-template <class Operand, class A, class B, class C>
-static void gemm_block(const A& a, const B& b, const C& c, int64_t m_begin, int64_t m_end, int64_t col, int64_t cols, int64_t K,
-                       float* workspace) {
+template <class Operand, class A, class B, class C, class Terms>
+static void gemm_block(const A& a, const B& b, const C& c, const Terms& terms, int64_t m_begin, int64_t m_end, int64_t col,
+                       int64_t cols, int64_t K, float* workspace) {
   constexpr int kPack = Operand::kPack;
   float* packed = workspace;  // [slices][columns / kTileCols][kLanes][kTileCols]
   float* rows = packed + kPackedB;
@@ -171,14 +187,16 @@ static void gemm_block(const A& a, const B& b, const C& c, int64_t m_begin, int6
             }
           }
         }
-        c.take(values, m, count, col + n, least(kTileCols, cols - n), k == 0);
+        const int64_t width = least(kTileCols, cols - n);
+        if (k == 0) terms.add(m, count, col + n, width, values);
+        c.take(values, m, count, col + n, width, k == 0);
       }
     }
   }
 }
 
-template <class Operand, class A, class B, class C>
-static void gemm(const Run& run, int64_t M, int64_t N, int64_t K, const A& a, const B& b, const C& c) {
+template <class Operand, class A, class B, class C, class Terms = NoTerms>
+static void gemm(const Run& run, int64_t M, int64_t N, int64_t K, const A& a, const B& b, const C& c, const Terms& terms = {}) {
   const int64_t threads = M * N * K < kWorthThreads ? 1 : run.pool->threads();
   // Columns are shared out first: rows shared out pack the same block again. 4 tiles of columns at least, or packing A anew
   // for each task shows.
@@ -197,7 +215,7 @@ static void gemm(const Run& run, int64_t M, int64_t N, int64_t K, const A& a, co
   const auto task = [&](int index, int thread) {
     const int64_t col = index / row_blocks * cols, row = index % row_blocks * rows;
     if (row >= M) return;
-    gemm_block<Operand>(a, b, c, row, least(row + rows, M), col, least(cols, N - col), K, workspace + thread * kGemmWorkspace);
+    gemm_block<Operand>(a, b, c, terms, row, least(row + rows, M), col, least(cols, N - col), K, workspace + thread * kGemmWorkspace);
   };
   parallel(run, n_blocks * row_blocks, task, threads == 1);
   run.scratch->release(mark);
