@@ -1,7 +1,8 @@
 import { type ErrorDetail, LowrankError } from '@lowrank/contracts';
-import { availableParallelism, homedir } from 'node:os';
+import { homedir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
+import { usableCores } from './cores';
 import { repositoryRoot } from './root';
 
 export interface S3Config {
@@ -76,7 +77,7 @@ const environmentSchema = z
     S3_SECRET_ACCESS_KEY: z.string().optional(),
     S3_FORCE_PATH_STYLE: flag.optional(),
     LOWRANK_SLOTS: integer(1, 64).default(1),
-    LOWRANK_THREADS: integer(1, 1024).default(() => availableParallelism()),
+    LOWRANK_THREADS: integer(1, 1024).default(() => usableCores()),
     LOWRANK_IMPORT_ROOTS: z.string().optional(),
     HF_ENDPOINT: url(/^https?$/, 'https://hub.example').optional(),
     LOWRANK_MAX_UPLOAD_BYTES: integer(1, 1024 * gib).default(2 * gib),

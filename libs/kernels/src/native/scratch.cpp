@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <new>
 
 namespace lr {
 namespace {
@@ -49,6 +50,14 @@ void* BlockScratch::take(size_t bytes) {
   void* taken = block_ + used_;
   used_ = top;
   return taken;
+}
+
+void* BorrowedScratch::take(size_t bytes) {
+  bytes = round_up(std::max<size_t>(bytes, 1), kAlignment);
+  if (used_ + bytes > size_) throw std::bad_alloc();
+  void* memory = memory_ + used_;
+  used_ += bytes;
+  return memory;
 }
 
 }  // namespace lr

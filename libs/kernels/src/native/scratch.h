@@ -29,4 +29,18 @@ class BlockScratch final : public Scratch {
   size_t used_ = 0;       // the top of the stack
 };
 
+// A stack in memory that somebody else has taken, for one task. It does not grow: who makes it knows what will be taken.
+class BorrowedScratch final : public Scratch {
+ public:
+  BorrowedScratch(void* memory, size_t size) : memory_(static_cast<std::byte*>(memory)), size_(size) {}
+
+  void* take(size_t bytes) override;
+  size_t mark() const override { return used_; }
+  void release(size_t mark) override { used_ = mark; }
+
+ private:
+  std::byte* memory_;
+  size_t size_, used_ = 0;
+};
+
 }  // namespace lr

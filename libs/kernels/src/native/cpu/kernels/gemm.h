@@ -18,7 +18,7 @@ constexpr int64_t kBlockRows = 96;                      // rows of packed A: 400
 constexpr int64_t kPackedB = 1 << 19;                   // floats of packed B
 constexpr int64_t kBlockCols = 2048;                    // most columns of B in a block
 // Below this many multiply-adds a product ends before other threads have woken.
-constexpr int64_t kWorthThreads = 1 << 19;
+constexpr int64_t kWorthThreads = 1 << 21;
 
 // The first n lanes, n from below 0 to beyond W; the others 0.
 static inline V load_up_to(const float* p, int64_t n) { return n >= W ? load(p) : n > 0 ? load_part(p, n) : zero(); }
