@@ -49,7 +49,7 @@ async function predictedPeak(folder, { rows, length, checkpointing }) {
   const lengths = Array(rows).fill(length);
   const nothing = { dataset: { conversations: 0, tokens: 0 }, tokenizerBytes: 0 };
   const { bytes, parts } = library('domain').predictMemory({ model, recipe, lengths, threads, ...nothing });
-  return bytes - parts.checkpoint - parts.samples;
+  return bytes - parts.checkpoint - parts.beyondTraining;
 }
 
 /** A linear congruential sequence: what the tokens are does not matter, that both sides get the same ones does. */

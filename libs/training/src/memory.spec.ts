@@ -82,7 +82,7 @@ const cases: [[string, object], RecipeInput, number[]][] = [
     [model(type, { head_dim: 40 }), plain, long] as (typeof cases)[number],
     [model(type), { ...plain, training: { checkpointActivations: false } }, short] as (typeof cases)[number],
   ]),
-  [llama, plain, [16]],
+  [llama, plain, [64]],
   [llama, plain, Array<number>(60).fill(33)],
   [model('llama', { num_key_value_heads: 4, tie_word_embeddings: true, vocab_size: 9000 }), plain, long],
   [model('llama', { vocab_size: 40_000, hidden_size: 64 }), plain, long],
@@ -143,14 +143,14 @@ it.each<[[string, object], RecipeInput, number]>([
   expect(share(predicted, await measureSampling(recipe, prompt))).toBeLessThan(0.02);
 });
 
-it('counts samples where they take more than training', () => {
+it('counts what samples take where that is more than training', () => {
   const config = configOf('llama', { ...sizes, num_hidden_layers: 24, num_key_value_heads: 4 });
   const sizesOf = (fraction: number) =>
     predictMemory(
       inputOf(config, recipeSchema.parse({ lora: { rank: 1 }, evaluation: { fraction } }), [1000]),
     );
   const [none, some] = [sizesOf(0), sizesOf(0.1)];
-  expect(none.parts.samples).toBe(0);
-  expect(some.parts.samples).toBeGreaterThan(0);
-  expect(some.bytes - none.bytes).toBe(some.parts.samples);
+  expect(none.parts.beyondTraining).toBe(0);
+  expect(some.parts.beyondTraining).toBeGreaterThan(0);
+  expect(some.bytes - none.bytes).toBe(some.parts.beyondTraining);
 });

@@ -87,10 +87,7 @@ function linear(shape: OperationShape, { rank, dora, in: inputs, out }: AdaptedL
   const held = through + pairs * hidden;
   const steps = [
     (pairs - 1) * hidden + terms(pairs, out) + gemm,
-    through +
-      hidden +
-      (dropped ? outputs : 0) +
-      Math.max(gemm, outerSums(rank, out), outerSums(rank, inputs)),
+    held + (dropped ? outputs : 0) + Math.max(gemm, outerSums(rank, out), outerSums(rank, inputs)),
     held + terms(dropout > 0 ? pairs - 1 : pairs, inputs) + gemm,
   ];
   if (dora) {

@@ -45,7 +45,7 @@ it('says what a QLoRA of 8B takes, part by part', () => {
   expect(parts.keptActivations).toBe(32 * 2048 * 4096 * 4);
   expect(parts.gradients).toBe(parts.adapterWeights);
   expect(parts.moments).toBe(2 * parts.adapterWeights);
-  expect(parts.samples).toBe(0);
+  expect(parts.beyondTraining).toBe(0);
 });
 
 it.each<[string, RecipeInput, string[]]>([
@@ -55,6 +55,11 @@ it.each<[string, RecipeInput, string[]]>([
   ['rates', { optimizer: { learningRate: 1 }, training: { seed: 1, neftuneAlpha: 5 } }, []],
 ])('%s changes its own parts alone', (_title, input, parts) => {
   expect(changed(predict().parts, predict(input).parts).sort()).toEqual(parts.sort());
+});
+
+it('counts the encoding of the dataset where that takes most', () => {
+  const small = { layers: 1, hidden: 64, intermediate: 64, heads: 2, kvHeads: 2, headDim: 32 };
+  expect(predict({}, [64], small).parts.beyondTraining).toBeGreaterThan(2 ** 28);
 });
 
 it('takes the storage of a checkpoint that is quantized already', () => {

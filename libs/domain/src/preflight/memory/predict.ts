@@ -5,7 +5,7 @@ import { baseFileBytes, normBytes, storageOf } from './base';
 import { operationMemory, productMemory } from './operations';
 import { samplingMemory } from './sampling';
 import { stepMemory } from './step';
-import { processMemory, type Dataset } from './trainer';
+import { encodingBytes, processMemory, type Dataset } from './trainer';
 
 export interface NativeMemoryInput {
   model: Pick<BaseModel, 'vocabSize' | 'contextLength'> & { decoder: Decoder };
@@ -46,8 +46,8 @@ export interface MemoryParts extends NativeMemory {
   base: number;
   /** A checkpoint's bytes, which are made in memory; published weights are fewer, and made when these are gone. */
   checkpoint: number;
-  /** What sample answers take beyond all that, of which they need only the base and the weights. */
-  samples: number;
+  /** What encoding the dataset, before, or making sample answers, afterwards, takes beyond what training does. */
+  beyondTraining: number;
   dataset: number;
   tokenizer: number;
   /** Node, its code and its heap. */
@@ -112,13 +112,22 @@ export function predictSamplingMemory(input: NativeMemoryInput): number {
 const samplingBytes = (lengths: readonly number[], { adapter, operations }: Shapes, tables: number): number =>
   samplingMemory(operations, Math.max(...lengths)) + adapter.weights + tables;
 
-/** Bytes by which making samples takes more than training did. */
-function samplesBeyond({ lengths, recipe }: MemoryInput, native: NativeMemory, shapes: Shapes): number {
-  if (recipe.evaluation.fraction === 0) return 0;
+/** Bytes by which what comes before and after training takes more than training does. */
+function beyondTraining(
+  { lengths, recipe, tokenizerBytes }: MemoryInput,
+  native: NativeMemory,
+  base: number,
+  shapes: Shapes,
+): number {
   const { state, published } = shapes.adapter;
+  const training = total(native) + state;
   // The published weights are read back beside themselves.
   const sampling = samplingBytes(lengths, shapes, native.tables) + 2 * published;
-  return Math.max(0, sampling - (total(native) + state));
+  return Math.max(
+    0,
+    recipe.evaluation.fraction > 0 ? sampling - training : 0,
+    encodingBytes(tokenizerBytes) - (training + base),
+  );
 }
 
 /**
@@ -131,11 +140,12 @@ export function predictMemory(input: MemoryInput): MemoryPrediction {
   const { decoder, vocabSize } = model;
   const shapes = shapesOf(input);
   const native = nativeParts(input, shapes);
+  const base = baseFileBytes(decoder, vocabSize, storageOf(decoder, recipe.base));
   const parts: MemoryParts = {
     ...native,
-    base: baseFileBytes(decoder, vocabSize, storageOf(decoder, recipe.base)),
+    base,
     checkpoint: shapes.adapter.state,
-    samples: samplesBeyond(input, native, shapes),
+    beyondTraining: beyondTraining(input, native, base, shapes),
     ...processMemory(dataset, tokenizerBytes),
   };
   return { bytes: total(parts), parts };

@@ -9,11 +9,18 @@ export interface Dataset {
 
 /** Node with the code of trainer and kernel library, and room that its heap leaves between collections. */
 const processBytes = 83 * 2 ** 20;
-/** Resident bytes for each byte of tokenizer.json once it is parsed and its vocabulary indexed. */
-const bytesPerTokenizerByte = 16.5;
+/**
+ * Resident bytes for each byte of tokenizer.json once it is parsed and its vocabulary indexed; and of the thread that encodes the
+ * dataset with a tokenizer of its own, which ends before training begins.
+ */
+const bytesPerTokenizerByte = 19;
+const threadBytesPerTokenizerByte = 21;
 /** Of a token: its id and whether it is learnt. Of a conversation: the objects that hold them. */
 const bytesPerToken = 5;
-const bytesPerConversation = 650;
+const bytesPerConversation = 800;
+
+/** Of the thread that encodes the dataset. */
+export const encodingBytes = (tokenizerBytes: number): number => threadBytesPerTokenizerByte * tokenizerBytes;
 
 export function processMemory({ conversations, tokens }: Dataset, tokenizerBytes: number) {
   return {
