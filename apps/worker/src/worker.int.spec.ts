@@ -1,7 +1,7 @@
 import { type AdapterVersion, type RecipeInput } from '@lowrank/contracts';
 import { type BaseModelFacts, type DatasetFacts, type Ports } from '@lowrank/domain';
 import { Blobs, createObjectStore } from '@lowrank/storage';
-import { tinyDataset, writeTinyModel } from '@lowrank/testing';
+import { tinyDataset, tinyDecoder, writeTinyModel } from '@lowrank/testing';
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
@@ -51,6 +51,7 @@ describe('worker', () => {
       parameters: 40_000,
       contextLength: 256,
       vocabSize: 259,
+      decoder: tinyDecoder,
       files,
     };
     const file = join(root, 'chats.jsonl');
