@@ -92,6 +92,12 @@ LR_REPLACED void* mmap(void* at, size_t bytes, int protection, int flags, int fi
   return MAP_FAILED;
 }
 
+LR_REPLACED int mprotect(void* at, size_t bytes, int protection) noexcept {
+  if (!refused()) return static_cast<int>(syscall(SYS_mprotect, at, bytes, protection));
+  errno = ENOMEM;
+  return -1;
+}
+
 LR_REPLACED DIR* opendir(const char* name) {
   if (!refused()) return lr::test::hidden<DIR* (*)(const char*)>("opendir")(name);
   errno = ENOMEM;
