@@ -39,6 +39,7 @@ const timings: Timings = {
   metricBatch: 50,
   trainerSilence: 3000,
   stopGrace: 400,
+  cancelGrace: 400,
   drainGrace: 400,
   reportPatience: 10_000,
 };
@@ -81,7 +82,9 @@ describe('Supervisor', () => {
   const until = async (condition: () => Promise<boolean>) => {
     while (!(await condition())) await sleep(20);
   };
-  const first = (job: Job) => ({ jobId: job.id, epoch: 1 });
+  /** As of the release before, which anybody may take. */
+  const wakeUp = (job: Job, epoch = 1) => ({ jobId: job.id, epoch, workerId: null });
+  const first = (job: Job) => wakeUp(job);
 
   it.each([
     ['exits', /exit code 7/],
@@ -103,7 +106,7 @@ describe('Supervisor', () => {
   it('fails a job whose trainer dies three times without progress', async () => {
     const { job } = await submitTestJob(ports);
     const supervisor = await supervise('exits');
-    for (const epoch of [1, 2, 3]) await supervisor.handle({ jobId: job.id, epoch });
+    for (const epoch of [1, 2, 3]) await supervisor.handle(wakeUp(job, epoch));
     expect(await record(job.id)).toMatchObject({ state: 'failed', error: { code: 'trainer_crashed' } });
   });
 
@@ -143,7 +146,7 @@ describe('Supervisor', () => {
       supervisor.drain();
       await handled;
       expect(await record(job.id)).toMatchObject({ state: 'queued', epoch: 2, fruitlessAttempts: 0 });
-      await supervisor.handle({ jobId: job.id, epoch: 2 });
+      await supervisor.handle(wakeUp(job, 2));
       expect(await record(job.id)).toMatchObject({ state: 'queued', epoch: 2 });
     },
   );
@@ -161,7 +164,7 @@ describe('Supervisor', () => {
 
   it('does nothing for a wake-up that is stale', async () => {
     const { job } = await submitTestJob(ports);
-    await (await supervise('exits')).handle({ jobId: job.id, epoch: 5 });
+    await (await supervise('exits')).handle(wakeUp(job, 5));
     expect(await record(job.id)).toMatchObject({ state: 'queued', epoch: 1 });
   });
 
