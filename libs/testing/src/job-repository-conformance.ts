@@ -208,6 +208,7 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
         state: 'queued',
         priority: 2,
         placement: { deviceClasses: null, memoryBytes: null },
+        rankAt: day(1),
         workerId: null,
         assignedTo: 'wrk_2',
         assignedAt: day(3),

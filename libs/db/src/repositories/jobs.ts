@@ -90,6 +90,7 @@ const placedColumns = {
   state: true,
   priority: true,
   placement: true,
+  rankAt: true,
   workerId: true,
   assignedTo: true,
   assignedAt: true,
@@ -189,10 +190,11 @@ export const jobRepository = (db: Tx): JobRepository => ({
       orderBy: { id: 'asc' },
       select: placedColumns,
     });
-    return rows.map(({ state, placement, assignedAt, attemptStartedAt, ...row }) => ({
+    return rows.map(({ state, placement, rankAt, assignedAt, attemptStartedAt, ...row }) => ({
       ...row,
       state: state as JobState,
       placement: fromJson(placement),
+      rankAt: iso(rankAt),
       assignedAt: isoOrNull(assignedAt),
       attemptStartedAt: isoOrNull(attemptStartedAt),
     }));

@@ -3,7 +3,6 @@ import { type Needs, type PlacedJob, type PlanWorker, type WaitingJob } from './
 /** A worker while a plan is made. */
 export interface Place {
   worker: PlanWorker;
-  jobs: PlacedJob[];
   /** Slots with nobody in them or on the way; below 0 when a job waits for another to leave. */
   free: number;
   freeBytes: number;
@@ -23,6 +22,8 @@ const bytesOn = ({ memoryBytes, slots }: PlanWorker, needs: Needs): number =>
 /** Workers, their slots and memory, and who has them: what plan.ts moves jobs about on. */
 export class Board {
   private readonly places: Place[];
+  /** Jobs that can be asked for their slots, the first ones to ask first. */
+  private readonly victims: { victim: PlacedJob; place: Place }[] = [];
   private freeSlots = 0;
 
   constructor(workers: readonly PlanWorker[], placed: readonly PlacedJob[]) {
@@ -34,15 +35,12 @@ export class Board {
       const freeBytes = jobs.reduce((bytes, job) => bytes - bytesOn(worker, job), worker.memoryBytes);
       const leaving = jobs.filter((job) => job.leaving).length;
       // A job that is bound for a slot that another leaves makes `free` negative: that slot is not to be expected twice.
-      return {
-        worker,
-        jobs,
-        free,
-        freeBytes,
-        expected: Math.max(0, leaving + Math.min(0, free)),
-        heldFor: null,
-      };
+      const expected = Math.max(0, leaving + Math.min(0, free));
+      const place: Place = { worker, free, freeBytes, expected, heldFor: null };
+      for (const victim of jobs) if (victim.movable && !victim.leaving) this.victims.push({ victim, place });
+      return place;
     });
+    this.victims.sort((a, b) => byWorth(a.victim, b.victim));
     for (const { free } of this.places) this.freeSlots += Math.max(0, free);
   }
 
@@ -101,24 +99,20 @@ export class Board {
 
   /** The job of lower priority that is to make room: of the lowest priority, and of those the one that began last. */
   victimFor(job: WaitingJob, mayTakeFrom: (victim: PlacedJob) => boolean): PlacedJob | null {
-    let best: PlacedJob | null = null;
-    for (const { worker, jobs, freeBytes } of this.places) {
-      if (!accepts(worker, job)) continue;
-      for (const victim of jobs) {
-        if (victim.leaving || !victim.movable || victim.priority >= job.priority) continue;
-        if (bytesOn(worker, job) > freeBytes + bytesOn(worker, victim) || !mayTakeFrom(victim)) continue;
-        if (best === null || isLesser(victim, best)) best = victim;
-      }
+    for (const { victim, place } of this.victims) {
+      if (victim.priority >= job.priority) return null;
+      const { worker, freeBytes } = place;
+      if (!accepts(worker, job) || bytesOn(worker, job) > freeBytes + bytesOn(worker, victim)) continue;
+      if (mayTakeFrom(victim)) return victim;
     }
-    return best;
+    return null;
   }
 
   /** A job is bound for the slot that another is asked for. */
   replace(victim: PlacedJob, job: WaitingJob): void {
-    const place = this.places.find(({ worker }) => worker.id === victim.workerId);
-    if (!place) return;
-    place.jobs = place.jobs.filter(({ id }) => id !== victim.id);
-    place.freeBytes += bytesOn(place.worker, victim) - bytesOn(place.worker, job);
+    const index = this.victims.findIndex((other) => other.victim === victim);
+    const place = this.victims.splice(index, 1)[0]?.place;
+    if (place) place.freeBytes += bytesOn(place.worker, victim) - bytesOn(place.worker, job);
   }
 }
 
@@ -128,7 +122,6 @@ function suitsBetter(a: Place, b: Place, job: WaitingJob): boolean {
   return a.free !== b.free ? a.free > b.free : a.worker.id < b.worker.id;
 }
 
-function isLesser(a: PlacedJob, b: PlacedJob): boolean {
-  if (a.priority !== b.priority) return a.priority < b.priority;
-  return (a.since ?? 0) > (b.since ?? 0);
-}
+/** Of the lowest priority first, and of those the one that began last. */
+const byWorth = (a: PlacedJob, b: PlacedJob): number =>
+  a.priority - b.priority || (b.since ?? 0) - (a.since ?? 0);

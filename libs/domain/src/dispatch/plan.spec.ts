@@ -1,4 +1,5 @@
 import { defaultPolicy, planDispatch } from './plan';
+import { priorityHeadStartMs } from './rank';
 import { type PlacedJob, type PlanTeam, type PlanWorker, type WaitingJob } from './state';
 
 const now = 1_000_000_000;
@@ -34,6 +35,7 @@ const placed = (id: string, overrides: Partial<PlacedJob> = {}): PlacedJob => ({
   teamId: 'a',
   workerId: 'w',
   priority: 0,
+  rank: 0,
   since: 0,
   leaving: false,
   movable: true,
@@ -154,7 +156,12 @@ describe('a worker', () => {
 describe('preemption', () => {
   const long = now - defaultPolicy.preemptAfterMs;
   const urgent = (overrides: Partial<WaitingJob> = {}) =>
-    waiting('urgent', { priority: 5, waitingSince: long, ...overrides });
+    waiting('urgent', {
+      priority: 5,
+      waitingSince: long,
+      rank: long - 5 * priorityHeadStartMs,
+      ...overrides,
+    });
   const taken = (state: Parameters<typeof plan>[0]) =>
     plan(state).preemptions.map(({ victimId, jobId, workerId }) => `${victimId} for ${jobId} on ${workerId}`);
 
@@ -167,7 +174,7 @@ describe('preemption', () => {
       placed('p2', { priority: 2, since: 3 }),
     ];
     expect(taken({ workers, placed: running, waiting: [urgent()] })).toEqual(['new for urgent on w']);
-    const two = [urgent(), urgent({ id: 'too', rank: now + 1 })];
+    const two = [urgent(), urgent({ id: 'too', rank: long })];
     expect(taken({ workers, placed: running, waiting: two })).toEqual([
       'new for urgent on w',
       'old for too on w',
@@ -179,6 +186,11 @@ describe('preemption', () => {
     ['that is leaving already', { leaving: true }, {}],
     ['that publishes', { movable: false }, {}],
     ['that has just begun', { since: now - defaultPolicy.undisturbedMs + 1 }, {}],
+    [
+      'that had waited as long for its slot',
+      { rank: -5 * priorityHeadStartMs - defaultPolicy.preemptAfterMs },
+      {},
+    ],
     ['that is still on its way', { since: null }, {}],
     ['for one that has not waited', {}, { waitingSince: long + 1 }],
     ['on a worker of another class', {}, { deviceClasses: ['h100'] }],
@@ -187,14 +199,14 @@ describe('preemption', () => {
   });
 
   it('takes from another team that has had more', () => {
-    const teams = [team('a'), team('b', { usage: 1 })];
+    const teams = [team('a'), team('b', { usage: defaultPolicy.slotSeconds })];
     const running = [placed('v', { teamId: 'b' })];
-    const had = [team('a', { usage: 1 }), team('b')];
+    const had = [team('a', { usage: 1 }), team('b', { usage: defaultPolicy.slotSeconds })];
     expect(taken({ teams: had, placed: running, waiting: [urgent()] })).toEqual([]);
     expect(taken({ teams, placed: running, waiting: [urgent()] })).toEqual(['v for urgent on w']);
     expect(
       taken({
-        teams: [team('a', { maxRunning: 0 }), team('b', { usage: 1 })],
+        teams: [team('a', { maxRunning: 0 }), team('b', { usage: defaultPolicy.slotSeconds })],
         placed: running,
         waiting: [urgent()],
       }),
@@ -208,7 +220,7 @@ describe('preemption', () => {
       'big for urgent on w',
     ]);
     const leaving = [placed('big', { leaving: true, memoryBytes: 60 }), placed('small', { memoryBytes: 40 })];
-    const two = [urgent({ memoryBytes: 40 }), urgent({ id: 'too', rank: now + 1, memoryBytes: 40 })];
+    const two = [urgent({ memoryBytes: 40 }), urgent({ id: 'too', rank: long, memoryBytes: 40 })];
     expect(taken({ workers, placed: leaving, waiting: two })).toEqual(['small for too on w']);
     const bound = [...leaving, placed('next', { since: null, priority: 9, memoryBytes: 30 })];
     expect(taken({ workers, placed: bound, waiting: [urgent({ memoryBytes: 10 })] })).toEqual([

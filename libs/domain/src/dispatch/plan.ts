@@ -39,13 +39,14 @@ interface Turn {
 
 /**
  * Gives free slots to the team that has had the least for its weight, again and again, and within a team to the job of the smallest
- * rank that fits. Then takes slots from jobs of lower priority for those that have waited, and only from teams that have had no less.
+ * rank that fits. Then takes slots from jobs of lower priority for those that have waited, and only from teams that have had no less even then.
  */
 export function planDispatch(state: DispatchState, policy: DispatchPolicy = defaultPolicy): DispatchPlan {
   const board = new Board(state.workers, state.placed);
   const turns = turnsOf(state);
-  const levelOf = ({ team, running }: Turn): number =>
-    (team.usage + policy.slotSeconds * running) / team.weight;
+  /** With `more` slots than it has. */
+  const levelOf = ({ team, running }: Turn, more = 0): number =>
+    (team.usage + policy.slotSeconds * (running + more)) / team.weight;
   for (const turn of turns.values()) {
     if (turn.team.exhausted || !mayRunMore(turn)) continue;
     const big = turn.queue.find(
@@ -75,8 +76,11 @@ export function planDispatch(state: DispatchState, policy: DispatchPolicy = defa
       const other = turns.get(victim.teamId);
       if (victim.since === null || state.now - victim.since < policy.undisturbedMs || other === undefined)
         return false;
+      // What a job had waited for when it got its slot counts as it does in the queue; otherwise it would lose it again and again.
+      if (state.now - job.rank <= victim.since - victim.rank) return false;
       if (other === turn) return true;
-      return mayRunMore(turn) && levelOf({ ...turn, running: turn.running + 1 }) <= levelOf(other);
+      // Even afterwards the one team must have had no more than the other, or the slot would go to and fro.
+      return mayRunMore(turn) && levelOf(turn, 1) <= levelOf(other, -1);
     };
     const victim = board.victimFor(job, mayTakeFrom);
     if (!victim) continue;

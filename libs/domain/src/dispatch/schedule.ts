@@ -163,6 +163,7 @@ const toPlaced = (job: PlacedRecord): PlacedJob => ({
   teamId: job.teamId,
   workerId: job.workerId ?? job.assignedTo ?? '',
   priority: job.priority,
+  rank: Date.parse(job.rankAt),
   since: job.attemptStartedAt === null ? null : Date.parse(job.attemptStartedAt),
   leaving: isLeaving(job),
   movable: isMovable(job),

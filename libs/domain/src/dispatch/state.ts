@@ -48,6 +48,7 @@ export interface PlacedJob extends Needs {
   teamId: string;
   workerId: string;
   priority: number;
+  rank: number;
   /** Since when it holds the slot; null: it is on its way. */
   since: number | null;
   /** Whether it has been asked for its slot already. */

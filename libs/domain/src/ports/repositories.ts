@@ -138,6 +138,7 @@ export type PlacedRecord = Pick<
   | 'state'
   | 'priority'
   | 'placement'
+  | 'rankAt'
   | 'workerId'
   | 'assignedTo'
   | 'assignedAt'

@@ -253,6 +253,7 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
         .sort((a, b) => compare(a.id, b.id))
         .map(({ id, epoch, teamId, state, priority, placement, workerId, ...job }) => ({
           ...{ id, epoch, teamId, state, priority, placement, workerId },
+          rankAt: job.rankAt,
           assignedTo: job.assignedTo,
           assignedAt: job.assignedAt,
           attemptStartedAt: job.attemptStartedAt,
