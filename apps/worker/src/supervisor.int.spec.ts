@@ -1,5 +1,13 @@
 import { type Job, type Manifest } from '@lowrank/contracts';
-import { cancelJob, endAttempt, type Ports, randomIds, type UnitOfWork } from '@lowrank/domain';
+import {
+  cancelJob,
+  endAttempt,
+  pauseJob,
+  type Ports,
+  randomIds,
+  resumeJob,
+  type UnitOfWork,
+} from '@lowrank/domain';
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -134,6 +142,89 @@ describe('Supervisor', () => {
     await cancelJob(ports, teamId, job.id);
     await handled;
     expect(await record(job.id)).toMatchObject({ state: 'cancelled', epoch: 1 });
+  });
+
+  it('cancels within two seconds by the timings of an installation, even a trainer that hangs', async () => {
+    const { job, teamId } = await submitTestJob(ports);
+    const { heartbeat, cancelGrace } = defaultTimings;
+    const handled = (await supervise('hangs', { timings: { heartbeat, cancelGrace } })).handle(first(job));
+    await until(async () => (await record(job.id))?.state === 'preparing');
+    await cancelJob(ports, teamId, job.id);
+    const asked = Date.now();
+    await handled;
+    expect(await record(job.id)).toMatchObject({ state: 'cancelled', workerId: null });
+    expect(Date.now() - asked).toBeLessThanOrEqual(2000);
+  });
+
+  it.each(['obeys', 'hangs'] as const)('pauses a job whose trainer %s, and resumes it', async (script) => {
+    const { job, teamId } = await submitTestJob(ports);
+    const supervisor = await supervise(script);
+    const handled = supervisor.handle(first(job));
+    await until(async () => (await record(job.id))?.state === 'preparing');
+    await pauseJob(ports, teamId, job.id);
+    await handled;
+    expect(await record(job.id)).toMatchObject({
+      state: 'paused',
+      epoch: 1,
+      workerId: null,
+      pauseRequested: false,
+      fruitlessAttempts: 0,
+    });
+    await resumeJob(ports, teamId, job.id);
+    await supervisor.handle(first(job));
+    expect(await record(job.id)).toMatchObject({ state: 'queued', epoch: 2 });
+  });
+
+  it('cancels a job that was pausing', async () => {
+    const { job, teamId } = await submitTestJob(ports);
+    const handled = (await supervise('hangs', { timings: { drainGrace: 60_000 } })).handle(first(job));
+    await until(async () => (await record(job.id))?.state === 'preparing');
+    await pauseJob(ports, teamId, job.id);
+    await sleep(300);
+    await cancelJob(ports, teamId, job.id);
+    await handled;
+    expect(await record(job.id)).toMatchObject({ state: 'cancelled' });
+  });
+
+  it('gives its slot to a job of higher priority', async () => {
+    const { job } = await submitTestJob(ports);
+    const handled = (await supervise('obeys')).handle(first(job));
+    await until(async () => (await record(job.id))?.state === 'preparing');
+    await ports.unitOfWork.run(({ jobs }) => jobs.update(job.id, 1, { preemptRequested: true }));
+    await handled;
+    expect(await record(job.id)).toMatchObject({ state: 'queued', epoch: 2, preemptRequested: false });
+    expect(await messagesOf(job.id)).toContain('to a job of higher priority');
+  });
+
+  it('takes nothing while somebody wants it to drain, and hands on what runs if that is wanted', async () => {
+    const { job } = await submitTestJob(ports);
+    const supervisor = await supervise('obeys');
+    const handled = supervisor.handle(first(job));
+    await until(async () => (await record(job.id))?.state === 'preparing');
+    supervisor.setDrain('finish');
+    const { job: other } = await submitTestJob(ports);
+    await supervisor.handle(first(other));
+    expect(await record(other.id)).toMatchObject({ state: 'queued', epoch: 1 });
+    expect(await record(job.id)).toMatchObject({ state: 'preparing' });
+    supervisor.setDrain('checkpoint');
+    await handled;
+    expect(await record(job.id)).toMatchObject({ state: 'queued', epoch: 2, fruitlessAttempts: 0 });
+    supervisor.setDrain(null);
+    const again = supervisor.handle(first(other));
+    await until(async () => (await record(other.id))?.state === 'preparing');
+    supervisor.drain();
+    await again;
+  });
+
+  it('takes what the release before woke anybody for only while a slot is free', async () => {
+    const [{ job }, { job: other }] = [await submitTestJob(ports), await submitTestJob(ports)];
+    const supervisor = await supervise('obeys');
+    const handled = supervisor.handle(first(job));
+    await until(async () => (await record(job.id))?.state === 'preparing');
+    await supervisor.handle(first(other));
+    expect(await record(other.id)).toMatchObject({ state: 'queued' });
+    supervisor.drain();
+    await handled;
   });
 
   it.each(['obeys', 'hangs'] as const)(
