@@ -7,19 +7,26 @@ import { fileURLToPath } from 'node:url';
 
 export const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 
-/** Runs a program to its end and returns what it wrote; throws when it fails. */
-export const run = (command, args) =>
-  execFileSync(command, args, { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'], maxBuffer: 2 ** 26 });
+/** Runs a program to its end, with these variables beside the environment's, and returns what it wrote; throws when it fails. */
+export const run = (command, args, variables = {}) =>
+  execFileSync(command, args, {
+    encoding: 'utf8',
+    stdio: ['ignore', 'pipe', 'ignore'],
+    maxBuffer: 2 ** 26,
+    env: { ...process.env, ...variables },
+  });
 
 /** The JSON in the last line of a program's output. */
 export const lastLine = (text) => JSON.parse(text.trim().split('\n').at(-1));
 
 export const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
 
-/** GFLOP/s of `threads` threads by multiply-adds that never leave the registers: {f32, bf16}. */
-export function measurePeak(threads) {
+/** GFLOP/s of `threads` threads by multiply-adds that never leave the registers: {f32, bf16}. isa: 'auto' or 'avx2'. */
+export function measurePeak(threads, isa = 'auto') {
   run('make', ['-C', join(root, 'libs/kernels'), '-s', 'build/peak_bench']);
-  return lastLine(run(join(root, 'libs/kernels/build/peak_bench'), [String(threads)]));
+  return lastLine(
+    run(join(root, 'libs/kernels/build/peak_bench'), [String(threads), ...(isa === 'avx2' ? ['2'] : [])]),
+  );
 }
 
 /** Writes bench/results/<name>.json. */

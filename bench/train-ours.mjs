@@ -1,5 +1,5 @@
 // One process of bench/train.mjs: our training steps on the batches file that the peer gets too. Prints one JSON line.
-//   node bench/train-ours.mjs '{"base", "batches", "dtype", "steps", "warmup", "checkpointing", "rank", "threads"}'
+//   node bench/train-ours.mjs '{"base", "batches", "dtype", "steps", "warmup", "checkpointing", "rank", "threads", "isa"}'
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 
@@ -7,7 +7,7 @@ const { openKernels } = createRequire(import.meta.url)('../dist/libs/kernels/src
 const setting = JSON.parse(process.argv[2]);
 const { rows, length, batches } = JSON.parse(readFileSync(setting.batches, 'utf8'));
 
-const kernels = openKernels({ compute: setting.dtype, threads: setting.threads });
+const kernels = openKernels({ compute: setting.dtype, isa: setting.isa, threads: setting.threads });
 const base = await kernels.openBase(setting.base);
 const adapter = base.createAdapter({
   targets: base.info.linears.map(({ name }) => ({ name, rank: setting.rank, scale: 2 })),

@@ -5,23 +5,17 @@
 //   npm run bench:train -- --grow     ours alone, from 10M to 500M parameters and from 512 to 8,192 tokens, time against the
 //                                     count of operations. Writes bench/results/train-grow.json.
 //   options: --model 10M|50M|100M|500M  --rows 4  --length 512  --steps 3  --rounds 2  --dtype bf16|f32  --rank 16  --threads 2
-//            --checkpointing on|off|both  --no-peer  --longest-step 120 (seconds; --grow leaves out what would take longer)
+//            --checkpointing on|off|both  --isa avx2 (both sides without AVX-512)  --no-peer  --longest-step 120 (seconds; --grow leaves out what would take longer)
 //
 // Needs the oracle, for the peer and for making the models (tools/oracle/setup.sh).
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { makeModel, oracle, python } from './models.mjs';
 import { lastLine, measurePeak, median, root, run, writeResults } from './results.mjs';
 
-const models = {
-  '10M': { hidden: 256, layers: 8, intermediate: 704, heads: 4, 'kv-heads': 2, vocab: 8192 },
-  '50M': { hidden: 640, layers: 10, intermediate: 1792, heads: 10, 'kv-heads': 5, vocab: 8192 },
-  '100M': { hidden: 768, layers: 12, intermediate: 2048, heads: 12, 'kv-heads': 4, vocab: 32_000 },
-  '500M': { hidden: 1536, layers: 16, intermediate: 4096, heads: 24, 'kv-heads': 8, vocab: 32_000 },
-};
 const { values: flags } = parseArgs({
   options: {
     grow: { type: 'boolean', default: false },
@@ -34,31 +28,17 @@ const { values: flags } = parseArgs({
     rank: { type: 'string', default: '16' },
     threads: { type: 'string', default: '2' },
     checkpointing: { type: 'string', default: 'both' },
+    isa: { type: 'string', default: 'auto' },
     'no-peer': { type: 'boolean', default: false },
     'longest-step': { type: 'string', default: '120' },
   },
 });
 const [threads, rank] = [Number(flags.threads), Number(flags.rank)];
-const oracle = join(root, 'tools/oracle');
-const python = join(oracle, '.venv/bin/python');
+if (!['auto', 'avx2'].includes(flags.isa)) throw new Error(`--isa is auto or avx2, not ${flags.isa}`);
+// What torch's own loops, MKL and oneDNN read.
+const peerIsa = { ATEN_CPU_CAPABILITY: 'avx2', MKL_ENABLE_INSTRUCTIONS: 'AVX2', ONEDNN_MAX_CPU_ISA: 'AVX2' };
 const MiB = (bytes) => Math.round(bytes / 2 ** 20);
 const print = (text) => process.stdout.write(`${text}\n`);
-
-/** Makes a random model of a named size in `work` and quantizes it: {folder, base}. */
-async function makeModel(work, name) {
-  const folder = join(work, name);
-  const options = Object.entries(models[name]).flatMap(([key, value]) => [`--${key}`, String(value)]);
-  run(python, [join(oracle, 'make_random_model.py'), folder, ...options]);
-  const { openKernels } = createRequire(import.meta.url)('../dist/libs/kernels/src/index.js');
-  const kernels = openKernels({ threads });
-  const base = join(work, `${name}.lrb`);
-  const started = performance.now();
-  await kernels.quantizeBase(folder, base);
-  kernels.close();
-  const seconds = ((performance.now() - started) / 1000).toFixed(1);
-  print(`${name}: quantized in ${seconds} s, ${MiB(statSync(base).size)} MiB`);
-  return { folder, base };
-}
 
 /** A linear congruential sequence: what the tokens are does not matter, that both sides get the same ones does. */
 function writeBatches(work, rows, length) {
@@ -80,21 +60,30 @@ function operations({ linears, vocab, hidden, heads, headDim, layers }, { rows, 
 }
 
 const ours = (setting) =>
-  lastLine(run(process.execPath, [join(root, 'bench/train-ours.mjs'), JSON.stringify(setting)]));
+  lastLine(
+    run(process.execPath, [
+      join(root, 'bench/train-ours.mjs'),
+      JSON.stringify({ isa: flags.isa, ...setting }),
+    ]),
+  );
 
 function peer({ folder, batches, dtype, steps, warmup, checkpointing }) {
   const numbers = { steps, warmup, rank, threads };
   const options = Object.entries(numbers).flatMap(([key, value]) => [`--${key}`, String(value)]);
   return lastLine(
-    run(python, [
-      join(oracle, 'peer_step.py'),
-      folder,
-      batches,
-      '--dtype',
-      dtype,
-      ...options,
-      ...(checkpointing ? ['--checkpointing'] : []),
-    ]),
+    run(
+      python,
+      [
+        join(oracle, 'peer_step.py'),
+        folder,
+        batches,
+        '--dtype',
+        dtype,
+        ...options,
+        ...(checkpointing ? ['--checkpointing'] : []),
+      ],
+      flags.isa === 'avx2' ? peerIsa : {},
+    ),
   );
 }
 
@@ -121,7 +110,7 @@ const line = (r, peak) =>
 
 async function compare(work, peak) {
   const [rows, length, model] = [Number(flags.rows), Number(flags.length), flags.model];
-  const made = await makeModel(work, model);
+  const made = await makeModel(work, model, threads);
   const batches = writeBatches(work, rows, length);
   const modes = flags.checkpointing === 'both' ? [true, false] : [flags.checkpointing === 'on'];
   const results = [];
@@ -152,7 +141,7 @@ async function grow(work, peak) {
   const results = [];
   print(`\n${heading}`);
   for (const model of ['10M', '100M', '500M']) {
-    const { base } = await makeModel(work, model);
+    const { base } = await makeModel(work, model, threads);
     for (const length of [512, 2048, 8192]) {
       for (const checkpointing of [true, false]) {
         const shape = { model, rows: 1, length, checkpointing };
@@ -187,9 +176,9 @@ async function grow(work, peak) {
 execFileSync(join(oracle, 'setup.sh'), { stdio: 'inherit' });
 const work = mkdtempSync(join(tmpdir(), 'lowrank-bench-'));
 try {
-  const peak = measurePeak(threads);
+  const peak = measurePeak(threads, flags.isa);
   print(
-    `machine peak (register-only loop): ${peak.f32} GFLOP/s f32, ${peak.bf16} bf16; ${flags.dtype}, rank ${rank}, ${threads} threads`,
+    `machine peak (register-only loop): ${peak.f32} GFLOP/s f32, ${peak.bf16} bf16; ${flags.dtype}, instructions ${flags.isa}, rank ${rank}, ${threads} threads`,
   );
   await (flags.grow ? grow : compare)(work, peak);
 } finally {

@@ -11,6 +11,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import (AutoModelForCausalLM, BitsAndBytesConfig, Gemma2Config, Gemma3TextConfig, LlamaConfig, Phi3Config,
                           PretrainedConfig, Qwen2Config)
 
+import bitsandbytes_cpu  # noqa: F401
 from lowrank import Batch
 
 RANK, ALPHA = 4, 8.0

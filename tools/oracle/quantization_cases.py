@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from bitsandbytes import functional as bnb
 
+import bitsandbytes_cpu  # noqa: F401
+
 
 def normal(n: int, seed: int, scale: float = 0.02) -> np.ndarray:
     return (np.random.default_rng(seed).standard_normal(n) * scale).astype(np.float32)

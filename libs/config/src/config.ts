@@ -1,7 +1,8 @@
 import { type ErrorDetail, LowrankError } from '@lowrank/contracts';
-import { availableParallelism, homedir, totalmem } from 'node:os';
+import { homedir, totalmem } from 'node:os';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
+import { usableCores } from './cores';
 import { repositoryRoot } from './root';
 
 export interface S3Config {
@@ -82,10 +83,13 @@ const environmentSchema = z
     LOWRANK_SLOTS: integer(1, 64).default(1),
     LOWRANK_DEVICE_CLASS: z
       .string()
-      .regex(/^[a-z0-9][a-z0-9-]{0,39}$/, "must be up to 40 lower-case letters, digits or '-', such as h100")
+      .regex(
+        /^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$/,
+        "must be up to 40 lower-case letters, digits or '-', such as h100",
+      )
       .default('cpu'),
     LOWRANK_MEMORY_BYTES: integer(1, 2 ** 50).default(() => totalmem()),
-    LOWRANK_THREADS: integer(1, 1024).default(() => availableParallelism()),
+    LOWRANK_THREADS: integer(1, 1024).default(() => usableCores()),
     LOWRANK_IMPORT_ROOTS: z.string().optional(),
     HF_ENDPOINT: url(/^https?$/, 'https://hub.example').optional(),
     LOWRANK_MAX_UPLOAD_BYTES: integer(1, 1024 * gib).default(2 * gib),

@@ -56,22 +56,28 @@ struct Bench {
     const std::string shape = " T=" + std::to_string(T) + " out=" + std::to_string(out) + " in=" + std::to_string(in);
     const double moved = 4.0 * T * (in + out) + static_cast<double>(layout.bytes);
     line("linear_forward " + name + shape, 2.0 * T * out * in, moved,
-         [&] { ops.linear_forward(run, x.data(), w, nullptr, y.data(), T); });
+         [&] { ops.linear_forward(run, x.data(), w, nullptr, {}, y.data(), T); });
     line("linear_backward " + name + shape, 2.0 * T * out * in, moved,
-         [&] { ops.linear_backward(run, y.data(), w, dx.data(), T, false); });
+         [&] { ops.linear_backward(run, y.data(), w, {}, dx.data(), T, false); });
   }
 
   void lora(int64_t T, int64_t in, int64_t out, int32_t rank, float dropout) const {
     const Floats a = numbers(rank * in), b = numbers(out * rank), x = numbers(T * in), dy = numbers(T * out);
-    Floats grad_a(a.size()), grad_b(b.size()), h(T * rank), y(T * out), dx(T * in);
+    Floats grad_a(a.size()), grad_b(b.size()), h(T * rank), dh(T * rank), y(T * out), dx(T * in);
     const Lora l{rank, 1, dropout, 1, a.data(), b.data(), grad_a.data(), grad_b.data()};
     const std::string shape = " T=" + std::to_string(T) + " in=" + std::to_string(in) + " out=" + std::to_string(out) +
                               " r=" + std::to_string(rank) + (dropout > 0 ? " dropout" : "");
-    const double weights = 4.0 * rank * (in + out);
-    line("lora_forward" + shape, 2.0 * T * rank * (in + out), weights + 4.0 * T * (in + rank + 2 * out),
-         [&] { ops.lora_forward(run, x.data(), l, in, out, h.data(), y.data(), T); });
-    line("lora_backward" + shape, 4.0 * T * rank * (in + out), 3 * weights + 4.0 * T * (out + rank + 3 * in),
-         [&] { ops.lora_backward(run, dy.data(), x.data(), h.data(), l, in, out, dx.data(), T); });
+    line("lora_hidden" + shape, 2.0 * T * rank * in, 4.0 * rank * in + 4.0 * T * (in + rank),
+         [&] { ops.lora_hidden(run, x.data(), l, in, h.data(), T); });
+    line("lora_gradients" + shape, 2.0 * T * rank * (in + 2 * out), 4.0 * rank * (in + 2 * out) + 4.0 * T * (in + out + 2 * rank),
+         [&] { ops.lora_gradients(run, dy.data(), x.data(), h.data(), l, in, out, dh.data(), T); });
+    line("lora_input_gradient" + shape, 2.0 * T * rank * in, 4.0 * rank * in + 4.0 * T * (2 * in + rank),
+         [&] { ops.lora_input_gradient(run, dh.data(), l, in, dx.data(), T); });
+    const std::vector<uint8_t> zeros(4 * in * out);
+    const Weight w = weight_at(zeros.data(), Storage::F32, false, out, in);
+    const LoraRows pair{l, 0, T, h.data()};
+    line("linear_forward f32 with a pair" + shape, 2.0 * T * out * (in + rank), 4.0 * (T * (in + out) + in * out),
+         [&] { ops.linear_forward(run, x.data(), w, nullptr, std::span(&pair, 1), y.data(), T); });
   }
 
   void attention(int64_t T, int64_t Hq, int64_t Hkv, int64_t D) const {
@@ -152,12 +158,12 @@ int main(int argc, char** argv) {
     bench.linear(Storage::NF4, 512, 192, 576);
     bench.linear(Storage::NF4, 512, 4096, 4096);
     bench.head(256, 576, 49152, 128);
+    bench.attention(512, 9, 3, 64);
+    bench.attention(2048, 16, 8, 128);
     if (compute == Compute::BF16) continue;  // the rest is the same for both
     bench.lora(512, 576, 1536, 16, 0);
     bench.lora(512, 576, 1536, 16, 0.05f);
     bench.lora(512, 2048, 2048, 16, 0.05f);
-    bench.attention(512, 9, 3, 64);
-    bench.attention(2048, 16, 8, 128);
     bench.flat(512, 2048);
   }
   return 0;

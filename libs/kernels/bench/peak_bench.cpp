@@ -1,5 +1,5 @@
 // Prints what the machine's vector units can do, in GFLOP/s: {"f32": …, "bf16": …}.
-//   peak_bench [threads, default 2]
+//   peak_bench [threads, default 2] [lr_isa level, default the best of this machine]
 #include <cstdio>
 #include <cstdlib>
 
@@ -9,13 +9,14 @@
 int main(int argc, char** argv) {
   using namespace lr;
   const int threads = argc > 1 ? std::atoi(argv[1]) : 2;
-  if (threads < 1) {
-    std::fprintf(stderr, "usage: peak_bench [threads ≥ 1]\n");
+  const int isa = argc > 2 ? std::atoi(argv[2]) : best_isa();
+  if (threads < 1 || isa < 1 || isa > best_isa()) {
+    std::fprintf(stderr, "usage: peak_bench [threads ≥ 1] [level 1 … %d]\n", best_isa());
     return 1;
   }
   by_processor_time(threads == 1);
   const std::unique_ptr<Pool> pool = make_pool(threads);
-  const auto of = [&](Compute compute) { return peak({pool.get(), nullptr, compute}, best_isa()); };
+  const auto of = [&](Compute compute) { return peak({pool.get(), nullptr, compute}, isa); };
   std::printf("{\"f32\": %.1f, \"bf16\": %.1f}\n", of(Compute::F32), of(Compute::BF16));
   return 0;
 }

@@ -56,7 +56,8 @@ typedef enum lr_isa { LR_ISA_AUTO = 0, LR_ISA_SCALAR = 1, LR_ISA_AVX2 = 2, LR_IS
 typedef enum lr_compute { LR_COMPUTE_F32 = 0, LR_COMPUTE_BF16 = 1 } lr_compute;
 
 typedef struct lr_context_options {
-  uint32_t threads; /* worker threads including the caller's; 0 = number of usable cores */
+  uint32_t threads; /* worker threads including the caller's; 0 = number of usable cores; never more are started.
+                       Kept to one hardware thread a core where there are that many cores */
   uint32_t backend; /* lr_backend */
   uint32_t isa;     /* lr_isa; LR_INVALID_ARGUMENT when the machine lacks it */
   uint32_t compute; /* lr_compute; BF16 works at every ISA level, natively on AVX512_BF16 */

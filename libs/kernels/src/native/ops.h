@@ -7,6 +7,7 @@
 #pragma once
 #include <cstdint>
 #include <cstddef>
+#include <span>
 
 namespace lr {
 
@@ -65,8 +66,16 @@ struct Lora {
   uint64_t dropout_key;    // Philox key of this (step, micro-batch, layer); element (t, i) draws counter t·in + i
   const float* a;          // [r, in]
   const float* b;          // [out, r]
-  float* grad_a;           // [r, in], += ; null: the pair is frozen, backward gives dx only
+  float* grad_a;           // [r, in], += ; null: the pair is frozen
   float* grad_b;           // [out, r], +=
+};
+
+// Tokens [begin, end) of a product with a frozen weight go through this pair too. hidden [end - begin, r] is drop(x) Aᵀ in the
+// forward product and dy B in the backward one.
+struct LoraRows {
+  Lora pair;
+  int64_t begin, end;
+  const float* hidden;
 };
 
 // The nonlinearity of a gated MLP. GeluTanh is x · Φ(x) with Φ by tanh (Hendrycks & Gimpel 2016, "gelu_pytorch_tanh").
@@ -97,7 +106,7 @@ struct AdamwStep {
 struct Run {               // what every operation needs
   Pool* pool;
   Scratch* scratch;
-  Compute compute;         // operand type of linear_* and head products
+  Compute compute;         // operand type of linear_*, attention and head products (a backend may take floats instead)
   // linear_forward may take few tokens a faster way that sums in another order: then what a token gets depends on how many go with
   // it. For generation; in a step a token gets the same bytes alone or in a large batch.
   bool generating = false;
@@ -110,18 +119,26 @@ struct Ops {
   void (*quantize)(const Run&, Storage storage, const float* values, int64_t rows, int64_t cols, const QuantizedParts& out);
   void (*dequantize)(const Run&, const Weight& w, float* out);
 
-  // y[T, out] = x[T, in] · Wᵀ + bias (bias may be null)
-  void (*linear_forward)(const Run&, const float* x, const Weight& w, const float* bias, float* y, int64_t T);
-  // dx[T, in] = dy[T, out] · W, or += when accumulate
-  void (*linear_backward)(const Run&, const float* dy, const Weight& w, float* dx, int64_t T, bool accumulate);
+  // y[T, out] = x[T, in] · Wᵀ + bias (bias may be null) + scale · hidden Bᵀ in the rows of each pair: it rides on the product,
+  // so that y is not read and written again.
+  void (*linear_forward)(const Run&, const float* x, const Weight& w, const float* bias, std::span<const LoraRows> pairs, float* y,
+                         int64_t T);
+  // dx[T, in] = dy[T, out] · W, or += when accumulate; + scale · hidden A in the rows of each pair (without dropout)
+  void (*linear_backward)(const Run&, const float* dy, const Weight& w, std::span<const LoraRows> pairs, float* dx, int64_t T,
+                          bool accumulate);
 
-  // y[T, out] += scale · (drop(x)[T, in] Aᵀ) Bᵀ ; drop(x) = x · mask / (1 - p). h[T, r] receives drop(x) Aᵀ for backward.
-  // Tokens are numbered from 0 within the range given, so a range computes the same alone or in a larger batch.
-  void (*lora_forward)(const Run&, const float* x, const Lora& l, int64_t in, int64_t out, float* h, float* y, int64_t T);
-  // dx[T, in] += …, grad_a += …, grad_b += …
-  void (*lora_backward)(const Run&, const float* dy, const float* x, const float* h, const Lora& l, int64_t in, int64_t out,
-                        float* dx, int64_t T);
-  // out[T, in] = drop(x), as lora_forward drops it; out may alias x. Its transpose is the same operation.
+  // The products of a LoRA pair y = scale · (drop(x) Aᵀ) Bᵀ; drop(x) = x · mask / (1 - p). Tokens are numbered from 0 within the
+  // range given, so a range computes the same alone or in a larger batch.
+  // h[T, r] = drop(x)[T, in] Aᵀ
+  void (*lora_hidden)(const Run&, const float* x, const Lora& l, int64_t in, float* h, int64_t T);
+  // y[T, out] += scale · h Bᵀ
+  void (*lora_output)(const Run&, const float* h, const Lora& l, int64_t out, float* y, int64_t T);
+  // dh[T, r] = dy[T, out] B; grad_a += scale · dhᵀ drop(x), grad_b += scale · dyᵀ h, unless they are null
+  void (*lora_gradients)(const Run&, const float* dy, const float* x, const float* h, const Lora& l, int64_t in, int64_t out,
+                         float* dh, int64_t T);
+  // dx[T, in] += mask / (1 - p) · (scale · dh A)
+  void (*lora_input_gradient)(const Run&, const float* dh, const Lora& l, int64_t in, float* dx, int64_t T);
+  // out[T, in] = drop(x), as a pair drops it; out may alias x. Its transpose is the same operation.
   void (*dropout)(const Run&, const float* x, const Lora& l, int64_t in, float* out, int64_t T);
   // norm[out] = Euclidean norm of each row of W + scale · B A (a rank of 0: of W); never more than a few rows are held.
   void (*row_norms)(const Run&, const Weight& w, const Lora& l, float* norm);

@@ -1,10 +1,15 @@
 #include "pool.h"
 
+#include <pthread.h>
+#include <sched.h>
+
 #include <atomic>
 #include <condition_variable>
 #include <mutex>
 #include <thread>
 #include <vector>
+
+#include "cores.h"
 
 namespace lr {
 namespace {
@@ -27,6 +32,7 @@ class ThreadPool final : public Pool {
     workers_.reserve(threads - 1);
     try {
       for (int i = 1; i < threads; ++i) workers_.emplace_back([this, i] { work(i); });
+      keep_to_cores();
     } catch (...) {
       stop();
       throw;
@@ -63,6 +69,17 @@ class ThreadPool final : public Pool {
   }
 
  private:
+  // One hardware thread a core, where there are enough: which of them a worker runs on is the scheduler's choice, so that several
+  // pools share a machine. Those of a machine too small for the pool, or that may not be bound, run anywhere.
+  void keep_to_cores() {
+    const std::vector<int> cores = usable_cores();
+    if (static_cast<size_t>(threads()) > cores.size()) return;
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    for (const int core : cores) CPU_SET(core, &set);
+    for (std::thread& worker : workers_) pthread_setaffinity_np(worker.native_handle(), sizeof set, &set);
+  }
+
   void claim(int thread) {
     for (int task; (task = next_.fetch_add(1, std::memory_order_relaxed)) < tasks_;) fn_(user_, task, thread);
   }

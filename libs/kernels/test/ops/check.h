@@ -43,7 +43,8 @@ using Operation = std::function<std::vector<Floats>(const Ops&, const Run&)>;
 
 // Every fast table of this machine against the reference within `tolerance` of the output's size, the same bytes on 1, 2 and
 // 3 threads, and all scratch given back. Both operand types when the operation has big products.
-void check_operation(const std::string& name, const Operation& operation, double tolerance = 1e-4, bool products = false);
+void check_operation(const std::string& name, const Operation& operation, double tolerance = 1e-4, bool products = false,
+                     double bf16_tolerance = 1e-2);
 
 // Slope of f at x along random directions by central differences, against gradient · direction.
 void check_gradient(const std::string& name, const std::function<double(const Floats&)>& f, const Floats& x,

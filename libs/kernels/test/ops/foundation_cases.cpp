@@ -1,18 +1,37 @@
+#include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <filesystem>
+#include <functional>
+#include <iterator>
+#include <thread>
 
 #include "bf16.h"
 #include "cases.h"
 #include "check.h"
+#include "cores.h"
 #include "philox.h"
 
 namespace lr::test {
 namespace {
 
+int threads_of_process() {
+  const std::filesystem::directory_iterator tasks("/proc/self/task");
+  return static_cast<int>(std::distance(begin(tasks), end(tasks)));
+}
+
+void cores_cases() {
+  const std::vector<int> cores = usable_cores();
+  expect(!cores.empty() && cores.size() <= std::thread::hardware_concurrency(), "cores: at most the hardware threads");
+  expect(std::is_sorted(cores.begin(), cores.end(), std::less_equal<int>()), "cores: each once");
+}
+
 void pool_cases() {
   for (const int threads : {1, 2, 3}) {
+    const int before = threads_of_process();
     const Machine machine(threads);
     expect(machine.pool->threads() == threads, "pool: has the threads asked for");
+    expect(threads_of_process() - before == threads - 1, "pool: starts no more threads than asked for");
     bool complete = true, in_range = true;
     for (int round = 0; round < 200; ++round) {  // rounds follow each other faster than workers fall asleep
       std::vector<std::atomic<int>> runs(round % 7);
@@ -58,6 +77,7 @@ void scratch_cases() {
 }  // namespace
 
 void foundation_cases() {
+  cores_cases();
   pool_cases();
   scratch_cases();
   // Known answer of Random123 for philox4x32-10, counter and key all zero.

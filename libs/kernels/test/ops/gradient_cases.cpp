@@ -16,10 +16,10 @@ void linear(Storage storage) {
   const FrozenWeight w(storage, out, in, 1, storage == Storage::NF4);
   const Floats x = numbers(T * in, 2), dy = numbers(T * out, 3);
   Floats dx(T * in);
-  ops.linear_backward(machine.run, dy.data(), w.weight, dx.data(), T, false);
+  ops.linear_backward(machine.run, dy.data(), w.weight, {}, dx.data(), T, false);
   check_gradient(std::string("linear dx ") + storage_name(storage), [&](const Floats& at) {
     Floats y(T * out);
-    ops.linear_forward(machine.run, at.data(), w.weight, nullptr, y.data(), T);
+    ops.linear_forward(machine.run, at.data(), w.weight, nullptr, {}, y.data(), T);
     return dot(y, dy);
   }, x, dx);
 }
@@ -33,12 +33,15 @@ void lora() {
   const auto value = [&](const Floats& a, const Floats& b, const Floats& x) {
     Floats y(T * out);
     const Lora l{rank, 2.0f, 0.3f, 5, a.data(), b.data(), nullptr, nullptr};
-    ops.lora_forward(machine.run, x.data(), l, in, out, h.data(), y.data(), T);
+    ops.lora_hidden(machine.run, x.data(), l, in, h.data(), T);
+    ops.lora_output(machine.run, h.data(), l, out, y.data(), T);
     return dot(y, dy);
   };
   value(a, b, x);
   const Lora l{rank, 2.0f, 0.3f, 5, a.data(), b.data(), grad_a.data(), grad_b.data()};
-  ops.lora_backward(machine.run, dy.data(), x.data(), Floats(h).data(), l, in, out, dx.data(), T);
+  Floats dh(T * rank);
+  ops.lora_gradients(machine.run, dy.data(), x.data(), Floats(h).data(), l, in, out, dh.data(), T);
+  ops.lora_input_gradient(machine.run, dh.data(), l, in, dx.data(), T);
   check_gradient("lora A", [&](const Floats& at) { return value(at, b, x); }, a, grad_a);
   check_gradient("lora B", [&](const Floats& at) { return value(a, at, x); }, b, grad_b);
   check_gradient("lora dx", [&](const Floats& at) { return value(a, b, at); }, x, dx);

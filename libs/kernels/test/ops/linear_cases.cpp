@@ -26,16 +26,28 @@ void linear_cases() {
       const auto [T, out, in] = shape;
       const FrozenWeight w(storage, out, in, 1, double_quant);
       const Floats x = numbers(T * in, 2), dy = numbers(T * out, 3), bias = numbers(out, 4), dx = numbers(T * in, 5);
+      // Two pairs of different rank on different rows, the second on the last ones; a row may be between them.
+      const int32_t ranks[] = {3, 17};
+      const Floats a1 = numbers(ranks[0] * in, 6), b1 = numbers(out * ranks[0], 7), a2 = numbers(ranks[1] * in, 8),
+                   b2 = numbers(out * ranks[1], 9), h = numbers(T * ranks[1], 10);
+      const LoraRows both[] = {
+          {{ranks[0], 0.5f, 0, 0, a1.data(), b1.data(), nullptr, nullptr}, 0, T / 2, h.data()},
+          {{ranks[1], 2.0f, 0, 0, a2.data(), b2.data(), nullptr, nullptr}, (T + 1) / 2, T, h.data()}};
+      const std::span<const LoraRows> pairs(both);
+      LoraRows alone = both[1];
+      alone.hidden += (T - 1 - alone.begin) * ranks[1];
+      alone.begin = 0;
+      alone.end = 1;
       const std::string name = "linear T=" + std::to_string(T) + " out=" + std::to_string(out) + " in=" + std::to_string(in) +
                                " storage=" + storage_name(storage) + (double_quant ? " double" : "");
       check_operation(
           name,
           [&](const Ops& ops, const Run& run) {
             std::vector<Floats> outputs = {Floats(T * out, NAN), Floats(T * out, NAN), Floats(T * in, NAN), dx};
-            ops.linear_forward(run, x.data(), w.weight, nullptr, outputs[0].data(), T);
-            ops.linear_forward(run, x.data(), w.weight, bias.data(), outputs[1].data(), T);
-            ops.linear_backward(run, dy.data(), w.weight, outputs[2].data(), T, false);
-            ops.linear_backward(run, dy.data(), w.weight, outputs[3].data(), T, true);
+            ops.linear_forward(run, x.data(), w.weight, nullptr, {}, outputs[0].data(), T);
+            ops.linear_forward(run, x.data(), w.weight, bias.data(), pairs, outputs[1].data(), T);
+            ops.linear_backward(run, dy.data(), w.weight, {}, outputs[2].data(), T, false);
+            ops.linear_backward(run, dy.data(), w.weight, pairs, outputs[3].data(), T, true);
             return outputs;
           },
           1e-4, true);
@@ -45,15 +57,15 @@ void linear_cases() {
             Run generating = run;
             generating.generating = true;
             Floats y(T * out, NAN);
-            ops.linear_forward(generating, x.data(), w.weight, bias.data(), y.data(), T);
+            ops.linear_forward(generating, x.data(), w.weight, bias.data(), pairs, y.data(), T);
             return std::vector<Floats>{y};
           },
           1e-4, true);
       for (int isa = 1; isa <= best_isa(); ++isa) {
         const Machine machine(2);
         Floats all(T * out), last(out);
-        cpu_ops(isa)->linear_forward(machine.run, x.data(), w.weight, nullptr, all.data(), T);
-        cpu_ops(isa)->linear_forward(machine.run, x.data() + (T - 1) * in, w.weight, nullptr, last.data(), 1);
+        cpu_ops(isa)->linear_forward(machine.run, x.data(), w.weight, nullptr, pairs, all.data(), T);
+        cpu_ops(isa)->linear_forward(machine.run, x.data() + (T - 1) * in, w.weight, nullptr, std::span(&alone, both[1].begin < T ? 1 : 0), last.data(), 1);
         expect(std::equal(last.begin(), last.end(), all.end() - out), name + ": a token gets the same bytes alone");
       }
     }

@@ -21,11 +21,13 @@ void lora_cases() {
       check_operation(
           name,
           [&](const Ops& ops, const Run& run) {
-            Floats h(T * rank, NAN), grad_a = numbers(rank * in, 7), grad_b = numbers(out * rank, 8), new_y = y, new_dx = dx;
+            Floats h(T * rank, NAN), dh(T * rank, NAN), grad_a = numbers(rank * in, 7), grad_b = numbers(out * rank, 8), new_y = y, new_dx = dx;
             const Lora l{rank, 0.5f, dropout, 77, a.data(), b.data(), grad_a.data(), grad_b.data()};
-            ops.lora_forward(run, x.data(), l, in, out, h.data(), new_y.data(), T);
-            ops.lora_backward(run, dy.data(), x.data(), h.data(), l, in, out, new_dx.data(), T);
-            return std::vector<Floats>{h, new_y, grad_a, grad_b, new_dx};
+            ops.lora_hidden(run, x.data(), l, in, h.data(), T);
+            ops.lora_output(run, h.data(), l, out, new_y.data(), T);
+            ops.lora_gradients(run, dy.data(), x.data(), h.data(), l, in, out, dh.data(), T);
+            ops.lora_input_gradient(run, dh.data(), l, in, new_dx.data(), T);
+            return std::vector<Floats>{h, new_y, dh, grad_a, grad_b, new_dx};
           },
           1e-4, true);
     }

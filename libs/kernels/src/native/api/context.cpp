@@ -1,11 +1,9 @@
-#include <sched.h>
-
 #include <algorithm>
 #include <cstring>
 #include <new>
 #include <system_error>
-#include <thread>
 
+#include "../cores.h"
 #include "../pool.h"
 #include "handles.h"
 
@@ -15,13 +13,6 @@ namespace {
 
 constexpr const char* kVersion = "0.1.0";
 constexpr uint32_t kMaxThreads = 1024;
-
-// Cores this process may run on, which a container can make fewer than the machine has.
-uint32_t usable_cores() {
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof set, &set) == 0) return static_cast<uint32_t>(std::max(1, CPU_COUNT(&set)));
-  return std::max(1u, std::thread::hardware_concurrency());
-}
 
 const char* isa_name(uint32_t isa) {
   static constexpr const char* names[] = {"auto", "scalar", "avx2", "avx512", "avx512_bf16"};
@@ -53,7 +44,7 @@ void start(lr_context& context, const lr_context_options* options) {
   context.options = *options;
   const Ops& ops = choose_ops(context.options);
   context.isa = isa_name(context.options.isa);
-  if (context.options.threads == 0) context.options.threads = usable_cores();
+  if (context.options.threads == 0) context.options.threads = static_cast<uint32_t>(usable_cores().size());
   if (context.options.threads > kMaxThreads) fail(LR_INVALID_ARGUMENT, "%u threads; at most %u", options->threads, kMaxThreads);
   context.pool = make_pool(static_cast<int>(context.options.threads));
   context.scratch = std::make_unique<BlockScratch>(context.memory);

@@ -1,6 +1,7 @@
 #include "adapted_linear.h"
 
 #include <algorithm>
+#include <vector>
 
 namespace lr {
 namespace {
@@ -10,8 +11,8 @@ const Linear& linear_of(const Pass& pass, int layer, int kind) {
 }
 
 // Calls visit(group, adapted, h) for every group that adapts this linear layer; h is where the hidden of its pair lies.
-template <typename Visit>
-void for_each_adapted(const Pass& pass, int layer, int kind, float* h, const Visit& visit) {
+template <typename Float, typename Visit>
+void for_each_adapted(const Pass& pass, int layer, int kind, Float* h, const Visit& visit) {
   for (const RowGroup& group : pass.groups) {
     if (group.adapter == nullptr || !group.adapter->has(layer, kind)) continue;
     const Adapted adapted = group.adapter->adapted(pass.run, pass.ops, layer, kind, pass.training, group.dropout_seed);
@@ -27,109 +28,71 @@ float* scratch_floats(const Pass& pass, int64_t count) {
   return static_cast<float*>(pass.run.scratch->take(static_cast<size_t>(count) * sizeof(float)));
 }
 
-// W drop(x) into z [T, out].
-void dropped_product(const Pass& pass, const Weight& w, const Lora& pair, const float* x, float* z, int64_t T) {
+// W drop(x) into z [T, out]; and pairs, as linear_forward.
+void dropped_product(const Pass& pass, const Weight& w, const Lora& pair, const float* x, std::span<const LoraRows> pairs, float* z,
+                     int64_t T) {
   const size_t mark = pass.run.scratch->mark();
   float* dropped = scratch_floats(pass, T * w.cols);  // [T, in]
   pass.ops.dropout(pass.run, x, pair, w.cols, dropped, T);
-  pass.ops.linear_forward(pass.run, dropped, w, nullptr, z, T);
+  pass.ops.linear_forward(pass.run, dropped, w, nullptr, pairs, z, T);
   pass.run.scratch->release(mark);
 }
 
-// y[T, out] += (g - 1) · W drop(x) + g · s · B A drop(x)
-void add_dropped_magnitudes(const Pass& pass, const Weight& w, const Adapted& a, const float* x, float* h, float* y, int64_t T) {
+// y[T, out] += (g - 1) · W drop(x) + g · s · B h
+void add_dropped_magnitudes(const Pass& pass, const Weight& w, const Adapted& a, const float* x, const float* h, float* y, int64_t T) {
   const size_t mark = pass.run.scratch->mark();
   float* z = scratch_floats(pass, T * w.rows);
-  dropped_product(pass, w, a.pair, x, z, T);
+  dropped_product(pass, w, a.pair, x, {}, z, T);
   pass.ops.column_affine(pass.run, z, nullptr, a.factor_less_1, nullptr, z, T, w.rows);
   pass.ops.add(pass.run, y, z, y, T * w.rows);
   std::fill(z, z + T * w.rows, 0.0f);
-  pass.ops.lora_forward(pass.run, x, a.pair, w.cols, w.rows, h, z, T);
+  pass.ops.lora_output(pass.run, h, a.pair, w.rows, z, T);
   pass.ops.column_affine(pass.run, z, nullptr, a.factor, nullptr, z, T, w.rows);
   pass.ops.add(pass.run, y, z, y, T * w.rows);
   pass.run.scratch->release(mark);
 }
 
-void add_pairs(const Pass& pass, const Weight& w, const Adapted& a, const float* x, float* h, float* y, int64_t T) {
-  if (a.pair.rank == 0) return;
-  pass.ops.lora_forward(pass.run, x, a.pair, w.cols, w.rows, h, y, T);
-  if (a.initial.rank == 0) return;
-  const size_t mark = pass.run.scratch->mark();
-  pass.ops.lora_forward(pass.run, x, a.initial, w.cols, w.rows, scratch_floats(pass, T * a.initial.rank), y, T);
-  pass.run.scratch->release(mark);
-}
-
-// Gradient of the magnitudes, and, with dropout, dx[T, in] += mask · Wᵀ ((g - 1) · dy).
-void backward_magnitudes(const Pass& pass, const Weight& w, const Adapted& a, const float* dy, const float* x, float* h, float* dx,
-                         int64_t T) {
+// Gradient of the magnitudes, and, with dropout and dx, dx[T, in] += mask · Wᵀ ((g - 1) · dy).
+void backward_magnitudes(const Pass& pass, const Weight& w, const Adapted& a, const float* dy, const float* x, const float* h,
+                         float* dx, int64_t T) {
   const size_t mark = pass.run.scratch->mark();
   float* z = scratch_floats(pass, T * w.rows);  // (W + s · B A) drop(x): computed again, so that no layer has to keep it
+  const LoraRows pair{a.pair, 0, T, h};
+  const std::span<const LoraRows> pairs(&pair, a.pair.rank > 0 ? 1 : 0);
   if (drops_magnitudes(a)) {
-    dropped_product(pass, w, a.pair, x, z, T);
+    dropped_product(pass, w, a.pair, x, pairs, z, T);
   } else {
-    pass.ops.linear_forward(pass.run, x, w, nullptr, z, T);
+    pass.ops.linear_forward(pass.run, x, w, nullptr, pairs, z, T);
   }
-  pass.ops.lora_forward(pass.run, x, a.pair, w.cols, w.rows, h, z, T);
   pass.ops.column_sums(pass.run, dy, z, a.inverse_norm, a.grad_magnitude, T, w.rows);
-  if (drops_magnitudes(a)) {
+  if (drops_magnitudes(a) && dx != nullptr) {
     pass.ops.column_affine(pass.run, dy, nullptr, a.factor_less_1, nullptr, z, T, w.rows);
     float* share = scratch_floats(pass, T * w.cols);
-    pass.ops.linear_backward(pass.run, z, w, share, T, false);
+    pass.ops.linear_backward(pass.run, z, w, {}, share, T, false);
     pass.ops.dropout(pass.run, share, a.pair, w.cols, share, T);
     pass.ops.add(pass.run, dx, share, dx, T * w.cols);
   }
   pass.run.scratch->release(mark);
 }
 
-// Gradients of the pair and its share of dx, from g · dy where there are magnitudes.
-void backward_pairs(const Pass& pass, const Weight& w, const Adapted& a, const float* dy, const float* through, const float* x,
-                    const float* h, float* dx, int64_t T) {
+// dh[T, r] of the pair, and its gradients, from g · dy where there are magnitudes.
+void pair_gradients(const Pass& pass, const Weight& w, const Adapted& a, const float* dy, const float* through, const float* x,
+                    const float* h, float* dh, int64_t T) {
   const size_t mark = pass.run.scratch->mark();
   if (drops_magnitudes(a)) {  // then `through` is dy
     float* scaled = scratch_floats(pass, T * w.rows);
     pass.ops.column_affine(pass.run, dy, nullptr, a.factor, nullptr, scaled, T, w.rows);
     through = scaled;
   }
-  pass.ops.lora_backward(pass.run, through, x, h, a.pair, w.cols, w.rows, dx, T);
-  if (a.initial.rank > 0) pass.ops.lora_backward(pass.run, dy, x, nullptr, a.initial, w.cols, w.rows, dx, T);
+  pass.ops.lora_gradients(pass.run, through, x, h, a.pair, w.cols, w.rows, dh, T);
   pass.run.scratch->release(mark);
 }
 
-}  // namespace
-
-void forward_adapters(const Pass& pass, int layer, int kind, const float* x, float* h, float* y) {
-  const Linear& linear = linear_of(pass, layer, kind);
-  const Weight& w = linear.weight;
-  for_each_adapted(pass, layer, kind, h, [&](const RowGroup& group, const Adapted& a, float* hidden) {
-    const int64_t T = group.end - group.begin;
-    const float* in = x + group.begin * w.cols;
-    float* out = y + group.begin * w.rows;
-    const bool dropped = drops_magnitudes(a);
-    if (dropped) {
-      add_dropped_magnitudes(pass, w, a, in, hidden, out, T);
-    } else {
-      add_pairs(pass, w, a, in, hidden, out, T);
-    }
-    const float* factor = dropped ? nullptr : a.factor;
-    if (factor == nullptr && a.bias == nullptr) return;
-    pass.ops.column_affine(pass.run, out, linear.bias, factor, a.bias != nullptr ? a.bias : linear.bias, out, T, w.rows);
-  });
-}
-
-void forward_hidden(const Pass& pass, int layer, int kind, const float* x, float* h, float* unread) {
-  const Weight& w = linear_of(pass, layer, kind).weight;
-  std::fill(unread, unread + pass.tokens * w.rows, 0.0f);
-  for_each_adapted(pass, layer, kind, h, [&](const RowGroup& group, const Adapted& a, float* hidden) {
-    if (a.pair.rank == 0) return;
-    pass.ops.lora_forward(pass.run, x + group.begin * w.cols, a.pair, w.cols, w.rows, hidden, unread + group.begin * w.rows,
-                          group.end - group.begin);
-  });
-}
-
+// What dy[T, out] is to W itself: g · dy in rows of DoRA without dropout. dy, or in the pass' scratch.
 const float* gradient_through_magnitudes(const Pass& pass, int layer, int kind, const float* dy) {
   const int64_t width = linear_of(pass, layer, kind).weight.rows;
   float* through = nullptr;
-  for_each_adapted(pass, layer, kind, nullptr, [&](const RowGroup& group, const Adapted& a, float*) {
+  for_each_adapted<const float>(pass, layer, kind, nullptr, [&](const RowGroup& group, const Adapted& a, const float*) {
     if (a.factor == nullptr || drops_magnitudes(a)) return;
     if (through == nullptr) {
       through = scratch_floats(pass, pass.tokens * width);
@@ -141,15 +104,72 @@ const float* gradient_through_magnitudes(const Pass& pass, int layer, int kind, 
   return through == nullptr ? dy : through;
 }
 
-void backward_adapters(const Pass& pass, int layer, int kind, const float* dy, const float* through, const float* x, float* h,
-                       float* dx) {
+}  // namespace
+
+void hidden_forward(const Pass& pass, int layer, int kind, const float* x, float* h) {
   const Weight& w = linear_of(pass, layer, kind).weight;
-  for_each_adapted(pass, layer, kind, h, [&](const RowGroup& group, const Adapted& a, float* hidden) {
+  for_each_adapted<float>(pass, layer, kind, h, [&](const RowGroup& group, const Adapted& a, float* hidden) {
+    if (a.pair.rank > 0) pass.ops.lora_hidden(pass.run, x + group.begin * w.cols, a.pair, w.cols, hidden, group.end - group.begin);
+  });
+}
+
+void adapted_forward(const Pass& pass, int layer, int kind, const float* x, float* h, float* y) {
+  const Linear& linear = linear_of(pass, layer, kind);
+  const Weight& w = linear.weight;
+  const size_t mark = pass.run.scratch->mark();
+  std::vector<LoraRows> pairs;
+  hidden_forward(pass, layer, kind, x, h);
+  for_each_adapted<const float>(pass, layer, kind, h, [&](const RowGroup& group, const Adapted& a, const float* hidden) {
+    if (a.pair.rank == 0 || drops_magnitudes(a)) return;
+    pairs.push_back({a.pair, group.begin, group.end, hidden});
+    if (a.initial.rank == 0) return;
+    float* initial = scratch_floats(pass, (group.end - group.begin) * a.initial.rank);
+    pass.ops.lora_hidden(pass.run, x + group.begin * w.cols, a.initial, w.cols, initial, group.end - group.begin);
+    pairs.push_back({a.initial, group.begin, group.end, initial});
+  });
+  pass.ops.linear_forward(pass.run, x, w, linear.bias, pairs, y, pass.tokens);
+  for_each_adapted<const float>(pass, layer, kind, h, [&](const RowGroup& group, const Adapted& a, const float* hidden) {
+    const int64_t T = group.end - group.begin;
+    float* out = y + group.begin * w.rows;
+    const bool dropped = drops_magnitudes(a);
+    if (dropped) add_dropped_magnitudes(pass, w, a, x + group.begin * w.cols, hidden, out, T);
+    const float* factor = dropped ? nullptr : a.factor;
+    if (factor == nullptr && a.bias == nullptr) return;
+    pass.ops.column_affine(pass.run, out, linear.bias, factor, a.bias != nullptr ? a.bias : linear.bias, out, T, w.rows);
+  });
+  pass.run.scratch->release(mark);
+}
+
+void adapted_backward(const Pass& pass, int layer, int kind, const float* dy, const float* x, const float* h, float* dx,
+                      InputGradient input) {
+  const Weight& w = linear_of(pass, layer, kind).weight;
+  const bool wanted = input != InputGradient::Skip;
+  const size_t mark = pass.run.scratch->mark();
+  const float* through = gradient_through_magnitudes(pass, layer, kind, dy);
+  std::vector<LoraRows> pairs;  // what they give dx rides on the product with W; through a dropout mask it comes after
+  std::vector<LoraRows> masked;
+  for_each_adapted<const float>(pass, layer, kind, h, [&](const RowGroup& group, const Adapted& a, const float* hidden) {
+    if (a.pair.rank == 0) return;
+    const int64_t T = group.end - group.begin, in = group.begin * w.cols, out = group.begin * w.rows;
+    float* dh = scratch_floats(pass, T * a.pair.rank);
+    pair_gradients(pass, w, a, dy + out, through + out, x + in, hidden, dh, T);
+    (a.pair.dropout > 0 ? masked : pairs).push_back({a.pair, group.begin, group.end, dh});
+    if (a.initial.rank == 0) return;
+    float* initial = scratch_floats(pass, T * a.initial.rank);
+    pass.ops.lora_gradients(pass.run, dy + out, x + in, nullptr, a.initial, w.cols, w.rows, initial, T);
+    pairs.push_back({a.initial, group.begin, group.end, initial});
+  });
+  if (wanted) {
+    pass.ops.linear_backward(pass.run, through, w, pairs, dx, pass.tokens, input == InputGradient::Add);
+    for (const LoraRows& rows : masked)
+      pass.ops.lora_input_gradient(pass.run, rows.hidden, rows.pair, w.cols, dx + rows.begin * w.cols, rows.end - rows.begin);
+  }
+  for_each_adapted<const float>(pass, layer, kind, h, [&](const RowGroup& group, const Adapted& a, const float* hidden) {
     const int64_t T = group.end - group.begin, in = group.begin * w.cols, out = group.begin * w.rows;
     if (a.grad_bias != nullptr) pass.ops.column_sums(pass.run, dy + out, nullptr, nullptr, a.grad_bias, T, w.rows);
-    if (a.factor != nullptr) backward_magnitudes(pass, w, a, dy + out, x + in, hidden, dx + in, T);
-    if (a.pair.rank > 0) backward_pairs(pass, w, a, dy + out, through + out, x + in, hidden, dx + in, T);
+    if (a.factor != nullptr) backward_magnitudes(pass, w, a, dy + out, x + in, hidden, wanted ? dx + in : nullptr, T);
   });
+  pass.run.scratch->release(mark);
 }
 
 }  // namespace lr

@@ -9,15 +9,14 @@
 
 namespace lr {
 
-// y[T, out] = W x + base bias in; as the adapters of the pass have it out. h: as LayerActivations::h of this kind.
-void forward_adapters(const Pass& pass, int layer, int kind, const float* x, float* h, float* y);
-// Only h. unread [T, out] is overwritten.
-void forward_hidden(const Pass& pass, int layer, int kind, const float* x, float* h, float* unread);
+// h of the pairs, as LayerActivations::h of this kind.
+void hidden_forward(const Pass& pass, int layer, int kind, const float* x, float* h);
+// y[T, out] = linear(x[T, in]) as the adapters of the pass have it, and h.
+void adapted_forward(const Pass& pass, int layer, int kind, const float* x, float* h, float* y);
 
-// What dy[T, out] is to W itself: g · dy in rows of DoRA without dropout. dy, or in the pass' scratch.
-const float* gradient_through_magnitudes(const Pass& pass, int layer, int kind, const float* dy);
-// Gradients of the adapters, and their share of dx[T, in], +=. `through` is gradient_through_magnitudes of dy.
-void backward_adapters(const Pass& pass, int layer, int kind, const float* dy, const float* through, const float* x, float* h,
-                       float* dx);
+enum class InputGradient { Write, Add, Skip };
+// Gradients of the adapters, and dx[T, in] as asked for.
+void adapted_backward(const Pass& pass, int layer, int kind, const float* dy, const float* x, const float* h, float* dx,
+                      InputGradient input);
 
 }  // namespace lr

@@ -9,30 +9,6 @@ namespace {
 
 const Layer& layer_of(const Pass& pass, int layer) { return pass.base.layers()[static_cast<size_t>(layer)]; }
 
-// y[T, out] = linear(x[T, in])
-void linear_forward(const Pass& pass, int layer, int kind, const float* x, float* h, float* y) {
-  const Linear& linear = layer_of(pass, layer).linears[kind];
-  pass.ops.linear_forward(pass.run, x, linear.weight, linear.bias, y, pass.tokens);
-  forward_adapters(pass, layer, kind, x, h, y);
-}
-
-enum class InputGradient { Write, Add, Skip };
-
-// Gradients of the adapters, and dx[T, in] as asked for; skipped, dx is only somewhere for their own share, which nobody reads.
-void linear_backward(const Pass& pass, int layer, int kind, const float* dy, const float* x, float* h, float* dx,
-                     InputGradient input) {
-  const Weight& w = layer_of(pass, layer).linears[kind].weight;
-  const size_t mark = pass.run.scratch->mark();
-  const float* through = gradient_through_magnitudes(pass, layer, kind, dy);
-  if (input == InputGradient::Skip) {
-    std::fill(dx, dx + pass.tokens * w.cols, 0.0f);
-  } else {
-    pass.ops.linear_backward(pass.run, through, w, dx, pass.tokens, input == InputGradient::Add);
-  }
-  backward_adapters(pass, layer, kind, dy, through, x, h, dx);
-  pass.run.scratch->release(mark);
-}
-
 // A part of the columns of a fused output.
 struct Part {
   float* rows;  // [T, width]
@@ -92,7 +68,7 @@ void backward_mlp(const Pass& pass, int layer, const LayerActivations& a, const 
   const bool below_down = below_mlp || pass.has_lora(layer, kGate, kUp);
   if (!fresh && pass.has_lora(layer, kDown, kDown)) pass.ops.gated_forward(pass.run, c.activation, a.gate, a.up, s.act, size);
   if (c.output_norms) norm_backward_write(pass, layer, kMlpOutNorm, s.dx, a.mlp_out, a.rstd_mlp, s.dn, T);
-  linear_backward(pass, layer, kDown, c.output_norms ? s.dn : s.dx, s.act, a.h[kDown], s.dact,
+  adapted_backward(pass, layer, kDown, c.output_norms ? s.dn : s.dx, s.act, a.h[kDown], s.dact,
                   below_down ? InputGradient::Write : InputGradient::Skip);
   if (!below_down) return;
   pass.ops.gated_backward(pass.run, c.activation, s.dact, a.gate, a.up, a.gate, a.up, size);
@@ -100,10 +76,10 @@ void backward_mlp(const Pass& pass, int layer, const LayerActivations& a, const 
   const InputGradient write = below_mlp ? InputGradient::Write : InputGradient::Skip;
   if (c.fused) {
     join(T, s.fused, {{a.gate, c.intermediate}, {a.up, c.intermediate}});
-    linear_backward(pass, layer, kGate, s.fused, s.n, a.h[kGate], s.dn, write);
+    adapted_backward(pass, layer, kGate, s.fused, s.n, a.h[kGate], s.dn, write);
   } else {
-    linear_backward(pass, layer, kGate, a.gate, s.n, a.h[kGate], s.dn, write);
-    linear_backward(pass, layer, kUp, a.up, s.n, a.h[kUp], s.dn, below_mlp ? InputGradient::Add : InputGradient::Skip);
+    adapted_backward(pass, layer, kGate, a.gate, s.n, a.h[kGate], s.dn, write);
+    adapted_backward(pass, layer, kUp, a.up, s.n, a.h[kUp], s.dn, below_mlp ? InputGradient::Add : InputGradient::Skip);
   }
   if (below_mlp) norm_backward(pass, layer, kMlpNorm, s.dn, a.x2, a.rstd2, s.dx, T);
 }
@@ -200,12 +176,12 @@ void forward_attention_inputs(const Pass& pass, int layer, const LayerActivation
   const ModelConfig& c = pass.config();
   norm_forward(pass, layer, kAttentionNorm, a.x, s.n, a.rstd1, pass.tokens);
   if (c.fused) {
-    linear_forward(pass, layer, kQ, s.n, a.h[kQ], s.fused);
+    adapted_forward(pass, layer, kQ, s.n, a.h[kQ], s.fused);
     split(pass.tokens, s.fused, {{a.q_in, c.q_width()}, {a.k_in, c.kv_width()}, {a.v, c.kv_width()}});
   } else {
-    linear_forward(pass, layer, kQ, s.n, a.h[kQ], a.q_in);
-    linear_forward(pass, layer, kK, s.n, a.h[kK], a.k_in);
-    linear_forward(pass, layer, kV, s.n, a.h[kV], a.v);
+    adapted_forward(pass, layer, kQ, s.n, a.h[kQ], a.q_in);
+    adapted_forward(pass, layer, kK, s.n, a.h[kK], a.k_in);
+    adapted_forward(pass, layer, kV, s.n, a.h[kV], a.v);
   }
   if (c.qk_norm) {
     norm_forward(pass, layer, kQNorm, a.q_in, a.q, a.rstd_q, pass.tokens * c.heads);
@@ -218,33 +194,33 @@ void forward_attention_inputs(const Pass& pass, int layer, const LayerActivation
 void forward_mlp_inputs(const Pass& pass, int layer, const LayerActivations& a, const LayerScratch& s) {
   const ModelConfig& c = pass.config();
   const int64_t T = pass.tokens;
-  linear_forward(pass, layer, kO, a.o, a.h[kO], c.output_norms ? a.o_out : a.x2);
+  adapted_forward(pass, layer, kO, a.o, a.h[kO], c.output_norms ? a.o_out : a.x2);
   if (c.output_norms) norm_forward(pass, layer, kAttentionOutNorm, a.o_out, a.x2, a.rstd_o, T);
   pass.ops.add(pass.run, a.x2, a.x, a.x2, T * c.hidden);
   norm_forward(pass, layer, kMlpNorm, a.x2, s.n, a.rstd2, T);
   if (c.fused) {
-    linear_forward(pass, layer, kGate, s.n, a.h[kGate], s.fused);
+    adapted_forward(pass, layer, kGate, s.n, a.h[kGate], s.fused);
     split(T, s.fused, {{a.gate, c.intermediate}, {a.up, c.intermediate}});
   } else {
-    linear_forward(pass, layer, kGate, s.n, a.h[kGate], a.gate);
-    linear_forward(pass, layer, kUp, s.n, a.h[kUp], a.up);
+    adapted_forward(pass, layer, kGate, s.n, a.h[kGate], a.gate);
+    adapted_forward(pass, layer, kUp, s.n, a.h[kUp], a.up);
   }
   pass.ops.gated_forward(pass.run, c.activation, a.gate, a.up, s.act, T * c.intermediate);
 }
 
 void forward_output(const Pass& pass, int layer, const LayerActivations& a, const LayerScratch& s, float* out) {
   const ModelConfig& c = pass.config();
-  linear_forward(pass, layer, kDown, s.act, a.h[kDown], c.output_norms ? a.mlp_out : out);
+  adapted_forward(pass, layer, kDown, s.act, a.h[kDown], c.output_norms ? a.mlp_out : out);
   if (c.output_norms) norm_forward(pass, layer, kMlpOutNorm, a.mlp_out, out, a.rstd_mlp, pass.tokens);
   pass.ops.add(pass.run, out, a.x2, out, pass.tokens * c.hidden);
 }
 
 void recompute_output(const Pass& pass, int layer, const LayerActivations& a, const LayerScratch& s) {
   if (pass.config().output_norms) {
-    linear_forward(pass, layer, kDown, s.act, a.h[kDown], a.mlp_out);
+    adapted_forward(pass, layer, kDown, s.act, a.h[kDown], a.mlp_out);
     norm_forward(pass, layer, kMlpOutNorm, a.mlp_out, s.dn, a.rstd_mlp, pass.tokens);
   } else if (pass.has_lora(layer, kDown, kDown)) {
-    forward_hidden(pass, layer, kDown, s.act, a.h[kDown], s.dn);  // s.dn is free until backward writes it
+    hidden_forward(pass, layer, kDown, s.act, a.h[kDown]);
   }
 }
 
@@ -255,7 +231,7 @@ void final_norm(const Pass& pass, const float* x, float* n, float* rstd, int64_t
 
 void logits_of(const Pass& pass, const float* n, float* logits, int64_t T) {
   const ModelConfig& c = pass.config();
-  pass.ops.linear_forward(pass.run, n, pass.base.head(), nullptr, logits, T);
+  pass.ops.linear_forward(pass.run, n, pass.base.head(), nullptr, {}, logits, T);
   if (c.logit_softcap > 0) pass.ops.softcap(pass.run, logits, static_cast<float>(c.logit_softcap), T * c.vocab);
 }
 
@@ -269,7 +245,7 @@ void backward_layer(const Pass& pass, int layer, const LayerActivations& a, cons
   if (!below_mlp) return;
 
   if (c.output_norms) norm_backward_write(pass, layer, kAttentionOutNorm, s.dx, a.o_out, a.rstd_o, s.dn, T);
-  linear_backward(pass, layer, kO, c.output_norms ? s.dn : s.dx, a.o, a.h[kO], s.d_o,
+  adapted_backward(pass, layer, kO, c.output_norms ? s.dn : s.dx, a.o, a.h[kO], s.d_o,
                   below_o ? InputGradient::Write : InputGradient::Skip);
   if (!below_o) return;
   float *dq = nullptr, *dk = nullptr;
@@ -279,11 +255,11 @@ void backward_layer(const Pass& pass, int layer, const LayerActivations& a, cons
   const InputGradient add = input_gradient ? InputGradient::Add : InputGradient::Skip;
   if (c.fused) {
     join(T, s.fused, {{dq, c.q_width()}, {dk, c.kv_width()}, {s.dv, c.kv_width()}});
-    linear_backward(pass, layer, kQ, s.fused, s.n, a.h[kQ], s.dn, write);
+    adapted_backward(pass, layer, kQ, s.fused, s.n, a.h[kQ], s.dn, write);
   } else {
-    linear_backward(pass, layer, kQ, dq, s.n, a.h[kQ], s.dn, write);
-    linear_backward(pass, layer, kK, dk, s.n, a.h[kK], s.dn, add);
-    linear_backward(pass, layer, kV, s.dv, s.n, a.h[kV], s.dn, add);
+    adapted_backward(pass, layer, kQ, dq, s.n, a.h[kQ], s.dn, write);
+    adapted_backward(pass, layer, kK, dk, s.n, a.h[kK], s.dn, add);
+    adapted_backward(pass, layer, kV, s.dv, s.n, a.h[kV], s.dn, add);
   }
   if (input_gradient) norm_backward(pass, layer, kAttentionNorm, s.dn, a.x, a.rstd1, s.dx, T);
 }

@@ -84,16 +84,16 @@ void principal_pair(Runtime& runtime, const Weight& w, int32_t rank, float scale
   // Both with their vectors as rows: x [k, in] of the row space, y [k, out] of the column space.
   Buffer<float> x(runtime.memory, static_cast<size_t>(k * in)), y(runtime.memory, static_cast<size_t>(k * out));
   for (size_t i = 0; i < x.size(); ++i) x[i] = 2.0f * philox_uniform(key, i) - 1.0f;
-  runtime.ops.linear_forward(run, x.data(), w, nullptr, y.data(), k);
+  runtime.ops.linear_forward(run, x.data(), w, nullptr, {}, y.data(), k);
   orthonormalise(y.data(), k, out);
   for (uint32_t i = 0; i < iterations; ++i) {
-    runtime.ops.linear_backward(run, y.data(), w, x.data(), k, false);
+    runtime.ops.linear_backward(run, y.data(), w, {}, x.data(), k, false);
     orthonormalise(x.data(), k, in);
-    runtime.ops.linear_forward(run, x.data(), w, nullptr, y.data(), k);
+    runtime.ops.linear_forward(run, x.data(), w, nullptr, {}, y.data(), k);
     orthonormalise(y.data(), k, out);
   }
   // W ≈ yᵀ x with x = y W; the singular vectors of x follow from the eigenvectors of its small Gram matrix.
-  runtime.ops.linear_backward(run, y.data(), w, x.data(), k, false);
+  runtime.ops.linear_backward(run, y.data(), w, {}, x.data(), k, false);
   const auto size = static_cast<size_t>(k);
   std::vector<double> gram(size * size), u(size * size);
   for (int64_t i = 0; i < k; ++i)

@@ -22,7 +22,7 @@ void head_loss(const Run& run, const float* hidden, const Weight& head, const in
     correct[t] = 0;
     if (dhidden != nullptr) std::fill_n(dhidden + t * d, d, 0.0f);
     if (targets[t] < 0) continue;
-    linear_forward(run, hidden + t * d, rounded, nullptr, logits.data(), 1);
+    linear_forward(run, hidden + t * d, rounded, nullptr, {}, logits.data(), 1);
     if (cap > 0) softcap(run, logits.data(), cap, vocab);
     const auto largest = std::max_element(logits.begin(), logits.end());  // the first of equals
     double total = 0;
@@ -39,7 +39,7 @@ void head_loss(const Run& run, const float* hidden, const Weight& head, const in
       const double wanted = (i == targets[t] ? 1 - epsilon : 0) + epsilon / static_cast<double>(vocab);
       logits[i] = static_cast<float>(grad_scale[t] * (std::exp(logits[i] - lse) - wanted) * slope);
     }
-    linear_backward(run, logits.data(), rounded, dhidden + t * d, 1, false);
+    linear_backward(run, logits.data(), rounded, {}, dhidden + t * d, 1, false);
   }
 }
 

@@ -15,7 +15,8 @@ std::vector<double> operands(const Run& run, const Weight& w) {
 
 }  // namespace
 
-void linear_forward(const Run& run, const float* x, const Weight& w, const float* bias, float* y, int64_t T) {
+void linear_forward(const Run& run, const float* x, const Weight& w, const float* bias, std::span<const LoraRows> pairs, float* y,
+                    int64_t T) {
   const std::vector<double> weight = operands(run, w);
   for (int64_t t = 0; t < T; ++t)
     for (int64_t o = 0; o < w.rows; ++o) {
@@ -23,9 +24,12 @@ void linear_forward(const Run& run, const float* x, const Weight& w, const float
       for (int64_t i = 0; i < w.cols; ++i) sum += operand(run, x[t * w.cols + i]) * weight[o * w.cols + i];
       y[t * w.rows + o] = static_cast<float>(sum);
     }
+  for (const LoraRows& rows : pairs)
+    lora_output(run, rows.hidden, rows.pair, w.rows, y + rows.begin * w.rows, rows.end - rows.begin);
 }
 
-void linear_backward(const Run& run, const float* dy, const Weight& w, float* dx, int64_t T, bool accumulate) {
+void linear_backward(const Run& run, const float* dy, const Weight& w, std::span<const LoraRows> pairs, float* dx, int64_t T,
+                     bool accumulate) {
   const std::vector<double> weight = operands(run, w);
   std::vector<double> sums(w.cols);
   for (int64_t t = 0; t < T; ++t) {
@@ -37,6 +41,8 @@ void linear_backward(const Run& run, const float* dy, const Weight& w, float* dx
     }
     for (int64_t i = 0; i < w.cols; ++i) row[i] = static_cast<float>(sums[i]);
   }
+  for (const LoraRows& rows : pairs)
+    lora_input_gradient(run, rows.hidden, rows.pair, w.cols, dx + rows.begin * w.cols, rows.end - rows.begin);
 }
 
 }  // namespace lr::reference

@@ -4,8 +4,8 @@
 
 namespace lr::reference {
 
-void lora_forward(const Run&, const float* x, const Lora& l, int64_t in, int64_t out, float* h, float* y, int64_t T) {
-  for (int64_t t = 0; t < T; ++t) {
+void lora_hidden(const Run&, const float* x, const Lora& l, int64_t in, float* h, int64_t T) {
+  for (int64_t t = 0; t < T; ++t)
     for (int64_t r = 0; r < l.rank; ++r) {
       double sum = 0;
       for (int64_t i = 0; i < in; ++i) {
@@ -14,39 +14,42 @@ void lora_forward(const Run&, const float* x, const Lora& l, int64_t in, int64_t
       }
       h[t * l.rank + r] = static_cast<float>(sum);
     }
+}
+
+void lora_output(const Run&, const float* h, const Lora& l, int64_t out, float* y, int64_t T) {
+  for (int64_t t = 0; t < T; ++t)
     for (int64_t o = 0; o < out; ++o) {
       double sum = 0;
       for (int64_t r = 0; r < l.rank; ++r) sum += double{h[t * l.rank + r]} * l.b[o * l.rank + r];
       y[t * out + o] = static_cast<float>(y[t * out + o] + l.scale * sum);
     }
-  }
 }
 
-void lora_backward(const Run&, const float* dy, const float* x, const float* h, const Lora& l, int64_t in, int64_t out,
-                   float* dx, int64_t T) {
-  std::vector<double> grad_a(l.rank * in), grad_b(out * l.rank), dh(l.rank);
-  for (int64_t t = 0; t < T; ++t) {
-    for (int64_t r = 0; r < l.rank; ++r) dh[r] = 0;  // [r]: gradient of h
-    for (int64_t o = 0; o < out; ++o) {
-      const double gradient = double{l.scale} * dy[t * out + o];
-      for (int64_t r = 0; r < l.rank; ++r) {
-        dh[r] += gradient * l.b[o * l.rank + r];
-        if (l.grad_b != nullptr) grad_b[o * l.rank + r] += gradient * h[t * l.rank + r];
-      }
-    }
-    for (int64_t i = 0; i < in; ++i) {
-      const float factor = dropout_factor(l, t * in + i);
+void lora_gradients(const Run&, const float* dy, const float* x, const float* h, const Lora& l, int64_t in, int64_t out, float* dh,
+                    int64_t T) {
+  std::vector<double> grad_a(l.rank * in), grad_b(out * l.rank);
+  for (int64_t t = 0; t < T; ++t)
+    for (int64_t r = 0; r < l.rank; ++r) {
       double sum = 0;
-      for (int64_t r = 0; r < l.rank; ++r) {
-        sum += dh[r] * l.a[r * in + i];
-        grad_a[r * in + i] += dh[r] * (x[t * in + i] * factor);
+      for (int64_t o = 0; o < out; ++o) {
+        sum += double{dy[t * out + o]} * l.b[o * l.rank + r];
+        if (l.grad_b != nullptr) grad_b[o * l.rank + r] += double{dy[t * out + o]} * h[t * l.rank + r];
       }
-      dx[t * in + i] = static_cast<float>(dx[t * in + i] + sum * factor);
+      dh[t * l.rank + r] = static_cast<float>(sum);
+      for (int64_t i = 0; i < in; ++i) grad_a[r * in + i] += sum * (x[t * in + i] * dropout_factor(l, t * in + i));
     }
-  }
   if (l.grad_a == nullptr) return;
-  for (size_t i = 0; i < grad_a.size(); ++i) l.grad_a[i] = static_cast<float>(l.grad_a[i] + grad_a[i]);
-  for (size_t i = 0; i < grad_b.size(); ++i) l.grad_b[i] = static_cast<float>(l.grad_b[i] + grad_b[i]);
+  for (size_t i = 0; i < grad_a.size(); ++i) l.grad_a[i] = static_cast<float>(l.grad_a[i] + l.scale * grad_a[i]);
+  for (size_t i = 0; i < grad_b.size(); ++i) l.grad_b[i] = static_cast<float>(l.grad_b[i] + l.scale * grad_b[i]);
+}
+
+void lora_input_gradient(const Run&, const float* dh, const Lora& l, int64_t in, float* dx, int64_t T) {
+  for (int64_t t = 0; t < T; ++t)
+    for (int64_t i = 0; i < in; ++i) {
+      double sum = 0;
+      for (int64_t r = 0; r < l.rank; ++r) sum += double{dh[t * l.rank + r]} * l.a[r * in + i];
+      dx[t * in + i] = static_cast<float>(dx[t * in + i] + l.scale * sum * dropout_factor(l, t * in + i));
+    }
 }
 
 }  // namespace lr::reference

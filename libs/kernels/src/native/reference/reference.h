@@ -8,11 +8,15 @@ namespace lr::reference {
 
 void quantize(const Run&, Storage storage, const float* values, int64_t rows, int64_t cols, const QuantizedParts& out);
 void dequantize(const Run&, const Weight& w, float* out);
-void linear_forward(const Run&, const float* x, const Weight& w, const float* bias, float* y, int64_t T);
-void linear_backward(const Run&, const float* dy, const Weight& w, float* dx, int64_t T, bool accumulate);
-void lora_forward(const Run&, const float* x, const Lora& l, int64_t in, int64_t out, float* h, float* y, int64_t T);
-void lora_backward(const Run&, const float* dy, const float* x, const float* h, const Lora& l, int64_t in, int64_t out,
-                   float* dx, int64_t T);
+void linear_forward(const Run&, const float* x, const Weight& w, const float* bias, std::span<const LoraRows> pairs, float* y,
+                    int64_t T);
+void linear_backward(const Run&, const float* dy, const Weight& w, std::span<const LoraRows> pairs, float* dx, int64_t T,
+                     bool accumulate);
+void lora_hidden(const Run&, const float* x, const Lora& l, int64_t in, float* h, int64_t T);
+void lora_output(const Run&, const float* h, const Lora& l, int64_t out, float* y, int64_t T);
+void lora_gradients(const Run&, const float* dy, const float* x, const float* h, const Lora& l, int64_t in, int64_t out, float* dh,
+                    int64_t T);
+void lora_input_gradient(const Run&, const float* dh, const Lora& l, int64_t in, float* dx, int64_t T);
 void dropout(const Run&, const float* x, const Lora& l, int64_t in, float* out, int64_t T);
 void row_norms(const Run&, const Weight& w, const Lora& l, float* norm);
 void column_affine(const Run&, const float* x, const float* before, const float* factor, const float* after, float* y, int64_t T,

@@ -5,8 +5,9 @@
 namespace lr::LR_ISA {
 namespace {
 
-int64_t workspace_floats(int64_t D) { return kKeyBlock * (4 * D) + kQueryBlock * (2 * D + 2 * kKeyBlock); }
+int64_t workspace_floats(int64_t D) { return kKeyBlock * (5 * D) + kQueryBlock * (4 * D + 3 * kKeyBlock); }
 
+template <class Operand>
 struct Gradients {
   const float *dout, *q, *k, *v, *lse, *delta;  // delta[T, Hq] = dout · o
   float *dq, *dk, *dv;
@@ -15,19 +16,30 @@ struct Gradients {
   // Keys and queries [start, start + n), key head kv.
   void sequence(int64_t start, int64_t n, int64_t kv, float* workspace) const {
     const int64_t Hq = a.Hq, D = a.D;
-    float* kt = workspace;             // [D, kKeyBlock]
-    float* vt = kt + kKeyBlock * D;    // [D, kKeyBlock]
-    float* sum_k = vt + kKeyBlock * D;  // [kKeyBlock, D]
+    float* kt = workspace;                     // [lanes of D, kKeyBlock]
+    float* vt = kt + kKeyBlock * D;
+    float* k_across = vt + kKeyBlock * D;      // [lanes of kKeyBlock, D]
+    float* sum_k = k_across + kKeyBlock * D;   // [kKeyBlock, D]
     float* sum_v = sum_k + kKeyBlock * D;
-    float* q_rows = sum_v + kKeyBlock * D;  // [kQueryBlock, D]
-    float* do_rows = q_rows + kQueryBlock * D;
-    float* p = do_rows + kQueryBlock * D;  // [kQueryBlock, kKeyBlock]
-    float* ds = p + kQueryBlock * kKeyBlock;
+    float* q_along = sum_v + kKeyBlock * D;    // [kQueryBlock, D], in lanes of D
+    float* do_along = q_along + kQueryBlock * D;
+    float* q_across = do_along + kQueryBlock * D;  // [lanes of kQueryBlock, D]
+    float* do_across = q_across + kQueryBlock * D;
+    float* p = do_across + kQueryBlock * D;    // [kQueryBlock, kKeyBlock], then across its rows
+    float* ds = p + kQueryBlock * kKeyBlock;   // the same, then along its rows
+    float* ds_across = ds + kQueryBlock * kKeyBlock;
+    if constexpr (Operand::kAsIs) {  // along and across are the same
+      q_across = q_along;
+      do_across = do_along;
+      ds_across = ds;
+    }
+    const int64_t lanes = lanes_of<Operand>(D);
     const int64_t group = Hq / a.Hkv, stride_q = Hq * D, stride_kv = a.Hkv * D;
     for (int64_t key = 0; key < n; key += kKeyBlock) {
       const int64_t keys = least(kKeyBlock, n - key), first = (start + key) * stride_kv + kv * D;
-      pack_columns(k + first, stride_kv, keys, D, kt);
-      pack_columns(v + first, stride_kv, keys, D, vt);
+      pack_columns<Operand>(k + first, stride_kv, keys, D, kt);
+      pack_columns<Operand>(v + first, stride_kv, keys, D, vt);
+      pack_rows_across<Operand>(k + first, stride_kv, keys, D, k_across);
       std::memset(sum_k, 0, keys * D * sizeof(float));
       std::memset(sum_v, 0, keys * D * sizeof(float));
       // Blocks of queries begin at multiples of kQueryBlock for every key block, so that each is met first by the block that
@@ -38,16 +50,24 @@ struct Gradients {
         const int64_t queries = least(kQueryBlock, n - query);
         for (int64_t head = kv * group; head < (kv + 1) * group; ++head) {
           const int64_t row = (start + query) * Hq + head;
-          copy_rows(q + row * D, stride_q, queries, D, 1, q_rows);
-          copy_rows(dout + row * D, stride_q, queries, D, 1, do_rows);
-          multiply(Rows{q_rows, D}, queries, kt, kKeyBlock, D, kKeyBlock, false, p, kKeyBlock);
-          multiply(Rows{do_rows, D}, queries, vt, kKeyBlock, D, kKeyBlock, false, ds, kKeyBlock);
+          pack_rows_along<Operand>(q + row * D, stride_q, queries, D, 1, q_along, D);
+          pack_rows_along<Operand>(dout + row * D, stride_q, queries, D, 1, do_along, D);
+          multiply<Operand>(Rows{q_along, D}, queries, kt, kKeyBlock, lanes, kKeyBlock, false, p, kKeyBlock);
+          multiply<Operand>(Rows{do_along, D}, queries, vt, kKeyBlock, lanes, kKeyBlock, false, ds, kKeyBlock);
           for (int64_t r = 0; r < queries; ++r)
             probabilities(p + r * kKeyBlock, ds + r * kKeyBlock, first_key(a, query + r) - key,
                           least(keys, query + r + 1 - key), lse[row + r * Hq], delta[row + r * Hq]);
-          multiply(Columns{p, kKeyBlock}, keys, do_rows, D, queries, D, true, sum_v, D);
-          multiply(Columns{ds, kKeyBlock}, keys, q_rows, D, queries, D, true, sum_k, D);
-          multiply(Rows{ds, kKeyBlock}, queries, k + first, stride_kv, keys, D, add, dq + row * D, stride_q);
+          if constexpr (!Operand::kAsIs) {
+            pack_rows_across<Operand>(q + row * D, stride_q, queries, D, q_across);
+            pack_rows_across<Operand>(dout + row * D, stride_q, queries, D, do_across);
+            pack_rows_across<Operand>(p, kKeyBlock, queries, kKeyBlock, p);
+            pack_rows_across<Operand>(ds, kKeyBlock, queries, kKeyBlock, ds_across);
+            pack_rows_along<Operand>(ds, kKeyBlock, queries, keys, 1, ds, kKeyBlock);
+          }
+          const int64_t query_lanes = lanes_of<Operand>(queries), key_lanes = lanes_of<Operand>(keys);
+          multiply<Operand>(Columns{p, kKeyBlock}, keys, do_across, D, query_lanes, D, true, sum_v, D);
+          multiply<Operand>(Columns{ds_across, kKeyBlock}, keys, q_across, D, query_lanes, D, true, sum_k, D);
+          multiply<Operand>(Rows{ds, kKeyBlock}, queries, k_across, D, key_lanes, D, add, dq + row * D, stride_q);
         }
       }
       for (int64_t i = 0; i < keys; ++i) {
@@ -98,11 +118,17 @@ void attention_backward(const Run& run, const Attention& a, const float* dout, c
       delta[row] = sum(products);
     }
   });
-  const Gradients gradients{dout, q, k, v, lse, delta, dq, dk, dv, a};
-  parallel(run, n_sequences * a.Hkv, [&](int task, int thread) {
-    const int64_t s = task / a.Hkv;
-    gradients.sequence(starts[s], starts[s + 1] - starts[s], task % a.Hkv, workspace + thread * workspace_floats(D));
-  });
+  const auto all = [&](const auto& gradients) {
+    parallel(run, n_sequences * a.Hkv, [&](int task, int thread) {
+      const int64_t s = task / a.Hkv;
+      gradients.sequence(starts[s], starts[s + 1] - starts[s], task % a.Hkv, workspace + thread * workspace_floats(D));
+    });
+  };
+  if (run.compute == Compute::BF16) {
+    all(Gradients<AttentionBf16>{dout, q, k, v, lse, delta, dq, dk, dv, a});
+  } else {
+    all(Gradients<Exact>{dout, q, k, v, lse, delta, dq, dk, dv, a});
+  }
   run.scratch->release(mark);
 }
 

@@ -9,7 +9,7 @@ namespace {
 
 // One head of one sequence: queries [n, Hq · D] at positions past …, keys and values [past + n, Hkv · D].
 struct Head {
-  const float *q, *v, *packed_k;  // packed_k: [key block][D][kKeyBlock]
+  const float *q, *packed_k, *packed_v;  // [key block][lanes of D][kKeyBlock], [key block][lanes of kKeyBlock][D]
   float *o, *lse;                 // lse may be null
   int64_t past, n;
   const Attention& a;
@@ -18,14 +18,15 @@ struct Head {
 int64_t workspace_floats(int64_t D) { return kQueryBlock * (2 * D + kKeyBlock + 2); }
 
 // Queries [begin, begin + count) of a head.
+template <class Operand>
 void attend_block(const Head& head, int64_t begin, int64_t count, float* workspace) {
-  const int64_t D = head.a.D, stride_q = head.a.Hq * D, stride_kv = head.a.Hkv * D;
-  float* q = workspace;                   // [count, D], scaled
+  const int64_t D = head.a.D, stride_q = head.a.Hq * D;
+  float* q = workspace;                   // [count, D] in lanes, scaled
   float* o = q + kQueryBlock * D;         // [count, D]
   float* p = o + kQueryBlock * D;         // [count, kKeyBlock]: scores, then probabilities
   float* top = p + kQueryBlock * kKeyBlock;  // [count]: running maximum
   float* total = top + kQueryBlock;          // [count]: running sum
-  copy_rows(head.q + begin * stride_q, stride_q, count, D, head.a.scale, q);
+  pack_rows_along<Operand>(head.q + begin * stride_q, stride_q, count, D, head.a.scale, q, D);
   std::memset(o, 0, count * D * sizeof(float));
   for (int64_t r = 0; r < count; ++r) {
     top[r] = -INFINITY;
@@ -35,7 +36,7 @@ void attend_block(const Head& head, int64_t begin, int64_t count, float* workspa
   const int64_t first = head.past + begin, keys = first + count;  // position of query 0; keys the last query sees
   for (int64_t key = first_key_block(head.a, first); key < keys; key += kKeyBlock) {
     const int64_t width = least(kKeyBlock, keys - key);
-    multiply(Rows{q, D}, count, head.packed_k + key * D, kKeyBlock, D, kKeyBlock, false, p, kKeyBlock);
+    multiply<Operand>(Rows{q, D}, count, head.packed_k + key * D, kKeyBlock, lanes_of<Operand>(D), kKeyBlock, false, p, kKeyBlock);
     for (int64_t r = 0; r < count; ++r) {
       float* row = p + r * kKeyBlock;
       // The query sees the keys [hidden, seen) of this block.
@@ -65,18 +66,20 @@ void attend_block(const Head& head, int64_t begin, int64_t count, float* workspa
       if (shrink != 1)
         for (int64_t d = 0; d < D; ++d) o[r * D + d] *= shrink;
     }
-    multiply(Rows{p, kKeyBlock}, count, head.v + key * stride_kv, stride_kv, width, D, true, o, D);
+    if constexpr (!Operand::kAsIs) pack_rows_along<Operand>(p, kKeyBlock, count, width, 1, p, kKeyBlock);
+    multiply<Operand>(Rows{p, kKeyBlock}, count, head.packed_v + key * D, D, lanes_of<Operand>(width), D, true, o, D);
   }
 
   for (int64_t r = 0; r < count; ++r) {
-    copy_rows(o + r * D, D, 1, D, 1 / total[r], head.o + (begin + r) * stride_q);
+    pack_rows_along<Exact>(o + r * D, D, 1, D, 1 / total[r], head.o + (begin + r) * stride_q, D);
     if (head.lse != nullptr) head.lse[(begin + r) * head.a.Hq] = top[r] + std::log(total[r]);
   }
 }
 
 // Sequences of queries starts[s] … starts[s+1]; the keys of a sequence are `past` and its own.
-void attention(const Run& run, const Attention& a, const float* q, const float* k, const float* v, const int32_t* starts,
-               int64_t n_sequences, int64_t past, float* o, float* lse) {
+template <class Operand>
+void attention_with(const Run& run, const Attention& a, const float* q, const float* k, const float* v, const int32_t* starts,
+                    int64_t n_sequences, int64_t past, float* o, float* lse) {
   const int64_t Hq = a.Hq, Hkv = a.Hkv, D = a.D;
   const size_t mark = run.scratch->mark();
   auto* key_blocks = static_cast<int64_t*>(run.scratch->take((n_sequences + 1) * sizeof(int64_t)));  // before sequence s
@@ -88,14 +91,18 @@ void attention(const Run& run, const Attention& a, const float* q, const float* 
     query_blocks[s + 1] = query_blocks[s] + ceil_div(n, kQueryBlock);
   }
   const int64_t all_keys = key_blocks[n_sequences], all_queries = query_blocks[n_sequences], block_size = D * kKeyBlock;
-  auto* packed = static_cast<float*>(run.scratch->take(Hkv * all_keys * block_size * sizeof(float)));  // [Hkv][block][D][kKeyBlock]
+  // [Hkv][block][D][kKeyBlock] and [Hkv][block][kKeyBlock][D]: as they lie, rows may be a power of two apart and share cache sets.
+  auto* packed_k = static_cast<float*>(run.scratch->take(Hkv * all_keys * block_size * sizeof(float)));
+  auto* packed_v = static_cast<float*>(run.scratch->take(Hkv * all_keys * block_size * sizeof(float)));
   auto* workspace = static_cast<float*>(run.scratch->take(run.pool->threads() * workspace_floats(D) * sizeof(float)));
 
   parallel(run, Hkv * n_sequences, [&](int task, int) {
     const int64_t head = task % Hkv, s = task / Hkv, n = past + starts[s + 1] - starts[s];
-    for (int64_t key = 0; key < n; key += kKeyBlock)
-      pack_columns(k + ((starts[s] + key) * Hkv + head) * D, Hkv * D, least(kKeyBlock, n - key), D,
-                   packed + (head * all_keys + key_blocks[s]) * block_size + key * D);
+    for (int64_t key = 0; key < n; key += kKeyBlock) {
+      const int64_t from = ((starts[s] + key) * Hkv + head) * D, to = (head * all_keys + key_blocks[s]) * block_size + key * D;
+      pack_columns<Operand>(k + from, Hkv * D, least(kKeyBlock, n - key), D, packed_k + to);
+      pack_rows_across<Operand>(v + from, Hkv * D, least(kKeyBlock, n - key), D, packed_v + to);
+    }
   });
   // The last queries of a sequence see most keys: they go first, so that no long task starts when the others are done.
   parallel(run, Hq * all_queries, [&](int task, int thread) {
@@ -104,14 +111,20 @@ void attention(const Run& run, const Attention& a, const float* q, const float* 
     while (query_blocks[s + 1] <= block) ++s;
     const int64_t start = starts[s], n = starts[s + 1] - start, begin = (block - query_blocks[s]) * kQueryBlock;
     const Head one{q + (start * Hq + head) * D,
-                   v + (start * Hkv + kv) * D,
-                   packed + (kv * all_keys + key_blocks[s]) * block_size,
+                   packed_k + (kv * all_keys + key_blocks[s]) * block_size,
+                   packed_v + (kv * all_keys + key_blocks[s]) * block_size,
                    o + (start * Hq + head) * D,
                    lse == nullptr ? nullptr : lse + start * Hq + head,
                    past, n, a};
-    attend_block(one, begin, least(kQueryBlock, n - begin), workspace + thread * workspace_floats(D));
+    attend_block<Operand>(one, begin, least(kQueryBlock, n - begin), workspace + thread * workspace_floats(D));
   });
   run.scratch->release(mark);
+}
+
+void attention(const Run& run, const Attention& a, const float* q, const float* k, const float* v, const int32_t* starts,
+               int64_t n_sequences, int64_t past, float* o, float* lse) {
+  const auto with = run.compute == Compute::BF16 ? attention_with<AttentionBf16> : attention_with<Exact>;
+  with(run, a, q, k, v, starts, n_sequences, past, o, lse);
 }
 
 // One query's heads that share a key head, q[group, D] against the n keys it sees [n, stride]: reads the cache once, for few

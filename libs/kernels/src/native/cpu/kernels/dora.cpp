@@ -41,7 +41,7 @@ void row_norms(const Run& run, const Weight& w, const Lora& l, float* norm) {
     for (int64_t col = 0; col < w.cols; col += kNormCols) {
       const int64_t cols = least(kNormCols, w.cols - col);
       for (int64_t i = 0; i < rows; ++i) reader.read(row + i, col, cols, values + i * kNormCols);
-      if (l.rank > 0) multiply(Rows{b, l.rank}, rows, l.a + col, w.cols, l.rank, cols, true, values, kNormCols);
+      if (l.rank > 0) multiply<MultiplyAdd>(Rows{b, l.rank}, rows, l.a + col, w.cols, l.rank, cols, true, values, kNormCols);
       for (int64_t i = 0; i < rows; ++i)
         for (int64_t j = 0; j < cols; j += W) {
           const V value = part(values + i * kNormCols + j, least(W, cols - j));

@@ -111,38 +111,99 @@ void stream(const Run& run, const float* x, const Weight& w, const float* bias, 
   run.scratch->release(mark);
 }
 
+// Pairs as terms of a blocked product (gemm.h): in each, hidden times a matrix [rank, N] that holds the scale.
+struct PairTerms {
+  std::span<const LoraRows> pairs;
+  const float* const* factors;  // a matrix for each pair
+  int64_t N;
+  void add(int64_t m, int64_t count, int64_t n, int64_t cols, float* values) const {
+    for (size_t i = 0; i < pairs.size(); ++i) {
+      const LoraRows& rows = pairs[i];
+      const int64_t rank = rows.pair.rank, first = most(m, rows.begin), last = least(m + count, rows.end);
+      if (first >= last) continue;
+      multiply<MultiplyAdd>(Rows{rows.hidden + (first - rows.begin) * rank, rank}, last - first, factors[i] + n, N, rank, cols, true,
+               values + (first - m) * kTileCols, kTileCols);
+    }
+  }
+};
+
+// factor[cols, rows] = scale · matrix[rows, cols]ᵀ
+void transpose_scaled(const float* matrix, int64_t rows, int64_t cols, float scale, float* factor) {
+  for (int64_t row = 0; row < rows; row += W)
+    for (int64_t col = 0; col < cols; col += W) {
+      const int64_t height = least(W, rows - row), width = least(W, cols - col);
+      V block[W];
+      for (int64_t i = 0; i < W; ++i) block[i] = i < height ? load_part(matrix + (row + i) * cols + col, width) : zero();
+      transpose(block);
+      for (int64_t i = 0; i < width; ++i) store_part(factor + (col + i) * rows + row, block[i] * set(scale), height);
+    }
+}
+
+// Calls product(terms) with the pairs' factors made ready in scratch: forward (scale · B)ᵀ, backward scale · A.
+template <class Product>
+void with_terms(const Run& run, std::span<const LoraRows> pairs, int64_t N, bool forward, const Product& product) {
+  const size_t mark = run.scratch->mark();
+  auto* factors = static_cast<float**>(run.scratch->take(pairs.size() * sizeof(float*)));
+  for (size_t i = 0; i < pairs.size(); ++i) {
+    const Lora& pair = pairs[i].pair;
+    const int64_t size = pair.rank * N;
+    factors[i] = static_cast<float*>(run.scratch->take(size * sizeof(float)));
+    if (forward) {
+      transpose_scaled(pair.b, N, pair.rank, pair.scale, factors[i]);
+    } else {
+      for (int64_t j = 0; j < size; ++j) factors[i][j] = pair.a[j] * pair.scale;
+    }
+  }
+  product(PairTerms{pairs, factors, N});
+  run.scratch->release(mark);
+}
+
+// Few tokens: the pairs follow on their own.
+template <int M>
+void stream_with_pairs(const Run& run, const float* x, const Weight& w, const float* bias, std::span<const LoraRows> pairs, float* y) {
+  stream<M>(run, x, w, bias, y);
+  for (const LoraRows& rows : pairs)
+    lora_output(run, rows.hidden, rows.pair, w.rows, y + rows.begin * w.rows, rows.end - rows.begin);
+}
+
 }  // namespace
 
-void linear_forward(const Run& run, const float* x, const Weight& w, const float* bias, float* y, int64_t T) {
+void linear_forward(const Run& run, const float* x, const Weight& w, const float* bias, std::span<const LoraRows> pairs, float* y,
+                    int64_t T) {
   static_assert(kStreamTokens == 8);
   switch (run.generating ? T : 0) {
-    case 1: return stream<1>(run, x, w, bias, y);
-    case 2: return stream<2>(run, x, w, bias, y);
-    case 3: return stream<3>(run, x, w, bias, y);
-    case 4: return stream<4>(run, x, w, bias, y);
-    case 5: return stream<5>(run, x, w, bias, y);
-    case 6: return stream<6>(run, x, w, bias, y);
-    case 7: return stream<7>(run, x, w, bias, y);
-    case 8: return stream<8>(run, x, w, bias, y);
+    case 1: return stream_with_pairs<1>(run, x, w, bias, pairs, y);
+    case 2: return stream_with_pairs<2>(run, x, w, bias, pairs, y);
+    case 3: return stream_with_pairs<3>(run, x, w, bias, pairs, y);
+    case 4: return stream_with_pairs<4>(run, x, w, bias, pairs, y);
+    case 5: return stream_with_pairs<5>(run, x, w, bias, pairs, y);
+    case 6: return stream_with_pairs<6>(run, x, w, bias, pairs, y);
+    case 7: return stream_with_pairs<7>(run, x, w, bias, pairs, y);
+    case 8: return stream_with_pairs<8>(run, x, w, bias, pairs, y);
     default: break;
   }
   const MatrixRows a{x, w.cols};
   const MatrixSink c{y, w.rows, false, bias};
-  if (run.compute == Compute::BF16) {
-    gemm<Bf16>(run, T, w.rows, w.cols, a, TransposedWeight(w), c);
-  } else {
-    gemm<Exact>(run, T, w.rows, w.cols, a, TransposedWeight(w), c);
-  }
+  with_terms(run, pairs, w.rows, true, [&](const PairTerms& terms) {
+    if (run.compute == Compute::BF16) {
+      gemm<Bf16>(run, T, w.rows, w.cols, a, TransposedWeight(w), c, terms);
+    } else {
+      gemm<Exact>(run, T, w.rows, w.cols, a, TransposedWeight(w), c, terms);
+    }
+  });
 }
 
-void linear_backward(const Run& run, const float* dy, const Weight& w, float* dx, int64_t T, bool accumulate) {
+void linear_backward(const Run& run, const float* dy, const Weight& w, std::span<const LoraRows> pairs, float* dx, int64_t T,
+                     bool accumulate) {
   const MatrixRows a{dy, w.rows};
   const MatrixSink c{dx, w.cols, accumulate, nullptr};
-  if (run.compute == Compute::BF16) {
-    gemm<Bf16>(run, T, w.cols, w.rows, a, PlainWeight(w), c);
-  } else {
-    gemm<Exact>(run, T, w.cols, w.rows, a, PlainWeight(w), c);
-  }
+  with_terms(run, pairs, w.cols, false, [&](const PairTerms& terms) {
+    if (run.compute == Compute::BF16) {
+      gemm<Bf16>(run, T, w.cols, w.rows, a, PlainWeight(w), c, terms);
+    } else {
+      gemm<Exact>(run, T, w.cols, w.rows, a, PlainWeight(w), c, terms);
+    }
+  });
 }
 
 }  // namespace lr::LR_ISA

@@ -1,4 +1,4 @@
-// The six products of a LoRA pair, all in floats: at its ranks they read and write memory more than they compute.
+// The products of a LoRA pair, all in floats: at its ranks they read and write memory more than they compute.
 #include "dropout.h"
 #include "kernels.h"
 #include "weights.h"
@@ -18,7 +18,7 @@ inline void drop(const Lora& l, uint64_t first, int64_t n, float* values) {
   }
 }
 
-// drop(x)[T, in] as A, and as B.
+// drop(x)[T, in] as A.
 struct DroppedRows {
   const float* x;
   const Lora& l;
@@ -28,13 +28,8 @@ struct DroppedRows {
     if (l.dropout > 0) drop(l, m * in + k, n, out);
   }
 };
-struct DroppedMatrix {
-  static constexpr bool kAlongK = false;
-  DroppedRows x;
-  void line(int64_t k, int64_t col, int64_t n, float* out) const { x.row(k, col, n, out); }
-};
 
-// factor · values[T, r] as A, and its transpose.
+// factor · values[T, r] as A.
 struct ScaledRows {
   const float* data;
   int64_t stride;
@@ -43,67 +38,105 @@ struct ScaledRows {
     for (int64_t i = 0; i < n; ++i) out[i] = data[m * stride + k + i] * factor;
   }
 };
-struct ScaledColumns {
-  const float* data;
-  int64_t stride;
-  float factor;
-  void row(int64_t m, int64_t k, int64_t n, float* out) const {
-    for (int64_t i = 0; i < n; ++i) out[i] = data[(k + i) * stride + m] * factor;
-  }
-};
 
-// C added to dx through the dropout mask.
-struct DroppedSink {
-  float* dx;
-  const Lora& l;
-  int64_t in;
-  void take(const float* values, int64_t m, int64_t rows, int64_t n, int64_t cols, bool) const {
-    float factors[kBlockCols];
-    for (int64_t i = 0; i < rows; ++i) {
-      const int64_t first = (m + i) * in + n;
-      dropout_factors(l.dropout_key, l.dropout, first, cols, factors);
-      for (int64_t j = 0; j < cols; ++j) dx[first + j] += values[i * kBlockCols + j] * factors[j];
+// Tokens of a task of the gradient of x, and columns of it at a time: they and the rows of A stay in the first cache.
+constexpr int64_t kGradientTokens = 4 * kTileRows;
+
+// Tokens summed in one go: their columns of a task stay in the second cache.
+constexpr int64_t kTokens = 32;
+// Columns of a task at the least.
+constexpr int64_t kTaskCols = 4 * kTileCols;
+
+// sums[r, cols] = Σ over tokens of left[t, r] · right[t, n], for the columns of a task; take(col, cols, sums) gets them. right is
+// read as it lies, row by row; `right_rows(t, count, col, cols, buffer, stride)` returns where `count` of them are.
+template <class Right, class Take>
+void outer_sums(const Run& run, const float* left, int64_t rank, int64_t N, int64_t T, const Right& right_rows, const Take& take) {
+  const int64_t threads = T * rank * N < kWorthThreads ? 1 : run.pool->threads();
+  const int64_t tasks = most(1, least(threads, N / kTaskCols));
+  const int64_t share = ceil_div(ceil_div(N, tasks), kTileCols) * kTileCols;
+  const size_t mark = run.scratch->mark();
+  const int64_t floats = (rank + kTokens) * share;
+  auto* workspace = static_cast<float*>(run.scratch->take(tasks * floats * sizeof(float)));
+  parallel(run, tasks, [&](int task, int) {
+    const int64_t col = task * share, cols = least(share, N - col);
+    if (cols <= 0) return;
+    float *sums = workspace + task * floats, *buffer = sums + rank * share;
+    std::memset(sums, 0, rank * share * sizeof(float));
+    for (int64_t t = 0; t < T; t += kTokens) {
+      const int64_t count = least(kTokens, T - t);
+      int64_t stride = share;
+      const float* right = right_rows(t, count, col, cols, buffer, stride);
+      multiply<MultiplyAdd>(Columns{left + t * rank, rank}, rank, right, stride, count, cols, true, sums, share);
     }
+    take(col, cols, sums, share);
+  }, threads == 1);
+  run.scratch->release(mark);
+}
+
+// Rows of a matrix as they lie.
+struct AsTheyLie {
+  const float* data;
+  int64_t width;
+  const float* operator()(int64_t t, int64_t, int64_t col, int64_t, float*, int64_t& stride) const {
+    stride = width;
+    return data + t * width + col;
   }
 };
-
-// Cᵀ added: element (m, n) goes to data[n, m].
-struct TransposedSink {
-  float* data;
-  int64_t stride;
-  void take(const float* values, int64_t m, int64_t rows, int64_t n, int64_t cols, bool) const {
-    for (int64_t j = 0; j < cols; ++j)
-      for (int64_t i = 0; i < rows; ++i) data[(n + j) * stride + m + i] += values[i * kBlockCols + j];
+// Rows of drop(x), made in the buffer.
+struct Dropped {
+  DroppedRows x;
+  const float* operator()(int64_t t, int64_t count, int64_t col, int64_t cols, float* buffer, int64_t& stride) const {
+    for (int64_t i = 0; i < count; ++i) x.row(t + i, col, cols, buffer + i * stride);
+    return buffer;
   }
 };
 
 }  // namespace
 
-void lora_forward(const Run& run, const float* x, const Lora& l, int64_t in, int64_t out, float* h, float* y, int64_t T) {
-  // h = drop(x) Aᵀ ; y += (scale · h) Bᵀ
+void lora_hidden(const Run& run, const float* x, const Lora& l, int64_t in, float* h, int64_t T) {
   gemm<Exact>(run, T, l.rank, in, DroppedRows{x, l, in}, TransposedMatrix{l.a, in}, MatrixSink{h, l.rank, false, nullptr});
+}
+
+void lora_output(const Run& run, const float* h, const Lora& l, int64_t out, float* y, int64_t T) {
   gemm<Exact>(run, T, out, l.rank, ScaledRows{h, l.rank, l.scale}, TransposedMatrix{l.b, l.rank}, MatrixSink{y, out, true, nullptr});
 }
 
-void lora_backward(const Run& run, const float* dy, const float* x, const float* h, const Lora& l, int64_t in, int64_t out,
-                   float* dx, int64_t T) {
-  const size_t mark = run.scratch->mark();
-  auto* dh = static_cast<float*>(run.scratch->take(T * l.rank * sizeof(float)));  // [T, r]: gradient of h, without the scale
+void lora_gradients(const Run& run, const float* dy, const float* x, const float* h, const Lora& l, int64_t in, int64_t out, float* dh,
+                    int64_t T) {
   gemm<Exact>(run, T, l.rank, out, MatrixRows{dy, out}, PlainMatrix{l.b, l.rank}, MatrixSink{dh, l.rank, false, nullptr});
-  // grad_bᵀ[r, out] += scale · hᵀ dy ; grad_a[r, in] += scale · dhᵀ drop(x): tokens are summed, widths shared out
-  if (l.grad_a != nullptr) {
-    gemm<Exact>(run, l.rank, out, T, ScaledColumns{h, l.rank, l.scale}, PlainMatrix{dy, out}, TransposedSink{l.grad_b, l.rank});
-    gemm<Exact>(run, l.rank, in, T, ScaledColumns{dh, l.rank, l.scale}, DroppedMatrix{{x, l, in}},
-                MatrixSink{l.grad_a, in, true, nullptr});
-  }
-  // dx += mask · (scale · dh) A
-  const ScaledRows scaled{dh, l.rank, l.scale};
+  if (l.grad_a == nullptr) return;
+  outer_sums(run, h, l.rank, out, T, AsTheyLie{dy, out}, [&](int64_t col, int64_t cols, const float* sums, int64_t stride) {
+    for (int64_t o = 0; o < cols; ++o)
+      for (int64_t r = 0; r < l.rank; ++r) l.grad_b[(col + o) * l.rank + r] += sums[r * stride + o] * l.scale;
+  });
+  const auto add_to_a = [&](int64_t col, int64_t cols, const float* sums, int64_t stride) {
+    for (int64_t r = 0; r < l.rank; ++r)
+      for (int64_t i = 0; i < cols; ++i) l.grad_a[r * in + col + i] += sums[r * stride + i] * l.scale;
+  };
   if (l.dropout > 0) {
-    gemm<Exact>(run, T, in, l.rank, scaled, PlainMatrix{l.a, in}, DroppedSink{dx, l, in});
+    outer_sums(run, dh, l.rank, in, T, Dropped{{x, l, in}}, add_to_a);
   } else {
-    gemm<Exact>(run, T, in, l.rank, scaled, PlainMatrix{l.a, in}, MatrixSink{dx, in, true, nullptr});
+    outer_sums(run, dh, l.rank, in, T, AsTheyLie{x, in}, add_to_a);
   }
-  run.scratch->release(mark);
+}
+
+void lora_input_gradient(const Run& run, const float* dh, const Lora& l, int64_t in, float* dx, int64_t T) {
+  const auto task = [&](int index, int) {
+    float values[kTileRows * kPiece];
+    const int64_t end = least((index + 1) * kGradientTokens, T);
+    for (int64_t col = 0; col < in; col += kPiece)
+      for (int64_t t = index * kGradientTokens; t < end; t += kTileRows) {
+        const int64_t cols = least(kPiece, in - col), count = least(kTileRows, end - t);
+        multiply<MultiplyAdd>(Rows{dh + t * l.rank, l.rank}, count, l.a + col, in, l.rank, cols, false, values, kPiece);
+        for (int64_t i = 0; i < count; ++i) {
+          const int64_t first = (t + i) * in + col;
+          float* row = values + i * kPiece;
+          if (l.dropout > 0) drop(l, first, cols, row);
+          for (int64_t j = 0; j < cols; ++j) dx[first + j] += row[j] * l.scale;
+        }
+      }
+  };
+  parallel(run, ceil_div(T, kGradientTokens), task, T * l.rank * in < kWorthThreads);
 }
 
 }  // namespace lr::LR_ISA

@@ -102,16 +102,16 @@ static void tile_rows(A a, int64_t rows, const float* b, int64_t ldb, int64_t k,
   }
 }
 
-// out[rows, cols] = or += A[rows, k] · B[k, cols] in floats, B row-major as it lies in memory, any size.
-template <class A>
+// out[rows, cols] = or += A[rows, k] · B[k, cols], k in lanes, B row-major as it lies in memory, any size.
+template <class Step, class A>
 static void multiply(const A a, int64_t rows, const float* b, int64_t ldb, int64_t k, int64_t cols, bool add, float* out,
                      int64_t out_stride) {
   for (int64_t col = 0; col < cols; col += kTileCols) {
     const int64_t width = cols - col < kTileCols ? cols - col : kTileCols;
     if (width > W) {
-      tile_rows<MultiplyAdd, 2>(a, rows, b + col, ldb, k, width, add, out + col, out_stride);
+      tile_rows<Step, 2>(a, rows, b + col, ldb, k, width, add, out + col, out_stride);
     } else {
-      tile_rows<MultiplyAdd, 1>(a, rows, b + col, ldb, k, width, add, out + col, out_stride);
+      tile_rows<Step, 1>(a, rows, b + col, ldb, k, width, add, out + col, out_stride);
     }
   }
 }

@@ -107,12 +107,16 @@ struct MatrixSink {
   int64_t stride;
   bool accumulate;
   const float* bias;
+  void expect(int64_t m, int64_t rows, int64_t n) const {
+    for (int64_t i = 0; i < rows; ++i)
+      for (int64_t j = 0; j < kTileCols; j += 16) __builtin_prefetch(data + (m + i) * stride + n + j, 1);
+  }
   void take(const float* values, int64_t m, int64_t rows, int64_t n, int64_t cols, bool first) const {
     for (int64_t i = 0; i < rows; ++i)
       for (int64_t j = 0; j < cols; j += W) {
         float* p = data + (m + i) * stride + n + j;
         const int64_t left = cols - j;
-        V value = load(values + i * kBlockCols + j);
+        V value = load(values + i * kTileCols + j);
         if (first && bias != nullptr) value = value + load_part(bias + n + j, least(left, W));
         if (left >= W) {
           store(p, first && !accumulate ? value : load(p) + value);
