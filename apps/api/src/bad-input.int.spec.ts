@@ -81,6 +81,20 @@ describe('a job', () => {
       'recipe_invalid',
       'recipe.lora.targets.0',
     ],
+    [
+      'a pattern that backtracks for ever',
+      { recipe: { lora: { rankPattern: { '((((.+)+)+)+)+x': 4 } }, training: { sequenceLength: 64 } } },
+      422,
+      'recipe_invalid',
+      'recipe.lora.rankPattern',
+    ],
+    [
+      'layers that the base model lacks',
+      { recipe: { lora: { layers: [0, 7] }, training: { sequenceLength: 64 } } },
+      422,
+      'recipe_invalid',
+      'recipe.lora.layers.1',
+    ],
   ])('with %s', async (_title, overrides, status, code, path) => {
     const error = await submit(overrides);
     expect(error).toMatchObject({ status, code });
