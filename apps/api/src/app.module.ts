@@ -15,6 +15,8 @@ import { StoredFilesModule } from './http/stored-files';
 import { JobsModule } from './jobs/jobs.module';
 import { KeysModule } from './keys/keys.module';
 import { MeModule } from './me/me.module';
+import { TeamModule } from './team/team.module';
+import { WorkersModule } from './workers/workers.module';
 
 @Module({})
 export class AppModule {
@@ -35,6 +37,8 @@ export class AppModule {
         FilesModule,
         JobsModule,
         AdaptersModule,
+        TeamModule,
+        WorkersModule,
       ],
       providers: [
         { provide: APP_FILTER, useClass: ErrorFilter },

@@ -19,6 +19,8 @@ describe('lowrank', () => {
     [['chat', '--adapter', 'x', '--max-tokens', 'many'], /--max-tokens.*number/],
     [['submit', 'x.jsonl', '--base', 'b'], /--adapter/],
     [['submit', 'x.jsonl', '--base', 'b', '--adapter', 'a', '--lr', 'fast'], /--lr.*number/],
+    [['priority', 'job_x', '1000'], /-100 to 100/],
+    [['pause'], /missing required argument 'job'/],
     [['fly'], /unknown command 'fly'/],
   ])('%j is refused', async (args, message) => {
     const program = makeProgram();

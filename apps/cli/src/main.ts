@@ -1,6 +1,7 @@
 import { Command, Option } from 'commander';
 import { addAdapterCommands } from './commands/adapters';
 import { addChatCommand } from './commands/chat';
+import { addControlCommands } from './commands/control';
 import { addDataCommands } from './commands/data';
 import { addDoctorCommand } from './commands/doctor';
 import { addJobCommands } from './commands/jobs';
@@ -8,6 +9,7 @@ import { addMigrateCommand } from './commands/migrate';
 import { addModelCommands } from './commands/models';
 import { addSubmitCommand } from './commands/submit';
 import { addUpCommand } from './commands/up';
+import { addWorkerCommands } from './commands/workers';
 import { describeFailure } from './errors';
 
 const closing = `
@@ -41,6 +43,8 @@ export function makeProgram(): Command {
   addDataCommands(program);
   addSubmitCommand(program);
   addJobCommands(program);
+  addControlCommands(program);
+  addWorkerCommands(program);
   addAdapterCommands(program);
   addChatCommand(program);
   return program;

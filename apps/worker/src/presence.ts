@@ -1,8 +1,9 @@
 import { Logger } from '@nestjs/common';
+import { type DrainMode } from '@lowrank/contracts';
 import { type Clock, type UnitOfWork, type WorkerRecord } from '@lowrank/domain';
 import { pause } from './retry';
 
-/** Keeps the worker's own row fresh, so that others see which workers there are. */
+/** Keeps the worker's own row fresh, so that others see which workers there are, and passes on whether it is to drain. */
 export class Presence {
   private readonly logger = new Logger(Presence.name);
   private readonly leaving = new AbortController();
@@ -10,8 +11,9 @@ export class Presence {
 
   constructor(
     private readonly ports: { unitOfWork: UnitOfWork; clock: Clock },
-    private readonly worker: Omit<WorkerRecord, 'seenAt'>,
+    private readonly worker: Omit<WorkerRecord, 'seenAt' | 'drain'>,
     private readonly intervalMs: number,
+    private readonly onDrain: (mode: DrainMode | null) => void,
   ) {}
 
   start(): void {
@@ -31,7 +33,10 @@ export class Presence {
     const { unitOfWork, clock } = this.ports;
     while (!this.leaving.signal.aborted) {
       try {
-        await unitOfWork.run(({ workers }) => workers.upsert({ ...this.worker, seenAt: clock.now() }));
+        const { drain } = await unitOfWork.run(({ workers }) =>
+          workers.upsert({ ...this.worker, seenAt: clock.now() }),
+        );
+        this.onDrain(drain);
       } catch (error) {
         this.logger.warn(
           `Could not write the worker's row: ${error instanceof Error ? error.message : error}`,

@@ -6,14 +6,18 @@ export interface Timings {
   metricBatch: number;
   /** A trainer that says nothing for this long is killed. It sends heartbeats every few seconds. */
   trainerSilence: number;
-  /** From a cancellation, or a trainer's last word, to SIGKILL. */
+  /** From a trainer's last word to SIGKILL. */
   stopGrace: number;
+  /** From a cancellation to SIGKILL: there is nothing to save. With `heartbeat`, a cancellation takes effect within two seconds. */
+  cancelGrace: number;
   /** From a drain to SIGKILL: time to write a checkpoint. */
   drainGrace: number;
   /** How long a report is tried again while Postgres does not answer. Longer than any restart of it. */
   reportPatience: number;
   /** Between looks into the outbox, when it was empty. */
   dispatch: number;
+  /** Longest between two rounds of the dispatcher; news in the outbox bring the next one forward. */
+  schedule: number;
   /** Between reconciliations. */
   reconcile: number;
   /** From becoming the dispatcher to the first reconciliation. */
@@ -22,21 +26,32 @@ export interface Timings {
   silentAfter: number;
   /** Between tries to become the dispatcher while another worker is. */
   standby: number;
-  /** Between writes of the worker's own row. */
+  /** Between writes of the worker's own row, which also tell it whether it is to drain. */
   presence: number;
+  /** A worker that was not seen for this long gets no jobs. Some writes of its row, and less than it takes to be declared dead. */
+  unseenAfter: number;
+  /** A job that a worker has not taken for this long goes to another. */
+  untakenAfter: number;
+  /** What is left of a worker that was not seen for this long is removed. */
+  forgetAfter: number;
 }
 
 export const defaultTimings: Timings = {
-  heartbeat: 1000,
+  heartbeat: 700,
   metricBatch: 500,
   trainerSilence: 60_000,
   stopGrace: 10_000,
+  cancelGrace: 700,
   drainGrace: 60_000,
   reportPatience: 600_000,
-  dispatch: 200,
+  dispatch: 100,
+  schedule: 1000,
   reconcile: 15_000,
   settle: 5000,
   silentAfter: 30_000,
   standby: 2000,
-  presence: 5000,
+  presence: 3000,
+  unseenAfter: 12_000,
+  untakenAfter: 60_000,
+  forgetAfter: 3_600_000,
 };

@@ -1,5 +1,13 @@
 import { type Job, type Manifest } from '@lowrank/contracts';
-import { cancelJob, endAttempt, type Ports, randomIds, type UnitOfWork } from '@lowrank/domain';
+import {
+  cancelJob,
+  endAttempt,
+  pauseJob,
+  type Ports,
+  randomIds,
+  resumeJob,
+  type UnitOfWork,
+} from '@lowrank/domain';
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -39,6 +47,7 @@ const timings: Timings = {
   metricBatch: 50,
   trainerSilence: 3000,
   stopGrace: 400,
+  cancelGrace: 400,
   drainGrace: 400,
   reportPatience: 10_000,
 };
@@ -81,7 +90,9 @@ describe('Supervisor', () => {
   const until = async (condition: () => Promise<boolean>) => {
     while (!(await condition())) await sleep(20);
   };
-  const first = (job: Job) => ({ jobId: job.id, epoch: 1 });
+  /** As of the release before, which anybody may take. */
+  const wakeUp = (job: Job, epoch = 1) => ({ jobId: job.id, epoch, workerId: null });
+  const first = (job: Job) => wakeUp(job);
 
   it.each([
     ['exits', /exit code 7/],
@@ -103,7 +114,7 @@ describe('Supervisor', () => {
   it('fails a job whose trainer dies three times without progress', async () => {
     const { job } = await submitTestJob(ports);
     const supervisor = await supervise('exits');
-    for (const epoch of [1, 2, 3]) await supervisor.handle({ jobId: job.id, epoch });
+    for (const epoch of [1, 2, 3]) await supervisor.handle(wakeUp(job, epoch));
     expect(await record(job.id)).toMatchObject({ state: 'failed', error: { code: 'trainer_crashed' } });
   });
 
@@ -133,6 +144,89 @@ describe('Supervisor', () => {
     expect(await record(job.id)).toMatchObject({ state: 'cancelled', epoch: 1 });
   });
 
+  it('cancels within two seconds by the timings of an installation, even a trainer that hangs', async () => {
+    const { job, teamId } = await submitTestJob(ports);
+    const { heartbeat, cancelGrace } = defaultTimings;
+    const handled = (await supervise('hangs', { timings: { heartbeat, cancelGrace } })).handle(first(job));
+    await until(async () => (await record(job.id))?.state === 'preparing');
+    await cancelJob(ports, teamId, job.id);
+    const asked = Date.now();
+    await handled;
+    expect(await record(job.id)).toMatchObject({ state: 'cancelled', workerId: null });
+    expect(Date.now() - asked).toBeLessThanOrEqual(2000);
+  });
+
+  it.each(['obeys', 'hangs'] as const)('pauses a job whose trainer %s, and resumes it', async (script) => {
+    const { job, teamId } = await submitTestJob(ports);
+    const supervisor = await supervise(script);
+    const handled = supervisor.handle(first(job));
+    await until(async () => (await record(job.id))?.state === 'preparing');
+    await pauseJob(ports, teamId, job.id);
+    await handled;
+    expect(await record(job.id)).toMatchObject({
+      state: 'paused',
+      epoch: 1,
+      workerId: null,
+      pauseRequested: false,
+      fruitlessAttempts: 0,
+    });
+    await resumeJob(ports, teamId, job.id);
+    await supervisor.handle(first(job));
+    expect(await record(job.id)).toMatchObject({ state: 'queued', epoch: 2 });
+  });
+
+  it('cancels a job that was pausing', async () => {
+    const { job, teamId } = await submitTestJob(ports);
+    const handled = (await supervise('hangs', { timings: { drainGrace: 60_000 } })).handle(first(job));
+    await until(async () => (await record(job.id))?.state === 'preparing');
+    await pauseJob(ports, teamId, job.id);
+    await sleep(300);
+    await cancelJob(ports, teamId, job.id);
+    await handled;
+    expect(await record(job.id)).toMatchObject({ state: 'cancelled' });
+  });
+
+  it('gives its slot to a job of higher priority', async () => {
+    const { job } = await submitTestJob(ports);
+    const handled = (await supervise('obeys')).handle(first(job));
+    await until(async () => (await record(job.id))?.state === 'preparing');
+    await ports.unitOfWork.run(({ jobs }) => jobs.update(job.id, 1, { preemptRequested: true }));
+    await handled;
+    expect(await record(job.id)).toMatchObject({ state: 'queued', epoch: 2, preemptRequested: false });
+    expect(await messagesOf(job.id)).toContain('to a job of higher priority');
+  });
+
+  it('takes nothing while somebody wants it to drain, and hands on what runs if that is wanted', async () => {
+    const { job } = await submitTestJob(ports);
+    const supervisor = await supervise('obeys');
+    const handled = supervisor.handle(first(job));
+    await until(async () => (await record(job.id))?.state === 'preparing');
+    supervisor.setDrain('finish');
+    const { job: other } = await submitTestJob(ports);
+    await supervisor.handle(first(other));
+    expect(await record(other.id)).toMatchObject({ state: 'queued', epoch: 1 });
+    expect(await record(job.id)).toMatchObject({ state: 'preparing' });
+    supervisor.setDrain('checkpoint');
+    await handled;
+    expect(await record(job.id)).toMatchObject({ state: 'queued', epoch: 2, fruitlessAttempts: 0 });
+    supervisor.setDrain(null);
+    const again = supervisor.handle(first(other));
+    await until(async () => (await record(other.id))?.state === 'preparing');
+    supervisor.drain();
+    await again;
+  });
+
+  it('takes what the release before woke anybody for only while a slot is free', async () => {
+    const [{ job }, { job: other }] = [await submitTestJob(ports), await submitTestJob(ports)];
+    const supervisor = await supervise('obeys');
+    const handled = supervisor.handle(first(job));
+    await until(async () => (await record(job.id))?.state === 'preparing');
+    await supervisor.handle(first(other));
+    expect(await record(other.id)).toMatchObject({ state: 'queued' });
+    supervisor.drain();
+    await handled;
+  });
+
   it.each(['obeys', 'hangs'] as const)(
     'hands a job back when it drains and the trainer %s',
     async (script) => {
@@ -143,7 +237,7 @@ describe('Supervisor', () => {
       supervisor.drain();
       await handled;
       expect(await record(job.id)).toMatchObject({ state: 'queued', epoch: 2, fruitlessAttempts: 0 });
-      await supervisor.handle({ jobId: job.id, epoch: 2 });
+      await supervisor.handle(wakeUp(job, 2));
       expect(await record(job.id)).toMatchObject({ state: 'queued', epoch: 2 });
     },
   );
@@ -161,7 +255,7 @@ describe('Supervisor', () => {
 
   it('does nothing for a wake-up that is stale', async () => {
     const { job } = await submitTestJob(ports);
-    await (await supervise('exits')).handle({ jobId: job.id, epoch: 5 });
+    await (await supervise('exits')).handle(wakeUp(job, 5));
     expect(await record(job.id)).toMatchObject({ state: 'queued', epoch: 1 });
   });
 

@@ -1,5 +1,5 @@
 import { Logger } from '@nestjs/common';
-import { type JobWakeUp } from '@lowrank/contracts';
+import { type DrainMode, type JobWakeUp } from '@lowrank/contracts';
 import { claimAttempt, type Ports } from '@lowrank/domain';
 import { makeAssignment, type Workplace } from './attempts/assignment';
 import { AttemptRun, type AttemptRunOptions } from './attempts/attempt-run';
@@ -20,13 +20,16 @@ export interface SupervisorOptions {
 export class Supervisor {
   private readonly runs = new Set<AttemptRun>();
   private draining = false;
+  private drainMode: DrainMode | null = null;
 
   constructor(private readonly options: SupervisorOptions) {}
 
   /** Runs the attempt that a wake-up is for and resolves when its job is settled. A stale wake-up does nothing. */
   async handle(wakeUp: JobWakeUp): Promise<void> {
     // Unclaimed, the job stays queued, and the reconciler wakes it for another worker.
-    if (this.draining) return;
+    if (this.draining || this.drainMode !== null) return;
+    // The release before wakes whoever listens, whether a slot is free or not.
+    if (wakeUp.workerId === null && this.runs.size >= this.options.workplace.slots) return;
     const { ports, workerId, workplace, timings, trainerEntry, env } = this.options;
     const claimed = await claimAttempt(ports, wakeUp, workerId);
     if (claimed === null) return;
@@ -41,7 +44,7 @@ export class Supervisor {
     const run = new AttemptRun(makeAssignment(claimed, workplace), options);
     this.runs.add(run);
     try {
-      if (this.draining) run.stop('drain');
+      if (this.draining || this.drainMode === 'checkpoint') run.stop('drain');
       logger.log(`Claimed: adapter ${claimed.job.adapter} on ${claimed.baseModel.name}.`);
       const end = await run.run();
       logger.log(`Ended: ${end}.`);
@@ -50,7 +53,13 @@ export class Supervisor {
     }
   }
 
-  /** Takes no more attempts and asks those that run to write a checkpoint and stop. */
+  /** What somebody wants of this worker: no more attempts, and with `checkpoint` none of those that run either; null: that it works. */
+  setDrain(mode: DrainMode | null): void {
+    this.drainMode = mode;
+    if (mode === 'checkpoint') for (const run of this.runs) run.stop('drain');
+  }
+
+  /** For good: takes no more attempts and asks those that run to write a checkpoint and stop. */
   drain(): void {
     this.draining = true;
     for (const run of this.runs) run.stop('drain');

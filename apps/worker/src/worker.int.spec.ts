@@ -1,7 +1,16 @@
-import { type AdapterVersion, type RecipeInput } from '@lowrank/contracts';
-import { type BaseModelFacts, type DatasetFacts, type Ports } from '@lowrank/domain';
+import { type AdapterVersion, type RecipeInput, sharedQueueName } from '@lowrank/contracts';
+import {
+  type BaseModelFacts,
+  cancelJob,
+  type DatasetFacts,
+  drainWorker,
+  pauseJob,
+  type Ports,
+  resumeJob,
+} from '@lowrank/domain';
 import { Blobs, createObjectStore } from '@lowrank/storage';
 import { tinyDataset, tinyDecoder, writeTinyModel } from '@lowrank/testing';
+import { createPostgresBackend, withBackend } from 'bullmq';
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
@@ -95,8 +104,18 @@ describe('worker', () => {
     return worker;
   };
   let submitted = 0;
-  const submit = () =>
-    submitTestJob(ports, { baseModel: { ...baseModel, name: `tiny-${(submitted += 1)}` }, dataset, recipe });
+  const submit = (overrides: Parameters<typeof submitTestJob>[1] = {}) =>
+    submitTestJob(ports, {
+      baseModel: { ...baseModel, name: `tiny-${(submitted += 1)}` },
+      dataset,
+      recipe,
+      ...overrides,
+    });
+  const trained = (id: string, more: number) =>
+    until(async () => {
+      const { state, step, checkpointStep } = await record(id);
+      return state === 'running' && step >= checkpointStep + more;
+    });
   const record = async (id: string) => {
     const job = await ports.unitOfWork.run(({ jobs }) => jobs.lock(id));
     if (job === null) throw new Error(`no job ${id}`);
@@ -169,6 +188,61 @@ describe('worker', () => {
     expect(events.filter(({ message }) => message.startsWith('Goes on from the checkpoint'))).toHaveLength(3);
     expect(worker.exitCode).toBeNull();
   }, 180_000);
+
+  it('gives the same bytes when the job is paused twice and resumed', async () => {
+    const { job, teamId } = await submit();
+    for (const epoch of [1, 2]) {
+      await until(async () => (await record(job.id)).epoch === epoch);
+      await trained(job.id, 3);
+      await pauseJob(ports, teamId, job.id);
+      await until(async () => (await record(job.id)).state === 'paused');
+      const { step, checkpointStep, workerId } = await record(job.id);
+      // Not the checkpoint of every tenth step: the one of the pause.
+      expect({ checkpointStep, workerId }).toEqual({ checkpointStep: step, workerId: null });
+      await resumeJob(ports, teamId, job.id);
+    }
+    expect(weightsOf(await published(teamId, job.id))).toBe(weightsOf(undisturbed));
+    expect(await lossesOf(job.id)).toEqual(losses);
+  }, 180_000);
+
+  it('cancels a job that trains within two seconds, and its slot is free then', async () => {
+    const { job, teamId } = await submit();
+    await trained(job.id, 3);
+    const asked = Date.now();
+    await cancelJob(ports, teamId, job.id);
+    await until(async () => (await record(job.id)).state === 'cancelled');
+    expect(Date.now() - asked).toBeLessThanOrEqual(2000);
+    const { job: next } = await submit();
+    await trained(next.id, 0);
+    await cancelJob(ports, teamId, next.id);
+  }, 60_000);
+
+  it('hands its job on when somebody drains it, and takes it again when they let it', async () => {
+    const { job, teamId } = await submit();
+    await trained(job.id, 3);
+    const { workerId } = await record(job.id);
+    await drainWorker(ports, workerId as string, 'checkpoint');
+    await until(async () => (await record(job.id)).state === 'queued');
+    await sleep(1500);
+    expect(await record(job.id)).toMatchObject({
+      state: 'queued',
+      epoch: 2,
+      assignedTo: null,
+      fruitlessAttempts: 0,
+    });
+    await drainWorker(ports, workerId as string, null);
+    expect(weightsOf(await published(teamId, job.id))).toBe(weightsOf(undisturbed));
+  }, 120_000);
+
+  it('takes what a dispatcher of the release before put into the queue that all shared', async () => {
+    const { job, teamId } = await submit({ placement: { deviceClasses: ['none-such'] } });
+    const queue = new (withBackend(createPostgresBackend).Queue)(sharedQueueName, {
+      connection: { connectionString: world.databaseUrl, schema: 'queue_lowrank', migrate: true, max: 1 },
+    });
+    await queue.add('wake-up', { jobId: job.id, epoch: 1 }, { jobId: `${job.id}-1` });
+    await queue.close();
+    expect(weightsOf(await published(teamId, job.id))).toBe(weightsOf(undisturbed));
+  }, 120_000);
 
   it('hands its job back when it is asked to leave, and the next worker goes on', async () => {
     const leaving = workers.at(-1) as ChildProcess;

@@ -1,6 +1,6 @@
 import { DynamicModule, Module } from '@nestjs/common';
 import { type Config } from '@lowrank/config';
-import { LowrankError } from '@lowrank/contracts';
+import { LowrankError, wakeUpVersion } from '@lowrank/contracts';
 import { createUnitOfWork } from '@lowrank/db';
 import { type Ports, randomIds, systemClock } from '@lowrank/domain';
 import { createJobConsumer, createJobQueue } from '@lowrank/queue';
@@ -21,6 +21,7 @@ export class WorkerModule {
   /** A worker on the configured Postgres and queue. Error: validation_failed without a database. */
   static forRoot(config: Config): DynamicModule {
     const { databaseUrl, redisUrl, queuePrefix: prefix, dataDir, slots, threads, logLevel } = config;
+    const { deviceClass, memoryBytes } = config;
     if (databaseUrl === null) {
       throw new LowrankError('validation_failed', 'DATABASE_URL is not set.', undefined, {
         help: 'Set it, or start everything with "lowrank up", which brings a Postgres of its own.',
@@ -28,14 +29,15 @@ export class WorkerModule {
     }
     const unitOfWork = createUnitOfWork(databaseUrl);
     const queue = createJobQueue({ databaseUrl, redisUrl, prefix });
+    const id = randomIds.make('worker');
     const connections: Connections = {
       unitOfWork,
       queue,
+      forget: () => queue.forget(id),
       consume: (handler, onError) =>
-        createJobConsumer({ databaseUrl, redisUrl, prefix, slots, onError }, handler),
+        createJobConsumer({ databaseUrl, redisUrl, prefix, workerId: id, slots, onError }, handler),
     };
     const ports: Ports = { unitOfWork, clock: systemClock, ids: randomIds };
-    const id = randomIds.make('worker');
     const supervisor = new Supervisor({
       ports,
       workerId: id,
@@ -44,14 +46,18 @@ export class WorkerModule {
       trainerEntry,
       env: { ...process.env, LOWRANK_DATA: dataDir },
     });
-    const worker = { id, hostname: hostname(), slots, device: `cpu ${cpus()[0]?.model ?? process.arch}` };
+    const device = `cpu ${cpus()[0]?.model ?? process.arch}`;
+    const worker = { id, hostname: hostname(), slots, device, deviceClass, memoryBytes, wakeUpVersion };
+    const presence = new Presence(ports, worker, defaultTimings.presence, (mode) =>
+      supervisor.setDrain(mode),
+    );
     return {
       module: WorkerModule,
       imports: [LoggerModule.forRoot({ pinoHttp: { level: logLevel } })],
       providers: [
         { provide: Supervisor, useValue: supervisor },
         { provide: Dispatcher, useValue: new Dispatcher(ports, queue, defaultTimings) },
-        { provide: Presence, useValue: new Presence(ports, worker, defaultTimings.presence) },
+        { provide: Presence, useValue: presence },
         {
           provide: WorkerService,
           useFactory: (...parts: [Supervisor, Dispatcher, Presence]) =>

@@ -7,6 +7,8 @@ import { Supervisor } from './supervisor';
 export interface Connections {
   unitOfWork: UnitOfWork;
   queue: JobQueue;
+  /** Removes what may still wait for this worker. */
+  forget(): Promise<void>;
   /** Begins to take wake-ups. */
   consume(handler: JobHandler, onError: (error: unknown) => void): JobConsumer;
 }
@@ -33,11 +35,16 @@ export class WorkerService implements OnApplicationBootstrap, BeforeApplicationS
     );
   }
 
-  /** Drains: running attempts write a checkpoint and go back to the queue, then the connections close. */
+  /**
+   * Drains: running attempts write a checkpoint and go back to the queue, then the connections close. The worker's row goes at once, so
+   * that nothing more is meant for it and what it was to get goes to others.
+   */
   async beforeApplicationShutdown(): Promise<void> {
     this.supervisor.drain();
-    await Promise.all([this.consumer?.close(), this.dispatcher.stop()]);
-    await this.presence.stop();
+    await Promise.all([this.presence.stop(), this.consumer?.close(), this.dispatcher.stop()]);
+    await this.connections
+      .forget()
+      .catch((error) => this.logger.warn(`Could not remove the worker's queue: ${error}`));
     await this.connections.queue.close();
     await this.connections.unitOfWork.close();
   }

@@ -1,6 +1,6 @@
 import { LowrankError } from '@lowrank/contracts';
 import { existsSync } from 'node:fs';
-import { homedir } from 'node:os';
+import { homedir, totalmem } from 'node:os';
 import { dirname, join } from 'node:path';
 import { describeConfig, loadConfig } from './config';
 
@@ -40,6 +40,14 @@ describe('loadConfig', () => {
     const config = loadConfig(s3);
     expect(() => Object.assign(config.limits, { uploadBytes: 1 })).toThrow(TypeError);
     expect(() => Object.assign(config.s3 as object, { bucket: 'other' })).toThrow(TypeError);
+  });
+
+  it('says what a worker offers: the whole machine, unless told otherwise', () => {
+    expect(loadConfig({})).toMatchObject({ deviceClass: 'cpu', memoryBytes: totalmem() });
+    const told = { LOWRANK_DEVICE_CLASS: 'h100-80', LOWRANK_MEMORY_BYTES: '1000' };
+    expect(loadConfig(told)).toMatchObject({ deviceClass: 'h100-80', memoryBytes: 1000 });
+    for (const name of ['H100', 'h100-', 'a b'])
+      expect(failure({ LOWRANK_DEVICE_CLASS: name }).message).toContain('LOWRANK_DEVICE_CLASS');
   });
 
   it('takes empty variables for unset ones', () => {

@@ -1,5 +1,5 @@
 import { type ErrorDetail, LowrankError } from '@lowrank/contracts';
-import { homedir } from 'node:os';
+import { homedir, totalmem } from 'node:os';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { usableCores } from './cores';
@@ -28,6 +28,10 @@ export interface Config {
   s3: S3Config | null;
   /** Jobs that a worker runs at a time. */
   slots: number;
+  /** What kind of device a worker has, for jobs that ask for one. */
+  deviceClass: string;
+  /** Memory that a worker gives to all of its slots together, bytes. */
+  memoryBytes: number;
   /** Threads of one trainer's kernels. */
   threads: number;
   /** Absolute folders that base models may be imported from. */
@@ -77,6 +81,14 @@ const environmentSchema = z
     S3_SECRET_ACCESS_KEY: z.string().optional(),
     S3_FORCE_PATH_STYLE: flag.optional(),
     LOWRANK_SLOTS: integer(1, 64).default(1),
+    LOWRANK_DEVICE_CLASS: z
+      .string()
+      .regex(
+        /^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$/,
+        "must be up to 40 lower-case letters, digits or '-', such as h100",
+      )
+      .default('cpu'),
+    LOWRANK_MEMORY_BYTES: integer(1, 2 ** 50).default(() => totalmem()),
     LOWRANK_THREADS: integer(1, 1024).default(() => usableCores()),
     LOWRANK_IMPORT_ROOTS: z.string().optional(),
     HF_ENDPOINT: url(/^https?$/, 'https://hub.example').optional(),
@@ -130,6 +142,8 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
     redisUrl: value.REDIS_URL ?? null,
     s3: s3Of(value),
     slots: value.LOWRANK_SLOTS,
+    deviceClass: value.LOWRANK_DEVICE_CLASS,
+    memoryBytes: value.LOWRANK_MEMORY_BYTES,
     threads: value.LOWRANK_THREADS,
     importRoots: value.LOWRANK_IMPORT_ROOTS
       ? value.LOWRANK_IMPORT_ROOTS.split(':')

@@ -12,7 +12,10 @@ export const errorCatalog = {
   body_too_large: { status: 413, help: 'Send less, or raise the limit in the configuration.' },
   unsupported_media_type: { status: 415, help: 'Send the content type that the route documents.' },
   conflict: { status: 409, help: 'Read the current state and decide again.' },
-  illegal_transition: { status: 409, help: 'The job is in a state that does not allow this.' },
+  illegal_transition: {
+    status: 409,
+    help: 'Do one of the things that the message lists, or wait for another state.',
+  },
   name_taken: { status: 409, help: 'Choose another name.' },
   in_use: { status: 409, help: 'Remove what uses it first.' },
   dataset_invalid: { status: 422, help: 'Correct the lines listed in details and upload again.' },
@@ -38,6 +41,10 @@ export const errorCatalog = {
     help: 'A stored file does not match its SHA-256; restore it from a backup or publish again.',
   },
   store_unavailable: { status: 503, help: 'The object store or database did not answer; try again shortly.' },
+  quota_exceeded: {
+    status: 429,
+    help: "Wait until jobs of your team have ended, or ask an admin to raise the team's quota.",
+  },
   rate_limited: { status: 429, help: 'Wait for the time in the Retry-After header.' },
   // Reasons of a failed job.
   trainer_crashed: {
@@ -49,6 +56,7 @@ export const errorCatalog = {
     help: 'Use a smaller sequence length or fewer rows, or a worker with more memory.',
   },
   loss_not_finite: { status: 500, help: 'Lower the learning rate or check the data.' },
+  deadline_exceeded: { status: 409, help: 'Submit it again with a later deadline, or without one.' },
   sequence_too_long: { status: 422, help: 'Raise training.sequenceLength or shorten the rows.' },
   internal: { status: 500, help: 'This is a bug in Lowrank; report it with the request id.' },
 } as const;

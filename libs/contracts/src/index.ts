@@ -9,4 +9,6 @@ export * from './job';
 export * from './paging';
 export * from './queue';
 export * from './recipe';
+export * from './team';
 export * from './trainer';
+export * from './worker';

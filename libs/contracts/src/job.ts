@@ -16,6 +16,28 @@ export const jobStateSchema = z.enum([
 export type JobState = z.infer<typeof jobStateSchema>;
 export const finalJobStates: readonly JobState[] = ['succeeded', 'cancelled', 'failed'];
 
+/** Higher goes first. A point is worth ten minutes of waiting in the team's own queue; see docs/fairness.md. */
+export const prioritySchema = z.int().min(-100).max(100);
+
+/** Where a job may run. */
+export const placementSchema = z.strictObject({
+  /** Device classes that workers announce, e.g. `cpu`, `h100`; null: any. */
+  deviceClasses: z.array(nameSchema).min(1).max(16).nullable().default(null),
+  /** Bytes of the worker's memory that it needs; null: an even share of a slot. */
+  memoryBytes: z.int().positive().nullable().default(null),
+});
+export type Placement = z.output<typeof placementSchema>;
+
+/** When and where a job runs. */
+const schedulingShape = {
+  priority: prioritySchema.default(0),
+  placement: placementSchema.prefault({}),
+  /** Not started before this time; null: at once. */
+  notBefore: timeSchema.nullable().default(null),
+  /** A job that has not succeeded by this time fails with `deadline_exceeded`; null: it has all the time. */
+  deadline: timeSchema.nullable().default(null),
+};
+
 export const createJobSchema = z.strictObject({
   /** Name or id of a base model. */
   baseModel: z.string().min(1).max(96),
@@ -24,8 +46,25 @@ export const createJobSchema = z.strictObject({
   /** Name of the adapter that the result becomes the next version of; made when it does not exist. */
   adapter: nameSchema,
   recipe: recipeSchema.prefault({}),
+  ...schedulingShape,
 });
+export type CreateJobInput = z.input<typeof createJobSchema>;
 export type CreateJob = z.output<typeof createJobSchema>;
+
+/** What a clone has other than the job it is made from; the recipe's fields one by one, as far down as they are given. */
+export const cloneJobSchema = z.strictObject({
+  baseModel: createJobSchema.shape.baseModel.optional(),
+  dataset: createJobSchema.shape.dataset.optional(),
+  adapter: createJobSchema.shape.adapter.optional(),
+  recipe: z.record(z.string(), z.unknown()).optional(),
+  priority: prioritySchema.optional(),
+  placement: placementSchema.optional(),
+  notBefore: timeSchema.nullable().optional(),
+  deadline: timeSchema.nullable().optional(),
+});
+export type CloneJob = z.output<typeof cloneJobSchema>;
+
+export const prioritizeJobSchema = z.strictObject({ priority: prioritySchema });
 
 export const jobSchema = z.object({
   id: idSchema('job'),
@@ -42,6 +81,16 @@ export const jobSchema = z.object({
   /** Tokens trained on so far. */
   trainedTokens: z.int().nonnegative(),
   cancelRequested: z.boolean(),
+  /** Its trainer was asked to write a checkpoint and give its slot back. */
+  pauseRequested: z.boolean(),
+  priority: prioritySchema,
+  placement: placementSchema,
+  notBefore: timeSchema.nullable(),
+  deadline: timeSchema.nullable(),
+  /** Seconds that its attempts have held a slot. */
+  deviceSeconds: z.number().nonnegative(),
+  /** The job that this one is a clone of. */
+  clonedFrom: idSchema('job').nullable(),
   /** Number of the published version, e.g. 3 for v3. */
   version: z.int().positive().nullable(),
   error: z.object({ code: errorCodeSchema, message: z.string(), help: z.string() }).nullable(),

@@ -88,7 +88,7 @@ it('leaves no session behind, with long and strange names', async () => {
 it('takes no connection from the others', async () => {
   const narrow = createUnitOfWork(database.url, { max: 1 });
   const answer = narrow.exclusively('one', () =>
-    narrow.run(({ jobs }) => narrow.exclusively('two', () => jobs.queued(1))),
+    narrow.run(({ jobs }) => narrow.exclusively('two', () => jobs.placed())),
   );
   expect(await answer).toEqual([]);
   await narrow.close();

@@ -70,7 +70,7 @@ it('in a transaction is store_unavailable in time, and the next one has a new co
   expect(Date.now() - started).toBeLessThan(10 * answerWithinMs);
   for (let i = 0; i < 3; i++) {
     await unitOfWork.ping();
-    await unitOfWork.run(({ jobs }) => jobs.queued(1));
+    await unitOfWork.run(({ jobs }) => jobs.placed());
   }
 });
 

@@ -76,7 +76,7 @@ describe('run', () => {
     let running = 0;
     const all = Array.from({ length: 6 }, () =>
       unitOfWork.run(async ({ jobs }) => {
-        await jobs.queued(1);
+        await jobs.placed();
         running += 1;
         await opened.passed;
       }),
@@ -100,7 +100,7 @@ describe('a cut connection', () => {
     // The client learns of it only when the server's last words have arrived.
     await sleep(100);
     await database.unitOfWork.ping();
-    expect(await run(({ jobs }) => jobs.queued(1))).toEqual([]);
+    expect(await run(({ jobs }) => jobs.placed())).toEqual([]);
   });
 
   it('that is cut in a transaction undoes it and says store_unavailable', async () => {

@@ -11,6 +11,7 @@ import { baseModelRepository } from './repositories/base-models';
 import { datasetRepository } from './repositories/datasets';
 import { jobRepository } from './repositories/jobs';
 import { outboxRepository } from './repositories/outbox';
+import { teamRepository } from './repositories/teams';
 import { workerRepository } from './repositories/workers';
 import { type Tx } from './values';
 
@@ -29,6 +30,7 @@ const repositoriesOf = (db: Tx): Repositories => ({
   jobs: jobRepository(db),
   adapters: adapterRepository(db),
   outbox: outboxRepository(db),
+  teams: teamRepository(db),
   workers: workerRepository(db),
 });
 

@@ -15,20 +15,24 @@ describe('state machine', () => {
     for (const state of states) expect([...reach(state)].some(isFinal)).toBe(true);
   });
 
-  it('never leaves a final state', () => {
-    for (const from of states.filter(isFinal)) expect(legalMoves[from]).toEqual([]);
+  it('never leaves succeeded, and the other final states only to be tried again', () => {
+    expect(states.filter(isFinal).map((from) => [from, legalMoves[from]])).toEqual([
+      ['succeeded', []],
+      ['cancelled', ['queued']],
+      ['failed', ['queued']],
+    ]);
   });
 
   it('lets every attempt crash, be cancelled and fail', () => {
     for (const from of heldStates)
-      expect(legalMoves[from]).toEqual(expect.arrayContaining(['queued', 'cancelled', 'failed']));
+      expect(legalMoves[from]).toEqual(expect.arrayContaining(['queued', 'paused', 'cancelled', 'failed']));
   });
 
   it('says what is possible instead', () => {
     expect(() => assertMove('paused', 'running')).toThrow(
-      'A job that is paused cannot become running; it can become queued, cancelled.',
+      'A job that is paused cannot become running; it can become queued, cancelled, failed.',
     );
-    expect(() => assertMove('failed', 'queued')).toThrow('failed is final');
+    expect(() => assertMove('succeeded', 'queued')).toThrow('succeeded is final');
   });
 
   it('appends one event per move, and none for a refused one', async () => {

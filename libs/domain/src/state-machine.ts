@@ -8,11 +8,14 @@ export const legalMoves: Readonly<Record<JobState, readonly JobState[]>> = {
   // To publishing: an attempt that resumes from a checkpoint of the last step has nothing left to train.
   preparing: ['running', 'publishing', 'queued', 'paused', 'cancelled', 'failed'],
   running: ['publishing', 'queued', 'paused', 'cancelled', 'failed'],
-  publishing: ['succeeded', 'queued', 'cancelled', 'failed'],
-  paused: ['queued', 'cancelled'],
+  // To paused: an attempt that was asked to pause died while it published.
+  publishing: ['succeeded', 'queued', 'paused', 'cancelled', 'failed'],
+  // To failed: its deadline has come.
+  paused: ['queued', 'cancelled', 'failed'],
   succeeded: [],
-  cancelled: [],
-  failed: [],
+  // To queued: somebody tries again. Nothing else leaves these two.
+  cancelled: ['queued'],
+  failed: ['queued'],
 };
 
 /** States in which an attempt holds the job. */

@@ -167,7 +167,7 @@ it('serves a unit of work that outlives its restart', async () => {
   const team = await unitOfWork.run(({ apiKeys }) => apiKeys.ensureTeam('crew'));
   await first.stop();
   expect(await codeOf(unitOfWork.ping())).toBe('store_unavailable');
-  expect(await codeOf(unitOfWork.run(({ jobs }) => jobs.queued(1)))).toBe('store_unavailable');
+  expect(await codeOf(unitOfWork.run(({ jobs }) => jobs.placed()))).toBe('store_unavailable');
   await start({ port: Number(new URL(first.url).port) });
   await unitOfWork.ping();
   expect(await unitOfWork.run(({ apiKeys }) => apiKeys.ensureTeam('crew'))).toBe(team);

@@ -18,7 +18,7 @@ export interface QueueConnection {
 /** What this library uses of BullMQ's Queue and Worker, whatever is under them. */
 export interface QueueHandle {
   add(name: string, data: unknown, options: { jobId: string }): Promise<unknown>;
-  waitUntilReady(): Promise<unknown>;
+  obliterate(options: { force: boolean }): Promise<unknown>;
   close(): Promise<void>;
   on(event: 'error', listener: (error: Error) => void): unknown;
 }
@@ -30,10 +30,11 @@ export interface WorkerHandle {
 
 type Settings<Options> = Omit<Options, 'connection' | 'prefix'>;
 
-/** Opens BullMQ's two ends on one backend. Each owns its connections and closes them. */
+/** Opens BullMQ's two ends on one backend. Each end closes its own connections, `close` those that they share. */
 export interface Backend {
   queue(name: string, settings: Settings<QueueOptions>): QueueHandle;
   worker(name: string, processor: Processor, settings: Settings<WorkerOptions>): WorkerHandle;
+  close(): Promise<void>;
 }
 
 /** PostgreSQL schema names: letters, digits and underscores. */
@@ -48,9 +49,11 @@ function postgresBackend({ databaseUrl, prefix }: QueueConnection): Backend {
     max,
   });
   return {
-    queue: (name, settings) => new Queue(name, { ...settings, connection: connection(2) }),
+    // There is a producer for every worker; its connection closes when it has been idle for some seconds.
+    queue: (name, settings) => new Queue(name, { ...settings, connection: connection(1) }),
     worker: (name, processor, settings) =>
       new Worker(name, processor, { ...settings, connection: connection(4) }),
+    close: async () => {},
   };
 }
 
@@ -72,17 +75,20 @@ function redisBackend(redisUrl: string, prefix: string): Backend {
     redis.on('error', () => {});
     return redis;
   };
+  let producer: Redis | null = null;
+  const producing = (): Redis => {
+    // A producer must fail at once while Redis is away: the outbox keeps the wake-up. The first connection may take its time.
+    producer ??= client({ maxRetriesPerRequest: 1, enableOfflineQueue: true, commandTimeout: 5_000 });
+    return producer;
+  };
   return {
-    queue: (name, settings) => {
-      // A producer must fail at once while Redis is away: the outbox keeps the wake-up. The first connection may take its time.
-      const redis = client({ maxRetriesPerRequest: 1, enableOfflineQueue: true, commandTimeout: 5_000 });
-      return closing(new Queue(name, { ...settings, connection: redis, prefix }), redis);
-    },
+    queue: (name, settings) => new Queue(name, { ...settings, connection: producing(), prefix }),
     worker: (name, processor, settings) => {
       // A consumer waits for Redis however long it is away.
       const redis = client({ maxRetriesPerRequest: null });
       return closing(new Worker(name, processor, { ...settings, connection: redis, prefix }), redis);
     },
+    close: async () => producer?.disconnect(),
   };
 }
 

@@ -8,8 +8,8 @@ jobQueueConformance('Postgres', async () => {
   const queue = createJobQueue(connection);
   return {
     queue,
-    consume: (slots, handler, onError = () => {}) =>
-      createJobConsumer({ ...connection, slots, onError }, handler),
+    consume: (workerId, slots, handler, onError = () => {}) =>
+      createJobConsumer({ ...connection, workerId, slots, onError }, handler),
     async close() {
       await queue.close();
       await database.drop();

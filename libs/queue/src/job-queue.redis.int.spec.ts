@@ -12,8 +12,8 @@ if (redisUrl) {
     const queue = createJobQueue(connection);
     return {
       queue,
-      consume: (slots, handler, onError = () => {}) =>
-        createJobConsumer({ ...connection, slots, onError }, handler),
+      consume: (workerId, slots, handler, onError = () => {}) =>
+        createJobConsumer({ ...connection, workerId, slots, onError }, handler),
       async close() {
         await queue.close();
         const redis = new Redis(redisUrl);

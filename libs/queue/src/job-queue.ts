@@ -1,30 +1,59 @@
-import { jobQueueName, type JobWakeUp, jobWakeUpSchema, LowrankError } from '@lowrank/contracts';
+import {
+  LowrankError,
+  type WakeUpPayload,
+  wakeUpPayloadSchema,
+  wakeUpVersion,
+  workerQueueName,
+} from '@lowrank/contracts';
 import { type JobQueue } from '@lowrank/domain';
-import { openBackend, type QueueConnection } from './backend';
+import { openBackend, type QueueConnection, type QueueHandle } from './backend';
 
 /**
- * The producing end. An entry's id is the job and epoch, so waking twice adds nothing while the first entry waits or runs; entries
- * leave no trace when they are done, so that the reconciler can wake the same attempt again.
- * `wake` rejects with LowrankError store_unavailable while the backend is away.
+ * The producing end: a queue per worker, opened when it is first written to. An entry's id is the job and epoch, so waking twice adds
+ * nothing while the first entry waits or runs; entries leave no trace when they are done, so that the reconciler can wake the same
+ * attempt again. All methods reject with LowrankError store_unavailable while the backend is away.
  */
 export function createJobQueue(connection: QueueConnection): JobQueue {
-  const queue = openBackend(connection).queue(jobQueueName, {
-    // Attempts are counted in Postgres: an entry is delivered once, and a failed one is woken again by the reconciler.
-    defaultJobOptions: { attempts: 1, removeOnComplete: true, removeOnFail: true },
-  });
-  // Every call reports its own failure; the event would only end the process if nobody listened.
-  queue.on('error', () => {});
-  return {
-    async wake(wakeUp: JobWakeUp) {
-      const payload = jobWakeUpSchema.parse(wakeUp);
-      try {
-        await queue.add('wake-up', payload, { jobId: `${payload.jobId}-${payload.epoch}` });
-      } catch (cause) {
-        throw new LowrankError('store_unavailable', 'The queue did not take a wake-up.', undefined, {
-          cause,
-        });
-      }
-    },
-    close: () => queue.close(),
+  const backend = openBackend(connection);
+  const queues = new Map<string, QueueHandle>();
+  const queueOf = (workerId: string): QueueHandle => {
+    const name = workerQueueName(workerId);
+    const open = queues.get(name);
+    if (open) return open;
+    const queue = backend.queue(name, {
+      // Attempts are counted in Postgres: an entry is delivered once, and a failed one is woken again by the reconciler.
+      defaultJobOptions: { attempts: 1, removeOnComplete: true, removeOnFail: true },
+    });
+    // Every call reports its own failure; the event would only end the process if nobody listened.
+    queue.on('error', () => {});
+    queues.set(name, queue);
+    return queue;
   };
+  return {
+    async wake(wakeUp) {
+      const payload: WakeUpPayload = wakeUpPayloadSchema.parse({ v: wakeUpVersion, ...wakeUp });
+      const { jobId, epoch, workerId } = payload;
+      await answered('take a wake-up', () =>
+        queueOf(workerId).add('wake-up', payload, { jobId: `${jobId}-${epoch}` }),
+      );
+    },
+    async forget(workerId) {
+      const queue = queueOf(workerId);
+      await answered('remove a queue', () => queue.obliterate({ force: true }));
+      queues.delete(workerQueueName(workerId));
+      await queue.close();
+    },
+    async close() {
+      await Promise.all([...queues.values()].map((queue) => queue.close()));
+      await backend.close();
+    },
+  };
+}
+
+async function answered(what: string, work: () => Promise<unknown>): Promise<void> {
+  try {
+    await work();
+  } catch (cause) {
+    throw new LowrankError('store_unavailable', `The queue did not ${what}.`, undefined, { cause });
+  }
 }

@@ -8,8 +8,9 @@ import {
   type Recipe,
   recipeSchema,
   type VersionMetrics,
+  wakeUpVersion,
 } from '@lowrank/contracts';
-import { randomIds } from '@lowrank/domain';
+import { type NewJob, randomIds, type WorkerRecord } from '@lowrank/domain';
 import { createHash } from 'node:crypto';
 import { tinyDecoder } from './tiny-model';
 
@@ -61,18 +62,41 @@ export const makeDataset = (overrides: Partial<Dataset> = {}): Dataset => ({
 export function makeJob(
   baseModel: BaseModel,
   dataset: Dataset,
-  overrides: Partial<Pick<Job, 'id' | 'adapter' | 'recipe' | 'createdAt'>> = {},
-): Pick<Job, 'id' | 'baseModel' | 'dataset' | 'adapter' | 'recipe' | 'createdAt'> {
+  overrides: Partial<Omit<NewJob, 'baseModel' | 'dataset'>> = {},
+): NewJob {
+  const createdAt = overrides.createdAt ?? at;
   return {
     id: randomIds.make('job'),
     baseModel: { id: baseModel.id, name: baseModel.name, revision: baseModel.revision },
     dataset: { id: dataset.id, filename: dataset.filename, sha256: dataset.sha256 },
     adapter: 'captain',
     recipe: makeRecipe(),
-    createdAt: at,
+    createdAt,
+    priority: 0,
+    placement: { deviceClasses: null, memoryBytes: null },
+    notBefore: null,
+    deadline: null,
+    clonedFrom: null,
+    queuedAt: createdAt,
+    rankAt: createdAt,
     ...overrides,
   };
 }
+
+/** What a worker says of itself. */
+export const makeWorker = (
+  overrides: Partial<Omit<WorkerRecord, 'drain'>> = {},
+): Omit<WorkerRecord, 'drain'> => ({
+  id: randomIds.make('worker'),
+  hostname: 'alfa',
+  slots: 2,
+  device: 'cpu avx2',
+  deviceClass: 'cpu',
+  memoryBytes: 2 ** 36,
+  wakeUpVersion,
+  seenAt: at,
+  ...overrides,
+});
 
 export const makeEvent = (overrides: Partial<Omit<JobEvent, 'seq'>> = {}): Omit<JobEvent, 'seq'> => ({
   at,

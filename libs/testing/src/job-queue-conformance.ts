@@ -1,15 +1,25 @@
-import { type JobWakeUp } from '@lowrank/contracts';
-import { type JobConsumer, type JobHandler, type JobQueue } from '@lowrank/domain';
+import { type AddressedWakeUp, type JobConsumer, type JobHandler, type JobQueue } from '@lowrank/domain';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 export interface QueueUnderTest {
   queue: JobQueue;
-  consume(slots: number, handler: JobHandler, onError?: (error: Error) => void): JobConsumer;
+  consume(
+    workerId: string,
+    slots: number,
+    handler: JobHandler,
+    onError?: (error: Error) => void,
+  ): JobConsumer;
   /** Ends the queue and removes everything it kept. */
   close(): Promise<void>;
 }
 
-const wakeUp = (letter: string, epoch = 1): JobWakeUp => ({ jobId: `job_${letter.repeat(24)}`, epoch });
+const worker = `wrk_${'a'.repeat(24)}`;
+const another = `wrk_${'b'.repeat(24)}`;
+const wakeUp = (letter: string, epoch = 1, workerId = worker): AddressedWakeUp => ({
+  jobId: `job_${letter.repeat(24)}`,
+  epoch,
+  workerId,
+});
 
 /** Waits until `condition` holds; fails after ten seconds. */
 async function until(condition: () => boolean): Promise<void> {
@@ -23,11 +33,13 @@ export function jobQueueConformance(name: string, open: () => Promise<QueueUnder
   describe(`${name} keeps the promises of JobQueue`, () => {
     let under: QueueUnderTest;
     let consumers: JobConsumer[];
-    const consume = (...args: Parameters<QueueUnderTest['consume']>) => {
+    const consumeAs = (...args: Parameters<QueueUnderTest['consume']>) => {
       const consumer = under.consume(...args);
       consumers.push(consumer);
       return consumer;
     };
+    const consume = (slots: number, handler: JobHandler, onError?: (error: Error) => void) =>
+      consumeAs(worker, slots, handler, onError);
 
     beforeEach(async () => {
       under = await open();
@@ -46,6 +58,31 @@ export function jobQueueConformance(name: string, open: () => Promise<QueueUnder
       await under.queue.wake(wakeUp('b', 3));
       await until(() => seen.length === 2);
       expect(seen).toEqual(['a1', 'b3']);
+    });
+
+    it('delivers to the worker that is meant, whole', async () => {
+      const seen: AddressedWakeUp[] = [];
+      consumeAs(worker, 1, async () => {
+        throw new Error('not meant');
+      });
+      consumeAs(another, 1, async (wake) => void seen.push(wake as AddressedWakeUp));
+      await under.queue.wake(wakeUp('k', 7, another));
+      await until(() => seen.length === 1);
+      expect(seen).toEqual([wakeUp('k', 7, another)]);
+    });
+
+    it('forgets what waits for a worker, and only that', async () => {
+      const seen: string[] = [];
+      await under.queue.wake(wakeUp('l'));
+      await under.queue.wake(wakeUp('m', 1, another));
+      await under.queue.forget(worker);
+      await under.queue.forget(`wrk_${'c'.repeat(24)}`);
+      for (const id of [worker, another])
+        consumeAs(id, 1, async ({ jobId }) => void seen.push(jobId.slice(4, 5)));
+      await until(() => seen.length > 0);
+      await under.queue.wake(wakeUp('n'));
+      await until(() => seen.length === 2);
+      expect(seen).toEqual(['m', 'n']);
     });
 
     it('takes the same attempt once while it waits or runs, and again afterwards', async () => {

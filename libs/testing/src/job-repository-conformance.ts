@@ -15,10 +15,12 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
 
   describe('jobs', () => {
     it('begin queued, at their first attempt', async () => {
-      const { recipe, ...job } = await crew.addJob();
+      const { recipe, queuedAt, rankAt, ...job } = await crew.addJob();
       const fresh = {
         ...job,
         recipe,
+        pauseRequested: false,
+        deviceSeconds: 0,
         state: 'queued',
         epoch: 1,
         step: 0,
@@ -31,8 +33,20 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
         finishedAt: null,
       };
       expect(await crew.job(job.id)).toEqual(fresh);
-      const worker = { fruitlessAttempts: 0, checkpointStep: 0, workerId: null, heartbeatAt: null };
-      expect(await run(({ jobs }) => jobs.lock(job.id))).toEqual({ ...fresh, ...worker, teamId: crew.id });
+      const inside = {
+        fruitlessAttempts: 0,
+        checkpointStep: 0,
+        workerId: null,
+        heartbeatAt: null,
+        preemptRequested: false,
+        queuedAt,
+        rankAt,
+        assignedTo: null,
+        assignedAt: null,
+        attemptStartedAt: null,
+        host: null,
+      };
+      expect(await run(({ jobs }) => jobs.lock(job.id))).toEqual({ ...fresh, ...inside, teamId: crew.id });
       expect(await run(({ jobs }) => jobs.lock(nobody))).toBeNull();
     });
 
@@ -64,6 +78,16 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
         checkpointStep: 6,
         workerId: 'wrk_1',
         heartbeatAt: day(4),
+        pauseRequested: true,
+        preemptRequested: true,
+        priority: -100,
+        queuedAt: day(5),
+        rankAt: day(6),
+        assignedTo: 'wrk_2',
+        assignedAt: day(7),
+        attemptStartedAt: day(8),
+        deviceSeconds: 0.1,
+        host: 'alfa',
       };
       const before = await run(({ jobs }) => jobs.lock(id));
       expect(await run(({ jobs }) => jobs.update(id, 1, patch))).toBe(true);
@@ -76,6 +100,10 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
         finishedAt: null,
         workerId: null,
         heartbeatAt: null,
+        assignedTo: null,
+        assignedAt: null,
+        attemptStartedAt: null,
+        host: null,
       };
       expect(await run(({ jobs }) => jobs.update(id, 2, cleared))).toBe(true);
       expect(await run(({ jobs }) => jobs.lock(id))).toEqual({ ...before, ...patch, ...cleared });
@@ -112,21 +140,96 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
       expect((await queued({ after: added[1], limit: 2 })).data.map((job) => job.id)).toEqual(added.slice(2));
     });
 
-    it('are queued oldest first, whatever their team', async () => {
+    it('keep what was decided about them when they were made', async () => {
+      const decided = {
+        priority: 7,
+        placement: { deviceClasses: ['h100', 'cpu'], memoryBytes: 2 ** 40 },
+        notBefore: day(2),
+        deadline: day(3),
+        clonedFrom: nobody,
+      };
+      const { id } = await crew.addJob({ ...decided, queuedAt: day(4), rankAt: day(5) });
+      expect(await crew.job(id)).toMatchObject(decided);
+      expect(await run(({ jobs }) => jobs.lock(id))).toMatchObject({ queuedAt: day(4), rankAt: day(5) });
+    });
+
+    it('wait by rank, the first of each team, unless they may not start yet or have a worker', async () => {
       const other = await seedTeam(unitOfWork, 'other');
-      const late = await crew.addJob({ createdAt: day(3) });
-      const [x, y] = [await crew.addJob({ createdAt: day(2) }), await other.addJob({ createdAt: day(2) })];
-      const early = await other.addJob({ createdAt: day(1) });
-      const running = await crew.addJob({ createdAt: day(1) });
+      const third = await crew.addJob({ rankAt: day(3) });
+      const first = await crew.addJob({ rankAt: day(1), priority: 3, queuedAt: day(9) });
+      const second = await other.addJob({ rankAt: day(2), notBefore: day(4) });
+      await other.addJob({ rankAt: day(1), notBefore: day(6) });
+      const running = await crew.addJob({ rankAt: day(1) });
       await run(({ jobs }) => jobs.update(running.id, 1, { state: 'running' }));
-      const queued = async (limit: number) =>
-        (await run(({ jobs }) => jobs.queued(limit))).map((job) => [job.teamId, job.id]);
-      const tie = [
-        [crew.id, x.id],
-        [other.id, y.id],
-      ].sort((a, b) => ((a[1] as string) < (b[1] as string) ? -1 : 1));
-      expect(await queued(9)).toEqual([[other.id, early.id], ...tie, [crew.id, late.id]]);
-      expect(await queued(1)).toEqual([[other.id, early.id]]);
+      const assigned = await crew.addJob({ rankAt: day(1) });
+      await run(({ jobs }) => jobs.update(assigned.id, 1, { assignedTo: 'wrk_1', host: 'alfa' }));
+      const waiting = async (perTeam: number, now = day(4)) =>
+        (await run(({ jobs }) => jobs.waiting(now, perTeam))).map(({ id }) => id);
+      expect(await waiting(9)).toEqual([first.id, second.id, third.id]);
+      expect(await waiting(1)).toEqual([first.id, second.id]);
+      expect(await waiting(9, day(3))).toEqual([first.id, third.id]);
+      const [record] = await run(({ jobs }) => jobs.waiting(day(4), 1));
+      expect(record).toEqual({
+        id: first.id,
+        epoch: 1,
+        teamId: crew.id,
+        priority: 3,
+        placement: first.placement,
+        queuedAt: day(9),
+        rankAt: day(1),
+        host: null,
+      });
+      expect(await run(({ jobs }) => jobs.countQueued(crew.id))).toBe(3);
+    });
+
+    it('have a slot when a worker holds them or is to get them', async () => {
+      const states: [JobState, JobPatch][] = [
+        ...heldStates.map((state): [JobState, JobPatch] => [
+          state,
+          { workerId: 'wrk_1', attemptStartedAt: day(2) },
+        ]),
+        ['queued', { assignedTo: 'wrk_2', assignedAt: day(3) }],
+        ['queued', {}],
+        ['paused', {}],
+        ['failed', { workerId: 'wrk_1' }],
+      ];
+      const ids: string[] = [];
+      for (const [state, patch] of states) {
+        const { id } = await crew.addJob({ priority: 2 });
+        await run(({ jobs }) => jobs.update(id, 1, { ...patch, state }));
+        ids.push(id);
+      }
+      const placed = await run(({ jobs }) => jobs.placed());
+      expect(placed.map(({ id }) => id)).toEqual(ids.slice(0, 4).sort());
+      expect(placed.find(({ id }) => id === ids[3])).toEqual({
+        id: ids[3],
+        epoch: 1,
+        teamId: crew.id,
+        state: 'queued',
+        priority: 2,
+        placement: { deviceClasses: null, memoryBytes: null },
+        rankAt: day(1),
+        workerId: null,
+        assignedTo: 'wrk_2',
+        assignedAt: day(3),
+        attemptStartedAt: null,
+        cancelRequested: false,
+        pauseRequested: false,
+        preemptRequested: false,
+      });
+    });
+
+    it('are overdue when their deadline has come and they are not over', async () => {
+      const late = await crew.addJob({ deadline: day(2) });
+      const later = await crew.addJob({ deadline: day(1) });
+      await crew.addJob({ deadline: day(4) });
+      await crew.addJob();
+      const done = await crew.addJob({ deadline: day(1) });
+      await run(({ jobs }) => jobs.update(done.id, 1, { state: 'succeeded' }));
+      const overdue = async (limit: number) =>
+        (await run(({ jobs }) => jobs.overdue(day(2), limit))).map(({ id }) => id);
+      expect(await overdue(9)).toEqual([later.id, late.id]);
+      expect(await overdue(1)).toEqual([later.id]);
     });
 
     it('in hand are silent before a time, the longest first', async () => {

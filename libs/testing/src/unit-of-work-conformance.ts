@@ -1,6 +1,6 @@
 import { type Repositories, type UnitOfWork } from '@lowrank/domain';
 import { catalogConformance } from './catalog-conformance';
-import { makeDataset, makeEvent, makeMetric } from './factories';
+import { makeDataset, makeEvent, makeMetric, makeWorker } from './factories';
 import { jobRepositoryConformance } from './job-repository-conformance';
 import { codeOf } from './object-store-conformance';
 import { seedTeam, type SeededTeam } from './seed';
@@ -44,9 +44,9 @@ export function unitOfWorkConformance(name: string, open: () => Promise<UnitOfWo
           await jobs.appendEvent(before.id, makeEvent());
           await jobs.putMetrics(before.id, [makeMetric()]);
           await jobs.update(before.id, 1, { state: 'running', epoch: 2 });
-          await outbox.add({ jobId: before.id, epoch: 2 });
+          await outbox.add({ jobId: before.id, epoch: 2, workerId: null });
           await datasets.insert(crew.id, makeDataset());
-          await workers.upsert({ id: 'wrk_1', hostname: 'a', slots: 1, device: 'cpu', seenAt: day(1) });
+          await workers.upsert(makeWorker({ seenAt: day(1) }));
           throw error;
         });
         await expect(attempt).rejects.toBe(error);
@@ -160,32 +160,27 @@ export function unitOfWorkConformance(name: string, open: () => Promise<UnitOfWo
       it('is taken oldest first and keeps what is not removed', async () => {
         const { id: jobId } = await crew.addJob();
         await run(async ({ outbox }) => {
-          for (const epoch of [3, 1, 2]) await outbox.add({ jobId, epoch });
+          for (const epoch of [3, 1, 2])
+            await outbox.add({ jobId, epoch, workerId: epoch === 1 ? null : 'wrk_1' });
         });
         const epochs = (limit: number) =>
           run(async ({ outbox }) => (await outbox.take(limit)).map((entry) => entry.wakeUp.epoch));
         expect(await epochs(2)).toEqual([3, 1]);
         const [first] = await run(({ outbox }) => outbox.take(1));
-        expect(first).toEqual({ id: expect.any(String), wakeUp: { jobId, epoch: 3 } });
+        expect(first).toEqual({ id: expect.any(String), wakeUp: { jobId, epoch: 3, workerId: 'wrk_1' } });
         await run(({ outbox }) => outbox.remove([first?.id ?? '', '999999']));
         await run(({ outbox }) => outbox.remove([]));
         expect(await epochs(10)).toEqual([1, 2]);
       });
 
       it('takes no wake-up of a job that is not there', async () => {
-        const add = run(({ outbox }) => outbox.add({ jobId: `job_${last}`, epoch: 1 }));
+        const add = run(({ outbox }) => outbox.add({ jobId: `job_${last}`, epoch: 1, workerId: null }));
         expect(await codeOf(add)).toBe('conflict');
       });
     });
 
     it('workers are replaced, seen since a time, in order of their host, and removed', async () => {
-      const worker = (id: string, hostname: string, seenAt: string) => ({
-        id,
-        hostname,
-        slots: 2,
-        device: 'cpu avx2',
-        seenAt,
-      });
+      const worker = (id: string, hostname: string, seenAt: string) => makeWorker({ id, hostname, seenAt });
       await run(async ({ workers }) => {
         await workers.upsert(worker('wrk_1', 'zulu', day(1)));
         await workers.upsert(worker('wrk_3', 'mike', day(3)));
@@ -202,6 +197,72 @@ export function unitOfWorkConformance(name: string, open: () => Promise<UnitOfWo
       await run(({ workers }) => workers.remove('wrk_1'));
       await run(({ workers }) => workers.remove('wrk_1'));
       expect(await run(({ workers }) => workers.seenSince(day(1)))).toHaveLength(3);
+      expect(await run(({ workers }) => workers.removeUnseen(day(2)))).toEqual(['wrk_4']);
+      expect(await run(({ workers }) => workers.seenSince(day(1)))).toHaveLength(2);
+    });
+
+    it('workers come back as they were written, and keep draining whatever they write of themselves', async () => {
+      const worker = makeWorker({ memoryBytes: 2 ** 45, deviceClass: 'h100', seenAt: day(1) });
+      expect(await run(({ workers }) => workers.upsert(worker))).toEqual({ ...worker, drain: null });
+      expect(await run(({ workers }) => workers.setDrain(worker.id, 'checkpoint'))).toBe(true);
+      const again = { ...worker, seenAt: day(2) };
+      expect(await run(({ workers }) => workers.upsert(again))).toEqual({ ...again, drain: 'checkpoint' });
+      expect(await run(({ workers }) => workers.find(worker.id))).toEqual({ ...again, drain: 'checkpoint' });
+      expect(await run(({ workers }) => workers.setDrain(worker.id, null))).toBe(true);
+      expect(await run(({ workers }) => workers.find(worker.id))).toEqual({ ...again, drain: null });
+      expect(await run(({ workers }) => workers.setDrain('wrk_none', null))).toBe(false);
+      expect(await run(({ workers }) => workers.find('wrk_none'))).toBeNull();
+    });
+
+    describe('teams', () => {
+      const quotas = { weight: 2.5, maxRunning: 3, maxQueued: 0, deviceSecondsPerMonth: 2 ** 40 };
+      const shares = (id?: string) =>
+        run(({ teams }) =>
+          teams.shares({ now: day(10), monthStart: day(1), decaySeconds: 3600, ...(id ? { id } : {}) }),
+        );
+
+      it('begin without limits, and keep what is not changed', async () => {
+        const free = { weight: 1, maxRunning: null, maxQueued: null, deviceSecondsPerMonth: null };
+        const fresh = { id: crew.id, name: 'crew', ...free };
+        expect(await run(({ teams }) => teams.find(crew.id))).toEqual(fresh);
+        await run(({ teams }) => teams.change(crew.id, quotas));
+        expect(await run(({ teams }) => teams.lock(crew.id))).toEqual({ ...fresh, ...quotas });
+        await run(({ teams }) => teams.change(crew.id, { maxRunning: null }));
+        expect(await run(({ teams }) => teams.find(crew.id))).toEqual({
+          ...fresh,
+          ...quotas,
+          maxRunning: null,
+        });
+        expect(await run(({ teams }) => teams.find('team_none'))).toBeNull();
+        expect(await run(({ teams }) => teams.lock('team_none'))).toBeNull();
+      });
+
+      it('are charged by the hour: of the month, and of the last day by age', async () => {
+        const other = await seedTeam(under.unitOfWork, 'other');
+        const charge = (hour: string, seconds: number) =>
+          run(({ teams }) => teams.charge(crew.id, [{ hour, seconds }]));
+        await charge(new Date(Date.UTC(2025, 11, 31, 23)).toISOString(), 5000);
+        await charge(day(2), 100);
+        await charge(new Date(Date.UTC(2026, 0, 9, 23)).toISOString(), 40);
+        await charge(new Date(Date.UTC(2026, 0, 9, 23)).toISOString(), 2.5);
+        await charge(new Date(Date.UTC(2026, 0, 9, 12)).toISOString(), 1000);
+        const [own] = await shares(crew.id);
+        expect(own?.monthSeconds).toBeCloseTo(1142.5, 6);
+        // Half an hour and eleven and a half hours old, by an hour's time constant.
+        expect(own?.recentSeconds).toBeCloseTo(42.5 * Math.exp(-0.5) + 1000 * Math.exp(-11.5), 6);
+        const all = await shares();
+        expect(all.map(({ id, monthSeconds }) => [id, monthSeconds > 0])).toEqual(
+          [crew.id, other.id].sort().map((id) => [id, id === crew.id]),
+        );
+        expect(all.find(({ id }) => id === other.id)).toMatchObject({
+          name: 'other',
+          weight: 1,
+          recentSeconds: 0,
+        });
+        await run(({ teams }) => teams.charge(other.id, []));
+        const stray = run(({ teams }) => teams.charge('team_none', [{ hour: day(1), seconds: 1 }]));
+        expect(await codeOf(stray)).toBe('conflict');
+      });
     });
 
     catalogConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));

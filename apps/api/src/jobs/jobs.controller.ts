@@ -1,7 +1,18 @@
 import { Body, Controller, Get, Headers, HttpCode, Inject, Param, Post, Query, Res } from '@nestjs/common';
 import { ApiHeader, ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { type JobMetric } from '@lowrank/contracts';
-import { cancelJob, found, type Ports, type Repositories, submitJob } from '@lowrank/domain';
+import {
+  cancelJob,
+  cloneJob,
+  found,
+  pauseJob,
+  type Ports,
+  prioritizeJob,
+  type Repositories,
+  resumeJob,
+  retryJob,
+  submitJob,
+} from '@lowrank/domain';
 import { type FastifyReply } from 'fastify';
 import { ZodResponse } from 'nestjs-zod';
 import { Readable } from 'node:stream';
@@ -10,6 +21,7 @@ import { PORTS } from '../dependencies';
 import { Shutdown } from '../http/shutdown';
 import { followJob, parseCursor, toServerSentEvent } from './job-stream';
 import {
+  CloneJobDto,
   CreateJobDto,
   JobDto,
   JobEventPageDto,
@@ -19,6 +31,7 @@ import {
   JobMetricsQuery,
   JobPageDto,
   JobParams,
+  PrioritizeJobDto,
 } from './jobs.dto';
 
 @ApiTags('Jobs')
@@ -60,6 +73,48 @@ export class JobsController {
   @ZodResponse({ status: 200, type: JobDto, description: 'The job; cancelled, or with cancelRequested.' })
   cancel(@TeamId() teamId: string, @Param() { id }: JobParams) {
     return cancelJob(this.ports, teamId, id);
+  }
+
+  @Post(':id/pause')
+  @HttpCode(200)
+  @ApiOperation({
+    summary:
+      'Pause a job: at once when it waits; one that trains writes a checkpoint and gives its slot back.',
+  })
+  @ZodResponse({ status: 200, type: JobDto, description: 'The job; paused, or with pauseRequested.' })
+  pause(@TeamId() teamId: string, @Param() { id }: JobParams) {
+    return pauseJob(this.ports, teamId, id);
+  }
+
+  @Post(':id/resume')
+  @HttpCode(200)
+  @ApiOperation({ summary: 'Queue a paused job again; it goes on from its checkpoint, to the same bytes.' })
+  @ZodResponse({ status: 200, type: JobDto, description: 'The queued job.' })
+  resume(@TeamId() teamId: string, @Param() { id }: JobParams) {
+    return resumeJob(this.ports, teamId, id);
+  }
+
+  @Post(':id/retry')
+  @HttpCode(200)
+  @ApiOperation({ summary: 'Queue a failed or cancelled job again.' })
+  @ZodResponse({ status: 200, type: JobDto, description: 'The queued job.' })
+  retry(@TeamId() teamId: string, @Param() { id }: JobParams) {
+    return retryJob(this.ports, teamId, id);
+  }
+
+  @Post(':id/clone')
+  @ApiOperation({ summary: 'Submit a job like this one, with the changes in the body.' })
+  @ZodResponse({ status: 201, type: JobDto, description: 'The new job.' })
+  clone(@TeamId() teamId: string, @Param() { id }: JobParams, @Body() body: CloneJobDto) {
+    return cloneJob(this.ports, teamId, id, body);
+  }
+
+  @Post(':id/priority')
+  @HttpCode(200)
+  @ApiOperation({ summary: "Change a job's priority. Higher goes first within the team." })
+  @ZodResponse({ status: 200, type: JobDto, description: 'The job.' })
+  prioritize(@TeamId() teamId: string, @Param() { id }: JobParams, @Body() { priority }: PrioritizeJobDto) {
+    return prioritizeJob(this.ports, teamId, id, priority);
   }
 
   @Get(':id/events')

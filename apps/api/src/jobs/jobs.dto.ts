@@ -1,4 +1,5 @@
 import {
+  cloneJobSchema,
   createJobSchema,
   idSchema,
   jobEventSchema,
@@ -8,6 +9,7 @@ import {
   nameSchema,
   pageQuerySchema,
   pageSchema,
+  prioritizeJobSchema,
 } from '@lowrank/contracts';
 import { createZodDto } from 'nestjs-zod';
 import { z } from 'zod';
@@ -15,6 +17,8 @@ import { z } from 'zod';
 const limit = z.coerce.number().int().max(1000);
 
 export class CreateJobDto extends createZodDto(createJobSchema) {}
+export class CloneJobDto extends createZodDto(cloneJobSchema) {}
+export class PrioritizeJobDto extends createZodDto(prioritizeJobSchema) {}
 export class JobDto extends createZodDto(jobSchema) {}
 export class JobPageDto extends createZodDto(pageSchema(jobSchema)) {}
 export class JobParams extends createZodDto(z.object({ id: idSchema('job') })) {}

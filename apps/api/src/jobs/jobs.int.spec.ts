@@ -39,7 +39,7 @@ describe('submitting', () => {
       hasMore: false,
     });
     const waiting = await api.ports.unitOfWork.run(({ outbox }) => outbox.take(100));
-    expect(waiting.map(({ wakeUp }) => wakeUp)).toContainEqual({ jobId: job.id, epoch: 1 });
+    expect(waiting.map(({ wakeUp }) => wakeUp)).toContainEqual({ jobId: job.id, epoch: 1, workerId: null });
     expect(await api.call('GET', '/api/v1/adapters/captain', 200)).toMatchObject({
       baseModel: 'tiny',
       latestVersion: null,
@@ -97,6 +97,110 @@ describe('cancelling', () => {
     });
     await endAttempt(api.ports, attempt, { type: 'cancelled' });
     expect(await get(running.id)).toMatchObject({ state: 'cancelled', finishedAt: expect.any(String) });
+  });
+});
+
+describe('control', () => {
+  const post = <T = Job>(id: string, action: string, json?: unknown, status = 200) =>
+    api.call<T>('POST', `/api/v1/jobs/${id}/${action}`, status, json === undefined ? {} : { json });
+
+  it('pauses and resumes a waiting job and one that trains', async () => {
+    const waiting = await submit(api);
+    expect(await post(waiting.id, 'pause')).toMatchObject({ state: 'paused', epoch: 1 });
+    expect(await post(waiting.id, 'resume')).toMatchObject({ state: 'queued', epoch: 2 });
+
+    const running = await submit(api);
+    const attempt = await startAttempt(api, running);
+    expect(await post(running.id, 'pause')).toMatchObject({ state: 'running', pauseRequested: true });
+    await endAttempt(api.ports, attempt, { type: 'drained' });
+    expect(await get(running.id)).toMatchObject({ state: 'paused', pauseRequested: false });
+    expect(await post(running.id, 'resume')).toMatchObject({ state: 'queued', epoch: 2 });
+  });
+
+  it('retries a cancelled job', async () => {
+    const job = await submit(api);
+    await post(job.id, 'cancel');
+    expect(await post(job.id, 'retry')).toMatchObject({ state: 'queued', epoch: 2, finishedAt: null });
+  });
+
+  it('clones with changes to fields of the recipe', async () => {
+    const job = await submit(api, {
+      priority: 4,
+      recipe: { lora: { rank: 8 }, training: { sequenceLength: 64 } },
+    });
+    const copy = await post(job.id, 'clone', { adapter: 'mate', recipe: { lora: { rank: 4 } } }, 201);
+    expect(copy).toMatchObject({ adapter: 'mate', clonedFrom: job.id, priority: 4, dataset: job.dataset });
+    expect(copy.recipe).toEqual({ ...job.recipe, lora: { ...job.recipe.lora, rank: 4 } });
+    expect(await post(job.id, 'clone', {}, 201)).toMatchObject({ adapter: 'captain', recipe: job.recipe });
+    for (const [json, status, code] of [
+      [{ recipe: { lora: { rank: -1 } } }, 422, 'recipe_invalid'],
+      [{ colour: 'red' }, 400, 'validation_failed'],
+    ] as const)
+      expect(await api.refusal('POST', `/api/v1/jobs/${job.id}/clone`, { json })).toMatchObject({
+        status,
+        code,
+      });
+  });
+
+  it('changes the priority, within bounds', async () => {
+    const { id } = await submit(api);
+    expect(await post(id, 'priority', { priority: 100 })).toMatchObject({ priority: 100 });
+    expect(
+      await api.refusal('POST', `/api/v1/jobs/${id}/priority`, { json: { priority: 101 } }),
+    ).toMatchObject({
+      status: 400,
+      code: 'validation_failed',
+    });
+  });
+
+  it.each(['resume', 'retry'])('refuses to %s a waiting job, and says what is possible', async (action) => {
+    const { id } = await submit(api);
+    const refusal = await api.refusal('POST', `/api/v1/jobs/${id}/${action}`);
+    expect(refusal).toMatchObject({ status: 409, code: 'illegal_transition' });
+    expect(refusal.message).toMatch(/is queued; .*possible now: cancel, pause, prioritize, clone/);
+  });
+
+  it('takes a placement, times and a priority with the job', async () => {
+    const when = { notBefore: '2100-01-01T00:00:00.000Z', deadline: '2100-01-02T00:00:00.000Z' };
+    const placement = { deviceClasses: ['h100'], memoryBytes: 2 ** 35 };
+    expect(await submit(api, { ...when, placement, priority: -5 })).toMatchObject({
+      ...when,
+      placement,
+      priority: -5,
+    });
+    const { id: dataset } = await api.upload();
+    const json = { baseModel: 'tiny', dataset, adapter: 'late', deadline: '2020-01-01T00:00:00Z' };
+    expect(await api.refusal('POST', '/api/v1/jobs', { json })).toMatchObject({ code: 'deadline_exceeded' });
+  });
+});
+
+describe('quotas', () => {
+  it('are shown to members, changed by admins, and hold', async () => {
+    const quotas = { weight: 2, maxRunning: 3, maxQueued: 0, deviceSecondsPerMonth: null };
+    const json = { weight: 2, maxRunning: 3, maxQueued: 0 };
+    expect(await api.call('PATCH', '/api/v1/team', 200, { json })).toMatchObject(quotas);
+    expect(await api.call('GET', '/api/v1/team', 200, { key: api.memberKey })).toMatchObject({
+      ...quotas,
+      id: api.teamId,
+      deviceSecondsUsed: expect.any(Number),
+    });
+    const { id: dataset } = await api.upload();
+    const job = {
+      baseModel: 'tiny',
+      dataset,
+      adapter: 'captain',
+      recipe: { training: { sequenceLength: 64 } },
+    };
+    expect(await api.refusal('POST', '/api/v1/jobs', { json: job })).toMatchObject({
+      status: 429,
+      code: 'quota_exceeded',
+    });
+    await api.call('PATCH', '/api/v1/team', 200, { json: { weight: 1, maxRunning: null, maxQueued: null } });
+    const refused = await api.refusal('PATCH', '/api/v1/team', { json, key: api.memberKey });
+    expect(refused).toMatchObject({ status: 403, code: 'forbidden' });
+    expect(await api.refusal('PATCH', '/api/v1/team', { json: { weight: 0 } })).toMatchObject({
+      status: 400,
+    });
   });
 });
 
@@ -202,7 +306,12 @@ describe('following', () => {
         status: 404,
         code: 'not_found',
       });
-    expect(await api.refusal('POST', `/api/v1/jobs/${id}/cancel`)).toMatchObject({ status: 404 });
+    for (const action of ['cancel', 'pause', 'resume', 'retry', 'clone', 'priority'])
+      expect(
+        await api.refusal('POST', `/api/v1/jobs/${id}/${action}`, {
+          json: action === 'priority' ? { priority: 1 } : {},
+        }),
+      ).toMatchObject({ status: 404 });
   });
 });
 

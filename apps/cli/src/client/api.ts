@@ -6,8 +6,11 @@ import {
   apiKeySchema,
   type BaseModel,
   baseModelSchema,
+  type CloneJob,
+  type CreateJobInput,
   type Dataset,
   datasetSchema,
+  type DrainMode,
   finalJobStates,
   type ImportBaseModel,
   type Job,
@@ -21,7 +24,8 @@ import {
   LowrankError,
   type Page,
   pageSchema,
-  type RecipeInput,
+  type Worker,
+  workerSchema,
 } from '@lowrank/contracts';
 import { openAsBlob } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -85,7 +89,7 @@ export class Api {
     return this.all('/api/v1/files', datasetSchema);
   }
 
-  submit(job: { baseModel: string; dataset: string; adapter: string; recipe: RecipeInput }): Promise<Job> {
+  submit(job: CreateJobInput): Promise<Job> {
     return this.http.json('/api/v1/jobs', jobSchema, { method: 'POST', json: job });
   }
 
@@ -97,8 +101,30 @@ export class Api {
     return this.http.json(`/api/v1/jobs/${part(id)}`, jobSchema);
   }
 
-  cancel(id: string): Promise<Job> {
-    return this.http.json(`/api/v1/jobs/${part(id)}/cancel`, jobSchema, { method: 'POST' });
+  /** Asks something of a job; resolves to the job as it is then. */
+  control(id: string, action: 'cancel' | 'pause' | 'resume' | 'retry'): Promise<Job> {
+    return this.http.json(`/api/v1/jobs/${part(id)}/${action}`, jobSchema, { method: 'POST' });
+  }
+
+  clone(id: string, changes: CloneJob): Promise<Job> {
+    return this.http.json(`/api/v1/jobs/${part(id)}/clone`, jobSchema, { method: 'POST', json: changes });
+  }
+
+  prioritize(id: string, priority: number): Promise<Job> {
+    const json = { priority };
+    return this.http.json(`/api/v1/jobs/${part(id)}/priority`, jobSchema, { method: 'POST', json });
+  }
+
+  async workers(): Promise<Worker[]> {
+    return (await this.http.json('/api/v1/workers', z.object({ data: z.array(workerSchema) }))).data;
+  }
+
+  /** `mode` null: let it work again. */
+  drain(id: string, mode: DrainMode | null): Promise<Worker> {
+    const path = `/api/v1/workers/${part(id)}`;
+    return mode === null
+      ? this.http.json(`${path}/undrain`, workerSchema, { method: 'POST' })
+      : this.http.json(`${path}/drain`, workerSchema, { method: 'POST', json: { mode } });
   }
 
   /** The first thousand events. */

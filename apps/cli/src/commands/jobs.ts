@@ -60,12 +60,13 @@ export function addJobCommands(program: Command): void {
       for (const event of events) print(formatEvent(event));
     });
 
+  // `lowrank cancel` and its like stand beside `submit`; this one was here first.
   jobs
     .command('cancel')
-    .description('cancel a job; one that trains stops at its next micro-batch')
+    .description('the same as: lowrank cancel')
     .argument('<job>', 'id of the job')
     .action(async (id: string, _options, command: Command) => {
-      const job = await connect(command).cancel(id);
+      const job = await connect(command).control(id, 'cancel');
       print(job.state === 'cancelled' ? `Job ${id} is cancelled.` : `Job ${id} will stop in a moment.`);
     });
 }
@@ -84,7 +85,13 @@ function printJob(job: Job): void {
     ['attempt', String(job.epoch)],
     ['steps', `${job.step} of ${job.totalSteps ?? '–'}`],
     ['tokens', job.trainedTokens.toLocaleString('en')],
+    ['priority', job.priority === 0 ? null : String(job.priority)],
+    ['runs on', job.placement.deviceClasses?.join(', ') ?? null],
+    ['not before', job.notBefore],
+    ['deadline', job.deadline],
+    ['clone of', job.clonedFrom],
     ['submitted', job.createdAt],
+    ['device time', job.deviceSeconds === 0 ? null : formatSeconds(job.deviceSeconds)],
     ['took', seconds === null ? null : formatSeconds(seconds)],
     ['error', job.error && `${job.error.code}: ${job.error.message}\n               ${job.error.help}`],
   ];

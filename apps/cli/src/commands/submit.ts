@@ -9,10 +9,11 @@ import { connect } from '../connect';
 import { convertToChats, needsConversion } from '../convert';
 import { CliError, exitCodes } from '../errors';
 import { addRecipeOptions, makeRecipe, type RecipeOptions } from '../recipe-options';
+import { addSchedulingOptions, makeScheduling, type SchedulingOptions } from '../scheduling-options';
 import { note, print } from '../terminal';
 import { assertSucceeded, watchUntilInterrupted } from '../watch/watch-job';
 
-interface SubmitOptions extends RecipeOptions {
+interface SubmitOptions extends RecipeOptions, SchedulingOptions {
   base: string;
   adapter: string;
   watch?: boolean;
@@ -25,7 +26,7 @@ export function addSubmitCommand(program: Command): void {
     .argument('<file|dataset>', 'a JSONL file, or the id (data_…) of one uploaded before')
     .requiredOption('--base <name>', 'base model to train on; see: lowrank models')
     .requiredOption('--adapter <name>', 'adapter that the result becomes the next version of');
-  addRecipeOptions(submit)
+  addSchedulingOptions(addRecipeOptions(submit))
     .option('--watch', 'follow the job until it ends')
     .action(async (source: string, options: SubmitOptions, command: Command) => {
       const api = connect(command);
@@ -34,7 +35,7 @@ export function addSubmitCommand(program: Command): void {
         ? source
         : await uploadFile(api, source, options.base);
       const { base: baseModel, adapter } = options;
-      const job = await api.submit({ baseModel, dataset, adapter, recipe });
+      const job = await api.submit({ baseModel, dataset, adapter, recipe, ...makeScheduling(options) });
       print(`Job ${job.id} is ${job.state}.`);
       if (!options.watch) {
         note(`Follow it with: lowrank watch ${job.id}`);

@@ -99,13 +99,13 @@ export class AttemptRun {
     return this.settle(this.refusal ?? outcomeOf({ exit, lastWord, stopping, killedFor, unreadable }));
   }
 
-  /** Asks the trainer to stop, and kills it if it has not done so in time. The first reason counts. */
+  /** Asks the trainer to stop, and kills it if it has not done so in time. The first reason counts, but a cancellation beats a drain. */
   stop(reason: 'cancel' | 'drain'): void {
-    if (this.stopping) return;
+    if (this.stopping === reason || this.stopping === 'cancel') return;
     this.stopping = reason;
     this.trainer?.send({ type: 'stop', reason });
-    const { stopGrace, drainGrace } = this.options.timings;
-    void this.killAfter(reason === 'drain' ? drainGrace : stopGrace);
+    const { cancelGrace, drainGrace } = this.options.timings;
+    void this.killAfter(reason === 'drain' ? drainGrace : cancelGrace);
   }
 
   private hear(message: FromTrainer): void {
@@ -126,10 +126,12 @@ export class AttemptRun {
       await pause(timings.heartbeat, this.over.signal);
       if (this.over.signal.aborted) return;
       try {
-        const { cancelRequested, fenced } = await reportHeartbeat(ports, this.attempt);
+        const order = await reportHeartbeat(ports, this.attempt);
         // A published job is held by no attempt either.
-        if (fenced && !this.publishing) this.fence();
-        else if (cancelRequested) this.stop('cancel');
+        if (order === 'fenced' && !this.publishing) this.fence();
+        if (order === 'cancel') this.stop('cancel');
+        // What becomes of the job then is for its row to say: it may be paused, or have lost its slot to another.
+        if (order === 'yield') this.stop('drain');
       } catch (error) {
         log.warn(`Heartbeat failed: ${messageOf(error)}`);
       }

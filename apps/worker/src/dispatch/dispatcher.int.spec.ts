@@ -1,5 +1,6 @@
 import { type JobWakeUp } from '@lowrank/contracts';
 import { claimAttempt, type JobQueue, type Ports, randomIds } from '@lowrank/domain';
+import { makeWorker } from '@lowrank/testing';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { submitTestJob } from '../test/submit';
 import { testWorld, type World } from '../test/world';
@@ -14,12 +15,24 @@ class NotingQueue implements JobQueue {
     if (this.away) throw new Error('connect ECONNREFUSED');
     this.woken.push(wakeUp);
   }
+  async forget(): Promise<void> {}
   async close(): Promise<void> {}
 }
 
-const timings = { dispatch: 20, reconcile: 200, settle: 100, silentAfter: 500, standby: 50 };
+const timings = {
+  dispatch: 20,
+  schedule: 100,
+  reconcile: 200,
+  settle: 100,
+  silentAfter: 500,
+  standby: 50,
+  unseenAfter: 60_000,
+  untakenAfter: 60_000,
+  forgetAfter: 3_600_000,
+};
 
 describe('Dispatcher', () => {
+  const workerId = randomIds.make('worker');
   let world: World;
   let ports: Ports;
   let queue: NotingQueue;
@@ -28,6 +41,9 @@ describe('Dispatcher', () => {
     world = await testWorld();
     ports = world.ports;
     queue = new NotingQueue();
+    await ports.unitOfWork.run(({ workers }) =>
+      workers.upsert(makeWorker({ id: workerId, slots: 8, seenAt: ports.clock.now() })),
+    );
   });
   afterEach(async () => {
     await Promise.all(dispatchers.splice(0).map((dispatcher) => dispatcher.stop()));
@@ -54,6 +70,15 @@ describe('Dispatcher', () => {
     await until(async () => (await ports.unitOfWork.run(({ outbox }) => outbox.take(10))).length === 0);
   });
 
+  it('wakes the worker that has a slot, for no more jobs than it has slots', async () => {
+    for (let i = 0; i < 9; i++) await submitTestJob(ports);
+    start();
+    await until(() => queue.woken.length >= 8);
+    await sleep(300);
+    expect(new Set(queue.woken.map(({ jobId }) => jobId)).size).toBe(8);
+    expect(new Set(queue.woken.map((wakeUp) => wakeUp.workerId))).toEqual(new Set([workerId]));
+  });
+
   it('keeps the wake-up while the queue is away', async () => {
     queue.away = true;
     start();
@@ -76,7 +101,7 @@ describe('Dispatcher', () => {
     start();
     await until(() => wokenFor(job.id, 2) > 0);
     const record = await ports.unitOfWork.run(({ jobs }) => jobs.lock(job.id));
-    expect(record).toMatchObject({ state: 'queued', epoch: 2, workerId: null });
+    expect(record).toMatchObject({ state: 'queued', epoch: 2, workerId: null, assignedTo: workerId });
   });
 
   it('is one among many, and replaced when it leaves', async () => {

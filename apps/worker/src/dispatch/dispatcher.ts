@@ -1,10 +1,23 @@
 import { Logger } from '@nestjs/common';
-import { dispatchOutbox, type JobQueue, type Ports, reconcile } from '@lowrank/domain';
+import { dispatchOutbox, type JobQueue, type Ports, reconcile, scheduleJobs } from '@lowrank/domain';
 import { BackOff, pause } from '../retry';
 import { type Timings } from '../settings';
 
+export type DispatcherTimings = Pick<
+  Timings,
+  | 'dispatch'
+  | 'schedule'
+  | 'reconcile'
+  | 'settle'
+  | 'silentAfter'
+  | 'standby'
+  | 'unseenAfter'
+  | 'untakenAfter'
+  | 'forgetAfter'
+>;
+
 /**
- * Carries the outbox to the queue and makes good what got lost. Every worker stands by; the one that holds the advisory lock does it,
+ * Decides which job gets which slot, carries the decisions to the workers' queues and makes good what got lost. Every worker stands by; the one that holds the advisory lock does it,
  * so a dispatcher that dies is replaced within seconds. While Postgres or the queue is away it backs off and goes on.
  */
 export class Dispatcher {
@@ -15,7 +28,7 @@ export class Dispatcher {
   constructor(
     private readonly ports: Ports,
     private readonly queue: JobQueue,
-    private readonly timings: Pick<Timings, 'dispatch' | 'reconcile' | 'settle' | 'silentAfter' | 'standby'>,
+    private readonly timings: DispatcherTimings,
   ) {}
 
   start(): void {
@@ -50,20 +63,43 @@ export class Dispatcher {
     this.logger.log('This worker is the dispatcher now.');
     // After an outage of Postgres every heartbeat is old; those who live get time to write one before anybody is declared dead.
     let reconcileAt = Date.now() + this.timings.settle;
+    let scheduleAt = 0;
     while (!over.aborted) {
-      const carried = await dispatchOutbox(this.ports.unitOfWork, this.queue);
+      const { carried, news } = await dispatchOutbox(this.ports.unitOfWork, this.queue);
+      let decided = 0;
+      if (news > 0 || Date.now() >= scheduleAt) {
+        scheduleAt = Date.now() + jittered(this.timings.schedule);
+        decided = await this.schedule();
+      }
       if (Date.now() >= reconcileAt) {
         await this.reconcile();
         reconcileAt = Date.now() + jittered(this.timings.reconcile);
       }
       backOff.reset();
-      // More may wait than one call carries.
-      if (carried === 0) await pause(jittered(this.timings.dispatch), over);
+      // More may wait than one call carries, and what was decided just now waits too.
+      if (carried + news + decided === 0) await pause(jittered(this.timings.dispatch), over);
     }
   }
 
+  private async schedule(): Promise<number> {
+    const { unseenAfter, untakenAfter } = this.timings;
+    const { assigned, preempted, withdrawn } = await scheduleJobs(this.ports, {
+      unseenAfterMs: unseenAfter,
+      untakenAfterMs: untakenAfter,
+    });
+    if (preempted > 0)
+      this.logger.log(`Asked ${preempted} job(s) for their slots, for others of higher priority.`);
+    if (withdrawn > 0) this.logger.warn(`Withdrew ${withdrawn} job(s) from workers that did not take them.`);
+    return assigned + preempted;
+  }
+
   private async reconcile(): Promise<void> {
-    const { crashed } = await reconcile(this.ports, this.queue, { silentAfterMs: this.timings.silentAfter });
+    const { silentAfter, forgetAfter } = this.timings;
+    const { crashed, overdue } = await reconcile(this.ports, this.queue, {
+      silentAfterMs: silentAfter,
+      forgetAfterMs: forgetAfter,
+    });
+    if (overdue > 0) this.logger.log(`Ended ${overdue} job(s) whose deadline had come.`);
     if (crashed > 0) this.logger.warn(`Took ${crashed} job(s) from workers that fell silent.`);
   }
 }

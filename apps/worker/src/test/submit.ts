@@ -1,4 +1,4 @@
-import { type Job, type RecipeInput, recipeSchema } from '@lowrank/contracts';
+import { type CreateJobInput, createJobSchema, type Job, type RecipeInput } from '@lowrank/contracts';
 import {
   addBaseModel,
   addDataset,
@@ -23,7 +23,14 @@ export async function submitTestJob(
     baseModel,
     dataset,
     recipe = {},
-  }: { baseModel?: BaseModelFacts; dataset?: DatasetFacts; recipe?: RecipeInput } = {},
+    ...scheduling
+  }: {
+    baseModel?: BaseModelFacts;
+    dataset?: DatasetFacts;
+    recipe?: RecipeInput;
+    priority?: number;
+    placement?: CreateJobInput['placement'];
+  } = {},
 ): Promise<Submitted> {
   const teamId = await ports.unitOfWork.run(({ apiKeys }) => apiKeys.ensureTeam('test'));
   const suffix = ports.ids.make('job').slice(-8);
@@ -56,11 +63,7 @@ export async function submitTestJob(
       tokensOf: model.name,
     },
   );
-  const job = await submitJob(ports, teamId, {
-    baseModel: model.name,
-    dataset: data.id,
-    adapter: `adapter-${suffix}`,
-    recipe: recipeSchema.parse(recipe),
-  });
+  const request = { baseModel: model.name, dataset: data.id, adapter: `adapter-${suffix}`, recipe };
+  const job = await submitJob(ports, teamId, createJobSchema.parse({ ...request, ...scheduling }));
   return { teamId, job };
 }

@@ -27,6 +27,11 @@ export const datasetRepository = (db: Tx): DatasetRepository => ({
     return row && toDataset(row);
   },
 
+  async hold(teamId, id) {
+    await db.$queryRaw`SELECT 1 FROM datasets WHERE team_id = ${teamId} AND id = ${id} FOR KEY SHARE`;
+    return this.find(teamId, id);
+  },
+
   list: (teamId, page) =>
     readPage(
       page,

@@ -43,7 +43,7 @@ it('takes nothing from an attempt that became stale while it waited', async () =
 it('is read by others while it is locked', async () => {
   const goOn = await locker();
   expect(await database.crew.job(id)).toMatchObject({ id });
-  expect(await run(({ jobs }) => jobs.queued(5))).toHaveLength(1);
+  expect(await run(({ jobs }) => jobs.waiting('2100-01-01T00:00:00.000Z', 5))).toHaveLength(1);
   await goOn();
 });
 
@@ -85,7 +85,7 @@ it('goes with its events, metrics and wake-ups', async () => {
   await run(async ({ jobs, outbox }) => {
     await jobs.appendEvent(id, makeEvent());
     await jobs.putMetrics(id, [makeMetric()]);
-    await outbox.add({ jobId: id, epoch: 1 });
+    await outbox.add({ jobId: id, epoch: 1, workerId: null });
   });
   await database.sql('DELETE FROM jobs WHERE id = $1', [id]);
   for (const table of ['job_events', 'job_metrics', 'outbox'])
@@ -100,7 +100,18 @@ it.each([
 });
 
 it.each([
-  ['jobs_queued_idx', `SELECT id FROM jobs WHERE state = 'queued' ORDER BY created_at, id LIMIT 5`],
+  [
+    'jobs_waiting_idx',
+    `SELECT first.id FROM teams CROSS JOIN LATERAL (
+       SELECT id FROM jobs WHERE team_id = teams.id AND state = 'queued' AND assigned_to IS NULL
+       ORDER BY rank_at, id LIMIT 5) first`,
+  ],
+  ['jobs_assigned_idx', `SELECT id FROM jobs WHERE state = 'queued' AND assigned_to IS NOT NULL`],
+  [
+    'jobs_deadline_idx',
+    `SELECT id FROM jobs WHERE deadline <= now() AND state NOT IN ('succeeded', 'cancelled', 'failed')
+     ORDER BY deadline LIMIT 5`,
+  ],
   [
     'jobs_held_idx',
     `SELECT id FROM jobs WHERE state IN ('preparing', 'running', 'publishing') AND heartbeat_at < now()

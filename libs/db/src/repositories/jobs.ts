@@ -1,5 +1,11 @@
-import { type Job, type JobState, LowrankError } from '@lowrank/contracts';
-import { heldStates, type JobPatch, type JobRecord, type JobRepository } from '@lowrank/domain';
+import { finalJobStates, type Job, type JobState, LowrankError } from '@lowrank/contracts';
+import {
+  heldStates,
+  type JobPatch,
+  type JobRecord,
+  type JobRepository,
+  type WaitingRecord,
+} from '@lowrank/domain';
 import { Prisma } from '../generated/client';
 import { type JobModel } from '../generated/models';
 import { placed, readPage } from '../paging';
@@ -18,6 +24,13 @@ const toJob = (row: JobModel): Job => ({
   totalSteps: row.totalSteps,
   trainedTokens: Number(row.trainedTokens),
   cancelRequested: row.cancelRequested,
+  pauseRequested: row.pauseRequested,
+  priority: row.priority,
+  placement: fromJson(row.placement),
+  notBefore: isoOrNull(row.notBefore),
+  deadline: isoOrNull(row.deadline),
+  deviceSeconds: row.deviceSeconds,
+  clonedFrom: row.clonedFrom,
   version: row.version,
   error: fromJson(row.error),
   createdAt: iso(row.createdAt),
@@ -32,6 +45,13 @@ const toJobRecord = (row: JobModel): JobRecord => ({
   checkpointStep: row.checkpointStep,
   workerId: row.workerId,
   heartbeatAt: isoOrNull(row.heartbeatAt),
+  preemptRequested: row.preemptRequested,
+  queuedAt: iso(row.queuedAt),
+  rankAt: iso(row.rankAt),
+  assignedTo: row.assignedTo,
+  assignedAt: isoOrNull(row.assignedAt),
+  attemptStartedAt: isoOrNull(row.attemptStartedAt),
+  host: row.host,
 });
 
 /** The columns of a patch; what the patch does not name stays. */
@@ -40,6 +60,10 @@ function toColumns({
   startedAt,
   finishedAt,
   heartbeatAt,
+  queuedAt,
+  rankAt,
+  assignedAt,
+  attemptStartedAt,
   ...rest
 }: JobPatch): Prisma.JobUpdateManyMutationInput {
   return {
@@ -52,10 +76,34 @@ function toColumns({
     ...(startedAt === undefined ? {} : { startedAt: dateOrNull(startedAt) }),
     ...(finishedAt === undefined ? {} : { finishedAt: dateOrNull(finishedAt) }),
     ...(heartbeatAt === undefined ? {} : { heartbeatAt: dateOrNull(heartbeatAt) }),
+    ...(queuedAt === undefined ? {} : { queuedAt: new Date(queuedAt) }),
+    ...(rankAt === undefined ? {} : { rankAt: new Date(rankAt) }),
+    ...(assignedAt === undefined ? {} : { assignedAt: dateOrNull(assignedAt) }),
+    ...(attemptStartedAt === undefined ? {} : { attemptStartedAt: dateOrNull(attemptStartedAt) }),
   };
 }
 
-const oldestFirst: Prisma.JobOrderByWithRelationInput[] = [{ createdAt: 'asc' }, { id: 'asc' }];
+const placedColumns = {
+  id: true,
+  epoch: true,
+  teamId: true,
+  state: true,
+  priority: true,
+  placement: true,
+  rankAt: true,
+  workerId: true,
+  assignedTo: true,
+  assignedAt: true,
+  attemptStartedAt: true,
+  cancelRequested: true,
+  pauseRequested: true,
+  preemptRequested: true,
+} as const;
+
+interface WaitingRow extends Omit<WaitingRecord, 'queuedAt' | 'rankAt'> {
+  queuedAt: Date;
+  rankAt: Date;
+}
 
 export const jobRepository = (db: Tx): JobRepository => ({
   ...jobLog(db),
@@ -80,6 +128,13 @@ export const jobRepository = (db: Tx): JobRepository => ({
         adapter: job.adapter,
         recipe: toJson(job.recipe),
         createdAt: new Date(job.createdAt),
+        priority: job.priority,
+        placement: toJson(job.placement),
+        notBefore: dateOrNull(job.notBefore),
+        deadline: dateOrNull(job.deadline),
+        clonedFrom: job.clonedFrom,
+        queuedAt: new Date(job.queuedAt),
+        rankAt: new Date(job.rankAt),
       },
     });
   },
@@ -110,8 +165,47 @@ export const jobRepository = (db: Tx): JobRepository => ({
     return count === 1;
   },
 
-  async queued(limit) {
-    const rows = await db.job.findMany({ where: { state: 'queued' }, orderBy: oldestFirst, take: limit });
+  countQueued: (teamId) => db.job.count({ where: { teamId, state: 'queued' } }),
+
+  async waiting(now, perTeam) {
+    // One short walk along the partial index of each team, however many wait behind.
+    const rows = await db.$queryRaw<WaitingRow[]>`
+      SELECT first.* FROM teams CROSS JOIN LATERAL (
+        SELECT id, epoch, team_id AS "teamId", priority, placement, queued_at AS "queuedAt",
+          rank_at AS "rankAt", host
+        FROM jobs
+        WHERE team_id = teams.id AND state = 'queued' AND assigned_to IS NULL
+          AND (not_before IS NULL OR not_before <= ${new Date(now)})
+        ORDER BY rank_at, id LIMIT ${perTeam}
+      ) first
+      ORDER BY first."rankAt", first.id`;
+    return rows.map((row) => ({ ...row, queuedAt: iso(row.queuedAt), rankAt: iso(row.rankAt) }));
+  },
+
+  async placed() {
+    const rows = await db.job.findMany({
+      where: {
+        OR: [{ state: { in: [...heldStates] } }, { state: 'queued', assignedTo: { not: null } }],
+      },
+      orderBy: { id: 'asc' },
+      select: placedColumns,
+    });
+    return rows.map(({ state, placement, rankAt, assignedAt, attemptStartedAt, ...row }) => ({
+      ...row,
+      state: state as JobState,
+      placement: fromJson(placement),
+      rankAt: iso(rankAt),
+      assignedAt: isoOrNull(assignedAt),
+      attemptStartedAt: isoOrNull(attemptStartedAt),
+    }));
+  },
+
+  async overdue(now, limit) {
+    const rows = await db.job.findMany({
+      where: { deadline: { lte: new Date(now) }, state: { notIn: [...finalJobStates] } },
+      orderBy: [{ deadline: 'asc' }, { id: 'asc' }],
+      take: limit,
+    });
     return rows.map(toJobRecord);
   },
 

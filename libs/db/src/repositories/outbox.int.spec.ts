@@ -6,7 +6,7 @@ let jobId: string;
 beforeEach(async () => {
   jobId = (await database.crew.addJob()).id;
   await run(async ({ outbox }) => {
-    for (const epoch of [1, 2, 3, 4]) await outbox.add({ jobId, epoch });
+    for (const epoch of [1, 2, 3, 4]) await outbox.add({ jobId, epoch, workerId: null });
   });
 });
 
@@ -66,7 +66,7 @@ it('does not see what is not committed', async () => {
   const added = gate();
   const told = gate();
   const adding = run(async ({ outbox }) => {
-    await outbox.add({ jobId, epoch: 5 });
+    await outbox.add({ jobId, epoch: 5, workerId: null });
     added.open();
     await told.passed;
   });
@@ -81,7 +81,7 @@ it('does not see what is not committed', async () => {
 
 it('counts beyond what a JavaScript number holds', async () => {
   await database.sql(`DELETE FROM outbox; SELECT setval('outbox_id_seq', 9007199254740993)`);
-  await run(({ outbox }) => outbox.add({ jobId, epoch: 7 }));
+  await run(({ outbox }) => outbox.add({ jobId, epoch: 7, workerId: null }));
   const [entry] = await run(({ outbox }) => outbox.take(1));
   expect(entry?.id).toBe('9007199254740994');
   await run(({ outbox }) => outbox.remove(['9007199254740994']));

@@ -1,13 +1,24 @@
+import { type DrainMode } from '@lowrank/contracts';
 import { type WorkerRecord, type WorkerRepository } from '@lowrank/domain';
 import { type WorkerModel } from '../generated/models';
 import { iso, type Tx } from '../values';
 
-const toWorker = (row: WorkerModel): WorkerRecord => ({ ...row, seenAt: iso(row.seenAt) });
+const toWorker = (row: WorkerModel): WorkerRecord => ({
+  ...row,
+  memoryBytes: Number(row.memoryBytes),
+  drain: row.drain as DrainMode | null,
+  seenAt: iso(row.seenAt),
+});
 
 export const workerRepository = (db: Tx): WorkerRepository => ({
   async upsert({ id, ...worker }) {
     const columns = { ...worker, seenAt: new Date(worker.seenAt) };
-    await db.worker.upsert({ where: { id }, create: { id, ...columns }, update: columns });
+    return toWorker(await db.worker.upsert({ where: { id }, create: { id, ...columns }, update: columns }));
+  },
+
+  async find(id) {
+    const row = await db.worker.findUnique({ where: { id } });
+    return row && toWorker(row);
   },
 
   async seenSince(since) {
@@ -18,7 +29,18 @@ export const workerRepository = (db: Tx): WorkerRepository => ({
     return rows.map(toWorker);
   },
 
+  async setDrain(id, drain) {
+    const { count } = await db.worker.updateMany({ where: { id }, data: { drain } });
+    return count === 1;
+  },
+
   async remove(id) {
     await db.worker.deleteMany({ where: { id } });
+  },
+
+  async removeUnseen(since) {
+    const gone = await db.$queryRaw<{ id: string }[]>`
+      DELETE FROM workers WHERE seen_at < ${new Date(since)} RETURNING id`;
+    return gone.map(({ id }) => id).sort();
   },
 });

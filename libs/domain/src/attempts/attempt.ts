@@ -1,9 +1,13 @@
 import { type JobWakeUp } from '@lowrank/contracts';
-import { type JobRecord, type Repositories, type UnitOfWork } from '../ports/repositories';
+import { hourlySeconds } from '../dispatch/usage';
+import { type JobPatch, type JobRecord, type Repositories, type UnitOfWork } from '../ports/repositories';
 import { isHeld } from '../state-machine';
 
 /** Names one attempt: a job and the epoch that fences off all its other attempts. */
-export type AttemptRef = JobWakeUp;
+export type AttemptRef = Pick<JobWakeUp, 'jobId' | 'epoch'>;
+
+/** Part of a patch: the dispatcher's choice of a worker is void. */
+export const notAssigned = { assignedTo: null, assignedAt: null } as const;
 
 /**
  * Runs `work` in one transaction with the job's row locked, if the attempt still holds the job; resolves to null, writing nothing,
@@ -19,4 +23,25 @@ export function withAttempt<T>(
     if (job === null || job.epoch !== epoch || !isHeld(job.state)) return null;
     return work(repositories, job);
   });
+}
+
+/**
+ * Ends a job's hold of its slot: charges its team with the time, and returns the fields of the job that go with it, for the patch of
+ * the move that follows. The caller tells the dispatcher of the free slot, by the outbox.
+ */
+export async function releaseSlot(
+  { teams }: Pick<Repositories, 'teams'>,
+  job: JobRecord,
+  at: string,
+): Promise<JobPatch> {
+  const hours = job.attemptStartedAt === null ? [] : hourlySeconds(job.attemptStartedAt, at);
+  await teams.charge(job.teamId, hours);
+  return {
+    workerId: null,
+    heartbeatAt: null,
+    attemptStartedAt: null,
+    pauseRequested: false,
+    preemptRequested: false,
+    deviceSeconds: job.deviceSeconds + hours.reduce((sum, { seconds }) => sum + seconds, 0),
+  };
 }

@@ -1,4 +1,7 @@
 import { cancelJob } from '../jobs/cancel-job';
+import { pauseJob } from '../jobs/pause-job';
+import { resumeJob } from '../jobs/resume-job';
+import { getTeam } from '../teams/quotas';
 import { team, World } from '../test/world';
 import { type AttemptRef } from './attempt';
 import { claimAttempt } from './claim-attempt';
@@ -47,6 +50,23 @@ describe('claimAttempt', () => {
     expect(await claimAttempt(world, attempt, 'wrk_2')).toBeNull();
     expect(await claimAttempt(world, { jobId: 'job_none', epoch: 1 }, 'wrk_2')).toBeNull();
     expect(job()).toMatchObject({ state: 'queued', epoch: 2, workerId: null });
+  });
+
+  it('is for the worker that was chosen, or for anybody when none was', async () => {
+    const { id } = await world.submit();
+    const claim = (workerId: string | null, by: string) =>
+      claimAttempt(world, { jobId: id, epoch: 1, workerId }, by);
+    // The choice was withdrawn, or fell on another worker.
+    expect(await claim('wrk_1', 'wrk_1')).toBeNull();
+    Object.assign(world.job(id), { assignedTo: 'wrk_2', assignedAt: world.clock.now() });
+    expect(await claim('wrk_1', 'wrk_1')).toBeNull();
+    expect(await claim(null, 'wrk_1')).toBeNull();
+    world.addWorker({ id: 'wrk_2', hostname: 'mike', drain: 'finish' });
+    expect(await claim('wrk_2', 'wrk_2')).toBeNull();
+    Object.assign(world.tables.workers[0] as object, { drain: null });
+    expect(await claim('wrk_2', 'wrk_2')).toMatchObject({
+      job: { assignedTo: null, assignedAt: null, host: 'mike', attemptStartedAt: world.clock.now() },
+    });
   });
 
   it('fails a job whose dataset is gone', async () => {
@@ -117,7 +137,7 @@ describe('reports', () => {
     await endAttempt(world, attempt, crashed);
     await next();
     const tables = structuredClone(world.tables);
-    expect(await reportHeartbeat(world, old)).toEqual({ cancelRequested: false, fenced: true });
+    expect(await reportHeartbeat(world, old)).toBe('fenced');
     expect(await reportPhase(world, old, 'running')).toBe(false);
     expect(await reportPlan(world, old, { totalSteps: 3, resumedFromStep: 0 })).toBe(false);
     expect(await reportMetrics(world, old, { metrics: [world.metric(1)], trainedTokens: 9 })).toBe(false);
@@ -181,7 +201,8 @@ describe('endAttempt', () => {
       error: { code: 'trainer_crashed' },
       finishedAt: world.clock.now(),
     });
-    expect(world.tables.outbox).toHaveLength(3);
+    // News of three free slots besides that of the submission.
+    expect(world.tables.outbox.map((entry) => entry.wakeUp.epoch)).toEqual([1, 2, 3, 3]);
   });
 
   it('counts from anew after a checkpoint beyond all before', async () => {
@@ -244,7 +265,45 @@ describe('endAttempt', () => {
     { type: 'failed', code: 'internal', message: 'odd', retryable: true },
   ])('cancels a job that was to be cancelled when its attempt is %j', async (outcome) => {
     await cancelJob(world, team, attempt.jobId);
-    expect(await endAttempt(world, attempt, outcome)).toMatchObject({ state: 'cancelled' });
-    expect(world.tables.outbox).toHaveLength(1);
+    expect(await endAttempt(world, attempt, outcome)).toMatchObject({ state: 'cancelled', epoch: 1 });
+  });
+
+  it('pauses a job that was to be paused, however its attempt ended, and does not charge a drained one', async () => {
+    await pauseJob(world, team, attempt.jobId);
+    expect(await endAttempt(world, attempt, { type: 'drained' })).toMatchObject({
+      ...{ state: 'paused', epoch: 1, workerId: null, pauseRequested: false, fruitlessAttempts: 0 },
+    });
+    await resumeJob(world, team, attempt.jobId);
+    await next();
+    await reportPhase(world, attempt, 'publishing');
+    Object.assign(job(), { pauseRequested: true });
+    expect(await endAttempt(world, attempt, crashed)).toMatchObject({
+      state: 'paused',
+      fruitlessAttempts: 1,
+    });
+  });
+
+  it('fails a job that was stopped for its deadline', async () => {
+    Object.assign(job(), { deadline: world.clock.now(), cancelRequested: true });
+    expect(await endAttempt(world, attempt, { type: 'cancelled' })).toMatchObject({
+      ...{ state: 'failed', error: { code: 'deadline_exceeded' } },
+    });
+  });
+
+  it('charges the time that the slot was held to job and team, by the hour', async () => {
+    world.pass(90 * 60_000);
+    await endAttempt(world, attempt, { type: 'drained' });
+    expect(job()).toMatchObject({ deviceSeconds: 5400, attemptStartedAt: null });
+    expect(world.tables.usage).toEqual([
+      { teamId: team, hour: '2026-01-01T00:00:00.000Z', seconds: 3600 },
+      { teamId: team, hour: '2026-01-01T01:00:00.000Z', seconds: 1800 },
+    ]);
+    world.pass(1000);
+    await next();
+    world.pass(500);
+    await reportPhase(world, attempt, 'publishing');
+    await publishVersion(world, attempt, world.manifest(attempt.jobId, 2));
+    expect(job().deviceSeconds).toBe(5400.5);
+    expect((await getTeam(world, team)).deviceSecondsUsed).toBe(5400.5);
   });
 });

@@ -2,13 +2,13 @@ import { errorCatalog, type ErrorCode } from '@lowrank/contracts';
 import { type Ports } from '../ports';
 import { type JobRecord, type Repositories } from '../ports/repositories';
 import { moveJob } from '../state-machine';
-import { type AttemptRef, withAttempt } from './attempt';
+import { type AttemptRef, releaseSlot, withAttempt } from './attempt';
 
 /** How an attempt ended without publishing. */
 export type AttemptOutcome =
   /** The trainer stopped because somebody cancelled the job. */
   | { type: 'cancelled' }
-  /** The worker is leaving: the trainer wrote a checkpoint and stopped. Not the job's fault. */
+  /** The trainer was asked for its slot, wrote a checkpoint and stopped: for a pause, for a job of higher priority, or for its worker. */
   | { type: 'drained' }
   /** The trainer died, or its worker fell silent. `message` says how. */
   | { type: 'crashed'; message: string }
@@ -23,11 +23,12 @@ export const maxFruitlessAttempts = 3;
  * Resolves to the job as it is then, or to null, writing nothing, when the attempt is fenced.
  *
  * - cancelled → cancelled
- * - drained → queued with the next epoch; the attempt is not charged
+ * - drained → paused if that was asked for, else queued with the next epoch; the attempt counts as none
  * - crashed, failed and retryable → queued with the next epoch, or failed after three attempts in a row without a new checkpoint
  * - failed and not retryable → failed
  *
- * A job whose cancellation was requested is never queued again: it is cancelled.
+ * A job whose cancellation was requested is never queued again: it is cancelled, or fails if that was for its deadline. One that was
+ * asked to pause is paused where it would be queued.
  */
 export function endAttempt(
   { unitOfWork, clock }: Omit<Ports, 'ids'>,
@@ -47,14 +48,30 @@ export async function settleAttempt(
   outcome: AttemptOutcome,
   at: string,
 ): Promise<JobRecord> {
-  const released = { workerId: null, heartbeatAt: null };
+  const settled = await nextState(repositories, job, outcome, at);
+  await repositories.outbox.add({ jobId: job.id, epoch: settled.epoch, workerId: null });
+  return settled;
+}
+
+async function nextState(
+  repositories: Repositories,
+  job: JobRecord,
+  outcome: AttemptOutcome,
+  at: string,
+): Promise<JobRecord> {
+  const released = await releaseSlot(repositories, job, at);
 
   const cancel = () =>
-    moveJob(repositories, job, 'cancelled', {
-      at,
-      message: `Cancelled after step ${job.step}.`,
-      patch: { ...released, finishedAt: at },
-    });
+    job.deadline !== null && job.deadline <= at
+      ? fail(
+          'deadline_exceeded',
+          `Not done by its deadline, ${job.deadline}; stopped after step ${job.step}.`,
+        )
+      : moveJob(repositories, job, 'cancelled', {
+          at,
+          message: `Cancelled after step ${job.step}.`,
+          patch: { ...released, finishedAt: at },
+        });
 
   const fail = (code: ErrorCode, message: string) =>
     moveJob(repositories, job, 'failed', {
@@ -64,29 +81,34 @@ export async function settleAttempt(
       patch: { ...released, finishedAt: at, error: { code, message, help: errorCatalog[code].help } },
     });
 
-  const queueAgain = async (message: string, fruitlessAttempts: number, level: 'info' | 'warn') => {
+  const giveBack = async (message: string, fruitlessAttempts: number, level: 'info' | 'warn') => {
+    if (job.pauseRequested)
+      return moveJob(repositories, job, 'paused', {
+        at,
+        level,
+        message: `${message} Paused.`,
+        patch: { ...released, fruitlessAttempts },
+      });
     const epoch = job.epoch + 1;
-    const queued = await moveJob(repositories, job, 'queued', {
+    return moveJob(repositories, job, 'queued', {
       at,
       level,
       message: `${message} Queued again as attempt ${epoch}.`,
       patch: { ...released, epoch, fruitlessAttempts },
     });
-    await repositories.outbox.add({ jobId: job.id, epoch });
-    return queued;
   };
 
   if (outcome.type === 'cancelled') return cancel();
   if (outcome.type === 'failed' && !outcome.retryable) return fail(outcome.code, outcome.message);
   if (job.cancelRequested) return cancel();
   if (outcome.type === 'drained')
-    return queueAgain(
-      `The worker is leaving after step ${job.step}.`,
+    return giveBack(
+      `Gave its slot back after step ${job.step}${job.preemptRequested ? ', to a job of higher priority' : ''}.`,
       Math.max(0, job.fruitlessAttempts - 1),
       'info',
     );
   if (job.fruitlessAttempts < maxFruitlessAttempts)
-    return queueAgain(`Attempt ${job.epoch} ended: ${outcome.message}`, job.fruitlessAttempts, 'warn');
+    return giveBack(`Attempt ${job.epoch} ended: ${outcome.message}`, job.fruitlessAttempts, 'warn');
   return fail(
     outcome.type === 'failed' ? outcome.code : 'trainer_crashed',
     `${job.fruitlessAttempts} attempts in a row ended without a new checkpoint; the last: ${outcome.message}`,

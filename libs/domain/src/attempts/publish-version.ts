@@ -2,7 +2,7 @@ import { type AdapterVersion, LowrankError, type Manifest } from '@lowrank/contr
 import { type Ports } from '../ports';
 import { type JobRecord } from '../ports/repositories';
 import { moveJob } from '../state-machine';
-import { type AttemptRef, withAttempt } from './attempt';
+import { type AttemptRef, releaseSlot, withAttempt } from './attempt';
 
 /**
  * Makes a published manifest the next version of its adapter and ends the job as succeeded: one transaction, so there is never a
@@ -28,10 +28,10 @@ export async function publishVersion(
         step: manifest.metrics.steps,
         trainedTokens: manifest.metrics.trainedTokens,
         finishedAt: at,
-        workerId: null,
-        heartbeatAt: null,
+        ...(await releaseSlot(repositories, job, at)),
       },
     });
+    await repositories.outbox.add({ jobId: job.id, epoch: job.epoch, workerId: null });
     return version;
   });
 }

@@ -34,16 +34,23 @@ const phaseMessages = {
   publishing: 'Publishing the adapter.',
 };
 
-/** A sign of life. Answers whether somebody asked to cancel, and whether the attempt is fenced. */
+/**
+ * What a worker is to do with an attempt: `cancel` it, have it `yield` its slot after a checkpoint, leave it because it is `fenced`, or
+ * let it `go on`.
+ */
+export type AttemptOrder = 'go on' | 'cancel' | 'yield' | 'fenced';
+
+/** A sign of life. Answers what is to be done. */
 export async function reportHeartbeat(
   { unitOfWork, clock }: ReportPorts,
   attempt: AttemptRef,
-): Promise<{ cancelRequested: boolean; fenced: boolean }> {
+): Promise<AttemptOrder> {
   const answer = await withAttempt(unitOfWork, attempt, async ({ jobs }, job) => {
     await jobs.update(job.id, job.epoch, { heartbeatAt: clock.now() });
-    return { cancelRequested: job.cancelRequested, fenced: false };
+    if (job.cancelRequested) return 'cancel';
+    return job.pauseRequested || job.preemptRequested ? 'yield' : 'go on';
   });
-  return answer ?? { cancelRequested: false, fenced: true };
+  return answer ?? 'fenced';
 }
 
 /**

@@ -17,7 +17,7 @@ describe('submitJob', () => {
       baseModel: { name: 'tiny' },
       recipe: { lora: { rank: 16, alpha: 32 } },
     });
-    expect(world.tables.outbox).toEqual([{ id: '1', wakeUp: { jobId: job.id, epoch: 1 } }]);
+    expect(world.tables.outbox).toEqual([{ id: '1', wakeUp: { jobId: job.id, epoch: 1, workerId: null } }]);
     expect(world.tables.adapters).toMatchObject([
       { name: 'captain', baseModel: 'tiny', latestVersion: null },
     ]);
@@ -101,7 +101,7 @@ describe('cancelJob', () => {
     });
     await cancelJob(world, team, attempt.jobId);
     expect(world.history(attempt.jobId).filter((event) => event.startsWith('message'))).toHaveLength(1);
-    expect(await reportHeartbeat(world, attempt)).toEqual({ cancelRequested: true, fenced: false });
+    expect(await reportHeartbeat(world, attempt)).toBe('cancel');
   });
 
   it('refuses a final one', async () => {

@@ -1,20 +1,39 @@
-import { type CreateJob, type Job } from '@lowrank/contracts';
+import { type CreateJob, type Job, LowrankError } from '@lowrank/contracts';
+import { rankAt } from '../dispatch/rank';
 import { found } from '../not-found';
 import { type Ports } from '../ports';
 import { checkJob } from './check-job';
+import { checkQueueQuota } from './quotas';
 
 /**
  * Accepts a job: checks that base model, dataset and recipe go together, makes the adapter if need be, and writes the job, its first
  * event and its outbox row. All of that is one transaction, so an accepted job is always dispatched, whatever dies afterwards.
+ * `clonedFrom`: the job that the request was made from.
  *
  * Errors: not_found (base model, dataset), base_model_not_ready, dataset_empty, recipe_invalid, conflict (the adapter belongs to
- * another base model).
+ * another base model), quota_exceeded, deadline_exceeded.
  */
-export async function submitJob(ports: Ports, teamId: string, request: CreateJob): Promise<Job> {
+export async function submitJob(
+  ports: Ports,
+  teamId: string,
+  request: CreateJob,
+  clonedFrom: string | null = null,
+): Promise<Job> {
   const at = ports.clock.now();
+  const { priority, placement, deadline } = request;
+  const notBefore = canonical(request.notBefore);
+  if (deadline !== null && Date.parse(deadline) <= Math.max(Date.parse(at), Date.parse(notBefore ?? at)))
+    throw new LowrankError(
+      'deadline_exceeded',
+      `The deadline ${deadline} is over before the job may start.`,
+      [{ path: 'deadline', message: 'must be later than now, and than notBefore' }],
+    );
+  // Before its time a job does not wait.
+  const queuedAt = notBefore !== null && notBefore > at ? notBefore : at;
   const id = ports.ids.make('job');
   const adapterId = ports.ids.make('adapter');
-  return ports.unitOfWork.run(async ({ baseModels, datasets, adapters, jobs, outbox }) => {
+  return ports.unitOfWork.run(async ({ baseModels, datasets, adapters, jobs, outbox, teams }) => {
+    await checkQueueQuota({ teams, jobs }, teamId, at);
     const baseModel = found(
       await baseModels.find(teamId, request.baseModel),
       'base model',
@@ -42,6 +61,13 @@ export async function submitJob(ports: Ports, teamId: string, request: CreateJob
       adapter: adapter.name,
       recipe: request.recipe,
       createdAt: at,
+      priority,
+      placement,
+      notBefore,
+      deadline: canonical(deadline),
+      clonedFrom,
+      queuedAt,
+      rankAt: rankAt(queuedAt, priority),
     });
     const job = found(await jobs.find(teamId, id), 'job', id);
     await jobs.appendEvent(id, {
@@ -52,7 +78,11 @@ export async function submitJob(ports: Ports, teamId: string, request: CreateJob
       message: `Submitted: ${dataset.rows} rows of ${dataset.filename} on ${baseModelName}.`,
       state: 'queued',
     });
-    await outbox.add({ jobId: id, epoch: job.epoch });
+    await outbox.add({ jobId: id, epoch: job.epoch, workerId: null });
     return job;
   });
 }
+
+/** An ISO time as times are written everywhere here, so that they can be compared as text. */
+const canonical = (time: string | null): string | null =>
+  time === null ? null : new Date(time).toISOString();

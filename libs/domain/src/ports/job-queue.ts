@@ -1,12 +1,17 @@
 import { type JobWakeUp } from '@lowrank/contracts';
 
+/** A wake-up that the dispatcher has chosen a worker for. */
+export type AddressedWakeUp = JobWakeUp & { workerId: string };
+
 /**
- * Carries wake-ups from the dispatcher to workers. At least once, in no promised order; it may lose everything at any time (the
+ * Carries wake-ups from the dispatcher to the worker that each names. At least once, in no promised order; it may lose everything at any time (the
  * reconciler makes it good from Postgres). Deliberately left out: results, progress, cancellation, history.
  */
 export interface JobQueue {
   /** Enqueuing the same job and epoch twice has the effect of once while the first is waiting or running. */
-  wake(wakeUp: JobWakeUp): Promise<void>;
+  wake(wakeUp: AddressedWakeUp): Promise<void>;
+  /** Removes what waits for a worker that is gone for good. */
+  forget(workerId: string): Promise<void>;
   close(): Promise<void>;
 }
 

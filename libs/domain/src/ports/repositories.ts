@@ -5,6 +5,7 @@ import {
   type BaseModel,
   type CreateJob,
   type Dataset,
+  type DrainMode,
   type Job,
   type JobEvent,
   type JobMetric,
@@ -13,6 +14,7 @@ import {
   type Manifest,
   type Page,
   type PageQuery,
+  type Quotas,
 } from '@lowrank/contracts';
 
 /** All repositories of one transaction; see UnitOfWork. Reads and writes are of the given team only. */
@@ -23,6 +25,7 @@ export interface Repositories {
   jobs: JobRepository;
   adapters: AdapterRepository;
   outbox: OutboxRepository;
+  teams: TeamRepository;
   workers: WorkerRepository;
 }
 
@@ -60,6 +63,8 @@ export interface BaseModelRepository {
 export interface DatasetRepository {
   insert(teamId: string, dataset: Dataset): Promise<void>;
   find(teamId: string, id: string): Promise<Dataset | null>;
+  /** The same; until the transaction ends nobody deletes it. */
+  hold(teamId: string, id: string): Promise<Dataset | null>;
   list(teamId: string, page: PageQuery): Promise<Page<Dataset>>;
   /** LowrankError in_use when an unfinished job trains on it; false when there is none. Finished jobs keep its hash. */
   delete(teamId: string, id: string): Promise<boolean>;
@@ -72,8 +77,21 @@ export interface JobRecord extends Job {
   fruitlessAttempts: number;
   /** Step of the last checkpoint that was reported. */
   checkpointStep: number;
+  /** The worker whose slot it holds. */
   workerId: string | null;
   heartbeatAt: string | null;
+  /** A job of higher priority is to have its slot. */
+  preemptRequested: boolean;
+  /** Since when it waits for a slot, and its place in the team's order: see rankAt of dispatch/rank.ts. */
+  queuedAt: string;
+  rankAt: string;
+  /** Of a queued job: the worker whose slot the dispatcher has chosen, and when. */
+  assignedTo: string | null;
+  assignedAt: string | null;
+  /** Since when the current attempt holds a slot. */
+  attemptStartedAt: string | null;
+  /** Host name of the machine that has its checkpoints on its disk. */
+  host: string | null;
 }
 
 /** Fields that change with a move or progress of a job. */
@@ -94,14 +112,49 @@ export type JobPatch = Partial<
     | 'checkpointStep'
     | 'workerId'
     | 'heartbeatAt'
+    | 'pauseRequested'
+    | 'preemptRequested'
+    | 'priority'
+    | 'queuedAt'
+    | 'rankAt'
+    | 'assignedTo'
+    | 'assignedAt'
+    | 'attemptStartedAt'
+    | 'deviceSeconds'
+    | 'host'
   >
 >;
 
+/** What the dispatcher needs to know of a job that waits, and of one that has a slot. */
+export type WaitingRecord = Pick<
+  JobRecord,
+  'id' | 'epoch' | 'teamId' | 'priority' | 'placement' | 'queuedAt' | 'rankAt' | 'host'
+>;
+export type PlacedRecord = Pick<
+  JobRecord,
+  | 'id'
+  | 'epoch'
+  | 'teamId'
+  | 'state'
+  | 'priority'
+  | 'placement'
+  | 'rankAt'
+  | 'workerId'
+  | 'assignedTo'
+  | 'assignedAt'
+  | 'attemptStartedAt'
+  | 'cancelRequested'
+  | 'pauseRequested'
+  | 'preemptRequested'
+>;
+
+/** What is decided about a job when it is made. */
+export type NewJob = Pick<Job, 'id' | 'baseModel' | 'dataset' | 'adapter' | 'createdAt' | 'clonedFrom'> &
+  Pick<CreateJob, 'recipe' | 'priority' | 'placement' | 'notBefore' | 'deadline'> &
+  Pick<JobRecord, 'queuedAt' | 'rankAt'>;
+
 export interface JobRepository {
-  insert(
-    teamId: string,
-    job: Pick<Job, 'id' | 'baseModel' | 'dataset' | 'adapter' | 'createdAt'> & Pick<CreateJob, 'recipe'>,
-  ): Promise<void>;
+  insert(teamId: string, job: NewJob): Promise<void>;
   find(teamId: string, id: string): Promise<Job | null>;
   list(teamId: string, page: PageQuery & { state?: JobState; adapter?: string }): Promise<Page<Job>>;
   /** Any team's job, its row locked until the transaction ends. For use cases that move it. */
@@ -116,14 +169,21 @@ export interface JobRepository {
   metrics(id: string, options: { afterStep?: number; limit: number }): Promise<JobMetric[]>;
   /** Deletes metrics with step > `step`: called when an attempt resumes from a checkpoint. */
   truncateMetrics(id: string, step: number): Promise<void>;
-  /** Queued jobs in dispatch order: oldest first. */
-  queued(limit: number): Promise<JobRecord[]>;
+  /** How many of the team's jobs are queued, assigned ones included. */
+  countQueued(teamId: string): Promise<number>;
+  /** Of each team, the first `perTeam` queued jobs by rank that no worker is chosen for and that may start at `now`. */
+  waiting(now: string, perTeam: number): Promise<WaitingRecord[]>;
+  /** Jobs that have a slot: in a worker's hands, or queued and assigned; in order of their ids. */
+  placed(): Promise<PlacedRecord[]>;
+  /** Unfinished jobs whose deadline has come, the earliest first. */
+  overdue(now: string, limit: number): Promise<JobRecord[]>;
   /** Jobs in a worker's hands whose last heartbeat is older than `before`. */
   silent(before: string, limit: number): Promise<JobRecord[]>;
 }
 
 export interface OutboxRepository {
-  add(wakeUp: JobWakeUp): Promise<void>;
+  /** With a worker: a wake-up for it. Without: news for the dispatcher, that a job is ready or a slot free. */
+  add(entry: JobWakeUp): Promise<void>;
   /** Oldest entries, skipping those another transaction holds; locked until the transaction ends. */
   take(limit: number): Promise<{ id: string; wakeUp: JobWakeUp }[]>;
   remove(ids: string[]): Promise<void>;
@@ -150,13 +210,56 @@ export interface WorkerRecord {
   hostname: string;
   /** Jobs it can run at a time. */
   slots: number;
-  /** What it computes with, e.g. `cpu avx512_bf16`. */
+  /** What it computes with, e.g. `cpu AMD EPYC`. */
   device: string;
+  /** What jobs name in placement.deviceClasses. */
+  deviceClass: string;
+  /** For all of its slots together, bytes; 0: not known. */
+  memoryBytes: number;
+  /** Version of the wake-ups that it understands; workers of before there were versions have 1. */
+  wakeUpVersion: number;
+  /** Whether somebody wants it to leave; null: it works. */
+  drain: DrainMode | null;
   seenAt: string;
 }
 
 export interface WorkerRepository {
-  upsert(worker: WorkerRecord): Promise<void>;
+  /** Writes what the worker says of itself, and resolves to its row: whether it is to drain is for others to say. */
+  upsert(worker: Omit<WorkerRecord, 'drain'>): Promise<WorkerRecord>;
+  find(id: string): Promise<WorkerRecord | null>;
   seenSince(since: string): Promise<WorkerRecord[]>;
+  /** Returns false when there is no such worker. */
+  setDrain(id: string, drain: DrainMode | null): Promise<boolean>;
   remove(id: string): Promise<void>;
+  /** Removes workers not seen since, and resolves to their ids. */
+  removeUnseen(since: string): Promise<string[]>;
+}
+
+export interface TeamRecord extends Quotas {
+  id: string;
+  name: string;
+}
+
+/** A team as the dispatcher sees it. */
+export interface TeamShare extends TeamRecord {
+  /** Device seconds of attempts that have ended, since `monthStart`. */
+  monthSeconds: number;
+  /** The same of the last day, each hour's weighed by e^(−age / decaySeconds). */
+  recentSeconds: number;
+}
+
+export interface TeamRepository {
+  find(id: string): Promise<TeamRecord | null>;
+  /** The same, its row locked until the transaction ends: for checks of a quota that others may be using up. */
+  lock(id: string): Promise<TeamRecord | null>;
+  change(id: string, quotas: Partial<Quotas>): Promise<void>;
+  /** Adds device seconds to hours, which are ISO times. */
+  charge(id: string, hours: { hour: string; seconds: number }[]): Promise<void>;
+  /** One team, or all in order of their ids. */
+  shares(options: {
+    now: string;
+    monthStart: string;
+    decaySeconds: number;
+    id?: string;
+  }): Promise<TeamShare[]>;
 }

@@ -1,55 +1,9 @@
-import {
-  type Adapter,
-  finalJobStates,
-  type Job,
-  LowrankError,
-  type Manifest,
-  type Page,
-  type PageQuery,
-} from '@lowrank/contracts';
+import { type Adapter, finalJobStates, type Job, LowrankError, type Manifest } from '@lowrank/contracts';
 import { randomIds } from '../clock-and-ids';
 import { type JobRecord, type Repositories } from '../ports/repositories';
-import { isHeld } from '../state-machine';
-import { type Tables } from './tables';
-
-interface Row {
-  id: string;
-  createdAt: string;
-}
-type Owned = Row & { teamId: string };
-
-/** Older before newer, and of the same time by id. */
-const byAge = (a: Row, b: Row) =>
-  a.createdAt === b.createdAt ? compare(a.id, b.id) : compare(a.createdAt, b.createdAt);
-const compare = (a: string, b: string) => (a < b ? -1 : Number(a > b));
-
-const ofTeam = <T extends { teamId: string }>(rows: T[], teamId: string): T[] =>
-  rows.filter((row) => row.teamId === teamId);
-
-const withoutTeam = <T extends { teamId: string }>({ teamId: _teamId, ...row }: T): Omit<T, 'teamId'> => row;
-const orNull = <T, R>(row: T | undefined, to: (row: T) => R): R | null =>
-  row === undefined ? null : to(row);
-
-/** Newest first, after the row that was the last of the page before, whether or not `keep` still lets it through. */
-function pageOf<T extends Owned, R>(
-  rows: T[],
-  { after, limit }: PageQuery,
-  toRecord: (row: T) => R,
-  keep: (row: T) => boolean = () => true,
-): Page<R> {
-  const last = rows.find((row) => row.id === after);
-  if (after !== undefined && !last)
-    throw new LowrankError('validation_failed', `There is nothing with id '${after}' to list on from.`);
-  const rest = rows.filter((row) => keep(row) && (!last || byAge(row, last) < 0)).sort((a, b) => byAge(b, a));
-  return { data: rest.slice(0, limit).map(toRecord), hasMore: rest.length > limit };
-}
-
-function refuseUnless(there: boolean, what: string): void {
-  if (!there) throw new LowrankError('conflict', `There is no such ${what}.`);
-}
-
-/** As libs/db stores text from outside. */
-const storable = (text: string) => text.replaceAll('\0', '\uFFFD').replace(/\p{Surrogate}/gu, '\uFFFD');
+import { isFinal, isHeld } from '../state-machine';
+import { byAge, compare, ofTeam, orNull, pageOf, refuseUnless, storable, withoutTeam } from './rows';
+import { freshTeam, type Tables } from './tables';
 
 export function repositoriesOf(tables: Tables): Repositories {
   const withoutSecret = ({ secretSha256: _secret, ...key }: Tables['apiKeys'][number]) => key;
@@ -74,7 +28,11 @@ export function repositoriesOf(tables: Tables): Repositories {
         if (key) key.revokedAt ??= at;
         return key !== undefined;
       },
-      ensureTeam: async (name) => (tables.teams[name] ??= randomIds.make('team')),
+      ensureTeam: async (name) => {
+        const team = tables.teams.find((one) => one.name === name) ?? freshTeam(randomIds.make('team'), name);
+        if (!tables.teams.includes(team)) tables.teams.push(team);
+        return team.id;
+      },
     },
     baseModels: {
       insert: async (teamId, model) => {
@@ -105,6 +63,11 @@ export function repositoriesOf(tables: Tables): Repositories {
           ofTeam(tables.datasets, teamId).find((one) => one.id === id),
           withoutTeam,
         ),
+      hold: async (teamId, id) =>
+        orNull(
+          ofTeam(tables.datasets, teamId).find((one) => one.id === id),
+          withoutTeam,
+        ),
       list: async (teamId, page) => pageOf(ofTeam(tables.datasets, teamId), page, withoutTeam),
       delete: async (teamId, id) => {
         if (!ofTeam(tables.datasets, teamId).some((one) => one.id === id)) return false;
@@ -129,16 +92,30 @@ export function repositoriesOf(tables: Tables): Repositories {
         tables.outbox = tables.outbox.filter((entry) => !ids.includes(entry.id));
       },
     },
+    teams: teamRepositoryOf(tables),
     workers: {
       upsert: async (worker) => {
-        tables.workers = [...tables.workers.filter((one) => one.id !== worker.id), worker];
+        const drain = tables.workers.find((one) => one.id === worker.id)?.drain ?? null;
+        tables.workers = [...tables.workers.filter((one) => one.id !== worker.id), { ...worker, drain }];
+        return { ...worker, drain };
       },
+      find: async (id) => tables.workers.find((one) => one.id === id) ?? null,
       seenSince: async (since) =>
         tables.workers
           .filter((one) => one.seenAt >= since)
           .sort((a, b) => compare(a.hostname, b.hostname) || compare(a.id, b.id)),
+      setDrain: async (id, drain) => {
+        const worker = tables.workers.find((one) => one.id === id);
+        if (worker) worker.drain = drain;
+        return worker !== undefined;
+      },
       remove: async (id) => {
         tables.workers = tables.workers.filter((one) => one.id !== id);
+      },
+      removeUnseen: async (since) => {
+        const gone = tables.workers.filter((one) => one.seenAt < since).map((one) => one.id);
+        tables.workers = tables.workers.filter((one) => !gone.includes(one.id));
+        return gone.sort();
       },
     },
   };
@@ -151,6 +128,13 @@ const toJob = ({
   checkpointStep: _step,
   workerId: _worker,
   heartbeatAt: _at,
+  preemptRequested: _preempt,
+  queuedAt: _queued,
+  rankAt: _rank,
+  assignedTo: _assignee,
+  assignedAt: _assigned,
+  attemptStartedAt: _attempt,
+  host: _host,
   ...job
 }: JobRecord): Job => job;
 
@@ -180,6 +164,13 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
         totalSteps: null,
         trainedTokens: 0,
         cancelRequested: false,
+        pauseRequested: false,
+        preemptRequested: false,
+        deviceSeconds: 0,
+        assignedTo: null,
+        assignedAt: null,
+        attemptStartedAt: null,
+        host: null,
         version: null,
         error: null,
         startedAt: null,
@@ -240,16 +231,76 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
     truncateMetrics: async (id, step) => {
       tables.metrics = tables.metrics.filter((metric) => metric.jobId !== id || metric.step <= step);
     },
-    queued: async (limit) =>
+    countQueued: async (teamId) => ofTeam(tables.jobs, teamId).filter((job) => job.state === 'queued').length,
+    waiting: async (now, perTeam) => {
+      const byRank = tables.jobs
+        .filter(
+          (job) =>
+            job.state === 'queued' &&
+            job.assignedTo === null &&
+            (job.notBefore === null || job.notBefore <= now),
+        )
+        .sort((a, b) => compare(a.rankAt, b.rankAt) || compare(a.id, b.id));
+      const first = byRank.filter((job) => ofTeam(byRank, job.teamId).indexOf(job) < perTeam);
+      return first.map(({ id, epoch, teamId, priority, placement, queuedAt, rankAt, host }) => ({
+        ...{ id, epoch, teamId, priority, placement },
+        ...{ queuedAt, rankAt, host },
+      }));
+    },
+    placed: async () =>
       tables.jobs
-        .filter((job) => job.state === 'queued')
-        .sort(byAge)
+        .filter((job) => isHeld(job.state) || (job.state === 'queued' && job.assignedTo !== null))
+        .sort((a, b) => compare(a.id, b.id))
+        .map(({ id, epoch, teamId, state, priority, placement, workerId, ...job }) => ({
+          ...{ id, epoch, teamId, state, priority, placement, workerId },
+          rankAt: job.rankAt,
+          assignedTo: job.assignedTo,
+          assignedAt: job.assignedAt,
+          attemptStartedAt: job.attemptStartedAt,
+          cancelRequested: job.cancelRequested,
+          pauseRequested: job.pauseRequested,
+          preemptRequested: job.preemptRequested,
+        })),
+    overdue: async (now, limit) =>
+      tables.jobs
+        .filter((job) => job.deadline !== null && job.deadline <= now && !isFinal(job.state))
+        .sort((a, b) => compare(a.deadline ?? '', b.deadline ?? '') || compare(a.id, b.id))
         .slice(0, limit),
     silent: async (before, limit) =>
       tables.jobs
         .filter((job) => isHeld(job.state) && job.heartbeatAt !== null && job.heartbeatAt < before)
         .sort((a, b) => compare(a.heartbeatAt ?? '', b.heartbeatAt ?? ''))
         .slice(0, limit),
+  };
+}
+
+function teamRepositoryOf(tables: Tables): Repositories['teams'] {
+  const find = async (id: string) => tables.teams.find((team) => team.id === id) ?? null;
+  return {
+    find,
+    lock: find,
+    change: async (id, quotas) => void Object.assign((await find(id)) ?? {}, quotas),
+    charge: async (teamId, hours) => {
+      refuseUnless(hours.length === 0 || (await find(teamId)) !== null, 'team');
+      tables.usage.push(...hours.map((piece) => ({ ...piece, teamId })));
+    },
+    shares: async ({ now, monthStart, decaySeconds, id }) =>
+      tables.teams
+        .filter((team) => id === undefined || team.id === id)
+        .sort((a, b) => compare(a.id, b.id))
+        .map((team) => {
+          const hours = ofTeam(tables.usage, team.id);
+          const ageOf = (hour: string) => (Date.parse(now) - Date.parse(hour)) / 1000;
+          const total = (pieces: { seconds: number }[]) =>
+            pieces.reduce((sum, { seconds }) => sum + seconds, 0);
+          const recent = hours
+            .filter(({ hour }) => ageOf(hour) <= 86_400)
+            .map(({ hour, seconds }) => ({
+              seconds: seconds * Math.exp(-Math.max(0, ageOf(hour) - 1800) / decaySeconds),
+            }));
+          const monthSeconds = total(hours.filter(({ hour }) => hour >= monthStart));
+          return { ...team, monthSeconds, recentSeconds: total(recent) };
+        }),
   };
 }
 

@@ -1,5 +1,5 @@
 import { LowrankError } from '@lowrank/contracts';
-import { type JobQueue } from '../ports/job-queue';
+import { type AddressedWakeUp, type JobQueue } from '../ports/job-queue';
 import { type Repositories, type UnitOfWork } from '../ports/repositories';
 import { repositoriesOf } from './memory-repositories';
 import { copyOf, emptyTables, type Tables } from './tables';
@@ -51,16 +51,21 @@ function copying(repositories: Repositories): Repositories {
   return Object.fromEntries(entries) as Repositories;
 }
 
-/** A queue that remembers what it was told, once per job and epoch, and can be told to fail. */
+/** A queue that remembers what it was told, once per job, epoch and worker, and can be told to fail. */
 export class MemoryQueue implements JobQueue {
   readonly wakeUps: string[] = [];
+  readonly forgotten: string[] = [];
   failAfter = Infinity;
 
-  async wake({ jobId, epoch }: { jobId: string; epoch: number }): Promise<void> {
+  async wake({ jobId, epoch, workerId }: AddressedWakeUp): Promise<void> {
     if (this.wakeUps.length >= this.failAfter)
       throw new LowrankError('store_unavailable', 'The queue is down.');
-    const key = `${jobId}#${epoch}`;
+    const key = `${jobId}#${epoch} ${workerId}`;
     if (!this.wakeUps.includes(key)) this.wakeUps.push(key);
+  }
+
+  async forget(workerId: string): Promise<void> {
+    this.forgotten.push(workerId);
   }
 
   async close(): Promise<void> {}

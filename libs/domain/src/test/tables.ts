@@ -8,7 +8,7 @@ import {
   type JobMetric,
   type JobWakeUp,
 } from '@lowrank/contracts';
-import { type JobRecord, type WorkerRecord } from '../ports/repositories';
+import { type JobRecord, type TeamRecord, type WorkerRecord } from '../ports/repositories';
 
 type Owned<T> = T & { teamId: string };
 
@@ -16,8 +16,8 @@ type Owned<T> = T & { teamId: string };
 export interface Tables {
   /** Next number of an outbox row. */
   sequence: number;
-  /** Ids by name. */
-  teams: Record<string, string>;
+  teams: TeamRecord[];
+  usage: { teamId: string; hour: string; seconds: number }[];
   apiKeys: (ApiKey & { secretSha256: string })[];
   baseModels: Owned<BaseModel>[];
   datasets: Owned<Dataset>[];
@@ -32,7 +32,8 @@ export interface Tables {
 
 export const emptyTables = (): Tables => ({
   sequence: 1,
-  teams: {},
+  teams: [],
+  usage: [],
   apiKeys: [],
   baseModels: [],
   datasets: [],
@@ -43,6 +44,16 @@ export const emptyTables = (): Tables => ({
   versions: [],
   outbox: [],
   workers: [],
+});
+
+/** A team with nothing decided about it. */
+export const freshTeam = (id: string, name: string): TeamRecord => ({
+  id,
+  name,
+  weight: 1,
+  maxRunning: null,
+  maxQueued: null,
+  deviceSecondsPerMonth: null,
 });
 
 export const copyOf = (tables: Tables): Tables => structuredClone(tables);

@@ -6,11 +6,14 @@ import {
   type Job,
   type JobMetric,
   type Manifest,
+  wakeUpVersion,
 } from '@lowrank/contracts';
 import { claimAttempt } from '../attempts/claim-attempt';
 import { submitJob } from '../jobs/submit-job';
 import { type Ports } from '../ports';
+import { type WorkerRecord } from '../ports/repositories';
 import { MemoryQueue, MemoryUnitOfWork } from './memory';
+import { freshTeam } from './tables';
 
 export const team = 'team_aaaaaaaaaaaaaaaaaaaaaaaa';
 const digest = (digit: string) => digit.repeat(64);
@@ -36,6 +39,7 @@ export class World implements Ports {
 
   constructor() {
     const createdAt = this.clock.now();
+    this.unitOfWork.tables.teams.push(freshTeam(team, 'crew'));
     this.unitOfWork.tables.baseModels.push({
       teamId: team,
       id: this.baseModelId,
@@ -101,6 +105,24 @@ export class World implements Ports {
 
   submit(overrides: Record<string, unknown> = {}): Promise<Job> {
     return submitJob(this, team, this.request(overrides));
+  }
+
+  /** A worker that was seen just now. */
+  addWorker(overrides: Partial<WorkerRecord> = {}): WorkerRecord {
+    const worker: WorkerRecord = {
+      id: this.ids.make('worker'),
+      hostname: 'alfa',
+      slots: 1,
+      device: 'cpu',
+      deviceClass: 'cpu',
+      memoryBytes: 0,
+      wakeUpVersion,
+      drain: null,
+      seenAt: this.clock.now(),
+      ...overrides,
+    };
+    this.unitOfWork.tables.workers.push(worker);
+    return worker;
   }
 
   /** A job whose first attempt a worker holds. */

@@ -1,0 +1,48 @@
+import { Body, Controller, Get, HttpCode, Inject, Param, Post } from '@nestjs/common';
+import { ApiOperation, ApiTags } from '@nestjs/swagger';
+import { drainWorkerSchema, idSchema, workerSchema } from '@lowrank/contracts';
+import { before, drainWorker, listWorkers, type Ports } from '@lowrank/domain';
+import { createZodDto, ZodResponse } from 'nestjs-zod';
+import { z } from 'zod';
+import { AdminOnly } from '../auth/caller';
+import { PORTS } from '../dependencies';
+
+class WorkerDto extends createZodDto(workerSchema) {}
+class WorkerListDto extends createZodDto(z.object({ data: z.array(workerSchema) })) {}
+class WorkerParams extends createZodDto(z.object({ id: idSchema('worker') })) {}
+class DrainWorkerDto extends createZodDto(drainWorkerSchema) {}
+
+/** A worker writes its row every few seconds; one that has not for this long is not there. */
+const seenWithinMs = 60_000;
+
+@ApiTags('Workers')
+@AdminOnly()
+@Controller('api/v1/workers')
+export class WorkersController {
+  constructor(@Inject(PORTS) private readonly ports: Ports) {}
+
+  @Get()
+  @ApiOperation({ summary: 'List workers that were seen within the last minute. Admin keys only.' })
+  @ZodResponse({ status: 200, type: WorkerListDto, description: 'Every worker, in order of their hosts.' })
+  async list() {
+    return { data: await listWorkers(this.ports, before(this.ports.clock.now(), seenWithinMs)) };
+  }
+
+  @Post(':id/drain')
+  @HttpCode(200)
+  @ApiOperation({
+    summary: 'Give a worker no new jobs, and let it finish or hand on what it runs. Admin keys only.',
+  })
+  @ZodResponse({ status: 200, type: WorkerDto, description: 'The worker. It is drained when `busy` is 0.' })
+  drain(@Param() { id }: WorkerParams, @Body() { mode }: DrainWorkerDto) {
+    return drainWorker(this.ports, id, mode);
+  }
+
+  @Post(':id/undrain')
+  @HttpCode(200)
+  @ApiOperation({ summary: 'Let a worker that drains take jobs again. Admin keys only.' })
+  @ZodResponse({ status: 200, type: WorkerDto, description: 'The worker.' })
+  undrain(@Param() { id }: WorkerParams) {
+    return drainWorker(this.ports, id, null);
+  }
+}

@@ -1,0 +1,37 @@
+import { type DrainMode } from '@lowrank/contracts';
+import { found, notFound } from '../not-found';
+import { type Ports } from '../ports';
+import { type PlacedRecord, type WorkerRecord } from '../ports/repositories';
+
+/** A worker and how many jobs have one of its slots. */
+export type WorkerWithJobs = WorkerRecord & { busy: number };
+
+const busyOf = (id: string, placed: PlacedRecord[]): number =>
+  placed.filter((job) => (job.workerId ?? job.assignedTo) === id).length;
+
+/** Workers seen since `since`, in order of their hosts. */
+export async function listWorkers(
+  { unitOfWork }: Pick<Ports, 'unitOfWork'>,
+  since: string,
+): Promise<WorkerWithJobs[]> {
+  return unitOfWork.run(async ({ workers, jobs }) => {
+    const placed = await jobs.placed();
+    return (await workers.seenSince(since)).map((worker) => ({ ...worker, busy: busyOf(worker.id, placed) }));
+  });
+}
+
+/**
+ * Has a worker take no new jobs, and finish those that it runs or, by `checkpoint`, hand them to others; null: it works again. It acts
+ * on that when it next writes its row, within seconds. Error: not_found.
+ */
+export async function drainWorker(
+  { unitOfWork }: Pick<Ports, 'unitOfWork'>,
+  id: string,
+  drain: DrainMode | null,
+): Promise<WorkerWithJobs> {
+  return unitOfWork.run(async ({ workers, jobs }) => {
+    if (!(await workers.setDrain(id, drain))) throw notFound('worker', id);
+    const worker = found(await workers.find(id), 'worker', id);
+    return { ...worker, busy: busyOf(id, await jobs.placed()) };
+  });
+}

@@ -1,0 +1,181 @@
+import { wakeUpVersion } from '@lowrank/contracts';
+import { notAssigned } from '../attempts/attempt';
+import { before } from '../clock-and-ids';
+import { tell } from '../jobs/with-job';
+import { type Ports } from '../ports';
+import {
+  type PlacedRecord,
+  type Repositories,
+  type TeamShare,
+  type WaitingRecord,
+  type WorkerRecord,
+} from '../ports/repositories';
+import { defaultPolicy, type DispatchPolicy, planDispatch } from './plan';
+import { type DispatchState, type PlacedJob, type WaitingJob } from './state';
+import { decayedSeconds, monthStart, usageDecaySeconds } from './usage';
+
+export interface ScheduleOptions {
+  /** A worker that has not been seen for this long gets nothing, and what it was to get goes to others. */
+  unseenAfterMs: number;
+  /** So does a job that a worker has not taken for this long, though it had a free slot for it. */
+  untakenAfterMs: number;
+  policy?: DispatchPolicy;
+}
+
+export interface Scheduled {
+  assigned: number;
+  preempted: number;
+  /** Jobs whose worker went away, or did not take them. */
+  withdrawn: number;
+}
+
+/** Jobs of a team looked at in a round: as many as there are slots, and some in case the first do not fit. */
+const mostPerTeam = 200;
+const spare = 10;
+
+/**
+ * One round of the dispatcher: reads what there is, decides by planDispatch, and writes the decisions and the wake-ups that carry them,
+ * all in one transaction. What it reads may change meanwhile: each decision is written only if its job is still as it was.
+ */
+export async function scheduleJobs(
+  { unitOfWork, clock }: Omit<Ports, 'ids'>,
+  { unseenAfterMs, untakenAfterMs, policy = defaultPolicy }: ScheduleOptions,
+): Promise<Scheduled> {
+  const now = clock.now();
+  return unitOfWork.run(async (repositories) => {
+    const { jobs, teams, workers } = repositories;
+    const seen = await workers.seenSince(before(now, unseenAfterMs));
+    const able = seen.filter(
+      ({ drain, wakeUpVersion: version }) => drain === null && version >= wakeUpVersion,
+    );
+    const { kept, withdrawn } = await withdrawLost(repositories, able, now, before(now, untakenAfterMs));
+    const slots = able.reduce((sum, worker) => sum + worker.slots, 0);
+    const waiting = await jobs.waiting(now, Math.min(mostPerTeam, Math.max(0, slots - kept.length) + spare));
+    if (waiting.length === 0) return { assigned: 0, preempted: 0, withdrawn };
+    const shares = await teams.shares({ now, monthStart: monthStart(now), decaySeconds: usageDecaySeconds });
+    const plan = planDispatch(stateOf(now, shares, able, kept, waiting), policy);
+    const epochs = new Map([...waiting, ...kept].map((job) => [job.id, job.epoch]));
+
+    const assign = async (jobId: string, workerId: string): Promise<boolean> => {
+      const epoch = epochs.get(jobId) ?? 0;
+      const job = await jobs.lock(jobId);
+      if (job?.state !== 'queued' || job.epoch !== epoch || job.assignedTo !== null) return false;
+      await jobs.update(jobId, epoch, { assignedTo: workerId, assignedAt: now });
+      await repositories.outbox.add({ jobId, epoch, workerId });
+      return true;
+    };
+    let assigned = 0;
+    for (const { jobId, workerId } of plan.assignments) assigned += Number(await assign(jobId, workerId));
+    let preempted = 0;
+    for (const { victimId, jobId, workerId } of plan.preemptions) {
+      const victim = await jobs.lock(victimId);
+      const isThere =
+        victim?.workerId === workerId && victim.epoch === epochs.get(victimId) && isMovable(victim);
+      if (!isThere || isLeaving(victim) || !(await assign(jobId, workerId))) continue;
+      await jobs.update(victimId, victim.epoch, { preemptRequested: true });
+      await tell(repositories, victim, now, `Asked for its slot by ${jobId}, which has a higher priority.`);
+      preempted += 1;
+    }
+    return { assigned, preempted, withdrawn };
+  });
+}
+
+/** Takes back jobs whose worker is gone, or leaves them lying in a free slot. Resolves to the jobs that do have a slot. */
+async function withdrawLost(
+  { jobs }: Repositories,
+  workers: WorkerRecord[],
+  now: string,
+  deadline: string,
+): Promise<{ kept: PlacedRecord[]; withdrawn: number }> {
+  const slotsOf = new Map(workers.map(({ id, slots }) => [id, slots]));
+  const placed = await jobs.placed();
+  const held = new Map<string, number>();
+  for (const { workerId } of placed) if (workerId !== null) held.set(workerId, (held.get(workerId) ?? 0) + 1);
+  const kept: PlacedRecord[] = [];
+  let withdrawn = 0;
+  for (const record of placed) {
+    const { id, epoch, state, assignedTo, assignedAt } = record;
+    const slots = slotsOf.get(assignedTo ?? '');
+    const isSettled = state !== 'queued' || assignedTo === null;
+    if (isSettled || (slots !== undefined && (assignedAt ?? now) >= deadline)) {
+      kept.push(record);
+      continue;
+    }
+    const job = await jobs.lock(id);
+    if (job?.state !== 'queued' || job.epoch !== epoch) continue;
+    if (slots !== undefined && (held.get(assignedTo) ?? 0) >= slots) {
+      // It waits for another to leave; its time begins when the slot is free.
+      await jobs.update(id, epoch, { assignedAt: now });
+      kept.push(record);
+    } else {
+      await jobs.update(id, epoch, notAssigned);
+      withdrawn += 1;
+    }
+  }
+  return { kept, withdrawn };
+}
+
+const isMovable = ({ state }: Pick<PlacedRecord, 'state'>): boolean =>
+  state === 'preparing' || state === 'running';
+const isLeaving = ({
+  cancelRequested,
+  pauseRequested,
+  preemptRequested,
+}: Pick<PlacedRecord, 'cancelRequested' | 'pauseRequested' | 'preemptRequested'>): boolean =>
+  cancelRequested || pauseRequested || preemptRequested;
+
+function stateOf(
+  now: string,
+  shares: TeamShare[],
+  workers: WorkerRecord[],
+  placed: PlacedRecord[],
+  waiting: WaitingRecord[],
+): DispatchState {
+  const nowMs = Date.parse(now);
+  const running = new Map<string, number>();
+  const sinceMonth = new Map<string, number>();
+  for (const { teamId, attemptStartedAt } of placed) {
+    if (attemptStartedAt === null) continue;
+    const since = Date.parse(attemptStartedAt);
+    running.set(teamId, (running.get(teamId) ?? 0) + decayedSeconds(since, nowMs));
+    const inMonth = (nowMs - Math.max(since, Date.parse(monthStart(now)))) / 1000;
+    sinceMonth.set(teamId, (sinceMonth.get(teamId) ?? 0) + Math.max(0, inMonth));
+  }
+  return {
+    now: nowMs,
+    teams: shares.map(
+      ({ id, weight, maxRunning, deviceSecondsPerMonth: quota, monthSeconds, recentSeconds }) => ({
+        id,
+        weight,
+        maxRunning,
+        usage: recentSeconds + (running.get(id) ?? 0),
+        exhausted: quota !== null && monthSeconds + (sinceMonth.get(id) ?? 0) >= quota,
+      }),
+    ),
+    workers,
+    placed: placed.map(toPlaced),
+    waiting: waiting.map(toWaiting),
+  };
+}
+
+const toPlaced = (job: PlacedRecord): PlacedJob => ({
+  id: job.id,
+  teamId: job.teamId,
+  workerId: job.workerId ?? job.assignedTo ?? '',
+  priority: job.priority,
+  rank: Date.parse(job.rankAt),
+  since: job.attemptStartedAt === null ? null : Date.parse(job.attemptStartedAt),
+  leaving: isLeaving(job),
+  movable: isMovable(job),
+  ...job.placement,
+});
+
+const toWaiting = (job: WaitingRecord): WaitingJob => ({
+  id: job.id,
+  teamId: job.teamId,
+  priority: job.priority,
+  rank: Date.parse(job.rankAt),
+  waitingSince: Date.parse(job.queuedAt),
+  host: job.host,
+  ...job.placement,
+});

@@ -1,0 +1,58 @@
+import {
+  type CloneJob,
+  type CreateJob,
+  createJobSchema,
+  type ErrorDetail,
+  type Job,
+  LowrankError,
+} from '@lowrank/contracts';
+import { found } from '../not-found';
+import { type Ports } from '../ports';
+import { submitJob } from './submit-job';
+
+/**
+ * Submits a job that is as another one, whatever state that is in, but for `changes`. Fields of the recipe are changed one by one, as
+ * far down as they are given; a list, or an objective of another type, is replaced whole. Times of the other job are not taken over.
+ * Errors: not_found; recipe_invalid with every field at fault; those of submitJob.
+ */
+export async function cloneJob(ports: Ports, teamId: string, id: string, changes: CloneJob): Promise<Job> {
+  const job = found(await ports.unitOfWork.run(({ jobs }) => jobs.find(teamId, id)), 'job', id);
+  return submitJob(ports, teamId, requestOf(job, changes), id);
+}
+
+function requestOf(job: Job, { recipe = {}, ...changes }: CloneJob): CreateJob {
+  const { adapter, priority, placement } = job;
+  const parsed = createJobSchema.safeParse({
+    baseModel: job.baseModel.id,
+    dataset: job.dataset.id,
+    adapter,
+    priority,
+    placement,
+    ...changes,
+    recipe: merged(job.recipe, recipe),
+  });
+  if (parsed.success) return parsed.data;
+  const details: ErrorDetail[] = parsed.error.issues.map(({ path, message }) => ({
+    path: path.join('.'),
+    message,
+  }));
+  throw new LowrankError(
+    'recipe_invalid',
+    `The recipe of job ${job.id} with these changes is none: ${details.map(({ path, message }) => `${path}: ${message}`).join('; ')}.`,
+    details,
+  );
+}
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);
+
+function merged(old: unknown, changes: unknown): unknown {
+  if (!isObject(old) || !isObject(changes)) return changes;
+  // An objective of another type has other fields.
+  if (changes.type !== undefined && changes.type !== old.type) return changes;
+  const entries = Object.entries(changes).map(([key, value]) => [
+    key,
+    Object.hasOwn(old, key) ? merged(old[key], value) : value,
+  ]);
+  return { ...old, ...Object.fromEntries(entries) };
+}

@@ -1,0 +1,32 @@
+import { type Job } from '@lowrank/contracts';
+import { found } from '../not-found';
+import { type Ports } from '../ports';
+import { assertAction } from './actions';
+import { checkQueueQuota } from './quotas';
+import { queueFromNow } from './queue-again';
+import { withJob } from './with-job';
+
+/**
+ * Queues a failed or cancelled job again, with a clean slate: no error, no fruitless attempts. It goes on from a checkpoint if one is
+ * left, else from the start, to the same bytes either way.
+ * Errors: not_found, also when its dataset was deleted since; illegal_transition unless it failed or was cancelled; quota_exceeded;
+ * deadline_exceeded.
+ */
+export function retryJob(
+  { unitOfWork, clock }: Omit<Ports, 'ids'>,
+  teamId: string,
+  id: string,
+): Promise<Job> {
+  const at = clock.now();
+  return withJob(unitOfWork, teamId, id, async (repositories, job) => {
+    assertAction(job, 'retry');
+    // While the job was final nothing kept its dataset from being deleted.
+    found(await repositories.datasets.hold(teamId, job.dataset.id), 'dataset', job.dataset.id);
+    await checkQueueQuota(repositories, teamId, at);
+    await queueFromNow(repositories, job, {
+      at,
+      message: `Retried after it was ${job.state}.`,
+      patch: { error: null, finishedAt: null, cancelRequested: false, fruitlessAttempts: 0 },
+    });
+  });
+}

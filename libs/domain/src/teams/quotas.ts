@@ -1,0 +1,32 @@
+import { type Quotas, type Team } from '@lowrank/contracts';
+import { monthStart, usageDecaySeconds } from '../dispatch/usage';
+import { found } from '../not-found';
+import { type Ports } from '../ports';
+import { type Repositories, type TeamShare } from '../ports/repositories';
+
+async function teamOf({ teams }: Repositories, id: string, now: string): Promise<Team> {
+  const options = { now, monthStart: monthStart(now), decaySeconds: usageDecaySeconds, id };
+  const share = found((await teams.shares(options))[0] ?? null, 'team', id);
+  return withUse(share);
+}
+
+const withUse = ({ monthSeconds, recentSeconds: _recent, ...team }: TeamShare): Team => ({
+  ...team,
+  deviceSecondsUsed: monthSeconds,
+});
+
+/** A team, what it may use, and what it has used. Error: not_found. */
+export const getTeam = ({ unitOfWork, clock }: Omit<Ports, 'ids'>, id: string): Promise<Team> =>
+  unitOfWork.run((repositories) => teamOf(repositories, id, clock.now()));
+
+/** Changes weight and quotas; what is not given stays. Jobs that run or wait already are left alone. Error: not_found. */
+export const changeQuotas = (
+  { unitOfWork, clock }: Omit<Ports, 'ids'>,
+  id: string,
+  quotas: Partial<Quotas>,
+): Promise<Team> =>
+  unitOfWork.run(async (repositories) => {
+    found(await repositories.teams.lock(id), 'team', id);
+    await repositories.teams.change(id, quotas);
+    return teamOf(repositories, id, clock.now());
+  });
