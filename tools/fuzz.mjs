@@ -119,7 +119,7 @@ for (const [name, makeSeeds] of Object.entries(seeds)) {
   must(join(build, `${name}_fuzz`), [
     `-max_total_time=${flags.seconds}`,
     '-max_len=262144',
-    '-timeout=120', // a loaded machine lets a process wait for most of a minute
+    '-timeout=600', // of the clock, not of the processor: a loaded machine lets a process wait for minutes
     '-rss_limit_mb=2048',
     '-print_final_stats=1',
     '-verbosity=0',

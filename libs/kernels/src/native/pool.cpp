@@ -5,8 +5,10 @@
 
 #include <atomic>
 #include <condition_variable>
+#include <exception>
 #include <mutex>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "cores.h"
@@ -66,6 +68,7 @@ class ThreadPool final : public Pool {
         done_.wait(lock, [this] { return busy_.load(std::memory_order_acquire) == 0; });
       }
     }
+    if (failure_ != nullptr) std::rethrow_exception(std::exchange(failure_, nullptr));
   }
 
  private:
@@ -81,7 +84,13 @@ class ThreadPool final : public Pool {
   }
 
   void claim(int thread) {
-    for (int task; (task = next_.fetch_add(1, std::memory_order_relaxed)) < tasks_;) fn_(user_, task, thread);
+    try {
+      for (int task; (task = next_.fetch_add(1, std::memory_order_relaxed)) < tasks_;) fn_(user_, task, thread);
+    } catch (...) {
+      next_.store(tasks_, std::memory_order_relaxed);
+      const std::lock_guard lock(mutex_);
+      if (failure_ == nullptr) failure_ = std::current_exception();
+    }
   }
 
   void work(int thread) {
@@ -117,6 +126,7 @@ class ThreadPool final : public Pool {
   std::atomic<unsigned> round_{0};  // raised once per run(); every worker takes part in every round
   std::atomic<int> next_{0}, busy_{0};
   std::atomic<bool> stopping_{false};
+  std::exception_ptr failure_;  // the first of this round
   void (*fn_)(void*, int, int) = nullptr;
   void* user_ = nullptr;
   int tasks_ = 0;

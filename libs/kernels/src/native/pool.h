@@ -8,7 +8,8 @@
 namespace lr {
 
 // threads ≥ 1 counts the caller: threads - 1 are started. Throws std::system_error when the machine refuses one.
-// run() is called by one thread at a time; tasks do not throw and do not call run().
+// run() is called by one thread at a time; tasks do not call run(). What a task throws, on whichever thread, run() throws once no
+// thread works on its tasks any more; some of them may not have run then.
 std::unique_ptr<Pool> make_pool(int threads);
 
 // The calling thread alone, inside a task of another pool too.

@@ -12,7 +12,8 @@ struct Fresh {
 };
 
 void contexts() {
-  for (const Device& device : {kPlain, Device{"fast, 4 threads", LR_BACKEND_FAST, 4}}) {
+  const Device devices[] = {kPlain, {"fast, 4 threads", LR_BACKEND_FAST, 4}, {"a thread for each core", LR_BACKEND_FAST, 0}};
+  for (const Device& device : devices) {
     survive("lr_context_create", device.name, [device] {
       auto fresh = std::make_shared<Fresh>();
       Fresh& f = *fresh;

@@ -1,5 +1,6 @@
 // Steps: nothing of a step that ran out of memory reaches an update.
 #include <algorithm>
+#include <array>
 
 #include "trial.h"
 
@@ -17,24 +18,41 @@ struct Batch {
 };
 
 struct Stepping : Setup {
-  Stepping(const Device& device, Family family, const Method& method) : Setup(device, family, method), batch(*this) {}
+  Stepping(const Device& device, Family family, const Method& method) : Setup(device, family, method), batch(*this) {
+    for (AdapterHandle& other : others) {
+      lr_adapter* made = nullptr;
+      check(handle(), create_adapter(base.get(), targets_of(base.get(), method), method, &made));
+      other.reset(made);
+    }
+  }
   Batch batch;
+  AdapterHandle others[2];  // trained beside the adapter of Setup
+
+  std::array<lr_adapter*, 3> adapters() const { return {adapter.get(), others[0].get(), others[1].get()}; }
 };
 
-// Gradients as a batch before leaves them.
-void accumulate(Setup& s) {
+// Gradients as a batch before leaves them, or none.
+void prepare(Stepping& s, bool accumulated) {
   const Floats gradient(3 * kHidden, 0.5f);
-  check(s.handle(), lr_adapter_zero_gradients(s.adapter.get()));
-  check(s.handle(), lr_adapter_write(s.adapter.get(), LR_GRADIENT, 0, gradient.data(), gradient.size()));
+  for (lr_adapter* adapter : s.adapters()) {
+    check(s.handle(), lr_adapter_zero_gradients(adapter));
+    if (accumulated) check(s.handle(), lr_adapter_write(adapter, LR_GRADIENT, 0, gradient.data(), gradient.size()));
+  }
 }
 
 // The gradients are as they were, or the next update refuses.
-void expect_no_part(Setup& s, const std::string& before) {
-  if (gradients_of(s.adapter.get()) == before) return;
-  const std::string state = state_of(s.adapter.get());
+void expect_no_part(lr_adapter* adapter, const std::string& gradients) {
+  if (gradients_of(adapter) == gradients) return;
+  const std::string state = state_of(adapter);
   float norm = 0;
-  expect(lr_adapter_optimizer_step(s.adapter.get(), &kAdamw, &norm) == LR_NOT_FINITE, "an update with a part of a step is refused");
-  expect(state_of(s.adapter.get()) == state, "and changes nothing");
+  expect(lr_adapter_optimizer_step(adapter, &kAdamw, &norm) == LR_NOT_FINITE, "an update with a part of a step is refused");
+  expect(state_of(adapter) == state, "and changes nothing");
+}
+
+std::string states_of(Stepping& s) {
+  std::string all;
+  for (lr_adapter* adapter : s.adapters()) all += state_of(adapter);
+  return all;
 }
 
 // `call(Stepping&)` puts its loss into s.output, and may train; onto the gradients of a batch before where `accumulated`.
@@ -43,19 +61,20 @@ Trial stepping(const Device& device, Family family, const Method& method, Call c
   auto setup = std::make_shared<Stepping>(device, family, method);
   Stepping& s = *setup;
   s.output.resize(256);
-  if (accumulated) accumulate(s);
-  const std::string gradients = gradients_of(s.adapter.get());
-  return Trial{setup, [&s] { return s.handle(); }, [&s, call] { return call(s); }, [&s] { return state_of(s.adapter.get()); },
+  prepare(s, accumulated);
+  return Trial{setup, [&s] { return s.handle(); }, [&s, call] { return call(s); }, [&s] { return states_of(s); },
                [&s] {
-                 std::string outcome = s.output + gradients_of(s.adapter.get());
-                 float norm = 0;
-                 check(s.handle(), lr_adapter_optimizer_step(s.adapter.get(), &kAdamw, &norm));
-                 return outcome + state_of(s.adapter.get());
+                 std::string outcome = s.output;
+                 for (lr_adapter* adapter : s.adapters()) {
+                   float norm = 0;
+                   outcome += gradients_of(adapter);
+                   check(s.handle(), lr_adapter_optimizer_step(adapter, &kAdamw, &norm));
+                 }
+                 return outcome + states_of(s);
                },
-               [&s, gradients, accumulated] {
-                 expect_no_part(s, gradients);
-                 check(s.handle(), lr_adapter_zero_gradients(s.adapter.get()));
-                 if (accumulated) accumulate(s);
+               [&s, accumulated, gradients = gradients_of(s.adapter.get())] {
+                 for (lr_adapter* adapter : s.adapters()) expect_no_part(adapter, gradients);
+                 prepare(s, accumulated);
                }};
 }
 
@@ -85,6 +104,13 @@ void training() {
   }
   survive("lr_train_step", "reference", [] {
     return stepping(kPlain, Family::LlamaPlain, kLora, [](Stepping& s) { return train(s, 0); });
+  });
+  survive("lr_train_step", "three adapters at once", [] {
+    return stepping(kFast, Family::LlamaBiased, kLora, [](Stepping& s) {
+      const lr_rows rows[] = {{s.adapter.get(), 0, 4, 0.5f, 1}, {s.others[0].get(), 4, 7, 0.5f, 2}, {s.others[1].get(), 7, 14, 0.5f, 3}};
+      const lr_step_options options = {1, 0};
+      return lr_train_step(s.base.get(), &s.batch.native, rows, 3, &options, nullptr, reinterpret_cast<lr_loss*>(s.output.data()));
+    });
   });
   survive("lr_train_step", "onto the gradients of a batch before", [] {
     return stepping(kFast, Family::LlamaPlain, kLora, [](Stepping& s) { return train(s, 1); }, true);

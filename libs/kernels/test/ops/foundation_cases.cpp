@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <functional>
 #include <iterator>
+#include <new>
 #include <thread>
 
 #include "bf16.h"
@@ -53,6 +54,33 @@ void pool_cases() {
   }
 }
 
+// A worker whose task throws neither ends the process nor leaves others at work on what the caller has left.
+void throwing_cases() {
+  for (const int threads : {1, 3}) {
+    const Machine machine(threads);
+    for (const int culprit : {0, 5, 99}) {
+      std::atomic<int> running{0};
+      bool thrown = false;
+      try {
+        parallel(machine.run, 100, [&](int task, int) {
+          ++running;
+          if (task == culprit) {
+            --running;
+            throw std::bad_alloc();
+          }
+          --running;
+        });
+      } catch (const std::bad_alloc&) {
+        thrown = running == 0;
+      }
+      expect(thrown, "pool: what a task throws comes back when all threads are done");
+    }
+    std::atomic<int> runs{0};
+    parallel(machine.run, 100, [&](int, int) { ++runs; });
+    expect(runs == 100, "pool: works on after a task that threw");
+  }
+}
+
 void scratch_cases() {
   MemoryCounter counter;
   {
@@ -84,6 +112,7 @@ void scratch_cases() {
 void foundation_cases() {
   cores_cases();
   pool_cases();
+  throwing_cases();
   scratch_cases();
   // Known answer of Random123 for philox4x32-10, counter and key all zero.
   const std::array<uint32_t, 4> zero = {0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8};
