@@ -5,6 +5,7 @@ import { addControlCommands } from './commands/control';
 import { addDataCommands } from './commands/data';
 import { addDoctorCommand } from './commands/doctor';
 import { addJobCommands } from './commands/jobs';
+import { addLogsCommand } from './commands/logs';
 import { addMigrateCommand } from './commands/migrate';
 import { addModelCommands } from './commands/models';
 import { addSubmitCommand } from './commands/submit';
@@ -43,6 +44,7 @@ export function makeProgram(): Command {
   addDataCommands(program);
   addSubmitCommand(program);
   addJobCommands(program);
+  addLogsCommand(program);
   addControlCommands(program);
   addWorkerCommands(program);
   addAdapterCommands(program);

@@ -4,6 +4,8 @@ export interface Timings {
   heartbeat: number;
   /** Longest that metrics wait to be written together. */
   metricBatch: number;
+  /** Longest that lines of a trainer's log wait to be written together. */
+  logBatch: number;
   /** A trainer that says nothing for this long is killed. It sends heartbeats every few seconds. */
   trainerSilence: number;
   /** From a trainer's last word to SIGKILL. */
@@ -39,6 +41,7 @@ export interface Timings {
 export const defaultTimings: Timings = {
   heartbeat: 700,
   metricBatch: 500,
+  logBatch: 500,
   trainerSilence: 60_000,
   stopGrace: 10_000,
   cancelGrace: 700,

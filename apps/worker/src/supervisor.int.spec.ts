@@ -26,6 +26,9 @@ const trainers = {
   babbles: `process.send('x'); process.send({ type: 'plan', totalSteps: -1 }, () => process.disconnect())`,
   obeys: `process.on('message', (m) => process.send({ type: 'stopped', reason: m.reason }, () => process.exit(0)));
           send({ type: 'phase', phase: 'preparing' }); setInterval(() => {}, 1000)`,
+  chatters: `console.log('out'); console.error('err');
+          for (let i = 0; i < 200; i++) console.log('flood ' + i);
+          send({ type: 'log', level: 'error', message: 'last' }).then(() => send({ type: 'failed', code: 'internal', message: 'x', retryable: false })).then(() => process.exit(1))`,
   gives_up: `send({ type: 'failed', code: 'loss_not_finite', message: 'NaN at step 3', retryable: false }).then(() => process.exit(0))`,
   trains: `(async () => {
     const metric = (step) => ({ type: 'metric', trainedTokens: 10 * step, metric: { step, at: new Date().toISOString(),
@@ -45,6 +48,7 @@ const timings: Timings = {
   ...defaultTimings,
   heartbeat: 100,
   metricBatch: 50,
+  logBatch: 50,
   trainerSilence: 3000,
   stopGrace: 400,
   cancelGrace: 400,
@@ -308,6 +312,16 @@ describe('Supervisor', () => {
     await (await supervise('trains', { manifest: manifestOf(job) })).handle(first(job));
     await expectPublished(teamId, job);
     expect(await readdir(join(folder, 'jobs')).catch(() => [])).not.toContain(job.id);
+  });
+
+  it('keeps what a trainer logs and writes to its output', async () => {
+    const { job } = await submitTestJob(ports);
+    await (await supervise('chatters')).handle(first(job));
+    expect(await record(job.id)).toMatchObject({ state: 'failed' });
+    const lines = await ports.unitOfWork.run(({ jobs }) => jobs.log(job.id, 0, 5000));
+    const levelOf = (text: string) => lines.find(({ message }) => message === text)?.level;
+    expect([levelOf('out'), levelOf('err'), levelOf('last')]).toEqual(['info', 'warn', 'error']);
+    expect(levelOf('flood 199')).toBe('info');
   });
 
   it('loses nothing of a run while Postgres is away', async () => {

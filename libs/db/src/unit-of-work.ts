@@ -3,7 +3,7 @@ import { type Repositories, type UnitOfWork } from '@lowrank/domain';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { withAdvisoryLock } from './advisory-lock';
 import { isSerializationFailure, translated } from './errors';
-import { PrismaClient } from './generated/client';
+import { type Prisma, PrismaClient } from './generated/client';
 import { ImpatientClient } from './impatient-client';
 import { adapterRepository } from './repositories/adapters';
 import { apiKeyRepository } from './repositories/api-keys';
@@ -62,17 +62,23 @@ export function createUnitOfWork(databaseUrl: string, options: UnitOfWorkOptions
     transactionOptions: { maxWait: maxWaitMs, timeout: timeoutMs },
   });
 
-  return {
-    async run(work) {
-      for (let attempt = 1; ; attempt++) {
-        try {
-          return await prisma.$transaction((db) => work(repositoriesOf(db)));
-        } catch (error) {
-          if (attempt >= attempts || !isSerializationFailure(error)) throw translated(error);
-          await sleep(2 ** attempt * 5 * (0.5 + Math.random()));
-        }
+  const transaction = async <T>(
+    work: (repositories: Repositories) => Promise<T>,
+    isolationLevel?: Prisma.TransactionIsolationLevel,
+  ): Promise<T> => {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await prisma.$transaction((db) => work(repositoriesOf(db)), { isolationLevel });
+      } catch (error) {
+        if (attempt >= attempts || !isSerializationFailure(error)) throw translated(error);
+        await sleep(2 ** attempt * 5 * (0.5 + Math.random()));
       }
-    },
+    }
+  };
+
+  return {
+    run: (work) => transaction(work),
+    read: (work) => transaction(work, 'RepeatableRead'),
 
     exclusively: (lock, work) => withAdvisoryLock(databaseUrl, lock, work),
 

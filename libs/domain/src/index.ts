@@ -2,6 +2,7 @@ export * from './attempts/attempt';
 export * from './attempts/claim-attempt';
 export { type AttemptOutcome, endAttempt, maxFruitlessAttempts } from './attempts/end-attempt';
 export * from './attempts/publish-version';
+export * from './attempts/report-log';
 export * from './attempts/report-progress';
 export * from './catalog/add-base-model';
 export * from './catalog/add-dataset';

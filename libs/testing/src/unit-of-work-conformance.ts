@@ -1,6 +1,7 @@
 import { type Repositories, type UnitOfWork } from '@lowrank/domain';
 import { catalogConformance } from './catalog-conformance';
 import { makeDataset, makeEvent, makeMetric, makeWorker } from './factories';
+import { jobLogConformance } from './job-log-conformance';
 import { jobRepositoryConformance } from './job-repository-conformance';
 import { codeOf } from './object-store-conformance';
 import { seedTeam, type SeededTeam } from './seed';
@@ -267,5 +268,6 @@ export function unitOfWorkConformance(name: string, open: () => Promise<UnitOfWo
 
     catalogConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     jobRepositoryConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
+    jobLogConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
   });
 }

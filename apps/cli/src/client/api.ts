@@ -15,7 +15,9 @@ import {
   type ImportBaseModel,
   type Job,
   type JobEvent,
+  type JobLogLine,
   jobEventSchema,
+  jobLogLineSchema,
   type JobMetric,
   jobMetricSchema,
   jobSchema,
@@ -130,6 +132,18 @@ export class Api {
   /** The first thousand events. */
   async events(id: string): Promise<JobEvent[]> {
     return (await this.http.json(`/api/v1/jobs/${part(id)}/events`, pageSchema(jobEventSchema))).data;
+  }
+
+  /** Every line that is kept of a job's log. */
+  async *log(id: string): AsyncGenerator<JobLogLine, void> {
+    for (let after = 0; ;) {
+      const path = `/api/v1/jobs/${part(id)}/logs?after=${after}`;
+      const { data, hasMore } = await this.http.json(path, pageSchema(jobLogLineSchema));
+      yield* data;
+      const last = data.at(-1);
+      if (!hasMore || last === undefined) return;
+      after = last.seq;
+    }
   }
 
   /** All evaluations, in order of steps. */

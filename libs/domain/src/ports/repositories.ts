@@ -8,6 +8,7 @@ import {
   type DrainMode,
   type Job,
   type JobEvent,
+  type JobLogLine,
   type JobMetric,
   type JobState,
   type JobWakeUp,
@@ -35,6 +36,8 @@ export interface Repositories {
  */
 export interface UnitOfWork {
   run<T>(work: (repositories: Repositories) => Promise<T>): Promise<T>;
+  /** The same for work that only reads: whatever it reads is as of one instant, though others write meanwhile. */
+  read<T>(work: (repositories: Repositories) => Promise<T>): Promise<T>;
   /** One advisory lock by name for as long as `work` runs; resolves to undefined at once when somebody else holds it. */
   exclusively<T>(lock: string, work: (signal: AbortSignal) => Promise<T>): Promise<T | undefined>;
   ping(): Promise<void>;
@@ -169,6 +172,9 @@ export interface JobRepository {
   metrics(id: string, options: { afterStep?: number; limit: number }): Promise<JobMetric[]>;
   /** Deletes metrics with step > `step`: called when an attempt resumes from a checkpoint. */
   truncateMetrics(id: string, step: number): Promise<void>;
+  /** Adds lines to the job's log, whose row the caller has locked, and drops all but the newest `keep`. */
+  appendLog(id: string, lines: Omit<JobLogLine, 'seq'>[], keep: number): Promise<void>;
+  log(id: string, afterSeq: number, limit: number): Promise<JobLogLine[]>;
   /** How many of the team's jobs are queued, assigned ones included. */
   countQueued(teamId: string): Promise<number>;
   /** Of each team, the first `perTeam` queued jobs by rank that no worker is chosen for and that may start at `now`. */

@@ -231,6 +231,26 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
     truncateMetrics: async (id, step) => {
       tables.metrics = tables.metrics.filter((metric) => metric.jobId !== id || metric.step <= step);
     },
+    appendLog: async (id, lines, keep) => {
+      refuseUnless(lines.length === 0 || find(id) !== undefined, 'job');
+      const rowsOf = () => tables.log.filter((line) => line.jobId === id);
+      const last = rowsOf().at(-1)?.seq ?? 0;
+      tables.log.push(
+        ...lines.map((line, i) => ({
+          ...line,
+          message: storable(line.message),
+          jobId: id,
+          seq: last + 1 + i,
+        })),
+      );
+      const kept = rowsOf().slice(-keep);
+      tables.log = [...tables.log.filter((line) => line.jobId !== id), ...kept];
+    },
+    log: async (id, afterSeq, limit) =>
+      tables.log
+        .filter((line) => line.jobId === id && line.seq > afterSeq)
+        .slice(0, limit)
+        .map(({ jobId: _jobId, ...line }) => line),
     countQueued: async (teamId) => ofTeam(tables.jobs, teamId).filter((job) => job.state === 'queued').length,
     waiting: async (now, perTeam) => {
       const byRank = tables.jobs

@@ -5,6 +5,7 @@ import {
   type BaseModel,
   type Dataset,
   type JobEvent,
+  type JobLogLine,
   type JobMetric,
   type JobWakeUp,
 } from '@lowrank/contracts';
@@ -24,6 +25,7 @@ export interface Tables {
   jobs: JobRecord[];
   events: (JobEvent & { jobId: string })[];
   metrics: (JobMetric & { jobId: string })[];
+  log: (JobLogLine & { jobId: string })[];
   adapters: Owned<Adapter>[];
   versions: Owned<AdapterVersion>[];
   outbox: { id: string; wakeUp: JobWakeUp }[];
@@ -40,6 +42,7 @@ export const emptyTables = (): Tables => ({
   jobs: [],
   events: [],
   metrics: [],
+  log: [],
   adapters: [],
   versions: [],
   outbox: [],
