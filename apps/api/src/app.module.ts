@@ -15,6 +15,7 @@ import { StoredFilesModule } from './http/stored-files';
 import { JobsModule } from './jobs/jobs.module';
 import { KeysModule } from './keys/keys.module';
 import { MeModule } from './me/me.module';
+import { MetricsModule } from './metrics/metrics.module';
 import { TeamModule } from './team/team.module';
 import { WorkersModule } from './workers/workers.module';
 
@@ -39,6 +40,7 @@ export class AppModule {
         AdaptersModule,
         TeamModule,
         WorkersModule,
+        MetricsModule,
       ],
       providers: [
         { provide: APP_FILTER, useClass: ErrorFilter },

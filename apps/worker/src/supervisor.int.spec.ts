@@ -12,6 +12,7 @@ import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { WorkerMetrics } from './metrics/worker-metrics';
 import { defaultTimings, type Timings } from './settings';
 import { Supervisor } from './supervisor';
 import { submitTestJob } from './test/submit';
@@ -70,6 +71,7 @@ describe('Supervisor', () => {
     await world.end();
   });
 
+  const metrics = new WorkerMetrics();
   const supervise = async (
     script: keyof typeof trainers,
     options: { unitOfWork?: UnitOfWork; timings?: Partial<Timings>; manifest?: Manifest } = {},
@@ -84,6 +86,7 @@ describe('Supervisor', () => {
       workerId: randomIds.make('worker'),
       workplace: { dataDir: folder, threads: 2, slots: 1 },
       timings: { ...timings, ...options.timings },
+      metrics,
       trainerEntry,
       env: process.env,
     });
@@ -311,6 +314,12 @@ describe('Supervisor', () => {
     const { job, teamId } = await submitTestJob(ports);
     await (await supervise('trains', { manifest: manifestOf(job) })).handle(first(job));
     await expectPublished(teamId, job);
+    const text = await metrics.registry.metrics();
+    expect(text).toContain('lowrank_attempts_total{outcome="published"} 1');
+    expect(text).toContain('lowrank_attempts_running 0');
+    expect(text).toContain('lowrank_trained_tokens_total 400');
+    expect(text).toContain('lowrank_training_step_seconds_count 40');
+    expect(text).toContain('lowrank_training_tokens_per_second 0');
     expect(await readdir(join(folder, 'jobs')).catch(() => [])).not.toContain(job.id);
   });
 

@@ -8,6 +8,8 @@ import { LoggerModule } from 'nestjs-pino';
 import { cpus, hostname } from 'node:os';
 import { extname, resolve } from 'node:path';
 import { Dispatcher } from './dispatch/dispatcher';
+import { MetricsServer } from './metrics/metrics-server';
+import { WorkerMetrics } from './metrics/worker-metrics';
 import { Presence } from './presence';
 import { defaultTimings } from './settings';
 import { Supervisor } from './supervisor';
@@ -38,11 +40,15 @@ export class WorkerModule {
         createJobConsumer({ databaseUrl, redisUrl, prefix, workerId: id, slots, onError }, handler),
     };
     const ports: Ports = { unitOfWork, clock: systemClock, ids: randomIds };
+    const metrics = new WorkerMetrics();
+    const { workerMetrics, metricsToken: token } = config;
+    const metricsServer = workerMetrics && new MetricsServer(metrics.registry, { ...workerMetrics, token });
     const supervisor = new Supervisor({
       ports,
       workerId: id,
       workplace: { dataDir, threads, slots },
       timings: defaultTimings,
+      metrics,
       trainerEntry,
       env: { ...process.env, LOWRANK_DATA: dataDir },
     });
@@ -56,12 +62,12 @@ export class WorkerModule {
       imports: [LoggerModule.forRoot({ pinoHttp: { level: logLevel } })],
       providers: [
         { provide: Supervisor, useValue: supervisor },
-        { provide: Dispatcher, useValue: new Dispatcher(ports, queue, defaultTimings) },
+        { provide: Dispatcher, useValue: new Dispatcher(ports, queue, defaultTimings, metrics) },
         { provide: Presence, useValue: presence },
         {
           provide: WorkerService,
           useFactory: (...parts: [Supervisor, Dispatcher, Presence]) =>
-            new WorkerService(connections, ...parts),
+            new WorkerService(connections, metricsServer, ...parts),
           inject: [Supervisor, Dispatcher, Presence],
         },
       ],

@@ -1,6 +1,7 @@
 import { BeforeApplicationShutdown, Injectable, Logger, OnApplicationBootstrap } from '@nestjs/common';
 import { type JobConsumer, type JobHandler, type JobQueue, type UnitOfWork } from '@lowrank/domain';
 import { Dispatcher } from './dispatch/dispatcher';
+import { type MetricsServer } from './metrics/metrics-server';
 import { Presence } from './presence';
 import { Supervisor } from './supervisor';
 
@@ -21,12 +22,18 @@ export class WorkerService implements OnApplicationBootstrap, BeforeApplicationS
 
   constructor(
     private readonly connections: Connections,
+    private readonly metricsServer: MetricsServer | null,
     private readonly supervisor: Supervisor,
     private readonly dispatcher: Dispatcher,
     private readonly presence: Presence,
   ) {}
 
   onApplicationBootstrap(): void {
+    // A worker trains with or without being watched.
+    this.metricsServer?.start().then(
+      (port) => this.logger.log(`Metrics for Prometheus on port ${port}.`),
+      (error) => this.logger.error(`No metrics for Prometheus: ${error}`),
+    );
     this.presence.start();
     this.dispatcher.start();
     this.consumer = this.connections.consume(
@@ -45,6 +52,7 @@ export class WorkerService implements OnApplicationBootstrap, BeforeApplicationS
     await this.connections
       .forget()
       .catch((error) => this.logger.warn(`Could not remove the worker's queue: ${error}`));
+    await this.metricsServer?.stop();
     await this.connections.queue.close();
     await this.connections.unitOfWork.close();
   }

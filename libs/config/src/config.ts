@@ -41,6 +41,10 @@ export interface Config {
   limits: { uploadBytes: number; lineBytes: number };
   queuePrefix: string;
   logLevel: z.infer<typeof logLevelSchema>;
+  /** Lets Prometheus at the metrics without an API key; null: the API wants an admin key, workers nothing. */
+  metricsToken: string | null;
+  /** Where a worker answers Prometheus; null: nowhere. */
+  workerMetrics: { host: string; port: number } | null;
 }
 
 const logLevelSchema = z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']);
@@ -99,6 +103,21 @@ const environmentSchema = z
       .regex(/^[a-z0-9][a-z0-9_-]{0,39}$/, "must be up to 40 lower-case letters, digits, '_' or '-'")
       .default('lowrank'),
     LOWRANK_LOG_LEVEL: logLevelSchema.default('info'),
+    LOWRANK_METRICS_TOKEN: z
+      .string()
+      .regex(/^[\x21-\x7e]{16,512}$/, 'must be 16 to 512 printable ASCII characters without blanks')
+      .optional(),
+    LOWRANK_WORKER_METRICS_PORT: integer(0, 65_535).optional(),
+    LOWRANK_WORKER_METRICS_HOST: z.string().default('127.0.0.1'),
+  })
+  .superRefine((env, context) => {
+    const isLoopback = /^(127\.\d+\.\d+\.\d+|::1|localhost)$/.test(env.LOWRANK_WORKER_METRICS_HOST);
+    if (!isLoopback && env.LOWRANK_METRICS_TOKEN === undefined)
+      context.addIssue({
+        code: 'custom',
+        path: ['LOWRANK_METRICS_TOKEN'],
+        message: 'must be set, because LOWRANK_WORKER_METRICS_HOST is not loopback',
+      });
   })
   .superRefine((env, context) => {
     if (!s3Variables.some((name) => name !== 'S3_REGION' && env[name] !== undefined)) return;
@@ -154,6 +173,11 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
     limits: { uploadBytes: value.LOWRANK_MAX_UPLOAD_BYTES, lineBytes: value.LOWRANK_MAX_LINE_BYTES },
     queuePrefix: value.LOWRANK_QUEUE_PREFIX,
     logLevel: value.LOWRANK_LOG_LEVEL,
+    metricsToken: value.LOWRANK_METRICS_TOKEN ?? null,
+    workerMetrics:
+      value.LOWRANK_WORKER_METRICS_PORT === undefined
+        ? null
+        : { host: value.LOWRANK_WORKER_METRICS_HOST, port: value.LOWRANK_WORKER_METRICS_PORT },
   });
 }
 
@@ -182,6 +206,7 @@ export function describeConfig(config: Config): Record<string, unknown> {
       config.s3 === null
         ? `folder ${join(config.dataDir, 'objects')}`
         : { ...config.s3, secretAccessKey: '***' },
+    metricsToken: config.metricsToken === null ? null : '***',
   };
 }
 

@@ -11,6 +11,7 @@ import { baseModelRepository } from './repositories/base-models';
 import { datasetRepository } from './repositories/datasets';
 import { jobRepository } from './repositories/jobs';
 import { outboxRepository } from './repositories/outbox';
+import { statisticsRepository } from './repositories/statistics';
 import { teamRepository } from './repositories/teams';
 import { workerRepository } from './repositories/workers';
 import { type Tx } from './values';
@@ -32,6 +33,7 @@ const repositoriesOf = (db: Tx): Repositories => ({
   outbox: outboxRepository(db),
   teams: teamRepository(db),
   workers: workerRepository(db),
+  statistics: statisticsRepository(db),
 });
 
 export interface UnitOfWorkOptions {

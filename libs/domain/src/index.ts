@@ -10,6 +10,7 @@ export * from './catalog/delete-dataset';
 export { before, randomIds, systemClock } from './clock-and-ids';
 export * from './dispatch/dispatch-outbox';
 export * from './dispatch/drain-worker';
+export * from './dispatch/overview';
 export * from './dispatch/plan';
 export * from './dispatch/reconcile';
 export * from './dispatch/schedule';

@@ -8,6 +8,7 @@ import {
   reportHeartbeat,
 } from '@lowrank/domain';
 import { rm } from 'node:fs/promises';
+import { type AttemptMeter } from '../metrics/worker-metrics';
 import { pause, persistently } from '../retry';
 import { type Timings } from '../settings';
 import { type AttemptFacts, outcomeOf } from './outcome';
@@ -29,6 +30,7 @@ export interface AttemptRunOptions {
   trainerEntry: string;
   trainerEnv: NodeJS.ProcessEnv;
   log: AttemptLog;
+  meter: AttemptMeter;
 }
 
 /** How a run ended: published, settled otherwise, or taken away by another attempt. */
@@ -120,6 +122,9 @@ export class AttemptRun {
     this.heardAt = Date.now();
     if (message.type === 'heartbeat') return;
     if (message.type === 'log') return this.relay(message.level, message.message);
+    const { meter } = this.options;
+    if (message.type === 'plan') meter.plan(message.resumedFromStep);
+    if (message.type === 'metric') meter.metric(message.metric, message.trainedTokens);
     if (message.type === 'published') this.publishing = true;
     if (message.type === 'stopped' || message.type === 'failed') this.lastWord = message;
     else this.reports.push(message);

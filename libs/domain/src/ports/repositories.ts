@@ -28,6 +28,7 @@ export interface Repositories {
   outbox: OutboxRepository;
   teams: TeamRepository;
   workers: WorkerRepository;
+  statistics: StatisticsRepository;
 }
 
 /**
@@ -268,4 +269,13 @@ export interface TeamRepository {
     decaySeconds: number;
     id?: string;
   }): Promise<TeamShare[]>;
+}
+
+/** Counts over all teams. */
+export interface StatisticsRepository {
+  /** States that no job is in may be left out. */
+  jobsByState(): Promise<{ state: JobState; count: number }[]>;
+  /** Queued jobs by the device classes that they name, null for those that name none; one that names several counts in each. */
+  queuedByDeviceClass(): Promise<{ deviceClass: string | null; count: number }[]>;
+  outbox(): Promise<{ entries: number; oldestAt: string | null }>;
 }

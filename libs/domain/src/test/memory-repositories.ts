@@ -3,6 +3,7 @@ import { randomIds } from '../clock-and-ids';
 import { type JobRecord, type Repositories } from '../ports/repositories';
 import { isFinal, isHeld } from '../state-machine';
 import { byAge, compare, ofTeam, orNull, pageOf, refuseUnless, storable, withoutTeam } from './rows';
+import { statisticsOf } from './memory-statistics';
 import { freshTeam, type Tables } from './tables';
 
 export function repositoriesOf(tables: Tables): Repositories {
@@ -85,14 +86,15 @@ export function repositoriesOf(tables: Tables): Repositories {
           tables.jobs.some((job) => job.id === wakeUp.jobId),
           'job',
         );
-        tables.outbox.push({ id: String(tables.sequence++), wakeUp });
+        tables.outbox.push({ id: String(tables.sequence++), wakeUp, at: new Date().toISOString() });
       },
-      take: async (limit) => tables.outbox.slice(0, limit),
+      take: async (limit) => tables.outbox.slice(0, limit).map(({ id, wakeUp }) => ({ id, wakeUp })),
       remove: async (ids) => {
         tables.outbox = tables.outbox.filter((entry) => !ids.includes(entry.id));
       },
     },
     teams: teamRepositoryOf(tables),
+    statistics: statisticsOf(tables),
     workers: {
       upsert: async (worker) => {
         const drain = tables.workers.find((one) => one.id === worker.id)?.drain ?? null;

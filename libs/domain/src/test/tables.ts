@@ -28,7 +28,7 @@ export interface Tables {
   log: (JobLogLine & { jobId: string })[];
   adapters: Owned<Adapter>[];
   versions: Owned<AdapterVersion>[];
-  outbox: { id: string; wakeUp: JobWakeUp }[];
+  outbox: { id: string; wakeUp: JobWakeUp; at: string }[];
   workers: WorkerRecord[];
 }
 
