@@ -4,13 +4,12 @@
 //   npm run bench:cotrain -- [--model 100M] [--lengths 32,64,128,256] [--rounds 5] [--dtype bf16|f32] [--threads 2] [--checkpointing on|off]
 //
 // Writes bench/results/cotrain.json. Needs the oracle, for making the model (tools/oracle/setup.sh).
-import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { makeModel, openKernels } from './models.mjs';
-import { median, root, writeResults } from './results.mjs';
+import { makeModel, openKernels, setUpOracle } from './models.mjs';
+import { median, writeResults } from './results.mjs';
 
 const ranks = [4, 8, 8, 16, 16, 32, 32, 64];
 const { values: flags } = parseArgs({
@@ -93,7 +92,7 @@ async function measure(base, length, rounds) {
   return { together: median(seconds.together), alone: median(seconds.alone) };
 }
 
-execFileSync(join(root, 'tools/oracle/setup.sh'), { stdio: 'inherit' });
+setUpOracle();
 const work = mkdtempSync(join(tmpdir(), 'lowrank-bench-'));
 const kernels = openKernels({ compute: flags.dtype, threads: Number(flags.threads) });
 try {

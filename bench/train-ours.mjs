@@ -3,7 +3,9 @@
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 
-const { openKernels } = createRequire(import.meta.url)('../dist/libs/kernels/src/index.js');
+const require = createRequire(import.meta.url);
+const { openKernels } = require('../dist/libs/kernels/src/index.js');
+require('../dist/apps/trainer/src/attempt.js'); // the code that a trainer has in memory
 const setting = JSON.parse(process.argv[2]);
 const { rows, length, batches } = JSON.parse(readFileSync(setting.batches, 'utf8'));
 

@@ -8,12 +8,11 @@
 //            --checkpointing on|off|both  --isa avx2 (both sides without AVX-512)  --no-peer  --longest-step 120 (seconds; --grow leaves out what would take longer)
 //
 // Needs the oracle, for the peer and for making the models (tools/oracle/setup.sh).
-import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { makeModel, oracle, python } from './models.mjs';
+import { library, makeModel, oracle, python, setUpOracle } from './models.mjs';
 import { lastLine, measurePeak, median, root, run, writeResults } from './results.mjs';
 
 const { values: flags } = parseArgs({
@@ -39,6 +38,19 @@ if (!['auto', 'avx2'].includes(flags.isa)) throw new Error(`--isa is auto or avx
 const peerIsa = { ATEN_CPU_CAPABILITY: 'avx2', MKL_ENABLE_INSTRUCTIONS: 'AVX2', ONEDNN_MAX_CPU_ISA: 'AVX2' };
 const MiB = (bytes) => Math.round(bytes / 2 ** 20);
 const print = (text) => process.stdout.write(`${text}\n`);
+
+/** What the predictor says of the steps of bench/train-ours.mjs: a trainer without tokenizer, checkpoints and samples. */
+async function predictedPeak(folder, { rows, length, checkpointing }) {
+  const recipe = library('contracts').recipeSchema.parse({
+    lora: { rank },
+    training: { compute: flags.dtype, checkpointActivations: checkpointing },
+  });
+  const model = await library('datasets').inspectModelFolder(folder);
+  const lengths = Array(rows).fill(length);
+  const nothing = { dataset: { conversations: 0, tokens: 0 }, tokenizerBytes: 0 };
+  const { bytes, parts } = library('domain').predictMemory({ model, recipe, lengths, threads, ...nothing });
+  return bytes - parts.checkpoint - parts.beyondTraining;
+}
 
 /** A linear congruential sequence: what the tokens are does not matter, that both sides get the same ones does. */
 function writeBatches(work, rows, length) {
@@ -87,7 +99,8 @@ function peer({ folder, batches, dtype, steps, warmup, checkpointing }) {
   );
 }
 
-function summary(who, parts, info, shape) {
+/** `predictedBytes`: of our own steps. */
+function summary(who, parts, info, shape, predictedBytes) {
   const seconds = median(parts.flatMap((part) => part.seconds));
   return {
     who,
@@ -96,17 +109,19 @@ function summary(who, parts, info, shape) {
     tokensPerSecond: (shape.rows * shape.length) / seconds,
     gflops: operations(info, shape) / seconds / 1e9,
     peakBytes: median(parts.map((part) => part.peakBytes)),
+    predictedBytes,
     losses: parts[0].losses,
   };
 }
 
 const heading =
   `${'who'.padEnd(22)}${'model'.padEnd(7)}${'tokens'.padStart(10)}  ${'checkpointing'.padEnd(14)}` +
-  `${'s/step'.padStart(9)}${'tok/s'.padStart(9)}${'GFLOP/s'.padStart(10)}${'of peak'.padStart(9)}${'peak MiB'.padStart(10)}`;
+  `${'s/step'.padStart(9)}${'tok/s'.padStart(9)}${'GFLOP/s'.padStart(10)}${'of peak'.padStart(9)}${'peak MiB'.padStart(10)}${'predicted'.padStart(11)}`;
 const line = (r, peak) =>
   `${r.who.padEnd(22)}${r.model.padEnd(7)}${`${r.rows} × ${r.length}`.padStart(10)}  ${(r.checkpointing ? 'on' : 'off').padEnd(14)}` +
   `${r.seconds.toFixed(2).padStart(9)}${r.tokensPerSecond.toFixed(0).padStart(9)}${r.gflops.toFixed(0).padStart(10)}` +
-  `${`${((100 * r.gflops) / peak).toFixed(0)} %`.padStart(9)}${String(MiB(r.peakBytes)).padStart(10)}`;
+  `${`${((100 * r.gflops) / peak).toFixed(0)} %`.padStart(9)}${String(MiB(r.peakBytes)).padStart(10)}` +
+  `${(r.predictedBytes ? String(MiB(r.predictedBytes)) : '').padStart(11)}`;
 
 async function compare(work, peak) {
   const [rows, length, model] = [Number(flags.rows), Number(flags.length), flags.model];
@@ -124,7 +139,7 @@ async function compare(work, peak) {
     }
     const shape = { model, rows, length, checkpointing };
     const info = parts.ours[0].base;
-    const us = summary('Lowrank', parts.ours, info, shape);
+    const us = summary('Lowrank', parts.ours, info, shape, await predictedPeak(made.folder, shape));
     results.push(us);
     print(line(us, peak[flags.dtype]));
     if (parts.peer.length === 0) continue;
@@ -141,7 +156,7 @@ async function grow(work, peak) {
   const results = [];
   print(`\n${heading}`);
   for (const model of ['10M', '100M', '500M']) {
-    const { base } = await makeModel(work, model, threads);
+    const { base, folder } = await makeModel(work, model, threads);
     for (const length of [512, 2048, 8192]) {
       for (const checkpointing of [true, false]) {
         const shape = { model, rows: 1, length, checkpointing };
@@ -165,7 +180,7 @@ async function grow(work, peak) {
           threads,
         };
         const part = ours(setting);
-        results.push(summary('Lowrank', [part], part.base, shape));
+        results.push(summary('Lowrank', [part], part.base, shape, await predictedPeak(folder, shape)));
         print(line(results.at(-1), peak[flags.dtype]));
       }
     }
@@ -173,7 +188,7 @@ async function grow(work, peak) {
   writeResults('train-grow', { flags, peakGflops: peak, results });
 }
 
-execFileSync(join(oracle, 'setup.sh'), { stdio: 'inherit' });
+setUpOracle();
 const work = mkdtempSync(join(tmpdir(), 'lowrank-bench-'));
 try {
   const peak = measurePeak(threads, flags.isa);

@@ -9,7 +9,7 @@ import {
   resumeJob,
 } from '@lowrank/domain';
 import { Blobs, createObjectStore } from '@lowrank/storage';
-import { tinyDataset, writeTinyModel } from '@lowrank/testing';
+import { tinyDataset, tinyDecoder, writeTinyModel } from '@lowrank/testing';
 import { createPostgresBackend, withBackend } from 'bullmq';
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
@@ -60,6 +60,7 @@ describe('worker', () => {
       parameters: 40_000,
       contextLength: 256,
       vocabSize: 259,
+      decoder: tinyDecoder,
       files,
     };
     const file = join(root, 'chats.jsonl');

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { decoderSchema } from './decoder';
 import { idSchema, nameSchema, sha256Schema, timeSchema } from './ids';
 
 export const storedFileSchema = z.object({
@@ -22,6 +23,8 @@ export const baseModelSchema = z.object({
   parameters: z.int().nonnegative(),
   contextLength: z.int().positive(),
   vocabSize: z.int().positive(),
+  /** null: imported by a release that did not keep it, so that the trainer is the first to check a recipe's layers. */
+  decoder: decoderSchema.nullable(),
   files: z.array(storedFileSchema),
   status: baseModelStatusSchema,
   createdAt: timeSchema,

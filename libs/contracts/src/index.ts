@@ -2,6 +2,7 @@ export * from './adapter';
 export * from './api-key';
 export * from './base-model';
 export * from './dataset';
+export * from './decoder';
 export * from './errors';
 export * from './ids';
 export * from './job';

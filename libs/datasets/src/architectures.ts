@@ -15,6 +15,8 @@ export interface Architecture {
   qkNorms?: true;
   /** Norms on the outputs of attention and MLP. */
   outputNorms?: true;
+  /** Rotary embeddings, where there is more than one: layers with a window have their own. */
+  ropes?: 2;
   /** The same window, or none, on all layers: layer_types cannot say otherwise. */
   uniformWindows?: true;
   /** Only default and longrope, the latter under older names too; part of a head may turn. */
@@ -49,6 +51,7 @@ const gemma3: Architecture = {
   biases: attention,
   qkNorms: true,
   outputNorms: true,
+  ropes: 2,
   refused: gemma3Refused,
 };
 

@@ -1,4 +1,10 @@
-import { type BaseStorage, LowrankError, supportedModelTypes } from '@lowrank/contracts';
+import {
+  type BaseStorage,
+  type Decoder,
+  linearLayers,
+  LowrankError,
+  supportedModelTypes,
+} from '@lowrank/contracts';
 import { z } from 'zod';
 import { type Architecture, architectures } from './architectures';
 import { checkpointQuantization } from './quantized-checkpoint';
@@ -43,6 +49,7 @@ export interface ModelConfig {
   vocabSize: number;
   /** Longest sequence, in tokens. */
   contextLength: number;
+  decoder: Omit<Decoder, 'dtype'>;
   /** Tensors that the weights of this model have to hold: name → shape. */
   tensors: Map<string, number[]>;
   /** How an older checkpoint calls a tensor. */
@@ -138,49 +145,48 @@ function contextLength(config: Config, architecture: Architecture): number {
   return Math.max(positions, Math.floor(original * (rope?.factor ?? positions / original)));
 }
 
-function expectedTensors(config: Config, architecture: Architecture): Map<string, number[]> {
-  const { hidden_size: hidden, intermediate_size: inner, vocab_size: vocab } = config;
-  const headDim = config.head_dim ?? hidden / config.num_attention_heads;
-  const q = config.num_attention_heads * headDim;
-  const kv = (config.num_key_value_heads ?? config.num_attention_heads) * headDim;
-  const biases = architecture.biases(config);
-  const model = architecture.nested?.prefix ?? 'model.';
+function decoderOf(
+  config: Config,
+  architecture: Architecture,
+  quantization: BaseStorage | null,
+): ModelConfig['decoder'] {
+  const heads = config.num_attention_heads;
+  return {
+    prefix: architecture.nested?.prefix ?? 'model.',
+    layers: config.num_hidden_layers,
+    hidden: config.hidden_size,
+    intermediate: config.intermediate_size,
+    heads,
+    kvHeads: config.num_key_value_heads ?? heads,
+    headDim: config.head_dim ?? config.hidden_size / heads,
+    tiedEmbeddings: config.tie_word_embeddings,
+    fused: architecture.fused ?? false,
+    qkNorms: architecture.qkNorms ?? false,
+    outputNorms: architecture.outputNorms ?? false,
+    biases: architecture.biases(config),
+    ropes: architecture.ropes ?? 1,
+    quantization,
+  };
+}
 
-  const tensors = new Map<string, number[]>([[`${model}embed_tokens.weight`, [vocab, hidden]]]);
-  const linear = (name: string, out: number, inputs: number, bias: boolean) => {
+function expectedTensors(decoder: ModelConfig['decoder'], vocab: number): Map<string, number[]> {
+  const { prefix, layers, hidden, headDim, tiedEmbeddings, outputNorms, qkNorms } = decoder;
+  const tensors = new Map<string, number[]>([[`${prefix}embed_tokens.weight`, [vocab, hidden]]]);
+  for (const { name, in: inputs, out, bias } of linearLayers(decoder)) {
     tensors.set(`${name}.weight`, [out, inputs]);
     if (bias) tensors.set(`${name}.bias`, [out]);
-  };
-  for (let layer = 0; layer < config.num_hidden_layers; layer += 1) {
-    const attention = `${model}layers.${layer}.self_attn`;
-    const mlp = `${model}layers.${layer}.mlp`;
-    const norm = (name: string, width: number) =>
-      tensors.set(`${model}layers.${layer}.${name}.weight`, [width]);
-    if (architecture.fused) {
-      linear(`${attention}.qkv_proj`, q + 2 * kv, hidden, biases.qkv);
-      linear(`${mlp}.gate_up_proj`, 2 * inner, hidden, biases.mlp);
-    } else {
-      linear(`${attention}.q_proj`, q, hidden, biases.qkv);
-      linear(`${attention}.k_proj`, kv, hidden, biases.qkv);
-      linear(`${attention}.v_proj`, kv, hidden, biases.qkv);
-      linear(`${mlp}.gate_proj`, inner, hidden, biases.mlp);
-      linear(`${mlp}.up_proj`, inner, hidden, biases.mlp);
-    }
-    linear(`${attention}.o_proj`, hidden, q, biases.o);
-    linear(`${mlp}.down_proj`, hidden, inner, biases.mlp);
-    norm('input_layernorm', hidden);
-    norm('post_attention_layernorm', hidden);
-    if (architecture.outputNorms) {
-      norm('pre_feedforward_layernorm', hidden);
-      norm('post_feedforward_layernorm', hidden);
-    }
-    if (architecture.qkNorms) {
-      norm('self_attn.q_norm', headDim);
-      norm('self_attn.k_norm', headDim);
-    }
   }
-  tensors.set(`${model}norm.weight`, [hidden]);
-  if (!config.tie_word_embeddings) tensors.set('lm_head.weight', [vocab, hidden]);
+  const output = ['pre_feedforward_layernorm', 'post_feedforward_layernorm'];
+  const norms = [
+    ...['input_layernorm', 'post_attention_layernorm', ...(outputNorms ? output : [])].map(
+      (name) => [name, hidden] as const,
+    ),
+    ...(qkNorms ? ['self_attn.q_norm', 'self_attn.k_norm'] : []).map((name) => [name, headDim] as const),
+  ];
+  for (let layer = 0; layer < layers; layer += 1)
+    for (const [name, width] of norms) tensors.set(`${prefix}layers.${layer}.${name}.weight`, [width]);
+  tensors.set(`${prefix}norm.weight`, [hidden]);
+  if (!tiedEmbeddings) tensors.set('lm_head.weight', [vocab, hidden]);
   return tensors;
 }
 
@@ -214,12 +220,14 @@ export function parseModelConfig(value: unknown): ModelConfig {
   checkSupport(config, architecture, modelType);
   checkHeads(config);
   const { prefix, older } = architecture.nested ?? { prefix: '', older: '' };
+  const decoder = decoderOf(config, architecture, quantization);
   return {
     modelType,
     quantization,
     vocabSize: config.vocab_size,
     contextLength: contextLength(config, architecture),
-    tensors: expectedTensors(config, architecture),
+    decoder,
+    tensors: expectedTensors(decoder, config.vocab_size),
     olderName: (name) =>
       !older ? name : name.startsWith(prefix) ? older + name.slice(prefix.length) : `language_model.${name}`,
   };

@@ -3,6 +3,7 @@ import {
   codeOf,
   safetensorsBytes,
   tinyConfig,
+  tinyDecoder,
   tinyTemplate,
   tinyTensors,
   tinyTokenizer,
@@ -58,7 +59,13 @@ describe('inspectModelFolder', () => {
     await mkdir(join(folder, 'LICENSE'));
     const { files, ...facts } = await inspectModelFolder(folder);
     const parameters = Object.values(tinyTensors()).reduce((sum, { values }) => sum + values.length, 0);
-    expect(facts).toEqual({ modelType: 'llama', parameters, contextLength: 256, vocabSize: 259 });
+    expect(facts).toEqual({
+      modelType: 'llama',
+      parameters,
+      contextLength: 256,
+      vocabSize: 259,
+      decoder: tinyDecoder,
+    });
     expect(files.map(({ path }) => path)).toEqual([
       'README.md',
       'config.json',

@@ -1,4 +1,4 @@
-import { LowrankError } from '@lowrank/contracts';
+import { type Decoder, LowrankError } from '@lowrank/contracts';
 import { readFile, readdir, realpath, stat } from 'node:fs/promises';
 import { join, sep } from 'node:path';
 import { type ModelConfig, parseModelConfig } from './model-config';
@@ -24,7 +24,7 @@ const MAX_TOKENIZER_BYTES = 128 << 20;
 const MAX_SHARDS = 1024;
 /** Much more than the largest tokenizers take to load. */
 const TOKENIZER_MS = 60_000;
-const WEIGHT_DTYPES = ['F32', 'F16', 'BF16'];
+const WEIGHT_DTYPES: Decoder['dtype'][] = ['F32', 'F16', 'BF16'];
 
 type Tensors = Map<string, SafetensorsEntry>;
 
@@ -39,6 +39,7 @@ export interface ModelFolder {
   parameters: number;
   contextLength: number;
   vocabSize: number;
+  decoder: Decoder;
   /** What to store, in name order: configuration, tokenizer and the weights that the model uses. */
   files: ModelFile[];
 }
@@ -164,15 +165,24 @@ function checkTensor(tensors: Tensors, name: string, shape: number[], dtypes: st
     throw invalid(`tensor '${name}' has shape [${entry.shape}], config.json asks for [${shape}]`);
 }
 
+/** Name in the checkpoint of a tensor that this release calls `name`. */
+const nameIn = (tensors: Tensors, name: string, older: string): string =>
+  !tensors.has(name) && tensors.has(older) ? older : name;
+
 /** Every expected tensor, or the parts that stand for it in a checkpoint which bitsandbytes has quantized. */
 function checkTensors(tensors: Tensors, { tensors: expected, olderName, quantization }: ModelConfig): void {
   for (const [newName, shape] of expected) {
-    const older = olderName(newName);
-    const name = !tensors.has(newName) && tensors.has(older) ? older : newName;
+    const name = nameIn(tensors, newName, olderName(newName));
     const parts = quantization && quantizedParts(name, shape, quantization, (part) => tensors.has(part));
     if (parts === null) checkTensor(tensors, name, shape, WEIGHT_DTYPES);
     else for (const [part, { shape, dtype }] of parts) checkTensor(tensors, part, shape, [dtype]);
   }
+}
+
+/** Type of the embeddings, which checkTensors has found to be one of WEIGHT_DTYPES. */
+function dtypeOf(tensors: Tensors, { decoder, olderName }: ModelConfig): Decoder['dtype'] {
+  const name = `${decoder.prefix}embed_tokens.weight`;
+  return tensors.get(nameIn(tensors, name, olderName(name)))?.dtype as Decoder['dtype'];
 }
 
 /** Loads tokenizer and chat template, renders and encodes a conversation; gives the vocabulary's size. */
@@ -220,6 +230,7 @@ export async function inspectModelFolder(folder: string, options: InspectOptions
     ),
     contextLength: config.contextLength,
     vocabSize: config.vocabSize,
+    decoder: { ...config.decoder, dtype: dtypeOf(tensors, config) },
     files: kept,
   };
 }

@@ -67,17 +67,18 @@ struct Bench {
     const Lora l{rank, 1, dropout, 1, a.data(), b.data(), grad_a.data(), grad_b.data()};
     const std::string shape = " T=" + std::to_string(T) + " in=" + std::to_string(in) + " out=" + std::to_string(out) +
                               " r=" + std::to_string(rank) + (dropout > 0 ? " dropout" : "");
+    const LoraRows pair{l, 0, T, h.data(), dh.data()};
+    const std::span<const LoraRows> pairs(&pair, 1);
     line("lora_hidden" + shape, 2.0 * T * rank * in, 4.0 * rank * in + 4.0 * T * (in + rank),
-         [&] { ops.lora_hidden(run, x.data(), l, in, h.data(), T); });
+         [&] { ops.lora_hidden(run, x.data(), pairs, in); });
     line("lora_gradients" + shape, 2.0 * T * rank * (in + 2 * out), 4.0 * rank * (in + 2 * out) + 4.0 * T * (in + out + 2 * rank),
-         [&] { ops.lora_gradients(run, dy.data(), x.data(), h.data(), l, in, out, dh.data(), T); });
+         [&] { ops.lora_gradients(run, dy.data(), x.data(), pairs, in, out); });
     line("lora_input_gradient" + shape, 2.0 * T * rank * in, 4.0 * rank * in + 4.0 * T * (2 * in + rank),
          [&] { ops.lora_input_gradient(run, dh.data(), l, in, dx.data(), T); });
     const std::vector<uint8_t> zeros(4 * in * out);
     const Weight w = weight_at(zeros.data(), Storage::F32, false, out, in);
-    const LoraRows pair{l, 0, T, h.data()};
     line("linear_forward f32 with a pair" + shape, 2.0 * T * out * (in + rank), 4.0 * (T * (in + out) + in * out),
-         [&] { ops.linear_forward(run, x.data(), w, nullptr, std::span(&pair, 1), y.data(), T); });
+         [&] { ops.linear_forward(run, x.data(), w, nullptr, pairs, y.data(), T); });
   }
 
   void attention(int64_t T, int64_t Hq, int64_t Hkv, int64_t D) const {

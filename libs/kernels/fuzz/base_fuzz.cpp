@@ -1,69 +1,52 @@
-// Any bytes as a quantized base: opening is refused with an Error, or every weight lies within the file and can be read. Checksums
-// and the file's size are made right first: a fuzzer does not guess them, an attacker computes them.
-#include <cstring>
-
-#include "input_file.h"
-#include "model/base.h"
-#include "model/crc32c.h"
+// Any bytes as a quantized base: opening is refused with an Error, or every weight lies within the file and the base computes.
+// Checksums and the file's size are made right first: a fuzzer does not guess them, an attacker computes them. An input that begins
+// with '{' is a configuration, and choices behind it: its base is made, and so lies beyond what is refused.
 #include "model/error.h"
-#include "model/storage.h"
+#include "support/input_file.h"
+#include "support/made_model.h"
+#include "support/use_base.h"
 
 namespace {
 
-constexpr size_t kHeaderBytes = 64, kIndexCrc = 12, kIndexBytes = 16, kFileBytes = 24, kHeaderCrc = 60;
+bool is_config(const std::string& input) { return !input.empty() && input.front() == '{'; }
 
-template <typename T>
-void put(std::string& bytes, size_t at, T value) {
-  std::memcpy(bytes.data() + at, &value, sizeof value);
-}
-
-void make_right(std::string& bytes) {
-  uint64_t index_bytes;
-  std::memcpy(&index_bytes, bytes.data() + kIndexBytes, sizeof index_bytes);
-  index_bytes = std::min<uint64_t>(index_bytes, bytes.size() - kHeaderBytes);
-  put(bytes, kIndexBytes, index_bytes);
-  put(bytes, kIndexCrc, lr::crc32c(bytes.data() + kHeaderBytes, index_bytes));
-  put(bytes, kFileBytes, static_cast<uint64_t>(bytes.size()));
-  put(bytes, kHeaderCrc, lr::crc32c(bytes.data(), kHeaderCrc));
-}
-
-// Reads the first and the last byte; a pointer beside the mapping is then found by the sanitizer or the processor.
-void touch(const void* data, uint64_t bytes) {
-  if (bytes == 0) return;
-  const auto* at = static_cast<const volatile uint8_t*>(data);
-  (void)at[0];
-  (void)at[bytes - 1];
-}
-
-void touch(const lr::Weight& weight) {
-  const lr::Scales& scales = weight.scales;
-  const lr::WeightLayout layout(weight.storage, scales.absmax == nullptr, weight.rows, weight.cols);
-  touch(weight.data, layout.data_bytes);
-  if (scales.absmax != nullptr) touch(scales.absmax, layout.absmax_count * sizeof(float));
-  if (scales.absmax_codes == nullptr) return;
-  touch(scales.absmax_codes, layout.absmax_count);
-  touch(scales.nested_absmax, layout.nested_count * sizeof(float));
+// The base that an input stands for.
+std::optional<std::string> base_of(const std::string& input) {
+  const size_t end = object_end(input);
+  if (is_config(input)) return end == std::string::npos ? std::nullopt : made_base(input.substr(0, end), std::string_view(input).substr(end));
+  std::string bytes = input;
+  make_right(bytes);
+  return bytes;
 }
 
 }  // namespace
 
+extern "C" size_t LLVMFuzzerCustomMutator(uint8_t* data, size_t size, size_t most, unsigned seed) {
+  Random random(seed);
+  std::string input(reinterpret_cast<const char*>(data), size);
+  const size_t end = object_end(input);
+  if (end == std::string::npos) {
+    input = is_config(input) ? mutate_bytes(input, most) : mutate_base(input, random, most);
+  } else if (const size_t kind = random(8); kind == 0) {  // from here on the index changes beside the configuration
+    input = base_of(input).value_or(input);
+  } else if (kind == 1) {
+    input = input.substr(0, end) + mutate_bytes(input.substr(end), std::min<size_t>(most - end, 256));
+  } else {
+    input = mutate_json(input.substr(0, end), random, most) + input.substr(end);
+  }
+  if (input.size() > most) input.resize(most);
+  std::copy(input.begin(), input.end(), data);
+  return input.size();
+}
+
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  std::string bytes(reinterpret_cast<const char*>(data), size);
-  if (size >= kHeaderBytes) make_right(bytes);
-  const FuzzFile file(reinterpret_cast<const uint8_t*>(bytes.data()), size);
+  const std::optional<std::string> bytes = base_of(std::string(reinterpret_cast<const char*>(data), size));
+  if (!bytes) return 0;
+  const FuzzFile file(reinterpret_cast<const uint8_t*>(bytes->data()), bytes->size());
   try {
-    lr::MemoryCounter memory;
-    const lr::Base base(file.path(), memory);
-    touch(base.embedding());
-    touch(base.head());
-    for (const lr::Layer& layer : base.layers()) {
-      for (const lr::Linear& linear : layer.linears) {
-        if (linear.weight.data != nullptr) touch(linear.weight);
-      }
-    }
-    if (base.info().empty()) std::abort();
-  } catch (const lr::Error&) {
-  } catch (const std::bad_alloc&) {
+    use_base(file.path());
+  } catch (const lr::Error& error) {
+    if (error.status() == LR_INTERNAL) std::abort();
   }
   return 0;
 }

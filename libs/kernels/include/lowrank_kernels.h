@@ -33,11 +33,12 @@ extern "C" {
 typedef enum lr_status {
   LR_OK = 0,
   LR_INVALID_ARGUMENT = 1,   /* a parameter is out of range or inconsistent */
-  LR_OUT_OF_MEMORY = 2,      /* an allocation failed; nothing was changed */
+  LR_OUT_OF_MEMORY = 2,      /* memory or a thread was refused; nothing was changed, except by a training step: see LR_CANCELLED */
   LR_IO_ERROR = 3,           /* a file could not be read, written or mapped */
   LR_BAD_FORMAT = 4,         /* a file is not what it claims to be (safetensors, config.json, quantized base) */
   LR_UNSUPPORTED_MODEL = 5,  /* model_type or a setting of it that this library does not know */
-  LR_CANCELLED = 6,          /* the cancel flag was set; gradients of this step are to be zeroed by the caller */
+  LR_CANCELLED = 6,          /* the cancel flag was set. A training step that ends so may leave a part of itself in the gradients:
+                                zero them and accumulate anew; until then lr_adapter_optimizer_step refuses (LR_NOT_FINITE) */
   LR_NOT_FINITE = 7,         /* a loss or gradient is NaN or infinite; nothing was updated */
   LR_INTERNAL = 8            /* a broken invariant of the library itself: a bug */
 } lr_status;

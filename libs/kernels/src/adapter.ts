@@ -67,8 +67,8 @@ export function createAdapter(context: Context, base: Handle, spec: AdapterSpec)
 
   const adapter: Adapter = {
     tensors,
-    read(index, kind = 'weight') {
-      const values = new Float32Array(elements(tensors[index]?.shape ?? [0]));
+    read(index, kind = 'weight', into) {
+      const values = into ?? new Float32Array(elements(tensors[index]?.shape ?? [0]));
       const pointer = handle.idle('lr_adapter_read');
       context.sync(
         'lr_adapter_read',
@@ -113,10 +113,10 @@ export function createAdapter(context: Context, base: Handle, spec: AdapterSpec)
         ? { gradNorm: norm[0] as number, applied: true }
         : { gradNorm: NaN, applied: false };
     },
-    exportState() {
+    exportState(into) {
       const size = new BigUint64Array(1);
       context.sync('lr_adapter_state_size', handle.idle('lr_adapter_state_size'), size);
-      const state = new Uint8Array(Number(size[0]));
+      const state = into?.length === Number(size[0]) ? into : new Uint8Array(Number(size[0]));
       context.sync('lr_adapter_state_export', handle.idle('lr_adapter_state_export'), state, state.length);
       return state;
     },

@@ -156,6 +156,9 @@ describe('training', () => {
     await step(adapter, 15);
     await step(resumed, 15);
     expect(Buffer.from(resumed.exportState())).toEqual(Buffer.from(adapter.exportState()));
+    const used = new Uint8Array(state.length);
+    expect(adapter.exportState(used)).toBe(used);
+    expect(Buffer.from(used)).toEqual(Buffer.from(adapter.exportState(new Uint8Array(1))));
     expect(resumed.read(1)).toEqual(adapter.read(1));
 
     state[state.length - 9] = (state[state.length - 9] as number) ^ 1;

@@ -253,12 +253,14 @@ export interface Base {
 
 export interface Adapter {
   readonly tensors: readonly AdapterTensor[];
-  read(index: number, kind?: 'weight' | 'gradient'): Float32Array;
+  /** Of tensor `index`, into an array of as many elements when one is given. */
+  read(index: number, kind?: 'weight' | 'gradient', into?: Float32Array): Float32Array;
   write(index: number, values: Float32Array): void;
   zeroGradients(): void;
   /** Updates the weights and zeroes the gradients. `applied` is false when a gradient was not finite. */
   optimizerStep(settings: AdamW): Promise<{ gradNorm: number; applied: boolean }>;
-  exportState(): Uint8Array;
+  /** Written over `into` when that has the right size, which states of one adapter all have. */
+  exportState(into?: Uint8Array): Uint8Array;
   importState(state: Uint8Array): void;
   close(): void;
 }

@@ -12,6 +12,7 @@ import {
 } from '@lowrank/contracts';
 import { type NewJob, randomIds, type WorkerRecord } from '@lowrank/domain';
 import { createHash } from 'node:crypto';
+import { tinyDecoder } from './tiny-model';
 
 /** Valid records of libs/contracts, each with an id of its own; `overrides` replace fields. */
 
@@ -32,6 +33,7 @@ export function makeBaseModel(overrides: Partial<BaseModel> = {}): BaseModel {
     parameters: 3_000_000_000,
     contextLength: 2048,
     vocabSize: 32_000,
+    decoder: tinyDecoder,
     files: [
       { path: 'config.json', sha256: sha256('config'), bytes: 600 },
       { path: 'model.safetensors', sha256: sha256('weights'), bytes: 6_000_000_000 },

@@ -7,6 +7,7 @@ export {
   safetensorsBytes,
   tinyConfig,
   tinyDataset,
+  tinyDecoder,
   tinyPreferences,
   tinyTemplate,
   tinyTensors,

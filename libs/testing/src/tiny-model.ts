@@ -1,3 +1,4 @@
+import { type Decoder } from '@lowrank/contracts';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
@@ -23,6 +24,25 @@ export const tinyConfig = {
   rms_norm_eps: 1e-5,
   rope_theta: 10000,
   tie_word_embeddings: true,
+};
+
+/** What an import says of that configuration with the weights of writeTinyModel. */
+export const tinyDecoder: Decoder = {
+  prefix: 'model.',
+  layers: tinyConfig.num_hidden_layers,
+  hidden: tinyConfig.hidden_size,
+  intermediate: tinyConfig.intermediate_size,
+  heads: tinyConfig.num_attention_heads,
+  kvHeads: tinyConfig.num_key_value_heads,
+  headDim: tinyConfig.hidden_size / tinyConfig.num_attention_heads,
+  tiedEmbeddings: tinyConfig.tie_word_embeddings,
+  fused: false,
+  qkNorms: false,
+  outputNorms: false,
+  biases: { qkv: false, o: false, mlp: false },
+  ropes: 1,
+  dtype: 'F32',
+  quantization: null,
 };
 
 export const tinyTemplate =

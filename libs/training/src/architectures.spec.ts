@@ -1,11 +1,11 @@
 /** What an import accepts and what the kernel library trains are written down twice; here they have to agree. */
-import { supportedModelTypes } from '@lowrank/contracts';
+import { linearLayers, supportedModelTypes } from '@lowrank/contracts';
 import { parseModelConfig } from '@lowrank/datasets';
 import { openKernels, type Kernels } from '@lowrank/kernels';
-import { safetensorsBytes } from '@lowrank/testing';
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { configOf as configOfType, writeModel as writeModelIn } from '../test/models';
 
 const folder = mkdtempSync(join(tmpdir(), 'lowrank-architectures-'));
 let kernels: Kernels;
@@ -27,26 +27,10 @@ const sizes = {
   num_key_value_heads: 2,
 };
 
-/** A config.json of this type; gemma3's members lie within. */
-function configOf(modelType: string, members: object = {}): object {
-  const text = { ...sizes, ...members };
-  return modelType === 'gemma3'
-    ? { model_type: modelType, text_config: text }
-    : { model_type: modelType, ...text };
-}
-
-/** Writes config.json, and weights of the tensors that an import would ask for, if it accepts the configuration. */
-function writeModel(name: string, config: object, rename = (tensor: string) => tensor): string {
-  const model = join(folder, name);
-  mkdirSync(model, { recursive: true });
-  writeFileSync(join(model, 'config.json'), JSON.stringify(config));
-  const tensors = [...parseModelConfig(config).tensors].map(([tensor, shape]) => {
-    const count = shape.reduce((product, size) => product * size, 1);
-    return [rename(tensor), { shape, values: new Float32Array(count).fill(0.01) }] as const;
-  });
-  writeFileSync(join(model, 'model.safetensors'), safetensorsBytes(Object.fromEntries(tensors)));
-  return model;
-}
+const configOf = (modelType: string, members: object = {}) =>
+  configOfType(modelType, { ...sizes, ...members });
+const writeModel = (name: string, config: object, rename?: (tensor: string) => string) =>
+  writeModelIn(join(folder, name), config, rename);
 
 const accepted: [string, object][] = [
   ...supportedModelTypes.map((type): [string, object] => [type, {}]),
@@ -93,10 +77,9 @@ describe('import and kernel library', () => {
     const file = join(folder, 'base.lrb');
     await kernels.quantizeBase(writeModel('model', config), file);
     const base = await kernels.openBase(file);
-    const { contextLength, tensors } = parseModelConfig(config);
+    const { contextLength, decoder, tensors } = parseModelConfig(config);
     expect(base.info.maxPositions).toBe(contextLength);
-    for (const { name, in: inputs, out } of base.info.linears)
-      expect(tensors.get(`${name}.weight`)).toEqual([out, inputs]);
+    expect(base.info.linears.map(({ storage: _, ...linear }) => linear)).toEqual(linearLayers(decoder));
     const elements = [...tensors.values()].map((shape) => shape.reduce((product, size) => product * size, 1));
     expect(base.info.parameters).toBe(elements.reduce((sum, count) => sum + count, 0));
     base.close();

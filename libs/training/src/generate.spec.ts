@@ -156,8 +156,10 @@ describe('samples', () => {
     const lossMask = new Uint8Array(tokens.length).fill(1, before.length, -1);
     return { tokens, lossMask };
   }
-  const sample = (rows: ReturnType<typeof row>[], signal = new AbortController().signal) =>
-    sampleOutputs(tiny.base, adapter, tiny.tokenizer, rows, signal);
+  const sample = (
+    rows: ReturnType<typeof row>[],
+    { longestPrompt = 256, signal = new AbortController().signal } = {},
+  ) => sampleOutputs(tiny.base, adapter, tiny.tokenizer, rows, { longestPrompt, signal });
 
   it('answer the first three rows with room for an answer, without and with the adapter', async () => {
     const long = row('p'.repeat(209), 'long');
@@ -181,7 +183,12 @@ describe('samples', () => {
     expect(bare.text).not.toBe(adapted.text);
   });
 
+  it('pass over prompts longer than those that were trained on', async () => {
+    const samples = await sample([row('three', 'C'), row('one', 'A')], { longestPrompt: 3 });
+    expect(samples.map(({ prompt: p }) => p)).toEqual(['one']);
+  });
+
   it('are none once the signal has come', async () => {
-    await expect(sample([row('one', 'A')], AbortSignal.abort('cancel'))).rejects.toBe('cancel');
+    await expect(sample([row('one', 'A')], { signal: AbortSignal.abort('cancel') })).rejects.toBe('cancel');
   });
 });

@@ -18,8 +18,8 @@ export { evaluate, freshProgress, train, type Evaluation, type Progress, type Tr
 export { ADAPTER_CONFIG, ADAPTER_WEIGHTS, adapterConfig, adapterWeights, loadAdapter } from './peft';
 export { evaluationBatches, planTraining, type Plan } from './plan';
 export { runTraining, TrainingStopped, type RunOptions, type StopReason, type TrainedAdapter } from './run';
-export { sampleOutputs, type Sample } from './samples';
+export { sampleOutputs, type Sample, type SampleOptions } from './samples';
 export { learningRate, warmupSteps } from './schedule';
 export { toPairs } from './pairs';
 export { splitRows, toSequences, type Sequence, type SequenceSet } from './sequences';
-export { adapterSpec, resolveTargets } from './targets';
+export { adapterSpec } from './targets';

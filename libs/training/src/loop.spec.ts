@@ -100,7 +100,7 @@ describe('accumulation', () => {
     const { metrics } = await run();
     let [sum, tokens] = [0, 0];
     for (const sequence of sequences) {
-      const end = sequence.tokens.length;
+      const end = sequence.length;
       const [loss] = await tiny.base.evalStep(toBatch([sequence], [[0]]), [
         { adapter: start, begin: 0, end },
       ]);

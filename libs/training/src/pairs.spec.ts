@@ -12,7 +12,7 @@ function row(length: number, learnt: number): EncodedRow {
 
 const training = (input: RecipeInput['training'] = {}) =>
   recipeSchema.parse({ training: { sequenceLength: 16, ...input } }).training;
-const lengths = ({ sequences }: { sequences: Sequence[] }) => sequences.map(({ tokens }) => tokens.length);
+const lengths = ({ sequences }: { sequences: Sequence[] }) => sequences.map(({ length }) => length);
 
 describe('toPairs', () => {
   it('keeps what fits as it is', () => {
@@ -58,7 +58,7 @@ describe('packing', () => {
         expect((indices[i] as number) % 2).toBe(0);
         expect(indices[i + 1]).toBe((indices[i] as number) + 1);
       }
-      const total = indices.reduce((sum, index) => sum + (sequences[index]?.tokens.length ?? 0), 0);
+      const total = indices.reduce((sum, index) => sum + (sequences[index]?.length ?? 0), 0);
       expect(total).toBeLessThanOrEqual(16);
     }
     expect(packed.flat().sort((a, b) => a - b)).toEqual(sequences.map((_, i) => i));

@@ -55,9 +55,7 @@ export function packTogether(
   together: Together,
 ): number[][] {
   const lengths = Array.from({ length: sequences.length / together }, (_, unit) =>
-    sequences
-      .slice(unit * together, (unit + 1) * together)
-      .reduce((sum, { tokens }) => sum + tokens.length, 0),
+    sequences.slice(unit * together, (unit + 1) * together).reduce((sum, { length }) => sum + length, 0),
   );
   return packSequences(lengths, capacity).map((row) =>
     row.flatMap((unit) => Array.from({ length: together }, (_, k) => unit * together + k)),

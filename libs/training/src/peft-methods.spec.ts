@@ -125,7 +125,7 @@ describe('an adapter folder', () => {
 
   it('has to fit: biases that the base lacks are refused', async () => {
     expect(() => adapterSpec(base.info.linears, recipeSchema.parse({ lora: { bias: 'all' } }))).toThrow(
-      /lora\.bias: all means no bias/,
+      /lora\.bias: 'all' means no bias/,
     );
     const { adapter, config } = await publish({ rank: 4 });
     adapter.close();

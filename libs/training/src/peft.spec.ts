@@ -2,9 +2,9 @@ import { type Adapter } from '@lowrank/kernels';
 import { codeOf, makeRecipe } from '@lowrank/testing';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { makeSequence, openTiny, type Tiny } from '../test/tiny';
+import { makeSequence, openTiny, safetensorsOf, type Tiny } from '../test/tiny';
 import { ADAPTER_CONFIG, ADAPTER_WEIGHTS, adapterConfig, adapterWeights, loadAdapter } from './peft';
-import { encodeSafetensors, readSafetensors, type NamedTensor } from './safetensors';
+import { readSafetensors, type NamedTensor } from './safetensors';
 import { toBatch } from './sequences';
 
 let tiny: Tiny;
@@ -198,7 +198,7 @@ describe('loadAdapter', () => {
     ['no layer of this base', [tensor('h.0.attn.lora_A', [4, 32])], {}, /no tensor is of a linear layer/],
   ])('refuses %s', async (_title, tensors, changes, message) => {
     const before = tiny.kernels.memory().currentBytes;
-    await write(encodeSafetensors(tensors), changes);
+    await write(safetensorsOf(tensors), changes);
     await expect(loadAdapter(tiny.base, folder)).rejects.toMatchObject({
       code: 'validation_failed',
       message: expect.stringMatching(message),
@@ -207,7 +207,7 @@ describe('loadAdapter', () => {
   });
 
   it.each([ADAPTER_CONFIG, ADAPTER_WEIGHTS])('refuses a missing or garbled %s', async (path) => {
-    await write(encodeSafetensors(pair));
+    await write(safetensorsOf(pair));
     await writeFile(join(folder, path), '{"garbled');
     expect(await codeOf(loadAdapter(tiny.base, folder))).toBe('validation_failed');
     await rm(join(folder, path));

@@ -1,11 +1,12 @@
 import { LowrankError, type Recipe } from '@lowrank/contracts';
+import { patternValues, scaleOf } from '@lowrank/domain';
 import { KernelError, type Adapter, type AdapterTensor, type Base, type LoraTarget } from '@lowrank/kernels';
 import { SafetensorsError } from '@lowrank/datasets';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { encodeSafetensors, readSafetensors, type NamedTensor } from './safetensors';
-import { patternValues, scaleOf, targetModules } from './targets';
+import { encodeSafetensors, readSafetensors, type NamedTensor, type TensorSource } from './safetensors';
+import { targetModules } from './targets';
 
 /** Release of PEFT whose format this is. */
 const PEFT_VERSION = '0.21.2';
@@ -21,30 +22,34 @@ function tensorName({ module, role }: Placed, targets: ReadonlySet<string>): str
   return role === 'lora_magnitude_vector' ? `${prefix}.${role}` : `${prefix}.${role}.weight`;
 }
 
+/** A loop: with a callback every number would become an object, tens of megabytes of them at a time. */
+function allFinite(values: Float32Array): boolean {
+  for (let i = 0; i < values.length; i += 1) if (!Number.isFinite(values[i])) return false;
+  return true;
+}
+
 const targetSet = (tensors: readonly Placed[]): Set<string> =>
   new Set(tensors.filter(({ role }) => role === 'lora_A').map(({ module }) => module));
 
 /** [A; A₀]: what PiSSA's pair adds and what it takes away, one under the other. */
-function stacked(a: Float32Array, initial: Float32Array): Float32Array {
-  return Float32Array.from([...a, ...initial]);
+function fillStacked(into: Float32Array, adapter: Adapter, a: number, initial: number): void {
+  adapter.read(a, 'weight', into.subarray(0, into.length / 2));
+  adapter.read(initial, 'weight', into.subarray(into.length / 2));
 }
 
 /** [B, −B₀] of rows of `rank` each. */
-function beside(b: Float32Array, initial: Float32Array, rank: number): Float32Array {
-  const out = new Float32Array(2 * b.length);
-  for (let row = 0; row * rank < b.length; row += 1) {
-    out.set(b.subarray(row * rank, (row + 1) * rank), 2 * row * rank);
-    out.set(
-      initial.subarray(row * rank, (row + 1) * rank).map((value) => -value),
-      (2 * row + 1) * rank,
-    );
-  }
-  return out;
+function fillBeside(into: Float32Array, b: Float32Array, initial: Float32Array, rank: number): void {
+  for (let row = 0; row * rank < b.length; row += 1)
+    for (let i = 0; i < rank; i += 1) {
+      into[2 * row * rank + i] = b[row * rank + i] as number;
+      into[(2 * row + 1) * rank + i] = -(initial[row * rank + i] as number);
+    }
 }
 
 /**
  * adapter_model.safetensors of an adapter, F32: `base_model.model.<module>.lora_A.weight` [r, in], `.lora_B.weight` [out, r],
  * `.lora_magnitude_vector` [out], biases [out]. PiSSA becomes LoRA of twice the rank on the plain base, as PEFT itself converts it.
+ * Throws LowrankError loss_not_finite.
  */
 export function adapterWeights(adapter: Adapter): Buffer {
   const targets = targetSet(adapter.tensors);
@@ -53,21 +58,33 @@ export function adapterWeights(adapter: Adapter): Buffer {
       role.startsWith('initial_') ? [[`${module}.${role}`, i] as const] : [],
     ),
   );
-  const tensors = adapter.tensors.flatMap((tensor, i): NamedTensor[] => {
+  const tensors = adapter.tensors.flatMap((tensor, i): TensorSource[] => {
     const { module, role, shape } = tensor;
     if (role.startsWith('initial_')) return [];
     const name = tensorName(tensor, targets);
-    const values = adapter.read(i);
     const other = initial.get(`${module}.${role.replace('lora_', 'initial_')}`);
-    if (other === undefined) return [{ name, shape, values }];
+    if (other === undefined) return [{ name, shape, fill: (into) => void adapter.read(i, 'weight', into) }];
     const [rows, cols] = shape as [number, number];
     return role === 'lora_A'
-      ? [{ name, shape: [2 * rows, cols], values: stacked(values, adapter.read(other)) }]
-      : [{ name, shape: [rows, 2 * cols], values: beside(values, adapter.read(other), cols) }];
+      ? [{ name, shape: [2 * rows, cols], fill: (into) => fillStacked(into, adapter, i, other) }]
+      : [
+          {
+            name,
+            shape: [rows, 2 * cols],
+            fill: (into) => fillBeside(into, adapter.read(i), adapter.read(other), cols),
+          },
+        ];
   });
-  if (tensors.some(({ values }) => !values.every(Number.isFinite)))
-    throw new LowrankError('loss_not_finite', 'the adapter holds numbers that are not finite');
-  return encodeSafetensors(tensors);
+  return encodeSafetensors(
+    tensors.map((tensor) => ({
+      ...tensor,
+      fill(into) {
+        tensor.fill(into);
+        if (!allFinite(into))
+          throw new LowrankError('loss_not_finite', 'the adapter holds numbers that are not finite');
+      },
+    })),
+  );
 }
 
 const scaled = (values: Readonly<Record<string, number>>, factor: number): Record<string, number> =>
@@ -150,7 +167,7 @@ function targetsOf(
     return rank === undefined ? [] : [{ name, rank }];
   });
   const names = ranks.map(({ name }) => name);
-  const alphas = patternValues(patterns ?? {}, names, 'alphaPattern');
+  const alphas = patternValues('alphaPattern', patterns ?? {}, names);
   return ranks.map(({ name, rank }) => ({
     name,
     rank,

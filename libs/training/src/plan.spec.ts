@@ -8,7 +8,7 @@ import { packSequences } from './sequences';
 // Told apart by their first tokens.
 const sequences = Array.from({ length: 23 }, (_, i) => makeSequence(5 + (i % 4) * 3, i + 1));
 const rowCount = packSequences(
-  sequences.map(({ tokens }) => tokens.length),
+  sequences.map(({ length }) => length),
   16,
 ).length;
 
@@ -67,7 +67,7 @@ describe('plan', () => {
   });
 
   it('counts rows, fill and steps', () => {
-    const tokens = sequences.reduce((sum, sequence) => sum + sequence.tokens.length, 0);
+    const tokens = sequences.reduce((sum, sequence) => sum + sequence.length, 0);
     const { rows, fill, stepsPerEpoch } = planOf();
     expect(rows).toBe(rowCount);
     expect(fill).toBeCloseTo(tokens / (rowCount * 16), 12);

@@ -40,7 +40,7 @@ export function planTraining(sequences: readonly Sequence[], recipe: Recipe): Pl
     totalSteps,
     stepsPerEpoch,
     rows: packed.length,
-    fill: sequences.reduce((sum, { tokens }) => sum + tokens.length, 0) / (packed.length * sequenceLength),
+    fill: sequences.reduce((sum, { length }) => sum + length, 0) / (packed.length * sequenceLength),
     microBatches(step) {
       const order = orderOf(Math.floor(step / stepsPerEpoch));
       const first = (step % stepsPerEpoch) * accumulation;

@@ -20,10 +20,12 @@ export interface ReferenceOptions {
 
 function hashOf(sequences: readonly Sequence[]): string {
   const hash = createHash('sha256');
-  for (const { tokens, targets } of sequences) {
-    hash.update(`${tokens.length};`);
-    for (const { buffer, byteOffset, byteLength } of [tokens, targets])
+  for (const { row, length } of sequences) {
+    hash.update(`${length};`);
+    for (const part of [row.tokens, row.lossMask]) {
+      const { buffer, byteOffset, byteLength } = part.subarray(0, length + 1);
       hash.update(new Uint8Array(buffer, byteOffset, byteLength));
+    }
   }
   return hash.digest('hex');
 }

@@ -1,5 +1,6 @@
 import {
   LowrankError,
+  type BaseStorage,
   type DatasetFormat,
   type JobMetric,
   type Recipe,
@@ -7,6 +8,9 @@ import {
 } from '@lowrank/contracts';
 import { loadChatTokenizer, type ChatTokenizer, type EncodedRow } from '@lowrank/datasets';
 import { openKernels, type Adapter, type Base, type Kernels } from '@lowrank/kernels';
+import { readFileSync } from 'node:fs';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { chooseStorage, loadTokens, openQuantizedBase, storageName } from './caches';
 import { modelCard } from './card';
 import { loadCheckpoint, saveCheckpoint } from './checkpoint';
@@ -14,7 +18,7 @@ import { isCancelled, publicError } from './errors';
 import { sha256 } from './files';
 import { freshProgress, train, type Progress } from './loop';
 import { sequencesPerRow, toPairs } from './pairs';
-import { ADAPTER_CONFIG, ADAPTER_WEIGHTS, adapterConfig, adapterWeights } from './peft';
+import { ADAPTER_CONFIG, ADAPTER_WEIGHTS, adapterConfig, adapterWeights, loadAdapter } from './peft';
 import { evaluationBatches, planTraining, type Plan } from './plan';
 import { withReference } from './reference';
 import { sampleOutputs } from './samples';
@@ -103,20 +107,24 @@ async function prepareData(
   return { plan, evaluation, held: heldRows.filter((_, i) => i % together === 0) };
 }
 
-async function openBase(kernels: Kernels, options: RunOptions): Promise<Base> {
+/** How the base is kept: as the recipe asks for, unless the model comes quantized. */
+async function storageOf({ base, recipe, onMessage }: RunOptions): Promise<BaseStorage> {
+  const storage = await chooseStorage(base.dir, recipe.base);
+  if (storageName(storage) !== storageName(recipe.base))
+    onMessage(
+      'warn',
+      `the base model comes quantized as ${storageName(storage)} and stays so; the recipe's ${storageName(recipe.base)} was not used`,
+    );
+  return storage;
+}
+
+async function openBase(kernels: Kernels, storage: BaseStorage, options: RunOptions): Promise<Base> {
   const { base, recipe, cacheDir, signal, onMessage } = options;
   const fetchWeights = async () => {
     onMessage('info', 'preparing the base model; later jobs that keep it the same way skip this');
     await base.fetchWeights();
     return base.dir;
   };
-  const storage = await chooseStorage(base.dir, recipe.base);
-  if (storageName(storage) !== storageName(recipe.base)) {
-    onMessage(
-      'warn',
-      `the base model comes quantized as ${storageName(storage)} and stays so; the recipe's ${storageName(recipe.base)} was not used`,
-    );
-  }
   const opened = await openQuantizedBase(
     kernels,
     fetchWeights,
@@ -130,6 +138,27 @@ async function openBase(kernels: Kernels, options: RunOptions): Promise<Base> {
     'recipe_invalid',
     `training.sequenceLength is ${recipe.training.sequenceLength}, the base model's context ${maxPositions}`,
   );
+}
+
+/** Uses the base in a kernel context of its own, whose memory is free again afterwards. */
+async function withBase<T>(
+  storage: BaseStorage,
+  options: RunOptions,
+  use: (base: Base, kernels: Kernels) => Promise<T>,
+): Promise<T> {
+  const { recipe, threads, signal } = options;
+  signal.throwIfAborted();
+  const kernels = openKernels({ threads, compute: recipe.training.compute });
+  try {
+    const base = await openBase(kernels, storage, options);
+    try {
+      return await use(base, kernels);
+    } finally {
+      base.close();
+    }
+  } finally {
+    kernels.close();
+  }
 }
 
 /** Everything that decides the trained bytes: a checkpoint of a run with another identity is of no use. */
@@ -149,11 +178,13 @@ async function trainAdapter(
   const checkpoint = await loadCheckpoint(checkpointsDir, run, (name) =>
     onMessage('warn', `checkpoint ${name} is damaged or of another run and was passed over`),
   );
-  if (checkpoint !== null) adapter.importState(checkpoint.state);
+  let state = checkpoint?.state; // the same memory for every checkpoint
+  if (state !== undefined) adapter.importState(state);
   let current = checkpoint?.progress ?? freshProgress;
   let saved = current.step;
   const save = async (progress: Progress) => {
-    const hash = await saveCheckpoint(checkpointsDir, run, { progress, state: adapter.exportState() });
+    state = adapter.exportState(state);
+    const hash = await saveCheckpoint(checkpointsDir, run, { progress, state });
     saved = progress.step;
     options.onCheckpoint(progress.step, hash);
   };
@@ -186,6 +217,12 @@ function isStop(error: unknown, signal: AbortSignal): boolean {
   return signal.aborted && (error === signal.reason || isCancelled(error));
 }
 
+/** Most memory that this process had at one time. Of a child process, resourceUsage().maxRSS is its parent's where that had more. */
+function peakMemoryBytes(): number {
+  const [, kibibytes] = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync('/proc/self/status', 'utf8')) ?? [];
+  return Number(kibibytes) * 1024;
+}
+
 function metricsOf(progress: Progress): VersionMetrics {
   const { evalBefore, evalAfter } = progress;
   if (progress.lossTokens === 0)
@@ -200,8 +237,85 @@ function metricsOf(progress: Progress): VersionMetrics {
     evalAccuracyBefore: evalBefore?.accuracy ?? null,
     evalAccuracyAfter: evalAfter?.accuracy ?? null,
     seconds: progress.seconds,
-    peakMemoryBytes: process.resourceUsage().maxRSS * 1024,
+    peakMemoryBytes: peakMemoryBytes(),
   };
+}
+
+/** What training leaves: the version but for its samples, and what these are made from. */
+interface Trained extends TrainedAdapter {
+  tokenizer: ChatTokenizer;
+  held: EncodedRow[];
+}
+
+async function trainVersion(base: Base, kernels: Kernels, options: RunOptions): Promise<Trained> {
+  const { recipe } = options;
+  const tokenizer = await loadChatTokenizer(options.base.dir);
+  const rows = await loadTokens({
+    ...options.dataset,
+    tokenizerDir: options.base.dir,
+    fingerprint: tokenizer.fingerprint,
+    maxLineBytes: options.maxLineBytes,
+    cacheDir: options.cacheDir,
+    signal: options.signal,
+  });
+  const complete = (sequences: Sequence[]) =>
+    recipe.objective.type === 'dpo'
+      ? withReference(base, sequences, { ...options, key: [options.base.key, kernels.info.isa] })
+      : Promise.resolve(sequences);
+  const data = await prepareData(rows, complete, options);
+  const adapter = base.createAdapter(adapterSpec(base.info.linears, recipe));
+  try {
+    const progress = await trainAdapter(base, adapter, data, runIdentity(options, tokenizer), options);
+    const trained = exportAdapter(base, adapter, tokenizer, progress, options);
+    return { ...trained, tokenizer, held: data.held };
+  } finally {
+    adapter.close();
+  }
+}
+
+function exportAdapter(
+  base: Base,
+  adapter: Adapter,
+  { templateSha256 }: ChatTokenizer,
+  progress: Progress,
+  options: RunOptions,
+): TrainedAdapter {
+  const { recipe, dataset, adapter: name } = options;
+  const { source, revision } = options.base;
+  const weights = adapterWeights(adapter);
+  const metrics = metricsOf(progress);
+  const card = { adapter: name, source, revision, dataset, recipe, base: base.info, metrics, templateSha256 };
+  return {
+    files: [
+      { path: ADAPTER_WEIGHTS, bytes: weights },
+      { path: ADAPTER_CONFIG, bytes: Buffer.from(adapterConfig(base, recipe, source, revision)) },
+      { path: 'README.md', bytes: Buffer.from(modelCard(card)) },
+    ],
+    metrics,
+    templateSha256,
+  };
+}
+
+/** samples.json, by what is published: loaded as anyone would load it. */
+async function makeSamples(
+  base: Base,
+  { files, tokenizer, held }: Trained,
+  { recipe, checkpointsDir, signal }: RunOptions,
+): Promise<Buffer> {
+  const folder = await mkdtemp(join(checkpointsDir, 'published-'));
+  try {
+    for (const { path, bytes } of files) await writeFile(join(folder, path), bytes);
+    const adapter = await loadAdapter(base, folder);
+    try {
+      const most = recipe.training.sequenceLength;
+      const samples = await sampleOutputs(base, adapter, tokenizer, held, { longestPrompt: most, signal });
+      return Buffer.from(`${JSON.stringify(samples, null, 2)}\n`);
+    } finally {
+      adapter.close();
+    }
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
 }
 
 /**
@@ -211,63 +325,19 @@ function metricsOf(progress: Progress): VersionMetrics {
  * Throws TrainingStopped after its signal, else LowrankError with the reason as users see it.
  */
 export async function runTraining(options: RunOptions): Promise<TrainedAdapter> {
-  const { recipe, signal, threads } = options;
-  const opened: { close(): void }[] = [];
-  const closing = <T extends { close(): void }>(handle: T): T => {
-    opened.unshift(handle);
-    return handle;
-  };
+  const { signal } = options;
   try {
     signal.throwIfAborted();
-    const kernels = closing(openKernels({ threads, compute: recipe.training.compute }));
-    const base = closing(await openBase(kernels, options));
-    const tokenizer = await loadChatTokenizer(options.base.dir);
-    const rows = await loadTokens({
-      ...options.dataset,
-      tokenizerDir: options.base.dir,
-      fingerprint: tokenizer.fingerprint,
-      maxLineBytes: options.maxLineBytes,
-      cacheDir: options.cacheDir,
-      signal,
-    });
-    const complete = (sequences: Sequence[]) =>
-      recipe.objective.type === 'dpo'
-        ? withReference(base, sequences, { ...options, key: [options.base.key, kernels.info.isa] })
-        : Promise.resolve(sequences);
-    const data = await prepareData(rows, complete, options);
-    const adapter = closing(base.createAdapter(adapterSpec(base.info.linears, recipe)));
-    const progress = await trainAdapter(base, adapter, data, runIdentity(options, tokenizer), options);
-    return await exportAdapter(base, adapter, tokenizer, data.held, progress, options);
+    const storage = await storageOf(options);
+    const trained = await withBase(storage, options, (base, kernels) => trainVersion(base, kernels, options));
+    const { files, metrics, templateSha256, held } = trained;
+    if (held.length > 0) {
+      const bytes = await withBase(storage, options, (base) => makeSamples(base, trained, options));
+      files.push({ path: 'samples.json', bytes });
+    }
+    return { files, metrics, templateSha256 };
   } catch (error) {
     if (isStop(error, signal)) throw new TrainingStopped(signal.reason as StopReason);
     throw publicError(error);
-  } finally {
-    for (const handle of opened) handle.close();
   }
-}
-
-async function exportAdapter(
-  base: Base,
-  adapter: Adapter,
-  tokenizer: ChatTokenizer,
-  held: readonly EncodedRow[],
-  progress: Progress,
-  options: RunOptions,
-): Promise<TrainedAdapter> {
-  const { recipe, dataset, signal } = options;
-  const { source, revision } = options.base;
-  const metrics = metricsOf(progress);
-  const { templateSha256 } = tokenizer;
-  const { adapter: name } = options;
-  const card = { adapter: name, source, revision, dataset, recipe, base: base.info, metrics, templateSha256 };
-  const files = [
-    { path: ADAPTER_WEIGHTS, bytes: adapterWeights(adapter) },
-    { path: ADAPTER_CONFIG, bytes: Buffer.from(adapterConfig(base, recipe, source, revision)) },
-    { path: 'README.md', bytes: Buffer.from(modelCard(card)) },
-  ];
-  if (held.length > 0) {
-    const samples = await sampleOutputs(base, adapter, tokenizer, held, signal);
-    files.push({ path: 'samples.json', bytes: Buffer.from(`${JSON.stringify(samples, null, 2)}\n`) });
-  }
-  return { files, metrics, templateSha256 };
 }

@@ -2,7 +2,8 @@ import { SafetensorsError } from '@lowrank/datasets';
 import { mkdtemp, rm, truncate, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { encodeSafetensors, readSafetensors } from './safetensors';
+import { safetensorsOf } from '../test/tiny';
+import { readSafetensors } from './safetensors';
 
 let folder: string;
 let path: string;
@@ -32,7 +33,7 @@ async function writeRaw(dtype: string, data: Buffer, count: number): Promise<voi
 
 describe('encodeSafetensors', () => {
   it("writes what the format's own library writes", () => {
-    const bytes = encodeSafetensors([b, a]);
+    const bytes = safetensorsOf([b, a]);
     const { text, begin } = headerOf(bytes);
     expect(text.trimEnd()).toBe(
       '{"__metadata__":{"format":"pt"},"a":{"dtype":"F32","shape":[3],"data_offsets":[0,12]},"b":{"dtype":"F32","shape":[2,1],"data_offsets":[12,20]}}',
@@ -45,13 +46,13 @@ describe('encodeSafetensors', () => {
   it('gives equal bytes whatever the order, and takes views of larger buffers', () => {
     const large = Float32Array.of(9, 9, 1.5, -2, 9);
     const view = { ...b, values: large.subarray(2, 4) };
-    expect(encodeSafetensors([a, view]).equals(encodeSafetensors([b, a]))).toBe(true);
+    expect(safetensorsOf([a, view]).equals(safetensorsOf([b, a]))).toBe(true);
   });
 });
 
 describe('readSafetensors', () => {
   it('reads back what was written', async () => {
-    await writeFile(path, encodeSafetensors([b, a]));
+    await writeFile(path, safetensorsOf([b, a]));
     expect(await readSafetensors(path, 'x')).toEqual([a, b]);
   });
 
@@ -75,8 +76,8 @@ describe('readSafetensors', () => {
     await expect(readSafetensors(path, 'x')).rejects.toThrow(
       "x, tensor 't': dtype I64 is none of F32, F16, BF16",
     );
-    await writeFile(path, encodeSafetensors([a, b]));
-    await truncate(path, encodeSafetensors([a, b]).length - 1);
+    await writeFile(path, safetensorsOf([a, b]));
+    await truncate(path, safetensorsOf([a, b]).length - 1);
     await expect(readSafetensors(path, 'x')).rejects.toThrow(SafetensorsError);
   });
 });

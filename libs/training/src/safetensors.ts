@@ -7,25 +7,46 @@ export interface NamedTensor {
   values: Float32Array;
 }
 
+/** A tensor that is written where it is wanted, so that it does not lie in memory twice. */
+export interface TensorSource {
+  name: string;
+  shape: number[];
+  fill(into: Float32Array): void;
+}
+
+const count = (shape: readonly number[]): number => shape.reduce((product, size) => product * size, 1);
+
+/** The beginning of a file: size of the header, header, blanks up to a multiple of 8 bytes. */
+function encodeHeader(tensors: readonly { name: string; shape: number[] }[]): Buffer {
+  const header: Record<string, unknown> = { __metadata__: { format: 'pt' } };
+  let at = 0;
+  for (const { name, shape } of tensors) {
+    const end = at + 4 * count(shape);
+    header[name] = { dtype: 'F32', shape, data_offsets: [at, end] };
+    at = end;
+  }
+  const json = Buffer.from(JSON.stringify(header));
+  const encoded = Buffer.alloc(8 + Math.ceil(json.length / 8) * 8, ' ');
+  encoded.writeBigUInt64LE(BigInt(encoded.length - 8));
+  json.copy(encoded, 8);
+  return encoded;
+}
+
 /**
  * A safetensors file of float32 tensors (https://github.com/huggingface/safetensors#format): names sorted, metadata
  * {"format":"pt"}, header padded to a multiple of 8 bytes, as the Python library writes it. Equal tensors give equal bytes.
  */
-export function encodeSafetensors(tensors: readonly NamedTensor[]): Buffer {
+export function encodeSafetensors(tensors: readonly TensorSource[]): Buffer {
   const sorted = [...tensors].sort((a, b) => (a.name < b.name ? -1 : 1));
-  const header: Record<string, unknown> = { __metadata__: { format: 'pt' } };
-  let at = 0;
-  for (const { name, shape, values } of sorted) {
-    header[name] = { dtype: 'F32', shape, data_offsets: [at, at + values.byteLength] };
-    at += values.byteLength;
+  const header = encodeHeader(sorted);
+  const file = new ArrayBuffer(header.length + sorted.reduce((sum, { shape }) => sum + 4 * count(shape), 0));
+  new Uint8Array(file).set(header);
+  let at = header.length;
+  for (const { shape, fill } of sorted) {
+    fill(new Float32Array(file, at, count(shape)));
+    at += 4 * count(shape);
   }
-  const json = Buffer.from(JSON.stringify(header));
-  const padded = Buffer.alloc(Math.ceil(json.length / 8) * 8, ' ');
-  json.copy(padded);
-  const size = Buffer.alloc(8);
-  size.writeBigUInt64LE(BigInt(padded.length));
-  const data = sorted.map(({ values }) => Buffer.from(values.buffer, values.byteOffset, values.byteLength));
-  return Buffer.concat([size, padded, ...data]);
+  return Buffer.from(file);
 }
 
 function halfToFloat(half: number): number {
@@ -36,10 +57,11 @@ function halfToFloat(half: number): number {
   return exponent === 0 ? sign * fraction * 2 ** -24 : sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
 }
 
+/** `bytes` are a buffer of their own, so that they lie as floats have to. */
 function toFloats(bytes: Buffer, { dtype, elements, name }: SafetensorsEntry, where: string): Float32Array {
   switch (dtype) {
     case 'F32':
-      return Float32Array.from({ length: elements }, (_, i) => bytes.readFloatLE(i * 4));
+      return new Float32Array(bytes.buffer, bytes.byteOffset, elements);
     case 'F16':
       return Float32Array.from({ length: elements }, (_, i) => halfToFloat(bytes.readUInt16LE(i * 2)));
     case 'BF16': {

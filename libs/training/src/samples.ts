@@ -15,19 +15,25 @@ export interface Sample {
   after: string;
 }
 
+export interface SampleOptions {
+  /** In tokens: rows with longer prompts, which training did not see either, are passed over. */
+  longestPrompt: number;
+  signal: AbortSignal;
+}
+
 /** Answers to the first of the held-out rows, before and after training. */
 export async function sampleOutputs(
   base: Base,
   adapter: Adapter,
   tokenizer: ChatTokenizer,
   held: readonly EncodedRow[],
-  signal: AbortSignal,
+  { longestPrompt, signal }: SampleOptions,
 ): Promise<Sample[]> {
   const samples: Sample[] = [];
   for (const { tokens, lossMask } of held) {
     const begin = lossMask.indexOf(1);
     if (samples.length === SAMPLES) break;
-    if (begin < 1 || begin + SAMPLE_TOKENS > base.info.maxPositions) continue;
+    if (begin < 1 || begin > longestPrompt || begin + SAMPLE_TOKENS > base.info.maxPositions) continue;
     const answerEnd = lossMask.indexOf(0, begin);
     const prompt = tokens.slice(0, begin);
     const options = { maxTokens: SAMPLE_TOKENS, signal };

@@ -15,7 +15,10 @@ const row = (mask: string): EncodedRow => ({
 const plain = (rows: EncodedRow[], tooLong?: 'truncate' | 'drop' | 'fail') => {
   const { sequences, truncated, dropped } = toSequences(rows, training(tooLong));
   return {
-    sequences: sequences.map(({ tokens, targets, lossTokens: n }) => [[...tokens], [...targets], n]),
+    sequences: sequences.map((sequence) => {
+      const { tokens, targets } = toBatch([sequence], [[0]]);
+      return [[...tokens], [...targets], sequence.lossTokens];
+    }),
     truncated,
     dropped,
   };
@@ -132,8 +135,8 @@ describe('toBatch', () => {
     const sequences = [makeSequence(3, 1), makeSequence(2, 50, 1), makeSequence(4, 90, 2)];
     const batch = toBatch(sequences, [[2, 0], [1]]);
     expect([...batch.starts]).toEqual([0, 4, 7, 9]);
-    expect([...batch.tokens]).toEqual([2, 0, 1].flatMap((i) => [...(sequences[i]?.tokens ?? [])]));
-    expect([...batch.targets]).toEqual([2, 0, 1].flatMap((i) => [...(sequences[i]?.targets ?? [])]));
+    expect([...batch.tokens]).toEqual([90, 97, 104, 111, 1, 8, 15, 50, 57]);
+    expect([...batch.targets]).toEqual([-100, -100, 111, 118, 8, 15, 22, -100, 64]);
     expect(lossTokens(batch)).toBe(3 + 1 + 2);
   });
 });

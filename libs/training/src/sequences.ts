@@ -3,12 +3,12 @@ import { type EncodedRow } from '@lowrank/datasets';
 import { type PackedBatch } from '@lowrank/kernels';
 import { permutation, Stream } from './random';
 
-/** One conversation as the kernels take it. */
+/** A conversation, or the beginning of one, to learn from. A dataset has many: nothing is copied until a batch is made of them. */
 export interface Sequence {
-  /** [n] token ids */
-  tokens: Int32Array;
-  /** [n] the token that follows, or −100 where no loss is taken */
-  targets: Int32Array;
+  row: EncodedRow;
+  /** How many of the row's tokens are inputs. */
+  length: number;
+  /** How many of the tokens that follow them are to be learnt. */
   lossTokens: number;
   /** Σ log p of the targets under the bare base, where the objective compares with it. */
   reference?: number;
@@ -22,17 +22,12 @@ export interface Batch extends PackedBatch {
 const NO_LOSS = -100;
 
 /** Inputs end before the last token that is learnt: what follows it adds nothing to loss or gradients. */
-export function toSequence({ tokens, lossMask }: EncodedRow, limit: number): Sequence | null {
+export function toSequence(row: EncodedRow, limit: number): Sequence | null {
+  const { lossMask } = row;
   const length = Math.min(lossMask.lastIndexOf(1), limit);
-  if (length < 1) return null;
-  const targets = new Int32Array(length);
   let lossTokens = 0;
-  for (let t = 0; t < length; t += 1) {
-    const learnt = lossMask[t + 1] === 1;
-    targets[t] = learnt ? (tokens[t + 1] as number) : NO_LOSS;
-    if (learnt) lossTokens += 1;
-  }
-  return lossTokens === 0 ? null : { tokens: tokens.slice(0, length), targets, lossTokens };
+  for (let t = 1; t <= length; t += 1) if (lossMask[t] === 1) lossTokens += 1;
+  return lossTokens === 0 ? null : { row, length, lossTokens };
 }
 
 export interface SequenceSet {
@@ -115,13 +110,15 @@ export function packSequences(lengths: readonly number[], capacity: number): num
 export function toBatch(sequences: readonly Sequence[], rows: readonly (readonly number[])[]): Batch {
   const parts = rows.flat().map((index) => sequences[index] as Sequence);
   const starts = new Int32Array(parts.length + 1);
-  parts.forEach(({ tokens }, i) => (starts[i + 1] = (starts[i] as number) + tokens.length));
+  parts.forEach(({ length }, i) => (starts[i + 1] = (starts[i] as number) + length));
   const total = starts[parts.length] as number;
   const tokens = new Int32Array(total);
   const targets = new Int32Array(total);
-  parts.forEach((part, i) => {
-    tokens.set(part.tokens, starts[i]);
-    targets.set(part.targets, starts[i]);
+  parts.forEach(({ row, length }, i) => {
+    const start = starts[i] as number;
+    tokens.set(row.tokens.subarray(0, length), start);
+    for (let t = 0; t < length; t += 1)
+      targets[start + t] = row.lossMask[t + 1] === 1 ? (row.tokens[t + 1] as number) : NO_LOSS;
   });
   if (parts.some(({ reference }) => reference === undefined)) return { tokens, targets, starts };
   return { tokens, targets, starts, reference: Float64Array.from(parts, (part) => part.reference as number) };

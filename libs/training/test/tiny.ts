@@ -4,6 +4,7 @@ import { writeTinyModel } from '@lowrank/testing';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { encodeSafetensors, type NamedTensor } from '../src/safetensors';
 import { type Sequence } from '../src/sequences';
 
 export interface Tiny {
@@ -50,9 +51,15 @@ export async function openTiny(): Promise<Tiny> {
   };
 }
 
+/** safetensors of tensors that are in memory. */
+export const safetensorsOf = (tensors: readonly NamedTensor[]): Buffer =>
+  encodeSafetensors(
+    tensors.map(({ values, ...tensor }) => ({ ...tensor, fill: (into) => into.set(values) })),
+  );
+
 /** A sequence of `length` inputs whose last `learnt` targets count; `first` decides its tokens. */
 export function makeSequence(length: number, first = 1, learnt = length): Sequence {
   const tokens = Int32Array.from({ length: length + 1 }, (_, t) => (first + t * 7) % 250);
-  const targets = tokens.slice(1).map((token, t) => (t < length - learnt ? -100 : token));
-  return { tokens: tokens.slice(0, length), targets, lossTokens: learnt };
+  const lossMask = Uint8Array.from(tokens, (_, t) => (t > length - learnt ? 1 : 0));
+  return { row: { tokens, lossMask }, length, lossTokens: learnt };
 }

@@ -2,6 +2,7 @@ import { type BaseModel } from '@lowrank/contracts';
 import {
   safetensorsBytes,
   tinyConfig,
+  tinyDecoder,
   tinyTensors,
   writeQuantizedTinyModel,
   writeTinyModel,
@@ -32,6 +33,7 @@ describe('importing a folder', () => {
       status: 'ready',
       modelType: 'llama',
       contextLength: 256,
+      decoder: tinyDecoder,
     });
     expect(model.files.map((file) => file.path)).toEqual([
       'config.json',

@@ -7,6 +7,7 @@ import {
   type Ports,
   submitJob,
 } from '@lowrank/domain';
+import { tinyDecoder } from '@lowrank/testing';
 
 export interface Submitted {
   teamId: string;
@@ -44,6 +45,7 @@ export async function submitTestJob(
       parameters: 1000,
       contextLength: 1024,
       vocabSize: 64,
+      decoder: tinyDecoder,
       files: [{ path: 'config.json', sha256: hash('a'), bytes: 2 }],
     },
   );

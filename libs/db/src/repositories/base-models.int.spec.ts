@@ -34,6 +34,11 @@ it('keep counts beyond 32 bits and what JSON can say', async () => {
   ]);
 });
 
+it('of a release that kept no decoder have none', async () => {
+  const model = await insert({ decoder: null });
+  expect(await run(({ baseModels }) => baseModels.find(database.crew.id, model.id))).toEqual(model);
+});
+
 it.each([{ source: '\0' }, { files: [{ path: 'a\0', sha256: '', bytes: 0 }] }])(
   'refuse NUL in %j',
   async (overrides) => expect(await codeOf(insert(overrides))).toBe('validation_failed'),

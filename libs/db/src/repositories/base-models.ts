@@ -14,6 +14,7 @@ const toBaseModel = (row: BaseModelModel): BaseModel => ({
   parameters: Number(row.parameters),
   contextLength: row.contextLength,
   vocabSize: row.vocabSize,
+  decoder: row.decoder === null ? null : fromJson(row.decoder),
   files: fromJson(row.files),
   status: row.status as BaseModel['status'],
   createdAt: iso(row.createdAt),
@@ -23,7 +24,13 @@ export const baseModelRepository = (db: Tx): BaseModelRepository => ({
   async insert(teamId, model) {
     try {
       await db.baseModel.create({
-        data: { ...model, teamId, files: toJson(model.files), createdAt: new Date(model.createdAt) },
+        data: {
+          ...model,
+          teamId,
+          decoder: model.decoder === null ? undefined : toJson(model.decoder),
+          files: toJson(model.files),
+          createdAt: new Date(model.createdAt),
+        },
       });
     } catch (cause) {
       if (!isUniqueViolation(cause)) throw cause;

@@ -14,6 +14,7 @@ it('adds a base model that is ready, under a free name', async () => {
     parameters: 500,
     contextLength: 1024,
     vocabSize: 128,
+    decoder: null,
     files: [],
   };
   const model = await addBaseModel(world, team, facts);

@@ -43,3 +43,39 @@ describe('the objective of a job', () => {
     expect(world.tables.jobs).toEqual([]);
   });
 });
+
+describe('the layers of a job', () => {
+  it.each([
+    [{ targets: '.*nose_proj' }, 'recipe.lora.targets', /matches none/],
+    [{ targets: ['q_proj', 'embed_tokens'] }, 'recipe.lora.targets.1', /is no linear layer.*q_proj/],
+    [{ exclude: ['lm_head'] }, 'recipe.lora.exclude.0', /is no linear layer/],
+    [{ targets: ['q_proj'], exclude: ['q_proj'] }, 'recipe.lora.targets', /nothing is left/],
+    [{ layers: [0, 2] }, 'recipe.lora.layers.1', /2 is no layer/],
+    [{ targets: ['q_proj'], rankPattern: { v_proj: 8 } }, 'recipe.lora.rankPattern', /no adapted layer/],
+    [{ alphaPattern: { x_proj: 8 } }, 'recipe.lora.alphaPattern', /no adapted layer/],
+    [{ targets: '((((.+)+)+)+)+x' }, 'recipe.lora.targets', /takes too long/],
+    [{ bias: 'all' }, 'recipe.lora.bias', /have none/],
+    [{ init: 'pissa', rank: 33 }, 'recipe.lora.rank', /singular values/],
+  ])('are refused for %j', async (lora, path, message) => {
+    await expect(world.submit({ recipe: { lora } })).rejects.toMatchObject({
+      code: 'recipe_invalid',
+      message: expect.stringMatching(message),
+      details: [{ path }],
+    });
+    expect(world.tables.jobs).toEqual([]);
+  });
+
+  it.each([
+    { targets: String.raw`.*layers\.1\..*(q|v)_proj`, rankPattern: { q_proj: 8 } },
+    { layers: [1], exclude: ['mlp.down_proj'], alphaPattern: { '1.self_attn.v_proj': 2 } },
+  ])('are accepted for %j', async (lora) => {
+    expect(await world.submit({ recipe: { lora } })).toMatchObject({ state: 'queued' });
+  });
+
+  it("are the trainer's business where an older import did not keep them", async () => {
+    Object.assign(world.tables.baseModels[0] as object, { decoder: null });
+    expect(await world.submit({ recipe: { lora: { targets: ['nose_proj'] } } })).toMatchObject({
+      state: 'queued',
+    });
+  });
+});

@@ -2,22 +2,15 @@ import {
   type BaseModel,
   type Dataset,
   type ErrorDetail,
+  linearLayers,
   LowrankError,
   type Recipe,
 } from '@lowrank/contracts';
+import { patternTime } from '../recipe/patterns';
+import { chooseTargets, describeProblems } from '../recipe/targets';
 
-/** Last parts of the names of every linear layer in a decoder block of the supported architectures. */
-export const linearModules = [
-  'q_proj',
-  'k_proj',
-  'v_proj',
-  'o_proj',
-  'gate_proj',
-  'up_proj',
-  'down_proj',
-  'qkv_proj',
-  'gate_up_proj',
-];
+/** Milliseconds that a recipe's patterns may hold up everyone else here: normal ones take a few. */
+const patternMs = 200;
 
 /**
  * What a schema cannot see: whether a recipe fits this base model and dataset.
@@ -37,13 +30,13 @@ export function checkJob(recipe: Recipe, baseModel: BaseModel, dataset: Dataset)
   const details = [
     ...checkObjective(recipe, dataset),
     ...checkSequenceLength(recipe, baseModel),
-    ...checkTargets(recipe.lora.targets),
+    ...checkTargets(recipe, baseModel),
     ...checkEvaluation(recipe, dataset),
   ];
   if (details.length > 0)
     throw new LowrankError(
       'recipe_invalid',
-      `The recipe does not fit base model '${baseModel.name}' and dataset ${dataset.id}: ${details.map((detail) => `${detail.path}: ${detail.message}`).join('; ')}.`,
+      `The recipe does not fit base model '${baseModel.name}' and dataset ${dataset.id}: ${describeProblems(details)}.`,
       details,
     );
 }
@@ -76,15 +69,9 @@ function* checkSequenceLength({ training }: Recipe, baseModel: BaseModel): Gener
     };
 }
 
-function* checkTargets(targets: Recipe['lora']['targets']): Generator<ErrorDetail> {
-  if (typeof targets === 'string') return; // which names a pattern matches, the trainer finds out
-  for (const [index, target] of targets.entries()) {
-    if (!linearModules.includes(target.split('.').at(-1) ?? ''))
-      yield {
-        path: `recipe.lora.targets.${index}`,
-        message: `'${target}' names no linear layer; choose among ${linearModules.join(', ')}`,
-      };
-  }
+function checkTargets({ lora }: Recipe, { decoder }: BaseModel): ErrorDetail[] {
+  if (decoder === null) return []; // the trainer, which opens the model, finds out
+  return chooseTargets(linearLayers(decoder), lora, patternTime(patternMs)).problems;
 }
 
 function* checkEvaluation({ evaluation }: Recipe, dataset: Dataset): Generator<ErrorDetail> {

@@ -70,12 +70,12 @@ struct Lora {
   float* grad_b;           // [out, r], +=
 };
 
-// Tokens [begin, end) of a product with a frozen weight go through this pair too. hidden [end - begin, r] is drop(x) Aᵀ in the
-// forward product and dy B in the backward one.
+// Tokens [begin, end) of a product with a frozen weight go through this pair too.
 struct LoraRows {
   Lora pair;
   int64_t begin, end;
-  const float* hidden;
+  float* hidden;           // [end - begin, r]: drop(x) Aᵀ
+  float* hidden_gradient;  // [end - begin, r]: dy B
 };
 
 // The nonlinearity of a gated MLP. GeluTanh is x · Φ(x) with Φ by tanh (Hendrycks & Gimpel 2016, "gelu_pytorch_tanh").
@@ -123,19 +123,20 @@ struct Ops {
   // so that y is not read and written again.
   void (*linear_forward)(const Run&, const float* x, const Weight& w, const float* bias, std::span<const LoraRows> pairs, float* y,
                          int64_t T);
-  // dx[T, in] = dy[T, out] · W, or += when accumulate; + scale · hidden A in the rows of each pair (without dropout)
+  // dx[T, in] = dy[T, out] · W, or += when accumulate; + scale · hidden_gradient A in the rows of each pair (without dropout)
   void (*linear_backward)(const Run&, const float* dy, const Weight& w, std::span<const LoraRows> pairs, float* dx, int64_t T,
                           bool accumulate);
 
-  // The products of a LoRA pair y = scale · (drop(x) Aᵀ) Bᵀ; drop(x) = x · mask / (1 - p). Tokens are numbered from 0 within the
-  // range given, so a range computes the same alone or in a larger batch.
-  // h[T, r] = drop(x)[T, in] Aᵀ
-  void (*lora_hidden)(const Run&, const float* x, const Lora& l, int64_t in, float* h, int64_t T);
+  // The products of a LoRA pair y = scale · (drop(x) Aᵀ) Bᵀ; drop(x) = x · mask / (1 - p). Dropout numbers tokens from 0 within the
+  // rows of a pair, so that they compute the same alone or in a larger batch. Where several pairs are given, each with rows of its
+  // own, small ones share the threads; no two of them write the same memory.
+  // hidden = drop(x)[T, in] Aᵀ of each pair
+  void (*lora_hidden)(const Run&, const float* x, std::span<const LoraRows> pairs, int64_t in);
   // y[T, out] += scale · h Bᵀ
   void (*lora_output)(const Run&, const float* h, const Lora& l, int64_t out, float* y, int64_t T);
-  // dh[T, r] = dy[T, out] B; grad_a += scale · dhᵀ drop(x), grad_b += scale · dyᵀ h, unless they are null
-  void (*lora_gradients)(const Run&, const float* dy, const float* x, const float* h, const Lora& l, int64_t in, int64_t out,
-                         float* dh, int64_t T);
+  // hidden_gradient = dy[T, out] B of each pair; grad_a += scale · hidden_gradientᵀ drop(x), grad_b += scale · dyᵀ hidden, unless
+  // they are null
+  void (*lora_gradients)(const Run&, const float* dy, const float* x, std::span<const LoraRows> pairs, int64_t in, int64_t out);
   // dx[T, in] += mask / (1 - p) · (scale · dh A)
   void (*lora_input_gradient)(const Run&, const float* dh, const Lora& l, int64_t in, float* dx, int64_t T);
   // out[T, in] = drop(x), as a pair drops it; out may alias x. Its transpose is the same operation.

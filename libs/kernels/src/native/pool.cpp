@@ -124,6 +124,10 @@ class ThreadPool final : public Pool {
 
 }  // namespace
 
+void OneThread::run(int tasks, void (*fn)(void*, int, int), void* user) {
+  for (int task = 0; task < tasks; ++task) fn(user, task, 0);
+}
+
 std::unique_ptr<Pool> make_pool(int threads) { return std::make_unique<ThreadPool>(threads); }
 
 }  // namespace lr

@@ -11,6 +11,13 @@ namespace lr {
 // run() is called by one thread at a time; tasks do not throw and do not call run().
 std::unique_ptr<Pool> make_pool(int threads);
 
+// The calling thread alone, inside a task of another pool too.
+class OneThread final : public Pool {
+ public:
+  int threads() const override { return 1; }
+  void run(int tasks, void (*fn)(void* user, int task, int thread), void* user) override;
+};
+
 // Calls f(int task, int thread) for each task on the pool, or on the calling thread when the work is not worth waking others.
 template <typename F>
 void parallel(const Run& run, int64_t tasks, const F& f, bool alone = false) {

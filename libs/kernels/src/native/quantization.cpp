@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <bit>
 #include <cmath>
-#include <vector>
 
 namespace lr::quant {
 namespace {
@@ -11,13 +10,10 @@ namespace {
 // Smallest divisor bitsandbytes uses for a block, so that a block of zeros divides by no zero.
 constexpr float kSmallestAbsmax = 1e-38f;
 
-// n evenly spaced floats from 0.1 to 1, each half counted from its own end as torch.linspace does.
-std::vector<float> tenth_to_one(int n) {
+// Point i of n evenly spaced floats from 0.1 to 1, each half counted from its own end as torch.linspace does.
+float tenth_to_one(int n, int i) {
   const float step = (1.0f - 0.1f) / static_cast<float>(n - 1);
-  std::vector<float> points(n);
-  for (int i = 0; i < n; ++i)
-    points[i] = i < n / 2 ? std::fma(step, static_cast<float>(i), 0.1f) : std::fma(-step, static_cast<float>(n - 1 - i), 1.0f);
-  return points;
+  return i < n / 2 ? std::fma(step, static_cast<float>(i), 0.1f) : std::fma(-step, static_cast<float>(n - 1 - i), 1.0f);
 }
 
 // The nearest dynamic code for each of 65,536 evenly spaced values in [-1, 1]: bitsandbytes looks codes up at that resolution.
@@ -37,7 +33,8 @@ CodeTable make_code_table() {
 
 uint8_t dynamic_code(float value) {
   static const CodeTable table = make_code_table();
-  const float half = (std::clamp(value, -1.0f, 1.0f) + 1.0f) * 0.5f;
+  // In this order NaN, of scales that are not finite, becomes -1 and not an index from nowhere.
+  const float half = (std::min(std::max(-1.0f, value), 1.0f) + 1.0f) * 0.5f;
   return table[static_cast<uint16_t>(std::fma(half, 65535.0f, 0.5f))];
 }
 
@@ -115,9 +112,9 @@ std::array<float, 256> make_dynamic_levels(bool with_sign) {
   size_t count = 0;
   for (int e = 0; e < kDecades; ++e) {
     const auto power = static_cast<float>(std::pow(10.0, e - (kDecades - 1)));
-    const std::vector<float> bounds = tenth_to_one((with_sign ? 1 << e : 2 << e) + 1);
-    for (size_t i = 0; i + 1 < bounds.size(); ++i) {
-      const float level = power * ((bounds[i] + bounds[i + 1]) / 2.0f);
+    const int bounds = (with_sign ? 1 << e : 2 << e) + 1;
+    for (int i = 0; i + 1 < bounds; ++i) {
+      const float level = power * ((tenth_to_one(bounds, i) + tenth_to_one(bounds, i + 1)) / 2.0f);
       levels[count++] = level;
       if (with_sign) levels[count++] = -level;
     }

@@ -1,36 +1,63 @@
 #include "scratch.h"
 
+#include <sys/mman.h>
+
 #include <algorithm>
+#include <new>
 
 namespace lr {
+namespace {
 
-void* BlockScratch::take(size_t bytes) {
-  constexpr size_t kAlignment = 64;         // one cache line, one AVX-512 register
-  constexpr size_t kSmallestBlock = 1 << 20;  // an operation's small buffers share one block
-  bytes = (std::max<size_t>(bytes, 1) + kAlignment - 1) / kAlignment * kAlignment;
+constexpr size_t kAlignment = 64;  // one cache line, one AVX-512 register
+constexpr size_t kPage = 4096;
+// More than any machine has memory; addresses alone cost nothing. Where a limit is set to them, less has to do.
+constexpr size_t kMostAddresses = size_t{1} << 40, kLeastAddresses = size_t{1} << 28;
 
-  while (block_ < blocks_.size() && used_ + bytes > blocks_[block_].start + blocks_[block_].memory.size()) {
-    if (block_ + 1 < blocks_.size() && blocks_[block_ + 1].memory.size() < bytes) blocks_.resize(block_ + 1);
-    used_ = blocks_[block_].start + blocks_[block_].memory.size();
-    ++block_;
-  }
-  if (block_ == blocks_.size()) {
-    blocks_.push_back({used_, Buffer<std::byte>(counter_, std::max({bytes, joined_bytes_, kSmallestBlock}))});
-    joined_bytes_ = 0;
-  }
-  void* memory = blocks_[block_].memory.data() + (used_ - blocks_[block_].start);
-  used_ += bytes;
-  return memory;
+size_t round_up(size_t bytes, size_t to) { return (bytes + to - 1) / to * to; }
+
+}  // namespace
+
+BlockScratch::~BlockScratch() {
+  if (block_ == nullptr) return;
+  ::munmap(block_, addresses_);
+  counter_.subtract(memory_);
 }
 
-void BlockScratch::release(size_t mark) {
-  used_ = mark;
-  while (block_ > 0 && (block_ == blocks_.size() || blocks_[block_].start >= mark)) --block_;
-  // The cursor's own block joins the free ones behind it when it holds nothing either.
-  const size_t first_free = blocks_.empty() || blocks_[block_].start < mark ? block_ + 1 : block_;
-  if (blocks_.size() < first_free + 2) return;
-  for (size_t i = first_free; i < blocks_.size(); ++i) joined_bytes_ += blocks_[i].memory.size();
-  blocks_.resize(first_free);
+void BlockScratch::reserve_addresses() {
+  for (size_t size = kMostAddresses; size >= kLeastAddresses; size /= 2) {
+    void* block = ::mmap(nullptr, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (block == MAP_FAILED) continue;
+    block_ = static_cast<std::byte*>(block);
+    addresses_ = size;
+    return;
+  }
+  throw std::bad_alloc();
+}
+
+void BlockScratch::grow(size_t bytes) {
+  if (block_ == nullptr) reserve_addresses();
+  const size_t wanted = round_up(bytes, kPage);
+  if (wanted > addresses_) throw std::bad_alloc();
+  if (::mprotect(block_ + memory_, wanted - memory_, PROT_READ | PROT_WRITE) != 0) throw std::bad_alloc();
+  counter_.add(wanted - memory_);
+  memory_ = wanted;
+}
+
+void* BlockScratch::take(size_t bytes) {
+  if (bytes > kMostAddresses) throw std::bad_alloc();
+  const size_t top = used_ + round_up(std::max<size_t>(bytes, 1), kAlignment);
+  if (top > memory_) grow(top);
+  void* taken = block_ + used_;
+  used_ = top;
+  return taken;
+}
+
+void* BorrowedScratch::take(size_t bytes) {
+  bytes = round_up(std::max<size_t>(bytes, 1), kAlignment);
+  if (used_ + bytes > size_) throw std::bad_alloc();
+  void* memory = memory_ + used_;
+  used_ += bytes;
+  return memory;
 }
 
 }  // namespace lr

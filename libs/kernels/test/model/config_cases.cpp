@@ -83,7 +83,8 @@ void refusals() {
   refused("\"rope_scaling\":{\"type\":\"linear\"}", LR_BAD_FORMAT, "\"factor\" is missing");
   refused("\"rope_scaling\":{\"type\":\"linear\",\"factor\":2.0}", LR_UNSUPPORTED_MODEL, "supported: default, longrope", "phi3");
   refused("\"rope_scaling\":{\"type\":\"su\",\"short_factor\":[1],\"long_factor\":[1]}", LR_BAD_FORMAT, "6 positive numbers", "phi3");
-  refused("\"partial_rotary_factor\":0.25", LR_BAD_FORMAT, "no even number", "phi3");
+  for (const char* part : {"0.25", "1.25", "1e30"})
+    refused(std::string("\"partial_rotary_factor\":") + part, LR_BAD_FORMAT, "no even number", "phi3");
   refused("\"rope_theta\":1", LR_BAD_FORMAT, "greater than 1");
   refused("\"attention_dropout\":0.1", LR_UNSUPPORTED_MODEL, "\"attention_dropout\" is set");
   refused("\"resid_pdrop\":0.1", LR_UNSUPPORTED_MODEL, "\"resid_pdrop\" is set", "phi3");

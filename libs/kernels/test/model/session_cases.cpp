@@ -3,6 +3,7 @@
 #include <limits>
 #include <map>
 
+#include "api/handles.h"
 #include "model/error.h"
 #include "model/sampling.h"
 #include "tiny_model.h"
@@ -73,6 +74,32 @@ void regime_change() {
   check(world.context.get(), lr_session_append(session.get(), packed.tokens.data() + 8, 4, nullptr));
   const Floats full = full_logits(world, nullptr, packed);
   expect(distance(logits_of(world, session.get()), Floats(full.end() - kVocab, full.end())) < 1e-4, "and it goes on afterwards");
+}
+
+// Sessions take turns, past the positions of pre-training: each gives what it gives alone, and the base's table is left to steps.
+void taking_turns() {
+  World world(Family::LlamaDynamic);
+  const Packed packed({24});
+  full_logits(world, nullptr, packed);
+  const float* table = world.base->base.ropes()[0].cos();
+  const auto append = [&](lr_session* session, uint32_t at) {
+    check(world.context.get(), lr_session_append(session, packed.tokens.data() + at, 4, nullptr));
+    return logits_of(world, session);
+  };
+  std::vector<Floats> alone;
+  for (const uint32_t capacity : {30u, 40u}) {
+    SessionHandle session = open_session(world, nullptr, capacity);
+    for (uint32_t at = 0; at < 24; at += 4) alone.push_back(append(session.get(), at));
+  }
+  SessionHandle first = open_session(world, nullptr, 30), second = open_session(world, nullptr, 40);
+  bool same = true;
+  for (uint32_t at = 0; at < 24; at += 4) {
+    same &= same_bytes(append(first.get(), at), alone[at / 4]);
+    same &= same_bytes(append(second.get(), at), alone[6 + at / 4]);
+  }
+  expect(same, "sessions that take turns give what they give alone");
+  expect(!same_bytes(alone[5], alone[11]), "dynamic frequencies are those of the capacity");
+  expect(world.base->base.ropes()[0].cos() == table, "sessions leave the base's table of dynamic frequencies as it is");
 }
 
 // Prompts longer than one chunk of the prefill.
@@ -182,6 +209,7 @@ void session_cases() {
   cache_agrees(Family::LlamaBiased, LR_BACKEND_REFERENCE);
   cache_agrees(Family::Gemma2, LR_BACKEND_REFERENCE);
   regime_change();
+  taking_turns();
   long_prompt();
   bad_arguments();
   sampling();

@@ -33,14 +33,17 @@ void lora() {
   const auto value = [&](const Floats& a, const Floats& b, const Floats& x) {
     Floats y(T * out);
     const Lora l{rank, 2.0f, 0.3f, 5, a.data(), b.data(), nullptr, nullptr};
-    ops.lora_hidden(machine.run, x.data(), l, in, h.data(), T);
+    const LoraRows rows{l, 0, T, h.data(), nullptr};
+    ops.lora_hidden(machine.run, x.data(), std::span(&rows, 1), in);
     ops.lora_output(machine.run, h.data(), l, out, y.data(), T);
     return dot(y, dy);
   };
   value(a, b, x);
   const Lora l{rank, 2.0f, 0.3f, 5, a.data(), b.data(), grad_a.data(), grad_b.data()};
   Floats dh(T * rank);
-  ops.lora_gradients(machine.run, dy.data(), x.data(), Floats(h).data(), l, in, out, dh.data(), T);
+  Floats kept = h;
+  const LoraRows rows{l, 0, T, kept.data(), dh.data()};
+  ops.lora_gradients(machine.run, dy.data(), x.data(), std::span(&rows, 1), in, out);
   ops.lora_input_gradient(machine.run, dh.data(), l, in, dx.data(), T);
   check_gradient("lora A", [&](const Floats& at) { return value(at, b, x); }, a, grad_a);
   check_gradient("lora B", [&](const Floats& at) { return value(a, at, x); }, b, grad_b);

@@ -29,10 +29,11 @@ void linear_cases() {
       // Two pairs of different rank on different rows, the second on the last ones; a row may be between them.
       const int32_t ranks[] = {3, 17};
       const Floats a1 = numbers(ranks[0] * in, 6), b1 = numbers(out * ranks[0], 7), a2 = numbers(ranks[1] * in, 8),
-                   b2 = numbers(out * ranks[1], 9), h = numbers(T * ranks[1], 10);
+                   b2 = numbers(out * ranks[1], 9);
+      Floats h = numbers(T * ranks[1], 10);
       const LoraRows both[] = {
-          {{ranks[0], 0.5f, 0, 0, a1.data(), b1.data(), nullptr, nullptr}, 0, T / 2, h.data()},
-          {{ranks[1], 2.0f, 0, 0, a2.data(), b2.data(), nullptr, nullptr}, (T + 1) / 2, T, h.data()}};
+          {{ranks[0], 0.5f, 0, 0, a1.data(), b1.data(), nullptr, nullptr}, 0, T / 2, h.data(), h.data()},
+          {{ranks[1], 2.0f, 0, 0, a2.data(), b2.data(), nullptr, nullptr}, (T + 1) / 2, T, h.data(), h.data()}};
       const std::span<const LoraRows> pairs(both);
       LoraRows alone = both[1];
       alone.hidden += (T - 1 - alone.begin) * ranks[1];

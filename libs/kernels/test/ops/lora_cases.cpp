@@ -5,7 +5,47 @@
 
 namespace lr::test {
 
+namespace {
+
+// Pairs of different ranks on rows of their own, one of which nobody has: the same as each alone, byte for byte.
+void several_pairs() {
+  const int64_t in = 70, out = 150;
+  const int32_t ranks[] = {4, 17, 8, 33};
+  const int64_t starts[] = {0, 9, 40, 41, 73};
+  const int64_t T = starts[4] + 1;
+  const Floats x = numbers(T * in, 1), dy = numbers(T * out, 2);
+  for (int isa = 1; isa <= best_isa(); ++isa)
+    for (const int threads : {1, 2, 3}) {
+      const Machine machine(threads);
+      const Ops& ops = *cpu_ops(isa);
+      std::vector<Floats> a, b, results[2];  // together, alone
+      for (int i = 0; i < 4; ++i) {
+        a.push_back(numbers(ranks[i] * in, 10 + i));
+        b.push_back(numbers(out * ranks[i], 20 + i));
+      }
+      for (const bool alone : {false, true}) {
+        std::vector<Floats>& made = results[alone];
+        for (int i = 0; i < 4; ++i)
+          for (const int64_t size : {(starts[i + 1] - starts[i]) * ranks[i], (starts[i + 1] - starts[i]) * ranks[i], ranks[i] * in, out * ranks[i]})
+            made.emplace_back(size);
+        std::vector<LoraRows> pairs;
+        for (int i = 0; i < 4; ++i)
+          pairs.push_back({{ranks[i], 0.5f, i == 1 ? 0.2f : 0, 3, a[i].data(), b[i].data(), made[4 * i + 2].data(), made[4 * i + 3].data()},
+                           starts[i], starts[i + 1], made[4 * i].data(), made[4 * i + 1].data()});
+        for (size_t i = 0; i < (alone ? pairs.size() : 1); ++i) {
+          const std::span<const LoraRows> some = alone ? std::span<const LoraRows>(&pairs[i], 1) : std::span<const LoraRows>(pairs);
+          ops.lora_hidden(machine.run, x.data(), some, in);
+          ops.lora_gradients(machine.run, dy.data(), x.data(), some, in, out);
+        }
+      }
+      expect(results[0] == results[1], std::string("several pairs at a time, ") + ops.name + ", threads " + std::to_string(threads));
+    }
+}
+
+}  // namespace
+
 void lora_cases() {
+  several_pairs();
   struct Shape {
     int64_t T, in, out;
     int32_t rank;
@@ -23,9 +63,10 @@ void lora_cases() {
           [&](const Ops& ops, const Run& run) {
             Floats h(T * rank, NAN), dh(T * rank, NAN), grad_a = numbers(rank * in, 7), grad_b = numbers(out * rank, 8), new_y = y, new_dx = dx;
             const Lora l{rank, 0.5f, dropout, 77, a.data(), b.data(), grad_a.data(), grad_b.data()};
-            ops.lora_hidden(run, x.data(), l, in, h.data(), T);
+            const LoraRows rows{l, 0, T, h.data(), dh.data()};
+            ops.lora_hidden(run, x.data(), std::span(&rows, 1), in);
             ops.lora_output(run, h.data(), l, out, new_y.data(), T);
-            ops.lora_gradients(run, dy.data(), x.data(), h.data(), l, in, out, dh.data(), T);
+            ops.lora_gradients(run, dy.data(), x.data(), std::span(&rows, 1), in, out);
             ops.lora_input_gradient(run, dh.data(), l, in, new_dx.data(), T);
             return std::vector<Floats>{h, new_y, dh, grad_a, grad_b, new_dx};
           },

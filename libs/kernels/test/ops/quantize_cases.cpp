@@ -66,10 +66,24 @@ void half_precision() {
   expect(quantized({0, -0.0f}, codes) == 0 && codes[0] == 0, "int8: a row of zeros");
 }
 
+// What is not finite has codes all the same, on every machine the same ones.
+void not_finite() {
+  Floats values = numbers(300, 9);
+  for (const float value : {INFINITY, -INFINITY, NAN, 3e38f}) {
+    values[70] = values[140] = value;
+    for (const Format& format : kFormats) {
+      check_operation(std::string(storage_name(format.storage)) + " of " + std::to_string(value), [&](const Ops& ops, const Run& run) {
+        return std::vector<Floats>{round_trip(ops, run, format, values, 3)[0]};
+      }, 0);
+    }
+  }
+}
+
 }  // namespace
 
 void quantize_cases() {
   for (const Format& format : kFormats) round_trips(format);
+  not_finite();
   half_precision();
   const std::array<float, 256>& levels = quant::dynamic_levels();
   bool ascending = true;

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cstdio>
 #include <cstring>
 #include <new>
 #include <system_error>
@@ -55,34 +56,40 @@ void start(lr_context& context, const lr_context_options* options) {
 
 }  // namespace
 
+void lr_context::set_error(std::string&& message) noexcept {
+  const std::lock_guard<std::mutex> lock(error_lock_);
+  message_ = std::move(message);
+  error_ = message_.c_str();
+}
+
 void lr_context::set_error(const char* message) noexcept {
   const std::lock_guard<std::mutex> lock(error_lock_);
-  try {
-    error_ = message;
-  } catch (...) {
-    error_.clear();  // no memory for the message; the status alone has to do
-  }
+  std::snprintf(text_, sizeof text_, "%s", message);
+  error_ = text_;
 }
 
 const char* lr_context::error() const noexcept {
   const std::lock_guard<std::mutex> lock(error_lock_);
-  return error_.c_str();
+  return error_;
 }
 
 lr_status lr::status_of_exception(lr_context* context) noexcept {
-  const auto report = [context](lr_status status, const char* message) {
-    if (context != nullptr) context->set_error(message);
+  const auto report = [context](lr_status status, auto&& message) {
+    if (context != nullptr) context->set_error(std::forward<decltype(message)>(message));
     return status;
   };
   try {
     throw;
-  } catch (const Error& error) {
-    return report(error.status(), error.what());
+  } catch (Error& error) {
+    return report(error.status(), error.take_message());
   } catch (const std::bad_alloc&) {
     return report(LR_OUT_OF_MEMORY, "the machine has no more memory for this call: use fewer or shorter sequences, keep "
                                     "activation checkpointing on, or open a smaller session");
-  } catch (const std::system_error& error) {
-    return report(LR_OUT_OF_MEMORY, error.what());  // thrown where a thread cannot be started
+  } catch (const std::system_error& error) {  // thrown where a thread cannot be started
+    char message[256];
+    std::snprintf(message, sizeof message, "a thread could not be started (%s): ask for fewer, or raise the limit on processes",
+                  error.what());
+    return report(LR_OUT_OF_MEMORY, message);
   } catch (const std::exception& error) {
     return report(LR_INTERNAL, error.what());
   } catch (...) {

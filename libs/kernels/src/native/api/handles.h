@@ -24,12 +24,16 @@ struct lr_context {
   lr_context_options options{};
   const char* isa = "";
 
+  // Neither needs memory: an error is often that there is none. The second cuts what is longer than any message that is not an Error's.
+  void set_error(std::string&& message) noexcept;
   void set_error(const char* message) noexcept;
   const char* error() const noexcept;
 
  private:
   mutable std::mutex error_lock_;
-  std::string error_;
+  std::string message_;
+  char text_[256] = {};
+  const char* error_ = "";
 };
 
 struct lr_base {

@@ -11,8 +11,8 @@ const Linear& linear_of(const Pass& pass, int layer, int kind) {
 }
 
 // Calls visit(group, adapted, h) for every group that adapts this linear layer; h is where the hidden of its pair lies.
-template <typename Float, typename Visit>
-void for_each_adapted(const Pass& pass, int layer, int kind, Float* h, const Visit& visit) {
+template <typename Visit>
+void for_each_adapted(const Pass& pass, int layer, int kind, float* h, const Visit& visit) {
   for (const RowGroup& group : pass.groups) {
     if (group.adapter == nullptr || !group.adapter->has(layer, kind)) continue;
     const Adapted adapted = group.adapter->adapted(pass.run, pass.ops, layer, kind, pass.training, group.dropout_seed);
@@ -53,11 +53,11 @@ void add_dropped_magnitudes(const Pass& pass, const Weight& w, const Adapted& a,
 }
 
 // Gradient of the magnitudes, and, with dropout and dx, dx[T, in] += mask · Wᵀ ((g - 1) · dy).
-void backward_magnitudes(const Pass& pass, const Weight& w, const Adapted& a, const float* dy, const float* x, const float* h,
-                         float* dx, int64_t T) {
+void backward_magnitudes(const Pass& pass, const Weight& w, const Adapted& a, const float* dy, const float* x, float* h, float* dx,
+                         int64_t T) {
   const size_t mark = pass.run.scratch->mark();
   float* z = scratch_floats(pass, T * w.rows);  // (W + s · B A) drop(x): computed again, so that no layer has to keep it
-  const LoraRows pair{a.pair, 0, T, h};
+  const LoraRows pair{a.pair, 0, T, h, nullptr};
   const std::span<const LoraRows> pairs(&pair, a.pair.rank > 0 ? 1 : 0);
   if (drops_magnitudes(a)) {
     dropped_product(pass, w, a.pair, x, pairs, z, T);
@@ -75,16 +75,15 @@ void backward_magnitudes(const Pass& pass, const Weight& w, const Adapted& a, co
   pass.run.scratch->release(mark);
 }
 
-// dh[T, r] of the pair, and its gradients, from g · dy where there are magnitudes.
-void pair_gradients(const Pass& pass, const Weight& w, const Adapted& a, const float* dy, const float* through, const float* x,
-                    const float* h, float* dh, int64_t T) {
+// hidden_gradient and gradients of a pair whose base product drops inputs: from g · dy.
+void dropped_pair_gradients(const Pass& pass, const Weight& w, const Adapted& a, const float* dy, const float* x,
+                            const LoraRows& rows) {
+  const int64_t T = rows.end - rows.begin;
   const size_t mark = pass.run.scratch->mark();
-  if (drops_magnitudes(a)) {  // then `through` is dy
-    float* scaled = scratch_floats(pass, T * w.rows);
-    pass.ops.column_affine(pass.run, dy, nullptr, a.factor, nullptr, scaled, T, w.rows);
-    through = scaled;
-  }
-  pass.ops.lora_gradients(pass.run, through, x, h, a.pair, w.cols, w.rows, dh, T);
+  float* scaled = scratch_floats(pass, T * w.rows);
+  pass.ops.column_affine(pass.run, dy + rows.begin * w.rows, nullptr, a.factor, nullptr, scaled, T, w.rows);
+  const LoraRows alone{rows.pair, 0, T, rows.hidden, rows.hidden_gradient};
+  pass.ops.lora_gradients(pass.run, scaled, x + rows.begin * w.cols, std::span(&alone, 1), w.cols, w.rows);
   pass.run.scratch->release(mark);
 }
 
@@ -92,7 +91,7 @@ void pair_gradients(const Pass& pass, const Weight& w, const Adapted& a, const f
 const float* gradient_through_magnitudes(const Pass& pass, int layer, int kind, const float* dy) {
   const int64_t width = linear_of(pass, layer, kind).weight.rows;
   float* through = nullptr;
-  for_each_adapted<const float>(pass, layer, kind, nullptr, [&](const RowGroup& group, const Adapted& a, const float*) {
+  for_each_adapted(pass, layer, kind, nullptr, [&](const RowGroup& group, const Adapted& a, float*) {
     if (a.factor == nullptr || drops_magnitudes(a)) return;
     if (through == nullptr) {
       through = scratch_floats(pass, pass.tokens * width);
@@ -108,27 +107,30 @@ const float* gradient_through_magnitudes(const Pass& pass, int layer, int kind, 
 
 void hidden_forward(const Pass& pass, int layer, int kind, const float* x, float* h) {
   const Weight& w = linear_of(pass, layer, kind).weight;
-  for_each_adapted<float>(pass, layer, kind, h, [&](const RowGroup& group, const Adapted& a, float* hidden) {
-    if (a.pair.rank > 0) pass.ops.lora_hidden(pass.run, x + group.begin * w.cols, a.pair, w.cols, hidden, group.end - group.begin);
+  std::vector<LoraRows> pairs;
+  for_each_adapted(pass, layer, kind, h, [&](const RowGroup& group, const Adapted& a, float* hidden) {
+    if (a.pair.rank > 0) pairs.push_back({a.pair, group.begin, group.end, hidden, nullptr});
   });
+  pass.ops.lora_hidden(pass.run, x, pairs, w.cols);
 }
 
 void adapted_forward(const Pass& pass, int layer, int kind, const float* x, float* h, float* y) {
   const Linear& linear = linear_of(pass, layer, kind);
   const Weight& w = linear.weight;
   const size_t mark = pass.run.scratch->mark();
-  std::vector<LoraRows> pairs;
+  std::vector<LoraRows> pairs, initial;
   hidden_forward(pass, layer, kind, x, h);
-  for_each_adapted<const float>(pass, layer, kind, h, [&](const RowGroup& group, const Adapted& a, const float* hidden) {
+  for_each_adapted(pass, layer, kind, h, [&](const RowGroup& group, const Adapted& a, float* hidden) {
     if (a.pair.rank == 0 || drops_magnitudes(a)) return;
-    pairs.push_back({a.pair, group.begin, group.end, hidden});
+    pairs.push_back({a.pair, group.begin, group.end, hidden, nullptr});
     if (a.initial.rank == 0) return;
-    float* initial = scratch_floats(pass, (group.end - group.begin) * a.initial.rank);
-    pass.ops.lora_hidden(pass.run, x + group.begin * w.cols, a.initial, w.cols, initial, group.end - group.begin);
-    pairs.push_back({a.initial, group.begin, group.end, initial});
+    float* values = scratch_floats(pass, (group.end - group.begin) * a.initial.rank);
+    initial.push_back({a.initial, group.begin, group.end, values, nullptr});
   });
+  pass.ops.lora_hidden(pass.run, x, initial, w.cols);
+  pairs.insert(pairs.end(), initial.begin(), initial.end());
   pass.ops.linear_forward(pass.run, x, w, linear.bias, pairs, y, pass.tokens);
-  for_each_adapted<const float>(pass, layer, kind, h, [&](const RowGroup& group, const Adapted& a, const float* hidden) {
+  for_each_adapted(pass, layer, kind, h, [&](const RowGroup& group, const Adapted& a, float* hidden) {
     const int64_t T = group.end - group.begin;
     float* out = y + group.begin * w.rows;
     const bool dropped = drops_magnitudes(a);
@@ -140,31 +142,37 @@ void adapted_forward(const Pass& pass, int layer, int kind, const float* x, floa
   pass.run.scratch->release(mark);
 }
 
-void adapted_backward(const Pass& pass, int layer, int kind, const float* dy, const float* x, const float* h, float* dx,
+void adapted_backward(const Pass& pass, int layer, int kind, const float* dy, const float* x, float* h, float* dx,
                       InputGradient input) {
   const Weight& w = linear_of(pass, layer, kind).weight;
   const bool wanted = input != InputGradient::Skip;
   const size_t mark = pass.run.scratch->mark();
   const float* through = gradient_through_magnitudes(pass, layer, kind, dy);
-  std::vector<LoraRows> pairs;  // what they give dx rides on the product with W; through a dropout mask it comes after
-  std::vector<LoraRows> masked;
-  for_each_adapted<const float>(pass, layer, kind, h, [&](const RowGroup& group, const Adapted& a, const float* hidden) {
+  // What `riding` pairs give dx rides on the product with W; through a dropout mask it comes after.
+  std::vector<LoraRows> pairs, initial, riding, masked;
+  for_each_adapted(pass, layer, kind, h, [&](const RowGroup& group, const Adapted& a, float* hidden) {
     if (a.pair.rank == 0) return;
-    const int64_t T = group.end - group.begin, in = group.begin * w.cols, out = group.begin * w.rows;
-    float* dh = scratch_floats(pass, T * a.pair.rank);
-    pair_gradients(pass, w, a, dy + out, through + out, x + in, hidden, dh, T);
-    (a.pair.dropout > 0 ? masked : pairs).push_back({a.pair, group.begin, group.end, dh});
+    const int64_t T = group.end - group.begin;
+    const LoraRows rows{a.pair, group.begin, group.end, hidden, scratch_floats(pass, T * a.pair.rank)};
+    (a.pair.dropout > 0 ? masked : riding).push_back(rows);
+    if (drops_magnitudes(a)) {
+      dropped_pair_gradients(pass, w, a, dy, x, rows);
+    } else {
+      pairs.push_back(rows);
+    }
     if (a.initial.rank == 0) return;
-    float* initial = scratch_floats(pass, T * a.initial.rank);
-    pass.ops.lora_gradients(pass.run, dy + out, x + in, nullptr, a.initial, w.cols, w.rows, initial, T);
-    pairs.push_back({a.initial, group.begin, group.end, initial});
+    initial.push_back({a.initial, group.begin, group.end, nullptr, scratch_floats(pass, T * a.initial.rank)});
   });
+  pass.ops.lora_gradients(pass.run, through, x, pairs, w.cols, w.rows);
+  pass.ops.lora_gradients(pass.run, dy, x, initial, w.cols, w.rows);
+  riding.insert(riding.end(), initial.begin(), initial.end());
   if (wanted) {
-    pass.ops.linear_backward(pass.run, through, w, pairs, dx, pass.tokens, input == InputGradient::Add);
+    pass.ops.linear_backward(pass.run, through, w, riding, dx, pass.tokens, input == InputGradient::Add);
     for (const LoraRows& rows : masked)
-      pass.ops.lora_input_gradient(pass.run, rows.hidden, rows.pair, w.cols, dx + rows.begin * w.cols, rows.end - rows.begin);
+      pass.ops.lora_input_gradient(pass.run, rows.hidden_gradient, rows.pair, w.cols, dx + rows.begin * w.cols,
+                                   rows.end - rows.begin);
   }
-  for_each_adapted<const float>(pass, layer, kind, h, [&](const RowGroup& group, const Adapted& a, const float* hidden) {
+  for_each_adapted(pass, layer, kind, h, [&](const RowGroup& group, const Adapted& a, float* hidden) {
     const int64_t T = group.end - group.begin, in = group.begin * w.cols, out = group.begin * w.rows;
     if (a.grad_bias != nullptr) pass.ops.column_sums(pass.run, dy + out, nullptr, nullptr, a.grad_bias, T, w.rows);
     if (a.factor != nullptr) backward_magnitudes(pass, w, a, dy + out, x + in, hidden, wanted ? dx + in : nullptr, T);

@@ -16,7 +16,7 @@ void adapted_forward(const Pass& pass, int layer, int kind, const float* x, floa
 
 enum class InputGradient { Write, Add, Skip };
 // Gradients of the adapters, and dx[T, in] as asked for.
-void adapted_backward(const Pass& pass, int layer, int kind, const float* dy, const float* x, const float* h, float* dx,
+void adapted_backward(const Pass& pass, int layer, int kind, const float* dy, const float* x, float* h, float* dx,
                       InputGradient input);
 
 }  // namespace lr

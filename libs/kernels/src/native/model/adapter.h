@@ -74,7 +74,7 @@ class Adapter {
   enum class Array { Weight, Gradient, AdamM, AdamV };
   void prepare_gradients();
   void zero_gradients();
-  // Makes the next optimizer step refuse: a loss of this adapter was not finite.
+  // Makes the next optimizer step refuse: a loss of this adapter was not finite, or a step ended halfway.
   void poison_gradients();
   // An array that has not been needed yet reads as zeros.
   void read(Array which, uint32_t tensor, float* out, uint64_t count) const;

@@ -3,6 +3,7 @@
 #pragma once
 #include <exception>
 #include <string>
+#include <utility>
 
 #include "../../../include/lowrank_kernels.h"
 
@@ -13,6 +14,8 @@ class Error : public std::exception {
   Error(lr_status status, std::string message) : status_(status), message_(std::move(message)) {}
   lr_status status() const { return status_; }
   const char* what() const noexcept override { return message_.c_str(); }
+  // Takes the message away, which needs no memory as a copy would.
+  std::string take_message() noexcept { return std::move(message_); }
 
  private:
   lr_status status_;

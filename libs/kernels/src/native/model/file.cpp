@@ -13,6 +13,24 @@
 #include "error.h"
 
 namespace lr {
+namespace {
+
+struct Descriptor {
+  explicit Descriptor(int opened) : number(opened) {}
+  Descriptor(const Descriptor&) = delete;
+  Descriptor& operator=(const Descriptor&) = delete;
+  ~Descriptor() {
+    if (number >= 0) ::close(number);
+  }
+  int number;
+};
+
+}  // namespace
+
+void fail_io(const char* what, const std::string& path) {
+  const int reason = errno;
+  fail(reason == ENOMEM ? LR_OUT_OF_MEMORY : LR_IO_ERROR, "cannot %s %s: %s", what, path.c_str(), std::strerror(reason));
+}
 
 bool file_exists(const std::string& path) {
   struct stat info;
@@ -21,7 +39,7 @@ bool file_exists(const std::string& path) {
 
 InputFile::InputFile(const std::string& path)
     : path_(path), descriptor_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {
-  if (descriptor_ < 0) fail(LR_IO_ERROR, "cannot open %s: %s", path.c_str(), std::strerror(errno));
+  if (descriptor_ < 0) fail_io("open", path);
   struct stat info;
   if (::fstat(descriptor_, &info) != 0 || !S_ISREG(info.st_mode)) {
     ::close(descriptor_);
@@ -42,7 +60,7 @@ void InputFile::read(void* out, uint64_t bytes, uint64_t offset) const {
   while (bytes > 0) {
     const ssize_t got = ::pread(descriptor_, at, std::min<uint64_t>(bytes, 1u << 30), static_cast<off_t>(offset));
     if (got < 0 && errno == EINTR) continue;
-    if (got < 0) fail(LR_IO_ERROR, "cannot read %s: %s", path_.c_str(), std::strerror(errno));
+    if (got < 0) fail_io("read", path_);
     if (got == 0) fail(LR_IO_ERROR, "%s ended while it was read: another process shortened it", path_.c_str());
     at += got;
     bytes -= static_cast<uint64_t>(got);
@@ -66,7 +84,7 @@ MappedFile::MappedFile(const std::string& path) : path_(path) {
   size_ = file.size();
   if (size_ == 0) return;
   void* mapped = ::mmap(nullptr, size_, PROT_READ, MAP_SHARED, file.descriptor(), 0);
-  if (mapped == MAP_FAILED) fail(LR_IO_ERROR, "cannot map %s: %s", path.c_str(), std::strerror(errno));
+  if (mapped == MAP_FAILED) fail_io("map", path);
   data_ = static_cast<const uint8_t*>(mapped);
 }
 
@@ -77,12 +95,13 @@ MappedFile::~MappedFile() {
 AtomicFile::AtomicFile(std::string path) : path_(std::move(path)), temporary_(path_ + ".tmp-XXXXXX") {
   // A process id would not do: containers that share a folder have the same ones.
   descriptor_ = ::mkostemp(temporary_.data(), O_CLOEXEC);
-  if (descriptor_ < 0) fail_write("create");
-  if (::fchmod(descriptor_, 0644) != 0) {
-    ::unlink(temporary_.c_str());
-    ::close(descriptor_);
-    fail_write("set the mode of");
-  }
+  if (descriptor_ < 0) fail_io("create", temporary_);
+  if (::fchmod(descriptor_, 0644) == 0) return;
+  const int reason = errno;
+  ::unlink(temporary_.c_str());
+  ::close(descriptor_);
+  errno = reason;
+  fail_io("set the mode of", temporary_);
 }
 
 AtomicFile::~AtomicFile() {
@@ -91,17 +110,13 @@ AtomicFile::~AtomicFile() {
   ::unlink(temporary_.c_str());
 }
 
-void AtomicFile::fail_write(const char* what) const {
-  fail(LR_IO_ERROR, "cannot %s %s: %s", what, temporary_.c_str(), std::strerror(errno));
-}
-
 void AtomicFile::write(const void* data, uint64_t bytes) {
   const auto* at = static_cast<const char*>(data);
   position_ += bytes;
   while (bytes > 0) {
     const ssize_t put = ::write(descriptor_, at, std::min<uint64_t>(bytes, 1u << 30));
     if (put < 0 && errno == EINTR) continue;
-    if (put < 0) fail_write("write");
+    if (put < 0) fail_io("write", temporary_);
     at += put;
     bytes -= static_cast<uint64_t>(put);
   }
@@ -114,17 +129,15 @@ void AtomicFile::pad_to(uint64_t position) {
 }
 
 void AtomicFile::commit() {
-  if (::fsync(descriptor_) != 0) fail_write("flush");
-  if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail_write("rename");
-  ::close(std::exchange(descriptor_, -1));
-  // The rename itself survives a power cut only once the folder is flushed too.
   const size_t slash = path_.rfind('/');
   const std::string folder = slash == std::string::npos ? "." : path_.substr(0, slash + 1);
-  const int directory = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (directory < 0) fail(LR_IO_ERROR, "cannot open folder %s: %s", folder.c_str(), std::strerror(errno));
-  const int flushed = ::fsync(directory);
-  ::close(directory);
-  if (flushed != 0) fail(LR_IO_ERROR, "cannot flush folder %s: %s", folder.c_str(), std::strerror(errno));
+  const Descriptor directory(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (directory.number < 0) fail_io("open folder", folder);
+  if (::fsync(descriptor_) != 0) fail_io("flush", temporary_);
+  if (::rename(temporary_.c_str(), path_.c_str()) != 0) fail_io("rename", temporary_);
+  ::close(std::exchange(descriptor_, -1));
+  // The rename itself survives a power cut only once the folder is flushed too.
+  if (::fsync(directory.number) != 0) fail_io("flush folder", folder);
 }
 
 }  // namespace lr

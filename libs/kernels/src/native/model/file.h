@@ -6,6 +6,9 @@
 
 namespace lr {
 
+// Throws Error for what a system call left in errno, "cannot <what> <path>: …": LR_IO_ERROR, or LR_OUT_OF_MEMORY when it says so.
+[[noreturn]] void fail_io(const char* what, const std::string& path);
+
 bool file_exists(const std::string& path);
 
 // A regular file opened for reading. Throws Error(LR_IO_ERROR) when it cannot be opened or is no regular file.
@@ -65,8 +68,6 @@ class AtomicFile {
   void commit();
 
  private:
-  [[noreturn]] void fail_write(const char* what) const;
-
   std::string path_, temporary_;
   uint64_t position_ = 0;
   int descriptor_ = -1;

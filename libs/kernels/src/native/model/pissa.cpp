@@ -104,7 +104,12 @@ void principal_pair(Runtime& runtime, const Weight& w, int32_t rank, float scale
   diagonalise(gram, u, size);
   std::vector<size_t> order(size);
   std::iota(order.begin(), order.end(), size_t{0});
-  std::stable_sort(order.begin(), order.end(), [&](size_t i, size_t j) { return gram[i * size + i] > gram[j * size + j]; });
+  const auto value = [&](size_t i) {  // NaN, of a weight that is not finite, has no place in an order: it comes last
+    const double eigenvalue = gram[i * size + i];
+    return std::isnan(eigenvalue) ? -HUGE_VAL : eigenvalue;
+  };
+  std::sort(order.begin(), order.end(),
+            [&](size_t i, size_t j) { return value(i) > value(j) || (value(i) == value(j) && i < j); });
 
   std::vector<double> row(static_cast<size_t>(std::max(in, out)));
   // Σ_j u[j, column] · vectors[j] into row.

@@ -1,5 +1,6 @@
 // Writes a quantized base file from a Hugging Face folder, one tensor at a time.
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
 #include "../bf16.h"
@@ -15,6 +16,8 @@ namespace {
 
 constexpr int64_t kCopyChunk = 1 << 18;  // floats copied at a time
 constexpr uint64_t kMaxConfigBytes = 1u << 20;
+// Largest magnitude of a value that is kept in 4 bits. No weight comes near; the sum of all scales stays finite.
+constexpr float kMost4Bit = 1e20f;
 
 // Where a tensor of the base comes from: values in full precision, or the parts that bitsandbytes left.
 struct Source {
@@ -138,14 +141,24 @@ class Writer {
   void quantize(const BaseTensor& tensor, const TensorInfo& source) {
     const WeightLayout layout = tensor.layout();
     checkpoint_.read_float(source, 0, tensor.elements(), values_.data());
+    if (quant::is_four_bit(tensor.storage)) {
+      const float* values = values_.data();
+      if (!std::all_of(values, values + tensor.elements(), [](float v) { return std::fabs(v) <= kMost4Bit; })) {
+        fail_values(tensor, "1e20");
+      }
+    }
     std::memset(quantized_.data(), 0, layout.bytes);
     const QuantizedParts parts = parts_at(quantized_.data(), layout);
     ops_.quantize(run_, tensor.storage, values_.data(), tensor.rows, tensor.cols, parts);
     if (tensor.storage == Storage::INT8 && std::any_of(parts.absmax, parts.absmax + tensor.rows, [](float v) { return v != v; })) {
-      fail(LR_BAD_FORMAT, "%s: tensor \"%s\" has values that int8 does not reach (over 65504, or not finite); choose another "
-           "format", checkpoint_.folder().c_str(), tensor.name.c_str());
+      fail_values(tensor, "65504");
     }
     out_.write(quantized_.data(), layout.bytes);
+  }
+
+  [[noreturn]] void fail_values(const BaseTensor& tensor, const char* most) const {
+    fail(LR_BAD_FORMAT, "%s: tensor \"%s\" has values that %s does not reach (over %s, or not finite); choose another format",
+         checkpoint_.folder().c_str(), tensor.name.c_str(), storage_name(tensor.storage), most);
   }
 
   void convert(const BaseTensor& tensor, const TensorInfo& source) {
@@ -210,6 +223,9 @@ void quantize_base(const Run& run, const Ops& ops, MemoryCounter& memory, const 
   }
 
   const std::string head = write_base_head(index);
+  // Bounds of the reader that a configuration may pass alone, and not within an index, are better met now than by whoever opens it.
+  const BaseTensor& last = index.tensors.back();
+  read_base_head(reinterpret_cast<const uint8_t*>(head.data()), last.offset + last.bytes, config_path + " in a base");
   AtomicFile out(file);
   out.write(head.data(), head.size());
   Writer writer(run, ops, memory, checkpoint, out, most_values, most_bytes, most_copied);

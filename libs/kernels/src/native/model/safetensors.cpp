@@ -3,7 +3,7 @@
 #include <dirent.h>
 
 #include <algorithm>
-#include <cstring>
+#include <memory>
 #include <set>
 
 #include "../bf16.h"
@@ -100,16 +100,15 @@ void check_cover(const std::string& path, const std::map<std::string, TensorInfo
 }
 
 std::string pickle_in(const std::string& folder) {
-  DIR* directory = ::opendir(folder.c_str());
-  if (directory == nullptr) fail(LR_IO_ERROR, "cannot open model folder %s: %s", folder.c_str(), std::strerror(errno));
+  const std::unique_ptr<DIR, int (*)(DIR*)> directory(::opendir(folder.c_str()), ::closedir);
+  if (directory == nullptr) fail_io("open model folder", folder);
   std::string found;
-  while (const dirent* entry = ::readdir(directory)) {
+  while (const dirent* entry = ::readdir(directory.get())) {
     const std::string name = entry->d_name;
     const size_t dot = name.rfind('.');
     const std::string ending = dot == std::string::npos ? "" : name.substr(dot);
     if (ending == ".bin" || ending == ".pt" || ending == ".pth" || ending == ".ckpt" || ending == ".pkl") found = name;
   }
-  ::closedir(directory);
   return found;
 }
 
@@ -120,12 +119,6 @@ bool is_plain_name(const std::string& name) {
 }
 
 }  // namespace
-
-int64_t TensorInfo::elements() const {
-  int64_t count = 1;
-  for (const int64_t dimension : shape) count *= dimension;
-  return count;
-}
 
 std::map<std::string, TensorInfo> read_safetensors_header(const InputFile& file) {
   const std::string& path = file.path();

@@ -21,8 +21,6 @@ struct TensorInfo {
   uint64_t offset = 0;  // in the file
   uint64_t bytes = 0;
   size_t file = 0;      // which file of the checkpoint
-
-  int64_t elements() const;
 };
 
 // The header of one file, checked: sizes, overflow, overlap and holes. Throws Error(LR_BAD_FORMAT).

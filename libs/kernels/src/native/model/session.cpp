@@ -41,6 +41,11 @@ Session::Session(Base& base, Adapter* adapter, int64_t capacity) : base_(base), 
   keys_ = Buffer<float>(base.memory(), cache);
   values_ = Buffer<float>(base.memory(), cache);
   logits_ = Buffer<float>(base.memory(), static_cast<size_t>(c.vocab));
+  for (const RopeConfig& rope : c.ropes) ropes_.emplace_back(rope, capacity, base.memory());
+}
+
+RopeTable& Session::rope_table(size_t index) {
+  return config().ropes[index].type == RopeType::Dynamic ? ropes_[index] : base_.ropes()[index];
 }
 
 int64_t Session::rope_length(int64_t length) const {
@@ -84,7 +89,7 @@ void Session::append_chunk(Runtime& runtime, int64_t past, int64_t n, bool want_
   Arena arena(runtime.workspace(measure.peak()));
   Plan plan = make_plan(arena, c, n, lora_hidden);
   for (size_t i = 0; i < c.ropes.size(); ++i) {
-    RopeTable& table = base_.ropes()[i];
+    RopeTable& table = rope_table(i);
     table.reserve({{rope_length_, past + n}});
     std::iota(plan.rope_rows[i], plan.rope_rows[i] + n, static_cast<int32_t>(table.first_row(rope_length_) + past));
     pass.ropes[i] = {table.cos(), table.sin(), plan.rope_rows[i]};

@@ -27,6 +27,7 @@ class Session {
  private:
   int64_t rope_length(int64_t length) const;
   bool same_regime(int64_t length, int64_t other) const;
+  RopeTable& rope_table(size_t index);
   void append_chunk(Runtime& runtime, int64_t past, int64_t n, bool want_logits, const CancelFlag* cancel);
 
   Base& base_;
@@ -34,6 +35,7 @@ class Session {
   int64_t capacity_, length_ = 0;
   int64_t cached_ = 0;           // tokens whose keys and values are in the cache: length_, or 0 when they have to be computed anew
   int64_t rope_length_ = 0;      // the length whose frequencies turned them
+  std::vector<RopeTable> ropes_;  // for dynamic, which has other tables for every length: sessions that shared them would rebuild them in turn
   std::vector<int32_t> tokens_;  // [length_]
   Buffer<float> keys_, values_;  // [layers, capacity, kv]
   Buffer<float> logits_;         // [vocab]

@@ -301,7 +301,14 @@ auto trained(Runtime& runtime, Base& base, const lr_batch& batch, const std::vec
   Step step(runtime, base, batch, groups, keep, lowest, cancel);
   step.forward();
   auto losses = objective(step);
-  step.backward(options.checkpoint_activations);
+  try {
+    step.backward(options.checkpoint_activations);
+  } catch (...) {  // cancelled or out of memory: the gradients hold a part of this step, which no update may use
+    for (const RowGroup& group : groups) {
+      if (group.adapter != nullptr) group.adapter->poison_gradients();
+    }
+    throw;
+  }
   for (size_t i = 0; i < groups.size(); ++i) {
     if (groups[i].adapter != nullptr && !std::isfinite(losses[i].sum)) groups[i].adapter->poison_gradients();
   }

@@ -42,7 +42,7 @@ void linear_backward(const Run& run, const float* dy, const Weight& w, std::span
     for (int64_t i = 0; i < w.cols; ++i) row[i] = static_cast<float>(sums[i]);
   }
   for (const LoraRows& rows : pairs)
-    lora_input_gradient(run, rows.hidden, rows.pair, w.cols, dx + rows.begin * w.cols, rows.end - rows.begin);
+    lora_input_gradient(run, rows.hidden_gradient, rows.pair, w.cols, dx + rows.begin * w.cols, rows.end - rows.begin);
 }
 
 }  // namespace lr::reference

@@ -12,10 +12,9 @@ void linear_forward(const Run&, const float* x, const Weight& w, const float* bi
                     int64_t T);
 void linear_backward(const Run&, const float* dy, const Weight& w, std::span<const LoraRows> pairs, float* dx, int64_t T,
                      bool accumulate);
-void lora_hidden(const Run&, const float* x, const Lora& l, int64_t in, float* h, int64_t T);
+void lora_hidden(const Run&, const float* x, std::span<const LoraRows> pairs, int64_t in);
 void lora_output(const Run&, const float* h, const Lora& l, int64_t out, float* y, int64_t T);
-void lora_gradients(const Run&, const float* dy, const float* x, const float* h, const Lora& l, int64_t in, int64_t out, float* dh,
-                    int64_t T);
+void lora_gradients(const Run&, const float* dy, const float* x, std::span<const LoraRows> pairs, int64_t in, int64_t out);
 void lora_input_gradient(const Run&, const float* dh, const Lora& l, int64_t in, float* dx, int64_t T);
 void dropout(const Run&, const float* x, const Lora& l, int64_t in, float* out, int64_t T);
 void row_norms(const Run&, const Weight& w, const Lora& l, float* norm);

@@ -115,13 +115,14 @@ void stream(const Run& run, const float* x, const Weight& w, const float* bias, 
 struct PairTerms {
   std::span<const LoraRows> pairs;
   const float* const* factors;  // a matrix for each pair
+  float* LoraRows::* hidden;    // hidden, or its gradient
   int64_t N;
   void add(int64_t m, int64_t count, int64_t n, int64_t cols, float* values) const {
     for (size_t i = 0; i < pairs.size(); ++i) {
       const LoraRows& rows = pairs[i];
       const int64_t rank = rows.pair.rank, first = most(m, rows.begin), last = least(m + count, rows.end);
       if (first >= last) continue;
-      multiply<MultiplyAdd>(Rows{rows.hidden + (first - rows.begin) * rank, rank}, last - first, factors[i] + n, N, rank, cols, true,
+      multiply<MultiplyAdd>(Rows{rows.*hidden + (first - rows.begin) * rank, rank}, last - first, factors[i] + n, N, rank, cols, true,
                values + (first - m) * kTileCols, kTileCols);
     }
   }
@@ -154,7 +155,7 @@ void with_terms(const Run& run, std::span<const LoraRows> pairs, int64_t N, bool
       for (int64_t j = 0; j < size; ++j) factors[i][j] = pair.a[j] * pair.scale;
     }
   }
-  product(PairTerms{pairs, factors, N});
+  product(PairTerms{pairs, factors, forward ? &LoraRows::hidden : &LoraRows::hidden_gradient, N});
   run.scratch->release(mark);
 }
 

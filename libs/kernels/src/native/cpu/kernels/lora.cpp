@@ -1,6 +1,7 @@
 // The products of a LoRA pair, all in floats: at its ranks they read and write memory more than they compute.
 #include "dropout.h"
 #include "kernels.h"
+#include "scratch.h"
 #include "weights.h"
 
 namespace lr::LR_ISA {
@@ -91,18 +92,12 @@ struct Dropped {
   }
 };
 
-}  // namespace
-
-void lora_hidden(const Run& run, const float* x, const Lora& l, int64_t in, float* h, int64_t T) {
+void hidden_of(const Run& run, const float* x, const Lora& l, int64_t in, float* h, int64_t T) {
   gemm<Exact>(run, T, l.rank, in, DroppedRows{x, l, in}, TransposedMatrix{l.a, in}, MatrixSink{h, l.rank, false, nullptr});
 }
 
-void lora_output(const Run& run, const float* h, const Lora& l, int64_t out, float* y, int64_t T) {
-  gemm<Exact>(run, T, out, l.rank, ScaledRows{h, l.rank, l.scale}, TransposedMatrix{l.b, l.rank}, MatrixSink{y, out, true, nullptr});
-}
-
-void lora_gradients(const Run& run, const float* dy, const float* x, const float* h, const Lora& l, int64_t in, int64_t out, float* dh,
-                    int64_t T) {
+void gradients_of(const Run& run, const float* dy, const float* x, const float* h, const Lora& l, int64_t in, int64_t out, float* dh,
+                  int64_t T) {
   gemm<Exact>(run, T, l.rank, out, MatrixRows{dy, out}, PlainMatrix{l.b, l.rank}, MatrixSink{dh, l.rank, false, nullptr});
   if (l.grad_a == nullptr) return;
   outer_sums(run, h, l.rank, out, T, AsTheyLie{dy, out}, [&](int64_t col, int64_t cols, const float* sums, int64_t stride) {
@@ -118,6 +113,48 @@ void lora_gradients(const Run& run, const float* dy, const float* x, const float
   } else {
     outer_sums(run, dh, l.rank, in, T, AsTheyLie{x, in}, add_to_a);
   }
+}
+
+// Calls f(run, rows) for each pair: a thread for each where there are enough of them, else all threads for one after the other.
+// width: the wider side of the pairs. Which way is taken changes no result.
+template <class F>
+void for_each_pair(const Run& run, std::span<const LoraRows> pairs, int64_t width, const F& f) {
+  const int64_t threads = run.pool->threads();
+  if (threads == 1 || static_cast<int64_t>(pairs.size()) < threads) {
+    for (const LoraRows& rows : pairs) f(run, rows);
+    return;
+  }
+  int64_t rank = 0;
+  for (const LoraRows& rows : pairs) rank = most(rank, rows.pair.rank);
+  // What a product takes, or the sums over tokens; with room for rounding up to lines.
+  const size_t bytes = (most(kGemmWorkspace, (rank + kTokens) * (width + kTileCols)) + 64) * sizeof(float);
+  const size_t mark = run.scratch->mark();
+  auto* memory = static_cast<std::byte*>(run.scratch->take(threads * bytes));
+  parallel(run, static_cast<int64_t>(pairs.size()), [&](int task, int thread) {
+    OneThread pool;
+    BorrowedScratch scratch(memory + thread * bytes, bytes);
+    f(Run{&pool, &scratch, run.compute, run.generating}, pairs[task]);
+  });
+  run.scratch->release(mark);
+}
+
+}  // namespace
+
+void lora_hidden(const Run& run, const float* x, std::span<const LoraRows> pairs, int64_t in) {
+  for_each_pair(run, pairs, in, [&](const Run& one, const LoraRows& rows) {
+    hidden_of(one, x + rows.begin * in, rows.pair, in, rows.hidden, rows.end - rows.begin);
+  });
+}
+
+void lora_output(const Run& run, const float* h, const Lora& l, int64_t out, float* y, int64_t T) {
+  gemm<Exact>(run, T, out, l.rank, ScaledRows{h, l.rank, l.scale}, TransposedMatrix{l.b, l.rank}, MatrixSink{y, out, true, nullptr});
+}
+
+void lora_gradients(const Run& run, const float* dy, const float* x, std::span<const LoraRows> pairs, int64_t in, int64_t out) {
+  for_each_pair(run, pairs, most(in, out), [&](const Run& one, const LoraRows& rows) {
+    gradients_of(one, dy + rows.begin * out, x + rows.begin * in, rows.hidden, rows.pair, in, out, rows.hidden_gradient,
+                 rows.end - rows.begin);
+  });
 }
 
 void lora_input_gradient(const Run& run, const float* dh, const Lora& l, int64_t in, float* dx, int64_t T) {

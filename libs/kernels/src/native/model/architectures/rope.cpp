@@ -59,12 +59,12 @@ RopeConfig read_rope_settings(const ConfigReader& config, const ConfigReader& se
   rope.theta = settings.positive_or("rope_theta", rules.theta);
   if (!(rope.theta > 1)) fail(LR_BAD_FORMAT, "%s: rope_theta has to be greater than 1", settings.where().c_str());
   const double part = settings.positive_or("partial_rotary_factor", config.positive_or("partial_rotary_factor", 1));
-  rope.width = static_cast<int64_t>(static_cast<double>(model.head_dim) * part);
   if (part != 1 && !rules.partial) {
     fail(LR_UNSUPPORTED_MODEL, "%s: partial rotary embeddings are not supported for %s", settings.where().c_str(),
          model.model_type.c_str());
   }
-  if (rope.width < 2 || rope.width % 2 != 0 || rope.width > model.head_dim) {
+  if (part <= 1) rope.width = static_cast<int64_t>(static_cast<double>(model.head_dim) * part);
+  if (rope.width < 2 || rope.width % 2 != 0) {
     fail(LR_BAD_FORMAT, "%s: partial_rotary_factor %g of head_dim %lld is no even number of elements", settings.where().c_str(),
          part, static_cast<long long>(model.head_dim));
   }

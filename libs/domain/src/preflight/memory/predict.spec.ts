@@ -1,0 +1,79 @@
+import { type Decoder, recipeSchema, type RecipeInput } from '@lowrank/contracts';
+import { type MemoryParts, predictMemory } from './predict';
+
+// libs/training/src/memory.spec.ts holds the figures against the kernel library, bench/memory.mjs against trainers.
+
+/** The sizes of Llama 3.1 8B. */
+const decoder: Decoder = {
+  prefix: 'model.',
+  layers: 32,
+  hidden: 4096,
+  intermediate: 14_336,
+  heads: 32,
+  kvHeads: 8,
+  headDim: 128,
+  tiedEmbeddings: false,
+  fused: false,
+  qkNorms: false,
+  outputNorms: false,
+  biases: { qkv: false, o: false, mlp: false },
+  ropes: 1,
+  dtype: 'BF16',
+  quantization: null,
+};
+const GiB = 2 ** 30;
+
+function predict(input: RecipeInput = {}, lengths = [512, 512, 512, 512], changes: Partial<Decoder> = {}) {
+  return predictMemory({
+    model: { decoder: { ...decoder, ...changes }, vocabSize: 128_256, contextLength: 131_072 },
+    recipe: recipeSchema.parse(input),
+    lengths,
+    threads: 8,
+    dataset: { conversations: 10_000, tokens: 3_000_000 },
+    tokenizerBytes: 17_000_000,
+  });
+}
+const changed = (a: MemoryParts, b: MemoryParts): string[] =>
+  (Object.keys(a) as (keyof MemoryParts)[]).filter((part) => a[part] !== b[part]);
+
+it('says what a QLoRA of 8B takes, part by part', () => {
+  const { bytes, parts } = predict();
+  expect(Object.values(parts).reduce((sum, part) => sum + part, 0)).toBe(bytes);
+  // 4.127 bits for each of 6.98 · 10⁹ linear parameters, 16 for each of the embedding's and the head's.
+  expect(parts.base / GiB).toBeCloseTo((6.98e9 * 4.127) / 8 / GiB + (2 * 2 * 128_256 * 4096) / GiB, 1);
+  // The inputs of 32 layers.
+  expect(parts.keptActivations).toBe(32 * 2048 * 4096 * 4);
+  expect(parts.gradients).toBe(parts.adapterWeights);
+  expect(parts.moments).toBe(2 * parts.adapterWeights);
+  expect(parts.beyondTraining).toBe(0);
+});
+
+it.each<[string, RecipeInput, string[]]>([
+  ['the storage of the base', { base: { quantization: 'int8' } }, ['base']],
+  ['the optimizer', { optimizer: { name: 'adamw8bit' } }, ['moments', 'checkpoint']],
+  ['checkpointing', { training: { checkpointActivations: false } }, ['keptActivations', 'oneLayer']],
+  ['rates', { optimizer: { learningRate: 1 }, training: { seed: 1, neftuneAlpha: 5 } }, []],
+])('%s changes its own parts alone', (_title, input, parts) => {
+  expect(changed(predict().parts, predict(input).parts).sort()).toEqual(parts.sort());
+});
+
+it('counts the encoding of the dataset where that takes most', () => {
+  const small = { layers: 1, hidden: 64, intermediate: 64, heads: 2, kvHeads: 2, headDim: 32 };
+  expect(predict({}, [64], small).parts.beyondTraining).toBeGreaterThan(2 ** 28);
+});
+
+it('takes the storage of a checkpoint that is quantized already', () => {
+  const quantization = { quantization: 'int8', doubleQuantization: false } as const;
+  const { parts } = predict({}, undefined, { quantization });
+  expect(parts.base).toBe(predict({ base: quantization }).parts.base);
+});
+
+it('keeps nothing of the layers below the lowest that is adapted', () => {
+  expect(predict({ lora: { layers: [31] } }).parts.keptActivations).toBe(2048 * 4096 * 4);
+});
+
+it('grows with the tokens of a micro-batch, however they are spread over sequences', () => {
+  const [once, twice] = [predict({}, [1024]), predict({}, [512, 512, 512, 512])];
+  expect(twice.parts.keptActivations).toBe(2 * once.parts.keptActivations);
+  expect(changed(twice.parts, predict({}, [1024, 1024]).parts)).toEqual(['tables']);
+});

@@ -1,0 +1,28 @@
+import { keyWidth } from '@lowrank/contracts';
+import { floatBytes, planned } from './arena';
+import { type OperationShape, promptMemory } from './operations';
+import { takeActivations, takeScratch } from './step';
+
+// Sample answers are generated after training, in a kernel context of their own: libs/kernels/src/native/model/session.cpp and
+// libs/training/src/samples.ts.
+
+/** kPrefillChunk: tokens of a prompt that go through the layers at a time. */
+const prefillChunk = 512;
+/** Most tokens of a sample's answer. */
+const answerTokens = 48;
+
+/** A session's plan, cache and logits for a prompt of so many tokens, and what its operations take. */
+export function samplingMemory(shape: Omit<OperationShape, 'lengths'>, prompt: number): number {
+  const { decoder, vocab, linears } = shape;
+  const T = Math.min(prompt, prefillChunk);
+  const cache = floatBytes(decoder.layers * (prompt + answerTokens) * keyWidth(decoder));
+  const plan = planned((arena) => {
+    for (let i = 0; i < decoder.ropes; i += 1) arena.floats(T);
+    arena.floats(T); // hidden_rstd
+    arena.floats(T * decoder.hidden); // x
+    takeActivations(arena, decoder, T, 'cached');
+    arena.floats(Math.max(...linears.map(({ rank }) => rank * T)));
+    takeScratch(arena, decoder, T, 'forward');
+  });
+  return 2 * cache + floatBytes(vocab) + plan + promptMemory({ ...shape, lengths: [prompt] });
+}

@@ -1,0 +1,118 @@
+import { type Decoder, keyWidth, queryWidth, type Recipe } from '@lowrank/contracts';
+import { type AdaptedLinear, isAdapted } from './adapter';
+import { type Arena, floatBytes, planned } from './arena';
+
+// The workspace of a training step: make_plan of libs/kernels/src/native/model/step.cpp over take_activations and take_scratch of
+// layer.cpp, in their order. Sizes in comments: T tokens, d hidden, q and kv the widths of queries and of keys, f intermediate.
+
+/**
+ * take_activations: what backward needs of one layer's forward, its input and LoRA's x·Aᵀ excepted. `cached`: keys and values lie in
+ * a session's cache.
+ */
+export function takeActivations(arena: Arena, decoder: Decoder, T: number, keys: 'kept' | 'cached'): void {
+  const { hidden: d, intermediate: f, heads, kvHeads, qkNorms, outputNorms } = decoder;
+  const [q, kv] = [queryWidth(decoder), keyWidth(decoder)];
+  arena.floats(T); // rstd1
+  arena.floats(T); // rstd2
+  arena.floats(T * q);
+  arena.floats(T * q); // o
+  if (keys === 'kept') {
+    arena.floats(T * kv); // k
+    arena.floats(T * kv); // v
+    arena.floats(T * heads); // lse
+  }
+  if (qkNorms) {
+    arena.floats(T * q); // before the norm
+    arena.floats(T * kv);
+    arena.floats(T * heads); // rstd_q
+    arena.floats(T * kvHeads); // rstd_k
+  }
+  arena.floats(T * d); // x2
+  arena.floats(T * f); // gate
+  arena.floats(T * f); // up
+  if (outputNorms) {
+    arena.floats(T * d); // o_out
+    arena.floats(T * d); // mlp_out
+    arena.floats(T); // rstd_o
+    arena.floats(T); // rstd_mlp
+  }
+}
+
+/** take_scratch: what no layer keeps. */
+export function takeScratch(
+  arena: Arena,
+  decoder: Decoder,
+  T: number,
+  pass: 'forward' | 'forward and backward',
+): void {
+  const { hidden: d, intermediate: f, fused } = decoder;
+  const [q, kv] = [queryWidth(decoder), keyWidth(decoder)];
+  arena.floats(T * d); // n
+  if (fused) arena.floats(T * Math.max(q + 2 * kv, 2 * f));
+  if (pass === 'forward') {
+    arena.floats(T * f); // act
+    return;
+  }
+  arena.floats(T * d); // dn
+  arena.floats(T * d); // dx
+  const mlp = arena.mark();
+  arena.floats(T * f); // act
+  arena.floats(T * f); // dact
+  arena.rewind(mlp); // attention's gradients come after the MLP's are done with
+  arena.floats(T * q); // d_o
+  arena.floats(T * q); // dq
+  arena.floats(T * kv); // dk
+  arena.floats(T * kv); // dv
+}
+
+/** lora_hidden_total: x·Aᵀ of every pair of a layer, each at a multiple of 16 floats. */
+const loraHidden = (linears: readonly AdaptedLinear[], layer: number, T: number): number =>
+  linears.reduce(
+    (sum, linear) => sum + (linear.layer === layer ? Math.ceil((T * linear.rank) / 16) * 16 : 0),
+    0,
+  );
+
+/** Parts of a step's workspace, in bytes. */
+export interface StepMemory {
+  /** Kept for backward: inputs of the layers with LoRA on or below them and, without checkpointing, all that they need. */
+  kept: number;
+  /** Of one layer, used by all whose activations are not kept. */
+  oneLayer: number;
+  /** Used by one layer after the other, and of single tokens. */
+  working: number;
+}
+
+/** make_plan for a step of T tokens. */
+export function stepMemory(
+  decoder: Decoder,
+  linears: readonly AdaptedLinear[],
+  { training }: Recipe,
+  T: number,
+): StepMemory {
+  const { layers, hidden: d, ropes } = decoder;
+  const adapted = linears.filter(isAdapted).map(({ layer }) => layer);
+  const lowest = Math.min(layers, ...adapted);
+  const keepsAll = !training.checkpointActivations;
+  const trained = Array.from({ length: layers - lowest }, (_, i) => lowest + i);
+  const activations = planned((arena) => takeActivations(arena, decoder, T, 'kept'));
+  const hiddenOf = (layer: number) => loraHidden(linears, layer, T);
+
+  const everyToken = planned((arena) => {
+    for (let i = 0; i < ropes; i += 1) arena.floats(T); // rope_rows
+    arena.floats(T); // loss
+    arena.floats(T); // grad_scale
+    arena.floats(T); // smoothing
+    arena.take(T); // correct
+    arena.floats(T); // final_rstd
+    arena.floats(T * d); // final_x
+  });
+  const shared = !keepsAll || lowest > 0;
+  const mostHidden = Math.max(...Array.from({ length: layers }, (_, layer) => hiddenOf(layer)));
+  const keptOf = (layer: number) =>
+    floatBytes(T * d) + (keepsAll ? activations + floatBytes(hiddenOf(layer)) : 0);
+  return {
+    kept: trained.reduce((sum, layer) => sum + keptOf(layer), 0),
+    oneLayer: shared ? activations + floatBytes(mostHidden) : 0,
+    working: everyToken + planned((arena) => takeScratch(arena, decoder, T, 'forward and backward')),
+  };
+}

@@ -1,0 +1,72 @@
+// Nothing but a status crosses the C boundary, and every function of the header is among these tests.
+#include <filesystem>
+#include <new>
+#include <regex>
+#include <stdexcept>
+
+#include "trial.h"
+
+namespace lr::test {
+namespace {
+
+// What a callback written in C++ throws comes back as a status; in the end there is neither a file nor half of one.
+void throwing_callbacks() {
+  struct Thrown {
+    const char* name;
+    lr_progress callback;
+    lr_status status;
+    const char* mention;
+  };
+  const Thrown all[] = {
+      {"an exception", [](void*, uint64_t, uint64_t) { throw std::runtime_error("the caller's own"); }, LR_INTERNAL, "the caller's own"},
+      {"a number", [](void*, uint64_t, uint64_t) { throw 7; }, LR_INTERNAL, "unknown"},
+      {"memory", [](void*, uint64_t, uint64_t) { throw std::bad_alloc(); }, LR_OUT_OF_MEMORY, "memory"},
+      {"at the end", [](void*, uint64_t done, uint64_t total) { if (done == total) throw std::runtime_error("late"); }, LR_INTERNAL, "late"},
+  };
+  const TemporaryFolder folder;
+  one_layer(Family::LlamaPlain).write(folder.path("model"));
+  Setup setup(kFast);
+  const auto quantize = [&](lr_progress callback) {
+    return lr_base_quantize(setup.handle(), folder.path("model").c_str(), folder.path("out.lrb").c_str(), nullptr, nullptr, callback, nullptr);
+  };
+  for (const Thrown& thrown : all) {
+    expect_status(setup.handle(), quantize(thrown.callback), thrown.status, std::string("a callback throws ") + thrown.name, thrown.mention);
+    const auto files = std::distance(std::filesystem::directory_iterator(folder.path()), std::filesystem::directory_iterator());
+    expect(files == 1, std::string("a callback throws ") + thrown.name + ": no file is left");
+  }
+  expect(quantize(nullptr) == LR_OK, "the context works after callbacks that threw");
+}
+
+void nothing_at_all() {
+  lr_context_destroy(nullptr);
+  lr_cancel_destroy(nullptr);
+  lr_cancel_set(nullptr);
+  lr_base_close(nullptr);
+  lr_adapter_destroy(nullptr);
+  lr_session_destroy(nullptr);
+  expect(std::string(lr_context_error(nullptr)) == "null context", "the message of no context");
+  expect(lr_interface_version() == LR_INTERFACE_VERSION, "the version of the interface");
+  for (const char* name : {"lr_context_destroy", "lr_cancel_destroy", "lr_cancel_set", "lr_base_close", "lr_adapter_destroy",
+                           "lr_session_destroy", "lr_context_error", "lr_interface_version"})
+    seen(name);
+}
+
+// The Makefile runs this program in the library's folder.
+void every_entry_point() {
+  const std::string header = read_file("include/lowrank_kernels.h");
+  const std::regex declaration("LR_API [^(]*?(lr_[a-z_]+)\\(");
+  int found = 0;
+  for (auto at = std::sregex_iterator(header.begin(), header.end(), declaration); at != std::sregex_iterator(); ++at, ++found)
+    expect(was_seen((*at)[1]), (*at)[1].str() + " is called while allocations fail");
+  expect(found > 30, "the functions of include/lowrank_kernels.h are found");
+}
+
+}  // namespace
+
+void boundary_cases() {
+  throwing_callbacks();
+  nothing_at_all();
+  every_entry_point();
+}
+
+}  // namespace lr::test
