@@ -17,6 +17,7 @@ import { KeysModule } from './keys/keys.module';
 import { MeModule } from './me/me.module';
 import { MetricsModule } from './metrics/metrics.module';
 import { TeamModule } from './team/team.module';
+import { WebhooksModule } from './webhooks/webhooks.module';
 import { WorkersModule } from './workers/workers.module';
 
 @Module({})
@@ -41,6 +42,7 @@ export class AppModule {
         TeamModule,
         WorkersModule,
         MetricsModule,
+        WebhooksModule,
       ],
       providers: [
         { provide: APP_FILTER, useClass: ErrorFilter },

@@ -10,6 +10,7 @@ import { addMigrateCommand } from './commands/migrate';
 import { addModelCommands } from './commands/models';
 import { addSubmitCommand } from './commands/submit';
 import { addUpCommand } from './commands/up';
+import { addWebhookCommands } from './commands/webhooks';
 import { addWorkerCommands } from './commands/workers';
 import { describeFailure } from './errors';
 
@@ -47,6 +48,7 @@ export function makeProgram(): Command {
   addLogsCommand(program);
   addControlCommands(program);
   addWorkerCommands(program);
+  addWebhookCommands(program);
   addAdapterCommands(program);
   addChatCommand(program);
   return program;

@@ -26,6 +26,12 @@ export interface Timings {
   settle: number;
   /** An attempt whose worker gave no sign of life for this long counts as crashed. Many heartbeats, so that a pause is no death. */
   silentAfter: number;
+  /** Between looks for deliveries that are due, when there were none. */
+  webhooks: number;
+  /** From the look-up of a webhook's name to the last byte of its answer. */
+  webhookTimeout: number;
+  /** How long deliveries that are over are kept. */
+  webhookKept: number;
   /** Between tries to become the dispatcher while another worker is. */
   standby: number;
   /** Between writes of the worker's own row, which also tell it whether it is to drain. */
@@ -52,6 +58,9 @@ export const defaultTimings: Timings = {
   reconcile: 15_000,
   settle: 5000,
   silentAfter: 30_000,
+  webhooks: 1000,
+  webhookTimeout: 10_000,
+  webhookKept: 14 * 86_400_000,
   standby: 2000,
   presence: 3000,
   unseenAfter: 12_000,

@@ -4,10 +4,13 @@ import { Dispatcher } from './dispatch/dispatcher';
 import { type MetricsServer } from './metrics/metrics-server';
 import { Presence } from './presence';
 import { Supervisor } from './supervisor';
+import { WebhookSender } from './webhooks/webhook-sender';
 
 export interface Connections {
   unitOfWork: UnitOfWork;
   queue: JobQueue;
+  /** Ends connections to webhooks. */
+  closePoster(): Promise<void>;
   /** Removes what may still wait for this worker. */
   forget(): Promise<void>;
   /** Begins to take wake-ups. */
@@ -26,6 +29,7 @@ export class WorkerService implements OnApplicationBootstrap, BeforeApplicationS
     private readonly supervisor: Supervisor,
     private readonly dispatcher: Dispatcher,
     private readonly presence: Presence,
+    private readonly webhooks: WebhookSender,
   ) {}
 
   onApplicationBootstrap(): void {
@@ -36,6 +40,7 @@ export class WorkerService implements OnApplicationBootstrap, BeforeApplicationS
     );
     this.presence.start();
     this.dispatcher.start();
+    this.webhooks.start();
     this.consumer = this.connections.consume(
       (wakeUp) => this.supervisor.handle(wakeUp),
       (error) => this.logger.warn(`Queue: ${error instanceof Error ? error.message : error}`),
@@ -48,11 +53,17 @@ export class WorkerService implements OnApplicationBootstrap, BeforeApplicationS
    */
   async beforeApplicationShutdown(): Promise<void> {
     this.supervisor.drain();
-    await Promise.all([this.presence.stop(), this.consumer?.close(), this.dispatcher.stop()]);
+    await Promise.all([
+      this.presence.stop(),
+      this.consumer?.close(),
+      this.dispatcher.stop(),
+      this.webhooks.stop(),
+    ]);
     await this.connections
       .forget()
       .catch((error) => this.logger.warn(`Could not remove the worker's queue: ${error}`));
     await this.metricsServer?.stop();
+    await this.connections.closePoster();
     await this.connections.queue.close();
     await this.connections.unitOfWork.close();
   }

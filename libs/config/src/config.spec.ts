@@ -64,6 +64,17 @@ describe('loadConfig', () => {
     expect(failure({ LOWRANK_METRICS_TOKEN: 'short' }).message).toContain('16 to 512');
   });
 
+  it('takes networks that webhooks may be in', () => {
+    expect(loadConfig({}).webhookNetworks).toEqual([]);
+    const networks = '10.1.0.0/16, fd00::/8';
+    expect(loadConfig({ LOWRANK_WEBHOOK_NETWORKS: networks }).webhookNetworks).toEqual([
+      '10.1.0.0/16',
+      'fd00::/8',
+    ]);
+    for (const wrong of ['10.1.0.0', '10.1.0.0/33', 'fd00::/129', 'inside/8', '10.0.0.0/8/8', '10.0.0.0/8,'])
+      expect(failure({ LOWRANK_WEBHOOK_NETWORKS: wrong }).message).toContain('LOWRANK_WEBHOOK_NETWORKS');
+  });
+
   it('takes empty variables for unset ones', () => {
     expect(loadConfig({ DATABASE_URL: '', LOWRANK_PORT: '', S3_BUCKET: '' })).toMatchObject({
       databaseUrl: null,

@@ -1,5 +1,6 @@
 import { type ErrorDetail, LowrankError } from '@lowrank/contracts';
 import { homedir, totalmem } from 'node:os';
+import { isIP } from 'node:net';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { usableCores } from './cores';
@@ -45,6 +46,8 @@ export interface Config {
   metricsToken: string | null;
   /** Where a worker answers Prometheus; null: nowhere. */
   workerMetrics: { host: string; port: number } | null;
+  /** Networks such as `10.1.0.0/16` that webhooks may be in although they are not public. */
+  webhookNetworks: readonly string[];
 }
 
 const logLevelSchema = z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']);
@@ -60,6 +63,16 @@ const flag = z
   .transform((text) => text === 'true' || text === '1');
 const url = (protocols: RegExp, example: string) =>
   z.url({ protocol: protocols, error: `must be a URL such as ${example}` });
+
+const isNetwork = (text: string): boolean => {
+  const [address = '', bits = '', ...rest] = text.split('/');
+  const most = { 0: -1, 4: 32, 6: 128 }[isIP(address)] ?? -1;
+  return rest.length === 0 && /^\d{1,3}$/.test(bits) && Number(bits) <= most;
+};
+const networks = z
+  .string()
+  .transform((text) => text.split(',').map((network) => network.trim()))
+  .refine((list) => list.every(isNetwork), 'must be networks such as 10.1.0.0/16,fd00::/8');
 
 const gib = 2 ** 30;
 const s3Variables = [
@@ -109,6 +122,7 @@ const environmentSchema = z
       .optional(),
     LOWRANK_WORKER_METRICS_PORT: integer(0, 65_535).optional(),
     LOWRANK_WORKER_METRICS_HOST: z.string().default('127.0.0.1'),
+    LOWRANK_WEBHOOK_NETWORKS: networks.optional(),
   })
   .superRefine((env, context) => {
     const isLoopback = /^(127\.\d+\.\d+\.\d+|::1|localhost)$/.test(env.LOWRANK_WORKER_METRICS_HOST);
@@ -174,6 +188,7 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
     queuePrefix: value.LOWRANK_QUEUE_PREFIX,
     logLevel: value.LOWRANK_LOG_LEVEL,
     metricsToken: value.LOWRANK_METRICS_TOKEN ?? null,
+    webhookNetworks: value.LOWRANK_WEBHOOK_NETWORKS ?? [],
     workerMetrics:
       value.LOWRANK_WORKER_METRICS_PORT === undefined
         ? null

@@ -13,6 +13,7 @@ import { jobRepository } from './repositories/jobs';
 import { outboxRepository } from './repositories/outbox';
 import { statisticsRepository } from './repositories/statistics';
 import { teamRepository } from './repositories/teams';
+import { webhookRepository } from './repositories/webhooks';
 import { workerRepository } from './repositories/workers';
 import { type Tx } from './values';
 
@@ -34,6 +35,7 @@ const repositoriesOf = (db: Tx): Repositories => ({
   teams: teamRepository(db),
   workers: workerRepository(db),
   statistics: statisticsRepository(db),
+  webhooks: webhookRepository(db),
 });
 
 export interface UnitOfWorkOptions {

@@ -1,5 +1,5 @@
 import { type JobMetric } from '@lowrank/contracts';
-import { type JobRecord } from '@lowrank/domain';
+import { type DeliveryOutcome, type JobRecord } from '@lowrank/domain';
 import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 
 /** How attempts end, besides the ends that a trainer reports; see AttemptEnd. */
@@ -52,6 +52,19 @@ export class WorkerMetrics {
     registers: this.registers,
   });
 
+  private readonly deliveries = new Counter({
+    name: 'lowrank_webhook_deliveries_total',
+    help: 'Tries to deliver to webhooks, by how they went.',
+    labelNames: ['outcome'],
+    registers: this.registers,
+  });
+  private readonly deliverySeconds = new Histogram({
+    name: 'lowrank_webhook_delivery_duration_seconds',
+    help: 'Time of such a try.',
+    buckets: [0.01, 0.03, 0.1, 0.3, 1, 3, 10],
+    registers: this.registers,
+  });
+
   constructor() {
     collectDefaultMetrics({ register: this.registry });
     const { speeds } = this;
@@ -67,6 +80,11 @@ export class WorkerMetrics {
 
   setDispatching(active: boolean): void {
     this.dispatching.set(Number(active));
+  }
+
+  countDelivery(outcome: DeliveryOutcome, seconds: number): void {
+    this.deliveries.inc({ outcome });
+    this.deliverySeconds.observe(seconds);
   }
 
   /** Counts an attempt that was just claimed; `work` runs it and resolves to how it ended. */

@@ -17,6 +17,7 @@ import {
   type PageQuery,
   type Quotas,
 } from '@lowrank/contracts';
+import { type WebhookRepository } from './webhooks';
 
 /** All repositories of one transaction; see UnitOfWork. Reads and writes are of the given team only. */
 export interface Repositories {
@@ -29,6 +30,7 @@ export interface Repositories {
   teams: TeamRepository;
   workers: WorkerRepository;
   statistics: StatisticsRepository;
+  webhooks: WebhookRepository;
 }
 
 /**

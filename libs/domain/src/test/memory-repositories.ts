@@ -4,6 +4,7 @@ import { type JobRecord, type Repositories } from '../ports/repositories';
 import { isFinal, isHeld } from '../state-machine';
 import { byAge, compare, ofTeam, orNull, pageOf, refuseUnless, storable, withoutTeam } from './rows';
 import { statisticsOf } from './memory-statistics';
+import { webhookRepositoryOf } from './memory-webhooks';
 import { freshTeam, type Tables } from './tables';
 
 export function repositoriesOf(tables: Tables): Repositories {
@@ -95,6 +96,7 @@ export function repositoriesOf(tables: Tables): Repositories {
     },
     teams: teamRepositoryOf(tables),
     statistics: statisticsOf(tables),
+    webhooks: webhookRepositoryOf(tables),
     workers: {
       upsert: async (worker) => {
         const drain = tables.workers.find((one) => one.id === worker.id)?.drain ?? null;

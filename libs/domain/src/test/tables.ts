@@ -8,6 +8,8 @@ import {
   type JobLogLine,
   type JobMetric,
   type JobWakeUp,
+  type Webhook,
+  type WebhookDelivery,
 } from '@lowrank/contracts';
 import { type JobRecord, type TeamRecord, type WorkerRecord } from '../ports/repositories';
 
@@ -30,6 +32,8 @@ export interface Tables {
   versions: Owned<AdapterVersion>[];
   outbox: { id: string; wakeUp: JobWakeUp; at: string }[];
   workers: WorkerRecord[];
+  webhooks: Owned<Webhook & { secret: string }>[];
+  deliveries: Owned<WebhookDelivery & { webhookId: string; body: string }>[];
 }
 
 export const emptyTables = (): Tables => ({
@@ -47,6 +51,8 @@ export const emptyTables = (): Tables => ({
   versions: [],
   outbox: [],
   workers: [],
+  webhooks: [],
+  deliveries: [],
 });
 
 /** A team with nothing decided about it. */
