@@ -4,6 +4,7 @@
 //
 // Needs clang with its runtime library (Debian: clang, libclang-rt-dev); CLANG names another compiler. The corpus is kept in
 // libs/kernels/build/fuzz/corpus, so that a later run goes on where this one ended. Exit code 0: nothing was found.
+import { Buffer } from 'node:buffer';
 import { spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -45,7 +46,8 @@ function shrunk(config) {
 /** Small configurations of every architecture, every RoPE type and every kind of quantized checkpoint. */
 function configurations() {
   const made = Object.fromEntries(models.map((name) => [name, shrunk(fixture(name))]));
-  const { rope_parameters: _, ...llama } = made.llama;
+  const llama = { ...made.llama };
+  delete llama.rope_parameters;
   const ropes = {
     linear: { factor: 2 },
     dynamic: { factor: 4 },

@@ -1,6 +1,7 @@
 #include "scratch.h"
 
 #include <sys/mman.h>
+#include <sys/resource.h>
 
 #include <algorithm>
 #include <new>
@@ -10,10 +11,17 @@ namespace {
 
 constexpr size_t kAlignment = 64;  // one cache line, one AVX-512 register
 constexpr size_t kPage = 4096;
-// More than any machine has memory; addresses alone cost nothing. Where a limit is set to them, less has to do.
-constexpr size_t kMostAddresses = size_t{1} << 40, kLeastAddresses = size_t{1} << 28;
+// More than any machine has memory; addresses alone cost nothing.
+constexpr size_t kMostAddresses = size_t{1} << 40;
 
 size_t round_up(size_t bytes, size_t to) { return (bytes + to - 1) / to * to; }
+
+// Where the process has a limit of addresses (ulimit -v), a part of it has to do.
+size_t addresses_to_reserve() {
+  struct rlimit limit;
+  if (::getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur >= 4 * kMostAddresses) return kMostAddresses;
+  return limit.rlim_cur / 4 / kPage * kPage;
+}
 
 }  // namespace
 
@@ -24,14 +32,11 @@ BlockScratch::~BlockScratch() {
 }
 
 void BlockScratch::reserve_addresses() {
-  for (size_t size = kMostAddresses; size >= kLeastAddresses; size /= 2) {
-    void* block = ::mmap(nullptr, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (block == MAP_FAILED) continue;
-    block_ = static_cast<std::byte*>(block);
-    addresses_ = size;
-    return;
-  }
-  throw std::bad_alloc();
+  const size_t size = addresses_to_reserve();
+  void* block = ::mmap(nullptr, size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (block == MAP_FAILED) throw std::bad_alloc();
+  block_ = static_cast<std::byte*>(block);
+  addresses_ = size;
 }
 
 void BlockScratch::grow(size_t bytes) {

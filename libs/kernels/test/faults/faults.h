@@ -1,5 +1,5 @@
 // Makes allocations fail. The program replaces what the library gets memory, mappings and threads from: operator new, aligned_alloc,
-// mmap, opendir and pthread_create. The library itself knows nothing of it.
+// mmap, mprotect, opendir and pthread_create. The library itself knows nothing of it.
 #pragma once
 #include <cstdint>
 
