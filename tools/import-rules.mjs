@@ -9,10 +9,11 @@ export const mayImport = {
   db: ['domain', 'contracts', 'config'],
   queue: ['domain', 'contracts', 'config'],
   storage: ['domain', 'contracts', 'config'],
+  outbound: ['contracts'],
   platform: ['domain', 'contracts', 'config', 'db'],
   training: ['kernels', 'datasets', 'domain', 'contracts'],
-  api: ['domain', 'contracts', 'datasets', 'db', 'queue', 'storage', 'config'],
-  worker: ['domain', 'contracts', 'db', 'queue', 'storage', 'config'],
+  api: ['domain', 'contracts', 'datasets', 'db', 'queue', 'storage', 'outbound', 'config'],
+  worker: ['domain', 'contracts', 'db', 'queue', 'storage', 'outbound', 'config'],
   trainer: ['training', 'datasets', 'storage', 'contracts', 'config'],
   cli: [
     'contracts',

@@ -15,7 +15,9 @@ import { StoredFilesModule } from './http/stored-files';
 import { JobsModule } from './jobs/jobs.module';
 import { KeysModule } from './keys/keys.module';
 import { MeModule } from './me/me.module';
+import { MetricsModule } from './metrics/metrics.module';
 import { TeamModule } from './team/team.module';
+import { WebhooksModule } from './webhooks/webhooks.module';
 import { WorkersModule } from './workers/workers.module';
 
 @Module({})
@@ -39,6 +41,8 @@ export class AppModule {
         AdaptersModule,
         TeamModule,
         WorkersModule,
+        MetricsModule,
+        WebhooksModule,
       ],
       providers: [
         { provide: APP_FILTER, useClass: ErrorFilter },

@@ -10,6 +10,8 @@ import { type Dependencies } from './dependencies';
 import { toPublicError } from './http/errors';
 import { serveDocs } from './http/openapi';
 import { requestIdOf } from './http/request-id';
+import { measureRequests } from './metrics/http-metrics';
+import { MetricsController } from './metrics/metrics.controller';
 
 /** Of JSON bodies; uploads have their own limit. A recipe with every target named stays far below. */
 const bodyBytes = 1024 * 1024;
@@ -60,7 +62,8 @@ export async function createApp(
   app.useLogger(app.get(Logger));
   // After init, so that the request logger, which Nest adds there, sees refused requests too.
   const keys = new KeyCache(dependencies.ports.unitOfWork);
-  fastify.addHook('onRequest', requireApiKey(keys));
+  fastify.addHook('onRequest', requireApiKey(keys, dependencies.config.metricsToken));
+  measureRequests(fastify, app.get(MetricsController).registry);
   await fastify.ready();
   return app;
 }

@@ -5,10 +5,12 @@ import { addControlCommands } from './commands/control';
 import { addDataCommands } from './commands/data';
 import { addDoctorCommand } from './commands/doctor';
 import { addJobCommands } from './commands/jobs';
+import { addLogsCommand } from './commands/logs';
 import { addMigrateCommand } from './commands/migrate';
 import { addModelCommands } from './commands/models';
 import { addSubmitCommand } from './commands/submit';
 import { addUpCommand } from './commands/up';
+import { addWebhookCommands } from './commands/webhooks';
 import { addWorkerCommands } from './commands/workers';
 import { describeFailure } from './errors';
 
@@ -43,8 +45,10 @@ export function makeProgram(): Command {
   addDataCommands(program);
   addSubmitCommand(program);
   addJobCommands(program);
+  addLogsCommand(program);
   addControlCommands(program);
   addWorkerCommands(program);
+  addWebhookCommands(program);
   addAdapterCommands(program);
   addChatCommand(program);
   return program;

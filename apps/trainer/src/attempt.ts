@@ -1,4 +1,11 @@
-import { LowrankError, type Assignment, type FromTrainer, type Manifest } from '@lowrank/contracts';
+import {
+  LowrankError,
+  type Assignment,
+  type FromTrainer,
+  type JobMetric,
+  type LogLevel,
+  type Manifest,
+} from '@lowrank/contracts';
 import { type Blobs, type createObjectStore } from '@lowrank/storage';
 import { modelKey, runTraining } from '@lowrank/training';
 import { stat } from 'node:fs/promises';
@@ -14,11 +21,30 @@ export interface AttemptOptions {
   blobs: Blobs;
   signal: AbortSignal;
   send(message: FromTrainer): void;
+  /** Writes a line of the job's log. */
+  log(level: LogLevel, message: string): void;
+}
+
+/** At most one line of progress in this time. */
+const PROGRESS_EVERY_MS = 10_000;
+
+const secondsSince = (started: number): string =>
+  ` in ${((performance.now() - started) / 1000).toFixed(1)} s`;
+
+/** Lines for the job's log: all evaluations, and now and then a step. */
+function progressLog(log: (level: LogLevel, message: string) => void): (metric: JobMetric) => void {
+  let writtenAt = -Infinity;
+  return ({ kind, step, loss, tokensPerSecond }) => {
+    if (kind === 'eval') return log('info', `held-out loss after step ${step}: ${loss.toFixed(4)}`);
+    if (performance.now() - writtenAt < PROGRESS_EVERY_MS) return;
+    writtenAt = performance.now();
+    log('info', `step ${step}: loss ${loss.toFixed(4)}, ${Math.round(tokensPerSecond ?? 0)} tokens/s`);
+  };
 }
 
 /** Fetches blobs into a folder unless they are there: files appear whole and checked, so one that is there is right. */
 async function fetchFiles(
-  { blobs, signal }: AttemptOptions,
+  { blobs, signal, log }: AttemptOptions,
   folder: string,
   files: readonly { path: string; sha256: string; bytes?: number }[],
 ): Promise<void> {
@@ -27,7 +53,9 @@ async function fetchFiles(
     const target = join(folder, path);
     const found = await stat(target).catch(() => null);
     if (found?.isFile() && (bytes === undefined || found.size === bytes)) continue;
+    const started = performance.now();
     await blobs.fetchTo(sha256, target);
+    log('info', `fetched ${path}${secondsSince(started)}`);
   }
 }
 
@@ -37,11 +65,16 @@ async function fetchFiles(
  * Throws TrainingStopped, LowrankError.
  */
 export async function runAttempt(options: AttemptOptions): Promise<Manifest> {
-  const { assignment, store, signal, send } = options;
+  const { assignment, store, signal, send, log } = options;
   const { jobId, epoch, baseModel, dataset, recipe, cacheDir } = assignment;
   send({ type: 'phase', phase: 'preparing' });
   const earlier = await readManifest(store, jobId);
-  if (earlier !== null) return earlier;
+  if (earlier !== null) {
+    log('info', `attempt ${earlier.epoch} has published already`);
+    return earlier;
+  }
+  const { threads } = assignment;
+  log('info', `attempt ${epoch}: adapter ${assignment.adapter} on ${baseModel.name}, ${threads} threads`);
 
   const key = modelKey(baseModel.files);
   const modelDir = join(cacheDir, 'models', key);
@@ -54,6 +87,7 @@ export async function runAttempt(options: AttemptOptions): Promise<Manifest> {
   const datasetsDir = join(cacheDir, 'datasets');
   await fetchFiles(options, datasetsDir, [{ path: dataset.sha256, sha256: dataset.sha256 }]);
 
+  const logProgress = progressLog(log);
   const trained = await runTraining({
     recipe,
     adapter: assignment.adapter,
@@ -68,19 +102,31 @@ export async function runAttempt(options: AttemptOptions): Promise<Manifest> {
     maxLineBytes: MAX_LINE_BYTES,
     cacheDir,
     checkpointsDir: join(assignment.jobDir, 'checkpoints'),
-    threads: assignment.threads,
+    threads,
     signal,
-    onMessage: (level, message) => send({ type: 'message', level, message }),
+    onMessage: (level, message) => {
+      log(level, message);
+      send({ type: 'message', level, message });
+    },
     onPlan: (totalSteps, resumedFromStep) => {
+      log('info', `${totalSteps} steps, from step ${resumedFromStep}`);
       send({ type: 'plan', totalSteps, resumedFromStep });
       send({ type: 'phase', phase: 'running' });
     },
-    onMetric: (metric, trainedTokens) => send({ type: 'metric', metric, trainedTokens }),
-    onCheckpoint: (step, sha256) => send({ type: 'checkpoint', step, sha256 }),
+    onMetric: (metric, trainedTokens) => {
+      logProgress(metric);
+      send({ type: 'metric', metric, trainedTokens });
+    },
+    onCheckpoint: (step, sha256) => {
+      log('info', `checkpoint of step ${step}`);
+      send({ type: 'checkpoint', step, sha256 });
+    },
   });
 
   signal.throwIfAborted();
   send({ type: 'phase', phase: 'publishing' });
+  const files = trained.files.map(({ path }) => path).join(', ');
+  log('info', `publishing ${files}`);
   return publish(options, trained, {
     format: 1,
     jobId,

@@ -22,7 +22,11 @@ async function run(assignment: Assignment): Promise<FromTrainer> {
     const { s3, dataDir } = loadConfig();
     const store = createObjectStore({ s3, folder: join(dataDir, 'objects') });
     const blobs = new Blobs(store);
-    const manifest = await runAttempt({ assignment, store, blobs, signal: stop.signal, send: channel.send });
+    const manifest = await runAttempt({
+      ...{ assignment, store, blobs, signal: stop.signal },
+      send: channel.send,
+      log: (level, message) => channel.send({ type: 'log', level, message }),
+    });
     return { type: 'published', manifest };
   } catch (error) {
     if (error instanceof TrainingStopped) return { type: 'stopped', reason: error.reason };

@@ -4,6 +4,8 @@ export interface Timings {
   heartbeat: number;
   /** Longest that metrics wait to be written together. */
   metricBatch: number;
+  /** Longest that lines of a trainer's log wait to be written together. */
+  logBatch: number;
   /** A trainer that says nothing for this long is killed. It sends heartbeats every few seconds. */
   trainerSilence: number;
   /** From a trainer's last word to SIGKILL. */
@@ -24,6 +26,12 @@ export interface Timings {
   settle: number;
   /** An attempt whose worker gave no sign of life for this long counts as crashed. Many heartbeats, so that a pause is no death. */
   silentAfter: number;
+  /** Between looks for deliveries that are due, when there were none. */
+  webhooks: number;
+  /** From the look-up of a webhook's name to the last byte of its answer. */
+  webhookTimeout: number;
+  /** How long deliveries that are over are kept. */
+  webhookKept: number;
   /** Between tries to become the dispatcher while another worker is. */
   standby: number;
   /** Between writes of the worker's own row, which also tell it whether it is to drain. */
@@ -39,6 +47,7 @@ export interface Timings {
 export const defaultTimings: Timings = {
   heartbeat: 700,
   metricBatch: 500,
+  logBatch: 500,
   trainerSilence: 60_000,
   stopGrace: 10_000,
   cancelGrace: 700,
@@ -49,6 +58,9 @@ export const defaultTimings: Timings = {
   reconcile: 15_000,
   settle: 5000,
   silentAfter: 30_000,
+  webhooks: 1000,
+  webhookTimeout: 10_000,
+  webhookKept: 14 * 86_400_000,
   standby: 2000,
   presence: 3000,
   unseenAfter: 12_000,

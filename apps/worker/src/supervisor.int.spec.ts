@@ -12,6 +12,7 @@ import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { WorkerMetrics } from './metrics/worker-metrics';
 import { defaultTimings, type Timings } from './settings';
 import { Supervisor } from './supervisor';
 import { submitTestJob } from './test/submit';
@@ -26,6 +27,9 @@ const trainers = {
   babbles: `process.send('x'); process.send({ type: 'plan', totalSteps: -1 }, () => process.disconnect())`,
   obeys: `process.on('message', (m) => process.send({ type: 'stopped', reason: m.reason }, () => process.exit(0)));
           send({ type: 'phase', phase: 'preparing' }); setInterval(() => {}, 1000)`,
+  chatters: `console.log('out'); console.error('err');
+          for (let i = 0; i < 200; i++) console.log('flood ' + i);
+          send({ type: 'log', level: 'error', message: 'last' }).then(() => send({ type: 'failed', code: 'internal', message: 'x', retryable: false })).then(() => process.exit(1))`,
   gives_up: `send({ type: 'failed', code: 'loss_not_finite', message: 'NaN at step 3', retryable: false }).then(() => process.exit(0))`,
   trains: `(async () => {
     const metric = (step) => ({ type: 'metric', trainedTokens: 10 * step, metric: { step, at: new Date().toISOString(),
@@ -45,6 +49,7 @@ const timings: Timings = {
   ...defaultTimings,
   heartbeat: 100,
   metricBatch: 50,
+  logBatch: 50,
   trainerSilence: 3000,
   stopGrace: 400,
   cancelGrace: 400,
@@ -66,6 +71,7 @@ describe('Supervisor', () => {
     await world.end();
   });
 
+  const metrics = new WorkerMetrics();
   const supervise = async (
     script: keyof typeof trainers,
     options: { unitOfWork?: UnitOfWork; timings?: Partial<Timings>; manifest?: Manifest } = {},
@@ -80,6 +86,7 @@ describe('Supervisor', () => {
       workerId: randomIds.make('worker'),
       workplace: { dataDir: folder, threads: 2, slots: 1 },
       timings: { ...timings, ...options.timings },
+      metrics,
       trainerEntry,
       env: process.env,
     });
@@ -307,7 +314,23 @@ describe('Supervisor', () => {
     const { job, teamId } = await submitTestJob(ports);
     await (await supervise('trains', { manifest: manifestOf(job) })).handle(first(job));
     await expectPublished(teamId, job);
+    const text = await metrics.registry.metrics();
+    expect(text).toContain('lowrank_attempts_total{outcome="published"} 1');
+    expect(text).toContain('lowrank_attempts_running 0');
+    expect(text).toContain('lowrank_trained_tokens_total 400');
+    expect(text).toContain('lowrank_training_step_seconds_count 40');
+    expect(text).toContain('lowrank_training_tokens_per_second 0');
     expect(await readdir(join(folder, 'jobs')).catch(() => [])).not.toContain(job.id);
+  });
+
+  it('keeps what a trainer logs and writes to its output', async () => {
+    const { job } = await submitTestJob(ports);
+    await (await supervise('chatters')).handle(first(job));
+    expect(await record(job.id)).toMatchObject({ state: 'failed' });
+    const lines = await ports.unitOfWork.run(({ jobs }) => jobs.log(job.id, 0, 5000));
+    const levelOf = (text: string) => lines.find(({ message }) => message === text)?.level;
+    expect([levelOf('out'), levelOf('err'), levelOf('last')]).toEqual(['info', 'warn', 'error']);
+    expect(levelOf('flood 199')).toBe('info');
   });
 
   it('loses nothing of a run while Postgres is away', async () => {

@@ -2,8 +2,9 @@ import { Logger } from '@nestjs/common';
 import { type DrainMode, type JobWakeUp } from '@lowrank/contracts';
 import { claimAttempt, type Ports } from '@lowrank/domain';
 import { makeAssignment, type Workplace } from './attempts/assignment';
-import { AttemptRun, type AttemptRunOptions } from './attempts/attempt-run';
+import { AttemptRun } from './attempts/attempt-run';
 import { trainerEnvironment } from './attempts/trainer-process';
+import { type WorkerMetrics } from './metrics/worker-metrics';
 import { type Timings } from './settings';
 
 export interface SupervisorOptions {
@@ -11,6 +12,7 @@ export interface SupervisorOptions {
   workerId: string;
   workplace: Workplace;
   timings: Timings;
+  metrics: WorkerMetrics;
   /** Compiled main file of the trainer. */
   trainerEntry: string;
   env: NodeJS.ProcessEnv;
@@ -30,27 +32,25 @@ export class Supervisor {
     if (this.draining || this.drainMode !== null) return;
     // The release before wakes whoever listens, whether a slot is free or not.
     if (wakeUp.workerId === null && this.runs.size >= this.options.workplace.slots) return;
-    const { ports, workerId, workplace, timings, trainerEntry, env } = this.options;
+    const { ports, workerId, workplace, timings, metrics, trainerEntry, env } = this.options;
     const claimed = await claimAttempt(ports, wakeUp, workerId);
     if (claimed === null) return;
     const logger = new Logger(`Attempt ${wakeUp.jobId}#${wakeUp.epoch}`);
-    const options: AttemptRunOptions = {
-      ports,
-      timings,
-      trainerEntry,
-      trainerEnv: trainerEnvironment(env),
-      log: logger,
-    };
-    const run = new AttemptRun(makeAssignment(claimed, workplace), options);
-    this.runs.add(run);
-    try {
-      if (this.draining || this.drainMode === 'checkpoint') run.stop('drain');
-      logger.log(`Claimed: adapter ${claimed.job.adapter} on ${claimed.baseModel.name}.`);
-      const end = await run.run();
-      logger.log(`Ended: ${end}.`);
-    } finally {
-      this.runs.delete(run);
-    }
+    await metrics.attempt(claimed.job, async (meter) => {
+      const trainerEnv = trainerEnvironment(env);
+      const options = { ports, timings, trainerEntry, trainerEnv, log: logger, meter };
+      const run = new AttemptRun(makeAssignment(claimed, workplace), options);
+      this.runs.add(run);
+      try {
+        if (this.draining || this.drainMode === 'checkpoint') run.stop('drain');
+        logger.log(`Claimed: adapter ${claimed.job.adapter} on ${claimed.baseModel.name}.`);
+        const end = await run.run();
+        logger.log(`Ended: ${end}.`);
+        return end;
+      } finally {
+        this.runs.delete(run);
+      }
+    });
   }
 
   /** What somebody wants of this worker: no more attempts, and with `checkpoint` none of those that run either; null: that it works. */

@@ -3,14 +3,18 @@ import { type Config } from '@lowrank/config';
 import { LowrankError, wakeUpVersion } from '@lowrank/contracts';
 import { createUnitOfWork } from '@lowrank/db';
 import { type Ports, randomIds, systemClock } from '@lowrank/domain';
+import { AddressRules, createPoster } from '@lowrank/outbound';
 import { createJobConsumer, createJobQueue } from '@lowrank/queue';
 import { LoggerModule } from 'nestjs-pino';
 import { cpus, hostname } from 'node:os';
 import { extname, resolve } from 'node:path';
 import { Dispatcher } from './dispatch/dispatcher';
+import { MetricsServer } from './metrics/metrics-server';
+import { WorkerMetrics } from './metrics/worker-metrics';
 import { Presence } from './presence';
 import { defaultTimings } from './settings';
 import { Supervisor } from './supervisor';
+import { WebhookSender } from './webhooks/webhook-sender';
 import { Connections, WorkerService } from './worker.service';
 
 /** The trainer's main file: compiled beside a compiled worker, a source beside a source. */
@@ -30,22 +34,32 @@ export class WorkerModule {
     const unitOfWork = createUnitOfWork(databaseUrl);
     const queue = createJobQueue({ databaseUrl, redisUrl, prefix });
     const id = randomIds.make('worker');
+    const poster = createPoster({
+      rules: new AddressRules(config.webhookNetworks),
+      timeoutMs: defaultTimings.webhookTimeout,
+    });
     const connections: Connections = {
       unitOfWork,
       queue,
+      closePoster: () => poster.close(),
       forget: () => queue.forget(id),
       consume: (handler, onError) =>
         createJobConsumer({ databaseUrl, redisUrl, prefix, workerId: id, slots, onError }, handler),
     };
     const ports: Ports = { unitOfWork, clock: systemClock, ids: randomIds };
+    const metrics = new WorkerMetrics();
+    const { workerMetrics, metricsToken: token } = config;
+    const metricsServer = workerMetrics && new MetricsServer(metrics.registry, { ...workerMetrics, token });
     const supervisor = new Supervisor({
       ports,
       workerId: id,
       workplace: { dataDir, threads, slots },
       timings: defaultTimings,
+      metrics,
       trainerEntry,
       env: { ...process.env, LOWRANK_DATA: dataDir },
     });
+    const webhooks = new WebhookSender(ports, poster.post, defaultTimings, metrics);
     const device = `cpu ${cpus()[0]?.model ?? process.arch}`;
     const worker = { id, hostname: hostname(), slots, device, deviceClass, memoryBytes, wakeUpVersion };
     const presence = new Presence(ports, worker, defaultTimings.presence, (mode) =>
@@ -56,13 +70,14 @@ export class WorkerModule {
       imports: [LoggerModule.forRoot({ pinoHttp: { level: logLevel } })],
       providers: [
         { provide: Supervisor, useValue: supervisor },
-        { provide: Dispatcher, useValue: new Dispatcher(ports, queue, defaultTimings) },
+        { provide: Dispatcher, useValue: new Dispatcher(ports, queue, defaultTimings, metrics) },
         { provide: Presence, useValue: presence },
+        { provide: WebhookSender, useValue: webhooks },
         {
           provide: WorkerService,
-          useFactory: (...parts: [Supervisor, Dispatcher, Presence]) =>
-            new WorkerService(connections, ...parts),
-          inject: [Supervisor, Dispatcher, Presence],
+          useFactory: (...parts: [Supervisor, Dispatcher, Presence, WebhookSender]) =>
+            new WorkerService(connections, metricsServer, ...parts),
+          inject: [Supervisor, Dispatcher, Presence, WebhookSender],
         },
       ],
     };

@@ -1,12 +1,16 @@
 import { BeforeApplicationShutdown, Injectable, Logger, OnApplicationBootstrap } from '@nestjs/common';
 import { type JobConsumer, type JobHandler, type JobQueue, type UnitOfWork } from '@lowrank/domain';
 import { Dispatcher } from './dispatch/dispatcher';
+import { type MetricsServer } from './metrics/metrics-server';
 import { Presence } from './presence';
 import { Supervisor } from './supervisor';
+import { WebhookSender } from './webhooks/webhook-sender';
 
 export interface Connections {
   unitOfWork: UnitOfWork;
   queue: JobQueue;
+  /** Ends connections to webhooks. */
+  closePoster(): Promise<void>;
   /** Removes what may still wait for this worker. */
   forget(): Promise<void>;
   /** Begins to take wake-ups. */
@@ -21,14 +25,22 @@ export class WorkerService implements OnApplicationBootstrap, BeforeApplicationS
 
   constructor(
     private readonly connections: Connections,
+    private readonly metricsServer: MetricsServer | null,
     private readonly supervisor: Supervisor,
     private readonly dispatcher: Dispatcher,
     private readonly presence: Presence,
+    private readonly webhooks: WebhookSender,
   ) {}
 
   onApplicationBootstrap(): void {
+    // A worker trains with or without being watched.
+    this.metricsServer?.start().then(
+      (port) => this.logger.log(`Metrics for Prometheus on port ${port}.`),
+      (error) => this.logger.error(`No metrics for Prometheus: ${error}`),
+    );
     this.presence.start();
     this.dispatcher.start();
+    this.webhooks.start();
     this.consumer = this.connections.consume(
       (wakeUp) => this.supervisor.handle(wakeUp),
       (error) => this.logger.warn(`Queue: ${error instanceof Error ? error.message : error}`),
@@ -41,10 +53,17 @@ export class WorkerService implements OnApplicationBootstrap, BeforeApplicationS
    */
   async beforeApplicationShutdown(): Promise<void> {
     this.supervisor.drain();
-    await Promise.all([this.presence.stop(), this.consumer?.close(), this.dispatcher.stop()]);
+    await Promise.all([
+      this.presence.stop(),
+      this.consumer?.close(),
+      this.dispatcher.stop(),
+      this.webhooks.stop(),
+    ]);
     await this.connections
       .forget()
       .catch((error) => this.logger.warn(`Could not remove the worker's queue: ${error}`));
+    await this.metricsServer?.stop();
+    await this.connections.closePoster();
     await this.connections.queue.close();
     await this.connections.unitOfWork.close();
   }

@@ -50,6 +50,31 @@ describe('loadConfig', () => {
       expect(failure({ LOWRANK_DEVICE_CLASS: name }).message).toContain('LOWRANK_DEVICE_CLASS');
   });
 
+  it('shows metrics of workers only where it is told to, and off loopback only with a token', () => {
+    expect(loadConfig({})).toMatchObject({ workerMetrics: null, metricsToken: null });
+    expect(loadConfig({ LOWRANK_WORKER_METRICS_PORT: '7390' }).workerMetrics).toEqual({
+      host: '127.0.0.1',
+      port: 7390,
+    });
+    const open = { LOWRANK_WORKER_METRICS_PORT: '7390', LOWRANK_WORKER_METRICS_HOST: '0.0.0.0' };
+    expect(failure(open).details).toMatchObject([{ path: 'LOWRANK_METRICS_TOKEN' }]);
+    const config = loadConfig({ ...open, LOWRANK_METRICS_TOKEN: 'a-token-of-sixteen' });
+    expect(config).toMatchObject({ workerMetrics: { host: '0.0.0.0' }, metricsToken: 'a-token-of-sixteen' });
+    expect(JSON.stringify(describeConfig(config))).not.toContain('a-token');
+    expect(failure({ LOWRANK_METRICS_TOKEN: 'short' }).message).toContain('16 to 512');
+  });
+
+  it('takes networks that webhooks may be in', () => {
+    expect(loadConfig({}).webhookNetworks).toEqual([]);
+    const networks = '10.1.0.0/16, fd00::/8';
+    expect(loadConfig({ LOWRANK_WEBHOOK_NETWORKS: networks }).webhookNetworks).toEqual([
+      '10.1.0.0/16',
+      'fd00::/8',
+    ]);
+    for (const wrong of ['10.1.0.0', '10.1.0.0/33', 'fd00::/129', 'inside/8', '10.0.0.0/8/8', '10.0.0.0/8,'])
+      expect(failure({ LOWRANK_WEBHOOK_NETWORKS: wrong }).message).toContain('LOWRANK_WEBHOOK_NETWORKS');
+  });
+
   it('takes empty variables for unset ones', () => {
     expect(loadConfig({ DATABASE_URL: '', LOWRANK_PORT: '', S3_BUCKET: '' })).toMatchObject({
       databaseUrl: null,

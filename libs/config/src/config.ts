@@ -1,5 +1,6 @@
 import { type ErrorDetail, LowrankError } from '@lowrank/contracts';
 import { homedir, totalmem } from 'node:os';
+import { isIP } from 'node:net';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { usableCores } from './cores';
@@ -41,6 +42,12 @@ export interface Config {
   limits: { uploadBytes: number; lineBytes: number };
   queuePrefix: string;
   logLevel: z.infer<typeof logLevelSchema>;
+  /** Lets Prometheus at the metrics without an API key; null: the API wants an admin key, workers nothing. */
+  metricsToken: string | null;
+  /** Where a worker answers Prometheus; null: nowhere. */
+  workerMetrics: { host: string; port: number } | null;
+  /** Networks such as `10.1.0.0/16` that webhooks may be in although they are not public. */
+  webhookNetworks: readonly string[];
 }
 
 const logLevelSchema = z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']);
@@ -56,6 +63,16 @@ const flag = z
   .transform((text) => text === 'true' || text === '1');
 const url = (protocols: RegExp, example: string) =>
   z.url({ protocol: protocols, error: `must be a URL such as ${example}` });
+
+const isNetwork = (text: string): boolean => {
+  const [address = '', bits = '', ...rest] = text.split('/');
+  const most = { 0: -1, 4: 32, 6: 128 }[isIP(address)] ?? -1;
+  return rest.length === 0 && /^\d{1,3}$/.test(bits) && Number(bits) <= most;
+};
+const networks = z
+  .string()
+  .transform((text) => text.split(',').map((network) => network.trim()))
+  .refine((list) => list.every(isNetwork), 'must be networks such as 10.1.0.0/16,fd00::/8');
 
 const gib = 2 ** 30;
 const s3Variables = [
@@ -99,6 +116,22 @@ const environmentSchema = z
       .regex(/^[a-z0-9][a-z0-9_-]{0,39}$/, "must be up to 40 lower-case letters, digits, '_' or '-'")
       .default('lowrank'),
     LOWRANK_LOG_LEVEL: logLevelSchema.default('info'),
+    LOWRANK_METRICS_TOKEN: z
+      .string()
+      .regex(/^[\x21-\x7e]{16,512}$/, 'must be 16 to 512 printable ASCII characters without blanks')
+      .optional(),
+    LOWRANK_WORKER_METRICS_PORT: integer(0, 65_535).optional(),
+    LOWRANK_WORKER_METRICS_HOST: z.string().default('127.0.0.1'),
+    LOWRANK_WEBHOOK_NETWORKS: networks.optional(),
+  })
+  .superRefine((env, context) => {
+    const isLoopback = /^(127\.\d+\.\d+\.\d+|::1|localhost)$/.test(env.LOWRANK_WORKER_METRICS_HOST);
+    if (!isLoopback && env.LOWRANK_METRICS_TOKEN === undefined)
+      context.addIssue({
+        code: 'custom',
+        path: ['LOWRANK_METRICS_TOKEN'],
+        message: 'must be set, because LOWRANK_WORKER_METRICS_HOST is not loopback',
+      });
   })
   .superRefine((env, context) => {
     if (!s3Variables.some((name) => name !== 'S3_REGION' && env[name] !== undefined)) return;
@@ -154,6 +187,12 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
     limits: { uploadBytes: value.LOWRANK_MAX_UPLOAD_BYTES, lineBytes: value.LOWRANK_MAX_LINE_BYTES },
     queuePrefix: value.LOWRANK_QUEUE_PREFIX,
     logLevel: value.LOWRANK_LOG_LEVEL,
+    metricsToken: value.LOWRANK_METRICS_TOKEN ?? null,
+    webhookNetworks: value.LOWRANK_WEBHOOK_NETWORKS ?? [],
+    workerMetrics:
+      value.LOWRANK_WORKER_METRICS_PORT === undefined
+        ? null
+        : { host: value.LOWRANK_WORKER_METRICS_HOST, port: value.LOWRANK_WORKER_METRICS_PORT },
   });
 }
 
@@ -182,6 +221,7 @@ export function describeConfig(config: Config): Record<string, unknown> {
       config.s3 === null
         ? `folder ${join(config.dataDir, 'objects')}`
         : { ...config.s3, secretAccessKey: '***' },
+    metricsToken: config.metricsToken === null ? null : '***',
   };
 }
 

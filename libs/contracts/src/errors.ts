@@ -33,6 +33,10 @@ export const errorCatalog = {
     status: 422,
     help: 'Put the folder under one of the allowed import roots (LOWRANK_IMPORT_ROOTS).',
   },
+  address_refused: {
+    status: 422,
+    help: 'Use a public address, or have its network listed in LOWRANK_WEBHOOK_NETWORKS.',
+  },
   hub_unreachable: { status: 502, help: 'Check the network, or import a local folder.' },
   recipe_invalid: { status: 422, help: 'Correct the recipe fields listed in details.' },
   base_model_not_ready: { status: 409, help: 'Wait until the import has finished.' },

@@ -10,6 +10,8 @@ export const idPrefixes = {
   adapter: 'adp',
   version: 'ver',
   worker: 'wrk',
+  webhook: 'whk',
+  delivery: 'msg',
 } as const;
 
 export type IdKind = keyof typeof idPrefixes;

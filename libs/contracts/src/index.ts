@@ -11,4 +11,5 @@ export * from './queue';
 export * from './recipe';
 export * from './team';
 export * from './trainer';
+export * from './webhook';
 export * from './worker';

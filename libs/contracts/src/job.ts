@@ -135,10 +135,28 @@ export const jobMetricSchema = z.object({
 });
 export type JobMetric = z.infer<typeof jobMetricSchema>;
 
+/** Longest line of a log that is kept, in characters. */
+export const logLineCharacters = 1000;
+export const logLevelSchema = z.enum(['debug', 'info', 'warn', 'error']);
+export type LogLevel = z.infer<typeof logLevelSchema>;
+
+/** One line of what a job's trainers have logged, or written to their output. */
+export const jobLogLineSchema = z.object({
+  /** Ascending within a job; a long log keeps its newest lines only, so the first may be above 1. */
+  seq: z.int().positive(),
+  at: timeSchema,
+  /** The attempt that wrote it. */
+  epoch: z.int().positive(),
+  level: logLevelSchema,
+  message: z.string().max(logLineCharacters),
+});
+export type JobLogLine = z.infer<typeof jobLogLineSchema>;
+
 /** Server-sent events of GET /jobs/:id/stream: event name → data. Ends after a final state. */
 export const jobStreamSchema = z.discriminatedUnion('event', [
   z.object({ event: z.literal('job'), data: jobSchema }),
   z.object({ event: z.literal('event'), data: jobEventSchema }),
   z.object({ event: z.literal('metric'), data: jobMetricSchema }),
+  z.object({ event: z.literal('log'), data: jobLogLineSchema }),
 ]);
 export type JobStreamItem = z.infer<typeof jobStreamSchema>;

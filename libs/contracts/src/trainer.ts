@@ -4,7 +4,7 @@ import { storedFileSchema } from './base-model';
 import { datasetFormatSchema } from './dataset';
 import { errorCodeSchema } from './errors';
 import { idSchema, nameSchema, sha256Schema } from './ids';
-import { jobMetricSchema } from './job';
+import { jobMetricSchema, logLevelSchema } from './job';
 import { recipeSchema } from './recipe';
 
 /** Worker → trainer, first message on the IPC channel: everything one attempt needs. */
@@ -44,6 +44,8 @@ export const fromTrainerSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('heartbeat') }),
   z.object({ type: z.literal('phase'), phase: z.enum(['preparing', 'running', 'publishing']) }),
   z.object({ type: z.literal('message'), level: z.enum(['info', 'warn', 'error']), message: z.string() }),
+  /** A line for the job's log, which nobody has to read: messages are for that. */
+  z.object({ type: z.literal('log'), level: logLevelSchema, message: z.string() }),
   z.object({
     type: z.literal('plan'),
     totalSteps: z.int().positive(),

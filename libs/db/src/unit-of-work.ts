@@ -3,7 +3,7 @@ import { type Repositories, type UnitOfWork } from '@lowrank/domain';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { withAdvisoryLock } from './advisory-lock';
 import { isSerializationFailure, translated } from './errors';
-import { PrismaClient } from './generated/client';
+import { type Prisma, PrismaClient } from './generated/client';
 import { ImpatientClient } from './impatient-client';
 import { adapterRepository } from './repositories/adapters';
 import { apiKeyRepository } from './repositories/api-keys';
@@ -11,7 +11,9 @@ import { baseModelRepository } from './repositories/base-models';
 import { datasetRepository } from './repositories/datasets';
 import { jobRepository } from './repositories/jobs';
 import { outboxRepository } from './repositories/outbox';
+import { statisticsRepository } from './repositories/statistics';
 import { teamRepository } from './repositories/teams';
+import { webhookRepository } from './repositories/webhooks';
 import { workerRepository } from './repositories/workers';
 import { type Tx } from './values';
 
@@ -32,6 +34,8 @@ const repositoriesOf = (db: Tx): Repositories => ({
   outbox: outboxRepository(db),
   teams: teamRepository(db),
   workers: workerRepository(db),
+  statistics: statisticsRepository(db),
+  webhooks: webhookRepository(db),
 });
 
 export interface UnitOfWorkOptions {
@@ -62,17 +66,23 @@ export function createUnitOfWork(databaseUrl: string, options: UnitOfWorkOptions
     transactionOptions: { maxWait: maxWaitMs, timeout: timeoutMs },
   });
 
-  return {
-    async run(work) {
-      for (let attempt = 1; ; attempt++) {
-        try {
-          return await prisma.$transaction((db) => work(repositoriesOf(db)));
-        } catch (error) {
-          if (attempt >= attempts || !isSerializationFailure(error)) throw translated(error);
-          await sleep(2 ** attempt * 5 * (0.5 + Math.random()));
-        }
+  const transaction = async <T>(
+    work: (repositories: Repositories) => Promise<T>,
+    isolationLevel?: Prisma.TransactionIsolationLevel,
+  ): Promise<T> => {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await prisma.$transaction((db) => work(repositoriesOf(db)), { isolationLevel });
+      } catch (error) {
+        if (attempt >= attempts || !isSerializationFailure(error)) throw translated(error);
+        await sleep(2 ** attempt * 5 * (0.5 + Math.random()));
       }
-    },
+    }
+  };
+
+  return {
+    run: (work) => transaction(work),
+    read: (work) => transaction(work, 'RepeatableRead'),
 
     exclusively: (lock, work) => withAdvisoryLock(databaseUrl, lock, work),
 

@@ -1,7 +1,17 @@
 import { LowrankError } from '@lowrank/contracts';
 
 export type ResourceKind =
-  'API key' | 'base model' | 'dataset' | 'job' | 'team' | 'worker' | 'adapter' | 'version' | 'file';
+  | 'API key'
+  | 'base model'
+  | 'dataset'
+  | 'job'
+  | 'team'
+  | 'worker'
+  | 'adapter'
+  | 'version'
+  | 'file'
+  | 'webhook'
+  | 'delivery';
 
 /** The one way to say that something is not there. `path` names the field that referred to it, if a body did. */
 export const notFound = (kind: ResourceKind, name: string, path?: string): LowrankError =>

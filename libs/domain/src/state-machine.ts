@@ -1,5 +1,6 @@
 import { finalJobStates, type JobEvent, type JobState, LowrankError } from '@lowrank/contracts';
 import { type JobPatch, type JobRecord, type Repositories } from './ports/repositories';
+import { announceMove } from './webhooks/announce';
 
 /** Every legal move of a job. */
 export const legalMoves: Readonly<Record<JobState, readonly JobState[]>> = {
@@ -41,11 +42,11 @@ export interface Move {
 }
 
 /**
- * The only way a job changes its state: checks the table, writes state and patch, and appends the event, all in the caller's
- * transaction. `job` must come from `jobs.lock` of that transaction. The event carries the epoch that the job had before.
+ * The only way a job changes its state: checks the table, writes state and patch, appends the event and tells webhooks of it,
+ * all in the caller's transaction. `job` must come from `jobs.lock` of that transaction. The event carries the epoch that the job had before.
  */
 export async function moveJob(
-  { jobs }: Pick<Repositories, 'jobs'>,
+  { jobs, webhooks }: Pick<Repositories, 'jobs' | 'webhooks'>,
   job: JobRecord,
   to: JobState,
   { message, at, level = 'info', patch }: Move,
@@ -54,5 +55,7 @@ export async function moveJob(
   if (!(await jobs.update(job.id, job.epoch, { ...patch, state: to })))
     throw new LowrankError('conflict', `Job ${job.id} is no longer at attempt ${job.epoch}.`);
   await jobs.appendEvent(job.id, { at, epoch: job.epoch, level, type: 'state', message, state: to });
-  return { ...job, ...patch, state: to };
+  const moved = { ...job, ...patch, state: to };
+  await announceMove({ webhooks }, job.teamId, moved, { state: to, message, at });
+  return moved;
 }

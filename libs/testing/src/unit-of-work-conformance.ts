@@ -1,9 +1,11 @@
 import { type Repositories, type UnitOfWork } from '@lowrank/domain';
 import { catalogConformance } from './catalog-conformance';
 import { makeDataset, makeEvent, makeMetric, makeWorker } from './factories';
+import { jobLogConformance } from './job-log-conformance';
 import { jobRepositoryConformance } from './job-repository-conformance';
 import { codeOf } from './object-store-conformance';
 import { seedTeam, type SeededTeam } from './seed';
+import { webhookConformance } from './webhook-conformance';
 
 export interface UnitOfWorkUnderTest {
   unitOfWork: UnitOfWork;
@@ -265,7 +267,39 @@ export function unitOfWorkConformance(name: string, open: () => Promise<UnitOfWo
       });
     });
 
+    it('statistics count the jobs of all teams, and what the dispatcher has yet to carry', async () => {
+      const other = await seedTeam(under.unitOfWork, 'other');
+      const asking = (...deviceClasses: string[]) => ({ placement: { deviceClasses, memoryBytes: null } });
+      const { id } = await crew.addJob();
+      await other.addJob();
+      await other.addJob(asking('cpu'));
+      await crew.addJob(asking('h100', 'cpu'));
+      const done = await crew.addJob(asking('cpu'));
+      await run(({ jobs }) => jobs.update(done.id, 1, { state: 'failed' }));
+      const see = () =>
+        under.unitOfWork.read(async ({ statistics }) => ({
+          states: (await statistics.jobsByState()).map(({ state, count }) => `${count} ${state}`).sort(),
+          queued: await statistics.queuedByDeviceClass(),
+          outbox: await statistics.outbox(),
+        }));
+      const seen = await see();
+      expect(seen.states).toEqual(['1 failed', '4 queued']);
+      expect(seen.queued).toEqual([
+        { deviceClass: null, count: 2 },
+        { deviceClass: 'cpu', count: 2 },
+        { deviceClass: 'h100', count: 1 },
+      ]);
+      expect(seen.outbox).toEqual({ entries: 0, oldestAt: null });
+      const start = Date.now();
+      for (const epoch of [1, 2]) await run(({ outbox }) => outbox.add({ jobId: id, epoch, workerId: null }));
+      const { entries, oldestAt } = (await see()).outbox;
+      expect(entries).toBe(2);
+      expect(Math.abs(Date.parse(oldestAt ?? '') - start)).toBeLessThan(20_000);
+    });
+
     catalogConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     jobRepositoryConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
+    jobLogConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
+    webhookConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
   });
 }

@@ -1,5 +1,7 @@
 import { type ApiKey, LowrankError } from '@lowrank/contracts';
 import { type FastifyRequest, type onRequestAsyncHookHandler } from 'fastify';
+import { createHash, timingSafeEqual } from 'node:crypto';
+import { metricsRoute } from '../metrics/route';
 import { type KeyCache } from './key-cache';
 
 declare module 'fastify' {
@@ -15,19 +17,25 @@ const docsRoute = /^\/docs(?:$|[/-])/;
 
 /**
  * Fastify hook that lets nobody in without a live API key, before a byte of the body is read. For the OpenAPI pages a browser may send
- * the key as the password of HTTP Basic.
+ * the key as the password of HTTP Basic. Metrics are of all teams, so they are for admin keys, and for Prometheus' own token.
  */
-export function requireApiKey(keys: KeyCache): onRequestAsyncHookHandler {
+export function requireApiKey(keys: KeyCache, metricsToken: string | null): onRequestAsyncHookHandler {
   return async (request) => {
     const route = request.routeOptions.url ?? '';
     if (route === openRoute) return;
     const secret = secretOf(request, docsRoute.test(route));
     if (secret === null) throw new LowrankError('unauthorized', 'The request has no API key.');
+    if (route === metricsRoute && metricsToken !== null && isSame(secret, metricsToken)) return;
     request.apiKey = await keys.find(secret);
     if (request.apiKey === null)
       throw new LowrankError('unauthorized', 'The API key is mistyped, unknown or revoked.');
+    if (route === metricsRoute && request.apiKey.role !== 'admin')
+      throw new LowrankError('forbidden', 'Metrics are of all teams: they need an admin key or their token.');
   };
 }
+
+const digest = (text: string) => createHash('sha256').update(text).digest();
+const isSame = (a: string, b: string): boolean => timingSafeEqual(digest(a), digest(b));
 
 function secretOf({ headers }: FastifyRequest, basicAllowed: boolean): string | null {
   const [, scheme, value = ''] = /^(Bearer|Basic) +(\S+)$/i.exec(headers.authorization ?? '') ?? [];

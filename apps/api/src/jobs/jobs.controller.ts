@@ -27,6 +27,8 @@ import {
   JobEventPageDto,
   JobEventsQuery,
   JobListQuery,
+  JobLogPageDto,
+  JobLogQuery,
   JobMetricPageDto,
   JobMetricsQuery,
   JobPageDto,
@@ -127,6 +129,18 @@ export class JobsController {
     });
   }
 
+  @Get(':id/logs')
+  @ApiOperation({
+    summary: "What a job's trainers have logged, oldest first; of a long log the newest lines.",
+  })
+  @ZodResponse({ status: 200, type: JobLogPageDto, description: 'Lines with a seq above `after`.' })
+  logs(@TeamId() teamId: string, @Param() { id }: JobParams, @Query() { after, limit }: JobLogQuery) {
+    return this.read(async ({ jobs }) => {
+      found(await jobs.find(teamId, id), 'job', id);
+      return page(await jobs.log(id, after, limit + 1), limit);
+    });
+  }
+
   @Get(':id/metrics')
   @ApiOperation({ summary: "A job's metrics in order of steps." })
   @ZodResponse({ status: 200, type: JobMetricPageDto, description: 'Metrics of steps above `afterStep`.' })
@@ -144,11 +158,11 @@ export class JobsController {
 
   @Get(':id/stream')
   @ApiOperation({
-    summary: 'Follow a job: server-sent events `job`, `event` and `metric` until its state is final.',
+    summary: 'Follow a job: server-sent events `job`, `event`, `metric` and `log` until its state is final.',
   })
   @ApiHeader({ name: 'last-event-id', required: false, description: 'Id of the last event that you have.' })
   @ApiOkResponse({
-    description: 'Data of each event: the JSON of a job, a job event or a job metric.',
+    description: 'Data of each event: the JSON of a job, a job event, a metric or a line of its log.',
     content: { 'text/event-stream': { schema: { type: 'string' } } },
   })
   async stream(

@@ -3,6 +3,7 @@ import {
   createJobSchema,
   idSchema,
   jobEventSchema,
+  jobLogLineSchema,
   jobMetricSchema,
   jobSchema,
   jobStateSchema,
@@ -32,6 +33,13 @@ export class JobEventsQuery extends createZodDto(
   }),
 ) {}
 export class JobEventPageDto extends createZodDto(pageSchema(jobEventSchema)) {}
+export class JobLogQuery extends createZodDto(
+  z.object({
+    after: z.coerce.number().int().min(0).default(0).describe('Last seq that you have.'),
+    limit: limit.min(1).default(1000),
+  }),
+) {}
+export class JobLogPageDto extends createZodDto(pageSchema(jobLogLineSchema)) {}
 export class JobMetricsQuery extends createZodDto(
   z.object({
     afterStep: z.coerce.number().int().min(-1).optional().describe('Last step that you have.'),

@@ -1,11 +1,12 @@
 import {
   type Job,
   type JobEvent,
+  type JobLogLine,
   type JobMetric,
   jobStreamSchema,
   type JobStreamItem,
 } from '@lowrank/contracts';
-import { endAttempt, reportCheckpoint, reportMetrics, reportPlan } from '@lowrank/domain';
+import { endAttempt, reportCheckpoint, reportLog, reportMetrics, reportPlan } from '@lowrank/domain';
 import { TestApi } from '../test/api';
 import { metric, publish, startAttempt, submit } from '../test/job';
 
@@ -271,6 +272,48 @@ describe('following', () => {
     expect(of('job').at(-1)?.data).toMatchObject({ state: 'succeeded', version: expect.any(Number) });
   });
 
+  it('tells of a job that is over in the order in which it went, however much there is to tell', async () => {
+    const job = await submit(api);
+    const attempt = await startAttempt(api, job, 4);
+    const start = Date.now();
+    const lines = Array.from({ length: 1500 }, (_line, i) => ({
+      at: new Date(start + i).toISOString(),
+      level: 'info' as const,
+      message: `line ${i + 1}`,
+    }));
+    await reportLog(api.ports, attempt, lines);
+    await reportMetrics(api.ports, attempt, { metrics: [metric(1), metric(2)], trainedTokens: 10 });
+    await publish(api, attempt, files);
+
+    const { items, end } = read(`/api/v1/jobs/${job.id}/stream`);
+    await end;
+    const states = items.flatMap((item) => {
+      if (item.event === 'job') return [`job ${item.data.state}`];
+      return item.event === 'event' && item.data.state !== null ? [item.data.state] : [];
+    });
+    expect(states).toEqual(['queued', 'preparing', 'running', 'publishing', 'succeeded', 'job succeeded']);
+    expect(items.at(-1)?.event).toBe('job');
+    const linesOf = (from: JobStreamItem[]) =>
+      from.flatMap((item) => (item.event === 'log' ? [item.data.message] : []));
+    expect(linesOf(items)).toEqual(lines.map(({ message }) => message));
+
+    const rest = read(`/api/v1/jobs/${job.id}/stream`, { 'last-event-id': '3.1.1490' });
+    await rest.end;
+    expect(linesOf(rest.items)).toEqual(lines.slice(1490).map(({ message }) => message));
+    expect(rest.items.map(({ event }) => event).filter((event) => event !== 'log')).toEqual(
+      expect.arrayContaining(['metric', 'event', 'job']),
+    );
+
+    const page = await get<{ data: JobLogLine[]; hasMore: boolean }>(`${job.id}/logs?after=2&limit=2`);
+    expect(page).toMatchObject({
+      data: [
+        { seq: 3, epoch: 1, level: 'info', message: 'line 3' },
+        { seq: 4, message: 'line 4' },
+      ],
+      hasMore: true,
+    });
+  });
+
   it('goes on after the last id that the reader has', async () => {
     const job = await submit(api);
     await api.call('POST', `/api/v1/jobs/${job.id}/cancel`, 200);
@@ -301,7 +344,7 @@ describe('following', () => {
 
   it('is not for jobs that do not exist', async () => {
     const id = api.ports.ids.make('job');
-    for (const path of ['', '/events', '/metrics', '/stream'])
+    for (const path of ['', '/events', '/metrics', '/logs', '/stream'])
       expect(await api.refusal('GET', `/api/v1/jobs/${id}${path}`)).toMatchObject({
         status: 404,
         code: 'not_found',
@@ -331,7 +374,7 @@ function read(path: string, headers: Record<string, string> = {}, signal?: Abort
       text = blocks.pop() ?? '';
       for (const block of blocks) {
         const [, event, id, data = ''] = /^event: (\w+)\nid: (.+)\ndata: (.+)$/.exec(block) ?? [];
-        expect(id).toMatch(/^\d+\.-?\d+$/);
+        expect(id).toMatch(/^\d+\.-?\d+\.\d+$/);
         items.push(jobStreamSchema.parse({ event, data: JSON.parse(data) }));
       }
     }

@@ -1,7 +1,7 @@
 import { Body, Controller, Get, HttpCode, Inject, Param, Post } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import { drainWorkerSchema, idSchema, workerSchema } from '@lowrank/contracts';
-import { before, drainWorker, listWorkers, type Ports } from '@lowrank/domain';
+import { before, drainWorker, listWorkers, type Ports, workerSeenWithinMs } from '@lowrank/domain';
 import { createZodDto, ZodResponse } from 'nestjs-zod';
 import { z } from 'zod';
 import { AdminOnly } from '../auth/caller';
@@ -11,9 +11,6 @@ class WorkerDto extends createZodDto(workerSchema) {}
 class WorkerListDto extends createZodDto(z.object({ data: z.array(workerSchema) })) {}
 class WorkerParams extends createZodDto(z.object({ id: idSchema('worker') })) {}
 class DrainWorkerDto extends createZodDto(drainWorkerSchema) {}
-
-/** A worker writes its row every few seconds; one that has not for this long is not there. */
-const seenWithinMs = 60_000;
 
 @ApiTags('Workers')
 @AdminOnly()
@@ -25,7 +22,7 @@ export class WorkersController {
   @ApiOperation({ summary: 'List workers that were seen within the last minute. Admin keys only.' })
   @ZodResponse({ status: 200, type: WorkerListDto, description: 'Every worker, in order of their hosts.' })
   async list() {
-    return { data: await listWorkers(this.ports, before(this.ports.clock.now(), seenWithinMs)) };
+    return { data: await listWorkers(this.ports, before(this.ports.clock.now(), workerSeenWithinMs)) };
   }
 
   @Post(':id/drain')

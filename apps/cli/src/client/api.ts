@@ -15,7 +15,9 @@ import {
   type ImportBaseModel,
   type Job,
   type JobEvent,
+  type JobLogLine,
   jobEventSchema,
+  jobLogLineSchema,
   type JobMetric,
   jobMetricSchema,
   jobSchema,
@@ -26,6 +28,13 @@ import {
   pageSchema,
   type Worker,
   workerSchema,
+  createdWebhookSchema,
+  type createWebhookSchema,
+  type Webhook,
+  type WebhookDelivery,
+  webhookDeliverySchema,
+  type WebhookDeliveryState,
+  webhookSchema,
 } from '@lowrank/contracts';
 import { openAsBlob } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -119,6 +128,29 @@ export class Api {
     return (await this.http.json('/api/v1/workers', z.object({ data: z.array(workerSchema) }))).data;
   }
 
+  async webhooks(): Promise<Webhook[]> {
+    return (await this.http.json('/api/v1/webhooks', z.object({ data: z.array(webhookSchema) }))).data;
+  }
+
+  addWebhook(json: z.input<typeof createWebhookSchema>): Promise<Webhook & { secret: string }> {
+    return this.http.json('/api/v1/webhooks', createdWebhookSchema, { method: 'POST', json });
+  }
+
+  async removeWebhook(id: string): Promise<void> {
+    await (await this.http.response(`/api/v1/webhooks/${part(id)}`, { method: 'DELETE' })).arrayBuffer();
+  }
+
+  /** The last two hundred deliveries. */
+  async deliveries(id: string, state?: WebhookDeliveryState): Promise<WebhookDelivery[]> {
+    const path = `/api/v1/webhooks/${part(id)}/deliveries?limit=200${state ? `&state=${state}` : ''}`;
+    return (await this.http.json(path, pageSchema(webhookDeliverySchema))).data;
+  }
+
+  replay(id: string, deliveryId: string): Promise<WebhookDelivery> {
+    const path = `/api/v1/webhooks/${part(id)}/deliveries/${part(deliveryId)}/replay`;
+    return this.http.json(path, webhookDeliverySchema, { method: 'POST' });
+  }
+
   /** `mode` null: let it work again. */
   drain(id: string, mode: DrainMode | null): Promise<Worker> {
     const path = `/api/v1/workers/${part(id)}`;
@@ -130,6 +162,18 @@ export class Api {
   /** The first thousand events. */
   async events(id: string): Promise<JobEvent[]> {
     return (await this.http.json(`/api/v1/jobs/${part(id)}/events`, pageSchema(jobEventSchema))).data;
+  }
+
+  /** Every line that is kept of a job's log. */
+  async *log(id: string): AsyncGenerator<JobLogLine, void> {
+    for (let after = 0; ;) {
+      const path = `/api/v1/jobs/${part(id)}/logs?after=${after}`;
+      const { data, hasMore } = await this.http.json(path, pageSchema(jobLogLineSchema));
+      yield* data;
+      const last = data.at(-1);
+      if (!hasMore || last === undefined) return;
+      after = last.seq;
+    }
   }
 
   /** All evaluations, in order of steps. */

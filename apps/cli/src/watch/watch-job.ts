@@ -12,7 +12,7 @@ export async function watchJob(api: Api, id: string, signal: AbortSignal): Promi
     for await (const item of api.stream(id, signal)) {
       progress.take(item);
       if (item.event === 'event' && item.data.type !== 'checkpoint') view.event(item.data);
-      else view.update(progress);
+      else if (item.event !== 'log') view.update(progress);
     }
   } finally {
     view.close();
@@ -22,12 +22,16 @@ export async function watchJob(api: Api, id: string, signal: AbortSignal): Promi
 }
 
 /** watchJob for a command of its own: Ctrl-C ends the watching, not the job. */
-export async function watchUntilInterrupted(api: Api, id: string): Promise<Job> {
+export const watchUntilInterrupted = (api: Api, id: string): Promise<Job> =>
+  untilInterrupted(id, (signal) => watchJob(api, id, signal));
+
+/** Runs what watches a job with a signal that Ctrl-C aborts; the job goes on, which the error then says. */
+export async function untilInterrupted<T>(id: string, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const stop = new AbortController();
   const interrupt = () => stop.abort();
   process.once('SIGINT', interrupt);
   try {
-    return await watchJob(api, id, stop.signal);
+    return await work(stop.signal);
   } catch (error) {
     if (!stop.signal.aborted) throw error;
     throw new CliError(`stopped watching; job ${id} goes on`, {

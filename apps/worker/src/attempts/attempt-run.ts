@@ -1,4 +1,4 @@
-import { type Assignment, type FromTrainer, LowrankError } from '@lowrank/contracts';
+import { type Assignment, type FromTrainer, type LogLevel, LowrankError } from '@lowrank/contracts';
 import {
   type AttemptOutcome,
   type AttemptRef,
@@ -8,9 +8,11 @@ import {
   reportHeartbeat,
 } from '@lowrank/domain';
 import { rm } from 'node:fs/promises';
+import { type AttemptMeter } from '../metrics/worker-metrics';
 import { pause, persistently } from '../retry';
 import { type Timings } from '../settings';
 import { type AttemptFacts, outcomeOf } from './outcome';
+import { LogRelay } from './log-relay';
 import { ReportQueue } from './report-queue';
 import { startTrainer, type TrainerProcess } from './trainer-process';
 
@@ -28,6 +30,7 @@ export interface AttemptRunOptions {
   trainerEntry: string;
   trainerEnv: NodeJS.ProcessEnv;
   log: AttemptLog;
+  meter: AttemptMeter;
 }
 
 /** How a run ended: published, settled otherwise, or taken away by another attempt. */
@@ -40,6 +43,7 @@ export type AttemptEnd = 'published' | 'fenced' | AttemptOutcome['type'];
 export class AttemptRun {
   private readonly attempt: AttemptRef;
   private readonly reports: ReportQueue;
+  private readonly trainerLog: LogRelay;
   private readonly over = new AbortController();
   private trainer: TrainerProcess | null = null;
   private lastWord: AttemptFacts['lastWord'] = null;
@@ -59,8 +63,13 @@ export class AttemptRun {
   ) {
     const { ports, timings, log } = options;
     this.attempt = { jobId: assignment.jobId, epoch: assignment.epoch };
+    this.trainerLog = new LogRelay(ports, this.attempt, timings, (error) =>
+      log.warn(`Lines of the trainer's log wait: ${messageOf(error)}`),
+    );
     this.reports = new ReportQueue(ports, this.attempt, timings, {
       onFenced: () => this.fence(),
+      // Whoever follows the job stops when it has ended.
+      beforePublishing: () => this.trainerLog.settled(),
       onPublished: () => {
         this.published = true;
       },
@@ -84,7 +93,7 @@ export class AttemptRun {
         this.unreadable = problem;
         log.warn(`Message that cannot be read: ${problem}`);
       },
-      onOutput: (line) => log.debug(line),
+      onOutput: (line, level) => this.relay(level, line),
     });
     this.trainer.send({ type: 'assign', assignment: this.assignment });
     if (this.stopping) this.trainer.send({ type: 'stop', reason: this.stopping });
@@ -92,6 +101,7 @@ export class AttemptRun {
     const exit = await this.trainer.exit;
     this.over.abort();
     await watching;
+    await this.trainerLog.settled();
     await this.reports.settled();
     if (this.fenced) return 'fenced';
     if (this.published) return this.clearUp('published');
@@ -111,12 +121,21 @@ export class AttemptRun {
   private hear(message: FromTrainer): void {
     this.heardAt = Date.now();
     if (message.type === 'heartbeat') return;
+    if (message.type === 'log') return this.relay(message.level, message.message);
+    const { meter } = this.options;
+    if (message.type === 'plan') meter.plan(message.resumedFromStep);
+    if (message.type === 'metric') meter.metric(message.metric, message.trainedTokens);
     if (message.type === 'published') this.publishing = true;
     if (message.type === 'stopped' || message.type === 'failed') this.lastWord = message;
     else this.reports.push(message);
     // The process should end by itself now; what remains of it must not hold the slot.
     if (['stopped', 'failed', 'published'].includes(message.type))
       void this.killAfter(this.options.timings.stopGrace);
+  }
+
+  private relay(level: LogLevel, message: string): void {
+    this.options.log.debug(message);
+    this.trainerLog.push(level, message);
   }
 
   /** Each heartbeat asks Postgres whether to go on. */

@@ -13,11 +13,13 @@ import { pause, persistently } from '../retry';
 import { type Timings } from '../settings';
 
 /** Messages that become writes; the others only matter to the supervisor. */
-export type Report = Exclude<FromTrainer, { type: 'heartbeat' | 'stopped' | 'failed' }>;
+export type Report = Exclude<FromTrainer, { type: 'heartbeat' | 'log' | 'stopped' | 'failed' }>;
 
 export interface ReportListeners {
   /** The job has moved on to another attempt: nothing more of this one will be written. */
   onFenced(): void;
+  /** Awaited before the write that ends the job. */
+  beforePublishing(): Promise<void>;
   onPublished(): void;
   /** A write was refused, or Postgres did not answer for longer than the worker's patience. */
   onFailed(error: unknown): void;
@@ -113,6 +115,7 @@ export class ReportQueue {
         return async () => {
           // An attempt that finds an earlier one's manifest publishes it without any phase in between.
           if (!(await reportPhase(ports, attempt, 'publishing'))) return false;
+          await this.listeners.beforePublishing();
           const version = await publishVersion(ports, attempt, report.manifest);
           if (version) this.listeners.onPublished();
           return version !== null;

@@ -25,7 +25,8 @@ export interface TrainerListeners {
   onMessage(message: FromTrainer): void;
   /** A message that is none of contracts' fromTrainerSchema. */
   onUnreadable(problem: string): void;
-  onOutput(line: string): void;
+  /** A line that it wrote to its standard output (`info`) or error (`warn`). */
+  onOutput(line: string, level: 'info' | 'warn'): void;
 }
 
 const stderrLines = 20;
@@ -64,7 +65,7 @@ export function startTrainer(
   for (const stream of [child.stdout, child.stderr]) {
     if (!stream) continue;
     createInterface({ input: stream }).on('line', (line) => {
-      onOutput(line);
+      onOutput(line, stream === child.stderr ? 'warn' : 'info');
       if (stream !== child.stderr) return;
       stderr.push(line.slice(0, 500));
       if (stderr.length > stderrLines) stderr.shift();

@@ -4,6 +4,7 @@ import { makeWorker } from '@lowrank/testing';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { submitTestJob } from '../test/submit';
 import { testWorld, type World } from '../test/world';
+import { WorkerMetrics } from '../metrics/worker-metrics';
 import { Dispatcher } from './dispatcher';
 
 /** A queue that notes what it is given, and can be away. */
@@ -50,8 +51,9 @@ describe('Dispatcher', () => {
     await world.end();
   });
 
+  const metrics = new WorkerMetrics();
   const start = (own: JobQueue = queue) => {
-    const dispatcher = new Dispatcher(ports, own, timings);
+    const dispatcher = new Dispatcher(ports, own, timings, metrics);
     dispatchers.push(dispatcher);
     dispatcher.start();
     return dispatcher;

@@ -1,5 +1,6 @@
 import { Logger } from '@nestjs/common';
 import { dispatchOutbox, type JobQueue, type Ports, reconcile, scheduleJobs } from '@lowrank/domain';
+import { type WorkerMetrics } from '../metrics/worker-metrics';
 import { BackOff, pause } from '../retry';
 import { type Timings } from '../settings';
 
@@ -29,6 +30,7 @@ export class Dispatcher {
     private readonly ports: Ports,
     private readonly queue: JobQueue,
     private readonly timings: DispatcherTimings,
+    private readonly metrics: Pick<WorkerMetrics, 'setDispatching'>,
   ) {}
 
   start(): void {
@@ -45,9 +47,14 @@ export class Dispatcher {
     const backOff = new BackOff();
     while (!this.leaving.signal.aborted) {
       try {
-        await this.ports.unitOfWork.exclusively('dispatcher', (lost) =>
-          this.dispatch(AbortSignal.any([lost, this.leaving.signal]), backOff),
-        );
+        await this.ports.unitOfWork.exclusively('dispatcher', async (lost) => {
+          this.metrics.setDispatching(true);
+          try {
+            await this.dispatch(AbortSignal.any([lost, this.leaving.signal]), backOff);
+          } finally {
+            this.metrics.setDispatching(false);
+          }
+        });
         await pause(jittered(this.timings.standby), this.leaving.signal);
       } catch (error) {
         this.logger.warn(

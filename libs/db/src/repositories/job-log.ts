@@ -1,6 +1,6 @@
-import { type JobEvent, type JobMetric, LowrankError } from '@lowrank/contracts';
+import { type JobEvent, type JobLogLine, type JobMetric, LowrankError } from '@lowrank/contracts';
 import { type JobRepository } from '@lowrank/domain';
-import { type JobEventModel, type JobMetricModel } from '../generated/models';
+import { type JobEventModel, type JobLogModel, type JobMetricModel } from '../generated/models';
 import { iso, storableText, type Tx } from '../values';
 
 const toEvent = ({ seq, at, epoch, level, type, message, state }: JobEventModel): JobEvent => ({
@@ -19,10 +19,19 @@ const toMetric = ({ jobId: _jobId, at, kind, ...rest }: JobMetricModel): JobMetr
   kind: kind as JobMetric['kind'],
 });
 
-/** The part of JobRepository that grows with a job: its events and metrics. */
+const toLogLine = ({ jobId: _jobId, at, level, ...rest }: JobLogModel): JobLogLine => ({
+  ...rest,
+  at: iso(at),
+  level: level as JobLogLine['level'],
+});
+
+/** The part of JobRepository that grows with a job: its events, metrics and log. */
 export const jobLog = (
   db: Tx,
-): Pick<JobRepository, 'appendEvent' | 'events' | 'putMetrics' | 'metrics' | 'truncateMetrics'> => ({
+): Pick<
+  JobRepository,
+  'appendEvent' | 'events' | 'putMetrics' | 'metrics' | 'truncateMetrics' | 'appendLog' | 'log'
+> => ({
   async appendEvent(id, event) {
     // Counting on the job's row locks it, so that racing writers get numbers in the order in which they commit.
     const [job] = await db.job.updateManyAndReturn({
@@ -84,5 +93,30 @@ export const jobLog = (
 
   async truncateMetrics(id, step) {
     await db.jobMetric.deleteMany({ where: { jobId: id, step: { gt: step } } });
+  },
+
+  async appendLog(id, lines, keep) {
+    if (lines.length === 0) return;
+    const { _max } = await db.jobLog.aggregate({ where: { jobId: id }, _max: { seq: true } });
+    const last = _max.seq ?? 0;
+    await db.jobLog.createMany({
+      data: lines.map((line, i) => ({
+        ...line,
+        message: storableText(line.message),
+        at: new Date(line.at),
+        jobId: id,
+        seq: last + 1 + i,
+      })),
+    });
+    await db.jobLog.deleteMany({ where: { jobId: id, seq: { lte: last + lines.length - keep } } });
+  },
+
+  async log(id, afterSeq, limit) {
+    const rows = await db.jobLog.findMany({
+      where: { jobId: id, seq: { gt: afterSeq } },
+      orderBy: { seq: 'asc' },
+      take: limit,
+    });
+    return rows.map(toLogLine);
   },
 });

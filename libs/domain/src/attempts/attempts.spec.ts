@@ -7,6 +7,7 @@ import { type AttemptRef } from './attempt';
 import { claimAttempt } from './claim-attempt';
 import { type AttemptOutcome, endAttempt } from './end-attempt';
 import { publishVersion } from './publish-version';
+import { keptLogLines, reportLog } from './report-log';
 import {
   reportCheckpoint,
   reportHeartbeat,
@@ -146,6 +147,41 @@ describe('reports', () => {
     expect(await endAttempt(world, old, crashed)).toBeNull();
     expect(await publishVersion(world, old, world.manifest(old.jobId))).toBeNull();
     expect(world.tables).toEqual(tables);
+  });
+});
+
+describe('reportLog', () => {
+  const line = (message: string) => ({ at: world.clock.now(), level: 'info' as const, message });
+  const messages = () => world.tables.log.map(({ message }) => message);
+
+  it('keeps lines of the attempt that holds the job, also after its end, and of no older one', async () => {
+    expect(await reportLog(world, attempt, [line('first')])).toBe(true);
+    const old = attempt;
+    await endAttempt(world, attempt, crashed);
+    await next();
+    expect(await reportLog(world, old, [line('late')])).toBe(false);
+    await endAttempt(world, attempt, { type: 'failed', code: 'internal', message: '', retryable: false });
+    expect(await reportLog(world, attempt, [line('last words')])).toBe(true);
+    expect(world.tables.log.map(({ epoch, message }) => [epoch, message])).toEqual([
+      [1, 'first'],
+      [2, 'last words'],
+    ]);
+    expect(await reportLog(world, { jobId: 'job_none', epoch: 1 }, [line('x')])).toBe(false);
+  });
+
+  it('cuts long lines, and keeps the newest of many', async () => {
+    await reportLog(world, attempt, [line('x'.repeat(1001)), line('y'.repeat(1000))]);
+    expect(messages()).toEqual([`${'x'.repeat(999)}…`, 'y'.repeat(1000)]);
+    await reportLog(
+      world,
+      attempt,
+      Array.from({ length: keptLogLines + 1 }, (_, i) => line(String(i))),
+    );
+    expect([messages().length, messages()[0], messages().at(-1)]).toEqual([
+      keptLogLines,
+      '1',
+      String(keptLogLines),
+    ]);
   });
 });
 

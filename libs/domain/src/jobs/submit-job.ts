@@ -4,6 +4,7 @@ import { found } from '../not-found';
 import { type Ports } from '../ports';
 import { checkJob } from './check-job';
 import { checkQueueQuota } from './quotas';
+import { announceMove } from '../webhooks/announce';
 
 /**
  * Accepts a job: checks that base model, dataset and recipe go together, makes the adapter if need be, and writes the job, its first
@@ -32,7 +33,8 @@ export async function submitJob(
   const queuedAt = notBefore !== null && notBefore > at ? notBefore : at;
   const id = ports.ids.make('job');
   const adapterId = ports.ids.make('adapter');
-  return ports.unitOfWork.run(async ({ baseModels, datasets, adapters, jobs, outbox, teams }) => {
+  return ports.unitOfWork.run(async (repositories) => {
+    const { baseModels, datasets, adapters, jobs, outbox, teams } = repositories;
     await checkQueueQuota({ teams, jobs }, teamId, at);
     const baseModel = found(
       await baseModels.find(teamId, request.baseModel),
@@ -70,14 +72,10 @@ export async function submitJob(
       rankAt: rankAt(queuedAt, priority),
     });
     const job = found(await jobs.find(teamId, id), 'job', id);
-    await jobs.appendEvent(id, {
-      at,
-      epoch: job.epoch,
-      level: 'info',
-      type: 'state',
-      message: `Submitted: ${dataset.rows} rows of ${dataset.filename} on ${baseModelName}.`,
-      state: 'queued',
-    });
+    const message = `Submitted: ${dataset.rows} rows of ${dataset.filename} on ${baseModelName}.`;
+    const { epoch, state } = job;
+    await jobs.appendEvent(id, { at, epoch, level: 'info', type: 'state', message, state });
+    await announceMove(repositories, teamId, job, { state, message, at });
     await outbox.add({ jobId: id, epoch: job.epoch, workerId: null });
     return job;
   });

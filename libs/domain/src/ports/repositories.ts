@@ -8,6 +8,7 @@ import {
   type DrainMode,
   type Job,
   type JobEvent,
+  type JobLogLine,
   type JobMetric,
   type JobState,
   type JobWakeUp,
@@ -16,6 +17,7 @@ import {
   type PageQuery,
   type Quotas,
 } from '@lowrank/contracts';
+import { type WebhookRepository } from './webhooks';
 
 /** All repositories of one transaction; see UnitOfWork. Reads and writes are of the given team only. */
 export interface Repositories {
@@ -27,6 +29,8 @@ export interface Repositories {
   outbox: OutboxRepository;
   teams: TeamRepository;
   workers: WorkerRepository;
+  statistics: StatisticsRepository;
+  webhooks: WebhookRepository;
 }
 
 /**
@@ -35,6 +39,8 @@ export interface Repositories {
  */
 export interface UnitOfWork {
   run<T>(work: (repositories: Repositories) => Promise<T>): Promise<T>;
+  /** The same for work that only reads: whatever it reads is as of one instant, though others write meanwhile. */
+  read<T>(work: (repositories: Repositories) => Promise<T>): Promise<T>;
   /** One advisory lock by name for as long as `work` runs; resolves to undefined at once when somebody else holds it. */
   exclusively<T>(lock: string, work: (signal: AbortSignal) => Promise<T>): Promise<T | undefined>;
   ping(): Promise<void>;
@@ -169,6 +175,9 @@ export interface JobRepository {
   metrics(id: string, options: { afterStep?: number; limit: number }): Promise<JobMetric[]>;
   /** Deletes metrics with step > `step`: called when an attempt resumes from a checkpoint. */
   truncateMetrics(id: string, step: number): Promise<void>;
+  /** Adds lines to the job's log, whose row the caller has locked, and drops all but the newest `keep`. */
+  appendLog(id: string, lines: Omit<JobLogLine, 'seq'>[], keep: number): Promise<void>;
+  log(id: string, afterSeq: number, limit: number): Promise<JobLogLine[]>;
   /** How many of the team's jobs are queued, assigned ones included. */
   countQueued(teamId: string): Promise<number>;
   /** Of each team, the first `perTeam` queued jobs by rank that no worker is chosen for and that may start at `now`. */
@@ -262,4 +271,13 @@ export interface TeamRepository {
     decaySeconds: number;
     id?: string;
   }): Promise<TeamShare[]>;
+}
+
+/** Counts over all teams. */
+export interface StatisticsRepository {
+  /** States that no job is in may be left out. */
+  jobsByState(): Promise<{ state: JobState; count: number }[]>;
+  /** Queued jobs by the device classes that they name, null for those that name none; one that names several counts in each. */
+  queuedByDeviceClass(): Promise<{ deviceClass: string | null; count: number }[]>;
+  outbox(): Promise<{ entries: number; oldestAt: string | null }>;
 }

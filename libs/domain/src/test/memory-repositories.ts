@@ -3,6 +3,8 @@ import { randomIds } from '../clock-and-ids';
 import { type JobRecord, type Repositories } from '../ports/repositories';
 import { isFinal, isHeld } from '../state-machine';
 import { byAge, compare, ofTeam, orNull, pageOf, refuseUnless, storable, withoutTeam } from './rows';
+import { statisticsOf } from './memory-statistics';
+import { webhookRepositoryOf } from './memory-webhooks';
 import { freshTeam, type Tables } from './tables';
 
 export function repositoriesOf(tables: Tables): Repositories {
@@ -85,14 +87,16 @@ export function repositoriesOf(tables: Tables): Repositories {
           tables.jobs.some((job) => job.id === wakeUp.jobId),
           'job',
         );
-        tables.outbox.push({ id: String(tables.sequence++), wakeUp });
+        tables.outbox.push({ id: String(tables.sequence++), wakeUp, at: new Date().toISOString() });
       },
-      take: async (limit) => tables.outbox.slice(0, limit),
+      take: async (limit) => tables.outbox.slice(0, limit).map(({ id, wakeUp }) => ({ id, wakeUp })),
       remove: async (ids) => {
         tables.outbox = tables.outbox.filter((entry) => !ids.includes(entry.id));
       },
     },
     teams: teamRepositoryOf(tables),
+    statistics: statisticsOf(tables),
+    webhooks: webhookRepositoryOf(tables),
     workers: {
       upsert: async (worker) => {
         const drain = tables.workers.find((one) => one.id === worker.id)?.drain ?? null;
@@ -231,6 +235,26 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
     truncateMetrics: async (id, step) => {
       tables.metrics = tables.metrics.filter((metric) => metric.jobId !== id || metric.step <= step);
     },
+    appendLog: async (id, lines, keep) => {
+      refuseUnless(lines.length === 0 || find(id) !== undefined, 'job');
+      const rowsOf = () => tables.log.filter((line) => line.jobId === id);
+      const last = rowsOf().at(-1)?.seq ?? 0;
+      tables.log.push(
+        ...lines.map((line, i) => ({
+          ...line,
+          message: storable(line.message),
+          jobId: id,
+          seq: last + 1 + i,
+        })),
+      );
+      const kept = rowsOf().slice(-keep);
+      tables.log = [...tables.log.filter((line) => line.jobId !== id), ...kept];
+    },
+    log: async (id, afterSeq, limit) =>
+      tables.log
+        .filter((line) => line.jobId === id && line.seq > afterSeq)
+        .slice(0, limit)
+        .map(({ jobId: _jobId, ...line }) => line),
     countQueued: async (teamId) => ofTeam(tables.jobs, teamId).filter((job) => job.state === 'queued').length,
     waiting: async (now, perTeam) => {
       const byRank = tables.jobs

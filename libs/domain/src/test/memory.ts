@@ -24,6 +24,10 @@ export class MemoryUnitOfWork implements UnitOfWork {
     return turn;
   }
 
+  read<T>(work: (repositories: Repositories) => Promise<T>): Promise<T> {
+    return this.run(work);
+  }
+
   async exclusively<T>(lock: string, work: (signal: AbortSignal) => Promise<T>): Promise<T | undefined> {
     if (this.held.has(lock)) return undefined;
     this.held.add(lock);

@@ -5,8 +5,11 @@ import {
   type BaseModel,
   type Dataset,
   type JobEvent,
+  type JobLogLine,
   type JobMetric,
   type JobWakeUp,
+  type Webhook,
+  type WebhookDelivery,
 } from '@lowrank/contracts';
 import { type JobRecord, type TeamRecord, type WorkerRecord } from '../ports/repositories';
 
@@ -24,10 +27,13 @@ export interface Tables {
   jobs: JobRecord[];
   events: (JobEvent & { jobId: string })[];
   metrics: (JobMetric & { jobId: string })[];
+  log: (JobLogLine & { jobId: string })[];
   adapters: Owned<Adapter>[];
   versions: Owned<AdapterVersion>[];
-  outbox: { id: string; wakeUp: JobWakeUp }[];
+  outbox: { id: string; wakeUp: JobWakeUp; at: string }[];
   workers: WorkerRecord[];
+  webhooks: Owned<Webhook & { secret: string }>[];
+  deliveries: Owned<WebhookDelivery & { webhookId: string; body: string }>[];
 }
 
 export const emptyTables = (): Tables => ({
@@ -40,10 +46,13 @@ export const emptyTables = (): Tables => ({
   jobs: [],
   events: [],
   metrics: [],
+  log: [],
   adapters: [],
   versions: [],
   outbox: [],
   workers: [],
+  webhooks: [],
+  deliveries: [],
 });
 
 /** A team with nothing decided about it. */

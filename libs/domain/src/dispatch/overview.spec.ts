@@ -1,0 +1,49 @@
+import { World } from '../test/world';
+import { overviewOf } from './overview';
+
+const asking = (...deviceClasses: string[]) => ({ placement: { deviceClasses } });
+
+describe('overviewOf', () => {
+  it('counts jobs, workers and slots, and what the dispatcher has yet to carry', async () => {
+    const world = new World();
+    world.addWorker({ deviceClass: 'cpu', slots: 2 });
+    const { id } = world.addWorker({ deviceClass: 'h100', slots: 8 });
+    world.addWorker({ deviceClass: 'gone', seenAt: '2025-12-31T00:00:00.000Z' });
+    await world.submit();
+    await world.submit(asking('h100'));
+    await world.submit(asking('cpu', 'h100'));
+    await world.submit(asking('invented', 'gone'));
+    const { jobId } = await world.claimed();
+    Object.assign(world.job(jobId), { workerId: id });
+    world.tables.outbox.forEach((entry) => (entry.at = world.clock.now()));
+    world.pass(2500);
+
+    const { jobs, queued, workers, outbox } = await overviewOf(world);
+    expect(jobs.filter(({ count }) => count > 0)).toEqual([
+      { state: 'queued', count: 4 },
+      { state: 'preparing', count: 1 },
+    ]);
+    expect(jobs).toHaveLength(8);
+    expect(queued).toEqual([
+      { deviceClass: 'any', count: 1 },
+      { deviceClass: 'cpu', count: 1 },
+      { deviceClass: 'h100', count: 2 },
+      { deviceClass: 'other', count: 2 },
+    ]);
+    expect(workers).toEqual([
+      { deviceClass: 'cpu', workers: 1, slots: 2, busy: 0 },
+      { deviceClass: 'h100', workers: 1, slots: 8, busy: 1 },
+    ]);
+    expect(outbox).toEqual({ entries: 5, lagSeconds: 2.5 });
+  });
+
+  it('is all noughts where nothing is', async () => {
+    const { jobs, queued, workers, outbox } = await overviewOf(new World());
+    expect(jobs.every(({ count }) => count === 0)).toBe(true);
+    expect([queued.map(({ deviceClass }) => deviceClass), workers, outbox]).toEqual([
+      ['any', 'other'],
+      [],
+      { entries: 0, lagSeconds: 0 },
+    ]);
+  });
+});

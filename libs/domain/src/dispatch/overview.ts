@@ -1,0 +1,53 @@
+import { type JobState, jobStateSchema } from '@lowrank/contracts';
+import { before } from '../clock-and-ids';
+import { type Ports } from '../ports';
+import { listWorkers } from './drain-worker';
+
+/** The state of the whole installation in numbers, of all teams together. */
+export interface Overview {
+  jobs: { state: JobState; count: number }[];
+  /**
+   * Jobs that wait, by the device class that they ask for: `any` when they ask for none. One that names several counts in each. Classes
+   * that no worker has are summed up as `other`: names that users make up must not become names of metrics.
+   */
+  queued: { deviceClass: string; count: number }[];
+  workers: { deviceClass: string; workers: number; slots: number; busy: number }[];
+  /** What the dispatcher has yet to carry, and for how long the oldest of it has been waiting, seconds. */
+  outbox: { entries: number; lagSeconds: number };
+}
+
+/** A worker writes its row every few seconds; one that has not for this long is not there. */
+export const workerSeenWithinMs = 60_000;
+
+export async function overviewOf(ports: Pick<Ports, 'unitOfWork' | 'clock'>): Promise<Overview> {
+  const now = ports.clock.now();
+  const workers = await listWorkers(ports, before(now, workerSeenWithinMs));
+  const { states, queued, outbox } = await ports.unitOfWork.read(async ({ statistics }) => ({
+    states: await statistics.jobsByState(),
+    queued: await statistics.queuedByDeviceClass(),
+    outbox: await statistics.outbox(),
+  }));
+  const classes = [...new Set(workers.map(({ deviceClass }) => deviceClass))].sort();
+  const depth = new Map(['any', ...classes, 'other'].map((name) => [name, 0]));
+  for (const { deviceClass, count } of queued) {
+    const name = deviceClass === null ? 'any' : classes.includes(deviceClass) ? deviceClass : 'other';
+    depth.set(name, (depth.get(name) ?? 0) + count);
+  }
+  const { entries, oldestAt } = outbox;
+  return {
+    jobs: jobStateSchema.options.map((state) => ({
+      state,
+      count: states.find((one) => one.state === state)?.count ?? 0,
+    })),
+    queued: [...depth].map(([deviceClass, count]) => ({ deviceClass, count })),
+    workers: classes.map((deviceClass) => {
+      const own = workers.filter((worker) => worker.deviceClass === deviceClass);
+      const sum = (field: 'slots' | 'busy') => own.reduce((total, worker) => total + worker[field], 0);
+      return { deviceClass, workers: own.length, slots: sum('slots'), busy: sum('busy') };
+    }),
+    outbox: {
+      entries,
+      lagSeconds: oldestAt === null ? 0 : Math.max(0, (Date.parse(now) - Date.parse(oldestAt)) / 1000),
+    },
+  };
+}

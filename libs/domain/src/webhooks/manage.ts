@@ -1,0 +1,84 @@
+import {
+  type ChangeWebhook,
+  type CreateWebhook,
+  LowrankError,
+  type Page,
+  type PageQuery,
+  type Webhook,
+  type WebhookDelivery,
+  type WebhookDeliveryState,
+} from '@lowrank/contracts';
+import { found, notFound } from '../not-found';
+import { type Ports } from '../ports';
+import { makeWebhookSecret } from './signature';
+
+/** Every move of a job writes a row for each. */
+export const maxWebhooks = 20;
+
+/** Makes a webhook. Its secret is returned this once, and kept, since deliveries are signed with it. Error: conflict at the limit. */
+export async function createWebhook(
+  { unitOfWork, clock, ids }: Ports,
+  teamId: string,
+  { url, events }: CreateWebhook,
+): Promise<Webhook & { secret: string }> {
+  const webhook: Webhook = { id: ids.make('webhook'), url, events, enabled: true, createdAt: clock.now() };
+  const secret = makeWebhookSecret();
+  await unitOfWork.run(async ({ webhooks, teams }) => {
+    await teams.lock(teamId);
+    if ((await webhooks.list(teamId)).length >= maxWebhooks)
+      throw new LowrankError(
+        'conflict',
+        `The team has ${maxWebhooks} webhooks, which is the most it can have.`,
+      );
+    await webhooks.insert(teamId, { ...webhook, secret });
+  });
+  return { ...webhook, secret };
+}
+
+/** Error: not_found. */
+export function changeWebhook(
+  { unitOfWork }: Pick<Ports, 'unitOfWork'>,
+  teamId: string,
+  id: string,
+  patch: ChangeWebhook,
+): Promise<Webhook> {
+  return unitOfWork.run(async ({ webhooks }) => {
+    if (!(await webhooks.change(teamId, id, patch))) throw notFound('webhook', id);
+    return found(await webhooks.find(teamId, id), 'webhook', id);
+  });
+}
+
+/** Removes a webhook and what it has yet to get. Error: not_found. */
+export async function removeWebhook(
+  { unitOfWork }: Pick<Ports, 'unitOfWork'>,
+  teamId: string,
+  id: string,
+): Promise<void> {
+  if (!(await unitOfWork.run(({ webhooks }) => webhooks.remove(teamId, id)))) throw notFound('webhook', id);
+}
+
+/** Newest first. Error: not_found. */
+export function listDeliveries(
+  { unitOfWork }: Pick<Ports, 'unitOfWork'>,
+  teamId: string,
+  id: string,
+  page: PageQuery & { state?: WebhookDeliveryState },
+): Promise<Page<WebhookDelivery>> {
+  return unitOfWork.run(async ({ webhooks }) => {
+    found(await webhooks.find(teamId, id), 'webhook', id);
+    return webhooks.deliveries(teamId, id, page);
+  });
+}
+
+/** Sends a delivery again, dead or delivered, with all its tries before it. Error: not_found. */
+export function replayDelivery(
+  { unitOfWork, clock }: Pick<Ports, 'unitOfWork' | 'clock'>,
+  teamId: string,
+  webhookId: string,
+  id: string,
+): Promise<WebhookDelivery> {
+  const at = clock.now();
+  return unitOfWork.run(async ({ webhooks }) =>
+    found(await webhooks.replay(teamId, webhookId, id, at), 'delivery', id),
+  );
+}

@@ -1,0 +1,2 @@
+export { AddressRules } from './addresses';
+export { checkOutboundUrl, createPoster, type Poster, type PosterOptions } from './poster';
