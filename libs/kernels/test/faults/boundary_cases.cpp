@@ -1,8 +1,8 @@
 // Nothing but a status crosses the C boundary, and every function of the header is among these tests.
 #include <filesystem>
 #include <new>
-#include <regex>
 #include <stdexcept>
+#include <string>
 
 #include "trial.h"
 
@@ -54,10 +54,14 @@ void nothing_at_all() {
 // The Makefile runs this program in the library's folder.
 void every_entry_point() {
   const std::string header = read_file("include/lowrank_kernels.h");
-  const std::regex declaration("LR_API [^(]*?(lr_[a-z_]+)\\(");
   int found = 0;
-  for (auto at = std::sregex_iterator(header.begin(), header.end(), declaration); at != std::sregex_iterator(); ++at, ++found)
-    expect(was_seen((*at)[1]), (*at)[1].str() + " is called while allocations fail");
+  for (size_t at = header.find("LR_API "); at != std::string::npos; at = header.find("LR_API ", at + 1)) {
+    const size_t end = header.find('(', at), begin = header.rfind("lr_", end);
+    if (begin == std::string::npos || begin < at) continue;  // the macro's own definition
+    const std::string name = header.substr(begin, end - begin);
+    expect(was_seen(name), name + " is called while allocations fail");
+    ++found;
+  }
   expect(found > 30, "the functions of include/lowrank_kernels.h are found");
 }
 

@@ -86,10 +86,8 @@ LR_REPLACED void* aligned_alloc(size_t alignment, size_t bytes) noexcept {
   return refused() || posix_memalign(&block, alignment, bytes) != 0 ? nullptr : block;
 }
 
-// Addresses without memory are asked for again, fewer of them: one refusal is not the end, and does not count as the n-th.
 LR_REPLACED void* mmap(void* at, size_t bytes, int protection, int flags, int file, off_t offset) noexcept {
-  if ((protection == PROT_NONE && !lr::test::persists) || !refused())
-    return reinterpret_cast<void*>(syscall(SYS_mmap, at, bytes, protection, flags, file, offset));
+  if (!refused()) return reinterpret_cast<void*>(syscall(SYS_mmap, at, bytes, protection, flags, file, offset));
   errno = ENOMEM;
   return MAP_FAILED;
 }
