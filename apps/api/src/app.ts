@@ -10,6 +10,7 @@ import { type Dependencies } from './dependencies';
 import { toPublicError } from './http/errors';
 import { serveDocs } from './http/openapi';
 import { requestIdOf } from './http/request-id';
+import { traceRequests } from './http/tracing';
 import { measureRequests } from './metrics/http-metrics';
 import { MetricsController } from './metrics/metrics.controller';
 
@@ -57,6 +58,7 @@ export async function createApp(
   fastify.addHook('onRequest', async (request, reply) => {
     reply.header('x-request-id', request.id);
   });
+  traceRequests(fastify);
   serveDocs(app);
   await app.init();
   app.useLogger(app.get(Logger));

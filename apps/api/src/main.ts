@@ -4,6 +4,7 @@ import { LowrankError } from '@lowrank/contracts';
 import { createUnitOfWork } from '@lowrank/db';
 import { randomIds, systemClock } from '@lowrank/domain';
 import { Blobs, createObjectStore } from '@lowrank/storage';
+import { startTracing, traceparentNow } from '@lowrank/telemetry';
 import { Logger } from 'nestjs-pino';
 import { join } from 'node:path';
 import { createApp } from './app';
@@ -15,7 +16,8 @@ async function main(): Promise<void> {
     throw new LowrankError('validation_failed', 'DATABASE_URL is not set.', undefined, {
       help: 'Start everything with `npm start`, which brings its own Postgres, or name one.',
     });
-  const unitOfWork = createUnitOfWork(config.databaseUrl);
+  const tracing = startTracing('lowrank-api');
+  const unitOfWork = createUnitOfWork(config.databaseUrl, { traceparent: traceparentNow });
   const store = createObjectStore({ s3: config.s3, folder: join(config.dataDir, 'objects') });
   const ports = { unitOfWork, clock: systemClock, ids: randomIds };
   const app = await createApp({ config, ports, store, blobs: new Blobs(store) });
@@ -29,6 +31,7 @@ async function main(): Promise<void> {
     app
       .close()
       .then(() => unitOfWork.close())
+      .then(() => tracing.stop())
       .then(
         () => process.exit(0),
         (error) => {

@@ -7,10 +7,12 @@ import {
   type Manifest,
 } from '@lowrank/contracts';
 import { type Blobs, type createObjectStore } from '@lowrank/storage';
+import { spanned } from '@lowrank/telemetry';
 import { modelKey, runTraining } from '@lowrank/training';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { publish, readManifest } from './publish';
+import { StepSpans } from './step-spans';
 
 /** The dataset was checked when it was uploaded, under a limit that may have been raised since: this is the highest there is. */
 const MAX_LINE_BYTES = 2 ** 30;
@@ -54,7 +56,7 @@ async function fetchFiles(
     const found = await stat(target).catch(() => null);
     if (found?.isFile() && (bytes === undefined || found.size === bytes)) continue;
     const started = performance.now();
-    await blobs.fetchTo(sha256, target);
+    await spanned('fetch', () => blobs.fetchTo(sha256, target), { attributes: { 'lowrank.file': path } });
     log('info', `fetched ${path}${secondsSince(started)}`);
   }
 }
@@ -88,6 +90,7 @@ export async function runAttempt(options: AttemptOptions): Promise<Manifest> {
   await fetchFiles(options, datasetsDir, [{ path: dataset.sha256, sha256: dataset.sha256 }]);
 
   const logProgress = progressLog(log);
+  const steps = new StepSpans();
   const trained = await runTraining({
     recipe,
     adapter: assignment.adapter,
@@ -115,20 +118,23 @@ export async function runAttempt(options: AttemptOptions): Promise<Manifest> {
     },
     onMetric: (metric, trainedTokens) => {
       logProgress(metric);
+      steps.take(metric);
       send({ type: 'metric', metric, trainedTokens });
     },
     onCheckpoint: (step, sha256) => {
+      steps.end();
       log('info', `checkpoint of step ${step}`);
       send({ type: 'checkpoint', step, sha256 });
     },
   });
 
+  steps.end();
   signal.throwIfAborted();
   send({ type: 'phase', phase: 'publishing' });
   const files = trained.files.map(({ path }) => path).join(', ');
   log('info', `publishing ${files}`);
-  return publish(options, trained, {
-    format: 1,
+  const manifest = {
+    format: 1 as const,
     jobId,
     epoch,
     adapter: assignment.adapter,
@@ -137,7 +143,8 @@ export async function runAttempt(options: AttemptOptions): Promise<Manifest> {
     recipe,
     templateSha256: trained.templateSha256,
     metrics: trained.metrics,
-  });
+  };
+  return spanned('publish', () => publish(options, trained, manifest));
 }
 
 /** What the worker is told about a failure. Failures of this machine or of the store may pass; those of the job do not. */

@@ -3,11 +3,13 @@
 import { loadConfig } from '@lowrank/config';
 import { type Assignment, type FromTrainer } from '@lowrank/contracts';
 import { Blobs, createObjectStore } from '@lowrank/storage';
+import { spanned, startTracing } from '@lowrank/telemetry';
 import { TrainingStopped, type StopReason } from '@lowrank/training';
 import { join } from 'node:path';
 import { failureOf, runAttempt } from './attempt';
 import { openChannel } from './channel';
 
+const tracing = startTracing('lowrank-trainer');
 const stop = new AbortController();
 let assigned = false;
 
@@ -22,11 +24,13 @@ async function run(assignment: Assignment): Promise<FromTrainer> {
     const { s3, dataDir } = loadConfig();
     const store = createObjectStore({ s3, folder: join(dataDir, 'objects') });
     const blobs = new Blobs(store);
-    const manifest = await runAttempt({
-      ...{ assignment, store, blobs, signal: stop.signal },
-      send: channel.send,
-      log: (level, message) => channel.send({ type: 'log', level, message }),
-    });
+    const work = () =>
+      runAttempt({
+        ...{ assignment, store, blobs, signal: stop.signal },
+        send: channel.send,
+        log: (level, message) => channel.send({ type: 'log', level, message }),
+      });
+    const manifest = await spanned('trainer', work, { parent: assignment.traceparent });
     return { type: 'published', manifest };
   } catch (error) {
     if (error instanceof TrainingStopped) return { type: 'stopped', reason: error.reason };
@@ -39,6 +43,7 @@ async function run(assignment: Assignment): Promise<FromTrainer> {
 async function finish(last: FromTrainer): Promise<void> {
   channel.send(last);
   await channel.flush();
+  await tracing.stop();
   process.exit(last.type === 'failed' ? 1 : 0);
 }
 

@@ -44,6 +44,7 @@ function assignment(letter: string, recipe: RecipeInput, changes: Partial<Assign
     jobDir: folder(`jobs/${letter}`),
     cacheDir: folder('cache'),
     threads: 1,
+    traceparent: null,
     ...changes,
   };
 }

@@ -2,10 +2,12 @@ import 'reflect-metadata';
 import { NestFactory } from '@nestjs/core';
 import { loadConfig } from '@lowrank/config';
 import { LowrankError } from '@lowrank/contracts';
+import { startTracing } from '@lowrank/telemetry';
 import { Logger } from 'nestjs-pino';
 import { WorkerModule } from './worker.module';
 
 async function main(): Promise<void> {
+  const tracing = startTracing('lowrank-worker');
   const app = await NestFactory.createApplicationContext(WorkerModule.forRoot(loadConfig()), {
     bufferLogs: true,
   });
@@ -17,7 +19,8 @@ async function main(): Promise<void> {
     if (leaving) return;
     leaving = true;
     logger.log(`${reason}: draining.`);
-    app.close().then(
+    const closed = app.close().then(() => tracing.stop());
+    closed.then(
       () => process.exit(0),
       (error) => {
         logger.error(error);

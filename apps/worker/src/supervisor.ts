@@ -1,6 +1,7 @@
 import { Logger } from '@nestjs/common';
 import { type DrainMode, type JobWakeUp } from '@lowrank/contracts';
 import { claimAttempt, type Ports } from '@lowrank/domain';
+import { beginSpan, spanned, traceparentNow } from '@lowrank/telemetry';
 import { makeAssignment, type Workplace } from './attempts/assignment';
 import { AttemptRun } from './attempts/attempt-run';
 import { trainerEnvironment } from './attempts/trainer-process';
@@ -36,20 +37,31 @@ export class Supervisor {
     const claimed = await claimAttempt(ports, wakeUp, workerId);
     if (claimed === null) return;
     const logger = new Logger(`Attempt ${wakeUp.jobId}#${wakeUp.epoch}`);
-    await metrics.attempt(claimed.job, async (meter) => {
-      const trainerEnv = trainerEnvironment(env);
-      const options = { ports, timings, trainerEntry, trainerEnv, log: logger, meter };
-      const run = new AttemptRun(makeAssignment(claimed, workplace), options);
-      this.runs.add(run);
-      try {
-        if (this.draining || this.drainMode === 'checkpoint') run.stop('drain');
-        logger.log(`Claimed: adapter ${claimed.job.adapter} on ${claimed.baseModel.name}.`);
-        const end = await run.run();
-        logger.log(`Ended: ${end}.`);
-        return end;
-      } finally {
-        this.runs.delete(run);
-      }
+    // By whatever way the job came here, it goes on where it was submitted.
+    const parent = wakeUp.traceparent ?? claimed.job.traceparent;
+    const attributes = { 'lowrank.job.id': wakeUp.jobId, 'lowrank.attempt': wakeUp.epoch };
+    if (parent)
+      beginSpan('wait for a slot', { parent, attributes, startTime: new Date(claimed.job.queuedAt) }).end();
+    const attempt = () =>
+      metrics.attempt(claimed.job, async (meter) => {
+        const trainerEnv = trainerEnvironment(env);
+        const options = { ports, timings, trainerEntry, trainerEnv, log: logger, meter };
+        const run = new AttemptRun(makeAssignment(claimed, workplace, traceparentNow()), options);
+        this.runs.add(run);
+        try {
+          if (this.draining || this.drainMode === 'checkpoint') run.stop('drain');
+          logger.log(`Claimed: adapter ${claimed.job.adapter} on ${claimed.baseModel.name}.`);
+          const end = await run.run();
+          logger.log(`Ended: ${end}.`);
+          return end;
+        } finally {
+          this.runs.delete(run);
+        }
+      });
+    await spanned('attempt', async (span) => span.setAttribute('lowrank.outcome', await attempt()), {
+      kind: 'consumer',
+      parent,
+      attributes,
     });
   }
 

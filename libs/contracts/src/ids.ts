@@ -34,3 +34,5 @@ export const nameSchema = z
 
 export const sha256Schema = z.string().regex(/^[0-9a-f]{64}$/, 'must be a SHA-256 in lower-case hexadecimal');
 export const timeSchema = z.iso.datetime();
+/** Names a span to another process, https://www.w3.org/TR/trace-context/. */
+export const traceparentSchema = z.string().regex(/^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$/);

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { idSchema } from './ids';
+import { idSchema, traceparentSchema } from './ids';
 
 /** Queue of the releases before 0.2, which all workers shared. Workers go on listening to it; nothing is put there any more. */
 export const sharedQueueName = 'jobs';
@@ -22,6 +22,8 @@ export const wakeUpPayloadSchema = z.object({
   ...attemptShape,
   /** The worker that the dispatcher chose. */
   workerId: idSchema('worker'),
+  /** Where in a trace it was put into the queue (W3C traceparent). */
+  traceparent: traceparentSchema.nullish(),
 });
 export type WakeUpPayload = z.infer<typeof wakeUpPayloadSchema>;
 
@@ -36,4 +38,5 @@ export interface JobWakeUp {
   jobId: string;
   epoch: number;
   workerId: string | null;
+  traceparent?: string | null;
 }

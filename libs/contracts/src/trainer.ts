@@ -3,7 +3,7 @@ import { manifestSchema } from './adapter';
 import { storedFileSchema } from './base-model';
 import { datasetFormatSchema } from './dataset';
 import { errorCodeSchema } from './errors';
-import { idSchema, nameSchema, sha256Schema } from './ids';
+import { idSchema, nameSchema, sha256Schema, traceparentSchema } from './ids';
 import { jobMetricSchema, logLevelSchema } from './job';
 import { recipeSchema } from './recipe';
 
@@ -27,6 +27,8 @@ export const assignmentSchema = z.object({
   /** Folder shared by all trainers of the machine: model files, quantized bases, token caches, all by content. */
   cacheDir: z.string(),
   threads: z.int().positive(),
+  /** The worker's span of the attempt; null: nothing is traced. */
+  traceparent: traceparentSchema.nullable().default(null),
 });
 export type Assignment = z.infer<typeof assignmentSchema>;
 

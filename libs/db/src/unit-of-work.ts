@@ -25,13 +25,13 @@ const timeoutMs = 20_000;
 const idleInTransactionMs = 30_000;
 const attempts = 5;
 
-const repositoriesOf = (db: Tx): Repositories => ({
+const repositoriesOf = (db: Tx, traceparent: string | null): Repositories => ({
   apiKeys: apiKeyRepository(db),
   baseModels: baseModelRepository(db),
   datasets: datasetRepository(db),
-  jobs: jobRepository(db),
+  jobs: jobRepository(db, traceparent),
   adapters: adapterRepository(db),
-  outbox: outboxRepository(db),
+  outbox: outboxRepository(db, traceparent),
   teams: teamRepository(db),
   workers: workerRepository(db),
   statistics: statisticsRepository(db),
@@ -42,6 +42,8 @@ export interface UnitOfWorkOptions {
   max?: number;
   /** How long one statement may take before its connection counts as lost. */
   answerWithinMs?: number;
+  /** W3C traceparent of what is being done, kept with the jobs and wake-ups that it makes. */
+  traceparent?: () => string | null;
 }
 
 /**
@@ -49,7 +51,7 @@ export interface UnitOfWorkOptions {
  * Errors of all methods: what the repositories say, and store_unavailable when the database does not answer.
  */
 export function createUnitOfWork(databaseUrl: string, options: UnitOfWorkOptions = {}): UnitOfWork {
-  const { max = defaultConnections, answerWithinMs = timeoutMs } = options;
+  const { max = defaultConnections, answerWithinMs = timeoutMs, traceparent = () => null } = options;
   const prisma = new PrismaClient({
     adapter: new PrismaPg({
       connectionString: databaseUrl,
@@ -72,7 +74,7 @@ export function createUnitOfWork(databaseUrl: string, options: UnitOfWorkOptions
   ): Promise<T> => {
     for (let attempt = 1; ; attempt++) {
       try {
-        return await prisma.$transaction((db) => work(repositoriesOf(db)), { isolationLevel });
+        return await prisma.$transaction((db) => work(repositoriesOf(db, traceparent())), { isolationLevel });
       } catch (error) {
         if (attempt >= attempts || !isSerializationFailure(error)) throw translated(error);
         await sleep(2 ** attempt * 5 * (0.5 + Math.random()));

@@ -6,6 +6,7 @@ import {
   workerQueueName,
 } from '@lowrank/contracts';
 import { type JobQueue } from '@lowrank/domain';
+import { spanned, traceparentNow } from '@lowrank/telemetry';
 import { openBackend, type QueueConnection, type QueueHandle } from './backend';
 
 /**
@@ -31,11 +32,21 @@ export function createJobQueue(connection: QueueConnection): JobQueue {
   };
   return {
     async wake(wakeUp) {
-      const payload: WakeUpPayload = wakeUpPayloadSchema.parse({ v: wakeUpVersion, ...wakeUp });
-      const { jobId, epoch, workerId } = payload;
-      await answered('take a wake-up', () =>
-        queueOf(workerId).add('wake-up', payload, { jobId: `${jobId}-${epoch}` }),
-      );
+      const { jobId, epoch, workerId, traceparent } = wakeUp;
+      const send = async () => {
+        const trace = traceparentNow() ?? traceparent;
+        const payload: WakeUpPayload = wakeUpPayloadSchema.parse({
+          ...{ v: wakeUpVersion, jobId, epoch, workerId },
+          ...(trace ? { traceparent: trace } : {}),
+        });
+        await answered('take a wake-up', () =>
+          queueOf(workerId).add('wake-up', payload, { jobId: `${jobId}-${epoch}` }),
+        );
+      };
+      // Wake-ups that are part of no trace, such as the reconciler's, begin none.
+      await (traceparent
+        ? spanned('queue wake-up', send, { kind: 'producer', parent: traceparent })
+        : send());
     },
     async forget(workerId) {
       const queue = queueOf(workerId);

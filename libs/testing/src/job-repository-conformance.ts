@@ -45,6 +45,7 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
         assignedAt: null,
         attemptStartedAt: null,
         host: null,
+        traceparent: null,
       };
       expect(await run(({ jobs }) => jobs.lock(job.id))).toEqual({ ...fresh, ...inside, teamId: crew.id });
       expect(await run(({ jobs }) => jobs.lock(nobody))).toBeNull();

@@ -7,6 +7,7 @@ import {
   type VersionMetrics,
 } from '@lowrank/contracts';
 import { loadChatTokenizer, type ChatTokenizer, type EncodedRow } from '@lowrank/datasets';
+import { spanned } from '@lowrank/telemetry';
 import { openKernels, type Adapter, type Base, type Kernels } from '@lowrank/kernels';
 import { readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -150,7 +151,7 @@ async function withBase<T>(
   signal.throwIfAborted();
   const kernels = openKernels({ threads, compute: recipe.training.compute });
   try {
-    const base = await openBase(kernels, storage, options);
+    const base = await spanned('quantize', () => openBase(kernels, storage, options));
     try {
       return await use(base, kernels);
     } finally {
@@ -182,12 +183,14 @@ async function trainAdapter(
   if (state !== undefined) adapter.importState(state);
   let current = checkpoint?.progress ?? freshProgress;
   let saved = current.step;
-  const save = async (progress: Progress) => {
-    state = adapter.exportState(state);
-    const hash = await saveCheckpoint(checkpointsDir, run, { progress, state });
-    saved = progress.step;
-    options.onCheckpoint(progress.step, hash);
-  };
+  const save = (progress: Progress) =>
+    spanned('checkpoint', async (span) => {
+      span.setAttribute('lowrank.step', progress.step);
+      const written = (state = adapter.exportState(state));
+      const hash = await saveCheckpoint(checkpointsDir, run, { progress, state: written });
+      saved = progress.step;
+      options.onCheckpoint(progress.step, hash);
+    });
   options.onPlan(data.plan.totalSteps, current.step);
   try {
     return await train({
@@ -250,14 +253,15 @@ interface Trained extends TrainedAdapter {
 async function trainVersion(base: Base, kernels: Kernels, options: RunOptions): Promise<Trained> {
   const { recipe } = options;
   const tokenizer = await loadChatTokenizer(options.base.dir);
-  const rows = await loadTokens({
+  const tokens = {
     ...options.dataset,
     tokenizerDir: options.base.dir,
     fingerprint: tokenizer.fingerprint,
     maxLineBytes: options.maxLineBytes,
     cacheDir: options.cacheDir,
     signal: options.signal,
-  });
+  };
+  const rows = await spanned('tokenize', () => loadTokens(tokens));
   const complete = (sequences: Sequence[]) =>
     recipe.objective.type === 'dpo'
       ? withReference(base, sequences, { ...options, key: [options.base.key, kernels.info.isa] })
@@ -265,7 +269,8 @@ async function trainVersion(base: Base, kernels: Kernels, options: RunOptions): 
   const data = await prepareData(rows, complete, options);
   const adapter = base.createAdapter(adapterSpec(base.info.linears, recipe));
   try {
-    const progress = await trainAdapter(base, adapter, data, runIdentity(options, tokenizer), options);
+    const run = runIdentity(options, tokenizer);
+    const progress = await spanned('train', () => trainAdapter(base, adapter, data, run, options));
     const trained = exportAdapter(base, adapter, tokenizer, progress, options);
     return { ...trained, tokenizer, held: data.held };
   } finally {

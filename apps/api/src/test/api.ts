@@ -3,6 +3,7 @@ import { type BaseModel, type Dataset, type ErrorBody } from '@lowrank/contracts
 import { createUnitOfWork } from '@lowrank/db';
 import { createApiKey, type ObjectStore, type Ports, randomIds, systemClock } from '@lowrank/domain';
 import { Blobs, createObjectStore } from '@lowrank/storage';
+import { traceparentNow } from '@lowrank/telemetry';
 import { testDatabase, tinyDataset, writeTinyModel } from '@lowrank/testing';
 import { type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
@@ -48,7 +49,7 @@ export class TestApi {
     });
     const store = createObjectStore({ s3: null, folder: join(folder, 'objects') });
     const blobs = new Blobs(store);
-    const unitOfWork = createUnitOfWork(database.url);
+    const unitOfWork = createUnitOfWork(database.url, { traceparent: traceparentNow });
     const ports = { unitOfWork, clock: systemClock, ids: randomIds };
     const adapter = createAdapter();
     const routes: string[] = [];

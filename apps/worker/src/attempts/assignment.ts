@@ -17,6 +17,7 @@ export const jobDirOf = (dataDir: string, jobId: string): string => join(dataDir
 export function makeAssignment(
   { job, baseModel, dataset }: ClaimedAttempt,
   { dataDir, threads, slots }: Workplace,
+  traceparent: string | null = null,
 ): Assignment {
   const { id, name, source, revision, files } = baseModel;
   return {
@@ -29,5 +30,6 @@ export function makeAssignment(
     jobDir: jobDirOf(dataDir, job.id),
     cacheDir: join(dataDir, 'cache'),
     threads: Math.max(1, Math.floor(threads / slots)),
+    traceparent,
   };
 }

@@ -31,7 +31,7 @@ export interface TrainerListeners {
 
 const stderrLines = 20;
 
-/** Variables that a trainer gets: to find programs, files, the object store. Neither database nor queue (ADR 4). */
+/** Variables that a trainer gets: to find programs, files, the object store; where traces go. Neither database nor queue (ADR 4). */
 const passedOn = [
   ...['PATH', 'HOME', 'TMPDIR', 'LANG', 'TZ', 'NODE_ENV', 'NODE_OPTIONS', 'NODE_EXTRA_CA_CERTS'],
   ...['LOWRANK_DATA', 'LOWRANK_LOG_LEVEL', 'LOWRANK_KERNELS_LIB'],
@@ -45,9 +45,11 @@ const passedOn = [
   ],
 ];
 
+const isPassedOn = (name: string): boolean => passedOn.includes(name) || name.startsWith('OTEL_');
+
 /** The part of an environment that a trainer gets. */
 export const trainerEnvironment = (env: NodeJS.ProcessEnv): NodeJS.ProcessEnv =>
-  Object.fromEntries(passedOn.flatMap((name) => (env[name] === undefined ? [] : [[name, env[name]]])));
+  Object.fromEntries(Object.entries(env).filter(([name, value]) => value !== undefined && isPassedOn(name)));
 
 /** Forks a trainer: no shell, a process group of its own, so that Ctrl-C reaches the worker alone, which then drains. */
 export function startTrainer(

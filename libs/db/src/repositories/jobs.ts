@@ -52,6 +52,7 @@ const toJobRecord = (row: JobModel): JobRecord => ({
   assignedAt: isoOrNull(row.assignedAt),
   attemptStartedAt: isoOrNull(row.attemptStartedAt),
   host: row.host,
+  traceparent: row.traceParent,
 });
 
 /** The columns of a patch; what the patch does not name stays. */
@@ -105,7 +106,7 @@ interface WaitingRow extends Omit<WaitingRecord, 'queuedAt' | 'rankAt'> {
   rankAt: Date;
 }
 
-export const jobRepository = (db: Tx): JobRepository => ({
+export const jobRepository = (db: Tx, traceparent: string | null): JobRepository => ({
   ...jobLog(db),
 
   async insert(teamId, job) {
@@ -135,6 +136,7 @@ export const jobRepository = (db: Tx): JobRepository => ({
         clonedFrom: job.clonedFrom,
         queuedAt: new Date(job.queuedAt),
         rankAt: new Date(job.rankAt),
+        traceParent: traceparent,
       },
     });
   },

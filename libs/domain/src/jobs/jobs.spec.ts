@@ -17,7 +17,9 @@ describe('submitJob', () => {
       baseModel: { name: 'tiny' },
       recipe: { lora: { rank: 16, alpha: 32 } },
     });
-    expect(world.tables.outbox).toMatchObject([{ id: '1', wakeUp: { jobId: job.id, epoch: 1, workerId: null } }]);
+    expect(world.tables.outbox).toMatchObject([
+      { id: '1', wakeUp: { jobId: job.id, epoch: 1, workerId: null } },
+    ]);
     expect(world.tables.adapters).toMatchObject([
       { name: 'captain', baseModel: 'tiny', latestVersion: null },
     ]);

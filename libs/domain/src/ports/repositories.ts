@@ -98,6 +98,8 @@ export interface JobRecord extends Job {
   attemptStartedAt: string | null;
   /** Host name of the machine that has its checkpoints on its disk. */
   host: string | null;
+  /** Where in a trace it was submitted (W3C traceparent); the store knows, when it writes the job. */
+  traceparent: string | null;
 }
 
 /** Fields that change with a move or progress of a job. */
@@ -191,7 +193,10 @@ export interface JobRepository {
 }
 
 export interface OutboxRepository {
-  /** With a worker: a wake-up for it. Without: news for the dispatcher, that a job is ready or a slot free. */
+  /**
+   * With a worker: a wake-up for it. Without: news for the dispatcher, that a job is ready or a slot free. Where it has no traceparent,
+   * it goes on where its job was submitted.
+   */
   add(entry: JobWakeUp): Promise<void>;
   /** Oldest entries, skipping those another transaction holds; locked until the transaction ends. */
   take(limit: number): Promise<{ id: string; wakeUp: JobWakeUp }[]>;

@@ -139,6 +139,7 @@ const toJob = ({
   assignedAt: _assigned,
   attemptStartedAt: _attempt,
   host: _host,
+  traceparent: _trace,
   ...job
 }: JobRecord): Job => job;
 
@@ -175,6 +176,7 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
         assignedAt: null,
         attemptStartedAt: null,
         host: null,
+        traceparent: null,
         version: null,
         error: null,
         startedAt: null,

@@ -1,0 +1,10 @@
+export {
+  type Attributes,
+  beginSpan,
+  contextOf,
+  spanned,
+  type SpannedOptions,
+  traceIdNow,
+  traceparentNow,
+} from './spans';
+export { startTracing, type Tracing } from './tracing';
