@@ -1,7 +1,6 @@
 // Nothing but a status crosses the C boundary, and every function of the header is among these tests.
 #include <filesystem>
 #include <new>
-#include <regex>
 #include <stdexcept>
 
 #include "trial.h"
@@ -54,10 +53,13 @@ void nothing_at_all() {
 // The Makefile runs this program in the library's folder.
 void every_entry_point() {
   const std::string header = read_file("include/lowrank_kernels.h");
-  const std::regex declaration("LR_API [^(]*?(lr_[a-z_]+)\\(");
+  const std::string mark = "\nLR_API ";
   int found = 0;
-  for (auto at = std::sregex_iterator(header.begin(), header.end(), declaration); at != std::sregex_iterator(); ++at, ++found)
-    expect(was_seen((*at)[1]), (*at)[1].str() + " is called while allocations fail");
+  for (size_t at = header.find(mark); at != std::string::npos; at = header.find(mark, at + 1), ++found) {
+    const size_t end = header.find('(', at), begin = header.find_last_of(" *", end) + 1;
+    const std::string name = header.substr(begin, end - begin);
+    expect(was_seen(name), name + " is called while allocations fail");
+  }
   expect(found > 30, "the functions of include/lowrank_kernels.h are found");
 }
 
