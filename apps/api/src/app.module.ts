@@ -27,7 +27,7 @@ export class AppModule {
     return {
       module: AppModule,
       imports: [
-        LoggerModule.forRoot(loggingOf(dependencies.config.logLevel)),
+        LoggerModule.forRoot(loggingOf(dependencies.config)),
         DependenciesModule.of(dependencies),
         ShutdownModule,
         StagingModule,

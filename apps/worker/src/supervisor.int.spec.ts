@@ -27,7 +27,7 @@ const trainers = {
   babbles: `process.send('x'); process.send({ type: 'plan', totalSteps: -1 }, () => process.disconnect())`,
   obeys: `process.on('message', (m) => process.send({ type: 'stopped', reason: m.reason }, () => process.exit(0)));
           send({ type: 'phase', phase: 'preparing' }); setInterval(() => {}, 1000)`,
-  chatters: `console.log('out'); console.error('err');
+  chatters: `console.log('out'); console.log('signed with ' + process.env.S3_SECRET_ACCESS_KEY); console.error('err');
           for (let i = 0; i < 200; i++) console.log('flood ' + i);
           send({ type: 'log', level: 'error', message: 'last' }).then(() => send({ type: 'failed', code: 'internal', message: 'x', retryable: false })).then(() => process.exit(1))`,
   gives_up: `send({ type: 'failed', code: 'loss_not_finite', message: 'NaN at step 3', retryable: false }).then(() => process.exit(0))`,
@@ -88,7 +88,7 @@ describe('Supervisor', () => {
       timings: { ...timings, ...options.timings },
       metrics,
       trainerEntry,
-      env: process.env,
+      env: { ...process.env, S3_SECRET_ACCESS_KEY: 'the-secret-of-the-store' },
     });
   };
   const record = (id: string) => ports.unitOfWork.run(({ jobs }) => jobs.lock(id));
@@ -329,6 +329,7 @@ describe('Supervisor', () => {
     expect(await record(job.id)).toMatchObject({ state: 'failed' });
     const lines = await ports.unitOfWork.run(({ jobs }) => jobs.log(job.id, 0, 5000));
     const levelOf = (text: string) => lines.find(({ message }) => message === text)?.level;
+    expect(levelOf('signed with ***')).toBe('info');
     expect([levelOf('out'), levelOf('err'), levelOf('last')]).toEqual(['info', 'warn', 'error']);
     expect(levelOf('flood 199')).toBe('info');
   });

@@ -1,9 +1,9 @@
 import { Logger } from '@nestjs/common';
 import { type DrainMode, type JobWakeUp } from '@lowrank/contracts';
 import { claimAttempt, type Ports } from '@lowrank/domain';
-import { beginSpan, spanned, traceparentNow } from '@lowrank/telemetry';
+import { beginSpan, spanned, traceIdNow, traceparentNow } from '@lowrank/telemetry';
 import { makeAssignment, type Workplace } from './attempts/assignment';
-import { AttemptRun } from './attempts/attempt-run';
+import { type AttemptLog, AttemptRun } from './attempts/attempt-run';
 import { trainerEnvironment } from './attempts/trainer-process';
 import { type WorkerMetrics } from './metrics/worker-metrics';
 import { type Timings } from './settings';
@@ -36,7 +36,6 @@ export class Supervisor {
     const { ports, workerId, workplace, timings, metrics, trainerEntry, env } = this.options;
     const claimed = await claimAttempt(ports, wakeUp, workerId);
     if (claimed === null) return;
-    const logger = new Logger(`Attempt ${wakeUp.jobId}#${wakeUp.epoch}`);
     // By whatever way the job came here, it goes on where it was submitted.
     const parent = wakeUp.traceparent ?? claimed.job.traceparent;
     const attributes = { 'lowrank.job.id': wakeUp.jobId, 'lowrank.attempt': wakeUp.epoch };
@@ -44,15 +43,18 @@ export class Supervisor {
       beginSpan('wait for a slot', { parent, attributes, startTime: new Date(claimed.job.queuedAt) }).end();
     const attempt = () =>
       metrics.attempt(claimed.job, async (meter) => {
+        const traceId = traceIdNow();
+        const about = { jobId: wakeUp.jobId, attempt: wakeUp.epoch };
+        const log = attemptLog(traceId === null ? about : { ...about, traceId });
         const trainerEnv = trainerEnvironment(env);
-        const options = { ports, timings, trainerEntry, trainerEnv, log: logger, meter };
+        const options = { ports, timings, trainerEntry, trainerEnv, log, meter };
         const run = new AttemptRun(makeAssignment(claimed, workplace, traceparentNow()), options);
         this.runs.add(run);
         try {
           if (this.draining || this.drainMode === 'checkpoint') run.stop('drain');
-          logger.log(`Claimed: adapter ${claimed.job.adapter} on ${claimed.baseModel.name}.`);
+          log.log(`Claimed: adapter ${claimed.job.adapter} on ${claimed.baseModel.name}.`);
           const end = await run.run();
-          logger.log(`Ended: ${end}.`);
+          log.log(`Ended: ${end}.`);
           return end;
         } finally {
           this.runs.delete(run);
@@ -76,4 +78,14 @@ export class Supervisor {
     this.draining = true;
     for (const run of this.runs) run.stop('drain');
   }
+}
+
+/** Lines about one attempt, each with what it is about as fields of its own. */
+function attemptLog(about: { jobId: string; attempt: number; traceId?: string }): AttemptLog {
+  const logger = new Logger('Attempt');
+  return {
+    debug: (msg) => logger.debug({ ...about, msg }),
+    log: (msg) => logger.log({ ...about, msg }),
+    warn: (msg) => logger.warn({ ...about, msg }),
+  };
 }

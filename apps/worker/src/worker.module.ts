@@ -5,6 +5,7 @@ import { createUnitOfWork } from '@lowrank/db';
 import { type Ports, randomIds, systemClock } from '@lowrank/domain';
 import { AddressRules, createPoster } from '@lowrank/outbound';
 import { createJobConsumer, createJobQueue } from '@lowrank/queue';
+import { logOptions } from '@lowrank/telemetry';
 import { LoggerModule } from 'nestjs-pino';
 import { cpus, hostname } from 'node:os';
 import { extname, resolve } from 'node:path';
@@ -67,7 +68,15 @@ export class WorkerModule {
     );
     return {
       module: WorkerModule,
-      imports: [LoggerModule.forRoot({ pinoHttp: { level: logLevel } })],
+      imports: [
+        LoggerModule.forRoot({
+          pinoHttp: logOptions({
+            service: 'lowrank-worker',
+            level: logLevel,
+            secrets: [config.s3?.secretAccessKey, config.metricsToken],
+          }),
+        }),
+      ],
       providers: [
         { provide: Supervisor, useValue: supervisor },
         { provide: Dispatcher, useValue: new Dispatcher(ports, queue, defaultTimings, metrics) },

@@ -1,3 +1,4 @@
+export { logOptions, type LogOptions, withoutSecrets } from './logging';
 export {
   type Attributes,
   beginSpan,

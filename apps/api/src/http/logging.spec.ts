@@ -14,7 +14,10 @@ it('logs method, path and status of a request, and nothing that could be a secre
       done();
     },
   });
-  const log = pinoHttp(loggingOf('trace').pinoHttp as Options, stream);
+  const log = pinoHttp(
+    loggingOf({ logLevel: 'trace', s3: null, metricsToken: null }).pinoHttp as Options,
+    stream,
+  );
   const server = createServer((request, response) => {
     requestIdOf(request);
     log(request, response);

@@ -7,6 +7,7 @@ import {
   type Ports,
   reportHeartbeat,
 } from '@lowrank/domain';
+import { withoutSecrets } from '@lowrank/telemetry';
 import { rm } from 'node:fs/promises';
 import { type AttemptMeter } from '../metrics/worker-metrics';
 import { pause, persistently } from '../retry';
@@ -134,8 +135,11 @@ export class AttemptRun {
   }
 
   private relay(level: LogLevel, message: string): void {
-    this.options.log.debug(message);
-    this.trainerLog.push(level, message);
+    const { log, trainerEnv } = this.options;
+    // The job's log is for its whole team; the store's secret is not.
+    const clean = withoutSecrets(message, [trainerEnv.S3_SECRET_ACCESS_KEY ?? '']);
+    log.debug(clean);
+    this.trainerLog.push(level, clean);
   }
 
   /** Each heartbeat asks Postgres whether to go on. */

@@ -1,0 +1,49 @@
+import { type LoggerOptions } from 'pino';
+import { traceIdNow } from './spans';
+
+/** What must not be read in a log, and what stands there instead. */
+const secretShapes: readonly [RegExp, string][] = [
+  [/lrk_[A-Za-z0-9_-]{20,}/g, 'lrk_***'],
+  [/whsec_[A-Za-z0-9+/]{16,}={0,2}/g, 'whsec_***'],
+  [/\b(Bearer|Basic) +[^\s"\\,]+/gi, '$1 ***'],
+  // The password of a URL.
+  [/(:\/\/[^\s/:@"\\]*):[^\s/@"\\]+@/g, '$1:***@'],
+];
+/** Shorter values would be found where they are no secrets. */
+const shortestSecret = 8;
+
+/** A line of a log without API keys, webhooks' secrets, credentials of headers and URLs, and the values of `known`. */
+export function withoutSecrets(line: string, known: readonly string[] = []): string {
+  let clean = line;
+  for (const secret of known)
+    if (secret.length >= shortestSecret)
+      for (const form of new Set([secret, JSON.stringify(secret).slice(1, -1)]))
+        clean = clean.replaceAll(form, '***');
+  for (const [shape, instead] of secretShapes) clean = clean.replace(shape, instead);
+  return clean;
+}
+
+export interface LogOptions {
+  service: 'lowrank-api' | 'lowrank-worker';
+  level: string;
+  /** Values that are in no line, whatever says them. */
+  secrets?: readonly (string | null | undefined)[];
+  /** Lines for people. Unless given: where standard output is a terminal and NODE_ENV is not `production`. */
+  pretty?: boolean;
+}
+
+/** How API and workers log: a JSON object a line, with the id of the trace that it belongs to; nothing in it that is a secret. */
+export function logOptions({ service, level, secrets = [], pretty }: LogOptions): LoggerOptions {
+  const known = secrets.filter((secret) => typeof secret === 'string');
+  const isPretty = pretty ?? (process.stdout.isTTY && process.env.NODE_ENV !== 'production');
+  return {
+    level,
+    base: { service, pid: process.pid },
+    mixin: () => {
+      const traceId = traceIdNow();
+      return traceId === null ? {} : { traceId };
+    },
+    hooks: { streamWrite: (line) => withoutSecrets(line, known) },
+    ...(isPretty ? { transport: { target: 'pino-pretty', options: { ignore: 'pid,service' } } } : {}),
+  };
+}
