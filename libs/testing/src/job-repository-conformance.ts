@@ -20,6 +20,7 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
         ...job,
         recipe,
         pauseRequested: false,
+        stoppedEarly: null,
         deviceSeconds: 0,
         state: 'queued',
         epoch: 1,
@@ -89,6 +90,7 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
         attemptStartedAt: day(8),
         deviceSeconds: 0.1,
         host: 'alfa',
+        stoppedEarly: { rung: 1, step: 30, value: 2.5, needed: 2.25 },
       };
       const before = await run(({ jobs }) => jobs.lock(id));
       expect(await run(({ jobs }) => jobs.update(id, 1, patch))).toBe(true);
@@ -105,6 +107,7 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
         assignedAt: null,
         attemptStartedAt: null,
         host: null,
+        stoppedEarly: null,
       };
       expect(await run(({ jobs }) => jobs.update(id, 2, cleared))).toBe(true);
       expect(await run(({ jobs }) => jobs.lock(id))).toEqual({ ...before, ...patch, ...cleared });

@@ -31,6 +31,8 @@ const toJob = (row: JobModel): Job => ({
   deadline: isoOrNull(row.deadline),
   deviceSeconds: row.deviceSeconds,
   clonedFrom: row.clonedFrom,
+  sweep: row.sweepId === null ? null : { id: row.sweepId, trial: row.trial ?? 0 },
+  stoppedEarly: fromJson(row.stoppedEarly),
   version: row.version,
   error: fromJson(row.error),
   createdAt: iso(row.createdAt),
@@ -58,6 +60,7 @@ const toJobRecord = (row: JobModel): JobRecord => ({
 /** The columns of a patch; what the patch does not name stays. */
 function toColumns({
   error,
+  stoppedEarly,
   startedAt,
   finishedAt,
   heartbeatAt,
@@ -74,6 +77,9 @@ function toColumns({
       : {
           error: error === null ? Prisma.DbNull : toJson({ ...error, message: storableText(error.message) }),
         }),
+    ...(stoppedEarly === undefined
+      ? {}
+      : { stoppedEarly: stoppedEarly === null ? Prisma.DbNull : toJson(stoppedEarly) }),
     ...(startedAt === undefined ? {} : { startedAt: dateOrNull(startedAt) }),
     ...(finishedAt === undefined ? {} : { finishedAt: dateOrNull(finishedAt) }),
     ...(heartbeatAt === undefined ? {} : { heartbeatAt: dateOrNull(heartbeatAt) }),
@@ -134,6 +140,8 @@ export const jobRepository = (db: Tx, traceparent: string | null): JobRepository
         notBefore: dateOrNull(job.notBefore),
         deadline: dateOrNull(job.deadline),
         clonedFrom: job.clonedFrom,
+        sweepId: job.sweep?.id,
+        trial: job.sweep?.trial,
         queuedAt: new Date(job.queuedAt),
         rankAt: new Date(job.rankAt),
         traceParent: traceparent,
@@ -146,8 +154,13 @@ export const jobRepository = (db: Tx, traceparent: string | null): JobRepository
     return row && toJob(row);
   },
 
-  list(teamId, { state, adapter, ...page }) {
-    const where = { teamId, ...(state ? { state } : {}), ...(adapter ? { adapter } : {}) };
+  list(teamId, { state, adapter, sweep, ...page }) {
+    const where = {
+      teamId,
+      ...(state ? { state } : {}),
+      ...(adapter ? { adapter } : {}),
+      ...(sweep ? { sweepId: sweep } : {}),
+    };
     return readPage(
       page,
       (id) => db.job.findFirst({ where: { teamId, id }, select: placed }),

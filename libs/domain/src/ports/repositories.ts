@@ -17,6 +17,7 @@ import {
   type PageQuery,
   type Quotas,
 } from '@lowrank/contracts';
+import { type SweepRepository } from './sweeps';
 import { type WebhookRepository } from './webhooks';
 
 /** All repositories of one transaction; see UnitOfWork. Reads and writes are of the given team only. */
@@ -31,6 +32,7 @@ export interface Repositories {
   workers: WorkerRepository;
   statistics: StatisticsRepository;
   webhooks: WebhookRepository;
+  sweeps: SweepRepository;
 }
 
 /**
@@ -130,6 +132,7 @@ export type JobPatch = Partial<
     | 'attemptStartedAt'
     | 'deviceSeconds'
     | 'host'
+    | 'stoppedEarly'
   >
 >;
 
@@ -157,14 +160,17 @@ export type PlacedRecord = Pick<
 >;
 
 /** What is decided about a job when it is made. */
-export type NewJob = Pick<Job, 'id' | 'baseModel' | 'dataset' | 'adapter' | 'createdAt' | 'clonedFrom'> &
+export type NewJob = Pick<
+  Job,
+  'id' | 'baseModel' | 'dataset' | 'adapter' | 'createdAt' | 'clonedFrom' | 'sweep'
+> &
   Pick<CreateJob, 'recipe' | 'priority' | 'placement' | 'notBefore' | 'deadline'> &
   Pick<JobRecord, 'queuedAt' | 'rankAt'>;
 
 export interface JobRepository {
   insert(teamId: string, job: NewJob): Promise<void>;
   find(teamId: string, id: string): Promise<Job | null>;
-  list(teamId: string, page: PageQuery & { state?: JobState; adapter?: string }): Promise<Page<Job>>;
+  list(teamId: string, page: PageQuery & { state?: JobState; adapter?: string; sweep?: string }): Promise<Page<Job>>;
   /** Any team's job, its row locked until the transaction ends. For use cases that move it. */
   lock(id: string): Promise<JobRecord | null>;
   /** Writes only if the job still has this epoch; resolves to false, changing nothing, when it has not. */

@@ -4,6 +4,7 @@ import { type JobRecord, type Repositories } from '../ports/repositories';
 import { isFinal, isHeld } from '../state-machine';
 import { byAge, compare, ofTeam, orNull, pageOf, refuseUnless, storable, withoutTeam } from './rows';
 import { statisticsOf } from './memory-statistics';
+import { sweepRepositoryOf } from './memory-sweeps';
 import { webhookRepositoryOf } from './memory-webhooks';
 import { freshTeam, type Tables } from './tables';
 
@@ -97,6 +98,7 @@ export function repositoriesOf(tables: Tables): Repositories {
     teams: teamRepositoryOf(tables),
     statistics: statisticsOf(tables),
     webhooks: webhookRepositoryOf(tables),
+    sweeps: sweepRepositoryOf(tables),
     workers: {
       upsert: async (worker) => {
         const drain = tables.workers.find((one) => one.id === worker.id)?.drain ?? null;
@@ -177,6 +179,7 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
         attemptStartedAt: null,
         host: null,
         traceparent: null,
+        stoppedEarly: null,
         version: null,
         error: null,
         startedAt: null,
@@ -192,12 +195,15 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
         ofTeam(tables.jobs, teamId).find((job) => job.id === id),
         toJob,
       ),
-    list: async (teamId, { state, adapter, ...page }) =>
+    list: async (teamId, { state, adapter, sweep, ...page }) =>
       pageOf(
         ofTeam(tables.jobs, teamId),
         page,
         toJob,
-        (job) => (!state || job.state === state) && (!adapter || job.adapter === adapter),
+        (job) =>
+          (!state || job.state === state) &&
+          (!adapter || job.adapter === adapter) &&
+          (!sweep || job.sweep?.id === sweep),
       ),
     lock: async (id) => find(id) ?? null,
     update: async (id, epoch, patch) => {
