@@ -58,7 +58,7 @@ export async function moveJob(
     throw new LowrankError('conflict', `Job ${job.id} is no longer at attempt ${job.epoch}.`);
   await jobs.appendEvent(job.id, { at, epoch: job.epoch, level, type: 'state', message, state: to });
   const moved = { ...job, ...patch, state: to };
-  await announceMove(repositories, job.teamId, moved, { state: to, message, at });
+  await announceMove(repositories, job.teamId, [moved], { state: to, message, at });
   if (isFinal(to) && job.sweep !== null) await settleSweep(repositories, job.sweep.id, at);
   return moved;
 }

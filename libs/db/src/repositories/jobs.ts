@@ -115,13 +115,14 @@ interface WaitingRow extends Omit<WaitingRecord, 'queuedAt' | 'rankAt'> {
 export const jobRepository = (db: Tx, traceparent: string | null): JobRepository => ({
   ...jobLog(db),
 
-  async insert(teamId, job) {
+  async insert(teamId, ...jobs) {
     // The other half of DatasetRepository.delete: a dataset that a job is being made on cannot go away meanwhile.
+    const id = jobs[0]?.dataset.id;
     const dataset = await db.$queryRaw<unknown[]>`
-      SELECT 1 FROM datasets WHERE team_id = ${teamId} AND id = ${job.dataset.id} FOR KEY SHARE`;
-    if (dataset.length === 0) throw new LowrankError('not_found', `There is no dataset ${job.dataset.id}.`);
-    await db.job.create({
-      data: {
+      SELECT 1 FROM datasets WHERE team_id = ${teamId} AND id = ${id} FOR KEY SHARE`;
+    if (dataset.length === 0) throw new LowrankError('not_found', `There is no dataset ${id}.`);
+    await db.job.createMany({
+      data: jobs.map((job) => ({
         id: job.id,
         teamId,
         state: 'queued',
@@ -145,7 +146,7 @@ export const jobRepository = (db: Tx, traceparent: string | null): JobRepository
         queuedAt: new Date(job.queuedAt),
         rankAt: new Date(job.rankAt),
         traceParent: traceparent,
-      },
+      })),
     });
   },
 

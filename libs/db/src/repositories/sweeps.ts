@@ -91,8 +91,13 @@ export const sweepRepository = (db: Tx): SweepRepository => {
       });
     },
 
-    async addTrial(sweepId, { number, jobId, parameters }) {
-      await db.sweepTrial.create({ data: { sweepId, number, jobId, parameters: toJson(parameters) } });
+    async addTrials(sweepId, trials) {
+      await db.sweepTrial.createMany({
+        data: trials.map(({ number, jobId, parameters }) => ({
+          ...{ sweepId, number, jobId },
+          parameters: toJson(parameters),
+        })),
+      });
     },
 
     async find(teamId, id) {
@@ -128,6 +133,19 @@ export const sweepRepository = (db: Tx): SweepRepository => {
         ...(finishedAt === undefined ? {} : { finishedAt: dateOrNull(finishedAt) }),
       };
       await db.sweep.updateMany({ where: { id }, data });
+    },
+
+    async unsettled(limit) {
+      const rows = await db.sweep.findMany({
+        where: {
+          state: 'running',
+          OR: [{ cancelRequested: true }, { jobs: { none: { state: { notIn: [...finalJobStates] } } } }],
+        },
+        orderBy: { id: 'asc' },
+        take: limit,
+        select: { id: true },
+      });
+      return rows.map(({ id }) => id);
     },
 
     async trials(id) {

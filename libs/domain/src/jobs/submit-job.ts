@@ -36,11 +36,12 @@ export async function submitJob(
       at,
     });
     const { recipe } = request;
-    return addJob(repositories, teamId, dataset, {
-      ...factsOf(baseModel, dataset),
-      ...schedule,
+    const job = {
+      ...{ ...factsOf(baseModel, dataset), ...schedule },
       ...{ id, adapter, recipe, createdAt: at, clonedFrom, sweep: null },
-    });
+    };
+    await addJobs(repositories, teamId, dataset, [job]);
+    return found(await repositories.jobs.find(teamId, id), 'job', id);
   });
 }
 
@@ -93,23 +94,26 @@ export const factsOf = (
   dataset: { id: dataset.id, filename: dataset.filename, sha256: dataset.sha256 },
 });
 
-/** Writes a job that was found to be right, its first event and its outbox row. */
-export async function addJob(
+/** Writes jobs on one dataset that were found to be right, their first events, and one outbox row: it is news that there are jobs. */
+export async function addJobs(
   repositories: Pick<Repositories, 'jobs' | 'outbox' | 'webhooks'>,
   teamId: string,
   { rows, filename }: Dataset,
-  newJob: NewJob,
-): Promise<Job> {
+  newJobs: NewJob[],
+): Promise<void> {
   const { jobs, outbox } = repositories;
-  const { id, createdAt: at } = newJob;
-  await jobs.insert(teamId, newJob);
-  const job = found(await jobs.find(teamId, id), 'job', id);
-  const message = `Submitted: ${rows} rows of ${filename} on ${job.baseModel.name}.`;
-  const { epoch, state } = job;
-  await jobs.appendEvent(id, { at, epoch, level: 'info', type: 'state', message, state });
-  await announceMove(repositories, teamId, job, { state, message, at });
-  await outbox.add({ jobId: id, epoch, workerId: null });
-  return job;
+  const [first] = newJobs;
+  if (!first) return;
+  const { id: jobId, createdAt: at, baseModel } = first;
+  await jobs.insert(teamId, ...newJobs);
+  const message = `Submitted: ${rows} rows of ${filename} on ${baseModel.name}.`;
+  const [state, epoch] = ['queued' as const, 1];
+  const ids = newJobs.map(({ id }) => id);
+  await jobs.beginHistory(ids, { at, epoch, level: 'info', type: 'state', message, state });
+  const fresh = { epoch, step: 0, totalSteps: null, version: null, error: null };
+  const queued = newJobs.map((job) => ({ ...job, ...fresh }));
+  await announceMove(repositories, teamId, queued, { state, message, at });
+  await outbox.add({ jobId, epoch, workerId: null });
 }
 
 /** An ISO time as times are written everywhere here, so that they can be compared as text. */

@@ -168,14 +168,20 @@ export type NewJob = Pick<
   Pick<JobRecord, 'queuedAt' | 'rankAt'>;
 
 export interface JobRepository {
-  insert(teamId: string, job: NewJob): Promise<void>;
+  /** Several jobs have the same dataset. */
+  insert(teamId: string, ...jobs: NewJob[]): Promise<void>;
   find(teamId: string, id: string): Promise<Job | null>;
-  list(teamId: string, page: PageQuery & { state?: JobState; adapter?: string; sweep?: string }): Promise<Page<Job>>;
+  list(
+    teamId: string,
+    page: PageQuery & { state?: JobState; adapter?: string; sweep?: string },
+  ): Promise<Page<Job>>;
   /** Any team's job, its row locked until the transaction ends. For use cases that move it. */
   lock(id: string): Promise<JobRecord | null>;
   /** Writes only if the job still has this epoch; resolves to false, changing nothing, when it has not. */
   update(id: string, epoch: number, patch: JobPatch): Promise<boolean>;
   appendEvent(id: string, event: Omit<JobEvent, 'seq'>): Promise<JobEvent>;
+  /** The first event of jobs that were inserted in this transaction. */
+  beginHistory(ids: string[], event: Omit<JobEvent, 'seq'>): Promise<void>;
   events(id: string, afterSeq: number, limit: number): Promise<JobEvent[]>;
   /** Replaces rows of the same (step, kind): a resumed attempt repeats steps. */
   putMetrics(id: string, metrics: JobMetric[]): Promise<void>;

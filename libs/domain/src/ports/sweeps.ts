@@ -22,16 +22,18 @@ export interface TrialResult {
 
 export interface SweepRepository {
   insert(teamId: string, sweep: NewSweep): Promise<void>;
-  /** After the trial's job, which names the sweep. */
-  addTrial(id: string, trial: Pick<SweepTrial, 'number' | 'jobId' | 'parameters'>): Promise<void>;
+  /** After the trials' jobs, which name the sweep. */
+  addTrials(id: string, trials: Pick<SweepTrial, 'number' | 'jobId' | 'parameters'>[]): Promise<void>;
   find(teamId: string, id: string): Promise<Sweep | null>;
   list(teamId: string, page: PageQuery & { state?: SweepState }): Promise<Page<Sweep>>;
-  /** Any team's sweep, its row locked until the transaction ends. Whoever locks jobs too locks them first. */
+  /** Any team's sweep, its row locked until the transaction ends. Whoever locks a job too locks that first. */
   lock(id: string): Promise<SweepRecord | null>;
   update(
     id: string,
     patch: Partial<Pick<Sweep, 'state' | 'cancelRequested' | 'promoted' | 'finishedAt'>>,
   ): Promise<void>;
+  /** Running sweeps of which there is nothing to wait for: being cancelled, or all trials over. */
+  unsettled(limit: number): Promise<string[]>;
   /** In order of their numbers. */
   trials(id: string): Promise<SweepTrial[]>;
   /** Keeps what a trial has published; a second call for the same trial changes nothing. */

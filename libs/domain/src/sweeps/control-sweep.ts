@@ -2,9 +2,9 @@ import { LowrankError, type SweepWithTrials } from '@lowrank/contracts';
 import { cancel } from '../jobs/cancel-job';
 import { found, notFound } from '../not-found';
 import { type Ports } from '../ports';
-import { type JobRecord, type Repositories } from '../ports/repositories';
-import { isFinal } from '../state-machine';
-import { promote } from './settle-sweep';
+import { type Repositories } from '../ports/repositories';
+import { isFinal, isHeld } from '../state-machine';
+import { promote, settleSweep } from './settle-sweep';
 
 /** A sweep and its trials as they are. Error: not_found. */
 export async function sweepWithTrials(
@@ -21,29 +21,49 @@ export async function sweepWithTrials(
  * have published can still be.
  * Errors: not_found; illegal_transition when the sweep is over.
  */
-export function cancelSweep(
-  { unitOfWork, clock }: Omit<Ports, 'ids'>,
+export async function cancelSweep(
+  ports: Omit<Ports, 'ids'>,
   teamId: string,
   id: string,
 ): Promise<SweepWithTrials> {
-  const at = clock.now();
-  return unitOfWork.run(async (repositories) => {
-    const { sweeps, jobs } = repositories;
-    const { trials } = await sweepWithTrials(repositories, teamId, id);
-    // Jobs before their sweep, as everybody else locks them.
-    const locked: JobRecord[] = [];
-    for (const { jobId } of trials.filter(({ state }) => !isFinal(state)))
-      locked.push(found(await jobs.lock(jobId), 'job', jobId));
-    const sweep = found(await sweeps.lock(id), 'sweep', id);
+  const { unitOfWork } = ports;
+  await unitOfWork.run(async ({ sweeps }) => {
+    const sweep = await sweeps.lock(id);
+    if (sweep?.teamId !== teamId) throw notFound('sweep', id);
     if (sweep.state !== 'running')
       throw new LowrankError(
         'illegal_transition',
         `Sweep ${id} is ${sweep.state}; there is nothing left to cancel.`,
       );
     await sweeps.update(id, { cancelRequested: true });
-    for (const job of locked) if (!isFinal(job.state)) await cancel(repositories, job, at);
-    return sweepWithTrials(repositories, teamId, id);
   });
+  await cancelTrials(ports, id);
+  return unitOfWork.run((repositories) => sweepWithTrials(repositories, teamId, id));
+}
+
+/** One transaction a trial, those that hold a slot first: many at once would hold many locks. The reconciler goes on where this breaks off. */
+async function cancelTrials({ unitOfWork, clock }: Omit<Ports, 'ids'>, id: string): Promise<void> {
+  const trials = await unitOfWork.run(({ sweeps }) => sweeps.trials(id));
+  const open = trials.filter(({ state }) => !isFinal(state));
+  const inOrder = [
+    ...open.filter(({ state }) => isHeld(state)),
+    ...open.filter(({ state }) => !isHeld(state)),
+  ];
+  for (const { jobId } of inOrder)
+    await unitOfWork.run(async (repositories) => {
+      const job = await repositories.jobs.lock(jobId);
+      if (job !== null && !isFinal(job.state)) await cancel(repositories, job, clock.now());
+    });
+}
+
+/** Brings to their end the sweeps that were left half-way: by a cancellation that broke off, or by a worker of a release without sweeps. */
+export async function settleSweeps(ports: Omit<Ports, 'ids'>, limit: number): Promise<void> {
+  const { unitOfWork, clock } = ports;
+  for (const id of await unitOfWork.run(({ sweeps }) => sweeps.unsettled(limit))) {
+    const sweep = await unitOfWork.run(({ sweeps }) => sweeps.lock(id));
+    if (sweep?.cancelRequested) await cancelTrials(ports, id);
+    await unitOfWork.run((repositories) => settleSweep(repositories, id, clock.now()));
+  }
 }
 
 /**

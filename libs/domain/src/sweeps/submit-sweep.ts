@@ -8,7 +8,7 @@ import {
 import { after } from '../clock-and-ids';
 import { checkJob } from '../jobs/check-job';
 import { checkQueueQuota } from '../jobs/quotas';
-import { addJob, factsOf, materialOf, scheduleOf } from '../jobs/submit-job';
+import { addJobs, factsOf, materialOf, scheduleOf } from '../jobs/submit-job';
 import { type Ports } from '../ports';
 import { patternTime } from '../recipe/patterns';
 import { sweepWithTrials } from './control-sweep';
@@ -49,16 +49,14 @@ export async function submitSweep(
       ...facts,
       ...{ id, recipe: common, space, method, metric, maxConcurrent },
     });
-    for (const { number, jobId, parameters, recipe } of trials) {
-      await addJob(repositories, teamId, dataset, {
-        ...facts,
-        ...schedule,
-        ...{ id: jobId, recipe, clonedFrom: null, sweep: { id, trial: number } },
-        // Trials of the same priority go in the order of their numbers.
-        rankAt: after(schedule.rankAt, number - 1),
-      });
-      await repositories.sweeps.addTrial(id, { number, jobId, parameters });
-    }
+    const jobs = trials.map(({ number, jobId, recipe }) => ({
+      ...{ ...facts, ...schedule },
+      ...{ id: jobId, recipe, clonedFrom: null, sweep: { id, trial: number } },
+      // Trials of the same priority go in the order of their numbers.
+      rankAt: after(schedule.rankAt, number - 1),
+    }));
+    await addJobs(repositories, teamId, dataset, jobs);
+    await repositories.sweeps.addTrials(id, trials);
     return sweepWithTrials(repositories, teamId, id);
   });
 }

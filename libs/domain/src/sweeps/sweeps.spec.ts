@@ -65,7 +65,9 @@ describe('submitSweep', () => {
     const waiting = await world.unitOfWork.run(({ jobs }) => jobs.waiting(world.clock.now(), 9));
     expect(waiting.map(({ id }) => world.job(id).recipe.lora.rank)).toEqual([2, 4, 8]);
     expect(world.job(jobIdOf(sweep, 2))).toMatchObject({ priority: 5, sweep: { id: sweep.id, trial: 2 } });
-    expect(world.tables.outbox).toHaveLength(3);
+    expect(sayings(jobIdOf(sweep, 3))).toEqual(['Submitted: 40 rows of chats.jsonl on tiny.']);
+    // News for the dispatcher, which needs no more.
+    expect(world.tables.outbox).toHaveLength(1);
   });
 
   it('queues all trials or none', async () => {
@@ -222,6 +224,27 @@ describe('cancelSweep', () => {
     const sweep = await world.submitSweep();
     expect(await cancelSweep(world, team, sweep.id)).toMatchObject({ state: 'cancelled', finishedCount: 3 });
     await expect(cancelSweep(world, 'team_other', sweep.id)).rejects.toMatchObject({ code: 'not_found' });
+  });
+});
+
+describe('the reconciler', () => {
+  const mend = () => reconcile(world, world.queue, { silentAfterMs: 1e6, forgetAfterMs: 1e9 });
+
+  it('goes on with a cancellation that broke off', async () => {
+    const sweep = await world.submitSweep();
+    const running = await start(sweep, 1);
+    Object.assign(world.tables.sweeps[0] as object, { cancelRequested: true });
+    await mend();
+    expect(await reportHeartbeat(world, running)).toBe('cancel');
+    await endAttempt(world, running, { type: 'cancelled' });
+    expect(await read(sweep.id)).toMatchObject({ state: 'cancelled', finishedCount: 3 });
+  });
+
+  it('ends a sweep whose trials were ended by a worker that knows no sweeps', async () => {
+    const sweep = await world.submitSweep({ space: { 'lora.rank': { values: [2] } } });
+    Object.assign(world.job(jobIdOf(sweep, 1)), { state: 'cancelled' });
+    await mend();
+    expect(await read(sweep.id)).toMatchObject({ state: 'failed' });
   });
 });
 

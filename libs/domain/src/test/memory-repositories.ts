@@ -151,44 +151,46 @@ const factsOf = ({ format: _format, epoch: _epoch, ...facts }: Manifest) => fact
 function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
   const find = (id: string) => tables.jobs.find((job) => job.id === id);
   return {
-    insert: async (teamId, job) => {
-      if (!ofTeam(tables.datasets, teamId).some((one) => one.id === job.dataset.id))
-        throw new LowrankError('not_found', `There is no dataset ${job.dataset.id}.`);
-      refuseUnless(
-        tables.baseModels.some((one) => one.id === job.baseModel.id),
-        'base model',
-      );
-      refuseUnless(
-        ofTeam(tables.adapters, teamId).some((one) => one.name === job.adapter),
-        'adapter',
-      );
-      tables.jobs.push({
-        ...job,
-        teamId,
-        state: 'queued',
-        epoch: 1,
-        step: 0,
-        totalSteps: null,
-        trainedTokens: 0,
-        cancelRequested: false,
-        pauseRequested: false,
-        preemptRequested: false,
-        deviceSeconds: 0,
-        assignedTo: null,
-        assignedAt: null,
-        attemptStartedAt: null,
-        host: null,
-        traceparent: null,
-        stoppedEarly: null,
-        version: null,
-        error: null,
-        startedAt: null,
-        finishedAt: null,
-        fruitlessAttempts: 0,
-        checkpointStep: 0,
-        workerId: null,
-        heartbeatAt: null,
-      });
+    insert: async (teamId, ...jobs) => {
+      for (const job of jobs) {
+        if (!ofTeam(tables.datasets, teamId).some((one) => one.id === job.dataset.id))
+          throw new LowrankError('not_found', `There is no dataset ${job.dataset.id}.`);
+        refuseUnless(
+          tables.baseModels.some((one) => one.id === job.baseModel.id),
+          'base model',
+        );
+        refuseUnless(
+          ofTeam(tables.adapters, teamId).some((one) => one.name === job.adapter),
+          'adapter',
+        );
+        tables.jobs.push({
+          ...job,
+          teamId,
+          state: 'queued',
+          epoch: 1,
+          step: 0,
+          totalSteps: null,
+          trainedTokens: 0,
+          cancelRequested: false,
+          pauseRequested: false,
+          preemptRequested: false,
+          deviceSeconds: 0,
+          assignedTo: null,
+          assignedAt: null,
+          attemptStartedAt: null,
+          host: null,
+          traceparent: null,
+          stoppedEarly: null,
+          version: null,
+          error: null,
+          startedAt: null,
+          finishedAt: null,
+          fruitlessAttempts: 0,
+          checkpointStep: 0,
+          workerId: null,
+          heartbeatAt: null,
+        });
+      }
     },
     find: async (teamId, id) =>
       orNull(
@@ -220,6 +222,8 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
       tables.events.push({ ...row, jobId: id });
       return row;
     },
+    beginHistory: async (ids, event) =>
+      void tables.events.push(...ids.map((jobId) => ({ ...event, jobId, seq: 1 }))),
     events: async (id, afterSeq, limit) =>
       tables.events
         .filter((event) => event.jobId === id && event.seq > afterSeq)

@@ -47,12 +47,14 @@ export function sweepRepositoryOf(tables: Tables): Repositories['sweeps'] {
       const fresh = { state: 'running', cancelRequested: false, promoted: null, finishedAt: null } as const;
       tables.sweeps.push({ ...sweep, ...fresh, teamId });
     },
-    addTrial: async (sweepId, trial) => {
-      refuseUnless(
-        tables.jobs.some(({ id }) => id === trial.jobId),
-        'job',
-      );
-      tables.trials.push({ ...trial, sweepId, result: null });
+    addTrials: async (sweepId, trials) => {
+      for (const { number, jobId, parameters } of trials) {
+        refuseUnless(
+          tables.jobs.some(({ id }) => id === jobId),
+          'job',
+        );
+        tables.trials.push({ number, jobId, parameters, sweepId, result: null });
+      }
     },
     find: async (teamId, id) =>
       orNull(
@@ -72,6 +74,15 @@ export function sweepRepositoryOf(tables: Tables): Repositories['sweeps'] {
         toRecord,
       ),
     update: async (id, patch) => void Object.assign(tables.sweeps.find((one) => one.id === id) ?? {}, patch),
+    unsettled: async (limit) =>
+      tables.sweeps
+        .map(toRecord)
+        .filter(
+          ({ state, cancelRequested, trialCount, finishedCount }) =>
+            state === 'running' && (cancelRequested || trialCount === finishedCount),
+        )
+        .slice(0, limit)
+        .map(({ id }) => id),
     trials: async (id) => {
       const metric = tables.sweeps.find((one) => one.id === id)?.metric ?? 'loss';
       return tables.trials
