@@ -8,6 +8,7 @@ export * from './catalog/add-base-model';
 export * from './catalog/add-dataset';
 export * from './catalog/delete-dataset';
 export { after, before, randomIds, systemClock } from './clock-and-ids';
+export { SharedClock } from './shared-clock';
 export * from './dispatch/dispatch-outbox';
 export * from './dispatch/drain-worker';
 export * from './dispatch/overview';
