@@ -84,6 +84,29 @@ export function sweepConformance(seeded: () => Seeded): void {
       expect(await run(({ sweeps }) => sweeps.unsettled(1))).toHaveLength(1);
     });
 
+    it('have no more trials wait for a slot than may have one', async () => {
+      const limited = await addSweep(4, { maxConcurrent: 2 });
+      const free = await addSweep(2, { maxConcurrent: null });
+      const [a = '', b = '', c = '', d = ''] = limited.jobIds;
+      await run(async ({ jobs }) => {
+        for (const [i, id] of limited.jobIds.entries()) await jobs.update(id, 1, { rankAt: at(i) });
+      });
+      const waiting = async () => {
+        const ids = (await run(({ jobs }) => jobs.waiting(at(50), 99))).map(({ id }) => id);
+        for (const id of free.jobIds) expect(ids).toContain(id);
+        return limited.jobIds.filter((id) => ids.includes(id));
+      };
+      expect(await waiting()).toEqual([a, b]);
+      await run(({ jobs }) => jobs.update(a, 1, { assignedTo: 'wrk_1', assignedAt: at(9) }));
+      expect(await waiting()).toEqual([b]);
+      await run(({ jobs }) => jobs.update(b, 1, { state: 'running' }));
+      expect(await waiting()).toEqual([]);
+      await run(({ jobs }) => jobs.update(a, 1, { state: 'paused', assignedTo: null }));
+      expect(await waiting()).toEqual([c]);
+      await run(({ jobs }) => jobs.update(b, 1, { state: 'succeeded' }));
+      expect(await waiting()).toEqual([c, d]);
+    });
+
     it('have jobs whose histories begin together', async () => {
       const { jobIds } = await addSweep(2);
       await run(({ jobs }) => jobs.beginHistory(jobIds, makeEvent()));

@@ -192,6 +192,18 @@ export const jobRepository = (db: Tx, traceparent: string | null): JobRepository
         FROM jobs
         WHERE team_id = teams.id AND state = 'queued' AND assigned_to IS NULL
           AND (not_before IS NULL OR not_before <= ${new Date(now)})
+          AND (sweep_id IS NULL OR (
+            SELECT max_concurrent IS NULL OR max_concurrent > (
+              SELECT count(*) FROM jobs other
+              WHERE other.sweep_id = sweeps.id AND (
+                other.state IN ('preparing', 'running', 'publishing') OR (
+                  other.state = 'queued' AND (
+                    other.assigned_to IS NOT NULL OR (other.rank_at, other.id) < (jobs.rank_at, jobs.id)
+                  )
+                )
+              )
+            ) FROM sweeps WHERE sweeps.id = jobs.sweep_id
+          ))
         ORDER BY rank_at, id LIMIT ${perTeam}
       ) first
       ORDER BY first."rankAt", first.id`;

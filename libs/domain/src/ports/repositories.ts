@@ -195,7 +195,10 @@ export interface JobRepository {
   log(id: string, afterSeq: number, limit: number): Promise<JobLogLine[]>;
   /** How many of the team's jobs are queued, assigned ones included. */
   countQueued(teamId: string): Promise<number>;
-  /** Of each team, the first `perTeam` queued jobs by rank that no worker is chosen for and that may start at `now`. */
+  /**
+   * Of each team, the first `perTeam` queued jobs by rank that no worker is chosen for and that may start at `now`; of a sweep, no
+   * more than may have a slot besides those that have one.
+   */
   waiting(now: string, perTeam: number): Promise<WaitingRecord[]>;
   /** Jobs that have a slot: in a worker's hands, or queued and assigned; in order of their ids. */
   placed(): Promise<PlacedRecord[]>;

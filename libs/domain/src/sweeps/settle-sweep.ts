@@ -3,9 +3,10 @@ import { tell } from '../jobs/with-job';
 import { found } from '../not-found';
 import { type Repositories } from '../ports/repositories';
 import { type SweepRecord } from '../ports/sweeps';
+import { announceEnd } from '../webhooks/announce';
 import { isBetter, valueOf } from './asha';
 
-export type SweepRepositories = Pick<Repositories, 'jobs' | 'sweeps' | 'adapters'>;
+export type SweepRepositories = Pick<Repositories, 'jobs' | 'sweeps' | 'adapters' | 'webhooks'>;
 
 /** The trial with the best result, of equal ones the first; null when none has one. */
 export function bestTrial(
@@ -31,7 +32,9 @@ export async function settleSweep(repositories: SweepRepositories, id: string, a
   if (sweep.state !== 'running' || sweep.finishedCount < sweep.trialCount) return;
   const best = sweep.cancelRequested ? null : bestTrial(await sweeps.trials(id), sweep.metric);
   if (best !== null) return promote(repositories, sweep, best, at);
-  await sweeps.update(id, { state: sweep.cancelRequested ? 'cancelled' : 'failed', finishedAt: at });
+  const state = sweep.cancelRequested ? 'cancelled' : 'failed';
+  await sweeps.update(id, { state, finishedAt: at });
+  await announceEnd(repositories, sweep.teamId, sweep, { state, at });
 }
 
 /** Makes a trial's adapter a version, of a sweep that is locked. Once for each trial: again, it is the version that it was. */
@@ -47,9 +50,8 @@ export async function promote(
   const job = found(await jobs.lock(manifest.jobId), 'job', manifest.jobId);
   await jobs.update(job.id, job.epoch, { version: version.number });
   await tell(repositories, job, at, `Promoted: published as ${version.adapter} v${version.number}.`);
-  await sweeps.update(sweep.id, {
-    state: 'succeeded',
-    promoted: { trial, version: version.number },
-    finishedAt: sweep.finishedAt ?? at,
-  });
+  const [state, promoted] = ['succeeded' as const, { trial, version: version.number }];
+  await sweeps.update(sweep.id, { state, promoted, finishedAt: sweep.finishedAt ?? at });
+  if (sweep.state === 'running')
+    await announceEnd(repositories, sweep.teamId, { ...sweep, promoted }, { state, at });
 }

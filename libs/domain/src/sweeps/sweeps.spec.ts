@@ -1,4 +1,4 @@
-import { type JobMetric, type SweepWithTrials } from '@lowrank/contracts';
+import { type JobMetric, type SweepWithTrials, webhookPayloadSchema } from '@lowrank/contracts';
 import { claimAttempt } from '../attempts/claim-attempt';
 import { endAttempt } from '../attempts/end-attempt';
 import { publishVersion } from '../attempts/publish-version';
@@ -9,6 +9,7 @@ import { cloneJob } from '../jobs/clone-job';
 import { retryJob } from '../jobs/retry-job';
 import { changeQuotas } from '../teams/quotas';
 import { team, World } from '../test/world';
+import { createWebhook } from '../webhooks/manage';
 import { cancelSweep, promoteTrial, sweepWithTrials } from './control-sweep';
 
 let world: World;
@@ -123,6 +124,35 @@ describe('a sweep whose trials are over', () => {
     expect(world.job(jobIdOf(sweep, 3)).version).toBe(1);
     expect(sayings(jobIdOf(sweep, 3)).at(-1)).toBe('Promoted: published as captain v1.');
     expect(sayings(jobIdOf(sweep, 1)).at(-1)).toBe('Trial 1 is done: held-out loss 1.5000.');
+  });
+
+  it('tells webhooks, once for each sweep', async () => {
+    await createWebhook(world, team, {
+      url: 'https://hooks.example/',
+      events: ['sweep.succeeded', 'sweep.cancelled'],
+    });
+    const sweep = await world.submitSweep({ space: { 'lora.rank': { values: [2, 4] } } });
+    await finish(await start(sweep, 2), 1.5);
+    await finish(await start(sweep, 1), 1.25);
+    await promoteTrial(world, team, sweep.id, 2);
+    const cancelled = await world.submitSweep();
+    await cancelSweep(world, team, cancelled.id);
+    const payloads = world.tables.deliveries.map(({ body }) => webhookPayloadSchema.parse(JSON.parse(body)));
+    expect(payloads).toEqual([
+      {
+        type: 'sweep.succeeded',
+        timestamp: world.clock.now(),
+        data: {
+          sweepId: sweep.id,
+          state: 'succeeded',
+          adapter: 'captain',
+          baseModel: 'tiny',
+          trialCount: 2,
+          promoted: { trial: 1, version: 1 },
+        },
+      },
+      expect.objectContaining({ type: 'sweep.cancelled' }),
+    ]);
   });
 
   it('chooses by accuracy when that is its metric', async () => {

@@ -1,4 +1,10 @@
-import { type Job, type JobState, type WebhookEventType, type WebhookPayload } from '@lowrank/contracts';
+import {
+  type Job,
+  type JobState,
+  type JobMovePayload,
+  type Sweep,
+  type SweepEndPayload,
+} from '@lowrank/contracts';
 import { type Repositories } from '../ports/repositories';
 
 /** What webhooks are told of a job. */
@@ -14,9 +20,9 @@ export function announceMove(
   jobs: Announced[],
   { state, message, at }: { state: JobState; message: string; at: string },
 ): Promise<void> {
-  const type: WebhookEventType = `job.${state}`;
+  const type = `job.${state}` as const;
   const bodies = jobs.map(({ id: jobId, epoch, adapter, baseModel, step, totalSteps, version, error }) => {
-    const payload: WebhookPayload = {
+    const payload: JobMovePayload = {
       type,
       timestamp: at,
       data: {
@@ -27,4 +33,17 @@ export function announceMove(
     return JSON.stringify(payload);
   });
   return webhooks.announce(teamId, { type, bodies, at });
+}
+
+/** The same of a sweep that is over. */
+export function announceEnd(
+  { webhooks }: Pick<Repositories, 'webhooks'>,
+  teamId: string,
+  { id: sweepId, adapter, baseModel, trialCount, promoted }: Sweep,
+  { state, at }: { state: SweepEndPayload['data']['state']; at: string },
+): Promise<void> {
+  const type = `sweep.${state}` as const;
+  const data = { sweepId, state, adapter, baseModel: baseModel.name, trialCount, promoted };
+  const payload: SweepEndPayload = { type, timestamp: at, data };
+  return webhooks.announce(teamId, { type, bodies: [JSON.stringify(payload)], at });
 }
