@@ -12,6 +12,7 @@ export const idPrefixes = {
   worker: 'wrk',
   webhook: 'whk',
   delivery: 'msg',
+  party: 'pty',
 } as const;
 
 export type IdKind = keyof typeof idPrefixes;

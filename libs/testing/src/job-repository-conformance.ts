@@ -45,6 +45,7 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
         assignedAt: null,
         attemptStartedAt: null,
         host: null,
+        party: null,
         traceparent: null,
       };
       expect(await run(({ jobs }) => jobs.lock(job.id))).toEqual({ ...fresh, ...inside, teamId: crew.id });
@@ -89,6 +90,7 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
         attemptStartedAt: day(8),
         deviceSeconds: 0.1,
         host: 'alfa',
+        party: 'pty_1',
       };
       const before = await run(({ jobs }) => jobs.lock(id));
       expect(await run(({ jobs }) => jobs.update(id, 1, patch))).toBe(true);
@@ -105,6 +107,7 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
         assignedAt: null,
         attemptStartedAt: null,
         host: null,
+        party: null,
       };
       expect(await run(({ jobs }) => jobs.update(id, 2, cleared))).toBe(true);
       expect(await run(({ jobs }) => jobs.lock(id))).toEqual({ ...before, ...patch, ...cleared });
@@ -217,6 +220,7 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
         cancelRequested: false,
         pauseRequested: false,
         preemptRequested: false,
+        party: null,
       });
     });
 

@@ -52,6 +52,7 @@ const toJobRecord = (row: JobModel): JobRecord => ({
   assignedAt: isoOrNull(row.assignedAt),
   attemptStartedAt: isoOrNull(row.attemptStartedAt),
   host: row.host,
+  party: row.party,
   traceparent: row.traceParent,
 });
 
@@ -99,6 +100,7 @@ const placedColumns = {
   cancelRequested: true,
   pauseRequested: true,
   preemptRequested: true,
+  party: true,
 } as const;
 
 interface WaitingRow extends Omit<WaitingRecord, 'queuedAt' | 'rankAt'> {
@@ -182,6 +184,20 @@ export const jobRepository = (db: Tx, traceparent: string | null): JobRepository
       ) first
       ORDER BY first."rankAt", first.id`;
     return rows.map((row) => ({ ...row, queuedAt: iso(row.queuedAt), rankAt: iso(row.rankAt) }));
+  },
+
+  async lockAlike(job, now, limit) {
+    const rows = await db.$queryRaw<{ id: string }[]>`
+      SELECT id FROM jobs
+      WHERE team_id = ${job.teamId} AND base_model_id = ${job.baseModel.id} AND priority = ${job.priority}
+        AND id <> ${job.id} AND state = 'queued' AND assigned_to IS NULL AND fruitless_attempts = 0
+        AND (not_before IS NULL OR not_before <= ${new Date(now)})
+      ORDER BY rank_at, id LIMIT ${limit} FOR UPDATE SKIP LOCKED`;
+    const found = await db.job.findMany({
+      where: { id: { in: rows.map(({ id }) => id) } },
+      orderBy: [{ rankAt: 'asc' }, { id: 'asc' }],
+    });
+    return found.map(toJobRecord);
   },
 
   async placed() {

@@ -4,6 +4,7 @@ import { type JobRecord, type Repositories } from '../ports/repositories';
 import { isFinal, isHeld } from '../state-machine';
 import { byAge, compare, ofTeam, orNull, pageOf, refuseUnless, storable, withoutTeam } from './rows';
 import { statisticsOf } from './memory-statistics';
+import { partyRepositoryOf } from './memory-parties';
 import { webhookRepositoryOf } from './memory-webhooks';
 import { freshTeam, type Tables } from './tables';
 
@@ -97,6 +98,7 @@ export function repositoriesOf(tables: Tables): Repositories {
     teams: teamRepositoryOf(tables),
     statistics: statisticsOf(tables),
     webhooks: webhookRepositoryOf(tables),
+    parties: partyRepositoryOf(tables),
     workers: {
       upsert: async (worker) => {
         const drain = tables.workers.find((one) => one.id === worker.id)?.drain ?? null;
@@ -139,6 +141,7 @@ const toJob = ({
   assignedAt: _assigned,
   attemptStartedAt: _attempt,
   host: _host,
+  party: _party,
   traceparent: _trace,
   ...job
 }: JobRecord): Job => job;
@@ -148,6 +151,13 @@ const factsOf = ({ format: _format, epoch: _epoch, ...facts }: Manifest) => fact
 
 function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
   const find = (id: string) => tables.jobs.find((job) => job.id === id);
+  const startable = (now: string) =>
+    tables.jobs
+      .filter(
+        ({ state, assignedTo, notBefore }) =>
+          state === 'queued' && assignedTo === null && (notBefore === null || notBefore <= now),
+      )
+      .sort((a, b) => compare(a.rankAt, b.rankAt) || compare(a.id, b.id));
   return {
     insert: async (teamId, job) => {
       if (!ofTeam(tables.datasets, teamId).some((one) => one.id === job.dataset.id))
@@ -176,6 +186,7 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
         assignedAt: null,
         attemptStartedAt: null,
         host: null,
+        party: null,
         traceparent: null,
         version: null,
         error: null,
@@ -259,14 +270,7 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
         .map(({ jobId: _jobId, ...line }) => line),
     countQueued: async (teamId) => ofTeam(tables.jobs, teamId).filter((job) => job.state === 'queued').length,
     waiting: async (now, perTeam) => {
-      const byRank = tables.jobs
-        .filter(
-          (job) =>
-            job.state === 'queued' &&
-            job.assignedTo === null &&
-            (job.notBefore === null || job.notBefore <= now),
-        )
-        .sort((a, b) => compare(a.rankAt, b.rankAt) || compare(a.id, b.id));
+      const byRank = startable(now);
       const first = byRank.filter((job) => ofTeam(byRank, job.teamId).indexOf(job) < perTeam);
       return first.map(({ id, epoch, teamId, priority, placement, queuedAt, rankAt, host }) => ({
         ...{ id, epoch, teamId, priority, placement },
@@ -286,7 +290,19 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
           cancelRequested: job.cancelRequested,
           pauseRequested: job.pauseRequested,
           preemptRequested: job.preemptRequested,
+          party: job.party,
         })),
+    lockAlike: async (like, now, limit) =>
+      startable(now)
+        .filter(
+          (job) =>
+            job.id !== like.id &&
+            job.teamId === like.teamId &&
+            job.baseModel.id === like.baseModel.id &&
+            job.priority === like.priority &&
+            job.fruitlessAttempts === 0,
+        )
+        .slice(0, limit),
     overdue: async (now, limit) =>
       tables.jobs
         .filter((job) => job.deadline !== null && job.deadline <= now && !isFinal(job.state))

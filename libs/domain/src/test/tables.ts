@@ -11,7 +11,7 @@ import {
   type Webhook,
   type WebhookDelivery,
 } from '@lowrank/contracts';
-import { type JobRecord, type TeamRecord, type WorkerRecord } from '../ports/repositories';
+import { type JobRecord, type PartyRecord, type TeamRecord, type WorkerRecord } from '../ports/repositories';
 
 type Owned<T> = T & { teamId: string };
 
@@ -32,6 +32,7 @@ export interface Tables {
   versions: Owned<AdapterVersion>[];
   outbox: { id: string; wakeUp: JobWakeUp; at: string }[];
   workers: WorkerRecord[];
+  parties: PartyRecord[];
   webhooks: Owned<Webhook & { secret: string }>[];
   deliveries: Owned<WebhookDelivery & { webhookId: string; body: string }>[];
 }
@@ -51,6 +52,7 @@ export const emptyTables = (): Tables => ({
   versions: [],
   outbox: [],
   workers: [],
+  parties: [],
   webhooks: [],
   deliveries: [],
 });
