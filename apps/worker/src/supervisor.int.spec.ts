@@ -24,8 +24,8 @@ const trainers = {
   complains: `console.error('cannot open shared object file'); process.exit(1)`,
   kills: `process.kill(process.pid, 'SIGKILL')`,
   hangs: `setInterval(() => {}, 1000)`,
-  babbles: `process.send('x'); process.send({ type: 'plan', totalSteps: -1 }, () => process.disconnect())`,
-  obeys: `process.on('message', (m) => process.send({ type: 'stopped', reason: m.reason }, () => process.exit(0)));
+  babbles: `process.send('x'); send({ type: 'plan', totalSteps: -1 }).then(() => process.disconnect())`,
+  obeys: `process.on('message', (m) => send({ type: 'stopped', reason: m.reason }).then(() => process.exit(0)));
           send({ type: 'phase', phase: 'preparing' }); setInterval(() => {}, 1000)`,
   chatters: `console.log('out'); console.log('signed with ' + process.env.S3_SECRET_ACCESS_KEY); console.error('err');
           for (let i = 0; i < 200; i++) console.log('flood ' + i);
@@ -74,17 +74,25 @@ describe('Supervisor', () => {
   const metrics = new WorkerMetrics();
   const supervise = async (
     script: keyof typeof trainers,
-    options: { unitOfWork?: UnitOfWork; timings?: Partial<Timings>; manifest?: Manifest } = {},
+    options: {
+      unitOfWork?: UnitOfWork;
+      timings?: Partial<Timings>;
+      manifest?: Manifest;
+      jobsPerTrainer?: number;
+    } = {},
   ): Promise<Supervisor> => {
     const trainerEntry = join(folder, `${script}.js`);
-    const program = `const send = (message) => new Promise((resolve) => process.send(message, resolve));
-      process.once('message', () => { ${trainers[script]} });`;
+    const program = `process.once('message', ({ assignments }) => {
+      const ids = assignments.map(({ jobId }) => jobId);
+      const send = (message, jobId = ids[0]) =>
+        new Promise((resolve) => process.send({ type: 'job', jobId, message }, resolve));
+      ${trainers[script]} });`;
     await writeFile(trainerEntry, program);
     await writeFile(join(folder, 'manifest.json'), JSON.stringify(options.manifest ?? null));
     return new Supervisor({
       ports: { ...ports, unitOfWork: options.unitOfWork ?? ports.unitOfWork },
       workerId: randomIds.make('worker'),
-      workplace: { dataDir: folder, threads: 2, slots: 1 },
+      workplace: { dataDir: folder, threads: 2, slots: 1, jobsPerTrainer: options.jobsPerTrainer ?? 1 },
       timings: { ...timings, ...options.timings },
       metrics,
       trainerEntry,
