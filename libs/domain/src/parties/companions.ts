@@ -28,13 +28,16 @@ export interface Companions {
 const nobody: Companions = { jobs: [], memoryBytes: null };
 
 /**
- * Most tokens of a micro-batch with which a job is trained together with others that it has nothing to do with. Of small micro-batches
- * together gain half and more; large ones keep the cores busy by themselves, and the first job would only end later (docs/fairness.md).
+ * Most tokens of a micro-batch with which a job is trained together with others that it has nothing to do with. Small micro-batches gain
+ * from company; large ones keep the cores busy by themselves, and the first job would only end later (docs/fairness.md). Trials of one
+ * sweep are waited for together, so they always train together.
  */
 export const smallBatchTokens = 256;
 
 /** Candidates looked at, for each place that there is. */
 const looksPerPlace = 8;
+
+const ofOneSweep = (a: JobRecord, b: JobRecord): boolean => a.sweep !== null && a.sweep.id === b.sweep?.id;
 
 const isSmall = ({ recipe: { training } }: JobRecord): boolean =>
   training.rows * training.sequenceLength <= smallBatchTokens;
@@ -43,8 +46,7 @@ const isSmall = ({ recipe: { training } }: JobRecord): boolean =>
 function suits(lead: JobRecord, job: JobRecord): boolean {
   const [a, b] = [lead.recipe, job.recipe];
   return (
-    isSmall(lead) &&
-    isSmall(job) &&
+    ((isSmall(lead) && isSmall(job)) || ofOneSweep(lead, job)) &&
     a.base.quantization === b.base.quantization &&
     a.base.doubleQuantization === b.base.doubleQuantization &&
     a.training.compute === b.training.compute &&
@@ -55,8 +57,8 @@ function suits(lead: JobRecord, job: JobRecord): boolean {
 
 /**
  * The queued jobs that are to be trained together with one that is about to start, in the slot that it has: those of its team, base model
- * and priority that suit it, as far as the slot's memory goes, in the order in which they wait. The rows of those that it resolves to are
- * locked. A job whose last attempt came to nothing trains alone, so that one that breaks its trainer breaks no other's for long.
+ * and priority that suit it, as far as the slot's memory goes, in the order in which they wait, and so many that others of them that are
+ * on their way to a slot have as many. The rows of those that it resolves to are locked. A job whose last attempt came to nothing trains alone, so that one that breaks its trainer breaks no other's for long.
  */
 export async function findCompanions(
   repositories: Repositories,
@@ -65,7 +67,8 @@ export async function findCompanions(
   limits: TrainerLimits,
   now: string,
 ): Promise<Companions> {
-  if (limits.jobs <= 1 || lead.job.fruitlessAttempts > 0 || !isSmall(lead.job)) return nobody;
+  const isAlone = !isSmall(lead.job) && lead.job.sweep === null;
+  if (limits.jobs <= 1 || lead.job.fruitlessAttempts > 0 || isAlone) return nobody;
   const memories: JobMemory[] = [];
   const room = await roomFor(repositories, lead.job, worker);
   const fits = (candidate: JobWithInputs): boolean => {
@@ -77,10 +80,12 @@ export async function findCompanions(
   };
   if (!fits(lead)) return nobody;
   const alike = await repositories.jobs.lockAlike(lead.job, now, looksPerPlace * (limits.jobs - 1));
+  const candidates = alike.filter((job) => suits(lead.job, job) && accepts(worker, job.placement));
+  const leads = 1 + (await repositories.jobs.countAssignedAlike(lead.job));
+  const most = Math.min(limits.jobs - 1, Math.ceil(candidates.length / leads));
   const jobs: JobWithInputs[] = [];
-  for (const job of alike) {
-    if (jobs.length + 1 >= limits.jobs) break;
-    if (!suits(lead.job, job) || !accepts(worker, job.placement)) continue;
+  for (const job of candidates) {
+    if (jobs.length >= most) break;
     const dataset = await repositories.datasets.find(job.teamId, job.dataset.id);
     if (dataset === null) continue;
     const candidate = { job, baseModel: lead.baseModel, dataset };

@@ -62,6 +62,32 @@ describe('companions', () => {
     expect(await claim(lead, 2)).toEqual([second]);
   });
 
+  it('are shared with others of them that are on their way to a slot', async () => {
+    const [lead, bound, third, fourth, fifth] = [
+      await submit(),
+      await submit(),
+      await submit(),
+      await submit(),
+      await submit(),
+    ];
+    Object.assign(world.job(bound), { assignedTo: 'wrk_other' });
+    expect(await claim(lead)).toEqual([third, fourth]);
+    expect(await claim(bound)).toEqual([fifth]);
+  });
+
+  it('are trials of the same sweep, whatever their micro-batches', async () => {
+    const large = { rows: 64 };
+    const [lead, second, third] = [await submit(large), await submit(large), await submit(large)];
+    const [mine, other] = [world.ids.make('sweep'), world.ids.make('sweep')];
+    for (const [id, sweep] of [
+      [lead, mine],
+      [second, other],
+      [third, mine],
+    ] as const)
+      world.job(id).sweep = { id: sweep, trial: 1 };
+    expect(await claim(lead)).toEqual([third]);
+  });
+
   it('there are none for a worker that trains one job at a time', async () => {
     const [lead] = [await submit(), await submit()];
     expect(await claim(lead, 1)).toEqual([]);
