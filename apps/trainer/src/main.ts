@@ -21,12 +21,13 @@ const stopFor = (reason: StopReason): void => {
 
 async function run(assignment: Assignment): Promise<FromTrainer> {
   try {
-    const { s3, dataDir } = loadConfig();
+    const { s3, dataDir, mirrorSeconds } = loadConfig();
     const store = createObjectStore({ s3, folder: join(dataDir, 'objects') });
     const blobs = new Blobs(store);
     const work = () =>
       runAttempt({
         ...{ assignment, store, blobs, signal: stop.signal },
+        mirrorIntervalMs: mirrorSeconds === null ? null : 1000 * mirrorSeconds,
         send: channel.send,
         log: (level, message) => channel.send({ type: 'log', level, message }),
       });

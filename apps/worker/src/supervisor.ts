@@ -1,6 +1,6 @@
 import { Logger } from '@nestjs/common';
 import { type DrainMode, type JobWakeUp } from '@lowrank/contracts';
-import { claimAttempt, type Ports } from '@lowrank/domain';
+import { type AttemptRef, claimAttempt, type Ports } from '@lowrank/domain';
 import { beginSpan, spanned, traceIdNow, traceparentNow } from '@lowrank/telemetry';
 import { makeAssignment, type Workplace } from './attempts/assignment';
 import { type AttemptLog, AttemptRun } from './attempts/attempt-run';
@@ -14,6 +14,8 @@ export interface SupervisorOptions {
   workplace: Workplace;
   timings: Timings;
   metrics: WorkerMetrics;
+  /** Removes the checkpoints of a job that has ended. */
+  clearUp(attempt: AttemptRef): Promise<void>;
   /** Compiled main file of the trainer. */
   trainerEntry: string;
   env: NodeJS.ProcessEnv;
@@ -33,7 +35,7 @@ export class Supervisor {
     if (this.draining || this.drainMode !== null) return;
     // The release before wakes whoever listens, whether a slot is free or not.
     if (wakeUp.workerId === null && this.runs.size >= this.options.workplace.slots) return;
-    const { ports, workerId, workplace, timings, metrics, trainerEntry, env } = this.options;
+    const { ports, workerId, workplace, timings, metrics, clearUp, trainerEntry, env } = this.options;
     const claimed = await claimAttempt(ports, wakeUp, workerId);
     if (claimed === null) return;
     // By whatever way the job came here, it goes on where it was submitted.
@@ -47,7 +49,7 @@ export class Supervisor {
         const about = { jobId: wakeUp.jobId, attempt: wakeUp.epoch };
         const log = attemptLog(traceId === null ? about : { ...about, traceId });
         const trainerEnv = trainerEnvironment(env);
-        const options = { ports, timings, trainerEntry, trainerEnv, log, meter };
+        const options = { ports, timings, trainerEntry, trainerEnv, log, meter, clearUp };
         const run = new AttemptRun(makeAssignment(claimed, workplace, traceparentNow()), options);
         this.runs.add(run);
         try {

@@ -35,6 +35,8 @@ export interface Config {
   memoryBytes: number;
   /** Threads of one trainer's kernels. */
   threads: number;
+  /** Least time between two checkpoints of a job that are copied to the object store; null: none is. */
+  mirrorSeconds: number | null;
   /** Absolute folders that base models may be imported from. */
   importRoots: readonly string[];
   /** Address of the hub that base models are fetched from; null: the Hugging Face hub. */
@@ -107,6 +109,11 @@ const environmentSchema = z
       .default('cpu'),
     LOWRANK_MEMORY_BYTES: integer(1, 2 ** 50).default(() => totalmem()),
     LOWRANK_THREADS: integer(1, 1024).default(() => usableCores()),
+    LOWRANK_MIRROR_SECONDS: z
+      .literal('off')
+      .transform(() => null)
+      .or(integer(0, 7 * 86_400))
+      .default(0),
     LOWRANK_IMPORT_ROOTS: z.string().optional(),
     HF_ENDPOINT: url(/^https?$/, 'https://hub.example').optional(),
     LOWRANK_MAX_UPLOAD_BYTES: integer(1, 1024 * gib).default(2 * gib),
@@ -178,6 +185,7 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
     deviceClass: value.LOWRANK_DEVICE_CLASS,
     memoryBytes: value.LOWRANK_MEMORY_BYTES,
     threads: value.LOWRANK_THREADS,
+    mirrorSeconds: value.LOWRANK_MIRROR_SECONDS,
     importRoots: value.LOWRANK_IMPORT_ROOTS
       ? value.LOWRANK_IMPORT_ROOTS.split(':')
           .filter(Boolean)

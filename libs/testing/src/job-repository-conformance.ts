@@ -36,6 +36,7 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
       const inside = {
         fruitlessAttempts: 0,
         checkpointStep: 0,
+        mirroredStep: 0,
         workerId: null,
         heartbeatAt: null,
         preemptRequested: false,
@@ -77,6 +78,7 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
         finishedAt: day(3),
         fruitlessAttempts: 2,
         checkpointStep: 6,
+        mirroredStep: 5,
         workerId: 'wrk_1',
         heartbeatAt: day(4),
         pauseRequested: true,

@@ -28,6 +28,7 @@ export function makeAssignment(
     dataset: { id: dataset.id, sha256: dataset.sha256, format: dataset.format },
     recipe: job.recipe,
     jobDir: jobDirOf(dataDir, job.id),
+    mirroredStep: job.mirroredStep,
     cacheDir: join(dataDir, 'cache'),
     threads: Math.max(1, Math.floor(threads / slots)),
     traceparent,

@@ -26,7 +26,7 @@ export function retryJob(
     await queueFromNow(repositories, job, {
       at,
       message: `Retried after it was ${job.state}.`,
-      patch: { error: null, finishedAt: null, cancelRequested: false, fruitlessAttempts: 0 },
+      patch: { error: null, finishedAt: null, cancelRequested: false, fruitlessAttempts: 0, mirroredStep: 0 },
     });
   });
 }
