@@ -9,7 +9,7 @@ import {
 } from '@lowrank/domain';
 import { withoutSecrets } from '@lowrank/telemetry';
 import { type AttemptMeter } from '../metrics/worker-metrics';
-import { pause, persistently } from '../retry';
+import { messageOf, pause, persistently } from '../retry';
 import { type Timings } from '../settings';
 import { type AttemptFacts, outcomeOf } from './outcome';
 import { LogRelay } from './log-relay';
@@ -213,5 +213,3 @@ export class AttemptRun {
     return end;
   }
 }
-
-export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
