@@ -111,7 +111,10 @@ export class CheckpointMirror {
   }
 
   /** Opens a checkpoint's files at once: from then on they can be read, though training removes the checkpoint for newer ones. */
-  async #withFiles<T>(step: number, use: (files: Parameters<Checkpoints['put']>[1]) => Promise<T>): Promise<T> {
+  async #withFiles<T>(
+    step: number,
+    use: (files: Parameters<Checkpoints['put']>[1]) => Promise<T>,
+  ): Promise<T> {
     const folder = checkpointFolder(this.options.folder, step);
     const handles: FileHandle[] = [];
     try {

@@ -4,11 +4,14 @@ import { type Checkpoints } from '@lowrank/storage';
 import { readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { jobDirOf } from './attempts/assignment';
-import { pause } from './retry';
+import { jittered, messageOf, pause } from './retry';
 import { type Timings } from './settings';
+import { Standby } from './standby';
 
 /** Jobs whose states are asked for together. */
 const batch = 500;
+/** How long a worker that leaves waits for what is being removed. */
+const longestStopMs = 5000;
 
 /**
  * Removes the checkpoints of jobs that have ended: at once those of a job that ended here, and now and then what is left of others, on
@@ -18,22 +21,38 @@ export class Janitor {
   private readonly logger = new Logger(Janitor.name);
   private readonly leaving = new AbortController();
   private readonly removing = new Set<Promise<void>>();
-  private running: Promise<void> = Promise.resolve();
+  private readonly standby: Standby;
+  private watching: Promise<void> = Promise.resolve();
 
   constructor(
     private readonly unitOfWork: UnitOfWork,
     private readonly checkpoints: Checkpoints,
     private readonly dataDir: string,
     private readonly timings: Pick<Timings, 'sweep'>,
-  ) {}
-
-  start(): void {
-    this.running = this.work();
+  ) {
+    this.standby = new Standby({
+      unitOfWork,
+      lock: 'janitor',
+      pauseMs: () => jittered(timings.sweep),
+      work: (over, alive) => this.watchStore(over, alive),
+      onTrouble: (error) => this.complain('the object store', error),
+    });
   }
 
+  start(): void {
+    this.watching = this.watchDisk();
+    this.standby.start();
+  }
+
+  /** Resolves when nothing is being removed any more, or soon: what is left then is for others to sweep. */
   async stop(): Promise<void> {
     this.leaving.abort();
-    await Promise.all([this.running, ...this.removing]);
+    const idle = new AbortController();
+    await Promise.race([
+      Promise.all([this.watching, this.standby.stop(), ...this.removing]),
+      pause(longestStopMs, idle.signal),
+    ]);
+    idle.abort();
   }
 
   /** Resolves when nothing of the job is left on this machine; the object store may take its time. */
@@ -57,7 +76,7 @@ export class Janitor {
   }
 
   /** The same in the object store. */
-  async sweepStore(): Promise<void> {
+  async sweepStore(over: AbortSignal): Promise<void> {
     let ids: string[] = [];
     const flush = async () => {
       for (const { id: jobId, epoch } of await this.finished(ids))
@@ -66,25 +85,24 @@ export class Janitor {
     };
     for await (const id of this.checkpoints.jobs()) {
       if (ids.push(id) === batch) await flush();
-      if (this.leaving.signal.aborted) return;
+      if (over.aborted) return;
     }
     await flush();
   }
 
-  private async work(): Promise<void> {
-    const { sweep } = this.timings;
+  private async watchDisk(): Promise<void> {
     const { signal } = this.leaving;
-    for (;;) {
-      await pause(sweep * (0.75 + Math.random() / 2), signal);
-      if (signal.aborted) return;
+    while (!signal.aborted) {
       await this.attempted("this machine's disk", () => this.sweepDisk());
-      await this.attempted('the object store', () =>
-        this.unitOfWork.exclusively('janitor', async (lost) => {
-          await this.sweepStore();
-          // Once is enough, however many workers there are.
-          await pause(sweep, AbortSignal.any([lost, signal]));
-        }),
-      );
+      await pause(jittered(this.timings.sweep), signal);
+    }
+  }
+
+  private async watchStore(over: AbortSignal, alive: () => void): Promise<void> {
+    while (!over.aborted) {
+      await this.sweepStore(over);
+      alive();
+      await pause(jittered(this.timings.sweep), over);
     }
   }
 
@@ -101,8 +119,11 @@ export class Janitor {
     try {
       await work();
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      this.logger.warn(`Checkpoints stay in ${where} until the next sweep: ${reason}`);
+      this.complain(where, error);
     }
+  }
+
+  private complain(where: string, error: unknown): void {
+    this.logger.warn(`Checkpoints stay in ${where} for now: ${messageOf(error)}`);
   }
 }

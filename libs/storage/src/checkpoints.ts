@@ -1,4 +1,9 @@
-import { type CheckpointMeta, checkpointMetaFile, checkpointMetaSchema, LowrankError } from '@lowrank/contracts';
+import {
+  type CheckpointMeta,
+  checkpointMetaFile,
+  checkpointMetaSchema,
+  LowrankError,
+} from '@lowrank/contracts';
 import { type ObjectStore } from '@lowrank/domain';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -87,8 +92,7 @@ export class Checkpoints {
     const reached = checkpoints.filter((other) => isWhole(other) && other.step <= step);
     const staying = new Set(reached.slice(0, kept));
     for (const other of checkpoints) if (!staying.has(other)) await this.#remove(other);
-    for (const other of attempts)
-      if (other < epoch) await this.store.delete(markerOf(jobId, other));
+    for (const other of attempts) if (other < epoch) await this.store.delete(markerOf(jobId, other));
   }
 
   /**

@@ -2,7 +2,19 @@ import { LowrankError } from '@lowrank/contracts';
 import { type ObjectInfo, type ObjectStore } from '@lowrank/domain';
 import { randomUUID } from 'node:crypto';
 import { constants, type Dirent } from 'node:fs';
-import { link, lstat, mkdir, open, readdir, realpath, rename, rm, rmdir, stat, writeFile } from 'node:fs/promises';
+import {
+  link,
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  realpath,
+  rename,
+  rm,
+  rmdir,
+  stat,
+  writeFile,
+} from 'node:fs/promises';
 import { dirname, join, sep } from 'node:path';
 import { Readable } from 'node:stream';
 import { incoming, SourceFailed } from './incoming';

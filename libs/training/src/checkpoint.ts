@@ -1,4 +1,9 @@
-import { type CheckpointMeta, checkpointMetaFile, checkpointMetaSchema, sha256Schema } from '@lowrank/contracts';
+import {
+  type CheckpointMeta,
+  checkpointMetaFile,
+  checkpointMetaSchema,
+  sha256Schema,
+} from '@lowrank/contracts';
 import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
