@@ -1,4 +1,4 @@
-import { type JobMetric, type JobState, LowrankError } from '@lowrank/contracts';
+import { type JobMetric, type JobState, jobStateSchema, LowrankError } from '@lowrank/contracts';
 import { heldStates, type JobPatch, type UnitOfWork } from '@lowrank/domain';
 import { type Seeded } from './catalog-conformance';
 import { makeBaseModel, makeDataset, makeEvent, makeJob, makeManifest, makeMetric } from './factories';
@@ -233,6 +233,20 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
         (await run(({ jobs }) => jobs.overdue(day(2), limit))).map(({ id }) => id);
       expect(await overdue(9)).toEqual([later.id, late.id]);
       expect(await overdue(1)).toEqual([later.id]);
+    });
+
+    it('have finished when they have ended, whosever they are', async () => {
+      const ids: string[] = [];
+      for (const state of jobStateSchema.options) {
+        const { id } = await crew.addJob();
+        await run(({ jobs }) => jobs.update(id, 1, { state, epoch: 2 }));
+        ids.push(id);
+      }
+      const states = new Map(ids.map((id, i) => [id, jobStateSchema.options[i]]));
+      const finished = await run(({ jobs }) => jobs.finished([...ids, nobody]));
+      expect(finished.map(({ id }) => states.get(id)).sort()).toEqual(['cancelled', 'failed', 'succeeded']);
+      expect(finished.map(({ epoch }) => epoch)).toEqual([2, 2, 2]);
+      expect(await run(({ jobs }) => jobs.finished([]))).toEqual([]);
     });
 
     it('in hand are silent before a time, the longest first', async () => {
