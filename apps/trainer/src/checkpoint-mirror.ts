@@ -122,8 +122,10 @@ export class CheckpointMirror {
       const files = handles.map(async (handle, i) => ({
         name: checkpointFiles[i] as string,
         bytes: (await handle.stat()).size,
-        open: () =>
-          addAbortSignal(this.#over.signal, handle.createReadStream({ start: 0, autoClose: false })),
+        open: () => {
+          this.#over.signal.throwIfAborted();
+          return addAbortSignal(this.#over.signal, handle.createReadStream({ start: 0, autoClose: false }));
+        },
       }));
       return await use(await Promise.all(files));
     } finally {

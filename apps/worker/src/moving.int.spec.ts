@@ -104,7 +104,7 @@ describe.each(stores)(
       expect(mirroredStep).toBeGreaterThan(20);
     }, 180_000);
 
-    it('passes over a damaged copy for the one before, and begins again when there is no other', async () => {
+    it('passes over a damaged copy for the one before', async () => {
       const submitted = await machines.submit();
       const { id } = submitted.job;
       await isMirrored(id, 20);
@@ -112,7 +112,7 @@ describe.each(stores)(
       const states = (await mirrored(id)).filter((key) => key.endsWith('adapter.state'));
       expect(states).toHaveLength(2);
       const [before, newest] = states as [string, string];
-      const { bytes } = await machines.store.get(newest);
+      const bytes = (await machines.store.head(newest))?.bytes ?? 0;
       await machines.store.put(newest, Buffer.alloc(bytes), { bytes });
       bravo = machines.startWorker('bravo');
       await until(async () => (await goesOnFrom(id)).length === 1);
