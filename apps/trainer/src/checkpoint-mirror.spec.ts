@@ -73,10 +73,14 @@ describe('CheckpointMirror', () => {
       log: () => undefined,
     });
   const save = async (step: number) => {
-    await saveCheckpoint(folder, 'run', { progress: { ...freshProgress, step }, state: Buffer.alloc(10, step) });
+    await saveCheckpoint(folder, 'run', {
+      progress: { ...freshProgress, step },
+      state: Buffer.alloc(10, step),
+    });
     mirror.offer(step);
   };
-  const stored = async () => (await checkpoints.list(attempt.jobId)).map(({ step }: StoredCheckpoint) => step);
+  const stored = async () =>
+    (await checkpoints.list(attempt.jobId)).map(({ step }: StoredCheckpoint) => step);
   const until = async (condition: () => boolean) => {
     while (!condition()) await sleep(5);
   };

@@ -54,7 +54,8 @@ describe('Janitor', () => {
   const jobThat = async (state: JobState) => {
     const { job, teamId } = await submitTestJob(ports);
     const attempt = { jobId: job.id, epoch: 1 };
-    if (state !== 'queued') await claimAttempt(ports, { ...attempt, workerId: null }, ports.ids.make('worker'));
+    if (state !== 'queued')
+      await claimAttempt(ports, { ...attempt, workerId: null }, ports.ids.make('worker'));
     if (state === 'failed')
       await endAttempt(ports, attempt, { type: 'failed', code: 'internal', message: 'x', retryable: false });
     if (state === 'cancelled') await endAttempt(ports, attempt, { type: 'cancelled' });

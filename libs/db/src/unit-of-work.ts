@@ -12,6 +12,7 @@ import { datasetRepository } from './repositories/datasets';
 import { jobRepository } from './repositories/jobs';
 import { outboxRepository } from './repositories/outbox';
 import { statisticsRepository } from './repositories/statistics';
+import { sweepRepository } from './repositories/sweeps';
 import { teamRepository } from './repositories/teams';
 import { webhookRepository } from './repositories/webhooks';
 import { workerRepository } from './repositories/workers';
@@ -36,6 +37,7 @@ const repositoriesOf = (db: Tx, traceparent: string | null): Repositories => ({
   workers: workerRepository(db),
   statistics: statisticsRepository(db),
   webhooks: webhookRepository(db),
+  sweeps: sweepRepository(db),
 });
 
 export interface UnitOfWorkOptions {
@@ -90,7 +92,9 @@ export function createUnitOfWork(databaseUrl: string, options: UnitOfWorkOptions
 
     async ping() {
       try {
-        await prisma.$queryRaw`SELECT 1`;
+        const [row] = await prisma.$queryRaw<{ now: Date }[]>`SELECT clock_timestamp() AS now`;
+        if (row === undefined) throw new Error('Postgres answered without a row.');
+        return row.now.toISOString();
       } catch (error) {
         throw translated(error);
       }

@@ -3,8 +3,10 @@ import { catalogConformance } from './catalog-conformance';
 import { makeDataset, makeEvent, makeMetric, makeWorker } from './factories';
 import { jobLogConformance } from './job-log-conformance';
 import { jobRepositoryConformance } from './job-repository-conformance';
+import { jobUpkeepConformance } from './job-upkeep-conformance';
 import { codeOf } from './object-store-conformance';
 import { seedTeam, type SeededTeam } from './seed';
+import { sweepConformance } from './sweep-conformance';
 import { webhookConformance } from './webhook-conformance';
 
 export interface UnitOfWorkUnderTest {
@@ -28,6 +30,13 @@ export function unitOfWorkConformance(name: string, open: () => Promise<UnitOfWo
       crew = await seedTeam(under.unitOfWork);
     });
     afterEach(() => under.close());
+
+    it('tells its time', async () => {
+      const asked = Date.now();
+      const told = Date.parse(await under.unitOfWork.ping());
+      // Both are on one machine; a time in another zone or unit would be off by far more.
+      expect(Math.abs(told - asked)).toBeLessThan(60_000);
+    });
 
     describe('run', () => {
       it('gives back what work gives, and work sees what it wrote', async () => {
@@ -300,6 +309,8 @@ export function unitOfWorkConformance(name: string, open: () => Promise<UnitOfWo
     catalogConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     jobRepositoryConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     jobLogConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
+    jobUpkeepConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     webhookConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
+    sweepConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
   });
 }

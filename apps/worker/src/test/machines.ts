@@ -1,22 +1,17 @@
 import { loadConfig } from '@lowrank/config';
 import { type AdapterVersion, type RecipeInput } from '@lowrank/contracts';
-import {
-  type BaseModelFacts,
-  type DatasetFacts,
-  type JobRecord,
-  type ObjectStore,
-  type Ports,
-} from '@lowrank/domain';
-import { Blobs, createObjectStore } from '@lowrank/storage';
-import { childrenOf, tinyDataset, tinyDecoder, writeTinyModel } from '@lowrank/testing';
+import { type JobRecord, type ObjectStore, type Ports } from '@lowrank/domain';
+import { createObjectStore } from '@lowrank/storage';
+import { childrenOf } from '@lowrank/testing';
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdirSync, symlinkSync } from 'node:fs';
-import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { submitTestJob, type Submitted } from './submit';
+import { storeTiny } from './tiny';
 import { testWorld } from './world';
 
 /** Many, and fast: what is seen of a run in Postgres lags behind it. */
@@ -63,45 +58,6 @@ export async function cutPower(worker: ChildProcess): Promise<void> {
   if (worker.exitCode === null && worker.signalCode === null) await once(worker, 'exit');
 }
 
-/** Puts a tiny model and a dataset into the object store. */
-async function fillCatalog(
-  blobs: Blobs,
-  root: string,
-): Promise<{ baseModel: BaseModelFacts; dataset: DatasetFacts }> {
-  const model = join(root, 'model');
-  await writeTinyModel(model);
-  const files = await Promise.all(
-    (await readdir(model)).map(async (path) => {
-      const { sha256, bytes } = await blobs.putFile(join(model, path));
-      return { path, sha256, bytes };
-    }),
-  );
-  const file = join(root, 'chats.jsonl');
-  await writeFile(file, tinyDataset(40));
-  return {
-    baseModel: {
-      name: 'tiny',
-      source: 'tiny',
-      revision: 'a'.repeat(40),
-      modelType: 'llama',
-      parameters: 40_000,
-      contextLength: 256,
-      vocabSize: 259,
-      decoder: tinyDecoder,
-      files,
-    },
-    dataset: {
-      filename: 'chats.jsonl',
-      ...(await blobs.putFile(file)),
-      format: 'chat',
-      rows: 40,
-      tokens: null,
-      lossTokens: null,
-      tokensOf: null,
-    },
-  };
-}
-
 /** `s3`: environment variables of an S3 server; without them the machines share a folder. */
 export async function startMachines(s3: NodeJS.ProcessEnv = { S3_BUCKET: '' }): Promise<Machines> {
   const world = await testWorld();
@@ -110,7 +66,7 @@ export async function startMachines(s3: NodeJS.ProcessEnv = { S3_BUCKET: '' }): 
   const objects = join(root, 'objects');
   await mkdir(objects);
   const store = createObjectStore({ s3: loadConfig(s3).s3, folder: objects });
-  const { baseModel, dataset } = await fillCatalog(new Blobs(store), root);
+  const { baseModel, dataset } = await storeTiny(root, store);
   const workers: ChildProcess[] = [];
   const folderOf = (machine: string) => join(root, machine);
   const record = async (id: string) => {
