@@ -10,7 +10,14 @@ export {
   type TokenCacheOptions,
 } from './caches';
 export { modelCard, type CardOptions } from './card';
-export { loadCheckpoint, saveCheckpoint, type Checkpoint } from './checkpoint';
+export {
+  checkpointFiles,
+  checkpointFolder,
+  loadCheckpoint,
+  placeCheckpoint,
+  saveCheckpoint,
+  type Checkpoint,
+} from './checkpoint';
 export { isCancelled, publicError } from './errors';
 export { sha256 } from './files';
 export { complete, generate, greedy, type Generated, type GenerateOptions } from './generate';

@@ -66,6 +66,11 @@ export interface RunOptions {
   onPlan(totalSteps: number, resumedFromStep: number): void;
   onMetric(metric: JobMetric, trainedTokens: number): void;
   onCheckpoint(step: number, sha256: string): void;
+  /**
+   * Called before training begins with the run's identity and the step of its newest checkpoint here, 0 without one: puts one that is
+   * further into checkpointsDir, if there is such a one elsewhere, and says whether it did.
+   */
+  fetchCheckpoint?(run: string, beyond: number): Promise<boolean>;
 }
 
 /** A trained adapter as it is to be published. */
@@ -192,9 +197,12 @@ async function trainAdapter(
   options: RunOptions,
 ): Promise<Progress> {
   const { recipe, checkpointsDir, signal, onMetric, onMessage } = options;
-  const checkpoint = await loadCheckpoint(checkpointsDir, run, (name) =>
-    onMessage('warn', `checkpoint ${name} is damaged or of another run and was passed over`),
-  );
+  const load = () =>
+    loadCheckpoint(checkpointsDir, run, (name) =>
+      onMessage('warn', `checkpoint ${name} is damaged or of another run and was passed over`),
+    );
+  let checkpoint = await load();
+  if (await options.fetchCheckpoint?.(run, checkpoint?.progress.step ?? 0)) checkpoint = await load();
   let state = checkpoint?.state; // the same memory for every checkpoint
   if (state !== undefined) adapter.importState(state);
   let current = checkpoint?.progress ?? freshProgress;

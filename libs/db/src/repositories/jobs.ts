@@ -45,6 +45,7 @@ const toJobRecord = (row: JobModel): JobRecord => ({
   teamId: row.teamId,
   fruitlessAttempts: row.fruitlessAttempts,
   checkpointStep: row.checkpointStep,
+  mirroredStep: row.mirroredStep,
   workerId: row.workerId,
   heartbeatAt: isoOrNull(row.heartbeatAt),
   preemptRequested: row.preemptRequested,
@@ -246,6 +247,13 @@ export const jobRepository = (db: Tx, traceparent: string | null): JobRepository
       attemptStartedAt: isoOrNull(attemptStartedAt),
     }));
   },
+
+  finished: (ids) =>
+    db.job.findMany({
+      where: { id: { in: ids }, state: { in: [...finalJobStates] } },
+      orderBy: { id: 'asc' },
+      select: { id: true, epoch: true },
+    }),
 
   async overdue(now, limit) {
     const rows = await db.job.findMany({

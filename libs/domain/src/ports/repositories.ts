@@ -85,8 +85,13 @@ export interface JobRecord extends Job {
   teamId: string;
   /** Attempts in a row that ended without a checkpoint beyond the one before. */
   fruitlessAttempts: number;
-  /** Step of the last checkpoint that was reported. */
+  /**
+   * Furthest step of which a checkpoint was ever reported: what an attempt has to go beyond to count as fruitful. It was on the disk of
+   * `host` then; the job may go on from one before if that machine is gone.
+   */
   checkpointStep: number;
+  /** Step of the last checkpoint that is in the object store, from where any machine can go on; 0: none is. */
+  mirroredStep: number;
   /** The worker whose slot it holds. */
   workerId: string | null;
   heartbeatAt: string | null;
@@ -124,6 +129,7 @@ export type JobPatch = Partial<
     | 'finishedAt'
     | 'fruitlessAttempts'
     | 'checkpointStep'
+    | 'mirroredStep'
     | 'workerId'
     | 'heartbeatAt'
     | 'pauseRequested'
@@ -212,6 +218,8 @@ export interface JobRepository {
   lockAlike(job: JobRecord, now: string, limit: number): Promise<JobRecord[]>;
   /** Jobs that have a slot: in a worker's hands, or queued and assigned; in order of their ids. */
   placed(): Promise<PlacedRecord[]>;
+  /** Of any teams' jobs with these ids, those that have ended, and the attempt that they have ended with. */
+  finished(ids: string[]): Promise<Pick<JobRecord, 'id' | 'epoch'>[]>;
   /** Unfinished jobs whose deadline has come, the earliest first. */
   overdue(now: string, limit: number): Promise<JobRecord[]>;
   /** Jobs in a worker's hands whose last heartbeat is older than `before`. */

@@ -135,6 +135,7 @@ const toJob = ({
   teamId: _teamId,
   fruitlessAttempts: _fruitless,
   checkpointStep: _step,
+  mirroredStep: _mirrored,
   workerId: _worker,
   heartbeatAt: _at,
   preemptRequested: _preempt,
@@ -209,6 +210,7 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
           finishedAt: null,
           fruitlessAttempts: 0,
           checkpointStep: 0,
+          mirroredStep: 0,
           workerId: null,
           heartbeatAt: null,
         });
@@ -324,6 +326,11 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
             job.fruitlessAttempts === 0,
         )
         .slice(0, limit),
+    finished: async (ids) =>
+      tables.jobs
+        .filter((job) => ids.includes(job.id) && isFinal(job.state))
+        .sort((a, b) => compare(a.id, b.id))
+        .map(({ id, epoch }) => ({ id, epoch })),
     overdue: async (now, limit) =>
       tables.jobs
         .filter((job) => job.deadline !== null && job.deadline <= now && !isFinal(job.state))
