@@ -4,6 +4,7 @@ export * from './base-model';
 export * from './dataset';
 export * from './decoder';
 export * from './errors';
+export * from './estimate';
 export * from './ids';
 export * from './job';
 export * from './paging';
