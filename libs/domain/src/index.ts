@@ -4,6 +4,11 @@ export { type AttemptOutcome, endAttempt, maxFruitlessAttempts } from './attempt
 export * from './attempts/publish-version';
 export * from './attempts/report-log';
 export * from './attempts/report-progress';
+export * from './batches/data-plan';
+export * from './batches/packing';
+export * from './batches/plan';
+export * from './batches/random';
+export * from './batches/sequences';
 export * from './catalog/add-base-model';
 export * from './catalog/add-dataset';
 export * from './catalog/delete-dataset';
