@@ -81,6 +81,14 @@ export const servabilitySchema = z.object({
 });
 export type Servability = z.infer<typeof servabilitySchema>;
 
+/** Settings that would make a job fit that fits no worker, by path; the others stay. */
+export const proposalSchema = z.object({
+  changes: z.record(z.string(), z.union([z.number(), z.string(), z.boolean()])),
+  /** Peak of memory with them. */
+  bytes: z.int().positive(),
+});
+export type Proposal = z.infer<typeof proposalSchema>;
+
 /** What is known of a job before it runs. What cannot be known is null, and `warnings` say why. */
 export const estimateSchema = z.object({
   data: dataEstimateSchema.nullable(),
@@ -89,6 +97,8 @@ export const estimateSchema = z.object({
   operations: z.number().nonnegative().nullable(),
   devices: z.array(deviceEstimateSchema),
   servability: servabilitySchema,
+  /** Empty for a job that fits. */
+  proposals: z.array(proposalSchema),
   warnings: z.array(z.string()),
 });
 export type Estimate = z.infer<typeof estimateSchema>;

@@ -1,5 +1,5 @@
 export { assertDatasetValid, checkDataset, type CheckOptions, type DatasetCheck } from './check';
-export { encodeChat, type EncodedRow } from './encode';
+export { encodeChat, type EncodedRow, tokensFormat } from './encode';
 export { convertRow, detectFormat, parseRow, RowError } from './formats';
 export { learntSpans, packLengths, unpackLengths } from './lengths';
 export { type Line, parseLine, readLines } from './lines';

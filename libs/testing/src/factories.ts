@@ -79,6 +79,7 @@ export function makeJob(
     clonedFrom: null,
     queuedAt: createdAt,
     rankAt: createdAt,
+    estimate: null,
     ...overrides,
   };
 }
@@ -93,6 +94,7 @@ export const makeWorker = (
   device: 'cpu avx2',
   deviceClass: 'cpu',
   memoryBytes: 2 ** 36,
+  threads: 16,
   wakeUpVersion,
   seenAt: at,
   ...overrides,

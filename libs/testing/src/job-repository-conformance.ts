@@ -45,6 +45,7 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
         assignedAt: null,
         attemptStartedAt: null,
         host: null,
+        deviceClass: null,
         traceparent: null,
       };
       expect(await run(({ jobs }) => jobs.lock(job.id))).toEqual({ ...fresh, ...inside, teamId: crew.id });
@@ -89,6 +90,7 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
         attemptStartedAt: day(8),
         deviceSeconds: 0.1,
         host: 'alfa',
+        deviceClass: 'h100',
       };
       const before = await run(({ jobs }) => jobs.lock(id));
       expect(await run(({ jobs }) => jobs.update(id, 1, patch))).toBe(true);

@@ -87,8 +87,7 @@ describe('toSequences', () => {
 /** A conversation of `length` tokens whose last `learnt` are the answer; its sequence has one token less. */
 const answered = (length: number, learnt: number): EncodedRow =>
   row('0'.repeat(length - learnt) + '1'.repeat(learnt));
-const lengths = ({ sequences }: { sequences: { length: number }[] }) =>
-  sequences.map(({ length }) => length);
+const lengths = ({ sequences }: { sequences: { length: number }[] }) => sequences.map(({ length }) => length);
 
 describe('toSequences of pairs', () => {
   it('keeps what fits as it is', () => {

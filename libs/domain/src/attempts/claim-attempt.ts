@@ -53,6 +53,7 @@ export async function claimAttempt(
         ...notAssigned,
         attemptStartedAt: at,
         host: worker?.hostname ?? job.host,
+        deviceClass: worker?.deviceClass ?? null,
         startedAt: job.startedAt ?? at,
         fruitlessAttempts: job.fruitlessAttempts + 1,
       },

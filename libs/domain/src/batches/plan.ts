@@ -22,7 +22,10 @@ export interface StepPlan {
  * than mixing two passes. totalSteps is training.steps, or ceil(epochs · stepsPerEpoch).
  * Throws LowrankError dataset_empty when there is nothing to train on.
  */
-export function planSteps(lengths: readonly number[], recipe: Pick<Recipe, 'objective' | 'training'>): StepPlan {
+export function planSteps(
+  lengths: readonly number[],
+  recipe: Pick<Recipe, 'objective' | 'training'>,
+): StepPlan {
   const { sequenceLength, rows: rowsPerBatch, accumulation, epochs, steps, seed } = recipe.training;
   if (lengths.length === 0)
     throw new LowrankError('dataset_empty', 'no row has anything to learn within training.sequenceLength');
@@ -61,5 +64,7 @@ export function evaluationRows(
 ): PackedRow[][] {
   const { sequenceLength, rows } = recipe.training;
   const packed = packTogether(lengths, sequenceLength, sequencesPerRow(recipe));
-  return Array.from({ length: Math.ceil(packed.length / rows) }, (_, i) => packed.slice(i * rows, (i + 1) * rows));
+  return Array.from({ length: Math.ceil(packed.length / rows) }, (_, i) =>
+    packed.slice(i * rows, (i + 1) * rows),
+  );
 }

@@ -31,7 +31,8 @@ export interface CutRows {
 }
 
 /** Inputs end before the last token that is learnt: what follows it adds nothing to loss or gradients. */
-const neededOf = (spans: Spans): number => (spans.length === 0 ? -1 : (spans[spans.length - 1] as number) - 1);
+const neededOf = (spans: Spans): number =>
+  spans.length === 0 ? -1 : (spans[spans.length - 1] as number) - 1;
 
 function cut(conversation: number, spans: Spans, limit: number): CutSequence | null {
   const length = Math.min(neededOf(spans), limit);
@@ -44,23 +45,18 @@ function cut(conversation: number, spans: Spans, limit: number): CutSequence | n
   return lossTokens === 0 ? null : { conversation, length, lossTokens };
 }
 
-/** What each of two answers may take of `capacity`: half of it at least, and what the other one leaves. */
-function shares([a, b]: readonly [number, number], capacity: number): [number, number] {
-  const half = Math.floor(capacity / 2);
-  const share = (own: number, other: number) => Math.min(own, Math.max(half, capacity - other));
-  return [share(a, b), share(b, a)];
-}
+/** What one of two answers may take of `capacity`: half of it at least, and what the other one leaves. */
+const share = (own: number, other: number, capacity: number): number =>
+  Math.min(own, Math.max(Math.floor(capacity / 2), capacity - other));
 
 function tooLong(row: number, needed: number, together: Together, sequenceLength: number): LowrankError {
   const what =
     together === 2
       ? `the two answers of row ${row + 1} have ${needed} tokens with their prompts`
       : `row ${row + 1} has ${needed} tokens`;
-  return new LowrankError(
-    'sequence_too_long',
-    `${what}, training.sequenceLength is ${sequenceLength}`,
-    [{ path: 'recipe.training.sequenceLength', message: `row ${row + 1} needs ${needed}` }],
-  );
+  return new LowrankError('sequence_too_long', `${what}, training.sequenceLength is ${sequenceLength}`, [
+    { path: 'recipe.training.sequenceLength', message: `row ${row + 1} needs ${needed}` },
+  ]);
 }
 
 /**
@@ -76,18 +72,22 @@ export function cutRows(
   const together = sequencesPerRow(recipe);
   const result: CutRows = { sequences: [], truncated: 0, dropped: 0 };
   for (const row of rows) {
-    const spans = Array.from({ length: together }, (_, k) => spansOf(row * together + k));
-    const needed = spans.map(neededOf);
-    const total = needed.reduce((sum, tokens) => sum + tokens, 0);
-    const long = total > sequenceLength;
-    if (long && whenTooLong === 'fail') throw tooLong(row, total, together, sequenceLength);
-    const limits = together === 2 ? shares(needed as [number, number], sequenceLength) : [sequenceLength];
-    const cuts = spans.map((one, k) => cut(row * together + k, one, limits[k] as number));
-    if ((long && whenTooLong === 'drop') || cuts.includes(null)) result.dropped += 1;
-    else {
-      result.sequences.push(...(cuts as CutSequence[]));
-      if (long) result.truncated += 1;
+    const first = row * together;
+    const spans = spansOf(first);
+    const needed = neededOf(spans);
+    const other = together === 2 ? spansOf(first + 1) : null;
+    const otherNeeded = other === null ? 0 : neededOf(other);
+    const long = needed + otherNeeded > sequenceLength;
+    if (long && whenTooLong === 'fail') throw tooLong(row, needed + otherNeeded, together, sequenceLength);
+    const a = cut(first, spans, other === null ? sequenceLength : share(needed, otherNeeded, sequenceLength));
+    const b = other && cut(first + 1, other, share(otherNeeded, needed, sequenceLength));
+    if ((long && whenTooLong === 'drop') || a === null || (other !== null && b === null)) {
+      result.dropped += 1;
+      continue;
     }
+    result.sequences.push(a);
+    if (b !== null) result.sequences.push(b);
+    if (long) result.truncated += 1;
   }
   return result;
 }

@@ -11,7 +11,7 @@ import {
   type WorkerRecord,
 } from '../ports/repositories';
 import { defaultPolicy, type DispatchPolicy, planDispatch } from './plan';
-import { type DispatchState, type PlacedJob, type WaitingJob } from './state';
+import { type DispatchState, type Needs, type PlacedJob, type WaitingJob } from './state';
 import { decayedSeconds, monthStart, usageDecaySeconds } from './usage';
 
 export interface ScheduleOptions {
@@ -158,6 +158,15 @@ function stateOf(
   };
 }
 
+/** A job that says nothing itself takes the memory that its estimate predicts. */
+const needsOf = ({
+  placement,
+  estimatedBytes,
+}: Pick<PlacedRecord, 'placement' | 'estimatedBytes'>): Needs => ({
+  ...placement,
+  memoryBytes: placement.memoryBytes ?? estimatedBytes,
+});
+
 const toPlaced = (job: PlacedRecord): PlacedJob => ({
   id: job.id,
   teamId: job.teamId,
@@ -167,7 +176,7 @@ const toPlaced = (job: PlacedRecord): PlacedJob => ({
   since: job.attemptStartedAt === null ? null : Date.parse(job.attemptStartedAt),
   leaving: isLeaving(job),
   movable: isMovable(job),
-  ...job.placement,
+  ...needsOf(job),
 });
 
 const toWaiting = (job: WaitingRecord): WaitingJob => ({
@@ -177,5 +186,5 @@ const toWaiting = (job: WaitingRecord): WaitingJob => ({
   rank: Date.parse(job.rankAt),
   waitingSince: Date.parse(job.queuedAt),
   host: job.host,
-  ...job.placement,
+  ...needsOf(job),
 });

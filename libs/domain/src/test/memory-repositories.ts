@@ -1,6 +1,6 @@
 import { type Adapter, finalJobStates, type Job, LowrankError, type Manifest } from '@lowrank/contracts';
 import { randomIds } from '../clock-and-ids';
-import { type JobRecord, type Repositories } from '../ports/repositories';
+import { type Repositories } from '../ports/repositories';
 import { isFinal, isHeld } from '../state-machine';
 import { byAge, compare, ofTeam, orNull, pageOf, refuseUnless, storable, withoutTeam } from './rows';
 import { statisticsOf } from './memory-statistics';
@@ -139,9 +139,13 @@ const toJob = ({
   assignedAt: _assigned,
   attemptStartedAt: _attempt,
   host: _host,
+  deviceClass: _class,
+  estimatedBytes: _estimated,
+  sharedBytes: _shared,
+  estimate: _estimate,
   traceparent: _trace,
   ...job
-}: JobRecord): Job => job;
+}: Tables['jobs'][number]): Job => job;
 
 /** What a manifest and its version have in common. */
 const factsOf = ({ format: _format, epoch: _epoch, ...facts }: Manifest) => facts;
@@ -176,6 +180,9 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
         assignedAt: null,
         attemptStartedAt: null,
         host: null,
+        deviceClass: null,
+        estimatedBytes: job.estimate?.memory?.bytes ?? null,
+        sharedBytes: job.estimate?.memory?.sharedBytes ?? null,
         traceparent: null,
         version: null,
         error: null,
@@ -191,6 +198,11 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
       orNull(
         ofTeam(tables.jobs, teamId).find((job) => job.id === id),
         toJob,
+      ),
+    detail: async (teamId, id) =>
+      orNull(
+        ofTeam(tables.jobs, teamId).find((job) => job.id === id),
+        (job) => ({ ...toJob(job), estimate: job.estimate }),
       ),
     list: async (teamId, { state, adapter, ...page }) =>
       pageOf(
@@ -268,9 +280,13 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
         )
         .sort((a, b) => compare(a.rankAt, b.rankAt) || compare(a.id, b.id));
       const first = byRank.filter((job) => ofTeam(byRank, job.teamId).indexOf(job) < perTeam);
-      return first.map(({ id, epoch, teamId, priority, placement, queuedAt, rankAt, host }) => ({
+      return first.map(({ id, epoch, teamId, priority, placement, ...job }) => ({
         ...{ id, epoch, teamId, priority, placement },
-        ...{ queuedAt, rankAt, host },
+        estimatedBytes: job.estimatedBytes,
+        sharedBytes: job.sharedBytes,
+        queuedAt: job.queuedAt,
+        rankAt: job.rankAt,
+        host: job.host,
       }));
     },
     placed: async () =>
@@ -279,6 +295,8 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
         .sort((a, b) => compare(a.id, b.id))
         .map(({ id, epoch, teamId, state, priority, placement, workerId, ...job }) => ({
           ...{ id, epoch, teamId, state, priority, placement, workerId },
+          estimatedBytes: job.estimatedBytes,
+          sharedBytes: job.sharedBytes,
           rankAt: job.rankAt,
           assignedTo: job.assignedTo,
           assignedAt: job.assignedAt,

@@ -116,6 +116,7 @@ export class World implements Ports {
       device: 'cpu',
       deviceClass: 'cpu',
       memoryBytes: 0,
+      threads: 0,
       wakeUpVersion,
       drain: null,
       seenAt: this.clock.now(),
