@@ -1,6 +1,7 @@
 import {
   type BaseModel,
   type Dataset,
+  type Estimate,
   type Job,
   type JobEvent,
   type JobMetric,
@@ -55,6 +56,27 @@ export const makeDataset = (overrides: Partial<Dataset> = {}): Dataset => ({
   lossTokens: 5_000,
   tokensOf: 'tiny',
   createdAt: at,
+  ...overrides,
+});
+
+/** Of a job that takes 4.5 GB, 3 of which others on its base share. */
+export const makeEstimate = (overrides: Partial<Estimate> = {}): Estimate => ({
+  data: null,
+  memory: {
+    bytes: 4_500_000_000,
+    sharedBytes: 3_000_000_000,
+    parts: { base: 3_000_000_000, gradients: 1_500_000_000 },
+  },
+  operations: 1.5e15,
+  devices: [],
+  servability: {
+    peft: { servable: true, reason: null },
+    vllm: { servable: true, reason: null },
+    lorax: { servable: false, reason: 'no' },
+    llamaCpp: { servable: true, reason: null },
+  },
+  proposals: [],
+  warnings: [],
   ...overrides,
 });
 

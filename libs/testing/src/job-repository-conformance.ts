@@ -1,7 +1,15 @@
 import { type JobMetric, type JobState, LowrankError } from '@lowrank/contracts';
 import { heldStates, type JobPatch, type UnitOfWork } from '@lowrank/domain';
 import { type Seeded } from './catalog-conformance';
-import { makeBaseModel, makeDataset, makeEvent, makeJob, makeManifest, makeMetric } from './factories';
+import {
+  makeBaseModel,
+  makeDataset,
+  makeEstimate,
+  makeEvent,
+  makeJob,
+  makeManifest,
+  makeMetric,
+} from './factories';
 import { codeOf } from './object-store-conformance';
 import { seedTeam, type SeededTeam } from './seed';
 
@@ -15,7 +23,7 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
 
   describe('jobs', () => {
     it('begin queued, at their first attempt', async () => {
-      const { recipe, queuedAt, rankAt, ...job } = await crew.addJob();
+      const { recipe, queuedAt, rankAt, estimate: _none, ...job } = await crew.addJob();
       const fresh = {
         ...job,
         recipe,
@@ -46,6 +54,8 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
         attemptStartedAt: null,
         host: null,
         deviceClass: null,
+        estimatedBytes: null,
+        sharedBytes: null,
         traceparent: null,
       };
       expect(await run(({ jobs }) => jobs.lock(job.id))).toEqual({ ...fresh, ...inside, teamId: crew.id });
@@ -159,7 +169,12 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
     it('wait by rank, the first of each team, unless they may not start yet or have a worker', async () => {
       const other = await seedTeam(unitOfWork, 'other');
       const third = await crew.addJob({ rankAt: day(3) });
-      const first = await crew.addJob({ rankAt: day(1), priority: 3, queuedAt: day(9) });
+      const first = await crew.addJob({
+        rankAt: day(1),
+        priority: 3,
+        queuedAt: day(9),
+        estimate: makeEstimate(),
+      });
       const second = await other.addJob({ rankAt: day(2), notBefore: day(4) });
       await other.addJob({ rankAt: day(1), notBefore: day(6) });
       const running = await crew.addJob({ rankAt: day(1) });
@@ -178,11 +193,30 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
         teamId: crew.id,
         priority: 3,
         placement: first.placement,
+        estimatedBytes: 4_500_000_000,
+        sharedBytes: 3_000_000_000,
         queuedAt: day(9),
         rankAt: day(1),
         host: null,
       });
       expect(await run(({ jobs }) => jobs.countQueued(crew.id))).toBe(3);
+    });
+
+    it('have an estimate that only those see who ask for it', async () => {
+      const estimate = makeEstimate();
+      const { id } = await crew.addJob({ estimate });
+      const { id: other } = await crew.addJob();
+      const [job, plain] = await run(({ jobs }) =>
+        Promise.all([jobs.detail(crew.id, id), jobs.detail(crew.id, other)]),
+      );
+      expect(job).toEqual({ ...(await crew.job(id)), estimate });
+      expect(plain).toEqual({ ...(await crew.job(other)), estimate: null });
+      expect(await crew.job(id)).not.toHaveProperty('estimate');
+      expect(await run(({ jobs }) => jobs.detail('team_x', id))).toBeNull();
+      expect(await run(({ jobs }) => jobs.lock(id))).toMatchObject({
+        estimatedBytes: estimate.memory?.bytes,
+        sharedBytes: estimate.memory?.sharedBytes,
+      });
     });
 
     it('have a slot when a worker holds them or is to get them', async () => {
@@ -211,6 +245,8 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
         state: 'queued',
         priority: 2,
         placement: { deviceClasses: null, memoryBytes: null },
+        estimatedBytes: null,
+        sharedBytes: null,
         rankAt: day(1),
         workerId: null,
         assignedTo: 'wrk_2',

@@ -5,6 +5,7 @@ import { jobLogConformance } from './job-log-conformance';
 import { jobRepositoryConformance } from './job-repository-conformance';
 import { codeOf } from './object-store-conformance';
 import { seedTeam, type SeededTeam } from './seed';
+import { statisticsConformance } from './statistics-conformance';
 import { webhookConformance } from './webhook-conformance';
 
 export interface UnitOfWorkUnderTest {
@@ -307,6 +308,7 @@ export function unitOfWorkConformance(name: string, open: () => Promise<UnitOfWo
     catalogConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     jobRepositoryConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     jobLogConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
+    statisticsConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     webhookConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
   });
 }

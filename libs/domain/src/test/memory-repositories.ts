@@ -211,7 +211,7 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
         toJob,
         (job) => (!state || job.state === state) && (!adapter || job.adapter === adapter),
       ),
-    lock: async (id) => find(id) ?? null,
+    lock: async (id) => orNull(find(id), ({ estimate: _estimate, ...record }) => record),
     update: async (id, epoch, patch) => {
       const job = find(id);
       if (job?.epoch !== epoch) return false;
