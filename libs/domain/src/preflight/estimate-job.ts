@@ -65,12 +65,19 @@ export async function estimateJob(
   const estimate = makeEstimate({ baseModel, recipe, placement, planned, workers, runs });
   if (!fitsNowhere(estimate, placement)) return estimate;
   const able = workers.filter((worker) => mayRunOn(worker, placement));
+  const room = largestOf(able);
+  if (placement.memoryBytes !== null) {
+    // Another recipe would not change what the placement asks for.
+    const bytes = estimate.memory?.bytes ?? Infinity;
+    const proposals = bytes <= room ? [{ changes: { 'placement.memoryBytes': bytes }, bytes }] : [];
+    return { ...estimate, proposals };
+  }
   const bytesOf = async (changed: typeof recipe): Promise<number | null> => {
     const plan = await planner.plan(baseModel, dataset, changed);
     if (isUncounted(plan)) return null;
     return estimateMemory(baseModel, changed, plan, threadsOf(able))?.bytes ?? null;
   };
-  return { ...estimate, proposals: await proposeChanges(recipe, largestOf(able), bytesOf) };
+  return { ...estimate, proposals: await proposeChanges(recipe, room, bytesOf) };
 }
 
 /** Whether there are workers that the job may run on, and none has the memory. */
