@@ -76,12 +76,7 @@ it.each<[string, DatasetFormat, RecipeInput, { truncated?: boolean; dropped?: bo
     { training: unpacked, evaluation: { fraction: 0 } },
     { truncated: true },
   ],
-  [
-    'chats that are cut',
-    'chat',
-    { training: cut, evaluation: { fraction: 0.3 } },
-    { truncated: true },
-  ],
+  ['chats that are cut', 'chat', { training: cut, evaluation: { fraction: 0.3 } }, { truncated: true }],
   ['long chats left out', 'chat', { training: { ...cut, tooLong: 'drop' } }, { dropped: true }],
   ['so many steps', 'chat', { training: { ...packed, steps: 5 } }, { truncated: true }],
   ['preferences for DPO', 'preference', { objective: { type: 'dpo' }, training: packed }, {}],
