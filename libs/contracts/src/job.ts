@@ -54,6 +54,7 @@ export type CreateJob = z.output<typeof createJobSchema>;
 
 /** The same body; nothing is submitted, so that an adapter need not be named yet. */
 export const estimateJobSchema = createJobSchema.extend({ adapter: nameSchema.optional() });
+export type EstimateJobInput = z.input<typeof estimateJobSchema>;
 export type EstimateJob = z.output<typeof estimateJobSchema>;
 
 /** What a clone has other than the job it is made from; the recipe's fields one by one, as far down as they are given. */

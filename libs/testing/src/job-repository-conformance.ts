@@ -1,15 +1,7 @@
-import { type JobMetric, type JobState, LowrankError } from '@lowrank/contracts';
+import { type JobState, LowrankError } from '@lowrank/contracts';
 import { heldStates, type JobPatch, type UnitOfWork } from '@lowrank/domain';
 import { type Seeded } from './catalog-conformance';
-import {
-  makeBaseModel,
-  makeDataset,
-  makeEstimate,
-  makeEvent,
-  makeJob,
-  makeManifest,
-  makeMetric,
-} from './factories';
+import { makeBaseModel, makeDataset, makeEstimate, makeEvent, makeJob, makeManifest } from './factories';
 import { codeOf } from './object-store-conformance';
 import { seedTeam, type SeededTeam } from './seed';
 
@@ -23,10 +15,10 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
 
   describe('jobs', () => {
     it('begin queued, at their first attempt', async () => {
-      const { recipe, queuedAt, rankAt, estimate: _none, ...job } = await crew.addJob();
+      const { queuedAt, rankAt, estimate, ...job } = await crew.addJob();
+      expect(estimate).toBeNull();
       const fresh = {
         ...job,
-        recipe,
         pauseRequested: false,
         deviceSeconds: 0,
         state: 'queued',
@@ -202,23 +194,6 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
       expect(await run(({ jobs }) => jobs.countQueued(crew.id))).toBe(3);
     });
 
-    it('have an estimate that only those see who ask for it', async () => {
-      const estimate = makeEstimate();
-      const { id } = await crew.addJob({ estimate });
-      const { id: other } = await crew.addJob();
-      const [job, plain] = await run(({ jobs }) =>
-        Promise.all([jobs.detail(crew.id, id), jobs.detail(crew.id, other)]),
-      );
-      expect(job).toEqual({ ...(await crew.job(id)), estimate });
-      expect(plain).toEqual({ ...(await crew.job(other)), estimate: null });
-      expect(await crew.job(id)).not.toHaveProperty('estimate');
-      expect(await run(({ jobs }) => jobs.detail('team_x', id))).toBeNull();
-      expect(await run(({ jobs }) => jobs.lock(id))).toMatchObject({
-        estimatedBytes: estimate.memory?.bytes,
-        sharedBytes: estimate.memory?.sharedBytes,
-      });
-    });
-
     it('have a slot when a worker holds them or is to get them', async () => {
       const states: [JobState, JobPatch][] = [
         ...heldStates.map((state): [JobState, JobPatch] => [
@@ -322,50 +297,6 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
       const error = { code: 'internal' as const, message, help: '' };
       await run(({ jobs }) => jobs.update(id, 1, { state: 'failed', error }));
       expect((await crew.job(id)).error?.message).toBe(stored);
-    });
-  });
-
-  describe('metrics', () => {
-    const put = (id: string, metrics: JobMetric[]) => run(({ jobs }) => jobs.putMetrics(id, metrics));
-    const read = (id: string, options: { afterStep?: number; limit: number }) =>
-      run(({ jobs }) => jobs.metrics(id, options));
-    const steps = async (id: string, options: { afterStep?: number; limit: number } = { limit: 99 }) =>
-      (await read(id, options)).map(({ step, kind, loss }) => `${step} ${kind} ${loss}`);
-
-    it('come back exactly', async () => {
-      const { id } = await crew.addJob();
-      const rows = [
-        makeMetric({ step: 0, kind: 'eval', loss: 0.1 + 0.2, learningRate: null, accuracy: 1 / 3 }),
-        makeMetric({ step: 1, loss: Number.MIN_VALUE, gradNorm: Number.MAX_VALUE, at: day(1.5) }),
-        makeMetric({ step: 2, loss: -0.5, tokensPerSecond: null, gradNorm: null, epochs: 1e-7 }),
-      ];
-      await put(id, rows);
-      expect(await read(id, { limit: 9 })).toEqual(rows);
-    });
-
-    it('are in order of step and kind, and replaced by ones of the same', async () => {
-      const { id } = await crew.addJob();
-      await put(id, []);
-      await put(id, [
-        makeMetric({ step: 2, loss: 2 }),
-        makeMetric({ step: 1, loss: 1 }),
-        makeMetric({ step: 1, kind: 'eval', loss: 9 }),
-        makeMetric({ step: 1, loss: 1.5 }),
-      ]);
-      await put(id, [makeMetric({ step: 2, loss: 2.5 }), makeMetric({ step: 3, loss: 3 })]);
-      expect(await steps(id)).toEqual(['1 eval 9', '1 train 1.5', '2 train 2.5', '3 train 3']);
-      expect(await steps(id, { afterStep: 1, limit: 1 })).toEqual(['2 train 2.5']);
-      expect(await steps(id, { limit: 1 })).toEqual(['1 eval 9']);
-    });
-
-    it('are dropped beyond a step, of one job only', async () => {
-      const [a, b] = [await crew.addJob(), await crew.addJob()];
-      const rows = [1, 2, 3].map((step) => makeMetric({ step, loss: step }));
-      for (const { id } of [a, b]) await put(id, rows);
-      await run(({ jobs }) => jobs.truncateMetrics(a.id, 1));
-      expect(await steps(a.id)).toEqual(['1 train 1']);
-      expect(await steps(b.id)).toHaveLength(3);
-      expect(await codeOf(put(nobody, rows))).toBe('conflict');
     });
   });
 

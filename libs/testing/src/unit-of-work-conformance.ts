@@ -1,11 +1,11 @@
 import { type Repositories, type UnitOfWork } from '@lowrank/domain';
 import { catalogConformance } from './catalog-conformance';
 import { makeDataset, makeEvent, makeMetric, makeWorker } from './factories';
+import { estimateConformance } from './estimate-conformance';
 import { jobLogConformance } from './job-log-conformance';
 import { jobRepositoryConformance } from './job-repository-conformance';
 import { codeOf } from './object-store-conformance';
 import { seedTeam, type SeededTeam } from './seed';
-import { statisticsConformance } from './statistics-conformance';
 import { webhookConformance } from './webhook-conformance';
 
 export interface UnitOfWorkUnderTest {
@@ -308,7 +308,7 @@ export function unitOfWorkConformance(name: string, open: () => Promise<UnitOfWo
     catalogConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     jobRepositoryConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     jobLogConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
-    statisticsConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
+    estimateConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     webhookConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
   });
 }

@@ -220,9 +220,9 @@ describe('bodies of an estimate', () => {
     const inner = value[name];
     const goDeeper = typeof inner === 'object' && inner !== null && !Array.isArray(inner) && below(4) > 0;
     if (goDeeper && Object.keys(inner).length > 0) return mutate(inner as Record<string, unknown>);
-    if (below(8) === 0) delete value[name];
-    else if (below(8) === 0) value[`${name}s`] = junk[below(junk.length)];
-    else value[name] = junk[below(junk.length)];
+    const way = below(8);
+    if (way === 0) delete value[name];
+    else value[way === 1 ? `${name}s` : name] = junk[below(junk.length)];
   }
 
   it('are answered or refused, never with a failure of the server', async () => {

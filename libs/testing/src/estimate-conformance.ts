@@ -5,10 +5,27 @@ import { makeBaseModel, makeEstimate, makeJob, makeManifest, makeVersionMetrics 
 
 const day = (n: number) => new Date(Date.UTC(2026, 0, n)).toISOString();
 
-/** The part of unitOfWorkConformance on what times of later jobs are predicted from. */
-export function statisticsConformance(seeded: () => Seeded): void {
+/** The part of unitOfWorkConformance on estimates, and on the finished jobs that times of later ones rest on. */
+export function estimateConformance(seeded: () => Seeded): void {
   let { unitOfWork, run, crew } = {} as Seeded;
   beforeEach(() => ({ unitOfWork, run, crew } = seeded()));
+
+  it('jobs have an estimate that only those see who ask for it', async () => {
+    const estimate = makeEstimate();
+    const { id } = await crew.addJob({ estimate });
+    const { id: other } = await crew.addJob();
+    const [job, plain] = await run(({ jobs }) =>
+      Promise.all([jobs.detail(crew.id, id), jobs.detail(crew.id, other)]),
+    );
+    expect(job).toEqual({ ...(await crew.job(id)), estimate });
+    expect(plain).toEqual({ ...(await crew.job(other)), estimate: null });
+    expect(await crew.job(id)).not.toHaveProperty('estimate');
+    expect(await run(({ jobs }) => jobs.detail('team_x', id))).toBeNull();
+    expect(await run(({ jobs }) => jobs.lock(id))).toMatchObject({
+      estimatedBytes: estimate.memory?.bytes,
+      sharedBytes: estimate.memory?.sharedBytes,
+    });
+  });
 
   it('statistics know the newest finished jobs of each device class, and those on a base model', async () => {
     const { baseModel } = crew;
