@@ -12,6 +12,7 @@ export const idPrefixes = {
   worker: 'wrk',
   webhook: 'whk',
   delivery: 'msg',
+  sweep: 'swp',
 } as const;
 
 export type IdKind = keyof typeof idPrefixes;

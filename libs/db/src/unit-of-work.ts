@@ -12,6 +12,7 @@ import { datasetRepository } from './repositories/datasets';
 import { jobRepository } from './repositories/jobs';
 import { outboxRepository } from './repositories/outbox';
 import { statisticsRepository } from './repositories/statistics';
+import { sweepRepository } from './repositories/sweeps';
 import { teamRepository } from './repositories/teams';
 import { webhookRepository } from './repositories/webhooks';
 import { workerRepository } from './repositories/workers';
@@ -36,6 +37,7 @@ const repositoriesOf = (db: Tx, traceparent: string | null): Repositories => ({
   workers: workerRepository(db),
   statistics: statisticsRepository(db),
   webhooks: webhookRepository(db),
+  sweeps: sweepRepository(db),
 });
 
 export interface UnitOfWorkOptions {

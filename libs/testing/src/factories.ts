@@ -99,6 +99,7 @@ export function makeJob(
     notBefore: null,
     deadline: null,
     clonedFrom: null,
+    sweep: null,
     queuedAt: createdAt,
     rankAt: createdAt,
     estimate: null,

@@ -20,6 +20,7 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
       const fresh = {
         ...job,
         pauseRequested: false,
+        stoppedEarly: null,
         deviceSeconds: 0,
         state: 'queued',
         epoch: 1,
@@ -93,6 +94,7 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
         deviceSeconds: 0.1,
         host: 'alfa',
         deviceClass: 'h100',
+        stoppedEarly: { rung: 1, step: 30, value: 2.5, needed: 2.25 },
       };
       const before = await run(({ jobs }) => jobs.lock(id));
       expect(await run(({ jobs }) => jobs.update(id, 1, patch))).toBe(true);
@@ -109,6 +111,7 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
         assignedAt: null,
         attemptStartedAt: null,
         host: null,
+        stoppedEarly: null,
       };
       expect(await run(({ jobs }) => jobs.update(id, 2, cleared))).toBe(true);
       expect(await run(({ jobs }) => jobs.lock(id))).toEqual({ ...before, ...patch, ...cleared });

@@ -6,6 +6,7 @@ import { jobLogConformance } from './job-log-conformance';
 import { jobRepositoryConformance } from './job-repository-conformance';
 import { codeOf } from './object-store-conformance';
 import { seedTeam, type SeededTeam } from './seed';
+import { sweepConformance } from './sweep-conformance';
 import { webhookConformance } from './webhook-conformance';
 
 export interface UnitOfWorkUnderTest {
@@ -310,5 +311,6 @@ export function unitOfWorkConformance(name: string, open: () => Promise<UnitOfWo
     jobLogConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     estimateConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     webhookConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
+    sweepConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
   });
 }

@@ -116,9 +116,9 @@ export class ReportQueue {
           // An attempt that finds an earlier one's manifest publishes it without any phase in between.
           if (!(await reportPhase(ports, attempt, 'publishing'))) return false;
           await this.listeners.beforePublishing();
-          const version = await publishVersion(ports, attempt, report.manifest);
-          if (version) this.listeners.onPublished();
-          return version !== null;
+          const job = await publishVersion(ports, attempt, report.manifest);
+          if (job) this.listeners.onPublished();
+          return job !== null;
         };
     }
   }

@@ -20,6 +20,7 @@ import {
   type Quotas,
 } from '@lowrank/contracts';
 import { type FinishedRun } from '../preflight/time';
+import { type SweepRepository } from './sweeps';
 import { type WebhookRepository } from './webhooks';
 
 /** All repositories of one transaction; see UnitOfWork. Reads and writes are of the given team only. */
@@ -34,6 +35,7 @@ export interface Repositories {
   workers: WorkerRepository;
   statistics: StatisticsRepository;
   webhooks: WebhookRepository;
+  sweeps: SweepRepository;
 }
 
 /**
@@ -140,6 +142,7 @@ export type JobPatch = Partial<
     | 'deviceSeconds'
     | 'host'
     | 'deviceClass'
+    | 'stoppedEarly'
   >
 >;
 
@@ -178,21 +181,30 @@ export type PlacedRecord = Pick<
 >;
 
 /** What is decided about a job when it is made. */
-export type NewJob = Pick<Job, 'id' | 'baseModel' | 'dataset' | 'adapter' | 'createdAt' | 'clonedFrom'> &
+export type NewJob = Pick<
+  Job,
+  'id' | 'baseModel' | 'dataset' | 'adapter' | 'createdAt' | 'clonedFrom' | 'sweep'
+> &
   Pick<CreateJob, 'recipe' | 'priority' | 'placement' | 'notBefore' | 'deadline'> &
   Pick<JobRecord, 'queuedAt' | 'rankAt'> & { estimate: Estimate | null };
 
 export interface JobRepository {
-  insert(teamId: string, job: NewJob): Promise<void>;
+  /** Several jobs have the same dataset. */
+  insert(teamId: string, ...jobs: NewJob[]): Promise<void>;
   find(teamId: string, id: string): Promise<Job | null>;
   /** With its estimate, which is too large for lists. */
   detail(teamId: string, id: string): Promise<JobDetail | null>;
-  list(teamId: string, page: PageQuery & { state?: JobState; adapter?: string }): Promise<Page<Job>>;
+  list(
+    teamId: string,
+    page: PageQuery & { state?: JobState; adapter?: string; sweep?: string },
+  ): Promise<Page<Job>>;
   /** Any team's job, its row locked until the transaction ends. For use cases that move it. */
   lock(id: string): Promise<JobRecord | null>;
   /** Writes only if the job still has this epoch; resolves to false, changing nothing, when it has not. */
   update(id: string, epoch: number, patch: JobPatch): Promise<boolean>;
   appendEvent(id: string, event: Omit<JobEvent, 'seq'>): Promise<JobEvent>;
+  /** The first event of jobs that were inserted in this transaction. */
+  beginHistory(ids: string[], event: Omit<JobEvent, 'seq'>): Promise<void>;
   events(id: string, afterSeq: number, limit: number): Promise<JobEvent[]>;
   /** Replaces rows of the same (step, kind): a resumed attempt repeats steps. */
   putMetrics(id: string, metrics: JobMetric[]): Promise<void>;
@@ -205,7 +217,10 @@ export interface JobRepository {
   log(id: string, afterSeq: number, limit: number): Promise<JobLogLine[]>;
   /** How many of the team's jobs are queued, assigned ones included. */
   countQueued(teamId: string): Promise<number>;
-  /** Of each team, the first `perTeam` queued jobs by rank that no worker is chosen for and that may start at `now`. */
+  /**
+   * Of each team, the first `perTeam` queued jobs by rank that no worker is chosen for and that may start at `now`; of a sweep, no
+   * more than may have a slot besides those that have one.
+   */
   waiting(now: string, perTeam: number): Promise<WaitingRecord[]>;
   /** Jobs that have a slot: in a worker's hands, or queued and assigned; in order of their ids. */
   placed(): Promise<PlacedRecord[]>;

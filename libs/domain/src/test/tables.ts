@@ -9,10 +9,12 @@ import {
   type JobLogLine,
   type JobMetric,
   type JobWakeUp,
+  type SweepTrial,
   type Webhook,
   type WebhookDelivery,
 } from '@lowrank/contracts';
 import { type JobRecord, type TeamRecord, type WorkerRecord } from '../ports/repositories';
+import { type SweepRecord, type TrialResult } from '../ports/sweeps';
 
 type Owned<T> = T & { teamId: string };
 
@@ -35,6 +37,13 @@ export interface Tables {
   workers: WorkerRecord[];
   webhooks: Owned<Webhook & { secret: string }>[];
   deliveries: Owned<WebhookDelivery & { webhookId: string; body: string }>[];
+  sweeps: Omit<SweepRecord, 'trialCount' | 'finishedCount'>[];
+  trials: (Pick<SweepTrial, 'number' | 'jobId' | 'parameters'> & {
+    sweepId: string;
+    result: TrialResult | null;
+  })[];
+  /** What trials have reported at rungs. */
+  rungs: { sweepId: string; rung: number; trial: number; value: number }[];
 }
 
 export const emptyTables = (): Tables => ({
@@ -54,6 +63,9 @@ export const emptyTables = (): Tables => ({
   workers: [],
   webhooks: [],
   deliveries: [],
+  sweeps: [],
+  trials: [],
+  rungs: [],
 });
 
 /** A team with nothing decided about it. */

@@ -1,6 +1,7 @@
 import {
   type CreateJob,
   createJobSchema,
+  createSweepSchema,
   idPrefixes,
   type IdKind,
   type JobDetail,
@@ -12,6 +13,7 @@ import {
 import { claimAttempt } from '../attempts/claim-attempt';
 import { planData } from '../batches/data-plan';
 import { submitJob } from '../jobs/submit-job';
+import { submitSweep } from '../sweeps/submit-sweep';
 import { type Ports } from '../ports';
 import { type DataPlanner } from '../ports/data-planner';
 import { type WorkerRecord } from '../ports/repositories';
@@ -124,6 +126,19 @@ export class World implements Ports {
 
   submit(overrides: Record<string, unknown> = {}): Promise<JobDetail> {
     return submitJob(this, team, this.request(overrides));
+  }
+
+  /** A sweep over ranks, unless `overrides` say otherwise. */
+  submitSweep(overrides: Record<string, unknown> = {}) {
+    const request = createSweepSchema.parse({
+      baseModel: 'tiny',
+      dataset: this.datasetId,
+      adapter: 'captain',
+      space: { 'lora.rank': { values: [2, 4, 8] } },
+      method: { type: 'grid' },
+      ...overrides,
+    });
+    return submitSweep(this, team, request);
   }
 
   /** A worker that was seen just now. */
