@@ -68,7 +68,16 @@ export class WorkerModule {
     });
     const webhooks = new WebhookSender(ports, poster.post, defaultTimings, metrics);
     const device = `cpu ${cpus()[0]?.model ?? process.arch}`;
-    const worker = { id, hostname: hostname(), slots, device, deviceClass, memoryBytes, wakeUpVersion };
+    const worker = {
+      id,
+      hostname: hostname(),
+      slots,
+      device,
+      deviceClass,
+      memoryBytes,
+      threads,
+      wakeUpVersion,
+    };
     const presence = new Presence({ unitOfWork, clock }, worker, defaultTimings.presence, (mode) =>
       supervisor.setDrain(mode),
     );

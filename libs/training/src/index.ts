@@ -28,7 +28,6 @@ export { evaluationBatches, planTraining, type Plan } from './plan';
 export { runTraining, TrainingStopped, type RunOptions, type StopReason, type TrainedAdapter } from './run';
 export { sampleOutputs, type Sample, type SampleOptions } from './samples';
 export { learningRate, warmupSteps } from './schedule';
-export { toPairs } from './pairs';
-export { splitRows, toSequences, type Sequence, type SequenceSet } from './sequences';
+export { toSequences, type Sequence, type SequenceSet } from './sequences';
 export { SharedBases } from './shared-bases';
 export { adapterSpec } from './targets';
