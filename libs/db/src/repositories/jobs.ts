@@ -54,6 +54,7 @@ const toJobRecord = (row: JobModel): JobRecord => ({
   assignedAt: isoOrNull(row.assignedAt),
   attemptStartedAt: isoOrNull(row.attemptStartedAt),
   host: row.host,
+  party: row.party,
   traceparent: row.traceParent,
 });
 
@@ -105,12 +106,27 @@ const placedColumns = {
   cancelRequested: true,
   pauseRequested: true,
   preemptRequested: true,
+  party: true,
 } as const;
 
 interface WaitingRow extends Omit<WaitingRecord, 'queuedAt' | 'rankAt'> {
   queuedAt: Date;
   rankAt: Date;
 }
+
+/** Of a queued row of jobs: whether fewer trials of its sweep than may have a slot have one or come before it. */
+const withinSweep = Prisma.sql`(sweep_id IS NULL OR (
+  SELECT max_concurrent IS NULL OR max_concurrent > (
+    SELECT count(*) FROM jobs other
+    WHERE other.sweep_id = sweeps.id AND (
+      other.state IN ('preparing', 'running', 'publishing') OR (
+        other.state = 'queued' AND (
+          other.assigned_to IS NOT NULL OR (other.rank_at, other.id) < (jobs.rank_at, jobs.id)
+        )
+      )
+    )
+  ) FROM sweeps WHERE sweeps.id = jobs.sweep_id
+))`;
 
 export const jobRepository = (db: Tx, traceparent: string | null): JobRepository => ({
   ...jobLog(db),
@@ -192,22 +208,25 @@ export const jobRepository = (db: Tx, traceparent: string | null): JobRepository
         FROM jobs
         WHERE team_id = teams.id AND state = 'queued' AND assigned_to IS NULL
           AND (not_before IS NULL OR not_before <= ${new Date(now)})
-          AND (sweep_id IS NULL OR (
-            SELECT max_concurrent IS NULL OR max_concurrent > (
-              SELECT count(*) FROM jobs other
-              WHERE other.sweep_id = sweeps.id AND (
-                other.state IN ('preparing', 'running', 'publishing') OR (
-                  other.state = 'queued' AND (
-                    other.assigned_to IS NOT NULL OR (other.rank_at, other.id) < (jobs.rank_at, jobs.id)
-                  )
-                )
-              )
-            ) FROM sweeps WHERE sweeps.id = jobs.sweep_id
-          ))
+          AND ${withinSweep}
         ORDER BY rank_at, id LIMIT ${perTeam}
       ) first
       ORDER BY first."rankAt", first.id`;
     return rows.map((row) => ({ ...row, queuedAt: iso(row.queuedAt), rankAt: iso(row.rankAt) }));
+  },
+
+  async lockAlike(job, now, limit) {
+    const rows = await db.$queryRaw<{ id: string }[]>`
+      SELECT id FROM jobs
+      WHERE team_id = ${job.teamId} AND base_model_id = ${job.baseModel.id} AND priority = ${job.priority}
+        AND id <> ${job.id} AND state = 'queued' AND assigned_to IS NULL AND fruitless_attempts = 0
+        AND (not_before IS NULL OR not_before <= ${new Date(now)}) AND ${withinSweep}
+      ORDER BY rank_at, id LIMIT ${limit} FOR UPDATE SKIP LOCKED`;
+    const found = await db.job.findMany({
+      where: { id: { in: rows.map(({ id }) => id) } },
+      orderBy: [{ rankAt: 'asc' }, { id: 'asc' }],
+    });
+    return found.map(toJobRecord);
   },
 
   async placed() {

@@ -30,6 +30,7 @@ export interface Repositories {
   outbox: OutboxRepository;
   teams: TeamRepository;
   workers: WorkerRepository;
+  parties: PartyRepository;
   statistics: StatisticsRepository;
   webhooks: WebhookRepository;
   sweeps: SweepRepository;
@@ -101,6 +102,8 @@ export interface JobRecord extends Job {
   attemptStartedAt: string | null;
   /** Host name of the machine that has its checkpoints on its disk. */
   host: string | null;
+  /** The party that the current attempt trains in; null: alone. */
+  party: string | null;
   /** Where in a trace it was submitted (W3C traceparent); the store knows, when it writes the job. */
   traceparent: string | null;
 }
@@ -134,6 +137,7 @@ export type JobPatch = Partial<
     | 'deviceSeconds'
     | 'host'
     | 'stoppedEarly'
+    | 'party'
   >
 >;
 
@@ -158,6 +162,7 @@ export type PlacedRecord = Pick<
   | 'cancelRequested'
   | 'pauseRequested'
   | 'preemptRequested'
+  | 'party'
 >;
 
 /** What is decided about a job when it is made. */
@@ -200,6 +205,11 @@ export interface JobRepository {
    * more than may have a slot besides those that have one.
    */
   waiting(now: string, perTeam: number): Promise<WaitingRecord[]>;
+  /**
+   * Queued jobs that no worker is chosen for, of the same team, base model and priority as another, that may start at `now` and whose
+   * last attempt was not fruitless, by rank; their rows locked until the transaction ends. Rows that others have locked are left out.
+   */
+  lockAlike(job: JobRecord, now: string, limit: number): Promise<JobRecord[]>;
   /** Jobs that have a slot: in a worker's hands, or queued and assigned; in order of their ids. */
   placed(): Promise<PlacedRecord[]>;
   /** Unfinished jobs whose deadline has come, the earliest first. */
@@ -263,6 +273,27 @@ export interface WorkerRepository {
   remove(id: string): Promise<void>;
   /** Removes workers not seen since, and resolves to their ids. */
   removeUnseen(since: string): Promise<string[]>;
+}
+
+/** Jobs of one team that hold one slot together, in one trainer. */
+export interface PartyRecord {
+  id: string;
+  /** Those that hold the slot still, one at least. */
+  members: number;
+  /** What each member has been charged with since the party began, in seconds as of `clockAt`: it runs at 1 / members. */
+  clock: number;
+  clockAt: string;
+  /** What its trainer takes of the worker's memory, bytes; null: not known. */
+  memoryBytes: number | null;
+}
+
+export interface PartyRepository {
+  insert(party: PartyRecord): Promise<void>;
+  /** Its row locked until the transaction ends. Who locks a job's row too does that first. */
+  lock(id: string): Promise<PartyRecord | null>;
+  update(party: PartyRecord): Promise<void>;
+  remove(id: string): Promise<void>;
+  list(): Promise<PartyRecord[]>;
 }
 
 export interface TeamRecord extends Quotas {

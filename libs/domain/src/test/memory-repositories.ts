@@ -6,6 +6,7 @@ import { byAge, compare, ofTeam, orNull, pageOf, refuseUnless, storable, without
 import { adapterRepositoryOf } from './memory-adapters';
 import { statisticsOf } from './memory-statistics';
 import { sweepRepositoryOf } from './memory-sweeps';
+import { partyRepositoryOf } from './memory-parties';
 import { webhookRepositoryOf } from './memory-webhooks';
 import { freshTeam, type Tables } from './tables';
 
@@ -100,6 +101,7 @@ export function repositoriesOf(tables: Tables): Repositories {
     statistics: statisticsOf(tables),
     webhooks: webhookRepositoryOf(tables),
     sweeps: sweepRepositoryOf(tables),
+    parties: partyRepositoryOf(tables),
     workers: {
       upsert: async (worker) => {
         const drain = tables.workers.find((one) => one.id === worker.id)?.drain ?? null;
@@ -142,6 +144,7 @@ const toJob = ({
   assignedAt: _assigned,
   attemptStartedAt: _attempt,
   host: _host,
+  party: _party,
   traceparent: _trace,
   ...job
 }: JobRecord): Job => job;
@@ -160,6 +163,14 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
     );
     return ahead.length < most;
   };
+  const startable = (now: string) =>
+    tables.jobs
+      .filter(
+        ({ state, assignedTo, notBefore }) =>
+          state === 'queued' && assignedTo === null && (notBefore === null || notBefore <= now),
+      )
+      .sort(byRankOf)
+      .filter(mayHaveSlot);
   return {
     insert: async (teamId, ...jobs) => {
       for (const job of jobs) {
@@ -189,6 +200,7 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
           assignedAt: null,
           attemptStartedAt: null,
           host: null,
+          party: null,
           traceparent: null,
           stoppedEarly: null,
           version: null,
@@ -279,15 +291,7 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
         .map(({ jobId: _jobId, ...line }) => line),
     countQueued: async (teamId) => ofTeam(tables.jobs, teamId).filter((job) => job.state === 'queued').length,
     waiting: async (now, perTeam) => {
-      const byRank = tables.jobs
-        .filter(
-          (job) =>
-            job.state === 'queued' &&
-            job.assignedTo === null &&
-            (job.notBefore === null || job.notBefore <= now),
-        )
-        .sort(byRankOf)
-        .filter(mayHaveSlot);
+      const byRank = startable(now);
       const first = byRank.filter((job) => ofTeam(byRank, job.teamId).indexOf(job) < perTeam);
       return first.map(({ id, epoch, teamId, priority, placement, queuedAt, rankAt, host }) => ({
         ...{ id, epoch, teamId, priority, placement },
@@ -307,7 +311,19 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
           cancelRequested: job.cancelRequested,
           pauseRequested: job.pauseRequested,
           preemptRequested: job.preemptRequested,
+          party: job.party,
         })),
+    lockAlike: async (like, now, limit) =>
+      startable(now)
+        .filter(
+          (job) =>
+            job.id !== like.id &&
+            job.teamId === like.teamId &&
+            job.baseModel.id === like.baseModel.id &&
+            job.priority === like.priority &&
+            job.fruitlessAttempts === 0,
+        )
+        .slice(0, limit),
     overdue: async (now, limit) =>
       tables.jobs
         .filter((job) => job.deadline !== null && job.deadline <= now && !isFinal(job.state))
