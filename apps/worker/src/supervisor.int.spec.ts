@@ -1,6 +1,14 @@
 import { type Job, type Manifest } from '@lowrank/contracts';
-import { cancelJob, endAttempt, pauseJob, type Ports, resumeJob, type UnitOfWork } from '@lowrank/domain';
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import {
+  type AttemptRef,
+  cancelJob,
+  endAttempt,
+  pauseJob,
+  type Ports,
+  resumeJob,
+  type UnitOfWork,
+} from '@lowrank/domain';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -25,10 +33,13 @@ describe('Supervisor', () => {
   });
 
   const metrics = new WorkerMetrics();
+  /** Attempts that ended their jobs, as the janitor hears of them. */
+  const cleared: AttemptRef[] = [];
+  const clearUp = async (attempt: AttemptRef) => void cleared.push(attempt);
   const supervise = (
     script: TestTrainer,
     { unitOfWork = ports.unitOfWork, ...options }: SuperviseOptions & { unitOfWork?: UnitOfWork } = {},
-  ) => superviseIn({ folder, ports: { ...ports, unitOfWork }, metrics }, script, options);
+  ) => superviseIn({ folder, ports: { ...ports, unitOfWork }, metrics, clearUp }, script, options);
   const record = (id: string) => ports.unitOfWork.run(({ jobs }) => jobs.lock(id));
   const eventsOf = (id: string) => ports.unitOfWork.run(({ jobs }) => jobs.events(id, 0, 100));
   const messagesOf = async (id: string) => (await eventsOf(id)).map(({ message }) => message).join('\n');
@@ -258,7 +269,7 @@ describe('Supervisor', () => {
     expect(text).toContain('lowrank_trained_tokens_total 400');
     expect(text).toContain('lowrank_training_step_seconds_count 40');
     expect(text).toContain('lowrank_training_tokens_per_second 0');
-    expect(await readdir(join(folder, 'jobs')).catch(() => [])).not.toContain(job.id);
+    expect(cleared).toContainEqual({ jobId: job.id, epoch: 1 });
   });
 
   it('keeps what a trainer logs and writes to its output', async () => {

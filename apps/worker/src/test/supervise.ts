@@ -1,5 +1,5 @@
 import { type Manifest } from '@lowrank/contracts';
-import { type Ports, randomIds } from '@lowrank/domain';
+import { type AttemptRef, type Ports, randomIds } from '@lowrank/domain';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type WorkerMetrics } from '../metrics/worker-metrics';
@@ -63,7 +63,16 @@ export interface SuperviseOptions {
 
 /** A supervisor of such trainers, whose programs and files are put into a folder. */
 export async function superviseIn(
-  { folder, ports, metrics }: { folder: string; ports: Ports; metrics: WorkerMetrics },
+  {
+    folder,
+    clearUp = async () => undefined,
+    ...rest
+  }: {
+    folder: string;
+    ports: Ports;
+    metrics: WorkerMetrics;
+    clearUp?: (attempt: AttemptRef) => Promise<void>;
+  },
   script: TestTrainer,
   options: SuperviseOptions = {},
 ): Promise<Supervisor> {
@@ -76,11 +85,11 @@ export async function superviseIn(
   await writeFile(trainerEntry, program);
   await writeFile(join(folder, 'manifest.json'), JSON.stringify(options.manifest ?? null));
   return new Supervisor({
-    ports,
+    ...rest,
+    clearUp,
     workerId: options.workerId ?? randomIds.make('worker'),
     workplace: { dataDir: folder, threads: 2, slots: 1, jobsPerTrainer: options.jobsPerTrainer ?? 1 },
     timings: { ...timings, ...options.timings },
-    metrics,
     trainerEntry,
     env: { ...process.env, S3_SECRET_ACCESS_KEY: 'the-secret-of-the-store' },
   });
