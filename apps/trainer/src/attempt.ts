@@ -1,14 +1,14 @@
 import {
   LowrankError,
   type Assignment,
-  type FromTrainer,
+  type JobMessage,
   type JobMetric,
   type LogLevel,
   type Manifest,
 } from '@lowrank/contracts';
 import { type Blobs, type createObjectStore } from '@lowrank/storage';
 import { spanned } from '@lowrank/telemetry';
-import { modelKey, runTraining } from '@lowrank/training';
+import { inTurn, modelKey, runTraining, type SharedBases } from '@lowrank/training';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type AttemptCheckpoints, withCheckpoints } from './attempt-checkpoints';
@@ -22,10 +22,12 @@ export interface AttemptOptions {
   assignment: Assignment;
   store: ReturnType<typeof createObjectStore>;
   blobs: Blobs;
+  /** Shared with the other attempts of this process, if there are any. */
+  bases?: SharedBases;
   /** Least time between two checkpoints that are copied to the object store; null: none is. */
   mirrorIntervalMs: number | null;
   signal: AbortSignal;
-  send(message: FromTrainer): void;
+  send(message: JobMessage): void;
   /** Writes a line of the job's log. */
   log(level: LogLevel, message: string): void;
 }
@@ -54,13 +56,15 @@ async function fetchFiles(
   files: readonly { path: string; sha256: string; bytes?: number }[],
 ): Promise<void> {
   for (const { path, sha256, bytes } of files) {
-    signal.throwIfAborted();
     const target = join(folder, path);
-    const found = await stat(target).catch(() => null);
-    if (found?.isFile() && (bytes === undefined || found.size === bytes)) continue;
-    const started = performance.now();
-    await spanned('fetch', () => blobs.fetchTo(sha256, target), { attributes: { 'lowrank.file': path } });
-    log('info', `fetched ${path}${secondsSince(started)}`);
+    await inTurn(target, async () => {
+      signal.throwIfAborted();
+      const found = await stat(target).catch(() => null);
+      if (found?.isFile() && (bytes === undefined || found.size === bytes)) return;
+      const started = performance.now();
+      await spanned('fetch', () => blobs.fetchTo(sha256, target), { attributes: { 'lowrank.file': path } });
+      log('info', `fetched ${path}${secondsSince(started)}`);
+    });
   }
 }
 
@@ -82,7 +86,7 @@ export async function runAttempt(options: AttemptOptions): Promise<Manifest> {
 }
 
 async function trainAndPublish(options: AttemptOptions, checkpoints: AttemptCheckpoints): Promise<Manifest> {
-  const { assignment, signal, send, log } = options;
+  const { assignment, bases, signal, send, log } = options;
   const { jobId, epoch, baseModel, dataset, recipe, cacheDir, threads } = assignment;
   log('info', `attempt ${epoch}: adapter ${assignment.adapter} on ${baseModel.name}, ${threads} threads`);
 
@@ -115,6 +119,7 @@ async function trainAndPublish(options: AttemptOptions, checkpoints: AttemptChec
     checkpointsDir: checkpoints.folder,
     fetchCheckpoint: checkpoints.fetch,
     threads,
+    bases,
     signal,
     onMessage: (level, message) => {
       log(level, message);
@@ -158,7 +163,7 @@ async function trainAndPublish(options: AttemptOptions, checkpoints: AttemptChec
 }
 
 /** What the worker is told about a failure. Failures of this machine or of the store may pass; those of the job do not. */
-export function failureOf(error: unknown): FromTrainer & { type: 'failed' } {
+export function failureOf(error: unknown): JobMessage & { type: 'failed' } {
   const system = (error as NodeJS.ErrnoException | null)?.code;
   if (system === 'ENOSPC' || system === 'EDQUOT')
     return {

@@ -28,7 +28,7 @@ export class WorkerModule {
   /** A worker on the configured Postgres and queue. Error: validation_failed without a database. */
   static forRoot(config: Config): DynamicModule {
     const { databaseUrl, redisUrl, queuePrefix: prefix, dataDir, slots, threads, logLevel } = config;
-    const { deviceClass, memoryBytes } = config;
+    const { deviceClass, memoryBytes, jobsPerTrainer } = config;
     if (databaseUrl === null) {
       throw new LowrankError('validation_failed', 'DATABASE_URL is not set.', undefined, {
         help: 'Set it, or start everything with "lowrank up", which brings a Postgres of its own.',
@@ -59,7 +59,7 @@ export class WorkerModule {
     const supervisor = new Supervisor({
       ports,
       workerId: id,
-      workplace: { dataDir, threads, slots },
+      workplace: { dataDir, threads, slots, jobsPerTrainer },
       timings: defaultTimings,
       metrics,
       clearUp: (attempt) => janitor.clearUp(attempt),
@@ -68,7 +68,16 @@ export class WorkerModule {
     });
     const webhooks = new WebhookSender(ports, poster.post, defaultTimings, metrics);
     const device = `cpu ${cpus()[0]?.model ?? process.arch}`;
-    const worker = { id, hostname: hostname(), slots, device, deviceClass, memoryBytes, wakeUpVersion };
+    const worker = {
+      id,
+      hostname: hostname(),
+      slots,
+      device,
+      deviceClass,
+      memoryBytes,
+      threads,
+      wakeUpVersion,
+    };
     const presence = new Presence({ unitOfWork, clock }, worker, defaultTimings.presence, (mode) =>
       supervisor.setDrain(mode),
     );

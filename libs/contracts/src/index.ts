@@ -5,6 +5,7 @@ export * from './checkpoint';
 export * from './dataset';
 export * from './decoder';
 export * from './errors';
+export * from './estimate';
 export * from './ids';
 export * from './job';
 export * from './paging';

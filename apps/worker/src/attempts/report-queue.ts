@@ -1,4 +1,4 @@
-import { type FromTrainer } from '@lowrank/contracts';
+import { type JobMessage } from '@lowrank/contracts';
 import {
   type AttemptRef,
   type Ports,
@@ -14,7 +14,7 @@ import { pause, persistently } from '../retry';
 import { type Timings } from '../settings';
 
 /** Messages that become writes; the others only matter to the supervisor. */
-export type Report = Exclude<FromTrainer, { type: 'heartbeat' | 'log' | 'stopped' | 'failed' }>;
+export type Report = Exclude<JobMessage, { type: 'log' | 'stopped' | 'failed' }>;
 
 export interface ReportListeners {
   /** The job has moved on to another attempt: nothing more of this one will be written. */

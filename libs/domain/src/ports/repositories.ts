@@ -6,7 +6,9 @@ import {
   type CreateJob,
   type Dataset,
   type DrainMode,
+  type Estimate,
   type Job,
+  type JobDetail,
   type JobEvent,
   type JobLogLine,
   type JobMetric,
@@ -17,6 +19,7 @@ import {
   type PageQuery,
   type Quotas,
 } from '@lowrank/contracts';
+import { type FinishedRun } from '../preflight/time';
 import { type SweepRepository } from './sweeps';
 import { type WebhookRepository } from './webhooks';
 
@@ -30,6 +33,7 @@ export interface Repositories {
   outbox: OutboxRepository;
   teams: TeamRepository;
   workers: WorkerRepository;
+  parties: PartyRepository;
   statistics: StatisticsRepository;
   webhooks: WebhookRepository;
   sweeps: SweepRepository;
@@ -106,6 +110,13 @@ export interface JobRecord extends Job {
   attemptStartedAt: string | null;
   /** Host name of the machine that has its checkpoints on its disk. */
   host: string | null;
+  /** The party that the current attempt trains in; null: alone. */
+  party: string | null;
+  /** Device class of the worker that claimed it last. */
+  deviceClass: string | null;
+  /** Peak of memory by its estimate, and of that what others on its base share; null: not known. */
+  estimatedBytes: number | null;
+  sharedBytes: number | null;
   /** Where in a trace it was submitted (W3C traceparent); the store knows, when it writes the job. */
   traceparent: string | null;
 }
@@ -139,14 +150,25 @@ export type JobPatch = Partial<
     | 'attemptStartedAt'
     | 'deviceSeconds'
     | 'host'
+    | 'deviceClass'
     | 'stoppedEarly'
+    | 'party'
   >
 >;
 
 /** What the dispatcher needs to know of a job that waits, and of one that has a slot. */
 export type WaitingRecord = Pick<
   JobRecord,
-  'id' | 'epoch' | 'teamId' | 'priority' | 'placement' | 'queuedAt' | 'rankAt' | 'host'
+  | 'id'
+  | 'epoch'
+  | 'teamId'
+  | 'priority'
+  | 'placement'
+  | 'estimatedBytes'
+  | 'sharedBytes'
+  | 'queuedAt'
+  | 'rankAt'
+  | 'host'
 >;
 export type PlacedRecord = Pick<
   JobRecord,
@@ -156,6 +178,8 @@ export type PlacedRecord = Pick<
   | 'state'
   | 'priority'
   | 'placement'
+  | 'estimatedBytes'
+  | 'sharedBytes'
   | 'rankAt'
   | 'workerId'
   | 'assignedTo'
@@ -164,6 +188,7 @@ export type PlacedRecord = Pick<
   | 'cancelRequested'
   | 'pauseRequested'
   | 'preemptRequested'
+  | 'party'
 >;
 
 /** What is decided about a job when it is made. */
@@ -172,12 +197,14 @@ export type NewJob = Pick<
   'id' | 'baseModel' | 'dataset' | 'adapter' | 'createdAt' | 'clonedFrom' | 'sweep'
 > &
   Pick<CreateJob, 'recipe' | 'priority' | 'placement' | 'notBefore' | 'deadline'> &
-  Pick<JobRecord, 'queuedAt' | 'rankAt'>;
+  Pick<JobRecord, 'queuedAt' | 'rankAt'> & { estimate: Estimate | null };
 
 export interface JobRepository {
   /** Several jobs have the same dataset. */
   insert(teamId: string, ...jobs: NewJob[]): Promise<void>;
   find(teamId: string, id: string): Promise<Job | null>;
+  /** With its estimate, which is too large for lists. */
+  detail(teamId: string, id: string): Promise<JobDetail | null>;
   list(
     teamId: string,
     page: PageQuery & { state?: JobState; adapter?: string; sweep?: string },
@@ -206,6 +233,11 @@ export interface JobRepository {
    * more than may have a slot besides those that have one.
    */
   waiting(now: string, perTeam: number): Promise<WaitingRecord[]>;
+  /**
+   * Queued jobs that no worker is chosen for, of the same team, base model and priority as another, that may start at `now` and whose
+   * last attempt was not fruitless, by rank; their rows locked until the transaction ends. Rows that others have locked are left out.
+   */
+  lockAlike(job: JobRecord, now: string, limit: number): Promise<JobRecord[]>;
   /** Jobs that have a slot: in a worker's hands, or queued and assigned; in order of their ids. */
   placed(): Promise<PlacedRecord[]>;
   /** Of any teams' jobs with these ids, those that have ended, and the attempt that they have ended with. */
@@ -254,6 +286,8 @@ export interface WorkerRecord {
   deviceClass: string;
   /** For all of its slots together, bytes; 0: not known. */
   memoryBytes: number;
+  /** Of all of its slots together; 0: not known. */
+  threads: number;
   /** Version of the wake-ups that it understands; workers of before there were versions have 1. */
   wakeUpVersion: number;
   /** Whether somebody wants it to leave; null: it works. */
@@ -271,6 +305,27 @@ export interface WorkerRepository {
   remove(id: string): Promise<void>;
   /** Removes workers not seen since, and resolves to their ids. */
   removeUnseen(since: string): Promise<string[]>;
+}
+
+/** Jobs of one team that hold one slot together, in one trainer. */
+export interface PartyRecord {
+  id: string;
+  /** Those that hold the slot still, one at least. */
+  members: number;
+  /** What each member has been charged with since the party began, in seconds as of `clockAt`: it runs at 1 / members. */
+  clock: number;
+  clockAt: string;
+  /** What its trainer takes of the worker's memory, bytes; null: not known. */
+  memoryBytes: number | null;
+}
+
+export interface PartyRepository {
+  insert(party: PartyRecord): Promise<void>;
+  /** Its row locked until the transaction ends. Who locks a job's row too does that first. */
+  lock(id: string): Promise<PartyRecord | null>;
+  update(party: PartyRecord): Promise<void>;
+  remove(id: string): Promise<void>;
+  list(): Promise<PartyRecord[]>;
 }
 
 export interface TeamRecord extends Quotas {
@@ -309,4 +364,13 @@ export interface StatisticsRepository {
   /** Queued jobs by the device classes that they name, null for those that name none; one that names several counts in each. */
   queuedByDeviceClass(): Promise<{ deviceClass: string | null; count: number }[]>;
   outbox(): Promise<{ entries: number; oldestAt: string | null }>;
+  /**
+   * Newest succeeded jobs that have an estimate of their operations: of each device class up to `limit`, and up to `limit` on this base
+   * model.
+   */
+  finishedRuns(query: {
+    deviceClasses: string[];
+    baseModelId: string;
+    limit: number;
+  }): Promise<FinishedRun[]>;
 }

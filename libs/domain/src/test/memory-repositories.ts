@@ -6,6 +6,7 @@ import { byAge, compare, ofTeam, orNull, pageOf, refuseUnless, storable, without
 import { adapterRepositoryOf } from './memory-adapters';
 import { statisticsOf } from './memory-statistics';
 import { sweepRepositoryOf } from './memory-sweeps';
+import { partyRepositoryOf } from './memory-parties';
 import { webhookRepositoryOf } from './memory-webhooks';
 import { freshTeam, type Tables } from './tables';
 
@@ -100,6 +101,7 @@ export function repositoriesOf(tables: Tables): Repositories {
     statistics: statisticsOf(tables),
     webhooks: webhookRepositoryOf(tables),
     sweeps: sweepRepositoryOf(tables),
+    parties: partyRepositoryOf(tables),
     workers: {
       upsert: async (worker) => {
         const drain = tables.workers.find((one) => one.id === worker.id)?.drain ?? null;
@@ -143,9 +145,14 @@ const toJob = ({
   assignedAt: _assigned,
   attemptStartedAt: _attempt,
   host: _host,
+  party: _party,
+  deviceClass: _class,
+  estimatedBytes: _estimated,
+  sharedBytes: _shared,
+  estimate: _estimate,
   traceparent: _trace,
   ...job
-}: JobRecord): Job => job;
+}: Tables['jobs'][number]): Job => job;
 
 function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
   const find = (id: string) => tables.jobs.find((job) => job.id === id);
@@ -161,6 +168,14 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
     );
     return ahead.length < most;
   };
+  const startable = (now: string) =>
+    tables.jobs
+      .filter(
+        ({ state, assignedTo, notBefore }) =>
+          state === 'queued' && assignedTo === null && (notBefore === null || notBefore <= now),
+      )
+      .sort(byRankOf)
+      .filter(mayHaveSlot);
   return {
     insert: async (teamId, ...jobs) => {
       for (const job of jobs) {
@@ -190,6 +205,10 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
           assignedAt: null,
           attemptStartedAt: null,
           host: null,
+          party: null,
+          deviceClass: null,
+          estimatedBytes: job.estimate?.memory?.bytes ?? null,
+          sharedBytes: job.estimate?.memory?.sharedBytes ?? null,
           traceparent: null,
           stoppedEarly: null,
           version: null,
@@ -209,6 +228,11 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
         ofTeam(tables.jobs, teamId).find((job) => job.id === id),
         toJob,
       ),
+    detail: async (teamId, id) =>
+      orNull(
+        ofTeam(tables.jobs, teamId).find((job) => job.id === id),
+        (job) => ({ ...toJob(job), estimate: job.estimate }),
+      ),
     list: async (teamId, { state, adapter, sweep, ...page }) =>
       pageOf(
         ofTeam(tables.jobs, teamId),
@@ -219,7 +243,7 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
           (!adapter || job.adapter === adapter) &&
           (!sweep || job.sweep?.id === sweep),
       ),
-    lock: async (id) => find(id) ?? null,
+    lock: async (id) => orNull(find(id), ({ estimate: _estimate, ...record }) => record),
     update: async (id, epoch, patch) => {
       const job = find(id);
       if (job?.epoch !== epoch) return false;
@@ -281,19 +305,15 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
         .map(({ jobId: _jobId, ...line }) => line),
     countQueued: async (teamId) => ofTeam(tables.jobs, teamId).filter((job) => job.state === 'queued').length,
     waiting: async (now, perTeam) => {
-      const byRank = tables.jobs
-        .filter(
-          (job) =>
-            job.state === 'queued' &&
-            job.assignedTo === null &&
-            (job.notBefore === null || job.notBefore <= now),
-        )
-        .sort(byRankOf)
-        .filter(mayHaveSlot);
+      const byRank = startable(now);
       const first = byRank.filter((job) => ofTeam(byRank, job.teamId).indexOf(job) < perTeam);
-      return first.map(({ id, epoch, teamId, priority, placement, queuedAt, rankAt, host }) => ({
+      return first.map(({ id, epoch, teamId, priority, placement, ...job }) => ({
         ...{ id, epoch, teamId, priority, placement },
-        ...{ queuedAt, rankAt, host },
+        estimatedBytes: job.estimatedBytes,
+        sharedBytes: job.sharedBytes,
+        queuedAt: job.queuedAt,
+        rankAt: job.rankAt,
+        host: job.host,
       }));
     },
     placed: async () =>
@@ -302,6 +322,8 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
         .sort((a, b) => compare(a.id, b.id))
         .map(({ id, epoch, teamId, state, priority, placement, workerId, ...job }) => ({
           ...{ id, epoch, teamId, state, priority, placement, workerId },
+          estimatedBytes: job.estimatedBytes,
+          sharedBytes: job.sharedBytes,
           rankAt: job.rankAt,
           assignedTo: job.assignedTo,
           assignedAt: job.assignedAt,
@@ -309,7 +331,19 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
           cancelRequested: job.cancelRequested,
           pauseRequested: job.pauseRequested,
           preemptRequested: job.preemptRequested,
+          party: job.party,
         })),
+    lockAlike: async (like, now, limit) =>
+      startable(now)
+        .filter(
+          (job) =>
+            job.id !== like.id &&
+            job.teamId === like.teamId &&
+            job.baseModel.id === like.baseModel.id &&
+            job.priority === like.priority &&
+            job.fruitlessAttempts === 0,
+        )
+        .slice(0, limit),
     finished: async (ids) =>
       tables.jobs
         .filter((job) => ids.includes(job.id) && isFinal(job.state))

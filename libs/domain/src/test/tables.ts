@@ -4,6 +4,7 @@ import {
   type ApiKey,
   type BaseModel,
   type Dataset,
+  type Estimate,
   type JobEvent,
   type JobLogLine,
   type JobMetric,
@@ -12,7 +13,7 @@ import {
   type Webhook,
   type WebhookDelivery,
 } from '@lowrank/contracts';
-import { type JobRecord, type TeamRecord, type WorkerRecord } from '../ports/repositories';
+import { type JobRecord, type PartyRecord, type TeamRecord, type WorkerRecord } from '../ports/repositories';
 import { type SweepRecord, type TrialResult } from '../ports/sweeps';
 
 type Owned<T> = T & { teamId: string };
@@ -26,7 +27,7 @@ export interface Tables {
   apiKeys: (ApiKey & { secretSha256: string })[];
   baseModels: Owned<BaseModel>[];
   datasets: Owned<Dataset>[];
-  jobs: JobRecord[];
+  jobs: (JobRecord & { estimate: Estimate | null })[];
   events: (JobEvent & { jobId: string })[];
   metrics: (JobMetric & { jobId: string })[];
   log: (JobLogLine & { jobId: string })[];
@@ -34,6 +35,7 @@ export interface Tables {
   versions: Owned<AdapterVersion>[];
   outbox: { id: string; wakeUp: JobWakeUp; at: string }[];
   workers: WorkerRecord[];
+  parties: PartyRecord[];
   webhooks: Owned<Webhook & { secret: string }>[];
   deliveries: Owned<WebhookDelivery & { webhookId: string; body: string }>[];
   sweeps: Omit<SweepRecord, 'trialCount' | 'finishedCount'>[];
@@ -60,6 +62,7 @@ export const emptyTables = (): Tables => ({
   versions: [],
   outbox: [],
   workers: [],
+  parties: [],
   webhooks: [],
   deliveries: [],
   sweeps: [],
