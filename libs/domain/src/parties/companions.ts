@@ -39,12 +39,15 @@ const looksPerPlace = 8;
 const isSmall = ({ recipe: { training } }: JobRecord): boolean =>
   training.rows * training.sequenceLength <= smallBatchTokens;
 
+/** Trials of a sweep wait for each other anyway, whatever their size. */
+const ofOneSweep = (lead: JobRecord, job: JobRecord): boolean =>
+  lead.sweep !== null && lead.sweep.id === job.sweep?.id;
+
 /** Whether the kernels can make one step of theirs, and it gains something. */
 function suits(lead: JobRecord, job: JobRecord): boolean {
   const [a, b] = [lead.recipe, job.recipe];
   return (
-    isSmall(lead) &&
-    isSmall(job) &&
+    (ofOneSweep(lead, job) || (isSmall(lead) && isSmall(job))) &&
     a.base.quantization === b.base.quantization &&
     a.base.doubleQuantization === b.base.doubleQuantization &&
     a.training.compute === b.training.compute &&
@@ -55,7 +58,8 @@ function suits(lead: JobRecord, job: JobRecord): boolean {
 
 /**
  * The queued jobs that are to be trained together with one that is about to start, in the slot that it has: those of its team, base model
- * and priority that suit it, as far as the slot's memory goes, in the order in which they wait. The rows of those that it resolves to are
+ * and priority that suit it, as far as the slot's memory goes, in the order in which they wait: small ones, and trials of its own
+ * sweep. The rows of those that it resolves to are
  * locked. A job whose last attempt came to nothing trains alone, so that one that breaks its trainer breaks no other's for long.
  */
 export async function findCompanions(
@@ -65,11 +69,12 @@ export async function findCompanions(
   limits: TrainerLimits,
   now: string,
 ): Promise<Companions> {
-  if (limits.jobs <= 1 || lead.job.fruitlessAttempts > 0 || !isSmall(lead.job)) return nobody;
+  if (limits.jobs <= 1 || lead.job.fruitlessAttempts > 0) return nobody;
+  if (!isSmall(lead.job) && lead.job.sweep === null) return nobody;
   const memories: JobMemory[] = [];
   const room = await roomFor(repositories, lead.job, worker);
   const fits = (candidate: JobWithInputs): boolean => {
-    if (worker.memoryBytes === 0) return true;
+    if (worker.memoryBytes === 0) return isSmall(candidate.job);
     const memory = memoryOf(candidate, limits.threads);
     if (memory === null || memoryTogether([...memories, memory]) > room) return false;
     memories.push(memory);

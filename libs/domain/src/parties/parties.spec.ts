@@ -62,6 +62,19 @@ describe('companions', () => {
     expect(await claim(lead, 2)).toEqual([second]);
   });
 
+  it('are trials of one sweep though their micro-batches are large, as far as is known that memory goes', async () => {
+    Object.assign(world.tables.workers[0] as object, { memoryBytes: 2 ** 36 });
+    const training = { sequenceLength: 512, rows: 4 };
+    const { trials } = await world.submitSweep({ recipe: { training } });
+    const [lead = '', second, third] = trials.map(({ jobId }) => jobId);
+    const alone = await submit(training);
+    const other = await world.submitSweep({ recipe: { training } });
+    expect(await claim(lead)).toEqual([second, third]);
+    expect(await claim(alone)).toEqual([]);
+    Object.assign(world.tables.workers[0] as object, { memoryBytes: 0 });
+    expect(await claim(other.trials[0]?.jobId ?? '')).toEqual([]);
+  });
+
   it('there are none for a worker that trains one job at a time', async () => {
     const [lead] = [await submit(), await submit()];
     expect(await claim(lead, 1)).toEqual([]);
