@@ -1,5 +1,5 @@
-import { type Decoder, linearLayers, type Recipe, type Servability, type Servable } from '@lowrank/contracts';
-import { type AdapterTarget, chooseTargets, scaleOf } from '../recipe/targets';
+import { type Decoder, type Recipe, type Servability, type Servable } from '@lowrank/contracts';
+import { type AdapterTarget, scaleOf, targetsOf } from '../recipe/targets';
 
 /*
  * Who can load the adapter that a recipe makes, and makes of it what PEFT makes of it. The rules are those of PEFT 0.21.2, vLLM 0.11,
@@ -119,7 +119,7 @@ export function servabilityOf(
 ): Servability {
   const { lora } = recipe;
   const factor = rankFactor(recipe);
-  const chosen = decoder === null ? null : chooseTargets(linearLayers(decoder), lora).targets;
+  const chosen = decoder && targetsOf(decoder, lora);
   const adapter: Published = {
     recipe,
     modelType,
