@@ -33,8 +33,12 @@ export interface Config {
   deviceClass: string;
   /** Memory that a worker gives to all of its slots together, bytes. */
   memoryBytes: number;
+  /** Most jobs that a trainer, which has one slot, trains together; 1: each has its own. */
+  jobsPerTrainer: number;
   /** Threads of one trainer's kernels. */
   threads: number;
+  /** Least time between two checkpoints of a job that are copied to the object store; null: none is. */
+  mirrorSeconds: number | null;
   /** Absolute folders that base models may be imported from. */
   importRoots: readonly string[];
   /** Address of the hub that base models are fetched from; null: the Hugging Face hub. */
@@ -106,7 +110,13 @@ const environmentSchema = z
       )
       .default('cpu'),
     LOWRANK_MEMORY_BYTES: integer(1, 2 ** 50).default(() => totalmem()),
+    LOWRANK_JOBS_PER_TRAINER: integer(1, 64).default(8),
     LOWRANK_THREADS: integer(1, 1024).default(() => usableCores()),
+    LOWRANK_MIRROR_SECONDS: z
+      .literal('off')
+      .transform(() => null)
+      .or(integer(0, 7 * 86_400))
+      .default(0),
     LOWRANK_IMPORT_ROOTS: z.string().optional(),
     HF_ENDPOINT: url(/^https?$/, 'https://hub.example').optional(),
     LOWRANK_MAX_UPLOAD_BYTES: integer(1, 1024 * gib).default(2 * gib),
@@ -177,7 +187,9 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
     slots: value.LOWRANK_SLOTS,
     deviceClass: value.LOWRANK_DEVICE_CLASS,
     memoryBytes: value.LOWRANK_MEMORY_BYTES,
+    jobsPerTrainer: value.LOWRANK_JOBS_PER_TRAINER,
     threads: value.LOWRANK_THREADS,
+    mirrorSeconds: value.LOWRANK_MIRROR_SECONDS,
     importRoots: value.LOWRANK_IMPORT_ROOTS
       ? value.LOWRANK_IMPORT_ROOTS.split(':')
           .filter(Boolean)

@@ -13,6 +13,7 @@ export const idPrefixes = {
   webhook: 'whk',
   delivery: 'msg',
   sweep: 'swp',
+  party: 'pty',
 } as const;
 
 export type IdKind = keyof typeof idPrefixes;

@@ -1,6 +1,7 @@
 export * from './adapter';
 export * from './api-key';
 export * from './base-model';
+export * from './checkpoint';
 export * from './dataset';
 export * from './decoder';
 export * from './errors';

@@ -37,6 +37,7 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
       const inside = {
         fruitlessAttempts: 0,
         checkpointStep: 0,
+        mirroredStep: 0,
         workerId: null,
         heartbeatAt: null,
         preemptRequested: false,
@@ -46,6 +47,7 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
         assignedAt: null,
         attemptStartedAt: null,
         host: null,
+        party: null,
         deviceClass: null,
         estimatedBytes: null,
         sharedBytes: null,
@@ -81,6 +83,7 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
         finishedAt: day(3),
         fruitlessAttempts: 2,
         checkpointStep: 6,
+        mirroredStep: 5,
         workerId: 'wrk_1',
         heartbeatAt: day(4),
         pauseRequested: true,
@@ -95,6 +98,7 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
         host: 'alfa',
         deviceClass: 'h100',
         stoppedEarly: { rung: 1, step: 30, value: 2.5, needed: 2.25 },
+        party: 'pty_1',
       };
       const before = await run(({ jobs }) => jobs.lock(id));
       expect(await run(({ jobs }) => jobs.update(id, 1, patch))).toBe(true);
@@ -112,6 +116,7 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
         attemptStartedAt: null,
         host: null,
         stoppedEarly: null,
+        party: null,
       };
       expect(await run(({ jobs }) => jobs.update(id, 2, cleared))).toBe(true);
       expect(await run(({ jobs }) => jobs.lock(id))).toEqual({ ...before, ...patch, ...cleared });
@@ -233,38 +238,8 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
         cancelRequested: false,
         pauseRequested: false,
         preemptRequested: false,
+        party: null,
       });
-    });
-
-    it('are overdue when their deadline has come and they are not over', async () => {
-      const late = await crew.addJob({ deadline: day(2) });
-      const later = await crew.addJob({ deadline: day(1) });
-      await crew.addJob({ deadline: day(4) });
-      await crew.addJob();
-      const done = await crew.addJob({ deadline: day(1) });
-      await run(({ jobs }) => jobs.update(done.id, 1, { state: 'succeeded' }));
-      const overdue = async (limit: number) =>
-        (await run(({ jobs }) => jobs.overdue(day(2), limit))).map(({ id }) => id);
-      expect(await overdue(9)).toEqual([later.id, late.id]);
-      expect(await overdue(1)).toEqual([later.id]);
-    });
-
-    it('in hand are silent before a time, the longest first', async () => {
-      const beats: [JobState, string | null][] = [
-        ...heldStates.map((state, index): [JobState, string] => [state, day(5 - index)]),
-        ['running', day(6)],
-        ['queued', day(1)],
-        ['succeeded', day(1)],
-        ['running', null],
-      ];
-      for (const [state, heartbeatAt] of beats) {
-        const { id } = await crew.addJob();
-        await run(({ jobs }) => jobs.update(id, 1, { state, heartbeatAt }));
-      }
-      const silent = async (limit: number) =>
-        (await run(({ jobs }) => jobs.silent(day(6), limit))).map((job) => job.heartbeatAt);
-      expect(await silent(9)).toEqual([day(3), day(4), day(5)]);
-      expect(await silent(1)).toEqual([day(3)]);
     });
   });
 

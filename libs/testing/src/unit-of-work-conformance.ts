@@ -4,7 +4,9 @@ import { makeDataset, makeEvent, makeMetric, makeWorker } from './factories';
 import { estimateConformance } from './estimate-conformance';
 import { jobLogConformance } from './job-log-conformance';
 import { jobRepositoryConformance } from './job-repository-conformance';
+import { jobUpkeepConformance } from './job-upkeep-conformance';
 import { codeOf } from './object-store-conformance';
+import { partyConformance } from './party-conformance';
 import { seedTeam, type SeededTeam } from './seed';
 import { sweepConformance } from './sweep-conformance';
 import { webhookConformance } from './webhook-conformance';
@@ -309,6 +311,8 @@ export function unitOfWorkConformance(name: string, open: () => Promise<UnitOfWo
     catalogConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     jobRepositoryConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     jobLogConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
+    partyConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
+    jobUpkeepConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     estimateConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     webhookConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     sweepConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));

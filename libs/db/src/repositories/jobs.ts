@@ -48,6 +48,7 @@ const toJobRecord = (row: JobRow): JobRecord => ({
   teamId: row.teamId,
   fruitlessAttempts: row.fruitlessAttempts,
   checkpointStep: row.checkpointStep,
+  mirroredStep: row.mirroredStep,
   workerId: row.workerId,
   heartbeatAt: isoOrNull(row.heartbeatAt),
   preemptRequested: row.preemptRequested,
@@ -57,6 +58,7 @@ const toJobRecord = (row: JobRow): JobRecord => ({
   assignedAt: isoOrNull(row.assignedAt),
   attemptStartedAt: isoOrNull(row.attemptStartedAt),
   host: row.host,
+  party: row.party,
   deviceClass: row.deviceClass,
   estimatedBytes: numberOrNull(row.estimatedBytes),
   sharedBytes: numberOrNull(row.sharedBytes),
@@ -113,6 +115,7 @@ const placedColumns = {
   cancelRequested: true,
   pauseRequested: true,
   preemptRequested: true,
+  party: true,
 } as const;
 
 interface WaitingRow extends Omit<WaitingRecord, 'queuedAt' | 'rankAt' | 'estimatedBytes' | 'sharedBytes'> {
@@ -121,6 +124,20 @@ interface WaitingRow extends Omit<WaitingRecord, 'queuedAt' | 'rankAt' | 'estima
   estimatedBytes: bigint | null;
   sharedBytes: bigint | null;
 }
+
+/** Of a queued row of jobs: whether fewer trials of its sweep than may have a slot have one or come before it. */
+const withinSweep = Prisma.sql`(sweep_id IS NULL OR (
+  SELECT max_concurrent IS NULL OR max_concurrent > (
+    SELECT count(*) FROM jobs other
+    WHERE other.sweep_id = sweeps.id AND (
+      other.state IN ('preparing', 'running', 'publishing') OR (
+        other.state = 'queued' AND (
+          other.assigned_to IS NOT NULL OR (other.rank_at, other.id) < (jobs.rank_at, jobs.id)
+        )
+      )
+    )
+  ) FROM sweeps WHERE sweeps.id = jobs.sweep_id
+))`;
 
 export const jobRepository = (db: Tx, traceparent: string | null): JobRepository => ({
   ...jobLog(db),
@@ -210,18 +227,7 @@ export const jobRepository = (db: Tx, traceparent: string | null): JobRepository
         FROM jobs
         WHERE team_id = teams.id AND state = 'queued' AND assigned_to IS NULL
           AND (not_before IS NULL OR not_before <= ${new Date(now)})
-          AND (sweep_id IS NULL OR (
-            SELECT max_concurrent IS NULL OR max_concurrent > (
-              SELECT count(*) FROM jobs other
-              WHERE other.sweep_id = sweeps.id AND (
-                other.state IN ('preparing', 'running', 'publishing') OR (
-                  other.state = 'queued' AND (
-                    other.assigned_to IS NOT NULL OR (other.rank_at, other.id) < (jobs.rank_at, jobs.id)
-                  )
-                )
-              )
-            ) FROM sweeps WHERE sweeps.id = jobs.sweep_id
-          ))
+          AND ${withinSweep}
         ORDER BY rank_at, id LIMIT ${perTeam}
       ) first
       ORDER BY first."rankAt", first.id`;
@@ -232,6 +238,20 @@ export const jobRepository = (db: Tx, traceparent: string | null): JobRepository
       estimatedBytes: numberOrNull(row.estimatedBytes),
       sharedBytes: numberOrNull(row.sharedBytes),
     }));
+  },
+
+  async lockAlike(job, now, limit) {
+    const rows = await db.$queryRaw<{ id: string }[]>`
+      SELECT id FROM jobs
+      WHERE team_id = ${job.teamId} AND base_model_id = ${job.baseModel.id} AND priority = ${job.priority}
+        AND id <> ${job.id} AND state = 'queued' AND assigned_to IS NULL AND fruitless_attempts = 0
+        AND (not_before IS NULL OR not_before <= ${new Date(now)}) AND ${withinSweep}
+      ORDER BY rank_at, id LIMIT ${limit} FOR UPDATE SKIP LOCKED`;
+    const found = await db.job.findMany({
+      where: { id: { in: rows.map(({ id }) => id) } },
+      orderBy: [{ rankAt: 'asc' }, { id: 'asc' }],
+    });
+    return found.map(toJobRecord);
   },
 
   async placed() {
@@ -253,6 +273,13 @@ export const jobRepository = (db: Tx, traceparent: string | null): JobRepository
       attemptStartedAt: isoOrNull(attemptStartedAt),
     }));
   },
+
+  finished: (ids) =>
+    db.job.findMany({
+      where: { id: { in: ids }, state: { in: [...finalJobStates] } },
+      orderBy: { id: 'asc' },
+      select: { id: true, epoch: true },
+    }),
 
   async overdue(now, limit) {
     const rows = await db.job.findMany({

@@ -33,6 +33,7 @@ export interface Repositories {
   outbox: OutboxRepository;
   teams: TeamRepository;
   workers: WorkerRepository;
+  parties: PartyRepository;
   statistics: StatisticsRepository;
   webhooks: WebhookRepository;
   sweeps: SweepRepository;
@@ -87,8 +88,13 @@ export interface JobRecord extends Job {
   teamId: string;
   /** Attempts in a row that ended without a checkpoint beyond the one before. */
   fruitlessAttempts: number;
-  /** Step of the last checkpoint that was reported. */
+  /**
+   * Furthest step of which a checkpoint was ever reported: what an attempt has to go beyond to count as fruitful. It was on the disk of
+   * `host` then; the job may go on from one before if that machine is gone.
+   */
   checkpointStep: number;
+  /** Step of the last checkpoint that is in the object store, from where any machine can go on; 0: none is. */
+  mirroredStep: number;
   /** The worker whose slot it holds. */
   workerId: string | null;
   heartbeatAt: string | null;
@@ -104,6 +110,8 @@ export interface JobRecord extends Job {
   attemptStartedAt: string | null;
   /** Host name of the machine that has its checkpoints on its disk. */
   host: string | null;
+  /** The party that the current attempt trains in; null: alone. */
+  party: string | null;
   /** Device class of the worker that claimed it last. */
   deviceClass: string | null;
   /** Peak of memory by its estimate, and of that what others on its base share; null: not known. */
@@ -129,6 +137,7 @@ export type JobPatch = Partial<
     | 'finishedAt'
     | 'fruitlessAttempts'
     | 'checkpointStep'
+    | 'mirroredStep'
     | 'workerId'
     | 'heartbeatAt'
     | 'pauseRequested'
@@ -143,6 +152,7 @@ export type JobPatch = Partial<
     | 'host'
     | 'deviceClass'
     | 'stoppedEarly'
+    | 'party'
   >
 >;
 
@@ -178,6 +188,7 @@ export type PlacedRecord = Pick<
   | 'cancelRequested'
   | 'pauseRequested'
   | 'preemptRequested'
+  | 'party'
 >;
 
 /** What is decided about a job when it is made. */
@@ -222,8 +233,15 @@ export interface JobRepository {
    * more than may have a slot besides those that have one.
    */
   waiting(now: string, perTeam: number): Promise<WaitingRecord[]>;
+  /**
+   * Queued jobs that no worker is chosen for, of the same team, base model and priority as another, that may start at `now` and whose
+   * last attempt was not fruitless, by rank; their rows locked until the transaction ends. Rows that others have locked are left out.
+   */
+  lockAlike(job: JobRecord, now: string, limit: number): Promise<JobRecord[]>;
   /** Jobs that have a slot: in a worker's hands, or queued and assigned; in order of their ids. */
   placed(): Promise<PlacedRecord[]>;
+  /** Of any teams' jobs with these ids, those that have ended, and the attempt that they have ended with. */
+  finished(ids: string[]): Promise<Pick<JobRecord, 'id' | 'epoch'>[]>;
   /** Unfinished jobs whose deadline has come, the earliest first. */
   overdue(now: string, limit: number): Promise<JobRecord[]>;
   /** Jobs in a worker's hands whose last heartbeat is older than `before`. */
@@ -287,6 +305,27 @@ export interface WorkerRepository {
   remove(id: string): Promise<void>;
   /** Removes workers not seen since, and resolves to their ids. */
   removeUnseen(since: string): Promise<string[]>;
+}
+
+/** Jobs of one team that hold one slot together, in one trainer. */
+export interface PartyRecord {
+  id: string;
+  /** Those that hold the slot still, one at least. */
+  members: number;
+  /** What each member has been charged with since the party began, in seconds as of `clockAt`: it runs at 1 / members. */
+  clock: number;
+  clockAt: string;
+  /** What its trainer takes of the worker's memory, bytes; null: not known. */
+  memoryBytes: number | null;
+}
+
+export interface PartyRepository {
+  insert(party: PartyRecord): Promise<void>;
+  /** Its row locked until the transaction ends. Who locks a job's row too does that first. */
+  lock(id: string): Promise<PartyRecord | null>;
+  update(party: PartyRecord): Promise<void>;
+  remove(id: string): Promise<void>;
+  list(): Promise<PartyRecord[]>;
 }
 
 export interface TeamRecord extends Quotas {

@@ -6,6 +6,7 @@ import { byAge, compare, ofTeam, orNull, pageOf, refuseUnless, storable, without
 import { adapterRepositoryOf } from './memory-adapters';
 import { statisticsOf } from './memory-statistics';
 import { sweepRepositoryOf } from './memory-sweeps';
+import { partyRepositoryOf } from './memory-parties';
 import { webhookRepositoryOf } from './memory-webhooks';
 import { freshTeam, type Tables } from './tables';
 
@@ -100,6 +101,7 @@ export function repositoriesOf(tables: Tables): Repositories {
     statistics: statisticsOf(tables),
     webhooks: webhookRepositoryOf(tables),
     sweeps: sweepRepositoryOf(tables),
+    parties: partyRepositoryOf(tables),
     workers: {
       upsert: async (worker) => {
         const drain = tables.workers.find((one) => one.id === worker.id)?.drain ?? null;
@@ -133,6 +135,7 @@ const toJob = ({
   teamId: _teamId,
   fruitlessAttempts: _fruitless,
   checkpointStep: _step,
+  mirroredStep: _mirrored,
   workerId: _worker,
   heartbeatAt: _at,
   preemptRequested: _preempt,
@@ -142,6 +145,7 @@ const toJob = ({
   assignedAt: _assigned,
   attemptStartedAt: _attempt,
   host: _host,
+  party: _party,
   deviceClass: _class,
   estimatedBytes: _estimated,
   sharedBytes: _shared,
@@ -164,6 +168,14 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
     );
     return ahead.length < most;
   };
+  const startable = (now: string) =>
+    tables.jobs
+      .filter(
+        ({ state, assignedTo, notBefore }) =>
+          state === 'queued' && assignedTo === null && (notBefore === null || notBefore <= now),
+      )
+      .sort(byRankOf)
+      .filter(mayHaveSlot);
   return {
     insert: async (teamId, ...jobs) => {
       for (const job of jobs) {
@@ -193,6 +205,7 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
           assignedAt: null,
           attemptStartedAt: null,
           host: null,
+          party: null,
           deviceClass: null,
           estimatedBytes: job.estimate?.memory?.bytes ?? null,
           sharedBytes: job.estimate?.memory?.sharedBytes ?? null,
@@ -204,6 +217,7 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
           finishedAt: null,
           fruitlessAttempts: 0,
           checkpointStep: 0,
+          mirroredStep: 0,
           workerId: null,
           heartbeatAt: null,
         });
@@ -291,15 +305,7 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
         .map(({ jobId: _jobId, ...line }) => line),
     countQueued: async (teamId) => ofTeam(tables.jobs, teamId).filter((job) => job.state === 'queued').length,
     waiting: async (now, perTeam) => {
-      const byRank = tables.jobs
-        .filter(
-          (job) =>
-            job.state === 'queued' &&
-            job.assignedTo === null &&
-            (job.notBefore === null || job.notBefore <= now),
-        )
-        .sort(byRankOf)
-        .filter(mayHaveSlot);
+      const byRank = startable(now);
       const first = byRank.filter((job) => ofTeam(byRank, job.teamId).indexOf(job) < perTeam);
       return first.map(({ id, epoch, teamId, priority, placement, ...job }) => ({
         ...{ id, epoch, teamId, priority, placement },
@@ -325,7 +331,24 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
           cancelRequested: job.cancelRequested,
           pauseRequested: job.pauseRequested,
           preemptRequested: job.preemptRequested,
+          party: job.party,
         })),
+    lockAlike: async (like, now, limit) =>
+      startable(now)
+        .filter(
+          (job) =>
+            job.id !== like.id &&
+            job.teamId === like.teamId &&
+            job.baseModel.id === like.baseModel.id &&
+            job.priority === like.priority &&
+            job.fruitlessAttempts === 0,
+        )
+        .slice(0, limit),
+    finished: async (ids) =>
+      tables.jobs
+        .filter((job) => ids.includes(job.id) && isFinal(job.state))
+        .sort((a, b) => compare(a.id, b.id))
+        .map(({ id, epoch }) => ({ id, epoch })),
     overdue: async (now, limit) =>
       tables.jobs
         .filter((job) => job.deadline !== null && job.deadline <= now && !isFinal(job.state))

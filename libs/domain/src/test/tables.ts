@@ -13,7 +13,7 @@ import {
   type Webhook,
   type WebhookDelivery,
 } from '@lowrank/contracts';
-import { type JobRecord, type TeamRecord, type WorkerRecord } from '../ports/repositories';
+import { type JobRecord, type PartyRecord, type TeamRecord, type WorkerRecord } from '../ports/repositories';
 import { type SweepRecord, type TrialResult } from '../ports/sweeps';
 
 type Owned<T> = T & { teamId: string };
@@ -35,6 +35,7 @@ export interface Tables {
   versions: Owned<AdapterVersion>[];
   outbox: { id: string; wakeUp: JobWakeUp; at: string }[];
   workers: WorkerRecord[];
+  parties: PartyRecord[];
   webhooks: Owned<Webhook & { secret: string }>[];
   deliveries: Owned<WebhookDelivery & { webhookId: string; body: string }>[];
   sweeps: Omit<SweepRecord, 'trialCount' | 'finishedCount'>[];
@@ -61,6 +62,7 @@ export const emptyTables = (): Tables => ({
   versions: [],
   outbox: [],
   workers: [],
+  parties: [],
   webhooks: [],
   deliveries: [],
   sweeps: [],
