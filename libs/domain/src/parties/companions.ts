@@ -1,6 +1,6 @@
 import { type BaseModel, type Dataset } from '@lowrank/contracts';
 import { accepts, bytesOn } from '../dispatch/board';
-import { placedSlots } from '../dispatch/placed';
+import { needsOf, placedSlots } from '../dispatch/placed';
 import { type JobRecord, type Repositories, type WorkerRecord } from '../ports/repositories';
 import { type JobMemory, memoryOf, memoryTogether } from './party-memory';
 
@@ -9,14 +9,6 @@ export interface JobWithInputs {
   job: JobRecord;
   baseModel: BaseModel;
   dataset: Dataset;
-}
-
-/** What a worker says of its trainers. */
-export interface TrainerLimits {
-  /** Most jobs that one trains together. */
-  jobs: number;
-  /** Threads that each has. */
-  threads: number;
 }
 
 export interface Companions {
@@ -64,32 +56,30 @@ export async function findCompanions(
   repositories: Repositories,
   lead: JobWithInputs,
   worker: WorkerRecord,
-  limits: TrainerLimits,
+  jobsPerTrainer: number,
   now: string,
 ): Promise<Companions> {
   const isAlone = !isSmall(lead.job) && lead.job.sweep === null;
-  if (limits.jobs <= 1 || lead.job.fruitlessAttempts > 0 || isAlone) return nobody;
+  if (jobsPerTrainer <= 1 || lead.job.fruitlessAttempts > 0 || isAlone) return nobody;
   const memories: JobMemory[] = [];
   const room = await roomFor(repositories, lead.job, worker);
-  const fits = (candidate: JobWithInputs): boolean => {
+  const fits = (job: JobRecord): boolean => {
     if (worker.memoryBytes === 0) return true;
-    const memory = memoryOf(candidate, limits.threads);
+    const memory = memoryOf(job);
     if (memory === null || memoryTogether([...memories, memory]) > room) return false;
     memories.push(memory);
     return true;
   };
-  if (!fits(lead)) return nobody;
-  const alike = await repositories.jobs.lockAlike(lead.job, now, looksPerPlace * (limits.jobs - 1));
+  if (!fits(lead.job)) return nobody;
+  const alike = await repositories.jobs.lockAlike(lead.job, now, looksPerPlace * (jobsPerTrainer - 1));
   const candidates = alike.filter((job) => suits(lead.job, job) && accepts(worker, job.placement));
   const leads = 1 + (await repositories.jobs.countAssignedAlike(lead.job));
-  const most = Math.min(limits.jobs - 1, Math.ceil(candidates.length / leads));
+  const most = Math.min(jobsPerTrainer - 1, Math.ceil(candidates.length / leads));
   const jobs: JobWithInputs[] = [];
   for (const job of candidates) {
     if (jobs.length >= most) break;
     const dataset = await repositories.datasets.find(job.teamId, job.dataset.id);
-    if (dataset === null) continue;
-    const candidate = { job, baseModel: lead.baseModel, dataset };
-    if (fits(candidate)) jobs.push(candidate);
+    if (dataset !== null && fits(job)) jobs.push({ job, baseModel: lead.baseModel, dataset });
   }
   return { jobs, memoryBytes: memories.length === 0 ? null : memoryTogether(memories) };
 }
@@ -107,5 +97,5 @@ async function roomFor(
   const others = placedSlots(placed, await parties.list()).filter(({ workerId }) => workerId === worker.id);
   const free = others.reduce((bytes, slot) => bytes - bytesOn(worker, slot), worker.memoryBytes);
   const share = worker.memoryBytes / worker.slots;
-  return Math.max(bytesOn(worker, lead.placement), Math.min(free, share));
+  return Math.max(bytesOn(worker, needsOf(lead)), Math.min(free, share));
 }

@@ -25,7 +25,7 @@ const schedule = () => scheduleJobs(world, { unseenAfterMs: 1e9, untakenAfterMs:
 async function claim(jobId: string, jobs = 8): Promise<string[] | null> {
   const { epoch } = world.job(jobId);
   Object.assign(world.job(jobId), { assignedTo: workerId, assignedAt: world.clock.now() });
-  const claimed = await claimAttempt(world, { jobId, epoch, workerId }, workerId, { jobs, threads: 1 });
+  const claimed = await claimAttempt(world, { jobId, epoch, workerId }, workerId, jobs);
   return claimed && claimed.companions.map(({ job }) => job.id);
 }
 const monthSeconds = async () =>
@@ -125,23 +125,30 @@ describe('companions', () => {
   });
 
   it('are as many as the memory of a slot has room for, what they share counted once', async () => {
-    const worker = world.tables.workers[0] as { slots: number; memoryBytes: number };
-    // Node and what comes with it take 83 MiB once; a job of this size three MiB beside that.
-    Object.assign(worker, { slots: 2, memoryBytes: 2 * 100 * 2 ** 20 });
+    Object.assign(world.tables.workers[0] as object, { slots: 2, memoryBytes: 200 });
     const lead = await submit();
     const others = [await submit(), await submit(), await submit()];
-    expect(await claim(lead)).toEqual(others);
-    const [party] = world.tables.parties;
-    expect(party?.memoryBytes).toBeLessThan(100 * 2 ** 20);
-    expect(party?.memoryBytes).toBeGreaterThan(83 * 2 ** 20);
+    // 40 and 20 more of each are 80 of two and 100 of three, which is an even share of the worker.
+    for (const id of [lead, ...others]) Object.assign(world.job(id), { estimatedBytes: 60, sharedBytes: 40 });
+    expect(await claim(lead)).toEqual(others.slice(0, 2));
+    expect(world.tables.parties).toMatchObject([{ members: 3, memoryBytes: 100 }]);
+    expect(await schedule()).toMatchObject({ assigned: 1 });
   });
 
-  it('stay behind when there is no room for them', async () => {
-    const worker = world.tables.workers[0] as { slots: number; memoryBytes: number };
-    Object.assign(worker, { slots: 1, memoryBytes: 84 * 2 ** 20 });
-    const [lead] = [await submit(), await submit()];
+  it('stay behind when the other slots leave no room, or what they take is not known', async () => {
+    Object.assign(world.tables.workers[0] as object, { slots: 2, memoryBytes: 200 });
+    const [big, lead, second] = [await submit(), await submit(), await submit()];
+    Object.assign(world.job(big), {
+      assignedTo: workerId,
+      placement: { deviceClasses: null, memoryBytes: 130 },
+    });
+    for (const id of [lead, second]) Object.assign(world.job(id), { estimatedBytes: 60, sharedBytes: 40 });
     expect(await claim(lead)).toEqual([]);
-    expect(world.job(lead).state).toBe('preparing');
+    Object.assign(world.tables.workers[0] as object, { memoryBytes: 1000 });
+    const [unknown] = [await submit(), await submit()];
+    for (const job of world.tables.jobs) job.estimatedBytes = null;
+    expect(await claim(unknown)).toEqual([]);
+    expect(world.job(unknown).state).toBe('preparing');
   });
 });
 
