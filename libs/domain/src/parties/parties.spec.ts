@@ -92,9 +92,8 @@ describe('companions', () => {
     ['asks for another device', {}, { placement: { deviceClasses: ['h100'] } }],
     ['may not start yet', {}, { notBefore: '2026-02-01T00:00:00.000Z' }],
   ])('are none that %s', async (_title, recipe: Record<string, object>, overrides) => {
-    if ('objective' in recipe) Object.assign(world.tables.datasets[0] as object, { format: 'preference' });
     const lead = await submit();
-    if ('objective' in recipe) world.job(lead).recipe.objective = { type: 'sft' };
+    if ('objective' in recipe) Object.assign(world.tables.datasets[0] as object, { format: 'preference' });
     await world.submit({ recipe: { ...recipe, training: { ...small, ...recipe.training } }, ...overrides });
     expect(await claim(lead)).toEqual([]);
   });
@@ -110,13 +109,13 @@ describe('companions', () => {
 
   it('are as many as the memory of a slot has room for, what they share counted once', async () => {
     const worker = world.tables.workers[0] as { slots: number; memoryBytes: number };
-    // Node and what comes with it take 83 MiB once; a job of this size about a MiB beside that.
-    Object.assign(worker, { slots: 2, memoryBytes: 2 * 90 * 2 ** 20 });
+    // Node and what comes with it take 83 MiB once; a job of this size three or four beside that.
+    Object.assign(worker, { slots: 2, memoryBytes: 2 * 100 * 2 ** 20 });
     const lead = await submit();
     const others = [await submit(), await submit(), await submit()];
     expect(await claim(lead)).toEqual(others);
     const [party] = world.tables.parties;
-    expect(party?.memoryBytes).toBeLessThan(90 * 2 ** 20);
+    expect(party?.memoryBytes).toBeLessThan(100 * 2 ** 20);
     expect(party?.memoryBytes).toBeGreaterThan(83 * 2 ** 20);
   });
 
