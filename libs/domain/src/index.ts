@@ -4,6 +4,7 @@ export { type AttemptOutcome, endAttempt, maxFruitlessAttempts } from './attempt
 export * from './attempts/publish-version';
 export * from './attempts/report-log';
 export * from './attempts/report-progress';
+export { Bell } from './bell';
 export * from './catalog/add-base-model';
 export * from './catalog/add-dataset';
 export * from './catalog/delete-dataset';

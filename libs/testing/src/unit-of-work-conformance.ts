@@ -1,4 +1,6 @@
+import { type JobWakeUp } from '@lowrank/contracts';
 import { type Repositories, type UnitOfWork } from '@lowrank/domain';
+import { newsConformance } from './news-conformance';
 import { catalogConformance } from './catalog-conformance';
 import { makeDataset, makeEvent, makeMetric, makeWorker } from './factories';
 import { jobLogConformance } from './job-log-conformance';
@@ -173,6 +175,23 @@ export function unitOfWorkConformance(name: string, open: () => Promise<UnitOfWo
         await run(({ outbox }) => outbox.remove([first?.id ?? '', '999999']));
         await run(({ outbox }) => outbox.remove([]));
         expect(await epochs(10)).toEqual([1, 2]);
+        await run(({ outbox }) => outbox.removeNews());
+        expect(await epochs(10)).toEqual([2]);
+      });
+
+      it('says which rows it added, with where they go on in a trace', async () => {
+        const { id: jobId } = await crew.addJob();
+        const traceparent = `00-${'1'.repeat(32)}-${'2'.repeat(16)}-01`;
+        const wakeUps = [2, 1].map((epoch): JobWakeUp => ({ jobId, epoch, workerId: 'wrk_1' }));
+        const added = await run(({ outbox }) =>
+          outbox.add(...wakeUps, { jobId, epoch: 3, workerId: null, traceparent }),
+        );
+        expect(added.map(({ wakeUp }) => wakeUp)).toEqual([
+          ...wakeUps,
+          { jobId, epoch: 3, workerId: null, traceparent },
+        ]);
+        expect(await run(({ outbox }) => outbox.take(10))).toEqual(added);
+        expect(await run(({ outbox }) => outbox.add())).toEqual([]);
       });
 
       it('takes no wake-up of a job that is not there', async () => {
@@ -297,6 +316,7 @@ export function unitOfWorkConformance(name: string, open: () => Promise<UnitOfWo
       expect(Math.abs(Date.parse(oldestAt ?? '') - start)).toBeLessThan(20_000);
     });
 
+    newsConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     catalogConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     jobRepositoryConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     jobLogConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));

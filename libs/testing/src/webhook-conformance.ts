@@ -1,5 +1,5 @@
 import { type Webhook } from '@lowrank/contracts';
-import { type DeliveryPatch, randomIds } from '@lowrank/domain';
+import { type DeliveryPatch, locks, randomIds } from '@lowrank/domain';
 import { type Seeded } from './catalog-conformance';
 import { seedTeam } from './seed';
 
@@ -50,6 +50,21 @@ export function webhookConformance(seeded: () => Seeded): void {
       lastError: null,
       finishedAt: at(50),
     };
+
+    it('tell their sender of what is due, and only when there is something', async () => {
+      const told = (work: () => Promise<unknown>, patienceMs: number) =>
+        unitOfWork.exclusively(locks.webhooks, async (_lost, news) => {
+          await work();
+          return news.wait(patienceMs, new AbortController().signal);
+        });
+      expect(await told(() => announce(1), 50)).toBe(false);
+      const webhook = await add();
+      expect(await told(() => announce(1), 600_000)).toBe(true);
+      const [due] = await claim(2);
+      await run(({ webhooks }) => webhooks.settle(due?.id ?? '', 1, over));
+      const replay = () => run(({ webhooks }) => webhooks.replay(crew.id, webhook.id, due?.id ?? '', at(3)));
+      expect(await told(replay, 600_000)).toBe(true);
+    });
 
     it('come back as they were written but for their secret, newest first, and to their team only', async () => {
       const other = await seedTeam(unitOfWork, 'other');

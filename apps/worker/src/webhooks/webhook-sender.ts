@@ -1,5 +1,13 @@
 import { Logger } from '@nestjs/common';
-import { before, deliverWebhook, type DueDelivery, type Ports, type SendWebhook } from '@lowrank/domain';
+import {
+  before,
+  deliverWebhook,
+  type DueDelivery,
+  locks,
+  type News,
+  type Ports,
+  type SendWebhook,
+} from '@lowrank/domain';
 import { type WorkerMetrics } from '../metrics/worker-metrics';
 import { BackOff, pause } from '../retry';
 import { type Timings } from '../settings';
@@ -44,9 +52,9 @@ export class WebhookSender {
     const backOff = new BackOff();
     while (!this.leaving.signal.aborted) {
       try {
-        await this.ports.unitOfWork.exclusively('webhooks', async (lost) => {
+        await this.ports.unitOfWork.exclusively(locks.webhooks, async (lost, news) => {
           try {
-            await this.work(AbortSignal.any([lost, this.leaving.signal]), backOff);
+            await this.work(AbortSignal.any([lost, this.leaving.signal]), news, backOff);
           } finally {
             await Promise.all(this.underWay.keys());
           }
@@ -59,7 +67,7 @@ export class WebhookSender {
     }
   }
 
-  private async work(over: AbortSignal, backOff: BackOff): Promise<void> {
+  private async work(over: AbortSignal, news: News, backOff: BackOff): Promise<void> {
     const { unitOfWork, clock } = this.ports;
     let purgeAt = Date.now() + purgeEveryMs;
     while (!over.aborted) {
@@ -73,7 +81,7 @@ export class WebhookSender {
       }
       // With all hands full the next is due when a hand is free.
       if (this.underWay.size >= most) await Promise.race(this.underWay.keys());
-      else if (claimed.length === 0) await pause(this.timings.webhooks, over);
+      else if (claimed.length === 0) await news.wait(this.timings.webhooks, over);
     }
   }
 

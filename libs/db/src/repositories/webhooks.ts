@@ -4,9 +4,10 @@ import {
   type WebhookDeliveryState,
   type WebhookEventType,
 } from '@lowrank/contracts';
-import { type DueDelivery, randomIds, type WebhookRepository } from '@lowrank/domain';
+import { type DueDelivery, locks, randomIds, type WebhookRepository } from '@lowrank/domain';
 import { Prisma } from '../generated/client';
 import { type WebhookDeliveryModel, type WebhookModel } from '../generated/models';
+import { tell } from '../news';
 import { placed, readPage } from '../paging';
 import { dateOrNull, fromJson, iso, isoOrNull, storableText, toJson, type Tx } from '../values';
 
@@ -69,6 +70,7 @@ export const webhookRepository = (db: Tx): WebhookRepository => ({
     await db.webhookDelivery.createMany({
       data: wanting.map(({ id }) => ({ ...rest, id: randomIds.make('delivery'), webhookId: id })),
     });
+    await tell(db, locks.webhooks);
   },
 
   deliveries(teamId, webhookId, { state, ...page }) {
@@ -91,7 +93,9 @@ export const webhookRepository = (db: Tx): WebhookRepository => ({
       where,
       data: { state: 'pending', attempts: 0, nextAttemptAt: new Date(at), finishedAt: null },
     });
-    return row ? toDelivery(row) : null;
+    if (!row) return null;
+    await tell(db, locks.webhooks);
+    return toDelivery(row);
   },
 
   async claim({ now, until, limit, perWebhook, except }) {

@@ -3,7 +3,9 @@ import { notAssigned } from '../attempts/attempt';
 import { before } from '../clock-and-ids';
 import { tell } from '../jobs/with-job';
 import { type Ports } from '../ports';
+import { type AddressedWakeUp } from '../ports/job-queue';
 import {
+  type OutboxEntry,
   type PlacedRecord,
   type Repositories,
   type TeamShare,
@@ -27,6 +29,8 @@ export interface Scheduled {
   preempted: number;
   /** Jobs whose worker went away, or did not take them. */
   withdrawn: number;
+  /** Rows of the outbox that carry the decisions: for carryWakeUps. */
+  wakeUps: OutboxEntry<AddressedWakeUp>[];
 }
 
 /** Jobs of a team looked at in a round: as many as there are slots, and some in case the first do not fit. */
@@ -43,7 +47,9 @@ export async function scheduleJobs(
 ): Promise<Scheduled> {
   const now = clock.now();
   return unitOfWork.run(async (repositories) => {
-    const { jobs, teams, workers } = repositories;
+    const { jobs, outbox, teams, workers } = repositories;
+    // Whatever they told of is committed, so this round sees it.
+    await outbox.removeNews();
     const seen = await workers.seenSince(before(now, unseenAfterMs));
     const able = seen.filter(
       ({ drain, wakeUpVersion: version }) => drain === null && version >= wakeUpVersion,
@@ -51,32 +57,34 @@ export async function scheduleJobs(
     const { kept, withdrawn } = await withdrawLost(repositories, able, now, before(now, untakenAfterMs));
     const slots = able.reduce((sum, worker) => sum + worker.slots, 0);
     const waiting = await jobs.waiting(now, Math.min(mostPerTeam, Math.max(0, slots - kept.length) + spare));
-    if (waiting.length === 0) return { assigned: 0, preempted: 0, withdrawn };
+    if (waiting.length === 0) return { assigned: 0, preempted: 0, withdrawn, wakeUps: [] };
     const shares = await teams.shares({ now, monthStart: monthStart(now), decaySeconds: usageDecaySeconds });
     const plan = planDispatch(stateOf(now, shares, able, kept, waiting), policy);
     const epochs = new Map([...waiting, ...kept].map((job) => [job.id, job.epoch]));
-
-    const assign = async (jobId: string, workerId: string): Promise<boolean> => {
-      const epoch = epochs.get(jobId) ?? 0;
-      const job = await jobs.lock(jobId);
-      if (job?.state !== 'queued' || job.epoch !== epoch || job.assignedTo !== null) return false;
-      await jobs.update(jobId, epoch, { assignedTo: workerId, assignedAt: now });
-      await repositories.outbox.add({ jobId, epoch, workerId });
-      return true;
+    const assign = async (choices: { jobId: string; workerId: string }[]) => {
+      const wakeUps = choices.map(({ jobId, workerId }) => ({
+        jobId,
+        epoch: epochs.get(jobId) ?? 0,
+        workerId,
+      }));
+      const chosen = new Set(await jobs.assign(wakeUps, now));
+      return outbox.add(...wakeUps.filter(({ jobId }) => chosen.has(jobId)));
     };
-    let assigned = 0;
-    for (const { jobId, workerId } of plan.assignments) assigned += Number(await assign(jobId, workerId));
-    let preempted = 0;
+
+    const wakeUps = await assign(plan.assignments);
+    const assigned = wakeUps.length;
     for (const { victimId, jobId, workerId } of plan.preemptions) {
       const victim = await jobs.lock(victimId);
       const isThere =
         victim?.workerId === workerId && victim.epoch === epochs.get(victimId) && isMovable(victim);
-      if (!isThere || isLeaving(victim) || !(await assign(jobId, workerId))) continue;
+      if (!isThere || isLeaving(victim)) continue;
+      const bound = await assign([{ jobId, workerId }]);
+      if (bound.length === 0) continue;
+      wakeUps.push(...bound);
       await jobs.update(victimId, victim.epoch, { preemptRequested: true });
       await tell(repositories, victim, now, `Asked for its slot by ${jobId}, which has a higher priority.`);
-      preempted += 1;
     }
-    return { assigned, preempted, withdrawn };
+    return { assigned, preempted: wakeUps.length - assigned, withdrawn, wakeUps };
   });
 }
 

@@ -1,5 +1,5 @@
 import { randomIds } from '../clock-and-ids';
-import { type Repositories } from '../ports/repositories';
+import { locks, type Repositories } from '../ports/repositories';
 import { byAge, compare, ofTeam, orNull, pageOf, refuseUnless, storable } from './rows';
 import { type Tables } from './tables';
 
@@ -45,6 +45,7 @@ export function webhookRepositoryOf(tables: Tables): Repositories['webhooks'] {
           ...{ state: 'pending', attempts: 0, nextAttemptAt: at, createdAt: at },
           ...{ lastStatus: null, lastError: null, finishedAt: null },
         });
+        tables.told.push(locks.webhooks);
       }
     },
     deliveries: async (teamId, webhookId, { state, ...page }) =>
@@ -60,6 +61,7 @@ export function webhookRepositoryOf(tables: Tables): Repositories['webhooks'] {
       );
       if (!row) return null;
       Object.assign(row, { state: 'pending', attempts: 0, nextAttemptAt: at, finishedAt: null });
+      tables.told.push(locks.webhooks);
       return toDelivery(row);
     },
     claim: async ({ now, until, limit, perWebhook, except }) => {

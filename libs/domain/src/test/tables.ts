@@ -31,6 +31,8 @@ export interface Tables {
   adapters: Owned<Adapter>[];
   versions: Owned<AdapterVersion>[];
   outbox: { id: string; wakeUp: JobWakeUp; at: string }[];
+  /** Locks whose holders the transaction tells of news. */
+  told: string[];
   workers: WorkerRecord[];
   webhooks: Owned<Webhook & { secret: string }>[];
   deliveries: Owned<WebhookDelivery & { webhookId: string; body: string }>[];
@@ -50,6 +52,7 @@ export const emptyTables = (): Tables => ({
   adapters: [],
   versions: [],
   outbox: [],
+  told: [],
   workers: [],
   webhooks: [],
   deliveries: [],
