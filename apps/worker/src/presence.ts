@@ -1,7 +1,7 @@
 import { Logger } from '@nestjs/common';
 import { type DrainMode } from '@lowrank/contracts';
 import { type Clock, type UnitOfWork, type WorkerRecord } from '@lowrank/domain';
-import { pause } from './retry';
+import { messageOf, pause } from './retry';
 
 /** Keeps the worker's own row fresh, so that others see which workers there are, and passes on whether it is to drain. */
 export class Presence {
@@ -38,9 +38,7 @@ export class Presence {
         );
         this.onDrain(drain);
       } catch (error) {
-        this.logger.warn(
-          `Could not write the worker's row: ${error instanceof Error ? error.message : error}`,
-        );
+        this.logger.warn(`Could not write the worker's row: ${messageOf(error)}`);
       }
       await pause(this.intervalMs, this.leaving.signal);
     }

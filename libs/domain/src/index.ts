@@ -8,7 +8,7 @@ export { Bell } from './bell';
 export * from './catalog/add-base-model';
 export * from './catalog/add-dataset';
 export * from './catalog/delete-dataset';
-export { before, randomIds, systemClock } from './clock-and-ids';
+export { after, before, randomIds, systemClock } from './clock-and-ids';
 export * from './dispatch/dispatch-outbox';
 export * from './dispatch/drain-worker';
 export * from './dispatch/overview';
