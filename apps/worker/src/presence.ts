@@ -33,7 +33,7 @@ export class Presence {
     const { unitOfWork, clock } = this.ports;
     while (!this.leaving.signal.aborted) {
       try {
-        const { drain } = await unitOfWork.run(({ workers }) =>
+        const { drain } = await unitOfWork.runLightly(({ workers }) =>
           workers.upsert({ ...this.worker, seenAt: clock.now() }),
         );
         this.onDrain(drain);

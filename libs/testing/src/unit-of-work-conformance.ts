@@ -65,6 +65,33 @@ export function unitOfWorkConformance(name: string, open: () => Promise<UnitOfWo
         expect(await run(({ jobs }) => jobs.appendEvent(before.id, makeEvent()))).toMatchObject({ seq: 1 });
       });
 
+      it('is as whole when it is light', async () => {
+        const { id } = await crew.addJob();
+        const { unitOfWork } = under;
+        const seen = await unitOfWork.runLightly(async ({ jobs }) => {
+          await jobs.update(id, 1, { step: 5 });
+          return (await jobs.find(crew.id, id))?.step;
+        });
+        expect([seen, (await crew.job(id)).step]).toEqual([5, 5]);
+        const failing = unitOfWork.runLightly(async ({ jobs }) => {
+          await jobs.update(id, 1, { step: 6 });
+          throw new Error('changed my mind');
+        });
+        await expect(failing).rejects.toThrow('changed my mind');
+        expect((await crew.job(id)).step).toBe(5);
+      });
+
+      it('is seen by a look as soon as it is over, and what a look throws is passed on', async () => {
+        const { id } = await crew.addJob();
+        const { unitOfWork } = under;
+        const look = () => unitOfWork.look(async ({ jobs }) => (await jobs.find(crew.id, id))?.step);
+        expect(await look()).toBe(0);
+        await run(({ jobs }) => jobs.update(id, 1, { step: 7 }));
+        expect(await look()).toBe(7);
+        const error = new Error('not what was looked for');
+        await expect(unitOfWork.look(() => Promise.reject(error))).rejects.toBe(error);
+      });
+
       it('hands rows in and out as copies', async () => {
         const { id } = await crew.addJob();
         const metric = makeMetric();

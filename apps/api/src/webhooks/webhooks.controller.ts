@@ -70,14 +70,14 @@ export class WebhooksController {
   @ApiOperation({ summary: 'List webhooks, newest first. Admin keys only.' })
   @ZodResponse({ status: 200, type: WebhookListDto, description: "All of the team's webhooks." })
   async list(@TeamId() teamId: string) {
-    return { data: await this.ports.unitOfWork.run(({ webhooks }) => webhooks.list(teamId)) };
+    return { data: await this.ports.unitOfWork.look(({ webhooks }) => webhooks.list(teamId)) };
   }
 
   @Get(':id')
   @ApiOperation({ summary: 'One webhook. Admin keys only.' })
   @ZodResponse({ status: 200, type: WebhookDto, description: 'The webhook.' })
   get(@TeamId() teamId: string, @Param() { id }: WebhookParams) {
-    return this.ports.unitOfWork.run(async ({ webhooks }) =>
+    return this.ports.unitOfWork.look(async ({ webhooks }) =>
       found(await webhooks.find(teamId, id), 'webhook', id),
     );
   }

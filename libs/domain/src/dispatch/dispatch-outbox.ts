@@ -9,7 +9,7 @@ import { type OutboxEntry, type UnitOfWork } from '../ports/repositories';
 export async function dispatchOutbox(unitOfWork: UnitOfWork, queue: JobQueue, limit = 100): Promise<number> {
   const entries = await unitOfWork.run(({ outbox }) => outbox.take(limit));
   const news = entries.filter(({ wakeUp }) => wakeUp.workerId === null);
-  if (news.length > 0) await unitOfWork.run(({ outbox }) => outbox.remove(news.map(({ id }) => id)));
+  if (news.length > 0) await unitOfWork.runLightly(({ outbox }) => outbox.remove(news.map(({ id }) => id)));
   await carryWakeUps(unitOfWork, queue, entries.filter(isAddressed));
   return entries.length;
 }
@@ -30,7 +30,7 @@ export async function carryWakeUps(
     const some = entries.slice(from, from + atOnce);
     const results = await Promise.allSettled(some.map(({ wakeUp }) => queue.wake(wakeUp)));
     const done = some.filter((_, index) => results[index]?.status === 'fulfilled').map(({ id }) => id);
-    if (done.length > 0) await unitOfWork.run(({ outbox }) => outbox.remove(done));
+    if (done.length > 0) await unitOfWork.runLightly(({ outbox }) => outbox.remove(done));
     const failed = results.find((result) => result.status === 'rejected');
     if (failed) throw failed.reason;
   }

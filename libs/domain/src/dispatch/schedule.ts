@@ -46,7 +46,8 @@ export async function scheduleJobs(
   { unseenAfterMs, untakenAfterMs, policy = defaultPolicy }: ScheduleOptions,
 ): Promise<Scheduled> {
   const now = clock.now();
-  return unitOfWork.run(async (repositories) => {
+  // A decision that a crash takes back was of no effect: no worker can have claimed the job, as claims are on disk, and with them all before.
+  return unitOfWork.runLightly(async (repositories) => {
     const { jobs, outbox, teams, workers } = repositories;
     // Whatever they told of is committed, so this round sees it.
     await outbox.removeNews();

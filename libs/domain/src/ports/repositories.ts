@@ -40,7 +40,14 @@ export interface Repositories {
  */
 export interface UnitOfWork {
   run<T>(work: (repositories: Repositories) => Promise<T>): Promise<T>;
-  /** The same for work that only reads: whatever it reads is as of one instant, though others write meanwhile. */
+  /**
+   * The same, without waiting for the disk: should the database crash within the next moment, all of the transaction is undone. For what
+   * is made good anyway, such as signs of life and the dispatcher's decisions.
+   */
+  runLightly<T>(work: (repositories: Repositories) => Promise<T>): Promise<T>;
+  /** For work that reads one thing: without a transaction, so that each of its calls sees what is committed by then. */
+  look<T>(work: (repositories: Repositories) => Promise<T>): Promise<T>;
+  /** A transaction for work that only reads: whatever it reads is as of one instant, though others write meanwhile. */
   read<T>(work: (repositories: Repositories) => Promise<T>): Promise<T>;
   /**
    * One advisory lock by name for as long as `work` runs; resolves to undefined at once when somebody else holds it. `lost` is aborted

@@ -26,6 +26,14 @@ export class MemoryUnitOfWork implements UnitOfWork {
     return turn;
   }
 
+  runLightly<T>(work: (repositories: Repositories) => Promise<T>): Promise<T> {
+    return this.run(work);
+  }
+
+  look<T>(work: (repositories: Repositories) => Promise<T>): Promise<T> {
+    return this.run(work);
+  }
+
   read<T>(work: (repositories: Repositories) => Promise<T>): Promise<T> {
     return this.run(work);
   }
