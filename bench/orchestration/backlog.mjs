@@ -1,7 +1,7 @@
 // What 100,000 queued jobs cost: memory of Redis, pages of the list, rounds of the dispatcher.
 import Redis from 'ioredis';
 import { openQueue } from './throughput.mjs';
-import { dist, inParallel, now, spread, sql } from './world.mjs';
+import { dist, inParallel, now, redisOf, spread, sql } from './world.mjs';
 
 const { carryWakeUps, overviewOf, randomIds, scheduleJobs } = dist('libs/domain/src/index.js');
 const { createJobQueue } = dist('libs/queue/src/index.js');
@@ -41,7 +41,7 @@ async function memoryOf(redis) {
 /** Rounds of the dispatcher with that many jobs waiting and `workers` of one slot: with all slots free, then with none. */
 export async function measureRounds(world, { workers, redisUrl, prefix, rounds }) {
   const { ports } = world;
-  const queue = createJobQueue({ databaseUrl: world.databaseUrl, redisUrl, prefix });
+  const queue = createJobQueue({ databaseUrl: world.databaseUrl, redis: redisOf(redisUrl), prefix });
   const redis = redisUrl === null ? null : new Redis(redisUrl);
   const before = redis && (await memoryOf(redis));
   const ids = Array.from({ length: workers }, () => randomIds.make('worker'));

@@ -5,7 +5,7 @@ import { Logger } from '@nestjs/common';
 import { join } from 'node:path';
 import { root } from '../results.mjs';
 import { manifestOf, metricOf } from './facts.mjs';
-import { dist, now } from './world.mjs';
+import { dist, now, redisOf } from './world.mjs';
 
 const { createUnitOfWork } = dist('libs/db/src/index.js');
 const {
@@ -28,10 +28,11 @@ const { defaultTimings } = dist('apps/worker/src/settings.js');
 
 Logger.overrideLogger(['error', 'warn']);
 const { mode, databaseUrl, redisUrl, prefix, slots, folder } = JSON.parse(process.argv[2]);
+const redis = redisOf(redisUrl);
 const id = randomIds.make('worker');
 const unitOfWork = createUnitOfWork(databaseUrl);
 const ports = { unitOfWork, clock: systemClock, ids: randomIds };
-const queue = createJobQueue({ databaseUrl, redisUrl, prefix });
+const queue = createJobQueue({ databaseUrl, redis, prefix });
 const metrics = new WorkerMetrics();
 const dispatcher = new Dispatcher(ports, queue, defaultTimings, metrics);
 const worker = {
@@ -86,7 +87,7 @@ const handlers = {
 const consumer = createJobConsumer(
   {
     databaseUrl,
-    redisUrl,
+    redis,
     prefix,
     workerId: id,
     slots,

@@ -142,6 +142,9 @@ export async function startProcess(name, settings) {
   return { child, ready, stop: () => end(child) };
 }
 
+/** The queue's Redis as libs/config would have it; null: on Postgres. */
+export const redisOf = (url) => (url === null ? null : { type: 'single', url });
+
 /** Milliseconds on a clock that all processes of a machine share. */
 export const now = () => Number(process.hrtime.bigint()) / 1e6;
 

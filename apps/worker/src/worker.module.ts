@@ -25,7 +25,7 @@ const trainerEntry = resolve(__dirname, `../../trainer/src/main${extname(__filen
 export class WorkerModule {
   /** A worker on the configured Postgres and queue. Error: validation_failed without a database. */
   static forRoot(config: Config): DynamicModule {
-    const { databaseUrl, redisUrl, queuePrefix: prefix, dataDir, slots, threads, logLevel } = config;
+    const { databaseUrl, redis, queuePrefix: prefix, dataDir, slots, threads, logLevel } = config;
     const { deviceClass, memoryBytes } = config;
     if (databaseUrl === null) {
       throw new LowrankError('validation_failed', 'DATABASE_URL is not set.', undefined, {
@@ -33,7 +33,7 @@ export class WorkerModule {
       });
     }
     const unitOfWork = createUnitOfWork(databaseUrl);
-    const queue = createJobQueue({ databaseUrl, redisUrl, prefix });
+    const queue = createJobQueue({ databaseUrl, redis, prefix });
     const id = randomIds.make('worker');
     const poster = createPoster({
       rules: new AddressRules(config.webhookNetworks),
@@ -45,7 +45,7 @@ export class WorkerModule {
       closePoster: () => poster.close(),
       forget: () => queue.forget(id),
       consume: (handler, onError) =>
-        createJobConsumer({ databaseUrl, redisUrl, prefix, workerId: id, slots, onError }, handler),
+        createJobConsumer({ databaseUrl, redis, prefix, workerId: id, slots, onError }, handler),
     };
     const ports: Ports = { unitOfWork, clock: systemClock, ids: randomIds };
     const metrics = new WorkerMetrics();
