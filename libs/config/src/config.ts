@@ -146,6 +146,9 @@ const environmentSchema = z
     }
   });
 
+/** Every environment variable that the product reads, but for OpenTelemetry's own. */
+export const variableNames: readonly string[] = Object.keys(environmentSchema.shape);
+
 /**
  * Reads the environment once. An empty variable counts as unset, as Compose files and shells make them.
  *
