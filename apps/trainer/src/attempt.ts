@@ -1,16 +1,17 @@
 import {
   LowrankError,
   type Assignment,
-  type FromTrainer,
+  type JobMessage,
   type JobMetric,
   type LogLevel,
   type Manifest,
 } from '@lowrank/contracts';
 import { type Blobs, type createObjectStore } from '@lowrank/storage';
 import { spanned } from '@lowrank/telemetry';
-import { modelKey, runTraining } from '@lowrank/training';
+import { inTurn, modelKey, runTraining, type SharedBases } from '@lowrank/training';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { type AttemptCheckpoints, withCheckpoints } from './attempt-checkpoints';
 import { publish, readManifest } from './publish';
 import { StepSpans } from './step-spans';
 
@@ -21,8 +22,12 @@ export interface AttemptOptions {
   assignment: Assignment;
   store: ReturnType<typeof createObjectStore>;
   blobs: Blobs;
+  /** Shared with the other attempts of this process, if there are any. */
+  bases?: SharedBases;
+  /** Least time between two checkpoints that are copied to the object store; null: none is. */
+  mirrorIntervalMs: number | null;
   signal: AbortSignal;
-  send(message: FromTrainer): void;
+  send(message: JobMessage): void;
   /** Writes a line of the job's log. */
   log(level: LogLevel, message: string): void;
 }
@@ -51,13 +56,15 @@ async function fetchFiles(
   files: readonly { path: string; sha256: string; bytes?: number }[],
 ): Promise<void> {
   for (const { path, sha256, bytes } of files) {
-    signal.throwIfAborted();
     const target = join(folder, path);
-    const found = await stat(target).catch(() => null);
-    if (found?.isFile() && (bytes === undefined || found.size === bytes)) continue;
-    const started = performance.now();
-    await spanned('fetch', () => blobs.fetchTo(sha256, target), { attributes: { 'lowrank.file': path } });
-    log('info', `fetched ${path}${secondsSince(started)}`);
+    await inTurn(target, async () => {
+      signal.throwIfAborted();
+      const found = await stat(target).catch(() => null);
+      if (found?.isFile() && (bytes === undefined || found.size === bytes)) return;
+      const started = performance.now();
+      await spanned('fetch', () => blobs.fetchTo(sha256, target), { attributes: { 'lowrank.file': path } });
+      log('info', `fetched ${path}${secondsSince(started)}`);
+    });
   }
 }
 
@@ -67,15 +74,20 @@ async function fetchFiles(
  * Throws TrainingStopped, LowrankError.
  */
 export async function runAttempt(options: AttemptOptions): Promise<Manifest> {
-  const { assignment, store, signal, send, log } = options;
-  const { jobId, epoch, baseModel, dataset, recipe, cacheDir } = assignment;
+  const { assignment, store, send, log } = options;
+  const { jobId } = assignment;
   send({ type: 'phase', phase: 'preparing' });
   const earlier = await readManifest(store, jobId);
   if (earlier !== null) {
     log('info', `attempt ${earlier.epoch} has published already`);
     return earlier;
   }
-  const { threads } = assignment;
+  return withCheckpoints(options, (checkpoints) => trainAndPublish(options, checkpoints));
+}
+
+async function trainAndPublish(options: AttemptOptions, checkpoints: AttemptCheckpoints): Promise<Manifest> {
+  const { assignment, bases, signal, send, log } = options;
+  const { jobId, epoch, baseModel, dataset, recipe, cacheDir, threads } = assignment;
   log('info', `attempt ${epoch}: adapter ${assignment.adapter} on ${baseModel.name}, ${threads} threads`);
 
   const key = modelKey(baseModel.files);
@@ -104,8 +116,10 @@ export async function runAttempt(options: AttemptOptions): Promise<Manifest> {
     dataset: { file: join(datasetsDir, dataset.sha256), sha256: dataset.sha256, format: dataset.format },
     maxLineBytes: MAX_LINE_BYTES,
     cacheDir,
-    checkpointsDir: join(assignment.jobDir, 'checkpoints'),
+    checkpointsDir: checkpoints.folder,
+    fetchCheckpoint: checkpoints.fetch,
     threads,
+    bases,
     signal,
     onMessage: (level, message) => {
       log(level, message);
@@ -125,6 +139,7 @@ export async function runAttempt(options: AttemptOptions): Promise<Manifest> {
       steps.end();
       log('info', `checkpoint of step ${step}`);
       send({ type: 'checkpoint', step, sha256 });
+      checkpoints.written(step);
     },
   });
 
@@ -148,7 +163,7 @@ export async function runAttempt(options: AttemptOptions): Promise<Manifest> {
 }
 
 /** What the worker is told about a failure. Failures of this machine or of the store may pass; those of the job do not. */
-export function failureOf(error: unknown): FromTrainer & { type: 'failed' } {
+export function failureOf(error: unknown): JobMessage & { type: 'failed' } {
   const system = (error as NodeJS.ErrnoException | null)?.code;
   if (system === 'ENOSPC' || system === 'EDQUOT')
     return {

@@ -1,15 +1,17 @@
 import { DynamicModule, Module } from '@nestjs/common';
-import { type Config } from '@lowrank/config';
+import { type Config, secretsOf } from '@lowrank/config';
 import { LowrankError, wakeUpVersion } from '@lowrank/contracts';
 import { createUnitOfWork } from '@lowrank/db';
-import { type Ports, randomIds, systemClock } from '@lowrank/domain';
+import { type Ports, randomIds, SharedClock } from '@lowrank/domain';
 import { AddressRules, createPoster } from '@lowrank/outbound';
 import { createJobConsumer, createJobQueue } from '@lowrank/queue';
+import { Checkpoints, createObjectStore } from '@lowrank/storage';
 import { logOptions } from '@lowrank/telemetry';
 import { LoggerModule } from 'nestjs-pino';
 import { cpus, hostname } from 'node:os';
-import { extname, resolve } from 'node:path';
+import { extname, join, resolve } from 'node:path';
 import { Dispatcher } from './dispatch/dispatcher';
+import { Janitor } from './janitor';
 import { MetricsServer } from './metrics/metrics-server';
 import { WorkerMetrics } from './metrics/worker-metrics';
 import { Presence } from './presence';
@@ -26,7 +28,7 @@ export class WorkerModule {
   /** A worker on the configured Postgres and queue. Error: validation_failed without a database. */
   static forRoot(config: Config): DynamicModule {
     const { databaseUrl, redis, queuePrefix: prefix, dataDir, slots, threads, logLevel } = config;
-    const { deviceClass, memoryBytes } = config;
+    const { deviceClass, memoryBytes, jobsPerTrainer } = config;
     if (databaseUrl === null) {
       throw new LowrankError('validation_failed', 'DATABASE_URL is not set.', undefined, {
         help: 'Set it, or start everything with "lowrank up", which brings a Postgres of its own.',
@@ -47,23 +49,36 @@ export class WorkerModule {
       consume: (handler, onError) =>
         createJobConsumer({ databaseUrl, redis, prefix, workerId: id, slots, onError }, handler),
     };
-    const ports: Ports = { unitOfWork, clock: systemClock, ids: randomIds };
+    const clock = new SharedClock(() => unitOfWork.ping());
+    const ports: Ports = { unitOfWork, clock, ids: randomIds };
     const metrics = new WorkerMetrics();
     const { workerMetrics, metricsToken: token } = config;
     const metricsServer = workerMetrics && new MetricsServer(metrics.registry, { ...workerMetrics, token });
+    const store = createObjectStore({ s3: config.s3, folder: join(dataDir, 'objects') });
+    const janitor = new Janitor(unitOfWork, new Checkpoints(store), dataDir, defaultTimings);
     const supervisor = new Supervisor({
       ports,
       workerId: id,
-      workplace: { dataDir, threads, slots },
+      workplace: { dataDir, threads, slots, jobsPerTrainer },
       timings: defaultTimings,
       metrics,
+      clearUp: (attempt) => janitor.clearUp(attempt),
       trainerEntry,
       env: { ...process.env, LOWRANK_DATA: dataDir },
     });
     const webhooks = new WebhookSender(ports, poster.post, defaultTimings, metrics);
     const device = `cpu ${cpus()[0]?.model ?? process.arch}`;
-    const worker = { id, hostname: hostname(), slots, device, deviceClass, memoryBytes, wakeUpVersion };
-    const presence = new Presence(ports, worker, defaultTimings.presence, (mode) =>
+    const worker = {
+      id,
+      hostname: hostname(),
+      slots,
+      device,
+      deviceClass,
+      memoryBytes,
+      threads,
+      wakeUpVersion,
+    };
+    const presence = new Presence({ unitOfWork, clock }, worker, defaultTimings.presence, (mode) =>
       supervisor.setDrain(mode),
     );
     return {
@@ -73,7 +88,7 @@ export class WorkerModule {
           pinoHttp: logOptions({
             service: 'lowrank-worker',
             level: logLevel,
-            secrets: [config.s3?.secretAccessKey, config.metricsToken],
+            secrets: secretsOf(config),
           }),
         }),
       ],
@@ -82,11 +97,12 @@ export class WorkerModule {
         { provide: Dispatcher, useValue: new Dispatcher(ports, queue, defaultTimings, metrics) },
         { provide: Presence, useValue: presence },
         { provide: WebhookSender, useValue: webhooks },
+        { provide: Janitor, useValue: janitor },
         {
           provide: WorkerService,
-          useFactory: (...parts: [Supervisor, Dispatcher, Presence, WebhookSender]) =>
+          useFactory: (...parts: [Supervisor, Dispatcher, Presence, WebhookSender, Janitor]) =>
             new WorkerService(connections, metricsServer, ...parts),
-          inject: [Supervisor, Dispatcher, Presence, WebhookSender],
+          inject: [Supervisor, Dispatcher, Presence, WebhookSender, Janitor],
         },
       ],
     };

@@ -26,6 +26,7 @@ describe('loadConfig', () => {
       redis: null,
       s3: null,
       slots: 1,
+      jobsPerTrainer: 8,
       queuePrefix: 'lowrank',
       logLevel: 'info',
       limits: { uploadBytes: 2 ** 31, lineBytes: 2 ** 24 },
@@ -48,6 +49,14 @@ describe('loadConfig', () => {
     expect(loadConfig(told)).toMatchObject({ deviceClass: 'h100-80', memoryBytes: 1000 });
     for (const name of ['H100', 'h100-', 'a b'])
       expect(failure({ LOWRANK_DEVICE_CLASS: name }).message).toContain('LOWRANK_DEVICE_CLASS');
+  });
+
+  it('copies every checkpoint to the object store, unless told otherwise', () => {
+    expect(loadConfig({}).mirrorSeconds).toBe(0);
+    expect(loadConfig({ LOWRANK_MIRROR_SECONDS: '300' }).mirrorSeconds).toBe(300);
+    expect(loadConfig({ LOWRANK_MIRROR_SECONDS: 'off' }).mirrorSeconds).toBeNull();
+    for (const wrong of ['on', '-1', '1.5'])
+      expect(failure({ LOWRANK_MIRROR_SECONDS: wrong }).message).toContain('LOWRANK_MIRROR_SECONDS');
   });
 
   it('shows metrics of workers only where it is told to, and off loopback only with a token', () => {

@@ -6,7 +6,7 @@ import { z } from 'zod';
 import { usableCores } from './cores';
 import { describeRedis, redisIssues, redisOf, redisVariables, type RedisConfig } from './redis';
 import { repositoryRoot } from './root';
-import { flag, maskUrl, url } from './variables';
+import { flag, maskUrl, passwordsOf, url } from './variables';
 
 export interface S3Config {
   /** null: AWS itself. */
@@ -35,8 +35,12 @@ export interface Config {
   deviceClass: string;
   /** Memory that a worker gives to all of its slots together, bytes. */
   memoryBytes: number;
+  /** Most jobs that a trainer, which has one slot, trains together; 1: each has its own. */
+  jobsPerTrainer: number;
   /** Threads of one trainer's kernels. */
   threads: number;
+  /** Least time between two checkpoints of a job that are copied to the object store; null: none is. */
+  mirrorSeconds: number | null;
   /** Absolute folders that base models may be imported from. */
   importRoots: readonly string[];
   /** Address of the hub that base models are fetched from; null: the Hugging Face hub. */
@@ -103,7 +107,13 @@ const environmentSchema = z
       )
       .default('cpu'),
     LOWRANK_MEMORY_BYTES: integer(1, 2 ** 50).default(() => totalmem()),
+    LOWRANK_JOBS_PER_TRAINER: integer(1, 64).default(8),
     LOWRANK_THREADS: integer(1, 1024).default(() => usableCores()),
+    LOWRANK_MIRROR_SECONDS: z
+      .literal('off')
+      .transform(() => null)
+      .or(integer(0, 7 * 86_400))
+      .default(0),
     LOWRANK_IMPORT_ROOTS: z.string().optional(),
     HF_ENDPOINT: url(/^https?$/, 'https://hub.example').optional(),
     LOWRANK_MAX_UPLOAD_BYTES: integer(1, 1024 * gib).default(2 * gib),
@@ -181,7 +191,9 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
     slots: value.LOWRANK_SLOTS,
     deviceClass: value.LOWRANK_DEVICE_CLASS,
     memoryBytes: value.LOWRANK_MEMORY_BYTES,
+    jobsPerTrainer: value.LOWRANK_JOBS_PER_TRAINER,
     threads: value.LOWRANK_THREADS,
+    mirrorSeconds: value.LOWRANK_MIRROR_SECONDS,
     importRoots: value.LOWRANK_IMPORT_ROOTS
       ? value.LOWRANK_IMPORT_ROOTS.split(':')
           .filter(Boolean)
@@ -227,6 +239,16 @@ export function describeConfig(config: Config): Record<string, unknown> {
         : { ...config.s3, secretAccessKey: '***' },
     metricsToken: config.metricsToken === null ? null : '***',
   };
+}
+
+/** Values of a configuration that must not be read in a log, whatever says them. */
+export function secretsOf({ databaseUrl, redis, s3, metricsToken }: Config): string[] {
+  const urls = [databaseUrl, redis?.type === 'single' ? redis.url : null];
+  const passwords = redis && redis.type !== 'single' ? [redis.password] : [];
+  const sentinels = redis?.type === 'sentinel' ? [redis.sentinelPassword] : [];
+  return [...urls.flatMap(passwordsOf), ...passwords, ...sentinels, s3?.secretAccessKey, metricsToken].filter(
+    (secret) => typeof secret === 'string',
+  );
 }
 
 function deepFreeze<T extends object>(value: T): T {

@@ -1,5 +1,5 @@
 import { type LowrankError } from '@lowrank/contracts';
-import { describeConfig, loadConfig } from './config';
+import { describeConfig, loadConfig, secretsOf } from './config';
 
 const redisOf = (env: Record<string, string>) => loadConfig(env).redis;
 const sentinel = { REDIS_SENTINELS: 's1:26379, [::1]:26380', REDIS_SENTINEL_NAME: 'lowrank' };
@@ -63,5 +63,15 @@ describe('where Redis is', () => {
     expect(text).toBe('lowrank, watched by Sentinels at s1:26379, [::1]:26380');
     const cluster = loadConfig({ REDIS_CLUSTER_NODES: 'a:7000', REDIS_PASSWORD: 'hush', REDIS_TLS: '1' });
     expect(describeConfig(cluster).redis).toBe('cluster of a:7000 by TLS');
+  });
+
+  it('gives its passwords to whoever keeps them out of logs', () => {
+    expect(
+      secretsOf(loadConfig({ ...sentinel, REDIS_PASSWORD: 'pass', REDIS_SENTINEL_PASSWORD: 'watch' })),
+    ).toEqual(['pass', 'watch']);
+    const urls = { DATABASE_URL: 'postgres://u:a%2Fb@db/x', REDIS_URL: 'redis://:hush@cache' };
+    expect(new Set(secretsOf(loadConfig({ ...urls, LOWRANK_METRICS_TOKEN: 't'.repeat(16) })))).toEqual(
+      new Set(['a%2Fb', 'a/b', 'hush', 't'.repeat(16)]),
+    );
   });
 });

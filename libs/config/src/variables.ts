@@ -14,3 +14,9 @@ export function maskUrl(text: string): string {
   parsed.search = '';
   return parsed.href;
 }
+
+/** The password of a URL as it stands there and as it is meant. */
+export function passwordsOf(text: string | null): string[] {
+  const password = text === null ? '' : new URL(text).password;
+  return password === '' ? [] : [password, decodeURIComponent(password)];
+}

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { errorCodeSchema } from './errors';
+import { estimateSchema } from './estimate';
 import { idSchema, nameSchema, sha256Schema, timeSchema } from './ids';
 import { recipeSchema } from './recipe';
 
@@ -29,7 +30,7 @@ export const placementSchema = z.strictObject({
 export type Placement = z.output<typeof placementSchema>;
 
 /** When and where a job runs. */
-const schedulingShape = {
+export const schedulingShape = {
   priority: prioritySchema.default(0),
   placement: placementSchema.prefault({}),
   /** Not started before this time; null: at once. */
@@ -51,6 +52,11 @@ export const createJobSchema = z.strictObject({
 export type CreateJobInput = z.input<typeof createJobSchema>;
 export type CreateJob = z.output<typeof createJobSchema>;
 
+/** The same body; nothing is submitted, so that an adapter need not be named yet. */
+export const estimateJobSchema = createJobSchema.extend({ adapter: nameSchema.optional() });
+export type EstimateJobInput = z.input<typeof estimateJobSchema>;
+export type EstimateJob = z.output<typeof estimateJobSchema>;
+
 /** What a clone has other than the job it is made from; the recipe's fields one by one, as far down as they are given. */
 export const cloneJobSchema = z.strictObject({
   baseModel: createJobSchema.shape.baseModel.optional(),
@@ -65,6 +71,15 @@ export const cloneJobSchema = z.strictObject({
 export type CloneJob = z.output<typeof cloneJobSchema>;
 
 export const prioritizeJobSchema = z.strictObject({ priority: prioritySchema });
+
+/** A trial of a sweep was not among the best at a rung: what it had there, and what it would have needed. */
+export const stoppedEarlySchema = z.object({
+  rung: z.int().nonnegative(),
+  step: z.int().positive(),
+  value: z.number(),
+  needed: z.number(),
+});
+export type StoppedEarly = z.infer<typeof stoppedEarlySchema>;
 
 export const jobSchema = z.object({
   id: idSchema('job'),
@@ -91,6 +106,9 @@ export const jobSchema = z.object({
   deviceSeconds: z.number().nonnegative(),
   /** The job that this one is a clone of. */
   clonedFrom: idSchema('job').nullable(),
+  /** The sweep that it is a trial of. */
+  sweep: z.object({ id: idSchema('sweep'), trial: z.int().positive() }).nullable(),
+  stoppedEarly: stoppedEarlySchema.nullable(),
   /** Number of the published version, e.g. 3 for v3. */
   version: z.int().positive().nullable(),
   error: z.object({ code: errorCodeSchema, message: z.string(), help: z.string() }).nullable(),
@@ -99,6 +117,13 @@ export const jobSchema = z.object({
   finishedAt: timeSchema.nullable(),
 });
 export type Job = z.infer<typeof jobSchema>;
+
+/** One job by itself; lists and streams leave the estimate out. */
+export const jobDetailSchema = jobSchema.extend({
+  /** What was known when it was submitted; null: it was submitted to a release that made no estimates. */
+  estimate: estimateSchema.nullable(),
+});
+export type JobDetail = z.infer<typeof jobDetailSchema>;
 
 export const jobEventSchema = z.object({
   /** Ascending within a job. */

@@ -11,7 +11,9 @@ import { baseModelRepository } from './repositories/base-models';
 import { datasetRepository } from './repositories/datasets';
 import { jobRepository } from './repositories/jobs';
 import { outboxRepository } from './repositories/outbox';
+import { partyRepository } from './repositories/parties';
 import { statisticsRepository } from './repositories/statistics';
+import { sweepRepository } from './repositories/sweeps';
 import { teamRepository } from './repositories/teams';
 import { webhookRepository } from './repositories/webhooks';
 import { workerRepository } from './repositories/workers';
@@ -35,8 +37,10 @@ const repositoriesOf = (db: Tx, traceparent: string | null): Repositories => ({
   outbox: outboxRepository(db, traceparent),
   teams: teamRepository(db),
   workers: workerRepository(db),
+  parties: partyRepository(db),
   statistics: statisticsRepository(db),
   webhooks: webhookRepository(db),
+  sweeps: sweepRepository(db),
 });
 
 export interface UnitOfWorkOptions {
@@ -69,6 +73,8 @@ export function createUnitOfWork(databaseUrl: string, options: UnitOfWorkOptions
       },
       { statementNameGenerator: statementNames() },
     ),
+    // Some kilobytes, of use to whoever asks for that one job.
+    omit: { job: { estimate: true } },
     transactionOptions: { maxWait: maxWaitMs, timeout: timeoutMs },
   });
 
@@ -96,7 +102,8 @@ export function createUnitOfWork(databaseUrl: string, options: UnitOfWorkOptions
       }),
     async look(work) {
       try {
-        return await work(repositories(prisma));
+        // To a repository the client itself is as good as one of a transaction; their types differ in what is left out unless asked for.
+        return await work(repositories(prisma as unknown as Tx));
       } catch (error) {
         throw translated(error);
       }
@@ -107,7 +114,9 @@ export function createUnitOfWork(databaseUrl: string, options: UnitOfWorkOptions
 
     async ping() {
       try {
-        await prisma.$queryRaw`SELECT 1`;
+        const [row] = await prisma.$queryRaw<{ now: Date }[]>`SELECT clock_timestamp() AS now`;
+        if (row === undefined) throw new Error('Postgres answered without a row.');
+        return row.now.toISOString();
       } catch (error) {
         throw translated(error);
       }

@@ -3,10 +3,14 @@ import { type Repositories, type UnitOfWork } from '@lowrank/domain';
 import { newsConformance } from './news-conformance';
 import { catalogConformance } from './catalog-conformance';
 import { makeDataset, makeEvent, makeMetric, makeWorker } from './factories';
+import { estimateConformance } from './estimate-conformance';
 import { jobLogConformance } from './job-log-conformance';
 import { jobRepositoryConformance } from './job-repository-conformance';
+import { jobUpkeepConformance } from './job-upkeep-conformance';
 import { codeOf } from './object-store-conformance';
+import { partyConformance } from './party-conformance';
 import { seedTeam, type SeededTeam } from './seed';
+import { sweepConformance } from './sweep-conformance';
 import { webhookConformance } from './webhook-conformance';
 
 export interface UnitOfWorkUnderTest {
@@ -30,6 +34,13 @@ export function unitOfWorkConformance(name: string, open: () => Promise<UnitOfWo
       crew = await seedTeam(under.unitOfWork);
     });
     afterEach(() => under.close());
+
+    it('tells its time', async () => {
+      const asked = Date.now();
+      const told = Date.parse(await under.unitOfWork.ping());
+      // Both are on one machine; a time in another zone or unit would be off by far more.
+      expect(Math.abs(told - asked)).toBeLessThan(60_000);
+    });
 
     describe('run', () => {
       it('gives back what work gives, and work sees what it wrote', async () => {
@@ -347,6 +358,10 @@ export function unitOfWorkConformance(name: string, open: () => Promise<UnitOfWo
     catalogConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     jobRepositoryConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     jobLogConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
+    partyConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
+    jobUpkeepConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
+    estimateConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     webhookConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
+    sweepConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
   });
 }

@@ -31,7 +31,9 @@ export function webhookConformance(seeded: () => Seeded): void {
       return webhook;
     };
     const announce = (second: number, body = '{"a": 1,  "b":"数"}', teamId = crew.id) =>
-      run(({ webhooks }) => webhooks.announce(teamId, { type: 'job.queued', body, at: at(second) }));
+      run(({ webhooks }) =>
+        webhooks.announce(teamId, { type: 'job.queued', bodies: [body], at: at(second) }),
+      );
     /** In order of age; which comes first of those that are claimed together is not promised. */
     const claim = async (
       second: number,
@@ -97,11 +99,36 @@ export function webhookConformance(seeded: () => Seeded): void {
         id: expect.stringMatching(/^msg_/),
         webhookId: due[0]?.webhookId,
         url: one.url,
-        secret: one.secret,
+        secrets: [one.secret],
         body: '{"a": 1,  "b":"数"}',
         attempts: 1,
         createdAt: at(1),
       });
+    });
+
+    it('are sent one delivery by themselves, whatever they want', async () => {
+      const { id } = await add({ events: ['job.failed'] });
+      await add();
+      const delivery = await run(({ webhooks }) =>
+        webhooks.deliver(id, { type: 'webhook.test', body: '{}', at: at(1) }),
+      );
+      expect(delivery).toMatchObject({ type: 'webhook.test', state: 'pending', attempts: 0 });
+      expect(await claim(1)).toMatchObject([{ id: delivery.id, webhookId: id, body: '{}' }]);
+    });
+
+    it('sign with the secret before, too, for a while after a change', async () => {
+      const { id, secret } = await add();
+      const rotate = (next: string, until: number, team = crew.id) =>
+        run(({ webhooks }) => webhooks.rotate(team, id, next, at(until)));
+      expect(await rotate('whsec_Mg==', 20)).toBe(true);
+      await announce(1);
+      const signedWith = async (second: number) => (await claim(second))[0]?.secrets;
+      expect(await signedWith(1)).toEqual(['whsec_Mg==', secret]);
+      expect(await signedWith(40)).toEqual(['whsec_Mg==']);
+      expect(await rotate('whsec_Mw==', 200)).toBe(true);
+      expect(await signedWith(80)).toEqual(['whsec_Mw==', 'whsec_Mg==']);
+      expect(await rotate('whsec_NA==', 200, 'team_other')).toBe(false);
+      expect(JSON.stringify(await run(({ webhooks }) => webhooks.list(crew.id)))).not.toContain('whsec_');
     });
 
     it('have their deliveries claimed once, the longest due first, so many of each, and again when nobody settles', async () => {

@@ -10,16 +10,24 @@ export {
   type TokenCacheOptions,
 } from './caches';
 export { modelCard, type CardOptions } from './card';
-export { loadCheckpoint, saveCheckpoint, type Checkpoint } from './checkpoint';
+export {
+  checkpointFiles,
+  checkpointFolder,
+  loadCheckpoint,
+  placeCheckpoint,
+  saveCheckpoint,
+  type Checkpoint,
+} from './checkpoint';
 export { isCancelled, publicError } from './errors';
 export { sha256 } from './files';
 export { complete, generate, greedy, type Generated, type GenerateOptions } from './generate';
 export { evaluate, freshProgress, train, type Evaluation, type Progress, type TrainOptions } from './loop';
+export { inTurn } from './in-turn';
 export { ADAPTER_CONFIG, ADAPTER_WEIGHTS, adapterConfig, adapterWeights, loadAdapter } from './peft';
 export { evaluationBatches, planTraining, type Plan } from './plan';
 export { runTraining, TrainingStopped, type RunOptions, type StopReason, type TrainedAdapter } from './run';
 export { sampleOutputs, type Sample, type SampleOptions } from './samples';
 export { learningRate, warmupSteps } from './schedule';
-export { toPairs } from './pairs';
-export { splitRows, toSequences, type Sequence, type SequenceSet } from './sequences';
+export { toSequences, type Sequence, type SequenceSet } from './sequences';
+export { SharedBases } from './shared-bases';
 export { adapterSpec } from './targets';

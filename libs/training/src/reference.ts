@@ -1,10 +1,11 @@
 import { type Recipe } from '@lowrank/contracts';
+import { evaluationRows } from '@lowrank/domain';
 import { type Base } from '@lowrank/kernels';
 import { createHash } from 'node:crypto';
 import { mkdir, readFile, rename } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { sha256, writeSynced } from './files';
-import { packTogether, sequencesPerRow } from './pairs';
+import { inTurn } from './in-turn';
 import { toBatch, type Sequence } from './sequences';
 
 /** Raised when the same sequences would get other log-probabilities. */
@@ -44,11 +45,9 @@ async function compute(
   options: ReferenceOptions,
 ): Promise<Float64Array> {
   const { recipe, signal } = options;
-  const { sequenceLength, rows: rowsPerBatch } = recipe.training;
-  const packed = packTogether(sequences, sequenceLength, sequencesPerRow(recipe));
   const out = new Float64Array(sequences.length);
-  for (let i = 0; i < packed.length; i += rowsPerBatch) {
-    const rows = packed.slice(i, i + rowsPerBatch);
+  const lengths = sequences.map(({ length }) => length);
+  for (const rows of evaluationRows(lengths, recipe)) {
     const batch = toBatch(sequences, rows);
     const bare = [{ adapter: null, begin: 0, end: batch.tokens.length }];
     const logps = await base.sequenceLogps(batch, bare, { signal });
@@ -69,14 +68,15 @@ export async function withReference(
   const { sequenceLength, rows, compute: operands } = options.recipe.training;
   const key = [REFERENCE_FORMAT, ...options.key, operands, sequenceLength, rows, hashOf(sequences)];
   const file = join(options.cacheDir, 'reference', `${sha256(key.join('\n'))}.f64`);
-  let logps = await read(file, sequences.length);
-  if (logps === null) {
-    logps = await compute(base, sequences, options);
+  const found = await inTurn(file, async () => {
+    const cached = await read(file, sequences.length);
+    if (cached !== null) return cached;
+    const logps = await compute(base, sequences, options);
     await mkdir(dirname(file), { recursive: true });
     const temporary = `${file}.tmp-${process.pid}`;
     await writeSynced(temporary, new Uint8Array(logps.buffer));
     await rename(temporary, file);
-  }
-  const found = logps;
+    return logps;
+  });
   return sequences.map((sequence, i) => ({ ...sequence, reference: found[i] as number }));
 }

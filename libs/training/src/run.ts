@@ -7,6 +7,7 @@ import {
   type VersionMetrics,
 } from '@lowrank/contracts';
 import { loadChatTokenizer, type ChatTokenizer, type EncodedRow } from '@lowrank/datasets';
+import { sequencesPerRow, splitRows } from '@lowrank/domain';
 import { spanned } from '@lowrank/telemetry';
 import { openKernels, type Adapter, type Base, type Kernels } from '@lowrank/kernels';
 import { readFileSync } from 'node:fs';
@@ -17,13 +18,14 @@ import { modelCard } from './card';
 import { loadCheckpoint, saveCheckpoint } from './checkpoint';
 import { isCancelled, publicError } from './errors';
 import { sha256 } from './files';
+import { inTurn } from './in-turn';
 import { freshProgress, train, type Progress } from './loop';
-import { sequencesPerRow, toPairs } from './pairs';
 import { ADAPTER_CONFIG, ADAPTER_WEIGHTS, adapterConfig, adapterWeights, loadAdapter } from './peft';
 import { evaluationBatches, planTraining, type Plan } from './plan';
 import { withReference } from './reference';
 import { sampleOutputs } from './samples';
-import { splitRows, toSequences, type Batch, type Sequence } from './sequences';
+import { toSequences, type Batch, type Sequence } from './sequences';
+import { type OpenedBase, type SharedBases } from './shared-bases';
 import { adapterSpec } from './targets';
 
 export type StopReason = 'cancel' | 'drain';
@@ -56,12 +58,19 @@ export interface RunOptions {
   /** Folder of this job's checkpoints. */
   checkpointsDir: string;
   threads: number;
+  /** Bases that it shares with other runs of this process, which train together then; none: it trains alone. */
+  bases?: SharedBases;
   /** Aborted with a StopReason: `drain` writes a checkpoint before the rejection. */
   signal: AbortSignal;
   onMessage(level: 'info' | 'warn', message: string): void;
   onPlan(totalSteps: number, resumedFromStep: number): void;
   onMetric(metric: JobMetric, trainedTokens: number): void;
   onCheckpoint(step: number, sha256: string): void;
+  /**
+   * Called before training begins with the run's identity and the step of its newest checkpoint here, 0 without one: puts one that is
+   * further into checkpointsDir, if there is such a one elsewhere, and says whether it did.
+   */
+  fetchCheckpoint?(run: string, beyond: number): Promise<boolean>;
 }
 
 /** A trained adapter as it is to be published. */
@@ -87,12 +96,8 @@ async function prepareData(
   const together = sequencesPerRow(recipe);
   const count = rows.length / together;
   const { train: kept, held } = splitRows(count, recipe.evaluation.fraction, recipe.training.seed);
-  const pick = (indices: number[]) =>
-    indices.flatMap((index) => rows.slice(index * together, (index + 1) * together));
-  const heldRows = pick(held);
-  const toSet = together === 2 ? toPairs : toSequences;
-  const trainSet = toSet(pick(kept), recipe.training, kept);
-  const heldSet = toSet(heldRows, recipe.training, held);
+  const trainSet = toSequences(rows, recipe, kept);
+  const heldSet = toSequences(rows, recipe, held);
   for (const [affected, what] of [
     [trainSet.truncated + heldSet.truncated, `were cut to ${recipe.training.sequenceLength} tokens`],
     [trainSet.dropped + heldSet.dropped, 'were left out: too long, or nothing to learn in them'],
@@ -105,7 +110,7 @@ async function prepareData(
     `${trainSet.sequences.length} sequences in ${plan.rows} packed rows, ${Math.round(plan.fill * 100)} % full; ${heldSet.sequences.length} held out`,
   );
   const evaluation = evaluationBatches(await complete(heldSet.sequences), recipe);
-  return { plan, evaluation, held: heldRows.filter((_, i) => i % together === 0) };
+  return { plan, evaluation, held: held.map((row) => rows[row * together] as EncodedRow) };
 }
 
 /** How the base is kept: as the recipe asks for, unless the model comes quantized. */
@@ -120,46 +125,58 @@ async function storageOf({ base, recipe, onMessage }: RunOptions): Promise<BaseS
 }
 
 async function openBase(kernels: Kernels, storage: BaseStorage, options: RunOptions): Promise<Base> {
-  const { base, recipe, cacheDir, signal, onMessage } = options;
+  const { base, cacheDir, signal, onMessage } = options;
   const fetchWeights = async () => {
     onMessage('info', 'preparing the base model; later jobs that keep it the same way skip this');
     await base.fetchWeights();
     return base.dir;
   };
-  const opened = await openQuantizedBase(
-    kernels,
-    fetchWeights,
-    { key: base.key, storage, cacheDir },
-    { signal },
-  );
-  const { maxPositions } = opened.info;
-  if (recipe.training.sequenceLength <= maxPositions) return opened;
-  opened.close();
-  throw new LowrankError(
-    'recipe_invalid',
-    `training.sequenceLength is ${recipe.training.sequenceLength}, the base model's context ${maxPositions}`,
-  );
+  return openQuantizedBase(kernels, fetchWeights, { key: base.key, storage, cacheDir }, { signal });
 }
 
-/** Uses the base in a kernel context of its own, whose memory is free again afterwards. */
-async function withBase<T>(
-  storage: BaseStorage,
-  options: RunOptions,
-  use: (base: Base, kernels: Kernels) => Promise<T>,
-): Promise<T> {
+/** The base in a kernel context of its own, whose memory is free again once it is closed. */
+async function openContext(storage: BaseStorage, options: RunOptions): Promise<OpenedBase> {
   const { recipe, threads, signal } = options;
   signal.throwIfAborted();
   const kernels = openKernels({ threads, compute: recipe.training.compute });
   try {
     const base = await spanned('quantize', () => openBase(kernels, storage, options));
-    try {
-      return await use(base, kernels);
-    } finally {
+    const close = () => {
       base.close();
-    }
-  } finally {
+      kernels.close();
+    };
+    return { base, kernels, close };
+  } catch (error) {
     kernels.close();
+    throw error;
   }
+}
+
+type UseOfBase<T> = (base: Base, kernels: Kernels) => Promise<T>;
+
+async function withBase<T>(storage: BaseStorage, options: RunOptions, use: UseOfBase<T>): Promise<T> {
+  const { base, kernels, close } = await openContext(storage, options);
+  try {
+    return await use(base, kernels);
+  } finally {
+    close();
+  }
+}
+
+/** With the base that the runs of this process train on together, if they do. */
+function withSharedBase<T>(storage: BaseStorage, options: RunOptions, use: UseOfBase<T>): Promise<T> {
+  const { bases, base, recipe, threads } = options;
+  if (bases === undefined) return withBase(storage, options, use);
+  const key = [base.key, storageName(storage), recipe.training.compute, threads].join();
+  return bases.use(key, () => openContext(storage, options), use);
+}
+
+function assertWithinContext({ info: { maxPositions } }: Base, { training }: Recipe): void {
+  if (training.sequenceLength > maxPositions)
+    throw new LowrankError(
+      'recipe_invalid',
+      `training.sequenceLength is ${training.sequenceLength}, the base model's context ${maxPositions}`,
+    );
 }
 
 /** Everything that decides the trained bytes: a checkpoint of a run with another identity is of no use. */
@@ -176,9 +193,12 @@ async function trainAdapter(
   options: RunOptions,
 ): Promise<Progress> {
   const { recipe, checkpointsDir, signal, onMetric, onMessage } = options;
-  const checkpoint = await loadCheckpoint(checkpointsDir, run, (name) =>
-    onMessage('warn', `checkpoint ${name} is damaged or of another run and was passed over`),
-  );
+  const load = () =>
+    loadCheckpoint(checkpointsDir, run, (name) =>
+      onMessage('warn', `checkpoint ${name} is damaged or of another run and was passed over`),
+    );
+  let checkpoint = await load();
+  if (await options.fetchCheckpoint?.(run, checkpoint?.progress.step ?? 0)) checkpoint = await load();
   let state = checkpoint?.state; // the same memory for every checkpoint
   if (state !== undefined) adapter.importState(state);
   let current = checkpoint?.progress ?? freshProgress;
@@ -252,6 +272,7 @@ interface Trained extends TrainedAdapter {
 
 async function trainVersion(base: Base, kernels: Kernels, options: RunOptions): Promise<Trained> {
   const { recipe } = options;
+  assertWithinContext(base, recipe);
   const tokenizer = await loadChatTokenizer(options.base.dir);
   const tokens = {
     ...options.dataset,
@@ -334,10 +355,15 @@ export async function runTraining(options: RunOptions): Promise<TrainedAdapter> 
   try {
     signal.throwIfAborted();
     const storage = await storageOf(options);
-    const trained = await withBase(storage, options, (base, kernels) => trainVersion(base, kernels, options));
+    const trained = await withSharedBase(storage, options, (base, kernels) =>
+      trainVersion(base, kernels, options),
+    );
     const { files, metrics, templateSha256, held } = trained;
     if (held.length > 0) {
-      const bytes = await withBase(storage, options, (base) => makeSamples(base, trained, options));
+      // Of runs in one process one makes samples at a time: it takes memory that was not counted for each of them.
+      const bytes = await inTurn('samples', () =>
+        withBase(storage, options, (base) => makeSamples(base, trained, options)),
+      );
       files.push({ path: 'samples.json', bytes });
     }
     return { files, metrics, templateSha256 };

@@ -11,9 +11,14 @@ import {
   type Dataset,
   datasetSchema,
   type DrainMode,
+  type Estimate,
+  type EstimateJobInput,
+  estimateSchema,
   finalJobStates,
   type ImportBaseModel,
   type Job,
+  type JobDetail,
+  jobDetailSchema,
   type JobEvent,
   type JobLogLine,
   jobEventSchema,
@@ -26,6 +31,11 @@ import {
   LowrankError,
   type Page,
   pageSchema,
+  type CreateSweepInput,
+  type Sweep,
+  sweepSchema,
+  type SweepWithTrials,
+  sweepWithTrialsSchema,
   type Worker,
   workerSchema,
   createdWebhookSchema,
@@ -98,16 +108,21 @@ export class Api {
     return this.all('/api/v1/files', datasetSchema);
   }
 
-  submit(job: CreateJobInput): Promise<Job> {
-    return this.http.json('/api/v1/jobs', jobSchema, { method: 'POST', json: job });
+  submit(job: CreateJobInput): Promise<JobDetail> {
+    return this.http.json('/api/v1/jobs', jobDetailSchema, { method: 'POST', json: job });
+  }
+
+  /** What a job would take; nothing is submitted. */
+  estimate(job: EstimateJobInput): Promise<Estimate> {
+    return this.http.json('/api/v1/jobs/estimate', estimateSchema, { method: 'POST', json: job });
   }
 
   jobs(): AsyncGenerator<Job, void> {
     return this.all('/api/v1/jobs', jobSchema);
   }
 
-  job(id: string): Promise<Job> {
-    return this.http.json(`/api/v1/jobs/${part(id)}`, jobSchema);
+  job(id: string): Promise<JobDetail> {
+    return this.http.json(`/api/v1/jobs/${part(id)}`, jobDetailSchema);
   }
 
   /** Asks something of a job; resolves to the job as it is then. */
@@ -122,6 +137,30 @@ export class Api {
   prioritize(id: string, priority: number): Promise<Job> {
     const json = { priority };
     return this.http.json(`/api/v1/jobs/${part(id)}/priority`, jobSchema, { method: 'POST', json });
+  }
+
+  submitSweep(json: CreateSweepInput): Promise<SweepWithTrials> {
+    return this.http.json('/api/v1/sweeps', sweepWithTrialsSchema, { method: 'POST', json });
+  }
+
+  sweeps(): AsyncGenerator<Sweep, void> {
+    return this.all('/api/v1/sweeps', sweepSchema);
+  }
+
+  sweep(id: string, signal?: AbortSignal): Promise<SweepWithTrials> {
+    return this.http.json(`/api/v1/sweeps/${part(id)}`, sweepWithTrialsSchema, { signal });
+  }
+
+  cancelSweep(id: string): Promise<SweepWithTrials> {
+    return this.http.json(`/api/v1/sweeps/${part(id)}/cancel`, sweepWithTrialsSchema, { method: 'POST' });
+  }
+
+  promoteTrial(id: string, trial: number): Promise<SweepWithTrials> {
+    const json = { trial };
+    return this.http.json(`/api/v1/sweeps/${part(id)}/promote`, sweepWithTrialsSchema, {
+      method: 'POST',
+      json,
+    });
   }
 
   async workers(): Promise<Worker[]> {
@@ -144,6 +183,16 @@ export class Api {
   async deliveries(id: string, state?: WebhookDeliveryState): Promise<WebhookDelivery[]> {
     const path = `/api/v1/webhooks/${part(id)}/deliveries?limit=200${state ? `&state=${state}` : ''}`;
     return (await this.http.json(path, pageSchema(webhookDeliverySchema))).data;
+  }
+
+  rotateSecret(id: string): Promise<Webhook & { secret: string }> {
+    return this.http.json(`/api/v1/webhooks/${part(id)}/rotate-secret`, createdWebhookSchema, {
+      method: 'POST',
+    });
+  }
+
+  testWebhook(id: string): Promise<WebhookDelivery> {
+    return this.http.json(`/api/v1/webhooks/${part(id)}/test`, webhookDeliverySchema, { method: 'POST' });
   }
 
   replay(id: string, deliveryId: string): Promise<WebhookDelivery> {

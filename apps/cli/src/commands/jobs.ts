@@ -1,8 +1,9 @@
-import { type Job } from '@lowrank/contracts';
+import { type JobDetail } from '@lowrank/contracts';
 import { type Command } from 'commander';
 import { connect } from '../connect';
+import { summary } from '../estimate-view';
 import { formatAge, formatSeconds, paint, print, printTable } from '../terminal';
-import { assertSucceeded, watchUntilInterrupted } from '../watch/watch-job';
+import { assertSucceeded, describeSuccess, watchUntilInterrupted } from '../watch/watch-job';
 import { formatEvent } from '../watch/view';
 
 export function addJobCommands(program: Command): void {
@@ -13,7 +14,7 @@ export function addJobCommands(program: Command): void {
     .action(async (id: string, _options, command: Command) => {
       const job = await watchUntilInterrupted(connect(command), id);
       assertSucceeded(job);
-      print(`Published ${job.adapter} v${job.version}.`);
+      print(describeSuccess(job));
     });
 
   const jobs = program.command('jobs').description('list, show or cancel jobs');
@@ -71,7 +72,7 @@ export function addJobCommands(program: Command): void {
     });
 }
 
-function printJob(job: Job): void {
+function printJob(job: JobDetail): void {
   const seconds =
     job.startedAt === null
       ? null
@@ -85,11 +86,14 @@ function printJob(job: Job): void {
     ['attempt', String(job.epoch)],
     ['steps', `${job.step} of ${job.totalSteps ?? '–'}`],
     ['tokens', job.trainedTokens.toLocaleString('en')],
+    ['predicted', job.estimate && summary(job.estimate)],
     ['priority', job.priority === 0 ? null : String(job.priority)],
     ['runs on', job.placement.deviceClasses?.join(', ') ?? null],
     ['not before', job.notBefore],
     ['deadline', job.deadline],
     ['clone of', job.clonedFrom],
+    ['sweep', job.sweep && `${job.sweep.id}, trial ${job.sweep.trial}`],
+    ['stopped', job.stoppedEarly && `early, at rung ${job.stoppedEarly.rung}`],
     ['submitted', job.createdAt],
     ['device time', job.deviceSeconds === 0 ? null : formatSeconds(job.deviceSeconds)],
     ['took', seconds === null ? null : formatSeconds(seconds)],

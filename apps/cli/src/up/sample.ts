@@ -55,7 +55,7 @@ export async function showSample(
   const job = await watchJob(api, submitted.id, signal);
   assertSucceeded(job);
 
-  const version = await api.version(job.adapter, job.version);
+  const version = await api.version(job.adapter, job.version ?? 'latest');
   const folder = join(config.dataDir, 'pulled', `${version.adapter}-v${version.number}`);
   await pullVersion(api, version, folder);
   print(
@@ -106,7 +106,7 @@ async function showHeldOutLoss(
     maxLineBytes,
     cacheDir,
   });
-  const batches = evaluationBatches(toSequences(rows, recipe.training).sequences, recipe);
+  const batches = evaluationBatches(toSequences(rows, recipe).sequences, recipe);
   const before = await evaluate(base, null, batches);
   const after = await evaluate(base, adapter, batches);
   const fall = 100 * (1 - after.loss / before.loss);

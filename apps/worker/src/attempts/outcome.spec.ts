@@ -4,7 +4,6 @@ const facts = (fields: Partial<AttemptFacts>): AttemptFacts => ({
   exit: { code: 0, signal: null, stderr: [] },
   lastWord: null,
   stopping: null,
-  killedFor: null,
   unreadable: null,
   ...fields,
 });
@@ -53,9 +52,11 @@ describe('outcomeOf', () => {
 
   it('says why the worker killed it, and what could not be read', () => {
     const message = crash({
-      killedFor: 'the trainer said nothing for 60 s and was killed.',
       unreadable: '{"type":"x"}: Invalid input',
-      exit: { code: null, signal: 'SIGKILL', stderr: [] },
+      exit: {
+        ...{ code: null, signal: 'SIGKILL', stderr: [] },
+        killedFor: 'the trainer said nothing for 60 s and was killed.',
+      },
     });
     expect(message).toMatch(/nothing for 60 s/);
     expect(message).toMatch(/could not be read: \{"type":"x"\}/);

@@ -1,16 +1,14 @@
-import { type FromTrainer } from '@lowrank/contracts';
+import { type JobMessage } from '@lowrank/contracts';
 import { type AttemptOutcome } from '@lowrank/domain';
-import { type TrainerExit } from './trainer-process';
+import { type SeatExit } from './shared-trainer';
 
 /** What is known of an attempt once its trainer is gone. */
 export interface AttemptFacts {
-  exit: TrainerExit;
+  exit: SeatExit;
   /** The trainer's own closing message, if it sent one. */
-  lastWord: Extract<FromTrainer, { type: 'stopped' | 'failed' }> | null;
+  lastWord: Extract<JobMessage, { type: 'stopped' | 'failed' }> | null;
   /** What the worker had asked it to stop for. */
   stopping: 'cancel' | 'drain' | null;
-  /** Why the worker killed it, other than for a stop. */
-  killedFor: string | null;
   /** The last message that could not be read. */
   unreadable: string | null;
 }
@@ -27,14 +25,14 @@ export function outcomeOf(facts: AttemptFacts): AttemptOutcome {
   return { type: 'crashed', message: describeCrash(facts) };
 }
 
-function describeCrash({ exit, killedFor, unreadable }: AttemptFacts): string {
-  const parts = [killedFor ?? describeExit(exit)];
+function describeCrash({ exit, unreadable }: AttemptFacts): string {
+  const parts = [exit.killedFor ?? describeExit(exit)];
   if (unreadable !== null) parts.push(`It had sent a message that could not be read: ${unreadable}.`);
   if (exit.stderr.length > 0) parts.push(`Its last output:\n${exit.stderr.join('\n')}`);
   return parts.join(' ');
 }
 
-function describeExit({ code, signal, stderr }: TrainerExit): string {
+function describeExit({ code, signal, stderr }: SeatExit): string {
   if (signal === 'SIGKILL')
     return 'the trainer was killed by SIGKILL; if nobody did that by hand, the system ran out of memory.';
   if (stderr.some((line) => line.includes('JavaScript heap out of memory')))

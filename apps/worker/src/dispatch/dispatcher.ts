@@ -10,7 +10,7 @@ import {
   scheduleJobs,
 } from '@lowrank/domain';
 import { type WorkerMetrics } from '../metrics/worker-metrics';
-import { messageOf } from '../retry';
+import { jittered, messageOf } from '../retry';
 import { type Timings } from '../settings';
 import { Standby } from '../standby';
 
@@ -115,6 +115,3 @@ export class Dispatcher {
     if (crashed > 0) this.logger.warn(`Took ${crashed} job(s) from workers that fell silent.`);
   }
 }
-
-/** Between 75% and 125%, so that many workers do not move as one. */
-const jittered = (ms: number): number => ms * (0.75 + Math.random() / 2);

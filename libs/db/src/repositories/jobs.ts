@@ -9,10 +9,13 @@ import {
 import { Prisma } from '../generated/client';
 import { type JobModel } from '../generated/models';
 import { placed, readPage } from '../paging';
-import { dateOrNull, fromJson, iso, isoOrNull, storableText, toJson, type Tx } from '../values';
+import { dateOrNull, fromJson, iso, isoOrNull, numberOrNull, storableText, toJson, type Tx } from '../values';
 import { jobLog } from './job-log';
 
-const toJob = (row: JobModel): Job => ({
+/** A job's row without its estimate, which only JobRepository.detail reads. */
+type JobRow = Omit<JobModel, 'estimate'>;
+
+const toJob = (row: JobRow): Job => ({
   id: row.id,
   state: row.state as JobState,
   epoch: row.epoch,
@@ -31,6 +34,8 @@ const toJob = (row: JobModel): Job => ({
   deadline: isoOrNull(row.deadline),
   deviceSeconds: row.deviceSeconds,
   clonedFrom: row.clonedFrom,
+  sweep: row.sweepId === null ? null : { id: row.sweepId, trial: row.trial ?? 0 },
+  stoppedEarly: fromJson(row.stoppedEarly),
   version: row.version,
   error: fromJson(row.error),
   createdAt: iso(row.createdAt),
@@ -38,11 +43,12 @@ const toJob = (row: JobModel): Job => ({
   finishedAt: isoOrNull(row.finishedAt),
 });
 
-const toJobRecord = (row: JobModel): JobRecord => ({
+const toJobRecord = (row: JobRow): JobRecord => ({
   ...toJob(row),
   teamId: row.teamId,
   fruitlessAttempts: row.fruitlessAttempts,
   checkpointStep: row.checkpointStep,
+  mirroredStep: row.mirroredStep,
   workerId: row.workerId,
   heartbeatAt: isoOrNull(row.heartbeatAt),
   preemptRequested: row.preemptRequested,
@@ -52,12 +58,17 @@ const toJobRecord = (row: JobModel): JobRecord => ({
   assignedAt: isoOrNull(row.assignedAt),
   attemptStartedAt: isoOrNull(row.attemptStartedAt),
   host: row.host,
+  party: row.party,
+  deviceClass: row.deviceClass,
+  estimatedBytes: numberOrNull(row.estimatedBytes),
+  sharedBytes: numberOrNull(row.sharedBytes),
   traceparent: row.traceParent,
 });
 
 /** The columns of a patch; what the patch does not name stays. */
 function toColumns({
   error,
+  stoppedEarly,
   startedAt,
   finishedAt,
   heartbeatAt,
@@ -74,6 +85,9 @@ function toColumns({
       : {
           error: error === null ? Prisma.DbNull : toJson({ ...error, message: storableText(error.message) }),
         }),
+    ...(stoppedEarly === undefined
+      ? {}
+      : { stoppedEarly: stoppedEarly === null ? Prisma.DbNull : toJson(stoppedEarly) }),
     ...(startedAt === undefined ? {} : { startedAt: dateOrNull(startedAt) }),
     ...(finishedAt === undefined ? {} : { finishedAt: dateOrNull(finishedAt) }),
     ...(heartbeatAt === undefined ? {} : { heartbeatAt: dateOrNull(heartbeatAt) }),
@@ -91,6 +105,8 @@ const placedColumns = {
   state: true,
   priority: true,
   placement: true,
+  estimatedBytes: true,
+  sharedBytes: true,
   rankAt: true,
   workerId: true,
   assignedTo: true,
@@ -99,23 +115,41 @@ const placedColumns = {
   cancelRequested: true,
   pauseRequested: true,
   preemptRequested: true,
+  party: true,
 } as const;
 
-interface WaitingRow extends Omit<WaitingRecord, 'queuedAt' | 'rankAt'> {
+interface WaitingRow extends Omit<WaitingRecord, 'queuedAt' | 'rankAt' | 'estimatedBytes' | 'sharedBytes'> {
   queuedAt: Date;
   rankAt: Date;
+  estimatedBytes: bigint | null;
+  sharedBytes: bigint | null;
 }
+
+/** Of a queued row of jobs: whether fewer trials of its sweep than may have a slot have one or come before it. */
+const withinSweep = Prisma.sql`(sweep_id IS NULL OR (
+  SELECT max_concurrent IS NULL OR max_concurrent > (
+    SELECT count(*) FROM jobs other
+    WHERE other.sweep_id = sweeps.id AND (
+      other.state IN ('preparing', 'running', 'publishing') OR (
+        other.state = 'queued' AND (
+          other.assigned_to IS NOT NULL OR (other.rank_at, other.id) < (jobs.rank_at, jobs.id)
+        )
+      )
+    )
+  ) FROM sweeps WHERE sweeps.id = jobs.sweep_id
+))`;
 
 export const jobRepository = (db: Tx, traceparent: string | null): JobRepository => ({
   ...jobLog(db),
 
-  async insert(teamId, job) {
+  async insert(teamId, ...jobs) {
     // The other half of DatasetRepository.delete: a dataset that a job is being made on cannot go away meanwhile.
+    const id = jobs[0]?.dataset.id;
     const dataset = await db.$queryRaw<unknown[]>`
-      SELECT 1 FROM datasets WHERE team_id = ${teamId} AND id = ${job.dataset.id} FOR KEY SHARE`;
-    if (dataset.length === 0) throw new LowrankError('not_found', `There is no dataset ${job.dataset.id}.`);
-    await db.job.create({
-      data: {
+      SELECT 1 FROM datasets WHERE team_id = ${teamId} AND id = ${id} FOR KEY SHARE`;
+    if (dataset.length === 0) throw new LowrankError('not_found', `There is no dataset ${id}.`);
+    await db.job.createMany({
+      data: jobs.map((job) => ({
         id: job.id,
         teamId,
         state: 'queued',
@@ -134,10 +168,15 @@ export const jobRepository = (db: Tx, traceparent: string | null): JobRepository
         notBefore: dateOrNull(job.notBefore),
         deadline: dateOrNull(job.deadline),
         clonedFrom: job.clonedFrom,
+        sweepId: job.sweep?.id,
+        trial: job.sweep?.trial,
         queuedAt: new Date(job.queuedAt),
         rankAt: new Date(job.rankAt),
         traceParent: traceparent,
-      },
+        ...(job.estimate === null ? {} : { estimate: toJson(job.estimate) }),
+        estimatedBytes: job.estimate?.memory?.bytes,
+        sharedBytes: job.estimate?.memory?.sharedBytes,
+      })),
     });
   },
 
@@ -146,8 +185,18 @@ export const jobRepository = (db: Tx, traceparent: string | null): JobRepository
     return row && toJob(row);
   },
 
-  list(teamId, { state, adapter, ...page }) {
-    const where = { teamId, ...(state ? { state } : {}), ...(adapter ? { adapter } : {}) };
+  async detail(teamId, id) {
+    const row = await db.job.findFirst({ where: { teamId, id }, omit: { estimate: false } });
+    return row && { ...toJob(row), estimate: fromJson(row.estimate) };
+  },
+
+  list(teamId, { state, adapter, sweep, ...page }) {
+    const where = {
+      teamId,
+      ...(state ? { state } : {}),
+      ...(adapter ? { adapter } : {}),
+      ...(sweep ? { sweepId: sweep } : {}),
+    };
     return readPage(
       page,
       (id) => db.job.findFirst({ where: { teamId, id }, select: placed }),
@@ -174,14 +223,35 @@ export const jobRepository = (db: Tx, traceparent: string | null): JobRepository
     const rows = await db.$queryRaw<WaitingRow[]>`
       SELECT first.* FROM teams CROSS JOIN LATERAL (
         SELECT id, epoch, team_id AS "teamId", priority, placement, queued_at AS "queuedAt",
-          rank_at AS "rankAt", host
+          rank_at AS "rankAt", host, estimated_bytes AS "estimatedBytes", shared_bytes AS "sharedBytes"
         FROM jobs
         WHERE team_id = teams.id AND state = 'queued' AND assigned_to IS NULL
           AND (not_before IS NULL OR not_before <= ${new Date(now)})
+          AND ${withinSweep}
         ORDER BY rank_at, id LIMIT ${perTeam}
       ) first
       ORDER BY first."rankAt", first.id`;
-    return rows.map((row) => ({ ...row, queuedAt: iso(row.queuedAt), rankAt: iso(row.rankAt) }));
+    return rows.map((row) => ({
+      ...row,
+      queuedAt: iso(row.queuedAt),
+      rankAt: iso(row.rankAt),
+      estimatedBytes: numberOrNull(row.estimatedBytes),
+      sharedBytes: numberOrNull(row.sharedBytes),
+    }));
+  },
+
+  async lockAlike(job, now, limit) {
+    const rows = await db.$queryRaw<{ id: string }[]>`
+      SELECT id FROM jobs
+      WHERE team_id = ${job.teamId} AND base_model_id = ${job.baseModel.id} AND priority = ${job.priority}
+        AND id <> ${job.id} AND state = 'queued' AND assigned_to IS NULL AND fruitless_attempts = 0
+        AND (not_before IS NULL OR not_before <= ${new Date(now)}) AND ${withinSweep}
+      ORDER BY rank_at, id LIMIT ${limit} FOR UPDATE SKIP LOCKED`;
+    const found = await db.job.findMany({
+      where: { id: { in: rows.map(({ id }) => id) } },
+      orderBy: [{ rankAt: 'asc' }, { id: 'asc' }],
+    });
+    return found.map(toJobRecord);
   },
 
   async assign(choices, at) {
@@ -204,6 +274,8 @@ export const jobRepository = (db: Tx, traceparent: string | null): JobRepository
     });
     return rows.map(({ state, placement, rankAt, assignedAt, attemptStartedAt, ...row }) => ({
       ...row,
+      estimatedBytes: numberOrNull(row.estimatedBytes),
+      sharedBytes: numberOrNull(row.sharedBytes),
       state: state as JobState,
       placement: fromJson(placement),
       rankAt: iso(rankAt),
@@ -211,6 +283,13 @@ export const jobRepository = (db: Tx, traceparent: string | null): JobRepository
       attemptStartedAt: isoOrNull(attemptStartedAt),
     }));
   },
+
+  finished: (ids) =>
+    db.job.findMany({
+      where: { id: { in: ids }, state: { in: [...finalJobStates] } },
+      orderBy: { id: 'asc' },
+      select: { id: true, epoch: true },
+    }),
 
   async overdue(now, limit) {
     const rows = await db.job.findMany({

@@ -1,8 +1,8 @@
 import {
+  type DeliveryType,
   type Webhook,
   type WebhookDelivery,
   type WebhookDeliveryState,
-  type WebhookEventType,
 } from '@lowrank/contracts';
 import { type DueDelivery, locks, randomIds, type WebhookRepository } from '@lowrank/domain';
 import { Prisma } from '../generated/client';
@@ -19,7 +19,7 @@ const toWebhook = ({ id, url, events, enabled, createdAt }: WebhookModel): Webho
 
 const toDelivery = (row: WebhookDeliveryModel): WebhookDelivery => ({
   id: row.id,
-  type: row.type as WebhookEventType,
+  type: row.type as DeliveryType,
   state: row.state as WebhookDeliveryState,
   attempts: row.attempts,
   nextAttemptAt: isoOrNull(row.nextAttemptAt),
@@ -50,11 +50,19 @@ export const webhookRepository = (db: Tx): WebhookRepository => ({
     return (await db.webhook.updateMany({ where: { teamId, id }, data })).count === 1;
   },
 
+  async rotate(teamId, id, secret, previousUntil) {
+    const count = await db.$executeRaw`
+      UPDATE webhooks
+      SET previous_secret = secret, previous_secret_until = ${new Date(previousUntil)}, secret = ${secret}
+      WHERE team_id = ${teamId} AND id = ${id}`;
+    return count === 1;
+  },
+
   async remove(teamId, id) {
     return (await db.webhook.deleteMany({ where: { teamId, id } })).count === 1;
   },
 
-  async announce(teamId, { type, body, at }) {
+  async announce(teamId, { type, bodies, at }) {
     const wanting = await db.webhook.findMany({
       where: { teamId, enabled: true, events: { array_contains: [type] } },
       select: { id: true },
@@ -62,15 +70,30 @@ export const webhookRepository = (db: Tx): WebhookRepository => ({
     if (wanting.length === 0) return;
     const rest = {
       type,
-      body: storableText(body),
       state: 'pending',
       createdAt: new Date(at),
       nextAttemptAt: new Date(at),
     };
     await db.webhookDelivery.createMany({
-      data: wanting.map(({ id }) => ({ ...rest, id: randomIds.make('delivery'), webhookId: id })),
+      data: wanting.flatMap(({ id: webhookId }) =>
+        bodies.map((body) => ({
+          ...{ ...rest, webhookId, body: storableText(body) },
+          id: randomIds.make('delivery'),
+        })),
+      ),
     });
     await tell(db, locks.webhooks);
+  },
+
+  async deliver(webhookId, { type, body, at }) {
+    const row = await db.webhookDelivery.create({
+      data: {
+        ...{ id: randomIds.make('delivery'), webhookId, type, body: storableText(body), state: 'pending' },
+        ...{ createdAt: new Date(at), nextAttemptAt: new Date(at) },
+      },
+    });
+    await tell(db, locks.webhooks);
+    return toDelivery(row);
   },
 
   deliveries(teamId, webhookId, { state, ...page }) {
@@ -115,7 +138,9 @@ export const webhookRepository = (db: Tx): WebhookRepository => ({
       -- Looked at again for the case that another has taken it meanwhile.
       WHERE delivery.id = due.id AND webhooks.id = delivery.webhook_id
         AND delivery.state = 'pending' AND delivery.next_attempt_at <= ${new Date(now)}
-      RETURNING delivery.id, delivery.webhook_id AS "webhookId", webhooks.url, webhooks.secret, delivery.body,
+      RETURNING delivery.id, delivery.webhook_id AS "webhookId", webhooks.url, delivery.body,
+        array_remove(ARRAY[webhooks.secret, CASE WHEN webhooks.previous_secret_until > ${new Date(now)}
+          THEN webhooks.previous_secret END], NULL) AS secrets,
         delivery.attempts, delivery.created_at AS "createdAt"`;
     return rows.map((row) => ({ ...row, createdAt: iso(row.createdAt) }));
   },

@@ -19,7 +19,10 @@ export function retryJob(ports: Omit<Ports, 'ids'>, teamId: string, id: string):
     await queueFromNow(repositories, job, {
       at,
       message: `Retried after it was ${job.state}.`,
-      patch: { error: null, finishedAt: null, cancelRequested: false, fruitlessAttempts: 0 },
+      patch: {
+        ...{ error: null, finishedAt: null, stoppedEarly: null },
+        ...{ cancelRequested: false, fruitlessAttempts: 0, mirroredStep: 0 },
+      },
     });
   });
 }

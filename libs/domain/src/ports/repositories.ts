@@ -6,7 +6,9 @@ import {
   type CreateJob,
   type Dataset,
   type DrainMode,
+  type Estimate,
   type Job,
+  type JobDetail,
   type JobEvent,
   type JobLogLine,
   type JobMetric,
@@ -18,6 +20,8 @@ import {
   type Quotas,
 } from '@lowrank/contracts';
 import { type AddressedWakeUp } from './job-queue';
+import { type FinishedRun } from '../preflight/time';
+import { type SweepRepository } from './sweeps';
 import { type WebhookRepository } from './webhooks';
 
 /** All repositories of one transaction; see UnitOfWork. Reads and writes are of the given team only. */
@@ -30,8 +34,10 @@ export interface Repositories {
   outbox: OutboxRepository;
   teams: TeamRepository;
   workers: WorkerRepository;
+  parties: PartyRepository;
   statistics: StatisticsRepository;
   webhooks: WebhookRepository;
+  sweeps: SweepRepository;
 }
 
 /**
@@ -54,7 +60,8 @@ export interface UnitOfWork {
    * when the lock is, `news` is what others' transactions tell its holder.
    */
   exclusively<T>(lock: string, work: (lost: AbortSignal, news: News) => Promise<T>): Promise<T | undefined>;
-  ping(): Promise<void>;
+  /** The database's time, ISO 8601 in UTC. Rejects when it does not answer. */
+  ping(): Promise<string>;
   close(): Promise<void>;
 }
 
@@ -104,8 +111,13 @@ export interface JobRecord extends Job {
   teamId: string;
   /** Attempts in a row that ended without a checkpoint beyond the one before. */
   fruitlessAttempts: number;
-  /** Step of the last checkpoint that was reported. */
+  /**
+   * Furthest step of which a checkpoint was ever reported: what an attempt has to go beyond to count as fruitful. It was on the disk of
+   * `host` then; the job may go on from one before if that machine is gone.
+   */
   checkpointStep: number;
+  /** Step of the last checkpoint that is in the object store, from where any machine can go on; 0: none is. */
+  mirroredStep: number;
   /** The worker whose slot it holds. */
   workerId: string | null;
   heartbeatAt: string | null;
@@ -121,6 +133,13 @@ export interface JobRecord extends Job {
   attemptStartedAt: string | null;
   /** Host name of the machine that has its checkpoints on its disk. */
   host: string | null;
+  /** The party that the current attempt trains in; null: alone. */
+  party: string | null;
+  /** Device class of the worker that claimed it last. */
+  deviceClass: string | null;
+  /** Peak of memory by its estimate, and of that what others on its base share; null: not known. */
+  estimatedBytes: number | null;
+  sharedBytes: number | null;
   /** Where in a trace it was submitted (W3C traceparent); the store knows, when it writes the job. */
   traceparent: string | null;
 }
@@ -141,6 +160,7 @@ export type JobPatch = Partial<
     | 'finishedAt'
     | 'fruitlessAttempts'
     | 'checkpointStep'
+    | 'mirroredStep'
     | 'workerId'
     | 'heartbeatAt'
     | 'pauseRequested'
@@ -153,13 +173,25 @@ export type JobPatch = Partial<
     | 'attemptStartedAt'
     | 'deviceSeconds'
     | 'host'
+    | 'deviceClass'
+    | 'stoppedEarly'
+    | 'party'
   >
 >;
 
 /** What the dispatcher needs to know of a job that waits, and of one that has a slot. */
 export type WaitingRecord = Pick<
   JobRecord,
-  'id' | 'epoch' | 'teamId' | 'priority' | 'placement' | 'queuedAt' | 'rankAt' | 'host'
+  | 'id'
+  | 'epoch'
+  | 'teamId'
+  | 'priority'
+  | 'placement'
+  | 'estimatedBytes'
+  | 'sharedBytes'
+  | 'queuedAt'
+  | 'rankAt'
+  | 'host'
 >;
 export type PlacedRecord = Pick<
   JobRecord,
@@ -169,6 +201,8 @@ export type PlacedRecord = Pick<
   | 'state'
   | 'priority'
   | 'placement'
+  | 'estimatedBytes'
+  | 'sharedBytes'
   | 'rankAt'
   | 'workerId'
   | 'assignedTo'
@@ -177,22 +211,34 @@ export type PlacedRecord = Pick<
   | 'cancelRequested'
   | 'pauseRequested'
   | 'preemptRequested'
+  | 'party'
 >;
 
 /** What is decided about a job when it is made. */
-export type NewJob = Pick<Job, 'id' | 'baseModel' | 'dataset' | 'adapter' | 'createdAt' | 'clonedFrom'> &
+export type NewJob = Pick<
+  Job,
+  'id' | 'baseModel' | 'dataset' | 'adapter' | 'createdAt' | 'clonedFrom' | 'sweep'
+> &
   Pick<CreateJob, 'recipe' | 'priority' | 'placement' | 'notBefore' | 'deadline'> &
-  Pick<JobRecord, 'queuedAt' | 'rankAt'>;
+  Pick<JobRecord, 'queuedAt' | 'rankAt'> & { estimate: Estimate | null };
 
 export interface JobRepository {
-  insert(teamId: string, job: NewJob): Promise<void>;
+  /** Several jobs have the same dataset. */
+  insert(teamId: string, ...jobs: NewJob[]): Promise<void>;
   find(teamId: string, id: string): Promise<Job | null>;
-  list(teamId: string, page: PageQuery & { state?: JobState; adapter?: string }): Promise<Page<Job>>;
+  /** With its estimate, which is too large for lists. */
+  detail(teamId: string, id: string): Promise<JobDetail | null>;
+  list(
+    teamId: string,
+    page: PageQuery & { state?: JobState; adapter?: string; sweep?: string },
+  ): Promise<Page<Job>>;
   /** Any team's job, its row locked until the transaction ends. For use cases that move it. */
   lock(id: string): Promise<JobRecord | null>;
   /** Writes only if the job still has this epoch; resolves to false, changing nothing, when it has not. */
   update(id: string, epoch: number, patch: JobPatch): Promise<boolean>;
   appendEvent(id: string, event: Omit<JobEvent, 'seq'>): Promise<JobEvent>;
+  /** The first event of jobs that were inserted in this transaction. */
+  beginHistory(ids: string[], event: Omit<JobEvent, 'seq'>): Promise<void>;
   events(id: string, afterSeq: number, limit: number): Promise<JobEvent[]>;
   /** Replaces rows of the same (step, kind): a resumed attempt repeats steps. */
   putMetrics(id: string, metrics: JobMetric[]): Promise<void>;
@@ -210,10 +256,20 @@ export interface JobRepository {
    * have moved on.
    */
   assign(choices: AddressedWakeUp[], at: string): Promise<string[]>;
-  /** Of each team, the first `perTeam` queued jobs by rank that no worker is chosen for and that may start at `now`. */
+  /**
+   * Of each team, the first `perTeam` queued jobs by rank that no worker is chosen for and that may start at `now`; of a sweep, no
+   * more than may have a slot besides those that have one.
+   */
   waiting(now: string, perTeam: number): Promise<WaitingRecord[]>;
+  /**
+   * Queued jobs that no worker is chosen for, of the same team, base model and priority as another, that may start at `now` and whose
+   * last attempt was not fruitless, by rank; their rows locked until the transaction ends. Rows that others have locked are left out.
+   */
+  lockAlike(job: JobRecord, now: string, limit: number): Promise<JobRecord[]>;
   /** Jobs that have a slot: in a worker's hands, or queued and assigned; in order of their ids. */
   placed(): Promise<PlacedRecord[]>;
+  /** Of any teams' jobs with these ids, those that have ended, and the attempt that they have ended with. */
+  finished(ids: string[]): Promise<Pick<JobRecord, 'id' | 'epoch'>[]>;
   /** Unfinished jobs whose deadline has come, the earliest first. */
   overdue(now: string, limit: number): Promise<JobRecord[]>;
   /** Jobs in a worker's hands whose last heartbeat is older than `before`. */
@@ -266,6 +322,8 @@ export interface WorkerRecord {
   deviceClass: string;
   /** For all of its slots together, bytes; 0: not known. */
   memoryBytes: number;
+  /** Of all of its slots together; 0: not known. */
+  threads: number;
   /** Version of the wake-ups that it understands; workers of before there were versions have 1. */
   wakeUpVersion: number;
   /** Whether somebody wants it to leave; null: it works. */
@@ -283,6 +341,27 @@ export interface WorkerRepository {
   remove(id: string): Promise<void>;
   /** Removes workers not seen since, and resolves to their ids. */
   removeUnseen(since: string): Promise<string[]>;
+}
+
+/** Jobs of one team that hold one slot together, in one trainer. */
+export interface PartyRecord {
+  id: string;
+  /** Those that hold the slot still, one at least. */
+  members: number;
+  /** What each member has been charged with since the party began, in seconds as of `clockAt`: it runs at 1 / members. */
+  clock: number;
+  clockAt: string;
+  /** What its trainer takes of the worker's memory, bytes; null: not known. */
+  memoryBytes: number | null;
+}
+
+export interface PartyRepository {
+  insert(party: PartyRecord): Promise<void>;
+  /** Its row locked until the transaction ends. Who locks a job's row too does that first. */
+  lock(id: string): Promise<PartyRecord | null>;
+  update(party: PartyRecord): Promise<void>;
+  remove(id: string): Promise<void>;
+  list(): Promise<PartyRecord[]>;
 }
 
 export interface TeamRecord extends Quotas {
@@ -321,4 +400,13 @@ export interface StatisticsRepository {
   /** Queued jobs by the device classes that they name, null for those that name none; one that names several counts in each. */
   queuedByDeviceClass(): Promise<{ deviceClass: string | null; count: number }[]>;
   outbox(): Promise<{ entries: number; oldestAt: string | null }>;
+  /**
+   * Newest succeeded jobs that have an estimate of their operations: of each device class up to `limit`, and up to `limit` on this base
+   * model.
+   */
+  finishedRuns(query: {
+    deviceClasses: string[];
+    baseModelId: string;
+    limit: number;
+  }): Promise<FinishedRun[]>;
 }

@@ -4,14 +4,17 @@ import {
   type ApiKey,
   type BaseModel,
   type Dataset,
+  type Estimate,
   type JobEvent,
   type JobLogLine,
   type JobMetric,
   type JobWakeUp,
+  type SweepTrial,
   type Webhook,
   type WebhookDelivery,
 } from '@lowrank/contracts';
-import { type JobRecord, type TeamRecord, type WorkerRecord } from '../ports/repositories';
+import { type JobRecord, type PartyRecord, type TeamRecord, type WorkerRecord } from '../ports/repositories';
+import { type SweepRecord, type TrialResult } from '../ports/sweeps';
 
 type Owned<T> = T & { teamId: string };
 
@@ -24,7 +27,7 @@ export interface Tables {
   apiKeys: (ApiKey & { secretSha256: string })[];
   baseModels: Owned<BaseModel>[];
   datasets: Owned<Dataset>[];
-  jobs: JobRecord[];
+  jobs: (JobRecord & { estimate: Estimate | null })[];
   events: (JobEvent & { jobId: string })[];
   metrics: (JobMetric & { jobId: string })[];
   log: (JobLogLine & { jobId: string })[];
@@ -34,8 +37,16 @@ export interface Tables {
   /** Locks whose holders the transaction tells of news. */
   told: string[];
   workers: WorkerRecord[];
-  webhooks: Owned<Webhook & { secret: string }>[];
+  parties: PartyRecord[];
+  webhooks: Owned<Webhook & { secret: string; previous?: { secret: string; until: string } }>[];
   deliveries: Owned<WebhookDelivery & { webhookId: string; body: string }>[];
+  sweeps: Omit<SweepRecord, 'trialCount' | 'finishedCount'>[];
+  trials: (Pick<SweepTrial, 'number' | 'jobId' | 'parameters'> & {
+    sweepId: string;
+    result: TrialResult | null;
+  })[];
+  /** What trials have reported at rungs. */
+  rungs: { sweepId: string; rung: number; trial: number; value: number }[];
 }
 
 export const emptyTables = (): Tables => ({
@@ -54,8 +65,12 @@ export const emptyTables = (): Tables => ({
   outbox: [],
   told: [],
   workers: [],
+  parties: [],
   webhooks: [],
   deliveries: [],
+  sweeps: [],
+  trials: [],
+  rungs: [],
 });
 
 /** A team with nothing decided about it. */

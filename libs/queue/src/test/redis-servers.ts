@@ -85,7 +85,7 @@ export async function startSentinels(servers: RedisServers, name: string) {
     `sentinel down-after-milliseconds ${name} 1000`,
     `sentinel failover-timeout ${name} 5000`,
   ];
-  const sentinels = [];
+  const sentinels: RedisNode[] = [];
   for (let index = 0; index < 3; index++) sentinels.push(await servers.start(watch, ['--sentinel']));
   // A failover needs Sentinels that know one another and a replica that is in step.
   await servers.until(async () => {
