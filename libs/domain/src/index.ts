@@ -4,6 +4,7 @@ export { type AttemptOutcome, endAttempt, maxFruitlessAttempts } from './attempt
 export * from './attempts/publish-version';
 export * from './attempts/report-log';
 export * from './attempts/report-progress';
+export { Bell } from './bell';
 export * from './batches/data-plan';
 export * from './batches/packing';
 export * from './batches/plan';

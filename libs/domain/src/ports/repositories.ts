@@ -19,6 +19,7 @@ import {
   type PageQuery,
   type Quotas,
 } from '@lowrank/contracts';
+import { type AddressedWakeUp } from './job-queue';
 import { type FinishedRun } from '../preflight/time';
 import { type SweepRepository } from './sweeps';
 import { type WebhookRepository } from './webhooks';
@@ -45,13 +46,35 @@ export interface Repositories {
  */
 export interface UnitOfWork {
   run<T>(work: (repositories: Repositories) => Promise<T>): Promise<T>;
-  /** The same for work that only reads: whatever it reads is as of one instant, though others write meanwhile. */
+  /**
+   * The same, without waiting for the disk: should the database crash within the next moment, all of the transaction is undone. For what
+   * is made good anyway, such as signs of life and the dispatcher's decisions.
+   */
+  runLightly<T>(work: (repositories: Repositories) => Promise<T>): Promise<T>;
+  /** For work that reads one thing: without a transaction, so that each of its calls sees what is committed by then. */
+  look<T>(work: (repositories: Repositories) => Promise<T>): Promise<T>;
+  /** A transaction for work that only reads: whatever it reads is as of one instant, though others write meanwhile. */
   read<T>(work: (repositories: Repositories) => Promise<T>): Promise<T>;
-  /** One advisory lock by name for as long as `work` runs; resolves to undefined at once when somebody else holds it. */
-  exclusively<T>(lock: string, work: (signal: AbortSignal) => Promise<T>): Promise<T | undefined>;
+  /**
+   * One advisory lock by name for as long as `work` runs; resolves to undefined at once when somebody else holds it. `lost` is aborted
+   * when the lock is, `news` is what others' transactions tell its holder.
+   */
+  exclusively<T>(lock: string, work: (lost: AbortSignal, news: News) => Promise<T>): Promise<T | undefined>;
   /** The database's time, ISO 8601 in UTC. Rejects when it does not answer. */
   ping(): Promise<string>;
   close(): Promise<void>;
+}
+
+/** Names of advisory locks whose holders are told of news. */
+export const locks = { dispatcher: 'dispatcher', webhooks: 'webhooks' } as const;
+
+/**
+ * What the holder of a lock is told: that there is something for it since it looked last. It is told once the transaction that has news
+ * is committed. News make it look sooner; they may get lost, so it looks from time to time all the same.
+ */
+export interface News {
+  /** Resolves to true at once when there has been news since the call before, or as soon as there is; to false after `ms`, or when aborted. */
+  wait(ms: number, signal: AbortSignal): Promise<boolean>;
 }
 
 export interface ApiKeyRepository {
@@ -229,6 +252,11 @@ export interface JobRepository {
   /** How many of the team's jobs are queued, assigned ones included. */
   countQueued(teamId: string): Promise<number>;
   /**
+   * Chooses workers for jobs that are queued, still have these epochs and have none chosen. Resolves to the ids of those jobs that were: others
+   * have moved on.
+   */
+  assign(choices: AddressedWakeUp[], at: string): Promise<string[]>;
+  /**
    * Of each team, the first `perTeam` queued jobs by rank that no worker is chosen for and that may start at `now`; of a sweep, no
    * more than may have a slot besides those that have one.
    */
@@ -250,15 +278,23 @@ export interface JobRepository {
   silent(before: string, limit: number): Promise<JobRecord[]>;
 }
 
+/** A row of the outbox. */
+export interface OutboxEntry<WakeUp = JobWakeUp> {
+  id: string;
+  wakeUp: WakeUp;
+}
+
 export interface OutboxRepository {
   /**
-   * With a worker: a wake-up for it. Without: news for the dispatcher, that a job is ready or a slot free. Where it has no traceparent,
-   * it goes on where its job was submitted.
+   * With a worker: a wake-up for it. Without: news for the dispatcher, who is told: that a job is ready or a slot free. Where one has no
+   * traceparent, it goes on where its job was submitted. Resolves to the rows, in the same order.
    */
-  add(entry: JobWakeUp): Promise<void>;
+  add<WakeUp extends JobWakeUp>(...wakeUps: WakeUp[]): Promise<OutboxEntry<WakeUp>[]>;
   /** Oldest entries, skipping those another transaction holds; locked until the transaction ends. */
-  take(limit: number): Promise<{ id: string; wakeUp: JobWakeUp }[]>;
+  take(limit: number): Promise<OutboxEntry[]>;
   remove(ids: string[]): Promise<void>;
+  /** Removes the entries without a worker. */
+  removeNews(): Promise<void>;
 }
 
 export interface AdapterRepository {

@@ -1,6 +1,6 @@
 import { finalJobStates, type Job, LowrankError } from '@lowrank/contracts';
 import { randomIds } from '../clock-and-ids';
-import { type JobRecord, type Repositories } from '../ports/repositories';
+import { type JobRecord, locks, type Repositories } from '../ports/repositories';
 import { isFinal, isHeld } from '../state-machine';
 import { byAge, compare, ofTeam, orNull, pageOf, refuseUnless, storable, withoutTeam } from './rows';
 import { adapterRepositoryOf } from './memory-adapters';
@@ -85,16 +85,23 @@ export function repositoriesOf(tables: Tables): Repositories {
     jobs: jobRepositoryOf(tables),
     adapters: adapterRepositoryOf(tables),
     outbox: {
-      add: async (wakeUp) => {
-        refuseUnless(
-          tables.jobs.some((job) => job.id === wakeUp.jobId),
-          'job',
-        );
-        tables.outbox.push({ id: String(tables.sequence++), wakeUp, at: new Date().toISOString() });
-      },
+      add: async (...wakeUps) =>
+        wakeUps.map((wakeUp) => {
+          refuseUnless(
+            tables.jobs.some((job) => job.id === wakeUp.jobId),
+            'job',
+          );
+          const id = String(tables.sequence++);
+          tables.outbox.push({ id, wakeUp, at: new Date().toISOString() });
+          if (wakeUp.workerId === null) tables.told.push(locks.dispatcher);
+          return { id, wakeUp };
+        }),
       take: async (limit) => tables.outbox.slice(0, limit).map(({ id, wakeUp }) => ({ id, wakeUp })),
       remove: async (ids) => {
         tables.outbox = tables.outbox.filter((entry) => !ids.includes(entry.id));
+      },
+      removeNews: async () => {
+        tables.outbox = tables.outbox.filter(({ wakeUp }) => wakeUp.workerId !== null);
       },
     },
     teams: teamRepositoryOf(tables),
@@ -310,6 +317,13 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
         .slice(0, limit)
         .map(({ jobId: _jobId, ...line }) => line),
     countQueued: async (teamId) => ofTeam(tables.jobs, teamId).filter((job) => job.state === 'queued').length,
+    assign: async (choices, at) =>
+      choices.flatMap(({ jobId, epoch, workerId }) => {
+        const job = tables.jobs.find((one) => one.id === jobId && one.epoch === epoch);
+        if (job?.state !== 'queued' || job.assignedTo !== null) return [];
+        Object.assign(job, { assignedTo: workerId, assignedAt: at });
+        return [jobId];
+      }),
     waiting: async (now, perTeam) => {
       const byRank = startable(now);
       const first = byRank.filter((job) => ofTeam(byRank, job.teamId).indexOf(job) < perTeam);
