@@ -1,9 +1,10 @@
 import { finalJobStates, type Job, LowrankError } from '@lowrank/contracts';
 import { randomIds } from '../clock-and-ids';
-import { type JobRecord, locks, type Repositories } from '../ports/repositories';
+import { type JobRecord, type Repositories } from '../ports/repositories';
 import { isFinal, isHeld } from '../state-machine';
 import { byAge, compare, ofTeam, orNull, pageOf, refuseUnless, storable, withoutTeam } from './rows';
 import { adapterRepositoryOf } from './memory-adapters';
+import { outboxOf } from './memory-outbox';
 import { statisticsOf } from './memory-statistics';
 import { sweepRepositoryOf } from './memory-sweeps';
 import { partyRepositoryOf } from './memory-parties';
@@ -84,26 +85,7 @@ export function repositoriesOf(tables: Tables): Repositories {
     },
     jobs: jobRepositoryOf(tables),
     adapters: adapterRepositoryOf(tables),
-    outbox: {
-      add: async (...wakeUps) =>
-        wakeUps.map((wakeUp) => {
-          refuseUnless(
-            tables.jobs.some((job) => job.id === wakeUp.jobId),
-            'job',
-          );
-          const id = String(tables.sequence++);
-          tables.outbox.push({ id, wakeUp, at: new Date().toISOString() });
-          if (wakeUp.workerId === null) tables.told.push(locks.dispatcher);
-          return { id, wakeUp };
-        }),
-      take: async (limit) => tables.outbox.slice(0, limit).map(({ id, wakeUp }) => ({ id, wakeUp })),
-      remove: async (ids) => {
-        tables.outbox = tables.outbox.filter((entry) => !ids.includes(entry.id));
-      },
-      removeNews: async () => {
-        tables.outbox = tables.outbox.filter(({ wakeUp }) => wakeUp.workerId !== null);
-      },
-    },
+    outbox: outboxOf(tables),
     teams: teamRepositoryOf(tables),
     statistics: statisticsOf(tables),
     webhooks: webhookRepositoryOf(tables),
@@ -160,6 +142,12 @@ const toJob = ({
   traceparent: _trace,
   ...job
 }: Tables['jobs'][number]): Job => job;
+
+const isAlike = (job: JobRecord, like: JobRecord): boolean =>
+  job.id !== like.id &&
+  job.teamId === like.teamId &&
+  job.baseModel.id === like.baseModel.id &&
+  job.priority === like.priority;
 
 function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
   const find = (id: string) => tables.jobs.find((job) => job.id === id);
@@ -349,15 +337,11 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
         })),
     lockAlike: async (like, now, limit) =>
       startable(now)
-        .filter(
-          (job) =>
-            job.id !== like.id &&
-            job.teamId === like.teamId &&
-            job.baseModel.id === like.baseModel.id &&
-            job.priority === like.priority &&
-            job.fruitlessAttempts === 0,
-        )
+        .filter((job) => isAlike(job, like) && job.fruitlessAttempts === 0)
         .slice(0, limit),
+    countAssignedAlike: async (like) =>
+      tables.jobs.filter((job) => isAlike(job, like) && job.state === 'queued' && job.assignedTo !== null)
+        .length,
     finished: async (ids) =>
       tables.jobs
         .filter((job) => ids.includes(job.id) && isFinal(job.state))
