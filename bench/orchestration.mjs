@@ -35,7 +35,7 @@ const mib = (bytes) => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
 const row = (name, ...cells) =>
   say(
     `${name.padEnd(54)}${cells
-      .map((cell) => cell.padEnd(32))
+      .map((cell) => cell.padEnd(44))
       .join('')
       .trimEnd()}`,
   );
@@ -133,31 +133,34 @@ async function api() {
     const { databaseUrl, teamId } = world;
     const logs = { databaseUrl, folder, logLevel: 'info' };
     const ours = await startProcess('api', logs);
-    const bare = await startProcess('bare', { databaseUrl, teamId, folder });
+    const rivals = [];
+    for (const client of ['repositories', 'driver'])
+      rivals.push([client, await startProcess('bare', { client, databaseUrl, teamId, folder })]);
     results.api = {};
     try {
       for (const [name, path] of [
         ['GET /api/v1/jobs/:id', `/api/v1/jobs/${id}`],
         ['GET /api/v1/jobs?limit=20', '/api/v1/jobs?limit=20'],
-      ]) {
-        const both = await compareRequests(world, {
-          api: ours.ready,
-          bare: bare.ready,
-          path,
-          rounds,
-          seconds,
-        });
-        results.api[name] = both;
-        row(
-          name,
-          perSecond(both.requestsPerSecond),
-          `bare Fastify: ${perSecond(both.barePerSecond)}`,
-          `${both.ratio.toFixed(2)}×, goal 0.7×`,
-        );
-      }
+      ])
+        for (const [client, bare] of rivals) {
+          const both = await compareRequests(world, {
+            api: ours.ready,
+            bare: bare.ready,
+            path,
+            rounds,
+            seconds,
+          });
+          results.api[`${name}, ${client}`] = both;
+          row(
+            name,
+            perSecond(both.requestsPerSecond),
+            `bare Fastify, ${client === 'driver' ? 'node-postgres' : 'same repository'}: ${perSecond(both.barePerSecond)}`,
+            `${both.ratio.toFixed(2)}×, goal 0.7×`,
+          );
+        }
     } finally {
       await ours.stop();
-      await bare.stop();
+      for (const [, bare] of rivals) await bare.stop();
     }
   });
 }

@@ -73,6 +73,7 @@ export async function measureBullmq(world, { slots, redisUrl, prefix, folder, co
     redisUrl,
     prefix,
     slots,
+    folder,
   });
   const queue = openQueue(world.databaseUrl, redisUrl, prefix);
   try {

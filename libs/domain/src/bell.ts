@@ -1,4 +1,4 @@
-import { type News } from './ports/repositories';
+import { type News } from './ports/outbox';
 
 /** News that an adapter rings in. */
 export class Bell implements News {

@@ -43,6 +43,7 @@ export * from './ports/clock';
 export * from './ports/data-planner';
 export * from './ports/job-queue';
 export * from './ports/object-store';
+export * from './ports/outbox';
 export * from './ports/repositories';
 export * from './ports/sweeps';
 export * from './ports/webhooks';

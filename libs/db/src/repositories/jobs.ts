@@ -254,13 +254,6 @@ export const jobRepository = (db: Tx, traceparent: string | null): JobRepository
     return found.map(toJobRecord);
   },
 
-  countAssignedAlike: ({ id, teamId, baseModel, priority }) =>
-    db.job.count({
-      where: {
-        ...{ teamId, baseModelId: baseModel.id, priority, state: 'queued' },
-        ...{ assignedTo: { not: null }, id: { not: id } },
-      },
-    }),
   async assign(choices, at) {
     if (choices.length === 0) return [];
     const rows = await db.$queryRaw<{ id: string }[]>`
@@ -270,6 +263,14 @@ export const jobRepository = (db: Tx, traceparent: string | null): JobRepository
       RETURNING id`;
     return rows.map(({ id }) => id);
   },
+
+  countAssignedAlike: ({ id, teamId, baseModel, priority }) =>
+    db.job.count({
+      where: {
+        ...{ teamId, baseModelId: baseModel.id, priority, state: 'queued' },
+        ...{ assignedTo: { not: null }, id: { not: id } },
+      },
+    }),
 
   async placed() {
     const rows = await db.job.findMany({

@@ -1,5 +1,6 @@
 import { type AddressedWakeUp, type JobQueue } from '../ports/job-queue';
-import { type OutboxEntry, type UnitOfWork } from '../ports/repositories';
+import { type OutboxEntry } from '../ports/outbox';
+import { type UnitOfWork } from '../ports/repositories';
 
 /**
  * Carries what an earlier round, or the dispatcher before, left in the outbox to the queue, oldest first, and resolves to how many rows

@@ -5,9 +5,9 @@ import { tell } from '../jobs/with-job';
 import { bySlot } from '../parties/party';
 import { type Ports } from '../ports';
 import { type AddressedWakeUp } from '../ports/job-queue';
+import { type OutboxEntry } from '../ports/outbox';
 import {
   type JobRecord,
-  type OutboxEntry,
   type PartyRecord,
   type PlacedRecord,
   type Repositories,

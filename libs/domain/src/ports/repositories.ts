@@ -13,13 +13,13 @@ import {
   type JobLogLine,
   type JobMetric,
   type JobState,
-  type JobWakeUp,
   type Manifest,
   type Page,
   type PageQuery,
   type Quotas,
 } from '@lowrank/contracts';
 import { type AddressedWakeUp } from './job-queue';
+import { type News, type OutboxRepository } from './outbox';
 import { type FinishedRun } from '../preflight/time';
 import { type SweepRepository } from './sweeps';
 import { type WebhookRepository } from './webhooks';
@@ -63,18 +63,6 @@ export interface UnitOfWork {
   /** The database's time, ISO 8601 in UTC. Rejects when it does not answer. */
   ping(): Promise<string>;
   close(): Promise<void>;
-}
-
-/** Names of advisory locks whose holders are told of news. */
-export const locks = { dispatcher: 'dispatcher', webhooks: 'webhooks' } as const;
-
-/**
- * What the holder of a lock is told: that there is something for it since it looked last. It is told once the transaction that has news
- * is committed. News make it look sooner; they may get lost, so it looks from time to time all the same.
- */
-export interface News {
-  /** Resolves to true at once when there has been news since the call before, or as soon as there is; to false after `ms`, or when aborted. */
-  wait(ms: number, signal: AbortSignal): Promise<boolean>;
 }
 
 export interface ApiKeyRepository {
@@ -276,25 +264,6 @@ export interface JobRepository {
   overdue(now: string, limit: number): Promise<JobRecord[]>;
   /** Jobs in a worker's hands whose last heartbeat is older than `before`. */
   silent(before: string, limit: number): Promise<JobRecord[]>;
-}
-
-/** A row of the outbox. */
-export interface OutboxEntry<WakeUp = JobWakeUp> {
-  id: string;
-  wakeUp: WakeUp;
-}
-
-export interface OutboxRepository {
-  /**
-   * With a worker: a wake-up for it. Without: news for the dispatcher, who is told: that a job is ready or a slot free. Where one has no
-   * traceparent, it goes on where its job was submitted. Resolves to the rows, in the same order.
-   */
-  add<WakeUp extends JobWakeUp>(...wakeUps: WakeUp[]): Promise<OutboxEntry<WakeUp>[]>;
-  /** Oldest entries, skipping those another transaction holds; locked until the transaction ends. */
-  take(limit: number): Promise<OutboxEntry[]>;
-  remove(ids: string[]): Promise<void>;
-  /** Removes the entries without a worker. */
-  removeNews(): Promise<void>;
 }
 
 export interface AdapterRepository {

@@ -1,9 +1,10 @@
 import { finalJobStates, type Job, LowrankError } from '@lowrank/contracts';
 import { randomIds } from '../clock-and-ids';
-import { type JobRecord, locks, type Repositories } from '../ports/repositories';
+import { type JobRecord, type Repositories } from '../ports/repositories';
 import { isFinal, isHeld } from '../state-machine';
 import { byAge, compare, ofTeam, orNull, pageOf, refuseUnless, storable, withoutTeam } from './rows';
 import { adapterRepositoryOf } from './memory-adapters';
+import { outboxOf } from './memory-outbox';
 import { statisticsOf } from './memory-statistics';
 import { sweepRepositoryOf } from './memory-sweeps';
 import { partyRepositoryOf } from './memory-parties';
@@ -84,26 +85,7 @@ export function repositoriesOf(tables: Tables): Repositories {
     },
     jobs: jobRepositoryOf(tables),
     adapters: adapterRepositoryOf(tables),
-    outbox: {
-      add: async (...wakeUps) =>
-        wakeUps.map((wakeUp) => {
-          refuseUnless(
-            tables.jobs.some((job) => job.id === wakeUp.jobId),
-            'job',
-          );
-          const id = String(tables.sequence++);
-          tables.outbox.push({ id, wakeUp, at: new Date().toISOString() });
-          if (wakeUp.workerId === null) tables.told.push(locks.dispatcher);
-          return { id, wakeUp };
-        }),
-      take: async (limit) => tables.outbox.slice(0, limit).map(({ id, wakeUp }) => ({ id, wakeUp })),
-      remove: async (ids) => {
-        tables.outbox = tables.outbox.filter((entry) => !ids.includes(entry.id));
-      },
-      removeNews: async () => {
-        tables.outbox = tables.outbox.filter(({ wakeUp }) => wakeUp.workerId !== null);
-      },
-    },
+    outbox: outboxOf(tables),
     teams: teamRepositoryOf(tables),
     statistics: statisticsOf(tables),
     webhooks: webhookRepositoryOf(tables),

@@ -1,5 +1,6 @@
 import { randomIds } from '../clock-and-ids';
-import { locks, type Repositories } from '../ports/repositories';
+import { locks } from '../ports/outbox';
+import { type Repositories } from '../ports/repositories';
 import { byAge, compare, ofTeam, orNull, pageOf, refuseUnless, storable } from './rows';
 import { type Tables } from './tables';
 

@@ -1,7 +1,8 @@
 import { LowrankError } from '@lowrank/contracts';
 import { type AddressedWakeUp, type JobQueue } from '../ports/job-queue';
 import { Bell } from '../bell';
-import { type News, type Repositories, type UnitOfWork } from '../ports/repositories';
+import { type News } from '../ports/outbox';
+import { type Repositories, type UnitOfWork } from '../ports/repositories';
 import { repositoriesOf } from './memory-repositories';
 import { copyOf, emptyTables, type Tables } from './tables';
 
