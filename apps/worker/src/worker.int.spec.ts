@@ -9,11 +9,11 @@ import {
   resumeJob,
 } from '@lowrank/domain';
 import { Blobs, createObjectStore } from '@lowrank/storage';
-import { tinyDataset, tinyDecoder, writeTinyModel } from '@lowrank/testing';
+import { childrenOf, tinyDataset, tinyDecoder, writeTinyModel } from '@lowrank/testing';
 import { createPostgresBackend, withBackend } from 'bullmq';
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -138,18 +138,6 @@ describe('worker', () => {
     (await ports.unitOfWork.run(({ jobs }) => jobs.metrics(id, { limit: 1000 }))).map(
       ({ kind, step, loss }) => `${kind} ${step} ${loss}`,
     );
-  /** Child processes of a process that are Node programs. */
-  const childrenOf = async (pid: number): Promise<number[]> => {
-    const children: number[] = [];
-    for (const name of await readdir('/proc')) {
-      const line = await readFile(`/proc/${name}/stat`, 'utf8').catch(() => null);
-      if (line === null || !/^\d+$/.test(name)) continue;
-      // The name may hold anything, so fields are counted from its closing bracket: state, then the parent.
-      if (line.slice(line.lastIndexOf(')') + 2).split(' ')[1] === String(pid)) children.push(Number(name));
-    }
-    return children;
-  };
-
   let undisturbed: AdapterVersion;
   let losses: string[];
 
