@@ -3,8 +3,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { translated } from './errors';
 
 /** How often the lock's connection is tried, and how long an answer may take, before it counts as lost. */
-const beatMs = 5_000;
+const beatMs = 2_000;
 const answerWithinMs = 10_000;
+/**
+ * Postgres ends a session that asked nothing for this long. Some beats: a process that is frozen keeps its connection, whose packets the
+ * kernel goes on answering, and would keep the lock.
+ */
+const silentForMs = 6_000;
 
 async function take(client: Client, name: string): Promise<boolean> {
   try {
@@ -37,6 +42,7 @@ export async function withAdvisoryLock<T>(
     connectionTimeoutMillis: answerWithinMs,
     query_timeout: answerWithinMs,
     keepAlive: true,
+    options: `-c idle_session_timeout=${silentForMs}`,
   });
   client.on('error', (error) => lost.abort(error));
   client.on('end', () => lost.abort(new Error('the connection ended')));
