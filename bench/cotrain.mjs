@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { makeModel, openKernels, setUpOracle } from './models.mjs';
-import { median, writeResults } from './results.mjs';
+import { median, optimizer, print, writeResults } from './results.mjs';
 
 const ranks = [4, 8, 8, 16, 16, 32, 32, 64];
 const { values: flags } = parseArgs({
@@ -22,15 +22,6 @@ const { values: flags } = parseArgs({
     checkpointing: { type: 'string', default: 'on' },
   },
 });
-const print = (text) => process.stdout.write(`${text}\n`);
-const optimizer = {
-  learningRate: 2e-4,
-  beta1: 0.9,
-  beta2: 0.999,
-  epsilon: 1e-8,
-  weightDecay: 0,
-  maxGradNorm: 1,
-};
 
 /** A row for each adapter, one after the other: {tokens, targets, starts}. */
 function makeRows(length) {

@@ -12,7 +12,7 @@ import { dirname, join } from 'node:path';
 import { clearInterval, setInterval } from 'node:timers';
 import { parseArgs } from 'node:util';
 import { library, makeFolder, openKernels, setUpOracle } from './models.mjs';
-import { root, writeResults } from './results.mjs';
+import { print, root, writeResults } from './results.mjs';
 
 const { values: flags } = parseArgs({
   options: {
@@ -54,7 +54,6 @@ const cases = [
   ['500M', 512, 1, { lora: { rank: 128 }, training: off }],
 ];
 
-const print = (text) => process.stdout.write(`${text}\n`);
 const MiB = (bytes) => Math.round(bytes / 2 ** 20);
 const id = (kind) => `${kind}_${'a'.repeat(24)}`;
 const sha256 = (bytes) => createHash('sha256').update(bytes).digest('hex');

@@ -16,6 +16,18 @@ export const run = (command, args, variables = {}) =>
     env: { ...process.env, ...variables },
   });
 
+export const print = (text) => process.stdout.write(`${text}\n`);
+
+/** The settings of AdamW that every training step of a benchmark takes. */
+export const optimizer = {
+  learningRate: 2e-4,
+  beta1: 0.9,
+  beta2: 0.999,
+  epsilon: 1e-8,
+  weightDecay: 0,
+  maxGradNorm: 1,
+};
+
 /** The JSON in the last line of a program's output. */
 export const lastLine = (text) => JSON.parse(text.trim().split('\n').at(-1));
 

@@ -2,6 +2,7 @@
 //   node bench/train-ours.mjs '{"base", "batches", "dtype", "steps", "warmup", "checkpointing", "rank", "threads", "isa"}'
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
+import { optimizer } from './results.mjs';
 
 const require = createRequire(import.meta.url);
 const { openKernels } = require('../dist/libs/kernels/src/index.js');
@@ -30,14 +31,7 @@ for (let step = 0; step < setting.warmup + setting.steps; step += 1) {
     [{ adapter, begin: 0, end: tokens.length, lossScale: 1 / lossTokens }],
     { checkpointActivations: setting.checkpointing },
   );
-  await adapter.optimizerStep({
-    learningRate: 2e-4,
-    beta1: 0.9,
-    beta2: 0.999,
-    epsilon: 1e-8,
-    weightDecay: 0,
-    maxGradNorm: 1,
-  });
+  await adapter.optimizerStep(optimizer);
   if (step >= setting.warmup) seconds.push((performance.now() - started) / 1000);
   losses.push(loss.sum / loss.tokens);
 }

@@ -13,7 +13,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { library, makeModel, oracle, python, setUpOracle } from './models.mjs';
-import { lastLine, measurePeak, median, root, run, writeResults } from './results.mjs';
+import { lastLine, measurePeak, median, print, root, run, writeResults } from './results.mjs';
 
 const { values: flags } = parseArgs({
   options: {
@@ -37,7 +37,6 @@ if (!['auto', 'avx2'].includes(flags.isa)) throw new Error(`--isa is auto or avx
 // What torch's own loops, MKL and oneDNN read.
 const peerIsa = { ATEN_CPU_CAPABILITY: 'avx2', MKL_ENABLE_INSTRUCTIONS: 'AVX2', ONEDNN_MAX_CPU_ISA: 'AVX2' };
 const MiB = (bytes) => Math.round(bytes / 2 ** 20);
-const print = (text) => process.stdout.write(`${text}\n`);
 
 /** What the predictor says of the steps of bench/train-ours.mjs: a trainer without tokenizer, checkpoints and samples. */
 async function predictedPeak(folder, { rows, length, checkpointing }) {

@@ -2,7 +2,7 @@ import 'reflect-metadata';
 import { describeConfig, loadConfig } from '@lowrank/config';
 import { LowrankError } from '@lowrank/contracts';
 import { createUnitOfWork } from '@lowrank/db';
-import { randomIds, systemClock } from '@lowrank/domain';
+import { randomIds, SharedClock } from '@lowrank/domain';
 import { Blobs, createObjectStore } from '@lowrank/storage';
 import { startTracing, traceparentNow } from '@lowrank/telemetry';
 import { Logger } from 'nestjs-pino';
@@ -19,14 +19,21 @@ async function main(): Promise<void> {
   const tracing = startTracing('lowrank-api');
   const unitOfWork = createUnitOfWork(config.databaseUrl, { traceparent: traceparentNow });
   const store = createObjectStore({ s3: config.s3, folder: join(config.dataDir, 'objects') });
-  const ports = { unitOfWork, clock: systemClock, ids: randomIds };
+  const clock = new SharedClock(() => unitOfWork.ping());
+  const ports = { unitOfWork, clock, ids: randomIds };
   const app = await createApp({ config, ports, store, blobs: new Blobs(store) });
   const logger = app.get(Logger);
+
+  // Without Postgres there is nothing to write times into.
+  const adjust = () => clock.adjust().catch(() => undefined);
+  const adjusting = setInterval(adjust, 30_000);
+  void adjust();
 
   let leaving = false;
   const leave = (reason: string) => {
     if (leaving) return;
     leaving = true;
+    clearInterval(adjusting);
     logger.log(`${reason}: closing.`);
     app
       .close()

@@ -1,16 +1,16 @@
 import { Logger } from '@nestjs/common';
 import { type DrainMode } from '@lowrank/contracts';
-import { type Clock, type UnitOfWork, type WorkerRecord } from '@lowrank/domain';
-import { pause } from './retry';
+import { type SharedClock, type UnitOfWork, type WorkerRecord } from '@lowrank/domain';
+import { messageOf, pause } from './retry';
 
-/** Keeps the worker's own row fresh, so that others see which workers there are, and passes on whether it is to drain. */
+/** Keeps the worker's own row fresh and its clock right, so that others see which workers there are; passes on whether it is to drain. */
 export class Presence {
   private readonly logger = new Logger(Presence.name);
   private readonly leaving = new AbortController();
   private running: Promise<void> = Promise.resolve();
 
   constructor(
-    private readonly ports: { unitOfWork: UnitOfWork; clock: Clock },
+    private readonly ports: { unitOfWork: UnitOfWork; clock: SharedClock },
     private readonly worker: Omit<WorkerRecord, 'seenAt' | 'drain'>,
     private readonly intervalMs: number,
     private readonly onDrain: (mode: DrainMode | null) => void,
@@ -33,14 +33,13 @@ export class Presence {
     const { unitOfWork, clock } = this.ports;
     while (!this.leaving.signal.aborted) {
       try {
+        await clock.adjust();
         const { drain } = await unitOfWork.run(({ workers }) =>
           workers.upsert({ ...this.worker, seenAt: clock.now() }),
         );
         this.onDrain(drain);
       } catch (error) {
-        this.logger.warn(
-          `Could not write the worker's row: ${error instanceof Error ? error.message : error}`,
-        );
+        this.logger.warn(`Could not write the worker's row: ${messageOf(error)}`);
       }
       await pause(this.intervalMs, this.leaving.signal);
     }

@@ -8,6 +8,8 @@ const longestPauseMs = 5000;
 export const isTransient = (error: unknown): boolean =>
   !(error instanceof LowrankError) || error.code === 'store_unavailable';
 
+export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
 /** Pauses that double from 100 ms to 5 s, each shortened by chance by up to a half, so that many waiters do not move as one. */
 export class BackOff {
   private next = firstPauseMs;

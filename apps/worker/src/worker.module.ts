@@ -2,7 +2,7 @@ import { DynamicModule, Module } from '@nestjs/common';
 import { type Config } from '@lowrank/config';
 import { LowrankError, wakeUpVersion } from '@lowrank/contracts';
 import { createUnitOfWork } from '@lowrank/db';
-import { type Ports, randomIds, systemClock } from '@lowrank/domain';
+import { type Ports, randomIds, SharedClock } from '@lowrank/domain';
 import { AddressRules, createPoster } from '@lowrank/outbound';
 import { createJobConsumer, createJobQueue } from '@lowrank/queue';
 import { logOptions } from '@lowrank/telemetry';
@@ -47,7 +47,8 @@ export class WorkerModule {
       consume: (handler, onError) =>
         createJobConsumer({ databaseUrl, redisUrl, prefix, workerId: id, slots, onError }, handler),
     };
-    const ports: Ports = { unitOfWork, clock: systemClock, ids: randomIds };
+    const clock = new SharedClock(() => unitOfWork.ping());
+    const ports: Ports = { unitOfWork, clock, ids: randomIds };
     const metrics = new WorkerMetrics();
     const { workerMetrics, metricsToken: token } = config;
     const metricsServer = workerMetrics && new MetricsServer(metrics.registry, { ...workerMetrics, token });
@@ -63,7 +64,7 @@ export class WorkerModule {
     const webhooks = new WebhookSender(ports, poster.post, defaultTimings, metrics);
     const device = `cpu ${cpus()[0]?.model ?? process.arch}`;
     const worker = { id, hostname: hostname(), slots, device, deviceClass, memoryBytes, wakeUpVersion };
-    const presence = new Presence(ports, worker, defaultTimings.presence, (mode) =>
+    const presence = new Presence({ unitOfWork, clock }, worker, defaultTimings.presence, (mode) =>
       supervisor.setDrain(mode),
     );
     return {

@@ -3,6 +3,7 @@ import { type JobConsumer, type JobHandler, type JobQueue, type UnitOfWork } fro
 import { Dispatcher } from './dispatch/dispatcher';
 import { type MetricsServer } from './metrics/metrics-server';
 import { Presence } from './presence';
+import { messageOf } from './retry';
 import { Supervisor } from './supervisor';
 import { WebhookSender } from './webhooks/webhook-sender';
 
@@ -43,7 +44,7 @@ export class WorkerService implements OnApplicationBootstrap, BeforeApplicationS
     this.webhooks.start();
     this.consumer = this.connections.consume(
       (wakeUp) => this.supervisor.handle(wakeUp),
-      (error) => this.logger.warn(`Queue: ${error instanceof Error ? error.message : error}`),
+      (error) => this.logger.warn(`Queue: ${messageOf(error)}`),
     );
   }
 

@@ -90,7 +90,9 @@ export function createUnitOfWork(databaseUrl: string, options: UnitOfWorkOptions
 
     async ping() {
       try {
-        await prisma.$queryRaw`SELECT 1`;
+        const [row] = await prisma.$queryRaw<{ now: Date }[]>`SELECT clock_timestamp() AS now`;
+        if (row === undefined) throw new Error('Postgres answered without a row.');
+        return row.now.toISOString();
       } catch (error) {
         throw translated(error);
       }

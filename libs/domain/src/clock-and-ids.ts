@@ -15,3 +15,6 @@ export const randomIds: Ids = {
 /** The instant `milliseconds` before an ISO time, as an ISO time. */
 export const before = (at: string, milliseconds: number): string =>
   new Date(Date.parse(at) - milliseconds).toISOString();
+
+/** The instant `milliseconds` after an ISO time, as an ISO time. */
+export const after = (at: string, milliseconds: number): string => before(at, -milliseconds);

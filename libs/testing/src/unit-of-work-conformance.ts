@@ -29,6 +29,13 @@ export function unitOfWorkConformance(name: string, open: () => Promise<UnitOfWo
     });
     afterEach(() => under.close());
 
+    it('tells its time', async () => {
+      const asked = Date.now();
+      const told = Date.parse(await under.unitOfWork.ping());
+      // Both are on one machine; a time in another zone or unit would be off by far more.
+      expect(Math.abs(told - asked)).toBeLessThan(60_000);
+    });
+
     describe('run', () => {
       it('gives back what work gives, and work sees what it wrote', async () => {
         const { id } = await crew.addJob();

@@ -1,6 +1,6 @@
 import { type ApiKey, LowrankError } from '@lowrank/contracts';
+import { isSameSecret } from '@lowrank/domain';
 import { type FastifyRequest, type onRequestAsyncHookHandler } from 'fastify';
-import { createHash, timingSafeEqual } from 'node:crypto';
 import { metricsRoute } from '../metrics/route';
 import { type KeyCache } from './key-cache';
 
@@ -25,7 +25,7 @@ export function requireApiKey(keys: KeyCache, metricsToken: string | null): onRe
     if (route === openRoute) return;
     const secret = secretOf(request, docsRoute.test(route));
     if (secret === null) throw new LowrankError('unauthorized', 'The request has no API key.');
-    if (route === metricsRoute && metricsToken !== null && isSame(secret, metricsToken)) return;
+    if (route === metricsRoute && metricsToken !== null && isSameSecret(secret, metricsToken)) return;
     request.apiKey = await keys.find(secret);
     if (request.apiKey === null)
       throw new LowrankError('unauthorized', 'The API key is mistyped, unknown or revoked.');
@@ -33,9 +33,6 @@ export function requireApiKey(keys: KeyCache, metricsToken: string | null): onRe
       throw new LowrankError('forbidden', 'Metrics are of all teams: they need an admin key or their token.');
   };
 }
-
-const digest = (text: string) => createHash('sha256').update(text).digest();
-const isSame = (a: string, b: string): boolean => timingSafeEqual(digest(a), digest(b));
 
 function secretOf({ headers }: FastifyRequest, basicAllowed: boolean): string | null {
   const [, scheme, value = ''] = /^(Bearer|Basic) +(\S+)$/i.exec(headers.authorization ?? '') ?? [];

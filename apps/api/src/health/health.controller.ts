@@ -48,7 +48,7 @@ export class HealthController {
   }
 
   /** The reason goes to the log only: the route is open to strangers. */
-  private async answers(what: string, probe: () => Promise<void>): Promise<'ok' | 'failing'> {
+  private async answers(what: string, probe: () => Promise<unknown>): Promise<'ok' | 'failing'> {
     const late = new AbortController();
     try {
       const timeout = wait(limitMs, undefined, { signal: late.signal, ref: false }).then(() => {

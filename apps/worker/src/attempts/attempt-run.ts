@@ -10,7 +10,7 @@ import {
 import { withoutSecrets } from '@lowrank/telemetry';
 import { rm } from 'node:fs/promises';
 import { type AttemptMeter } from '../metrics/worker-metrics';
-import { pause, persistently } from '../retry';
+import { messageOf, pause, persistently } from '../retry';
 import { type Timings } from '../settings';
 import { type AttemptFacts, outcomeOf } from './outcome';
 import { LogRelay } from './log-relay';
@@ -215,5 +215,3 @@ export class AttemptRun {
     return end;
   }
 }
-
-export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));

@@ -1,8 +1,9 @@
 import { Logger } from '@nestjs/common';
 import { dispatchOutbox, type JobQueue, type Ports, reconcile, scheduleJobs } from '@lowrank/domain';
 import { type WorkerMetrics } from '../metrics/worker-metrics';
-import { BackOff, pause } from '../retry';
+import { messageOf, pause } from '../retry';
 import { type Timings } from '../settings';
+import { Standby } from '../standby';
 
 export type DispatcherTimings = Pick<
   Timings,
@@ -18,55 +19,47 @@ export type DispatcherTimings = Pick<
 >;
 
 /**
- * Decides which job gets which slot, carries the decisions to the workers' queues and makes good what got lost. Every worker stands by; the one that holds the advisory lock does it,
- * so a dispatcher that dies is replaced within seconds. While Postgres or the queue is away it backs off and goes on.
+ * Decides which job gets which slot, carries the decisions to the workers' queues and makes good what got lost. Every worker stands by;
+ * the one that holds the advisory lock does it, so a dispatcher that dies is replaced within seconds. While Postgres or the queue is
+ * away it backs off and goes on.
  */
 export class Dispatcher {
   private readonly logger = new Logger(Dispatcher.name);
-  private readonly leaving = new AbortController();
-  private running: Promise<void> = Promise.resolve();
+  private readonly standby: Standby;
 
   constructor(
     private readonly ports: Ports,
     private readonly queue: JobQueue,
     private readonly timings: DispatcherTimings,
     private readonly metrics: Pick<WorkerMetrics, 'setDispatching'>,
-  ) {}
+  ) {
+    this.standby = new Standby({
+      unitOfWork: ports.unitOfWork,
+      lock: 'dispatcher',
+      pauseMs: () => jittered(timings.standby),
+      work: async (over, alive) => {
+        this.metrics.setDispatching(true);
+        try {
+          await this.dispatch(over, alive);
+        } finally {
+          this.metrics.setDispatching(false);
+        }
+      },
+      onTrouble: (error) => this.logger.warn(`Dispatching stopped for a moment: ${messageOf(error)}`),
+    });
+  }
 
   start(): void {
-    this.running = this.standBy();
+    this.standby.start();
   }
 
-  /** Resolves when the lock is free again. */
-  async stop(): Promise<void> {
-    this.leaving.abort();
-    await this.running;
-  }
-
-  private async standBy(): Promise<void> {
-    const backOff = new BackOff();
-    while (!this.leaving.signal.aborted) {
-      try {
-        await this.ports.unitOfWork.exclusively('dispatcher', async (lost) => {
-          this.metrics.setDispatching(true);
-          try {
-            await this.dispatch(AbortSignal.any([lost, this.leaving.signal]), backOff);
-          } finally {
-            this.metrics.setDispatching(false);
-          }
-        });
-        await pause(jittered(this.timings.standby), this.leaving.signal);
-      } catch (error) {
-        this.logger.warn(
-          `Dispatching stopped for a moment: ${error instanceof Error ? error.message : error}`,
-        );
-        await backOff.pause(this.leaving.signal);
-      }
-    }
+  /** Resolves when another worker may dispatch. */
+  stop(): Promise<void> {
+    return this.standby.stop();
   }
 
   /** Until the lock is lost or the worker leaves; rejects on the first failure, which gives the lock up too. */
-  private async dispatch(over: AbortSignal, backOff: BackOff): Promise<void> {
+  private async dispatch(over: AbortSignal, alive: () => void): Promise<void> {
     this.logger.log('This worker is the dispatcher now.');
     // After an outage of Postgres every heartbeat is old; those who live get time to write one before anybody is declared dead.
     let reconcileAt = Date.now() + this.timings.settle;
@@ -82,7 +75,7 @@ export class Dispatcher {
         await this.reconcile();
         reconcileAt = Date.now() + jittered(this.timings.reconcile);
       }
-      backOff.reset();
+      alive();
       // More may wait than one call carries, and what was decided just now waits too.
       if (carried + news + decided === 0) await pause(jittered(this.timings.dispatch), over);
     }

@@ -1,4 +1,4 @@
-import { createHash, timingSafeEqual } from 'node:crypto';
+import { isSameSecret } from '@lowrank/domain';
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
 import { type AddressInfo } from 'node:net';
@@ -10,8 +10,6 @@ export interface MetricsServerOptions {
   /** What Prometheus must send as its bearer token; null: nothing. */
   token: string | null;
 }
-
-const digest = (text: string) => createHash('sha256').update(text).digest();
 
 /** A worker's own door for Prometheus: `GET /metrics` and nothing else. */
 export class MetricsServer {
@@ -31,8 +29,8 @@ export class MetricsServer {
       };
       if (request.method !== 'GET' || request.url?.split('?')[0] !== '/metrics')
         return answer(404, 'Only GET /metrics is here.\n');
-      const sent = digest(request.headers.authorization ?? '');
-      if (token !== null && !timingSafeEqual(sent, digest(`Bearer ${token}`))) {
+      const sent = request.headers.authorization ?? '';
+      if (token !== null && !isSameSecret(sent, `Bearer ${token}`)) {
         response.setHeader('www-authenticate', 'Bearer');
         return answer(401, 'Send LOWRANK_METRICS_TOKEN as a bearer token.\n');
       }

@@ -1,8 +1,16 @@
 import { Logger } from '@nestjs/common';
-import { before, deliverWebhook, type DueDelivery, type Ports, type SendWebhook } from '@lowrank/domain';
+import {
+  after,
+  before,
+  deliverWebhook,
+  type DueDelivery,
+  type Ports,
+  type SendWebhook,
+} from '@lowrank/domain';
 import { type WorkerMetrics } from '../metrics/worker-metrics';
-import { BackOff, pause } from '../retry';
+import { messageOf, pause } from '../retry';
 import { type Timings } from '../settings';
+import { Standby } from '../standby';
 
 export type WebhookTimings = Pick<Timings, 'webhooks' | 'webhookTimeout' | 'webhookKept' | 'standby'>;
 
@@ -18,54 +26,47 @@ const purgeAtOnce = 1000;
  */
 export class WebhookSender {
   private readonly logger = new Logger(WebhookSender.name);
-  private readonly leaving = new AbortController();
   /** Webhook of every delivery under way. */
   private readonly underWay = new Map<Promise<void>, string>();
-  private running: Promise<void> = Promise.resolve();
+  private readonly standby: Standby;
 
   constructor(
     private readonly ports: Pick<Ports, 'unitOfWork' | 'clock'>,
     private readonly send: SendWebhook,
     private readonly timings: WebhookTimings,
     private readonly metrics: Pick<WorkerMetrics, 'countDelivery'>,
-  ) {}
+  ) {
+    this.standby = new Standby({
+      unitOfWork: ports.unitOfWork,
+      lock: 'webhooks',
+      pauseMs: () => timings.standby,
+      work: async (over, alive) => {
+        try {
+          await this.work(over, alive);
+        } finally {
+          await Promise.all(this.underWay.keys());
+        }
+      },
+      onTrouble: (error) => this.logger.warn(`Webhooks wait for a moment: ${messageOf(error)}`),
+    });
+  }
 
   start(): void {
-    this.running = this.standBy();
+    this.standby.start();
   }
 
   /** Resolves when nothing is under way any more, which takes no longer than the limit of one try. */
-  async stop(): Promise<void> {
-    this.leaving.abort();
-    await this.running;
+  stop(): Promise<void> {
+    return this.standby.stop();
   }
 
-  private async standBy(): Promise<void> {
-    const backOff = new BackOff();
-    while (!this.leaving.signal.aborted) {
-      try {
-        await this.ports.unitOfWork.exclusively('webhooks', async (lost) => {
-          try {
-            await this.work(AbortSignal.any([lost, this.leaving.signal]), backOff);
-          } finally {
-            await Promise.all(this.underWay.keys());
-          }
-        });
-        await pause(this.timings.standby, this.leaving.signal);
-      } catch (error) {
-        this.logger.warn(`Webhooks wait for a moment: ${error instanceof Error ? error.message : error}`);
-        await backOff.pause(this.leaving.signal);
-      }
-    }
-  }
-
-  private async work(over: AbortSignal, backOff: BackOff): Promise<void> {
+  private async work(over: AbortSignal, alive: () => void): Promise<void> {
     const { unitOfWork, clock } = this.ports;
     let purgeAt = Date.now() + purgeEveryMs;
     while (!over.aborted) {
       const claimed = await this.claim();
       for (const due of claimed) this.begin(due);
-      backOff.reset();
+      alive();
       if (Date.now() >= purgeAt) {
         purgeAt = Date.now() + purgeEveryMs;
         const oldest = before(clock.now(), this.timings.webhookKept);
@@ -87,7 +88,7 @@ export class WebhookSender {
       webhooks.claim({
         now,
         // Long enough for the try and for writing down how it went.
-        until: before(now, -(2 * this.timings.webhookTimeout + 10_000)),
+        until: after(now, 2 * this.timings.webhookTimeout + 10_000),
         limit: most - this.underWay.size,
         perWebhook: Math.max(1, mostPerWebhook - busy),
         except: [...counts].filter(([, count]) => count >= mostPerWebhook).map(([webhook]) => webhook),

@@ -2,7 +2,6 @@ import { type Job } from '@lowrank/contracts';
 import { notAssigned } from '../attempts/attempt';
 import { type Ports } from '../ports';
 import { isHeld, moveJob } from '../state-machine';
-import { assertAction } from './actions';
 import { tell, withJob } from './with-job';
 
 /**
@@ -10,14 +9,8 @@ import { tell, withJob } from './with-job';
  * next micro-batch, or kills it; asking again changes nothing. The mark or the move and its event are one transaction.
  * Errors: not_found; illegal_transition when the job is final.
  */
-export function cancelJob(
-  { unitOfWork, clock }: Omit<Ports, 'ids'>,
-  teamId: string,
-  id: string,
-): Promise<Job> {
-  const at = clock.now();
-  return withJob(unitOfWork, teamId, id, async (repositories, job) => {
-    assertAction(job, 'cancel');
+export function cancelJob(ports: Omit<Ports, 'ids'>, teamId: string, id: string): Promise<Job> {
+  return withJob(ports, teamId, id, 'cancel', async (repositories, job, at) => {
     if (!isHeld(job.state)) {
       const patch = { ...notAssigned, finishedAt: at };
       await moveJob(repositories, job, 'cancelled', { at, message: `Cancelled while ${job.state}.`, patch });

@@ -2,7 +2,6 @@ import { type Job } from '@lowrank/contracts';
 import { notAssigned } from '../attempts/attempt';
 import { type Ports } from '../ports';
 import { isHeld, moveJob } from '../state-machine';
-import { assertAction } from './actions';
 import { tell, withJob } from './with-job';
 
 /**
@@ -10,14 +9,8 @@ import { tell, withJob } from './with-job';
  * slot back, and the job is paused then; asking again changes nothing.
  * Errors: not_found; illegal_transition when the job publishes, is paused, being cancelled or final.
  */
-export function pauseJob(
-  { unitOfWork, clock }: Omit<Ports, 'ids'>,
-  teamId: string,
-  id: string,
-): Promise<Job> {
-  const at = clock.now();
-  return withJob(unitOfWork, teamId, id, async (repositories, job) => {
-    assertAction(job, 'pause');
+export function pauseJob(ports: Omit<Ports, 'ids'>, teamId: string, id: string): Promise<Job> {
+  return withJob(ports, teamId, id, 'pause', async (repositories, job, at) => {
     if (!isHeld(job.state)) {
       await moveJob(repositories, job, 'paused', {
         at,

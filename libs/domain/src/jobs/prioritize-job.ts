@@ -1,7 +1,6 @@
 import { type Job } from '@lowrank/contracts';
 import { rankAt } from '../dispatch/rank';
 import { type Ports } from '../ports';
-import { assertAction } from './actions';
 import { tell, withJob } from './with-job';
 
 /**
@@ -9,14 +8,12 @@ import { tell, withJob } from './with-job';
  * slot. Errors: not_found; illegal_transition when the job publishes, is being cancelled or final.
  */
 export function prioritizeJob(
-  { unitOfWork, clock }: Omit<Ports, 'ids'>,
+  ports: Omit<Ports, 'ids'>,
   teamId: string,
   id: string,
   priority: number,
 ): Promise<Job> {
-  const at = clock.now();
-  return withJob(unitOfWork, teamId, id, async (repositories, job) => {
-    assertAction(job, 'prioritize');
+  return withJob(ports, teamId, id, 'prioritize', async (repositories, job, at) => {
     if (job.priority === priority) return;
     await repositories.jobs.update(id, job.epoch, { priority, rankAt: rankAt(job.queuedAt, priority) });
     await tell(repositories, job, at, `Priority changed from ${job.priority} to ${priority}.`);

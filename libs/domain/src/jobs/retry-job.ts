@@ -1,7 +1,6 @@
 import { type Job } from '@lowrank/contracts';
 import { found } from '../not-found';
 import { type Ports } from '../ports';
-import { assertAction } from './actions';
 import { checkQueueQuota } from './quotas';
 import { queueFromNow } from './queue-again';
 import { withJob } from './with-job';
@@ -12,14 +11,8 @@ import { withJob } from './with-job';
  * Errors: not_found, also when its dataset was deleted since; illegal_transition unless it failed or was cancelled; quota_exceeded;
  * deadline_exceeded.
  */
-export function retryJob(
-  { unitOfWork, clock }: Omit<Ports, 'ids'>,
-  teamId: string,
-  id: string,
-): Promise<Job> {
-  const at = clock.now();
-  return withJob(unitOfWork, teamId, id, async (repositories, job) => {
-    assertAction(job, 'retry');
+export function retryJob(ports: Omit<Ports, 'ids'>, teamId: string, id: string): Promise<Job> {
+  return withJob(ports, teamId, id, 'retry', async (repositories, job, at) => {
     // While the job was final nothing kept its dataset from being deleted.
     found(await repositories.datasets.hold(teamId, job.dataset.id), 'dataset', job.dataset.id);
     await checkQueueQuota(repositories, teamId, at);

@@ -1,21 +1,26 @@
 import { type Job } from '@lowrank/contracts';
 import { found, notFound } from '../not-found';
-import { type JobRecord, type Repositories, type UnitOfWork } from '../ports/repositories';
+import { type Ports } from '../ports';
+import { type JobRecord, type Repositories } from '../ports/repositories';
+import { assertAction, type JobAction } from './actions';
 
 /**
- * Runs `work` in one transaction with the team's job locked, and resolves to the job as it is afterwards.
- * Error: not_found, for another team's job too.
+ * Does one of a user's actions in one transaction with the team's job locked, and resolves to the job as it is afterwards.
+ * Errors: not_found, for another team's job too; illegal_transition when the job is in no state for that action.
  */
 export function withJob(
-  unitOfWork: UnitOfWork,
+  { unitOfWork, clock }: Omit<Ports, 'ids'>,
   teamId: string,
   id: string,
-  work: (repositories: Repositories, job: JobRecord) => Promise<void>,
+  action: JobAction,
+  work: (repositories: Repositories, job: JobRecord, at: string) => Promise<void>,
 ): Promise<Job> {
+  const at = clock.now();
   return unitOfWork.run(async (repositories) => {
     const job = await repositories.jobs.lock(id);
     if (job?.teamId !== teamId) throw notFound('job', id);
-    await work(repositories, job);
+    assertAction(job, action);
+    await work(repositories, job, at);
     return found(await repositories.jobs.find(teamId, id), 'job', id);
   });
 }

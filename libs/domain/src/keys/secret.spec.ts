@@ -1,5 +1,5 @@
 import { crc32 } from 'node:zlib';
-import { apiKeyHint, hashApiKeySecret, isWellFormedApiKey, makeApiKeySecret } from './secret';
+import { apiKeyHint, hashApiKeySecret, isSameSecret, isWellFormedApiKey, makeApiKeySecret } from './secret';
 
 describe('API key secrets', () => {
   const secret = makeApiKeySecret();
@@ -32,4 +32,12 @@ describe('API key secrets', () => {
     expect(hashApiKeySecret('abc')).toBe('ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad');
     expect(apiKeyHint(secret)).toBe(secret.slice(0, 8));
   });
+
+  it.each(['', 'Bearer', `${secret}x`, secret.toLowerCase()])(
+    'are the same as themselves only, not as %j',
+    (other) => {
+      expect(isSameSecret(secret, secret)).toBe(true);
+      expect(isSameSecret(other, secret)).toBe(false);
+    },
+  );
 });

@@ -38,5 +38,11 @@ export function isWellFormedApiKey(secret: string): boolean {
   return timingSafeEqual(Buffer.from(checksum(body)), Buffer.from(secret.slice(-checksumLength)));
 }
 
+/** Whether a secret that was sent is the one expected, in a time that tells nothing of either. */
+export function isSameSecret(sent: string, expected: string): boolean {
+  const digest = (text: string) => createHash('sha256').update(text).digest();
+  return timingSafeEqual(digest(sent), digest(expected));
+}
+
 /** First characters of a key, to recognise it by in lists: 24 of its 256 random bits. */
 export const apiKeyHint = (secret: string): string => secret.slice(0, prefix.length + 4);

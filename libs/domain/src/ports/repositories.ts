@@ -43,7 +43,8 @@ export interface UnitOfWork {
   read<T>(work: (repositories: Repositories) => Promise<T>): Promise<T>;
   /** One advisory lock by name for as long as `work` runs; resolves to undefined at once when somebody else holds it. */
   exclusively<T>(lock: string, work: (signal: AbortSignal) => Promise<T>): Promise<T | undefined>;
-  ping(): Promise<void>;
+  /** The database's time, ISO 8601 in UTC. Rejects when it does not answer. */
+  ping(): Promise<string>;
   close(): Promise<void>;
 }
 

@@ -38,7 +38,9 @@ export class MemoryUnitOfWork implements UnitOfWork {
     }
   }
 
-  async ping(): Promise<void> {}
+  async ping(): Promise<string> {
+    return new Date().toISOString();
+  }
   async close(): Promise<void> {}
 }
 

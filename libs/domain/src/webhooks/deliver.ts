@@ -1,4 +1,4 @@
-import { before } from '../clock-and-ids';
+import { after } from '../clock-and-ids';
 import { type Ports } from '../ports';
 import { type DeliveryPatch, type DueDelivery } from '../ports/webhooks';
 import { signedHeaders } from './signature';
@@ -50,7 +50,7 @@ export async function deliverWebhook(
   const patch: DeliveryPatch = {
     ...{ lastStatus, lastError },
     state: outcome === 'retried' ? 'pending' : outcome,
-    nextAttemptAt: isOver ? null : before(now, -deliveryPauseMs(attempts, chance)),
+    nextAttemptAt: isOver ? null : after(now, deliveryPauseMs(attempts, chance)),
     finishedAt: isOver ? now : null,
   };
   await unitOfWork.run(({ webhooks }) => webhooks.settle(id, attempts, patch));
