@@ -2,6 +2,8 @@ import { once } from 'node:events';
 import { createServer, request, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import { type AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Installation } from './installation';
+import { makeBucket, startS3 } from './servers';
 
 /** What the proxy does to requests from now on; with `pass` they reach the server as they are. */
 export type Weather =
@@ -19,10 +21,12 @@ export type Weather =
  */
 export class StoreProxy {
   weather: Weather = { type: 'pass' };
+  /** Path of the bucket at the server. */
+  bucket = '';
   /** Requests that met trouble. */
   troubled = 0;
-  /** Called when a PUT has been answered by the server, before the client hears of it. */
-  onPut: (key: string) => void = () => undefined;
+  /** Called when the server has taken a PUT; the client hears of it when what is returned has resolved. */
+  onPut: (key: string) => Promise<void> = async () => undefined;
   /** Called before a request is sent on; it waits for what is returned. */
   before: (method: string, key: string) => Promise<void> = async () => undefined;
 
@@ -34,7 +38,10 @@ export class StoreProxy {
   static async start(target: string): Promise<StoreProxy> {
     const server = createServer();
     const proxy = new StoreProxy(server, new URL(target));
-    server.on('request', (asked: IncomingMessage, answer: ServerResponse) => void proxy.handle(asked, answer));
+    server.on(
+      'request',
+      (asked: IncomingMessage, answer: ServerResponse) => void proxy.handle(asked, answer),
+    );
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
     return proxy;
@@ -44,6 +51,15 @@ export class StoreProxy {
     return `http://127.0.0.1:${(this.server.address() as AddressInfo).port}`;
   }
 
+  /** Changes one byte of an object behind everybody's back. */
+  async flipByte(key: string, at: number): Promise<void> {
+    const object = new URL(`${this.bucket}/${key}`, this.target);
+    const bytes = new Uint8Array(await (await fetch(object)).arrayBuffer());
+    bytes[at] = (bytes[at] ?? 0) ^ 1;
+    const { ok, status } = await fetch(object, { method: 'PUT', body: bytes });
+    if (!ok) throw new Error(`the server answered ${status} to a changed object`);
+  }
+
   stop(): void {
     this.server.close();
     this.server.closeAllConnections();
@@ -51,7 +67,8 @@ export class StoreProxy {
 
   private async handle(asked: IncomingMessage, answer: ServerResponse): Promise<void> {
     const { weather } = this;
-    const trouble = weather.type === 'status' ? Math.random() < (weather.share ?? 1) : weather.type !== 'pass';
+    const trouble =
+      weather.type === 'status' ? Math.random() < (weather.share ?? 1) : weather.type !== 'pass';
     if (trouble) {
       this.troubled += 1;
       if (weather.type === 'down') return void asked.socket.destroy();
@@ -60,7 +77,9 @@ export class StoreProxy {
         asked.resume();
         answer.writeHead(weather.status, { 'content-type': 'application/xml' });
         const code = weather.status === 503 ? 'SlowDown' : 'InternalError';
-        return void answer.end(`<?xml version="1.0"?><Error><Code>${code}</Code><Message>trouble</Message></Error>`);
+        return void answer.end(
+          `<?xml version="1.0"?><Error><Code>${code}</Code><Message>trouble</Message></Error>`,
+        );
       }
     }
     const { method = 'GET', url = '/', headers } = asked;
@@ -68,12 +87,33 @@ export class StoreProxy {
     await this.before(method, key);
     const { hostname, port } = this.target;
     const passed = request({ hostname, port, method, path: url, headers, setHost: false }, (reply) => {
-      if (method === 'PUT' && reply.statusCode === 200) this.onPut(key);
-      answer.writeHead(reply.statusCode ?? 502, reply.headers);
-      reply.pipe(answer);
+      const told = method === 'PUT' && reply.statusCode === 200 ? this.onPut(key) : Promise.resolve();
+      void told.then(() => {
+        answer.writeHead(reply.statusCode ?? 502, reply.headers);
+        reply.pipe(answer);
+      });
     });
     passed.on('error', () => answer.destroy());
     answer.on('close', () => passed.destroy());
     asked.pipe(passed);
+  }
+}
+
+/** An installation whose processes reach a real S3 server through a proxy. */
+export async function withStore<T>(
+  work: (lowrank: Installation, proxy: StoreProxy) => Promise<T>,
+): Promise<T> {
+  let proxy: StoreProxy | null = null;
+  const environment = async (folder: string): Promise<NodeJS.ProcessEnv> => {
+    const server = await startS3(folder);
+    proxy = await StoreProxy.start(server);
+    const settings = await makeBucket(server, proxy.url);
+    proxy.bucket = `/${settings.S3_BUCKET}`;
+    return settings;
+  };
+  try {
+    return await Installation.with((lowrank) => work(lowrank, proxy as StoreProxy), environment);
+  } finally {
+    (proxy as StoreProxy | null)?.stop();
   }
 }

@@ -47,10 +47,15 @@ export const redisFlushed: Failure = {
       const back = since(flushed);
       problems.atMost(back, 60, 'seconds until all were back');
 
-      await until('all jobs to end', 3600, async () => {
-        const { succeeded = 0, failed = 0 } = await lowrank.countByState();
-        return succeeded + failed === all;
-      }, 1000);
+      await until(
+        'all jobs to end',
+        3600,
+        async () => {
+          const { succeeded = 0, failed = 0 } = await lowrank.countByState();
+          return succeeded + failed === all;
+        },
+        1000,
+      );
       const { succeeded = 0 } = await lowrank.countByState();
       const [again] = await lowrank.postgres.query<{ count: string }>(
         `SELECT count(*) FROM job_events WHERE state = 'preparing' AND at > $1 AND message LIKE $2`,
@@ -64,7 +69,14 @@ export const redisFlushed: Failure = {
       return {
         figure: `${queued} queued + ${slots} running, ${before.waiting} wake-ups wiped: back in ${back.toFixed(1)} s; lost ${all - succeeded}; published twice ${twice}`,
         problems: problems.list,
-        values: { queued, running: slots, wiped: before.waiting, backSeconds: back, lost: all - succeeded, twice },
+        values: {
+          queued,
+          running: slots,
+          wiped: before.waiting,
+          backSeconds: back,
+          lost: all - succeeded,
+          twice,
+        },
       };
     }),
 };

@@ -52,10 +52,17 @@ export const apiKilled: Failure = {
       } finally {
         await listener.end();
       }
-      const [{ count = '0' } = {}] = await lowrank.postgres.query<{ count: string }>('SELECT count(*) FROM jobs');
+      const [{ count = '0' } = {}] = await lowrank.postgres.query<{ count: string }>(
+        'SELECT count(*) FROM jobs',
+      );
       problems.check(Number(count) >= accepted, `${accepted} jobs were accepted and ${count} are there`);
       problems.check(Number(count) === kills, `${count} jobs were committed in ${kills} kills`);
-      await until('every job to end', 1800, async () => (await lowrank.countByState()).succeeded === Number(count), 500);
+      await until(
+        'every job to end',
+        1800,
+        async () => (await lowrank.countByState()).succeeded === Number(count),
+        500,
+      );
       // From its submission to the moment that a slot was chosen for it and the wake-up written: the event of the claim is later still.
       const [{ slowest = 0 } = {}] = await lowrank.postgres.query<{ slowest: number }>(
         `SELECT max(extract(epoch FROM e.at - j.created_at))::float AS slowest

@@ -16,7 +16,9 @@ export const redisGone: Failure = {
       for (let i = 0; i < scale.pick(3, 2); i += 1) workers.push(await lowrank.startWorker());
       await lowrank.prepareCatalog();
       const claims = (since: string): Promise<{ message: string }[]> =>
-        lowrank.postgres.query(`SELECT message FROM job_events WHERE state = 'preparing' AND at > $1`, [since]);
+        lowrank.postgres.query(`SELECT message FROM job_events WHERE state = 'preparing' AND at > $1`, [
+          since,
+        ]);
       const seconds: number[] = [];
       for (const outage of outages) {
         await lowrank.redis.kill();
@@ -33,7 +35,11 @@ export const redisGone: Failure = {
         });
         seconds.push(since(back));
         for (const { id } of jobs) await lowrank.client.cancel(id);
-        await until('their jobs to end', 60, async () => (await lowrank.countByState()).cancelled === jobs.length * seconds.length);
+        await until(
+          'their jobs to end',
+          60,
+          async () => (await lowrank.countByState()).cancelled === jobs.length * seconds.length,
+        );
       }
       problems.none(workers.filter(({ program }) => !program.isAlive).length, 'workers ended');
       for (const [i, value] of seconds.entries()) problems.atMost(value, 30, `seconds after ${outages[i]} s`);

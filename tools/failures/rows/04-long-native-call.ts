@@ -35,14 +35,29 @@ export const longNativeCall: Failure = {
       const job = await lowrank.submit(recipe(1, Math.min(rows, mostRows)));
       await lowrank.training(job, { step: 0 }, 300);
       const began = performance.now();
-      await until('the long call to end', scale.nativeSeconds * 10, async () => (await lowrank.row(job.id)).step === 1, 200);
+      await until(
+        'the long call to end',
+        scale.nativeSeconds * 10,
+        async () => (await lowrank.row(job.id)).step === 1,
+        200,
+      );
       const took = since(began);
       await lowrank.published(job, 300);
       const { epoch } = await lowrank.row(job.id);
-      const streams = (await lowrank.redis.ask('--scan', '--pattern', '*:events')).split('\n').filter(Boolean);
-      const events = await Promise.all(streams.map((stream) => lowrank.redis.ask('XRANGE', stream, '-', '+')));
-      const stalled = events.join('\n').split('\n').filter((line) => line.trim() === 'stalled').length;
-      problems.check(took >= scale.nativeSeconds * 0.9, `the call took ${took.toFixed(0)} s, not ${scale.nativeSeconds}`);
+      const streams = (await lowrank.redis.ask('--scan', '--pattern', '*:events'))
+        .split('\n')
+        .filter(Boolean);
+      const events = await Promise.all(
+        streams.map((stream) => lowrank.redis.ask('XRANGE', stream, '-', '+')),
+      );
+      const stalled = events
+        .join('\n')
+        .split('\n')
+        .filter((line) => line.trim() === 'stalled').length;
+      problems.check(
+        took >= scale.nativeSeconds * 0.9,
+        `the call took ${took.toFixed(0)} s, not ${scale.nativeSeconds}`,
+      );
       problems.check(epoch === 1, `it took ${epoch} attempts`);
       problems.none(stalled, 'entries stalled in the queue');
       problems.check(worker.program.isAlive, 'the worker ended');

@@ -33,10 +33,18 @@ export const workerFrozen: Failure = {
       };
       const thawed = thaw();
       const other = await lowrank.startWorker();
-      await until('the other worker to take over', 120, async () => (await lowrank.row(job.id)).workerId === other.id);
+      await until(
+        'the other worker to take over',
+        120,
+        async () => (await lowrank.row(job.id)).workerId === other.id,
+      );
       const { epoch } = await lowrank.row(job.id);
       await thawed;
-      await until('the trainer of the old epoch to be ended', 60, async () => (await frozen.program.children()).length === 0);
+      await until(
+        'the trainer of the old epoch to be ended',
+        60,
+        async () => (await frozen.program.children()).length === 0,
+      );
       const versions = await lowrank.published(job, 600);
       // Events and log lines are numbered in the order in which they were written: an epoch that comes back was not refused.
       const late = async (table: string): Promise<number> => {

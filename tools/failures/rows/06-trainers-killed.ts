@@ -38,7 +38,13 @@ interface Kills {
  * Kills the job's trainer again and again until it ends. Three attempts in a row without a new checkpoint fail a job, as they should;
  * so after two such the next is let live until it has written one.
  */
-async function harass(lowrank: Installation, worker: RunningWorker, job: Job, left: () => boolean, kills: Kills): Promise<void> {
+async function harass(
+  lowrank: Installation,
+  worker: RunningWorker,
+  job: Job,
+  left: () => boolean,
+  kills: Kills,
+): Promise<void> {
   const folder = join(lowrank.dataDir, 'jobs', job.id, 'checkpoints');
   for (let epoch = 1; left(); epoch += 1) {
     const at = await until('an attempt or the end', 120, async () => {
@@ -61,8 +67,10 @@ async function harass(lowrank: Installation, worker: RunningWorker, job: Job, le
     if (after.state === 'succeeded') return;
     const next = await until('the next plan, or its end', 120, async () => {
       const row = await lowrank.row(job.id);
-      const plan = (await lowrank.client.events(job.id)).find((event) => event.epoch === epoch + 1 && event.type === 'attempt');
-      return row.epoch > epoch + 1 || row.state === 'succeeded' ? 'gone' : plan ?? false;
+      const plan = (await lowrank.client.events(job.id)).find(
+        (event) => event.epoch === epoch + 1 && event.type === 'attempt',
+      );
+      return row.epoch > epoch + 1 || row.state === 'succeeded' ? 'gone' : (plan ?? false);
     });
     if (next === 'gone') continue;
     const resumed = Number(/checkpoint of step (\d+)/.exec(next.message)?.[1] ?? 0);

@@ -15,7 +15,9 @@ async function withSmallDisk<T>(folder: string, work: () => Promise<T>): Promise
   try {
     execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${diskBytes}`, 'tmpfs', folder], { stdio: 'pipe' });
   } catch {
-    throw new Skipped('needs to mount a small file system: run it as root, with CAP_SYS_ADMIN in a container');
+    throw new Skipped(
+      'needs to mount a small file system: run it as root, with CAP_SYS_ADMIN in a container',
+    );
   }
   try {
     return await work();
@@ -63,9 +65,13 @@ export const diskFull: Failure = {
         const events = await lowrank.client.events(job.id);
         const ended = events.find(({ message }) => message.startsWith('Attempt 1 ended'));
         const typed = ended?.message.includes('disk_full') ?? false;
-        const resumed = events.find(({ type, epoch: of }) => type === 'attempt' && of === epoch)?.message ?? 'nothing';
+        const resumed =
+          events.find(({ type, epoch: of }) => type === 'attempt' && of === epoch)?.message ?? 'nothing';
         problems.check(typed, `the event does not name the error: ${ended?.message ?? 'there is none'}`);
-        problems.check(resumed.includes(`checkpoint of step ${checkpointStep} `), `it went on from ${resumed}`);
+        problems.check(
+          resumed.includes(`checkpoint of step ${checkpointStep} `),
+          `it went on from ${resumed}`,
+        );
         problems.check(
           version !== undefined && expected !== undefined && weightsOf(version) === weightsOf(expected),
           'the adapter differs from the undisturbed one',

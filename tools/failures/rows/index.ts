@@ -1,4 +1,33 @@
 import { type Failure } from '../suite';
+import { redisFlushed } from './01-redis-flushed';
+import { apiKilled } from './02-api-killed';
+import { redisGone } from './03-redis-gone';
+import { longNativeCall } from './04-long-native-call';
+import { workerFrozen } from './05-worker-frozen';
+import { trainersKilled } from './06-trainers-killed';
 import { killsAtRandomSteps } from './07-kills-at-random-steps';
+import { diskFull } from './08-disk-full';
+import { sigterm } from './09-sigterm';
+import { publishers } from './12-publishers';
+import { storeTrouble } from './13-store-trouble';
+import { postgresRestarted } from './14-postgres-restarted';
+import { cancelled } from './cancel';
+import { failover } from './failover';
 
-export const failures: readonly Failure[] = [killsAtRandomSteps];
+/** In the order of docs/failures.md. */
+export const failures: readonly Failure[] = [
+  redisFlushed,
+  apiKilled,
+  redisGone,
+  longNativeCall,
+  workerFrozen,
+  trainersKilled,
+  killsAtRandomSteps,
+  diskFull,
+  sigterm,
+  publishers,
+  storeTrouble,
+  postgresRestarted,
+  cancelled,
+  failover,
+];
