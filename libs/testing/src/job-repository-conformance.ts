@@ -35,6 +35,7 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
       expect(await crew.job(job.id)).toEqual(fresh);
       const inside = {
         fruitlessAttempts: 0,
+        memoryRetries: 0,
         checkpointStep: 0,
         workerId: null,
         heartbeatAt: null,
@@ -76,6 +77,7 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
         startedAt: day(2),
         finishedAt: day(3),
         fruitlessAttempts: 2,
+        memoryRetries: 1,
         checkpointStep: 6,
         workerId: 'wrk_1',
         heartbeatAt: day(4),

@@ -8,7 +8,7 @@ import {
 } from '@lowrank/contracts';
 import { loadChatTokenizer, type ChatTokenizer, type EncodedRow } from '@lowrank/datasets';
 import { spanned } from '@lowrank/telemetry';
-import { openKernels, type Adapter, type Base, type Kernels } from '@lowrank/kernels';
+import { KernelError, openKernels, type Adapter, type Base, type Kernels } from '@lowrank/kernels';
 import { readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -17,7 +17,7 @@ import { modelCard } from './card';
 import { loadCheckpoint, saveCheckpoint } from './checkpoint';
 import { isCancelled, publicError } from './errors';
 import { sha256 } from './files';
-import { freshProgress, train, type Progress } from './loop';
+import { Diverged, freshProgress, train, type Progress } from './loop';
 import { sequencesPerRow, toPairs } from './pairs';
 import { ADAPTER_CONFIG, ADAPTER_WEIGHTS, adapterConfig, adapterWeights, loadAdapter } from './peft';
 import { evaluationBatches, planTraining, type Plan } from './plan';
@@ -141,15 +141,27 @@ async function openBase(kernels: Kernels, storage: BaseStorage, options: RunOpti
   );
 }
 
+/** Throws LowrankError device_failed: without kernels that work, this machine can train nothing. */
+function openDevice({ recipe, threads }: RunOptions): Kernels {
+  try {
+    return openKernels({ threads, compute: recipe.training.compute });
+  } catch (error) {
+    if (error instanceof KernelError && error.status === 'out_of_memory') throw error;
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new LowrankError('device_failed', `the kernel library does not start: ${reason}`, undefined, {
+      cause: error,
+    });
+  }
+}
+
 /** Uses the base in a kernel context of its own, whose memory is free again afterwards. */
 async function withBase<T>(
   storage: BaseStorage,
   options: RunOptions,
   use: (base: Base, kernels: Kernels) => Promise<T>,
 ): Promise<T> {
-  const { recipe, threads, signal } = options;
-  signal.throwIfAborted();
-  const kernels = openKernels({ threads, compute: recipe.training.compute });
+  options.signal.throwIfAborted();
+  const kernels = openDevice(options);
   try {
     const base = await spanned('quantize', () => openBase(kernels, storage, options));
     try {
@@ -167,7 +179,13 @@ function runIdentity({ recipe, base, dataset }: RunOptions, tokenizer: ChatToken
   return sha256(JSON.stringify([recipe, base.key, dataset.sha256, dataset.format, tokenizer.fingerprint]));
 }
 
-/** Trains from the newest checkpoint, or from the start, to the end. */
+/** A diverged run goes back to its last checkpoint this often; then it fails. */
+const MAX_ROLLBACKS = 2;
+
+/**
+ * Trains from the newest checkpoint, or from the start, to the end. A run that diverges goes back to its last checkpoint, with half of the
+ * learning rate; that is written down at once, so that an interrupted run does the same.
+ */
 async function trainAdapter(
   base: Base,
   adapter: Adapter,
@@ -179,39 +197,57 @@ async function trainAdapter(
   const checkpoint = await loadCheckpoint(checkpointsDir, run, (name) =>
     onMessage('warn', `checkpoint ${name} is damaged or of another run and was passed over`),
   );
-  let state = checkpoint?.state; // the same memory for every checkpoint
-  if (state !== undefined) adapter.importState(state);
+  let state = checkpoint?.state; // of the last checkpoint, or the start; the same memory for all of them
+  if (state === undefined) state = adapter.exportState();
+  else adapter.importState(state);
   let current = checkpoint?.progress ?? freshProgress;
-  let saved = current.step;
+  let saved = current;
   const save = (progress: Progress) =>
     spanned('checkpoint', async (span) => {
       span.setAttribute('lowrank.step', progress.step);
       const written = (state = adapter.exportState(state));
       const hash = await saveCheckpoint(checkpointsDir, run, { progress, state: written });
-      saved = progress.step;
+      saved = progress;
       options.onCheckpoint(progress.step, hash);
     });
-  options.onPlan(data.plan.totalSteps, current.step);
-  try {
-    return await train({
-      base,
-      adapter,
-      recipe,
-      plan: data.plan,
-      evaluation: data.evaluation,
-      progress: current,
-      signal,
-      onMetric,
-      onWarning: (message) => onMessage('warn', message),
-      onCheckpoint: save,
-      onProgress: (progress) => {
-        current = progress;
-      },
-    });
-  } catch (error) {
-    // After any other error the adapter may be a step ahead of `current`.
-    if (isStop(error, signal) && signal.reason === 'drain' && current.step > saved) await save(current);
-    throw error;
+  const goBack = async ({ message }: Diverged): Promise<void> => {
+    const rollbacks = saved.rollbacks + 1;
+    onMessage(
+      'warn',
+      `${message}: back to step ${saved.step}, with half of the learning rate (${rollbacks} of ${MAX_ROLLBACKS} times)`,
+    );
+    adapter.importState(state as Uint8Array);
+    current = { ...saved, rollbacks, skippedInRow: 0, seconds: current.seconds };
+    await save(current);
+  };
+  for (;;) {
+    options.onPlan(data.plan.totalSteps, current.step);
+    try {
+      return await train({
+        base,
+        adapter,
+        recipe,
+        plan: data.plan,
+        evaluation: data.evaluation,
+        progress: current,
+        signal,
+        onMetric,
+        onWarning: (message) => onMessage('warn', message),
+        onCheckpoint: save,
+        onProgress: (progress) => {
+          current = progress;
+        },
+      });
+    } catch (error) {
+      if (error instanceof Diverged && saved.rollbacks < MAX_ROLLBACKS) {
+        await goBack(error);
+        continue;
+      }
+      // After any other error the adapter may be a step ahead of `current`.
+      if (isStop(error, signal) && signal.reason === 'drain' && current.step > saved.step)
+        await save(current);
+      throw error;
+    }
   }
 }
 
@@ -233,6 +269,7 @@ function metricsOf(progress: Progress): VersionMetrics {
   return {
     steps: progress.step,
     skippedSteps: progress.skippedSteps,
+    rollbacks: progress.rollbacks,
     trainedTokens: progress.trainedTokens,
     trainLoss: progress.lossSum / progress.lossTokens,
     evalLossBefore: evalBefore?.loss ?? null,

@@ -21,7 +21,7 @@ export class Client {
   ) {}
 
   /** Resolves with whatever status; rejects when there is no answer, or none within the time. */
-  async ask<T>(method: string, path: string, body?: unknown, withinSeconds = 60): Promise<Answer<T>> {
+  async ask<T>(method: string, path: string, body?: unknown, withinSeconds = 300): Promise<Answer<T>> {
     const isForm = body instanceof FormData;
     const response = await fetch(`${this.url}${path}`, {
       method,
@@ -92,7 +92,7 @@ export class Client {
     const address = `${this.url}/api/v1/adapters/${adapter}/versions/${version}/${path}`;
     const response = await fetch(address, {
       headers: { authorization: `Bearer ${this.key}` },
-      signal: AbortSignal.timeout(60_000),
+      signal: AbortSignal.timeout(300_000),
     });
     return { status: response.status, body: new Uint8Array(await response.arrayBuffer()) };
   }

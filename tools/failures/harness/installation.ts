@@ -132,7 +132,7 @@ export class Installation {
   /** Resolves when it answers. */
   async startApi(): Promise<Program> {
     const program = this.launch('api', 'api', { LOWRANK_PORT: new URL(this.address).port });
-    await until('the API to answer', 60, async () => {
+    await until('the API to answer', 300, async () => {
       if (!program.isAlive) throw new Error(`it ended: ${program.log().slice(-2000)}`);
       return this.client.isHealthy();
     });
@@ -150,7 +150,7 @@ export class Installation {
       { LOWRANK_SLOTS: String(slots), LOWRANK_THREADS: String(slots), LOWRANK_DATA: dataDir, ...env },
       under,
     );
-    const id = await until(`${name} to be seen`, 60, async () => {
+    const id = await until(`${name} to be seen`, 300, async () => {
       if (!program.isAlive) throw new Error(`it ended: ${program.log().slice(-2000)}`);
       return (await this.workerIds()).find((one) => !known.includes(one)) ?? null;
     });

@@ -1,4 +1,4 @@
-import { CreateBucketCommand, S3Client } from '@aws-sdk/client-s3';
+import { CreateBucketCommand, GetObjectCommand, PutObjectCommand, S3Client } from '@aws-sdk/client-s3';
 import { type EmbeddedPostgres, startPostgres } from '@lowrank/platform';
 import { execFile } from 'node:child_process';
 import { once } from 'node:events';
@@ -144,21 +144,33 @@ export async function startS3(folder: string): Promise<string> {
   return `http://127.0.0.1:${port}`;
 }
 
+const credentials = { accessKeyId: 'failures', secretAccessKey: 'failures' };
+
+/** A client of the server itself, whatever stands in front of it for others. */
+const clientOf = (server: string): S3Client =>
+  new S3Client({ endpoint: server, region: 'us-east-1', credentials, forcePathStyle: true });
+
 /** What a Lowrank process needs to use a new bucket of the server, reached through `endpoint`. */
 export async function makeBucket(server: string, endpoint: string): Promise<NodeJS.ProcessEnv> {
   const bucket = `failures-${Date.now().toString(36)}${Math.random().toString(36).slice(2, 6)}`;
-  const client = new S3Client({
-    endpoint: server,
-    region: 'us-east-1',
-    credentials: { accessKeyId: 'failures', secretAccessKey: 'failures' },
-    forcePathStyle: true,
-  });
+  const client = clientOf(server);
   await client.send(new CreateBucketCommand({ Bucket: bucket }));
   client.destroy();
   return {
     S3_ENDPOINT: endpoint,
     S3_BUCKET: bucket,
-    S3_ACCESS_KEY_ID: 'failures',
-    S3_SECRET_ACCESS_KEY: 'failures',
+    S3_ACCESS_KEY_ID: credentials.accessKeyId,
+    S3_SECRET_ACCESS_KEY: credentials.secretAccessKey,
   };
+}
+
+/** Changes one byte of an object behind everybody's back. */
+export async function flipByte(server: string, bucket: string, key: string, at: number): Promise<void> {
+  const client = clientOf(server);
+  const object = { Bucket: bucket, Key: key };
+  const { Body } = await client.send(new GetObjectCommand(object));
+  const bytes = await (Body as { transformToByteArray(): Promise<Uint8Array> }).transformToByteArray();
+  bytes[at] = (bytes[at] ?? 0) ^ 1;
+  await client.send(new PutObjectCommand({ ...object, Body: bytes }));
+  client.destroy();
 }

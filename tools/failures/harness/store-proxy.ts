@@ -3,7 +3,7 @@ import { createServer, request, type IncomingMessage, type Server, type ServerRe
 import { type AddressInfo } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Installation } from './installation';
-import { makeBucket, startS3 } from './servers';
+import { flipByte, makeBucket, startS3 } from './servers';
 
 /** What the proxy does to requests from now on; with `pass` they reach the server as they are. */
 export type Weather =
@@ -21,7 +21,7 @@ export type Weather =
  */
 export class StoreProxy {
   weather: Weather = { type: 'pass' };
-  /** Path of the bucket at the server. */
+  /** Name of the bucket at the server. */
   bucket = '';
   /** Requests that met trouble. */
   troubled = 0;
@@ -52,12 +52,8 @@ export class StoreProxy {
   }
 
   /** Changes one byte of an object behind everybody's back. */
-  async flipByte(key: string, at: number): Promise<void> {
-    const object = new URL(`${this.bucket}/${key}`, this.target);
-    const bytes = new Uint8Array(await (await fetch(object)).arrayBuffer());
-    bytes[at] = (bytes[at] ?? 0) ^ 1;
-    const { ok, status } = await fetch(object, { method: 'PUT', body: bytes });
-    if (!ok) throw new Error(`the server answered ${status} to a changed object`);
+  flipByte(key: string, at: number): Promise<void> {
+    return flipByte(this.target.origin, this.bucket, key, at);
   }
 
   stop(): void {
@@ -108,7 +104,7 @@ export async function withStore<T>(
     const server = await startS3(folder);
     proxy = await StoreProxy.start(server);
     const settings = await makeBucket(server, proxy.url);
-    proxy.bucket = `/${settings.S3_BUCKET}`;
+    proxy.bucket = settings.S3_BUCKET ?? '';
     return settings;
   };
   try {

@@ -8,9 +8,12 @@ import { trainersKilled } from './06-trainers-killed';
 import { killsAtRandomSteps } from './07-kills-at-random-steps';
 import { diskFull } from './08-disk-full';
 import { sigterm } from './09-sigterm';
+import { outOfMemory } from './10-out-of-memory';
+import { lossNotFinite } from './11-not-finite';
 import { publishers } from './12-publishers';
 import { storeTrouble } from './13-store-trouble';
 import { postgresRestarted } from './14-postgres-restarted';
+import { rollingDeploy } from './15-rolling-deploy';
 import { cancelled } from './cancel';
 import { failover } from './failover';
 
@@ -25,9 +28,12 @@ export const failures: readonly Failure[] = [
   killsAtRandomSteps,
   diskFull,
   sigterm,
+  outOfMemory,
+  lossNotFinite,
   publishers,
   storeTrouble,
   postgresRestarted,
+  rollingDeploy,
   cancelled,
   failover,
 ];

@@ -56,6 +56,7 @@ export async function publish(api: TestApi, attempt: AttemptRef, files: Record<s
     metrics: {
       steps: 10,
       skippedSteps: 0,
+      rollbacks: 0,
       trainedTokens: 5000,
       trainLoss: 1,
       evalLossBefore: 2,

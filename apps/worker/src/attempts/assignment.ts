@@ -1,5 +1,5 @@
 import { type Assignment } from '@lowrank/contracts';
-import { type ClaimedAttempt } from '@lowrank/domain';
+import { type ClaimedAttempt, withSmallerMicroBatches } from '@lowrank/domain';
 import { join } from 'node:path';
 
 /** Where a worker keeps files and how many threads a trainer gets. */
@@ -26,7 +26,7 @@ export function makeAssignment(
     adapter: job.adapter,
     baseModel: { id, name, source, revision, files },
     dataset: { id: dataset.id, sha256: dataset.sha256, format: dataset.format },
-    recipe: job.recipe,
+    recipe: withSmallerMicroBatches(job.recipe, job.memoryRetries) ?? job.recipe,
     jobDir: jobDirOf(dataDir, job.id),
     cacheDir: join(dataDir, 'cache'),
     threads: Math.max(1, Math.floor(threads / slots)),

@@ -42,6 +42,7 @@ const toJobRecord = (row: JobModel): JobRecord => ({
   ...toJob(row),
   teamId: row.teamId,
   fruitlessAttempts: row.fruitlessAttempts,
+  memoryRetries: row.memoryRetries,
   checkpointStep: row.checkpointStep,
   workerId: row.workerId,
   heartbeatAt: isoOrNull(row.heartbeatAt),

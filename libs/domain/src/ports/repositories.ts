@@ -82,6 +82,8 @@ export interface JobRecord extends Job {
   teamId: string;
   /** Attempts in a row that ended without a checkpoint beyond the one before. */
   fruitlessAttempts: number;
+  /** Times that its micro-batches were made smaller, because a trainer ran out of memory. */
+  memoryRetries: number;
   /** Step of the last checkpoint that was reported. */
   checkpointStep: number;
   /** The worker whose slot it holds. */
@@ -118,6 +120,7 @@ export type JobPatch = Partial<
     | 'startedAt'
     | 'finishedAt'
     | 'fruitlessAttempts'
+    | 'memoryRetries'
     | 'checkpointStep'
     | 'workerId'
     | 'heartbeatAt'

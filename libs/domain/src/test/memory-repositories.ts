@@ -129,6 +129,7 @@ export function repositoriesOf(tables: Tables): Repositories {
 const toJob = ({
   teamId: _teamId,
   fruitlessAttempts: _fruitless,
+  memoryRetries: _retries,
   checkpointStep: _step,
   workerId: _worker,
   heartbeatAt: _at,
@@ -182,6 +183,7 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
         startedAt: null,
         finishedAt: null,
         fruitlessAttempts: 0,
+        memoryRetries: 0,
         checkpointStep: 0,
         workerId: null,
         heartbeatAt: null,
