@@ -16,6 +16,7 @@ import { JobsModule } from './jobs/jobs.module';
 import { KeysModule } from './keys/keys.module';
 import { MeModule } from './me/me.module';
 import { MetricsModule } from './metrics/metrics.module';
+import { SweepsModule } from './sweeps/sweeps.module';
 import { TeamModule } from './team/team.module';
 import { WebhooksModule } from './webhooks/webhooks.module';
 import { WorkersModule } from './workers/workers.module';
@@ -38,6 +39,7 @@ export class AppModule {
         BaseModelsModule,
         FilesModule,
         JobsModule,
+        SweepsModule,
         AdaptersModule,
         TeamModule,
         WorkersModule,

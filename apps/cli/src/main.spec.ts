@@ -21,6 +21,11 @@ describe('lowrank', () => {
     [['submit', 'x.jsonl', '--base', 'b', '--adapter', 'a', '--lr', 'fast'], /--lr.*number/],
     [['priority', 'job_x', '1000'], /-100 to 100/],
     [['pause'], /missing required argument 'job'/],
+    [['sweep', 'submit', 'x.jsonl', '--base', 'b', '--adapter', 'a'], /--set/],
+    [
+      ['sweep', 'submit', 'x.jsonl', '--base', 'b', '--adapter', 'a', '--set', 'lora.rank'],
+      /--set.*field=values/,
+    ],
     [['fly'], /unknown command 'fly'/],
   ])('%j is refused', async (args, message) => {
     const program = makeProgram();

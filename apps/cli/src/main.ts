@@ -9,6 +9,7 @@ import { addLogsCommand } from './commands/logs';
 import { addMigrateCommand } from './commands/migrate';
 import { addModelCommands } from './commands/models';
 import { addSubmitCommand } from './commands/submit';
+import { addSweepCommands } from './commands/sweep';
 import { addUpCommand } from './commands/up';
 import { addWebhookCommands } from './commands/webhooks';
 import { addWorkerCommands } from './commands/workers';
@@ -46,6 +47,7 @@ export function makeProgram(): Command {
   addSubmitCommand(program);
   addJobCommands(program);
   addLogsCommand(program);
+  addSweepCommands(program);
   addControlCommands(program);
   addWorkerCommands(program);
   addWebhookCommands(program);

@@ -17,8 +17,8 @@ export function paint(style: Style, text: string): string {
   return process.stdout.isTTY && !process.env.NO_COLOR ? styleText(style, text) : text;
 }
 
-/** Prints rows in columns as wide as their widest cell; cells must not be styled. */
-export function printTable(head: string[], rows: string[][]): void {
+/** A head and rows as lines, in columns as wide as their widest cell; cells must not be styled. */
+export function formatTable(head: string[], rows: string[][]): string[] {
   const widths = head.map((title, column) =>
     Math.max(title.length, ...rows.map((row) => (row[column] ?? '').length)),
   );
@@ -27,8 +27,14 @@ export function printTable(head: string[], rows: string[][]): void {
       .map((cell, column) => cell.padEnd(widths[column] ?? 0))
       .join('  ')
       .trimEnd();
-  print(paint('bold', line(head)));
-  for (const row of rows) print(line(row));
+  return [line(head), ...rows.map(line)];
+}
+
+/** Prints such a table. */
+export function printTable(head: string[], rows: string[][]): void {
+  const [first = '', ...rest] = formatTable(head, rows);
+  print(paint('bold', first));
+  for (const line of rest) print(line);
 }
 
 /** `1.5 MB`: decimal units, three significant figures. */

@@ -1,14 +1,14 @@
 import {
   LowrankError,
   type Assignment,
-  type FromTrainer,
+  type JobMessage,
   type JobMetric,
   type LogLevel,
   type Manifest,
 } from '@lowrank/contracts';
 import { type Blobs, type createObjectStore } from '@lowrank/storage';
 import { spanned } from '@lowrank/telemetry';
-import { modelKey, runTraining } from '@lowrank/training';
+import { inTurn, modelKey, runTraining, type SharedBases } from '@lowrank/training';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { publish, readManifest } from './publish';
@@ -21,8 +21,10 @@ export interface AttemptOptions {
   assignment: Assignment;
   store: ReturnType<typeof createObjectStore>;
   blobs: Blobs;
+  /** Shared with the other attempts of this process, if there are any. */
+  bases?: SharedBases;
   signal: AbortSignal;
-  send(message: FromTrainer): void;
+  send(message: JobMessage): void;
   /** Writes a line of the job's log. */
   log(level: LogLevel, message: string): void;
 }
@@ -51,13 +53,15 @@ async function fetchFiles(
   files: readonly { path: string; sha256: string; bytes?: number }[],
 ): Promise<void> {
   for (const { path, sha256, bytes } of files) {
-    signal.throwIfAborted();
     const target = join(folder, path);
-    const found = await stat(target).catch(() => null);
-    if (found?.isFile() && (bytes === undefined || found.size === bytes)) continue;
-    const started = performance.now();
-    await spanned('fetch', () => blobs.fetchTo(sha256, target), { attributes: { 'lowrank.file': path } });
-    log('info', `fetched ${path}${secondsSince(started)}`);
+    await inTurn(target, async () => {
+      signal.throwIfAborted();
+      const found = await stat(target).catch(() => null);
+      if (found?.isFile() && (bytes === undefined || found.size === bytes)) return;
+      const started = performance.now();
+      await spanned('fetch', () => blobs.fetchTo(sha256, target), { attributes: { 'lowrank.file': path } });
+      log('info', `fetched ${path}${secondsSince(started)}`);
+    });
   }
 }
 
@@ -67,7 +71,7 @@ async function fetchFiles(
  * Throws TrainingStopped, LowrankError.
  */
 export async function runAttempt(options: AttemptOptions): Promise<Manifest> {
-  const { assignment, store, signal, send, log } = options;
+  const { assignment, store, bases, signal, send, log } = options;
   const { jobId, epoch, baseModel, dataset, recipe, cacheDir } = assignment;
   send({ type: 'phase', phase: 'preparing' });
   const earlier = await readManifest(store, jobId);
@@ -106,6 +110,7 @@ export async function runAttempt(options: AttemptOptions): Promise<Manifest> {
     cacheDir,
     checkpointsDir: join(assignment.jobDir, 'checkpoints'),
     threads,
+    bases,
     signal,
     onMessage: (level, message) => {
       log(level, message);
@@ -148,7 +153,7 @@ export async function runAttempt(options: AttemptOptions): Promise<Manifest> {
 }
 
 /** What the worker is told about a failure. Failures of this machine or of the store may pass; those of the job do not. */
-export function failureOf(error: unknown): FromTrainer & { type: 'failed' } {
+export function failureOf(error: unknown): JobMessage & { type: 'failed' } {
   const system = (error as NodeJS.ErrnoException | null)?.code;
   if (system === 'ENOSPC' || system === 'EDQUOT')
     return {

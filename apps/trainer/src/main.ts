@@ -1,67 +1,87 @@
-// The trainer: a child process of a worker that runs one attempt. The worker sends the assignment over IPC and is told everything
-// over IPC (libs/contracts/src/trainer.ts); standard output is for the log only.
+// The trainer: a child process of a worker that runs one attempt, or those of several jobs that train together. The worker sends the
+// assignments over IPC and is told everything over IPC (libs/contracts/src/trainer.ts); standard output is for the log only.
 import { loadConfig } from '@lowrank/config';
-import { type Assignment, type FromTrainer } from '@lowrank/contracts';
+import { type Assignment, type JobMessage } from '@lowrank/contracts';
 import { Blobs, createObjectStore } from '@lowrank/storage';
 import { spanned, startTracing } from '@lowrank/telemetry';
-import { TrainingStopped, type StopReason } from '@lowrank/training';
+import { SharedBases, TrainingStopped, type StopReason } from '@lowrank/training';
 import { join } from 'node:path';
 import { failureOf, runAttempt } from './attempt';
 import { openChannel } from './channel';
 
 const tracing = startTracing('lowrank-trainer');
-const stop = new AbortController();
-let assigned = false;
+/** Of each job that was assigned. */
+const stops = new Map<string, AbortController>();
 
-const stopFor = (reason: StopReason): void => {
-  if (!assigned) process.exit(0);
-  // The first reason counts, but a cancelled job needs no checkpoint.
-  if (!stop.signal.aborted) stop.abort(reason);
-};
+/** The first reason counts. */
+function stop(jobId: string, reason: StopReason): void {
+  const controller = stops.get(jobId);
+  if (controller?.signal.aborted === false) controller.abort(reason);
+}
 
-async function run(assignment: Assignment): Promise<FromTrainer> {
+function stopAll(reason: StopReason): void {
+  if (stops.size === 0) process.exit(0);
+  for (const jobId of stops.keys()) stop(jobId, reason);
+}
+
+/** One attempt. Resolves to the last message about it. */
+async function attempt(
+  assignment: Assignment,
+  signal: AbortSignal,
+  bases?: SharedBases,
+): Promise<JobMessage> {
+  const { jobId } = assignment;
+  const send = (message: JobMessage) => channel.send({ type: 'job', jobId, message });
   try {
     const { s3, dataDir } = loadConfig();
     const store = createObjectStore({ s3, folder: join(dataDir, 'objects') });
     const blobs = new Blobs(store);
     const work = () =>
       runAttempt({
-        ...{ assignment, store, blobs, signal: stop.signal },
-        send: channel.send,
-        log: (level, message) => channel.send({ type: 'log', level, message }),
+        ...{ assignment, store, blobs, bases, signal, send },
+        log: (level, message) => send({ type: 'log', level, message }),
       });
     const manifest = await spanned('trainer', work, { parent: assignment.traceparent });
     return { type: 'published', manifest };
   } catch (error) {
     if (error instanceof TrainingStopped) return { type: 'stopped', reason: error.reason };
-    if (stop.signal.aborted && error === stop.signal.reason)
-      return { type: 'stopped', reason: error as StopReason };
+    if (signal.aborted && error === signal.reason) return { type: 'stopped', reason: error as StopReason };
     return failureOf(error);
   }
 }
 
-async function finish(last: FromTrainer): Promise<void> {
-  channel.send(last);
+/** All attempts, until the last has ended. The process's exit code is 1 when one has failed. */
+async function run(assignments: Assignment[]): Promise<never> {
+  const bases = assignments.length > 1 ? new SharedBases() : undefined;
+  const signals = assignments.map(({ jobId }) => {
+    const controller = new AbortController();
+    stops.set(jobId, controller);
+    return controller.signal;
+  });
+  const ends = assignments.map(async (assignment, i) => {
+    const last = await attempt(assignment, signals[i] as AbortSignal, bases);
+    channel.send({ type: 'job', jobId: assignment.jobId, message: last });
+    return last.type === 'failed';
+  });
+  const failed = (await Promise.all(ends)).includes(true);
   await channel.flush();
   await tracing.stop();
-  process.exit(last.type === 'failed' ? 1 : 0);
+  process.exit(failed ? 1 : 0);
 }
 
 const channel = openChannel({
   onMessage(message) {
-    if (message.type === 'stop') return stopFor(message.reason);
-    if (assigned) return;
-    assigned = true;
-    void run(message.assignment).then(finish);
+    if (message.type === 'stop') return stop(message.jobId, message.reason);
+    if (stops.size === 0) void run(message.assignments);
   },
   onLost(problem) {
     process.stderr.write(`${problem}\n`);
-    stopFor('drain');
+    stopAll('drain');
   },
 });
 
 // A terminal's Ctrl-C and a service manager's SIGTERM may reach the trainer too: both mean what the worker's drain means.
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stopFor('drain'));
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stopAll('drain'));
 
 if (!process.connected) {
   process.stderr.write('The trainer is started by a worker, not by hand.\n');

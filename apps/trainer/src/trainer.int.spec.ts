@@ -2,7 +2,7 @@ import {
   fromTrainerSchema,
   recipeSchema,
   type Assignment,
-  type FromTrainer,
+  type JobMessage,
   type Manifest,
   type RecipeInput,
 } from '@lowrank/contracts';
@@ -71,48 +71,55 @@ const smallRecipe: RecipeInput = {
 };
 
 interface Attempt {
-  messages: FromTrainer[];
+  messages: JobMessage[];
+  /** By the id of the job; `messages` are those of the first. */
+  all: Map<string, JobMessage[]>;
   child: ChildProcess;
   /** Exit code, or the signal that ended it. */
   ended: Promise<number | string | null>;
 }
 
-/** Starts a real trainer process and gives it an assignment. */
+/** Starts a real trainer process and gives it one assignment, or several. */
 function start(
-  given: Assignment,
-  onMessage: (message: FromTrainer, child: ChildProcess) => void = () => undefined,
+  given: Assignment | [Assignment, ...Assignment[]],
+  onMessage: (message: JobMessage, child: ChildProcess, jobId: string) => void = () => undefined,
 ): Attempt {
+  const assignments = [given].flat() as [Assignment, ...Assignment[]];
   const child = fork(join(__dirname, 'main.ts'), [], {
     env: { ...process.env, LOWRANK_DATA: root },
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   });
   children.add(child);
-  const messages: FromTrainer[] = [];
+  const all = new Map(assignments.map(({ jobId }): [string, JobMessage[]] => [jobId, []]));
   child.on('message', (raw) => {
-    const message = fromTrainerSchema.parse(raw);
-    messages.push(message);
-    onMessage(message, child);
+    const parsed = fromTrainerSchema.parse(raw);
+    if (parsed.type === 'heartbeat') return;
+    all.get(parsed.jobId)?.push(parsed.message);
+    onMessage(parsed.message, child, parsed.jobId);
   });
   const ended = once(child, 'exit').then(([code, signal]) => {
     children.delete(child);
     return (code ?? signal) as number | string | null;
   });
-  child.send({ type: 'assign', assignment: given });
-  return { messages, child, ended };
+  child.send({ type: 'assign', assignments });
+  return { messages: all.get(assignments[0].jobId) as JobMessage[], all, child, ended };
 }
 
-function only<T extends FromTrainer['type']>(
-  messages: FromTrainer[],
+const stop = (child: ChildProcess, letter: string, reason: 'cancel' | 'drain') =>
+  child.send({ type: 'stop', jobId: id('job', letter), reason });
+
+function only<T extends JobMessage['type']>(
+  messages: JobMessage[],
   type: T,
-): Extract<FromTrainer, { type: T }>[] {
-  return messages.filter((message): message is Extract<FromTrainer, { type: T }> => message.type === type);
+): Extract<JobMessage, { type: T }>[] {
+  return messages.filter((message): message is Extract<JobMessage, { type: T }> => message.type === type);
 }
 
 const weightsOf = (manifest: Manifest): string | undefined =>
   manifest.files.find(({ path }) => path === 'adapter_model.safetensors')?.sha256;
 
 /** Steps and losses of all metrics; times and speeds differ between runs. */
-const trace = (messages: FromTrainer[]): string[] =>
+const trace = (messages: JobMessage[]): string[] =>
   only(messages, 'metric').map(
     ({ metric }) => `${metric.kind} ${metric.step} ${metric.loss} ${metric.gradNorm}`,
   );
@@ -209,7 +216,7 @@ describe('trainer', () => {
   it('drains with a checkpoint, passes over a damaged one, and goes on', async () => {
     const drained = start(assignment('d', smallRecipe), (message, child) => {
       if (message.type === 'metric' && message.metric.kind === 'train' && message.metric.step === 5)
-        child.send({ type: 'stop', reason: 'drain' });
+        stop(child, 'd', 'drain');
     });
     expect(await drained.ended).toBe(0);
     expect(drained.messages.at(-1)).toEqual({ type: 'stopped', reason: 'drain' });
@@ -259,9 +266,40 @@ describe('trainer', () => {
     expect(published.metrics.evalLossAfter).toBeLessThan(published.metrics.evalLossBefore as number);
   }, 60_000);
 
+  it('trains several jobs together, each to the bytes that it has alone, and stops one of them', async () => {
+    const other = { ...smallRecipe, lora: { rank: 8 }, training: { ...smallRecipe.training, seed: 5 } };
+    const alone = start(assignment('n', other));
+    expect(await alone.ended).toBe(0);
+    const together = start(
+      [
+        assignment('p', smallRecipe),
+        assignment('q', smallRecipe),
+        assignment('r', other),
+        assignment('s', { ...smallRecipe, lora: { targets: ['nose_proj'] } }),
+      ],
+      (message, child, jobId) => {
+        if (jobId === id('job', 'q') && message.type === 'metric' && message.metric.step === 4)
+          stop(child, 'q', 'cancel');
+      },
+    );
+    expect(await together.ended).toBe(1);
+    const [first, stopped, third, wrong] = [...together.all.values()] as [
+      JobMessage[],
+      JobMessage[],
+      JobMessage[],
+      JobMessage[],
+    ];
+    const publishedBy = (messages: JobMessage[]) =>
+      weightsOf(only(messages, 'published')[0]?.manifest as Manifest);
+    expect([publishedBy(first), trace(first)]).toEqual([weightsOf(manifest), trace(undisturbed.messages)]);
+    expect([publishedBy(third), trace(third)]).toEqual([publishedBy(alone.messages), trace(alone.messages)]);
+    expect(stopped.at(-1)).toEqual({ type: 'stopped', reason: 'cancel' });
+    expect(wrong.at(-1)).toMatchObject({ type: 'failed', code: 'recipe_invalid' });
+  }, 60_000);
+
   it('stops for a cancellation without a result', async () => {
     const attempt = start(assignment('e', smallRecipe), (message, child) => {
-      if (message.type === 'metric') child.send({ type: 'stop', reason: 'cancel' });
+      if (message.type === 'metric') stop(child, 'e', 'cancel');
     });
     expect(await attempt.ended).toBe(0);
     expect(attempt.messages.at(-1)).toEqual({ type: 'stopped', reason: 'cancel' });

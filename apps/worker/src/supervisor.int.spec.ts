@@ -8,6 +8,7 @@ import {
   resumeJob,
   type UnitOfWork,
 } from '@lowrank/domain';
+import { makeWorker } from '@lowrank/testing';
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -24,9 +25,16 @@ const trainers = {
   complains: `console.error('cannot open shared object file'); process.exit(1)`,
   kills: `process.kill(process.pid, 'SIGKILL')`,
   hangs: `setInterval(() => {}, 1000)`,
-  babbles: `process.send('x'); process.send({ type: 'plan', totalSteps: -1 }, () => process.disconnect())`,
-  obeys: `process.on('message', (m) => process.send({ type: 'stopped', reason: m.reason }, () => process.exit(0)));
+  babbles: `process.send('x'); send({ type: 'plan', totalSteps: -1 }).then(() => process.disconnect())`,
+  obeys: `process.on('message', (m) => send({ type: 'stopped', reason: m.reason }).then(() => process.exit(0)));
           send({ type: 'phase', phase: 'preparing' }); setInterval(() => {}, 1000)`,
+  several: `for (const id of ids) send({ type: 'phase', phase: 'preparing' }, id);
+          const left = new Set(ids);
+          process.on('message', ({ jobId, reason }) => send({ type: 'stopped', reason }, jobId).then(() => {
+            left.delete(jobId);
+            if (left.size === 0) process.exit(0);
+          }));
+          setInterval(() => {}, 1000)`,
   chatters: `console.log('out'); console.log('signed with ' + process.env.S3_SECRET_ACCESS_KEY); console.error('err');
           for (let i = 0; i < 200; i++) console.log('flood ' + i);
           send({ type: 'log', level: 'error', message: 'last' }).then(() => send({ type: 'failed', code: 'internal', message: 'x', retryable: false })).then(() => process.exit(1))`,
@@ -50,7 +58,7 @@ const timings: Timings = {
   heartbeat: 100,
   metricBatch: 50,
   logBatch: 50,
-  trainerSilence: 3000,
+  trainerSilence: 60_000,
   stopGrace: 400,
   cancelGrace: 400,
   drainGrace: 400,
@@ -74,17 +82,26 @@ describe('Supervisor', () => {
   const metrics = new WorkerMetrics();
   const supervise = async (
     script: keyof typeof trainers,
-    options: { unitOfWork?: UnitOfWork; timings?: Partial<Timings>; manifest?: Manifest } = {},
+    options: {
+      unitOfWork?: UnitOfWork;
+      timings?: Partial<Timings>;
+      manifest?: Manifest;
+      jobsPerTrainer?: number;
+      workerId?: string;
+    } = {},
   ): Promise<Supervisor> => {
     const trainerEntry = join(folder, `${script}.js`);
-    const program = `const send = (message) => new Promise((resolve) => process.send(message, resolve));
-      process.once('message', () => { ${trainers[script]} });`;
+    const program = `process.once('message', ({ assignments }) => {
+      const ids = assignments.map(({ jobId }) => jobId);
+      const send = (message, jobId = ids[0]) =>
+        new Promise((resolve) => process.send({ type: 'job', jobId, message }, resolve));
+      ${trainers[script]} });`;
     await writeFile(trainerEntry, program);
     await writeFile(join(folder, 'manifest.json'), JSON.stringify(options.manifest ?? null));
     return new Supervisor({
       ports: { ...ports, unitOfWork: options.unitOfWork ?? ports.unitOfWork },
-      workerId: randomIds.make('worker'),
-      workplace: { dataDir: folder, threads: 2, slots: 1 },
+      workerId: options.workerId ?? randomIds.make('worker'),
+      workplace: { dataDir: folder, threads: 2, slots: 1, jobsPerTrainer: options.jobsPerTrainer ?? 1 },
       timings: { ...timings, ...options.timings },
       metrics,
       trainerEntry,
@@ -264,6 +281,66 @@ describe('Supervisor', () => {
     const { job } = await submitTestJob(ports);
     await (await supervise('exits')).handle(wakeUp(job, 5));
     expect(await record(job.id)).toMatchObject({ state: 'queued', epoch: 1 });
+  });
+
+  describe('with several jobs in one trainer', () => {
+    /** A lead, whose wake-up is handled, and as many others on its base. */
+    const together = async (script: keyof typeof trainers, count: number) => {
+      const recipe = { training: { rows: 1, sequenceLength: 64 } };
+      const { job, teamId } = await submitTestJob(ports, { recipe });
+      const ids = [job.id];
+      for (let i = 1; i < count; i += 1) ids.push((await submitTestJob(ports, { recipe, like: job })).job.id);
+      const worker = makeWorker({ memoryBytes: 0 });
+      const supervisor = await supervise(script, { jobsPerTrainer: count, workerId: worker.id });
+      await ports.unitOfWork.run(async ({ workers, jobs }) => {
+        await workers.upsert(worker);
+        await jobs.update(job.id, 1, { assignedTo: worker.id });
+      });
+      const handled = supervisor.handle({ jobId: job.id, epoch: 1, workerId: worker.id });
+      return { ids, teamId, supervisor, handled };
+    };
+    const states = (ids: string[]) => Promise.all(ids.map(async (id) => (await record(id))?.state));
+    const fencedSoFar = async () =>
+      Number(/outcome="fenced"\} (\d+)/.exec(await metrics.registry.metrics())?.[1] ?? 0);
+    const settled = (ids: string[], state: string) =>
+      until(async () => (await states(ids)).every((one) => one === state));
+
+    it.each(['several', 'hangs'] as const)(
+      'stops one, and leaves the others alone, when the trainer %s',
+      async (script) => {
+        const { ids, teamId, supervisor, handled } = await together(script, 3);
+        await settled(ids, 'preparing');
+        const [first, second, third] = ids as [string, string, string];
+        await cancelJob(ports, teamId, second);
+        await settled([second], 'cancelled');
+        expect(await states([first, third])).toEqual(['preparing', 'preparing']);
+        const fenced = await fencedSoFar();
+        await endAttempt(ports, { jobId: first, epoch: 1 }, { type: 'crashed', message: 'declared dead' });
+        await until(async () => (await fencedSoFar()) > fenced);
+        expect(await states([third])).toEqual(['preparing']);
+        supervisor.drain();
+        await handled;
+        expect(await record(third)).toMatchObject({
+          state: 'queued',
+          epoch: 2,
+          fruitlessAttempts: 0,
+          party: null,
+        });
+      },
+    );
+
+    it('queues all again when the trainer dies', async () => {
+      const { ids, handled } = await together('kills', 2);
+      await handled;
+      for (const id of ids)
+        expect(await record(id)).toMatchObject({ state: 'queued', epoch: 2, fruitlessAttempts: 1 });
+    });
+
+    it('takes the word of each for its own end', async () => {
+      const { ids, handled } = await together('gives_up', 2);
+      await handled;
+      expect(await states(ids)).toEqual(['failed', 'queued']);
+    });
   });
 
   const manifestOf = (job: Job): Manifest => ({

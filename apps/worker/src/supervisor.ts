@@ -1,9 +1,10 @@
 import { Logger } from '@nestjs/common';
 import { type DrainMode, type JobWakeUp } from '@lowrank/contracts';
-import { claimAttempt, type Ports } from '@lowrank/domain';
+import { claimAttempt, type JobWithInputs, type Ports } from '@lowrank/domain';
 import { beginSpan, spanned, traceIdNow, traceparentNow } from '@lowrank/telemetry';
-import { makeAssignment, type Workplace } from './attempts/assignment';
+import { makeAssignment, threadsOf, type Workplace } from './attempts/assignment';
 import { type AttemptLog, AttemptRun } from './attempts/attempt-run';
+import { SharedTrainer } from './attempts/shared-trainer';
 import { trainerEnvironment } from './attempts/trainer-process';
 import { type WorkerMetrics } from './metrics/worker-metrics';
 import { type Timings } from './settings';
@@ -22,38 +23,66 @@ export interface SupervisorOptions {
 /** Turns wake-ups into attempts that run, and asks them all to stop when the worker is leaving. */
 export class Supervisor {
   private readonly runs = new Set<AttemptRun>();
+  /** Slots that are taken: a trainer has one, however many jobs it trains. */
+  private busy = 0;
   private draining = false;
   private drainMode: DrainMode | null = null;
 
   constructor(private readonly options: SupervisorOptions) {}
 
-  /** Runs the attempt that a wake-up is for and resolves when its job is settled. A stale wake-up does nothing. */
+  /**
+   * Runs the attempt that a wake-up is for, with those that are claimed with it, and resolves when all their jobs are settled. A stale
+   * wake-up does nothing.
+   */
   async handle(wakeUp: JobWakeUp): Promise<void> {
     // Unclaimed, the job stays queued, and the reconciler wakes it for another worker.
     if (this.draining || this.drainMode !== null) return;
+    const { ports, workerId, workplace, timings, trainerEntry: entry, env } = this.options;
     // The release before wakes whoever listens, whether a slot is free or not.
-    if (wakeUp.workerId === null && this.runs.size >= this.options.workplace.slots) return;
-    const { ports, workerId, workplace, timings, metrics, trainerEntry, env } = this.options;
-    const claimed = await claimAttempt(ports, wakeUp, workerId);
+    if (wakeUp.workerId === null && this.busy >= workplace.slots) return;
+    const limits = { jobs: workplace.jobsPerTrainer, threads: threadsOf(workplace) };
+    const claimed = await claimAttempt(ports, wakeUp, workerId, limits);
     if (claimed === null) return;
+    this.busy += 1;
+    try {
+      const trainer = new SharedTrainer({ entry, env: trainerEnvironment(env), timings });
+      // Each joins the trainer before its first await.
+      const attempts = [
+        this.attempt(trainer, claimed, wakeUp.traceparent),
+        ...claimed.companions.map((companion) => this.attempt(trainer, companion)),
+      ];
+      trainer.start();
+      const ends = await Promise.allSettled(attempts);
+      for (const end of ends) if (end.status === 'rejected') throw end.reason;
+    } finally {
+      this.busy -= 1;
+    }
+  }
+
+  private async attempt(
+    trainer: SharedTrainer,
+    claimed: JobWithInputs,
+    traceparent: string | null = null,
+  ): Promise<void> {
+    const { ports, workplace, timings, metrics, env } = this.options;
+    const { job, baseModel } = claimed;
+    const about = { jobId: job.id, attempt: job.epoch };
     // By whatever way the job came here, it goes on where it was submitted.
-    const parent = wakeUp.traceparent ?? claimed.job.traceparent;
-    const attributes = { 'lowrank.job.id': wakeUp.jobId, 'lowrank.attempt': wakeUp.epoch };
-    if (parent)
-      beginSpan('wait for a slot', { parent, attributes, startTime: new Date(claimed.job.queuedAt) }).end();
+    const parent = traceparent ?? job.traceparent;
+    const attributes = { 'lowrank.job.id': job.id, 'lowrank.attempt': job.epoch };
+    if (parent) beginSpan('wait for a slot', { parent, attributes, startTime: new Date(job.queuedAt) }).end();
     const attempt = () =>
-      metrics.attempt(claimed.job, async (meter) => {
+      metrics.attempt(job, async (meter) => {
         const traceId = traceIdNow();
-        const about = { jobId: wakeUp.jobId, attempt: wakeUp.epoch };
         const log = attemptLog(traceId === null ? about : { ...about, traceId });
-        const trainerEnv = trainerEnvironment(env);
-        const options = { ports, timings, trainerEntry, trainerEnv, log, meter };
+        const secrets = [env.S3_SECRET_ACCESS_KEY ?? ''];
+        const options = { ports, timings, secrets, log, meter };
         const run = new AttemptRun(makeAssignment(claimed, workplace, traceparentNow()), options);
         this.runs.add(run);
         try {
           if (this.draining || this.drainMode === 'checkpoint') run.stop('drain');
-          log.log(`Claimed: adapter ${claimed.job.adapter} on ${claimed.baseModel.name}.`);
-          const end = await run.run();
+          log.log(`Claimed: adapter ${job.adapter} on ${baseModel.name}.`);
+          const end = await run.run(trainer);
           log.log(`Ended: ${end}.`);
           return end;
         } finally {

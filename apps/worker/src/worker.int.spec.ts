@@ -8,16 +8,15 @@ import {
   type Ports,
   resumeJob,
 } from '@lowrank/domain';
-import { Blobs, createObjectStore } from '@lowrank/storage';
-import { childrenOf, tinyDataset, tinyDecoder, writeTinyModel } from '@lowrank/testing';
 import { createPostgresBackend, withBackend } from 'bullmq';
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { submitTestJob } from './test/submit';
+import { storeTiny } from './test/tiny';
 import { testWorld, type World } from './test/world';
 
 /** Many, and fast: what is seen of a run in Postgres lags behind it. */
@@ -43,38 +42,7 @@ describe('worker', () => {
     world = await testWorld();
     ports = world.ports;
     root = await mkdtemp(join(tmpdir(), 'lowrank-worker-'));
-    const blobs = new Blobs(createObjectStore({ s3: null, folder: join(root, 'objects') }));
-    const model = join(root, 'model');
-    await writeTinyModel(model);
-    const files = await Promise.all(
-      (await readdir(model)).map(async (path) => {
-        const { sha256, bytes } = await blobs.putFile(join(model, path));
-        return { path, sha256, bytes };
-      }),
-    );
-    baseModel = {
-      name: 'tiny',
-      source: 'tiny',
-      revision: 'a'.repeat(40),
-      modelType: 'llama',
-      parameters: 40_000,
-      contextLength: 256,
-      vocabSize: 259,
-      decoder: tinyDecoder,
-      files,
-    };
-    const file = join(root, 'chats.jsonl');
-    await writeFile(file, tinyDataset(40));
-    const stored = await blobs.putFile(file);
-    dataset = {
-      filename: 'chats.jsonl',
-      ...stored,
-      format: 'chat',
-      rows: 40,
-      tokens: null,
-      lossTokens: null,
-      tokensOf: null,
-    };
+    ({ baseModel, dataset } = await storeTiny(root));
   }, 120_000);
 
   afterAll(async () => {

@@ -26,7 +26,7 @@ export class WorkerModule {
   /** A worker on the configured Postgres and queue. Error: validation_failed without a database. */
   static forRoot(config: Config): DynamicModule {
     const { databaseUrl, redisUrl, queuePrefix: prefix, dataDir, slots, threads, logLevel } = config;
-    const { deviceClass, memoryBytes } = config;
+    const { deviceClass, memoryBytes, jobsPerTrainer } = config;
     if (databaseUrl === null) {
       throw new LowrankError('validation_failed', 'DATABASE_URL is not set.', undefined, {
         help: 'Set it, or start everything with "lowrank up", which brings a Postgres of its own.',
@@ -55,7 +55,7 @@ export class WorkerModule {
     const supervisor = new Supervisor({
       ports,
       workerId: id,
-      workplace: { dataDir, threads, slots },
+      workplace: { dataDir, threads, slots, jobsPerTrainer },
       timings: defaultTimings,
       metrics,
       trainerEntry,

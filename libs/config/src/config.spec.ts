@@ -26,6 +26,7 @@ describe('loadConfig', () => {
       redisUrl: null,
       s3: null,
       slots: 1,
+      jobsPerTrainer: 8,
       queuePrefix: 'lowrank',
       logLevel: 'info',
       limits: { uploadBytes: 2 ** 31, lineBytes: 2 ** 24 },

@@ -33,6 +33,8 @@ export interface Config {
   deviceClass: string;
   /** Memory that a worker gives to all of its slots together, bytes. */
   memoryBytes: number;
+  /** Most jobs that a trainer, which has one slot, trains together; 1: each has its own. */
+  jobsPerTrainer: number;
   /** Threads of one trainer's kernels. */
   threads: number;
   /** Absolute folders that base models may be imported from. */
@@ -106,6 +108,7 @@ const environmentSchema = z
       )
       .default('cpu'),
     LOWRANK_MEMORY_BYTES: integer(1, 2 ** 50).default(() => totalmem()),
+    LOWRANK_JOBS_PER_TRAINER: integer(1, 64).default(8),
     LOWRANK_THREADS: integer(1, 1024).default(() => usableCores()),
     LOWRANK_IMPORT_ROOTS: z.string().optional(),
     HF_ENDPOINT: url(/^https?$/, 'https://hub.example').optional(),
@@ -177,6 +180,7 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
     slots: value.LOWRANK_SLOTS,
     deviceClass: value.LOWRANK_DEVICE_CLASS,
     memoryBytes: value.LOWRANK_MEMORY_BYTES,
+    jobsPerTrainer: value.LOWRANK_JOBS_PER_TRAINER,
     threads: value.LOWRANK_THREADS,
     importRoots: value.LOWRANK_IMPORT_ROOTS
       ? value.LOWRANK_IMPORT_ROOTS.split(':')

@@ -12,6 +12,8 @@ export const idPrefixes = {
   worker: 'wrk',
   webhook: 'whk',
   delivery: 'msg',
+  sweep: 'swp',
+  party: 'pty',
 } as const;
 
 export type IdKind = keyof typeof idPrefixes;

@@ -9,6 +9,7 @@ export * from './job';
 export * from './paging';
 export * from './queue';
 export * from './recipe';
+export * from './sweep';
 export * from './team';
 export * from './trainer';
 export * from './webhook';

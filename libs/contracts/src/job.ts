@@ -29,7 +29,7 @@ export const placementSchema = z.strictObject({
 export type Placement = z.output<typeof placementSchema>;
 
 /** When and where a job runs. */
-const schedulingShape = {
+export const schedulingShape = {
   priority: prioritySchema.default(0),
   placement: placementSchema.prefault({}),
   /** Not started before this time; null: at once. */
@@ -66,6 +66,15 @@ export type CloneJob = z.output<typeof cloneJobSchema>;
 
 export const prioritizeJobSchema = z.strictObject({ priority: prioritySchema });
 
+/** A trial of a sweep was not among the best at a rung: what it had there, and what it would have needed. */
+export const stoppedEarlySchema = z.object({
+  rung: z.int().nonnegative(),
+  step: z.int().positive(),
+  value: z.number(),
+  needed: z.number(),
+});
+export type StoppedEarly = z.infer<typeof stoppedEarlySchema>;
+
 export const jobSchema = z.object({
   id: idSchema('job'),
   state: jobStateSchema,
@@ -91,6 +100,9 @@ export const jobSchema = z.object({
   deviceSeconds: z.number().nonnegative(),
   /** The job that this one is a clone of. */
   clonedFrom: idSchema('job').nullable(),
+  /** The sweep that it is a trial of. */
+  sweep: z.object({ id: idSchema('sweep'), trial: z.int().positive() }).nullable(),
+  stoppedEarly: stoppedEarlySchema.nullable(),
   /** Number of the published version, e.g. 3 for v3. */
   version: z.int().positive().nullable(),
   error: z.object({ code: errorCodeSchema, message: z.string(), help: z.string() }).nullable(),

@@ -1,4 +1,4 @@
-import { recipeSchema } from './recipe';
+import { evaluationStep, recipeSchema } from './recipe';
 
 describe('recipeSchema', () => {
   it('fills in every default, so that the stored recipe says everything', () => {
@@ -22,8 +22,23 @@ describe('recipeSchema', () => {
     expect(recipe.optimizer).toMatchObject({ name: 'adamw', loraPlusRatio: 1 });
     expect(recipe.training.sequenceLength).toBe(512);
     expect(recipe.optimizer.schedule).toBe('cosine');
-    expect(recipe.evaluation).toEqual({ fraction: 0.05, everySteps: null });
+    expect(recipe.evaluation).toEqual({ fraction: 0.05, everySteps: null, at: [] });
     expect(recipe.checkpoints.everySteps).toBe(50);
+  });
+
+  it.each([
+    [0.1, 30, 3],
+    [0.1, 31, 4],
+    [0.7, 10, 7],
+    [0.001, 10, 1],
+    [12, 10, 12],
+  ])('has the evaluation point %d of %i steps after step %i', (point, totalSteps, step) => {
+    expect(recipeSchema.parse({ evaluation: { at: [point] } }).evaluation.at).toEqual([point]);
+    expect(evaluationStep(point, totalSteps)).toBe(step);
+  });
+
+  it.each([0, 1.5, -1])('has no evaluation point %d', (point) => {
+    expect(recipeSchema.safeParse({ evaluation: { at: [point] } }).success).toBe(false);
   });
 
   it('is a fixed point: parsing a parsed recipe changes nothing', () => {

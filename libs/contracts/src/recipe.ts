@@ -79,6 +79,12 @@ type LoraChoice = Pick<
   'layers' | 'targets' | 'init' | 'dora' | 'rank' | 'rankPattern'
 >;
 
+/** Where an evaluation is made: after so many steps or, below 1, after that share of all steps. */
+export const evaluationPointSchema = z.union([z.int().min(1).max(10_000_000), z.number().gt(0).lt(1)]);
+/** The step of a point. Shares are rounded up, but 0.7 of 10 steps are 7, whatever the last bit of the product says. */
+export const evaluationStep = (point: number, totalSteps: number): number =>
+  point < 1 ? Math.ceil(Number((point * totalSteps).toPrecision(12))) : point;
+
 /** How the frozen linear layers of a base model are kept. */
 export const baseStorageSchema = z.strictObject({
   /** 4 bits (QLoRA), 8 bits, or as numbers of 16 or 32 bits (plain LoRA). A checkpoint that is quantized already stays as it is. */
@@ -188,6 +194,8 @@ export const recipeSchema = z.strictObject({
       fraction: z.number().min(0).max(0.5).default(0.05),
       /** Steps between evaluations; null: at the start and the end only. */
       everySteps: z.int().min(1).nullable().default(null),
+      /** More places for one: steps or, below 1, shares of all steps. */
+      at: z.array(evaluationPointSchema).max(64).default([]),
     })
     .prefault({}),
   checkpoints: z

@@ -7,7 +7,7 @@ import { idSchema, nameSchema, sha256Schema, traceparentSchema } from './ids';
 import { jobMetricSchema, logLevelSchema } from './job';
 import { recipeSchema } from './recipe';
 
-/** Worker → trainer, first message on the IPC channel: everything one attempt needs. */
+/** Everything that a trainer needs to know of one attempt. */
 export const assignmentSchema = z.object({
   jobId: idSchema('job'),
   epoch: z.int().positive(),
@@ -32,18 +32,22 @@ export const assignmentSchema = z.object({
 });
 export type Assignment = z.infer<typeof assignmentSchema>;
 
-/** Worker → trainer, later: stop at the next micro-batch. `cancel` discards, `drain` writes a checkpoint first. */
-export const stopSchema = z.object({ type: z.literal('stop'), reason: z.enum(['cancel', 'drain']) });
-export const toTrainerSchema = z.union([
-  z.object({ type: z.literal('assign'), assignment: assignmentSchema }),
+/** Of one job: stop at the next micro-batch. `cancel` discards, `drain` writes a checkpoint first. */
+export const stopSchema = z.object({
+  type: z.literal('stop'),
+  jobId: idSchema('job'),
+  reason: z.enum(['cancel', 'drain']),
+});
+
+/** Worker → trainer: first the attempts, one of each job, which train together when there are several; later what concerns one of them. */
+export const toTrainerSchema = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('assign'), assignments: z.array(assignmentSchema).min(1) }),
   stopSchema,
 ]);
 export type ToTrainer = z.infer<typeof toTrainerSchema>;
 
-/** Trainer → worker. The worker writes Postgres; the trainer never does. */
-export const fromTrainerSchema = z.discriminatedUnion('type', [
-  /** Sent every few seconds whatever else happens. */
-  z.object({ type: z.literal('heartbeat') }),
+/** What a trainer tells of a job. The worker writes Postgres; the trainer never does. */
+export const jobMessageSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('phase'), phase: z.enum(['preparing', 'running', 'publishing']) }),
   z.object({ type: z.literal('message'), level: z.enum(['info', 'warn', 'error']), message: z.string() }),
   /** A line for the job's log, which nobody has to read: messages are for that. */
@@ -55,9 +59,18 @@ export const fromTrainerSchema = z.discriminatedUnion('type', [
   }),
   z.object({ type: z.literal('metric'), metric: jobMetricSchema, trainedTokens: z.int().nonnegative() }),
   z.object({ type: z.literal('checkpoint'), step: z.int().nonnegative(), sha256: sha256Schema }),
+  // One of these three is the last about a job; the process ends after that of its last job.
   z.object({ type: z.literal('published'), manifest: manifestSchema }),
-  /** `stopped` answers a stop; the process then exits with 0. */
+  /** Answers a stop. */
   z.object({ type: z.literal('stopped'), reason: z.enum(['cancel', 'drain']) }),
   z.object({ type: z.literal('failed'), code: errorCodeSchema, message: z.string(), retryable: z.boolean() }),
+]);
+export type JobMessage = z.infer<typeof jobMessageSchema>;
+
+/** Trainer → worker. */
+export const fromTrainerSchema = z.discriminatedUnion('type', [
+  /** Sent every few seconds whatever else happens. */
+  z.object({ type: z.literal('heartbeat') }),
+  z.object({ type: z.literal('job'), jobId: idSchema('job'), message: jobMessageSchema }),
 ]);
 export type FromTrainer = z.infer<typeof fromTrainerSchema>;

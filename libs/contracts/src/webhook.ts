@@ -2,9 +2,16 @@ import { z } from 'zod';
 import { errorCodeSchema } from './errors';
 import { idSchema, nameSchema, timeSchema } from './ids';
 import { jobStateSchema } from './job';
+import { sweepStateSchema } from './sweep';
 
-/** What a webhook can be told: that a job has moved to a state. */
-export const webhookEventTypeSchema = z.enum(jobStateSchema.options.map((state) => `job.${state}` as const));
+const endedSweepSchema = sweepStateSchema.exclude(['running']);
+const jobEventTypeSchema = z.enum(jobStateSchema.options.map((state) => `job.${state}` as const));
+const sweepEventTypeSchema = z.enum(endedSweepSchema.options.map((state) => `sweep.${state}` as const));
+/** What a webhook can be told: that a job has moved to a state, or a sweep is over. */
+export const webhookEventTypeSchema = z.enum([
+  ...jobEventTypeSchema.options,
+  ...sweepEventTypeSchema.options,
+]);
 export type WebhookEventType = z.infer<typeof webhookEventTypeSchema>;
 
 export const webhookUrlSchema = z
@@ -68,9 +75,9 @@ export const webhookDeliverySchema = z.object({
 });
 export type WebhookDelivery = z.infer<typeof webhookDeliverySchema>;
 
-/** The body of a delivery, as Standard Webhooks has it. */
-export const webhookPayloadSchema = z.object({
-  type: webhookEventTypeSchema,
+/** The body of a delivery, as Standard Webhooks has it: of a job's move. */
+export const jobMovePayloadSchema = z.object({
+  type: jobEventTypeSchema,
   /** When it happened. */
   timestamp: timeSchema,
   data: z.object({
@@ -88,4 +95,25 @@ export const webhookPayloadSchema = z.object({
     message: z.string(),
   }),
 });
-export type WebhookPayload = z.infer<typeof webhookPayloadSchema>;
+export type JobMovePayload = z.infer<typeof jobMovePayloadSchema>;
+
+/** The same of a sweep's end. */
+export const sweepEndPayloadSchema = z.object({
+  type: sweepEventTypeSchema,
+  timestamp: timeSchema,
+  data: z.object({
+    sweepId: idSchema('sweep'),
+    state: endedSweepSchema,
+    adapter: nameSchema,
+    baseModel: nameSchema,
+    trialCount: z.int().positive(),
+    /** The trial that was promoted, and the version that it became. */
+    promoted: z.object({ trial: z.int().positive(), version: z.int().positive() }).nullable(),
+  }),
+});
+export type SweepEndPayload = z.infer<typeof sweepEndPayloadSchema>;
+
+export const webhookPayloadSchema = z.discriminatedUnion('type', [
+  jobMovePayloadSchema,
+  sweepEndPayloadSchema,
+]);

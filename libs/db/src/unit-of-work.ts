@@ -11,7 +11,9 @@ import { baseModelRepository } from './repositories/base-models';
 import { datasetRepository } from './repositories/datasets';
 import { jobRepository } from './repositories/jobs';
 import { outboxRepository } from './repositories/outbox';
+import { partyRepository } from './repositories/parties';
 import { statisticsRepository } from './repositories/statistics';
+import { sweepRepository } from './repositories/sweeps';
 import { teamRepository } from './repositories/teams';
 import { webhookRepository } from './repositories/webhooks';
 import { workerRepository } from './repositories/workers';
@@ -34,8 +36,10 @@ const repositoriesOf = (db: Tx, traceparent: string | null): Repositories => ({
   outbox: outboxRepository(db, traceparent),
   teams: teamRepository(db),
   workers: workerRepository(db),
+  parties: partyRepository(db),
   statistics: statisticsRepository(db),
   webhooks: webhookRepository(db),
+  sweeps: sweepRepository(db),
 });
 
 export interface UnitOfWorkOptions {

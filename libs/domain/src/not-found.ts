@@ -11,7 +11,9 @@ export type ResourceKind =
   | 'version'
   | 'file'
   | 'webhook'
-  | 'delivery';
+  | 'delivery'
+  | 'sweep'
+  | 'trial';
 
 /** The one way to say that something is not there. `path` names the field that referred to it, if a body did. */
 export const notFound = (kind: ResourceKind, name: string, path?: string): LowrankError =>

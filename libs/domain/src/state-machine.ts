@@ -1,5 +1,6 @@
 import { finalJobStates, type JobEvent, type JobState, LowrankError } from '@lowrank/contracts';
 import { type JobPatch, type JobRecord, type Repositories } from './ports/repositories';
+import { settleSweep } from './sweeps/settle-sweep';
 import { announceMove } from './webhooks/announce';
 
 /** Every legal move of a job. */
@@ -42,20 +43,22 @@ export interface Move {
 }
 
 /**
- * The only way a job changes its state: checks the table, writes state and patch, appends the event and tells webhooks of it,
- * all in the caller's transaction. `job` must come from `jobs.lock` of that transaction. The event carries the epoch that the job had before.
+ * The only way a job changes its state: checks the table, writes state and patch, appends the event, tells webhooks of it, and ends
+ * the sweep whose last trial it was, all in the caller's transaction. `job` must come from `jobs.lock` of that transaction. The event carries the epoch that the job had before.
  */
 export async function moveJob(
-  { jobs, webhooks }: Pick<Repositories, 'jobs' | 'webhooks'>,
+  repositories: Pick<Repositories, 'jobs' | 'webhooks' | 'sweeps' | 'adapters'>,
   job: JobRecord,
   to: JobState,
   { message, at, level = 'info', patch }: Move,
 ): Promise<JobRecord> {
+  const { jobs } = repositories;
   assertMove(job.state, to);
   if (!(await jobs.update(job.id, job.epoch, { ...patch, state: to })))
     throw new LowrankError('conflict', `Job ${job.id} is no longer at attempt ${job.epoch}.`);
   await jobs.appendEvent(job.id, { at, epoch: job.epoch, level, type: 'state', message, state: to });
   const moved = { ...job, ...patch, state: to };
-  await announceMove({ webhooks }, job.teamId, moved, { state: to, message, at });
+  await announceMove(repositories, job.teamId, [moved], { state: to, message, at });
+  if (isFinal(to) && job.sweep !== null) await settleSweep(repositories, job.sweep.id, at);
   return moved;
 }

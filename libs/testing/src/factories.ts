@@ -77,6 +77,7 @@ export function makeJob(
     notBefore: null,
     deadline: null,
     clonedFrom: null,
+    sweep: null,
     queuedAt: createdAt,
     rankAt: createdAt,
     ...overrides,

@@ -20,6 +20,7 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
         ...job,
         recipe,
         pauseRequested: false,
+        stoppedEarly: null,
         deviceSeconds: 0,
         state: 'queued',
         epoch: 1,
@@ -46,6 +47,7 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
         assignedAt: null,
         attemptStartedAt: null,
         host: null,
+        party: null,
         traceparent: null,
       };
       expect(await run(({ jobs }) => jobs.lock(job.id))).toEqual({ ...fresh, ...inside, teamId: crew.id });
@@ -91,6 +93,8 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
         attemptStartedAt: day(8),
         deviceSeconds: 0.1,
         host: 'alfa',
+        stoppedEarly: { rung: 1, step: 30, value: 2.5, needed: 2.25 },
+        party: 'pty_1',
       };
       const before = await run(({ jobs }) => jobs.lock(id));
       expect(await run(({ jobs }) => jobs.update(id, 1, patch))).toBe(true);
@@ -107,6 +111,8 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
         assignedAt: null,
         attemptStartedAt: null,
         host: null,
+        stoppedEarly: null,
+        party: null,
       };
       expect(await run(({ jobs }) => jobs.update(id, 2, cleared))).toBe(true);
       expect(await run(({ jobs }) => jobs.lock(id))).toEqual({ ...before, ...patch, ...cleared });
@@ -219,6 +225,7 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
         cancelRequested: false,
         pauseRequested: false,
         preemptRequested: false,
+        party: null,
       });
     });
 

@@ -4,7 +4,9 @@ import { makeDataset, makeEvent, makeMetric, makeWorker } from './factories';
 import { jobLogConformance } from './job-log-conformance';
 import { jobRepositoryConformance } from './job-repository-conformance';
 import { codeOf } from './object-store-conformance';
+import { partyConformance } from './party-conformance';
 import { seedTeam, type SeededTeam } from './seed';
+import { sweepConformance } from './sweep-conformance';
 import { webhookConformance } from './webhook-conformance';
 
 export interface UnitOfWorkUnderTest {
@@ -307,6 +309,8 @@ export function unitOfWorkConformance(name: string, open: () => Promise<UnitOfWo
     catalogConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     jobRepositoryConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     jobLogConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
+    partyConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     webhookConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
+    sweepConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
   });
 }

@@ -31,7 +31,9 @@ export function webhookConformance(seeded: () => Seeded): void {
       return webhook;
     };
     const announce = (second: number, body = '{"a": 1,  "b":"数"}', teamId = crew.id) =>
-      run(({ webhooks }) => webhooks.announce(teamId, { type: 'job.queued', body, at: at(second) }));
+      run(({ webhooks }) =>
+        webhooks.announce(teamId, { type: 'job.queued', bodies: [body], at: at(second) }),
+      );
     /** In order of age; which comes first of those that are claimed together is not promised. */
     const claim = async (
       second: number,

@@ -9,6 +9,7 @@ import { KernelError, type Base, type Kernels } from '@lowrank/kernels';
 import { mkdir, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { sha256 } from './files';
+import { inTurn } from './in-turn';
 
 /** Raised when the kernel library writes quantized bases differently. */
 const QUANTIZED_FORMAT = 2;
@@ -63,22 +64,24 @@ const exists = (path: string): Promise<boolean> =>
  * same time write the same bytes; each file appears whole. `modelDir` is only asked for when the weights have to be read.
  * Throws KernelError.
  */
-export async function openQuantizedBase(
+export function openQuantizedBase(
   kernels: Kernels,
   modelDir: () => Promise<string>,
   base: StoredBase,
   options: QuantizeOptions = {},
 ): Promise<Base> {
   const file = quantizedBasePath(base);
-  if (await exists(file)) {
-    try {
-      return await kernels.openBase(file);
-    } catch (error) {
-      // Written again over the damaged one: removing it might remove what another process has just written.
-      if (!(error instanceof KernelError && error.status === 'bad_format')) throw error;
+  return inTurn(file, async () => {
+    if (await exists(file)) {
+      try {
+        return await kernels.openBase(file);
+      } catch (error) {
+        // Written again over the damaged one: removing it might remove what another process has just written.
+        if (!(error instanceof KernelError && error.status === 'bad_format')) throw error;
+      }
     }
-  }
-  return kernels.openBase(await writeQuantizedBase(kernels, await modelDir(), base, options));
+    return kernels.openBase(await writeQuantizedBase(kernels, await modelDir(), base, options));
+  });
 }
 
 /** Writes the quantized base of a model unless the cache has it; returns its path. */
@@ -122,15 +125,17 @@ export interface TokenCacheOptions {
  * Tokens of every row of a dataset: from the cache, or encoded off this thread and cached. Row order is the file's.
  * Throws LowrankError dataset_invalid with the first line that cannot be used.
  */
-export async function loadTokens(options: TokenCacheOptions): Promise<EncodedRow[]> {
+export function loadTokens(options: TokenCacheOptions): Promise<EncodedRow[]> {
   const { file, format, tokenizerDir, fingerprint, maxLineBytes, cacheDir, signal } = options;
   const key = sha256([options.sha256, format, fingerprint, TOKENS_FORMAT].join('\n'));
   const target = join(cacheDir, 'tokens', `${key}.tok`);
-  const cached = await readTokenFile(target);
-  if (cached !== null) return cached;
-  await encodeDatasetFile(file, target, { tokenizerDir, format, maxLineBytes, signal });
-  const rows = await readTokenFile(target);
-  if (rows === null)
-    throw new LowrankError('internal', `the token file ${target} is damaged right after it was written`);
-  return rows;
+  return inTurn(target, async () => {
+    const cached = await readTokenFile(target);
+    if (cached !== null) return cached;
+    await encodeDatasetFile(file, target, { tokenizerDir, format, maxLineBytes, signal });
+    const rows = await readTokenFile(target);
+    if (rows === null)
+      throw new LowrankError('internal', `the token file ${target} is damaged right after it was written`);
+    return rows;
+  });
 }

@@ -151,6 +151,19 @@ describe('train', () => {
     expect(progress.evaluatedAt).toBe(10);
   });
 
+  it('evaluates at steps and shares of all steps besides, each step once', async () => {
+    const evaluation = { everySteps: 5, at: [3, 0.41, 0.5, 1, 30] };
+    const { metrics } = await run({ training: { steps: 10 }, evaluation }, { evaluation: held });
+    expect(stepsOf(metrics, 'eval')).toEqual([0, 1, 3, 5, 10]);
+  });
+
+  it('computes the same bytes however often it evaluates', async () => {
+    const often = await run({ training: { steps: 4 }, evaluation: { at: [1, 2, 3] } }, { evaluation: held });
+    const never = await run({ training: { steps: 4 } });
+    expect(stepsOf(often.metrics, 'eval')).toHaveLength(5);
+    expect(distance(often.adapter, never.adapter)).toBe(0);
+  });
+
   /** As progress keeps it. */
   const evaluated = async (adapter: Adapter | null) => {
     const { loss, accuracy } = await evaluate(tiny.base, adapter, held);

@@ -1,4 +1,4 @@
-import { LowrankError, type JobMetric, type Recipe } from '@lowrank/contracts';
+import { evaluationStep, LowrankError, type JobMetric, type Recipe } from '@lowrank/contracts';
 import { type Adapter, type Base } from '@lowrank/kernels';
 import { addMeasured, objectiveOf, type Measured } from './objective';
 import { type Plan } from './plan';
@@ -143,9 +143,11 @@ async function trainOneStep(
 /** Whether the evaluation that belongs after `step` steps is still to be made. */
 function evaluationDue(progress: Progress, { evaluation, recipe, plan }: TrainOptions): boolean {
   const { step, evaluatedAt } = progress;
-  const { everySteps } = recipe.evaluation;
+  const { everySteps, at } = recipe.evaluation;
+  const { totalSteps } = plan;
   if (evaluation.length === 0 || evaluatedAt === step) return false;
-  return step === 0 || step === plan.totalSteps || (everySteps !== null && step % everySteps === 0);
+  if (step === 0 || step === totalSteps || (everySteps !== null && step % everySteps === 0)) return true;
+  return at.some((point) => evaluationStep(point, totalSteps) === step);
 }
 
 async function evaluateNow(progress: Progress, options: TrainOptions): Promise<Progress> {

@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { mkdir, readFile, rename } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { sha256, writeSynced } from './files';
+import { inTurn } from './in-turn';
 import { packTogether, sequencesPerRow } from './pairs';
 import { toBatch, type Sequence } from './sequences';
 
@@ -69,14 +70,15 @@ export async function withReference(
   const { sequenceLength, rows, compute: operands } = options.recipe.training;
   const key = [REFERENCE_FORMAT, ...options.key, operands, sequenceLength, rows, hashOf(sequences)];
   const file = join(options.cacheDir, 'reference', `${sha256(key.join('\n'))}.f64`);
-  let logps = await read(file, sequences.length);
-  if (logps === null) {
-    logps = await compute(base, sequences, options);
+  const found = await inTurn(file, async () => {
+    const cached = await read(file, sequences.length);
+    if (cached !== null) return cached;
+    const logps = await compute(base, sequences, options);
     await mkdir(dirname(file), { recursive: true });
     const temporary = `${file}.tmp-${process.pid}`;
     await writeSynced(temporary, new Uint8Array(logps.buffer));
     await rename(temporary, file);
-  }
-  const found = logps;
+    return logps;
+  });
   return sequences.map((sequence, i) => ({ ...sequence, reference: found[i] as number }));
 }

@@ -17,6 +17,7 @@ import { modelCard } from './card';
 import { loadCheckpoint, saveCheckpoint } from './checkpoint';
 import { isCancelled, publicError } from './errors';
 import { sha256 } from './files';
+import { inTurn } from './in-turn';
 import { Diverged, freshProgress, train, type Progress } from './loop';
 import { sequencesPerRow, toPairs } from './pairs';
 import { ADAPTER_CONFIG, ADAPTER_WEIGHTS, adapterConfig, adapterWeights, loadAdapter } from './peft';
@@ -24,6 +25,7 @@ import { evaluationBatches, planTraining, type Plan } from './plan';
 import { withReference } from './reference';
 import { sampleOutputs } from './samples';
 import { splitRows, toSequences, type Batch, type Sequence } from './sequences';
+import { type OpenedBase, type SharedBases } from './shared-bases';
 import { adapterSpec } from './targets';
 
 export type StopReason = 'cancel' | 'drain';
@@ -56,6 +58,8 @@ export interface RunOptions {
   /** Folder of this job's checkpoints. */
   checkpointsDir: string;
   threads: number;
+  /** Bases that it shares with other runs of this process, which train together then; none: it trains alone. */
+  bases?: SharedBases;
   /** Aborted with a StopReason: `drain` writes a checkpoint before the rejection. */
   signal: AbortSignal;
   onMessage(level: 'info' | 'warn', message: string): void;
@@ -120,25 +124,13 @@ async function storageOf({ base, recipe, onMessage }: RunOptions): Promise<BaseS
 }
 
 async function openBase(kernels: Kernels, storage: BaseStorage, options: RunOptions): Promise<Base> {
-  const { base, recipe, cacheDir, signal, onMessage } = options;
+  const { base, cacheDir, signal, onMessage } = options;
   const fetchWeights = async () => {
     onMessage('info', 'preparing the base model; later jobs that keep it the same way skip this');
     await base.fetchWeights();
     return base.dir;
   };
-  const opened = await openQuantizedBase(
-    kernels,
-    fetchWeights,
-    { key: base.key, storage, cacheDir },
-    { signal },
-  );
-  const { maxPositions } = opened.info;
-  if (recipe.training.sequenceLength <= maxPositions) return opened;
-  opened.close();
-  throw new LowrankError(
-    'recipe_invalid',
-    `training.sequenceLength is ${recipe.training.sequenceLength}, the base model's context ${maxPositions}`,
-  );
+  return openQuantizedBase(kernels, fetchWeights, { key: base.key, storage, cacheDir }, { signal });
 }
 
 /** Throws LowrankError device_failed: without kernels that work, this machine can train nothing. */
@@ -154,24 +146,48 @@ function openDevice({ recipe, threads }: RunOptions): Kernels {
   }
 }
 
-/** Uses the base in a kernel context of its own, whose memory is free again afterwards. */
-async function withBase<T>(
-  storage: BaseStorage,
-  options: RunOptions,
-  use: (base: Base, kernels: Kernels) => Promise<T>,
-): Promise<T> {
+/** The base in a kernel context of its own, whose memory is free again once it is closed. */
+async function openContext(storage: BaseStorage, options: RunOptions): Promise<OpenedBase> {
   options.signal.throwIfAborted();
   const kernels = openDevice(options);
   try {
     const base = await spanned('quantize', () => openBase(kernels, storage, options));
-    try {
-      return await use(base, kernels);
-    } finally {
+    const close = () => {
       base.close();
-    }
-  } finally {
+      kernels.close();
+    };
+    return { base, kernels, close };
+  } catch (error) {
     kernels.close();
+    throw error;
   }
+}
+
+type UseOfBase<T> = (base: Base, kernels: Kernels) => Promise<T>;
+
+async function withBase<T>(storage: BaseStorage, options: RunOptions, use: UseOfBase<T>): Promise<T> {
+  const { base, kernels, close } = await openContext(storage, options);
+  try {
+    return await use(base, kernels);
+  } finally {
+    close();
+  }
+}
+
+/** With the base that the runs of this process train on together, if they do. */
+function withSharedBase<T>(storage: BaseStorage, options: RunOptions, use: UseOfBase<T>): Promise<T> {
+  const { bases, base, recipe, threads } = options;
+  if (bases === undefined) return withBase(storage, options, use);
+  const key = [base.key, storageName(storage), recipe.training.compute, threads].join();
+  return bases.use(key, () => openContext(storage, options), use);
+}
+
+function assertWithinContext({ info: { maxPositions } }: Base, { training }: Recipe): void {
+  if (training.sequenceLength > maxPositions)
+    throw new LowrankError(
+      'recipe_invalid',
+      `training.sequenceLength is ${training.sequenceLength}, the base model's context ${maxPositions}`,
+    );
 }
 
 /** Everything that decides the trained bytes: a checkpoint of a run with another identity is of no use. */
@@ -289,6 +305,7 @@ interface Trained extends TrainedAdapter {
 
 async function trainVersion(base: Base, kernels: Kernels, options: RunOptions): Promise<Trained> {
   const { recipe } = options;
+  assertWithinContext(base, recipe);
   const tokenizer = await loadChatTokenizer(options.base.dir);
   const tokens = {
     ...options.dataset,
@@ -371,10 +388,15 @@ export async function runTraining(options: RunOptions): Promise<TrainedAdapter> 
   try {
     signal.throwIfAborted();
     const storage = await storageOf(options);
-    const trained = await withBase(storage, options, (base, kernels) => trainVersion(base, kernels, options));
+    const trained = await withSharedBase(storage, options, (base, kernels) =>
+      trainVersion(base, kernels, options),
+    );
     const { files, metrics, templateSha256, held } = trained;
     if (held.length > 0) {
-      const bytes = await withBase(storage, options, (base) => makeSamples(base, trained, options));
+      // Of runs in one process one makes samples at a time: it takes memory that was not counted for each of them.
+      const bytes = await inTurn('samples', () =>
+        withBase(storage, options, (base) => makeSamples(base, trained, options)),
+      );
       files.push({ path: 'samples.json', bytes });
     }
     return { files, metrics, templateSha256 };

@@ -122,6 +122,8 @@ export class Installation {
         LOWRANK_DATA: this.dataDir,
         LOWRANK_IMPORT_ROOTS: this.folder,
         LOWRANK_THREADS: '1',
+        // A slot and a trainer for each job, so that what runs can be counted.
+        LOWRANK_JOBS_PER_TRAINER: '1',
         ...this.env,
         ...env,
       },

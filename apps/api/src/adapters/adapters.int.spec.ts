@@ -88,10 +88,10 @@ it('sends a whole version as an archive', async () => {
 it('never sends a damaged file whole', async () => {
   const job = await submit(api, { adapter: 'damaged' });
   const content = randomBytes(200_000);
-  const version = await publish(api, await startAttempt(api, job), { 'weights.safetensors': content });
+  const { files } = await publish(api, await startAttempt(api, job), { 'weights.safetensors': content });
   const damaged = Buffer.from(content);
   damaged.writeUInt8(damaged.readUInt8(100_000) ^ 1, 100_000);
-  await api.store.put(blobKey(version?.files[0]?.sha256 ?? ''), damaged, { bytes: damaged.length });
+  await api.store.put(blobKey(files[0]?.sha256 ?? ''), damaged, { bytes: damaged.length });
   for (const path of ['files/weights.safetensors', 'archive']) {
     const response = await api.fetch('GET', `/api/v1/adapters/damaged/versions/1/${path}`);
     await expect(response.arrayBuffer()).rejects.toThrow();

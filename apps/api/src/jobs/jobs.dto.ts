@@ -24,7 +24,11 @@ export class JobDto extends createZodDto(jobSchema) {}
 export class JobPageDto extends createZodDto(pageSchema(jobSchema)) {}
 export class JobParams extends createZodDto(z.object({ id: idSchema('job') })) {}
 export class JobListQuery extends createZodDto(
-  pageQuerySchema.extend({ state: jobStateSchema.optional(), adapter: nameSchema.optional() }),
+  pageQuerySchema.extend({
+    state: jobStateSchema.optional(),
+    adapter: nameSchema.optional(),
+    sweep: idSchema('sweep').optional(),
+  }),
 ) {}
 export class JobEventsQuery extends createZodDto(
   z.object({

@@ -34,8 +34,13 @@ export async function startAttempt(api: TestApi, { id, epoch }: Job, totalSteps 
   return attempt;
 }
 
-/** What a worker does last, with `files` in the place of a trained adapter. */
-export async function publish(api: TestApi, attempt: AttemptRef, files: Record<string, Uint8Array>) {
+/** What a worker does last, with `files` in the place of a trained adapter. Resolves to what was published. */
+export async function publish(
+  api: TestApi,
+  attempt: AttemptRef,
+  files: Record<string, Uint8Array>,
+  evalLossAfter = 1,
+): Promise<Manifest> {
   const job = await api.call<Job>('GET', `/api/v1/jobs/${attempt.jobId}`, 200);
   const stored: Manifest['files'] = [];
   for (const [path, content] of Object.entries(files)) {
@@ -44,7 +49,7 @@ export async function publish(api: TestApi, attempt: AttemptRef, files: Record<s
     stored.push({ path, ...(await api.blobs.putFile(source)) });
   }
   await reportPhase(api.ports, attempt, 'publishing');
-  return publishVersion(api.ports, attempt, {
+  const manifest: Manifest = {
     format: 1,
     jobId: job.id,
     epoch: job.epoch,
@@ -60,12 +65,14 @@ export async function publish(api: TestApi, attempt: AttemptRef, files: Record<s
       trainedTokens: 5000,
       trainLoss: 1,
       evalLossBefore: 2,
-      evalLossAfter: 1,
+      evalLossAfter,
       evalAccuracyBefore: 0.2,
       evalAccuracyAfter: 0.6,
       seconds: 3,
       peakMemoryBytes: 100_000_000,
     },
     files: stored,
-  });
+  };
+  await publishVersion(api.ports, attempt, manifest);
+  return manifest;
 }

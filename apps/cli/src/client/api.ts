@@ -26,6 +26,11 @@ import {
   LowrankError,
   type Page,
   pageSchema,
+  type CreateSweepInput,
+  type Sweep,
+  sweepSchema,
+  type SweepWithTrials,
+  sweepWithTrialsSchema,
   type Worker,
   workerSchema,
   createdWebhookSchema,
@@ -122,6 +127,30 @@ export class Api {
   prioritize(id: string, priority: number): Promise<Job> {
     const json = { priority };
     return this.http.json(`/api/v1/jobs/${part(id)}/priority`, jobSchema, { method: 'POST', json });
+  }
+
+  submitSweep(json: CreateSweepInput): Promise<SweepWithTrials> {
+    return this.http.json('/api/v1/sweeps', sweepWithTrialsSchema, { method: 'POST', json });
+  }
+
+  sweeps(): AsyncGenerator<Sweep, void> {
+    return this.all('/api/v1/sweeps', sweepSchema);
+  }
+
+  sweep(id: string, signal?: AbortSignal): Promise<SweepWithTrials> {
+    return this.http.json(`/api/v1/sweeps/${part(id)}`, sweepWithTrialsSchema, { signal });
+  }
+
+  cancelSweep(id: string): Promise<SweepWithTrials> {
+    return this.http.json(`/api/v1/sweeps/${part(id)}/cancel`, sweepWithTrialsSchema, { method: 'POST' });
+  }
+
+  promoteTrial(id: string, trial: number): Promise<SweepWithTrials> {
+    const json = { trial };
+    return this.http.json(`/api/v1/sweeps/${part(id)}/promote`, sweepWithTrialsSchema, {
+      method: 'POST',
+      json,
+    });
   }
 
   async workers(): Promise<Worker[]> {

@@ -2,7 +2,7 @@ import { type Job } from '@lowrank/contracts';
 import { type Command } from 'commander';
 import { connect } from '../connect';
 import { formatAge, formatSeconds, paint, print, printTable } from '../terminal';
-import { assertSucceeded, watchUntilInterrupted } from '../watch/watch-job';
+import { assertSucceeded, describeSuccess, watchUntilInterrupted } from '../watch/watch-job';
 import { formatEvent } from '../watch/view';
 
 export function addJobCommands(program: Command): void {
@@ -13,7 +13,7 @@ export function addJobCommands(program: Command): void {
     .action(async (id: string, _options, command: Command) => {
       const job = await watchUntilInterrupted(connect(command), id);
       assertSucceeded(job);
-      print(`Published ${job.adapter} v${job.version}.`);
+      print(describeSuccess(job));
     });
 
   const jobs = program.command('jobs').description('list, show or cancel jobs');
@@ -90,6 +90,8 @@ function printJob(job: Job): void {
     ['not before', job.notBefore],
     ['deadline', job.deadline],
     ['clone of', job.clonedFrom],
+    ['sweep', job.sweep && `${job.sweep.id}, trial ${job.sweep.trial}`],
+    ['stopped', job.stoppedEarly && `early, at rung ${job.stoppedEarly.rung}`],
     ['submitted', job.createdAt],
     ['device time', job.deviceSeconds === 0 ? null : formatSeconds(job.deviceSeconds)],
     ['took', seconds === null ? null : formatSeconds(seconds)],

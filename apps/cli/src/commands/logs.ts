@@ -16,10 +16,13 @@ export function addLogsCommand(program: Command): void {
         for await (const line of api.log(id)) print(formatLogLine(line));
         return;
       }
-      await untilInterrupted(id, async (signal) => {
-        for await (const item of api.stream(id, signal))
-          if (item.event === 'log') print(formatLogLine(item.data));
-      });
+      await untilInterrupted(
+        async (signal) => {
+          for await (const item of api.stream(id, signal))
+            if (item.event === 'log') print(formatLogLine(item.data));
+        },
+        { what: `job ${id}`, again: `lowrank logs -f ${id}` },
+      );
     });
 }
 

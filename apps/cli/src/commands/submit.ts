@@ -11,7 +11,7 @@ import { CliError, exitCodes } from '../errors';
 import { addRecipeOptions, makeRecipe, type RecipeOptions } from '../recipe-options';
 import { addSchedulingOptions, makeScheduling, type SchedulingOptions } from '../scheduling-options';
 import { note, print } from '../terminal';
-import { assertSucceeded, watchUntilInterrupted } from '../watch/watch-job';
+import { assertSucceeded, describeSuccess, watchUntilInterrupted } from '../watch/watch-job';
 
 interface SubmitOptions extends RecipeOptions, SchedulingOptions {
   base: string;
@@ -43,7 +43,7 @@ export function addSubmitCommand(program: Command): void {
       }
       const done = await watchUntilInterrupted(api, job.id);
       assertSucceeded(done);
-      print(`Published ${done.adapter} v${done.version}.`);
+      print(describeSuccess(done));
     });
 }
 

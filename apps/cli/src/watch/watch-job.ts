@@ -23,10 +23,16 @@ export async function watchJob(api: Api, id: string, signal: AbortSignal): Promi
 
 /** watchJob for a command of its own: Ctrl-C ends the watching, not the job. */
 export const watchUntilInterrupted = (api: Api, id: string): Promise<Job> =>
-  untilInterrupted(id, (signal) => watchJob(api, id, signal));
+  untilInterrupted((signal) => watchJob(api, id, signal), {
+    what: `job ${id}`,
+    again: `lowrank watch ${id}`,
+  });
 
-/** Runs what watches a job with a signal that Ctrl-C aborts; the job goes on, which the error then says. */
-export async function untilInterrupted<T>(id: string, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+/** Runs what watches something with a signal that Ctrl-C aborts; `what` goes on, which the error then says. */
+export async function untilInterrupted<T>(
+  work: (signal: AbortSignal) => Promise<T>,
+  { what, again }: { what: string; again: string },
+): Promise<T> {
   const stop = new AbortController();
   const interrupt = () => stop.abort();
   process.once('SIGINT', interrupt);
@@ -34,8 +40,8 @@ export async function untilInterrupted<T>(id: string, work: (signal: AbortSignal
     return await work(stop.signal);
   } catch (error) {
     if (!stop.signal.aborted) throw error;
-    throw new CliError(`stopped watching; job ${id} goes on`, {
-      help: `Look again with: lowrank watch ${id}`,
+    throw new CliError(`stopped watching; ${what} goes on`, {
+      help: `Look again with: ${again}`,
       exitCode: exitCodes.interrupted,
     });
   } finally {
@@ -43,9 +49,15 @@ export async function untilInterrupted<T>(id: string, work: (signal: AbortSignal
   }
 }
 
-/** Throws unless the job published a version; the error carries the job's own reason. */
-export function assertSucceeded(job: Job): asserts job is Job & { version: number } {
-  if (job.state === 'succeeded' && job.version !== null) return;
+/** What a job has come to; of a trial, its sweep publishes the best. */
+export const describeSuccess = ({ adapter, version, sweep }: Job): string =>
+  version === null && sweep !== null
+    ? `Trial ${sweep.trial} of sweep ${sweep.id} is done.`
+    : `Published ${adapter} v${version}.`;
+
+/** Throws unless the job succeeded; the error carries the job's own reason. */
+export function assertSucceeded(job: Job): void {
+  if (job.state === 'succeeded') return;
   throw new CliError(
     job.error
       ? `job ${job.id} failed (${job.error.code}): ${job.error.message}`

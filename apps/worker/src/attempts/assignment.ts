@@ -1,24 +1,30 @@
 import { type Assignment } from '@lowrank/contracts';
-import { type ClaimedAttempt, withSmallerMicroBatches } from '@lowrank/domain';
+import { type JobWithInputs, withSmallerMicroBatches } from '@lowrank/domain';
 import { join } from 'node:path';
 
-/** Where a worker keeps files and how many threads a trainer gets. */
+/** Where a worker keeps files and what a trainer gets. */
 export interface Workplace {
   dataDir: string;
   /** Of the whole worker. */
   threads: number;
   slots: number;
+  /** Most jobs that one trainer trains together. */
+  jobsPerTrainer: number;
 }
+
+/** Threads of one trainer. */
+export const threadsOf = ({ threads, slots }: Workplace): number => Math.max(1, Math.floor(threads / slots));
 
 /** Folder of a job on this machine. Ids are server-made, so they are safe in paths. */
 export const jobDirOf = (dataDir: string, jobId: string): string => join(dataDir, 'jobs', jobId);
 
 /** What a trainer needs to know of an attempt. */
 export function makeAssignment(
-  { job, baseModel, dataset }: ClaimedAttempt,
-  { dataDir, threads, slots }: Workplace,
+  { job, baseModel, dataset }: JobWithInputs,
+  workplace: Workplace,
   traceparent: string | null = null,
 ): Assignment {
+  const { dataDir } = workplace;
   const { id, name, source, revision, files } = baseModel;
   return {
     jobId: job.id,
@@ -29,7 +35,7 @@ export function makeAssignment(
     recipe: withSmallerMicroBatches(job.recipe, job.memoryRetries) ?? job.recipe,
     jobDir: jobDirOf(dataDir, job.id),
     cacheDir: join(dataDir, 'cache'),
-    threads: Math.max(1, Math.floor(threads / slots)),
+    threads: threadsOf(workplace),
     traceparent,
   };
 }

@@ -1,4 +1,4 @@
-import { type Assignment, type FromTrainer, type LogLevel, LowrankError } from '@lowrank/contracts';
+import { type Assignment, type JobMessage, type LogLevel, LowrankError } from '@lowrank/contracts';
 import {
   type AttemptOutcome,
   type AttemptRef,
@@ -15,7 +15,7 @@ import { type Timings } from '../settings';
 import { type AttemptFacts, outcomeOf } from './outcome';
 import { LogRelay } from './log-relay';
 import { ReportQueue } from './report-queue';
-import { startTrainer, type TrainerProcess } from './trainer-process';
+import { type Seat, type SharedTrainer } from './shared-trainer';
 
 /** Where log lines of an attempt go. */
 export interface AttemptLog {
@@ -27,9 +27,8 @@ export interface AttemptLog {
 export interface AttemptRunOptions {
   ports: Ports;
   timings: Timings;
-  /** Compiled main file of the trainer. */
-  trainerEntry: string;
-  trainerEnv: NodeJS.ProcessEnv;
+  /** What no line of the job's log may show. */
+  secrets: string[];
   log: AttemptLog;
   meter: AttemptMeter;
 }
@@ -38,7 +37,7 @@ export interface AttemptRunOptions {
 export type AttemptEnd = 'published' | 'fenced' | AttemptOutcome['type'];
 
 /**
- * One attempt from the fork of its trainer to the job's next state: relays messages to Postgres, sends heartbeats, and passes on
+ * One attempt from its seat in a trainer to the job's next state: relays messages to Postgres, sends heartbeats, and passes on
  * cancellation and drain. However the trainer ends, the run ends with the job settled or the attempt fenced.
  */
 export class AttemptRun {
@@ -46,17 +45,15 @@ export class AttemptRun {
   private readonly reports: ReportQueue;
   private readonly trainerLog: LogRelay;
   private readonly over = new AbortController();
-  private trainer: TrainerProcess | null = null;
+  private seat: Seat | null = null;
   private lastWord: AttemptFacts['lastWord'] = null;
   private stopping: AttemptFacts['stopping'] = null;
-  private killedFor: string | null = null;
   private unreadable: string | null = null;
   private refusal: AttemptOutcome | null = null;
   /** The trainer has sent its manifest; whether that was written is for the report queue to find out. */
   private publishing = false;
   private published = false;
   private fenced = false;
-  private heardAt = Date.now();
 
   constructor(
     private readonly assignment: Assignment,
@@ -79,49 +76,43 @@ export class AttemptRun {
     });
   }
 
-  get pid(): number | undefined {
-    return this.trainer?.pid;
-  }
-
-  /** Resolves when the job is settled; rejects only if Postgres stays away, in which case the reconciler settles it later. */
-  async run(): Promise<AttemptEnd> {
-    const { trainerEntry, trainerEnv, log } = this.options;
-    this.heardAt = Date.now();
-    this.trainer = startTrainer(trainerEntry, trainerEnv, {
+  /**
+   * Joins a trainer, before its first await, and resolves when the job is settled; rejects only if Postgres stays away, in which case the
+   * reconciler settles it later.
+   */
+  async run(trainer: SharedTrainer): Promise<AttemptEnd> {
+    const { log } = this.options;
+    this.seat = trainer.join(this.assignment, {
       onMessage: (message) => this.hear(message),
       onUnreadable: (problem) => {
-        this.heardAt = Date.now();
         this.unreadable = problem;
         log.warn(`Message that cannot be read: ${problem}`);
       },
       onOutput: (line, level) => this.relay(level, line),
     });
-    this.trainer.send({ type: 'assign', assignment: this.assignment });
-    if (this.stopping) this.trainer.send({ type: 'stop', reason: this.stopping });
-    const watching = Promise.all([this.beat(), this.listenForSilence()]);
-    const exit = await this.trainer.exit;
+    if (this.stopping) this.seat.stop(this.stopping);
+    const watching = this.beat();
+    const exit = await this.seat.exit;
     this.over.abort();
     await watching;
     await this.trainerLog.settled();
     await this.reports.settled();
     if (this.fenced) return 'fenced';
     if (this.published) return this.clearUp('published');
-    const { lastWord, stopping, killedFor, unreadable } = this;
-    return this.settle(this.refusal ?? outcomeOf({ exit, lastWord, stopping, killedFor, unreadable }));
+    const { lastWord, stopping, unreadable } = this;
+    return this.settle(this.refusal ?? outcomeOf({ exit, lastWord, stopping, unreadable }));
   }
 
   /** Asks the trainer to stop, and kills it if it has not done so in time. The first reason counts, but a cancellation beats a drain. */
   stop(reason: 'cancel' | 'drain'): void {
     if (this.stopping === reason || this.stopping === 'cancel') return;
     this.stopping = reason;
-    this.trainer?.send({ type: 'stop', reason });
+    this.seat?.stop(reason);
     const { cancelGrace, drainGrace } = this.options.timings;
     void this.killAfter(reason === 'drain' ? drainGrace : cancelGrace);
   }
 
-  private hear(message: FromTrainer): void {
-    this.heardAt = Date.now();
-    if (message.type === 'heartbeat') return;
+  private hear(message: JobMessage): void {
     if (message.type === 'log') return this.relay(message.level, message.message);
     const { meter } = this.options;
     if (message.type === 'plan') meter.plan(message.resumedFromStep);
@@ -129,15 +120,16 @@ export class AttemptRun {
     if (message.type === 'published') this.publishing = true;
     if (message.type === 'stopped' || message.type === 'failed') this.lastWord = message;
     else this.reports.push(message);
-    // The process should end by itself now; what remains of it must not hold the slot.
-    if (['stopped', 'failed', 'published'].includes(message.type))
-      void this.killAfter(this.options.timings.stopGrace);
+    if (!['stopped', 'failed', 'published'].includes(message.type)) return;
+    // The process should end by itself now, unless it has other jobs; what remains of it must not hold the slot.
+    this.seat?.finish();
+    void this.killAfter(this.options.timings.stopGrace);
   }
 
   private relay(level: LogLevel, message: string): void {
-    const { log, trainerEnv } = this.options;
+    const { log, secrets } = this.options;
     // The job's log is for its whole team; the store's secret is not.
-    const clean = withoutSecrets(message, [trainerEnv.S3_SECRET_ACCESS_KEY ?? '']);
+    const clean = withoutSecrets(message, secrets);
     log.debug(clean);
     this.trainerLog.push(level, clean);
   }
@@ -161,29 +153,16 @@ export class AttemptRun {
     }
   }
 
-  private async listenForSilence(): Promise<void> {
-    const { trainerSilence } = this.options.timings;
-    while (!this.over.signal.aborted) {
-      const left = this.heardAt + trainerSilence - Date.now();
-      if (left <= 0) {
-        this.killedFor ??= `the trainer said nothing for ${trainerSilence / 1000} s and was killed.`;
-        this.trainer?.kill();
-        return;
-      }
-      await pause(left, this.over.signal);
-    }
-  }
-
   private async killAfter(ms: number): Promise<void> {
     await pause(ms, this.over.signal);
-    if (!this.over.signal.aborted) this.trainer?.kill();
+    if (!this.over.signal.aborted) this.seat?.kill();
   }
 
   private fence(): void {
     if (this.fenced) return;
     this.fenced = true;
     this.options.log.log('Fenced: the job has moved on. Ending its trainer.');
-    this.trainer?.kill();
+    this.seat?.kill();
   }
 
   /** A report was refused: the trainer and the catalog disagree, and another attempt would disagree again. */
@@ -192,7 +171,7 @@ export class AttemptRun {
     this.options.log.warn(message);
     const refused = error instanceof LowrankError;
     this.refusal = { type: 'failed', code: refused ? error.code : 'internal', message, retryable: !refused };
-    this.trainer?.kill();
+    this.seat?.kill();
   }
 
   private async settle(outcome: AttemptOutcome): Promise<AttemptEnd> {

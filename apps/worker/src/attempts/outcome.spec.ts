@@ -4,7 +4,6 @@ const facts = (fields: Partial<AttemptFacts>): AttemptFacts => ({
   exit: { code: 0, signal: null, systemRanOut: false, stderr: [] },
   lastWord: null,
   stopping: null,
-  killedFor: null,
   unreadable: null,
   ...fields,
 });
@@ -68,9 +67,11 @@ describe('outcomeOf', () => {
 
   it('says why the worker killed it, and what could not be read', () => {
     const message = crash({
-      killedFor: 'the trainer said nothing for 60 s and was killed.',
       unreadable: '{"type":"x"}: Invalid input',
-      exit: { code: null, signal: 'SIGKILL', systemRanOut: false, stderr: [] },
+      exit: {
+        ...{ code: null, signal: 'SIGKILL', systemRanOut: false, stderr: [] },
+        killedFor: 'the trainer said nothing for 60 s and was killed.',
+      },
     });
     expect(message).toMatch(/nothing for 60 s/);
     expect(message).toMatch(/could not be read: \{"type":"x"\}/);
@@ -80,7 +81,7 @@ describe('outcomeOf', () => {
   it('tells a lack of memory from other kills', () => {
     const killed = { code: null, signal: 'SIGKILL' as const, systemRanOut: true, stderr: [] };
     expect(outcomeOf(facts({ exit: killed }))).toMatchObject({ type: 'failed', code: 'out_of_memory' });
-    expect(outcomeOf(facts({ exit: killed, killedFor: 'it said nothing.' }))).toMatchObject({
+    expect(outcomeOf(facts({ exit: { ...killed, killedFor: 'it said nothing.' } }))).toMatchObject({
       type: 'crashed',
     });
     expect(outcomeOf(facts({ exit: { ...killed, code: 1, signal: null } }))).toMatchObject({

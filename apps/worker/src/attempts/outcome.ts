@@ -1,16 +1,14 @@
-import { type FromTrainer } from '@lowrank/contracts';
+import { type JobMessage } from '@lowrank/contracts';
 import { type AttemptOutcome } from '@lowrank/domain';
-import { type TrainerExit } from './trainer-process';
+import { type SeatExit } from './shared-trainer';
 
 /** What is known of an attempt once its trainer is gone. */
 export interface AttemptFacts {
-  exit: TrainerExit;
+  exit: SeatExit;
   /** The trainer's own closing message, if it sent one. */
-  lastWord: Extract<FromTrainer, { type: 'stopped' | 'failed' }> | null;
+  lastWord: Extract<JobMessage, { type: 'stopped' | 'failed' }> | null;
   /** What the worker had asked it to stop for. */
   stopping: 'cancel' | 'drain' | null;
-  /** Why the worker killed it, other than for a stop. */
-  killedFor: string | null;
   /** The last message that could not be read. */
   unreadable: string | null;
 }
@@ -26,8 +24,8 @@ export function outcomeOf(facts: AttemptFacts): AttemptOutcome {
   const reason = lastWord?.reason ?? stopping;
   if (reason) return { type: reason === 'cancel' ? 'cancelled' : 'drained' };
   const message = describeCrash(facts);
-  const { signal, systemRanOut } = facts.exit;
-  if (signal === 'SIGKILL' && systemRanOut && facts.killedFor === null)
+  const { signal, systemRanOut, killedFor } = facts.exit;
+  if (signal === 'SIGKILL' && systemRanOut && killedFor === undefined)
     return { type: 'failed', code: 'out_of_memory', message, retryable: true };
   return { type: deviceSignals.includes(signal) ? 'device_failed' : 'crashed', message };
 }
@@ -35,14 +33,14 @@ export function outcomeOf(facts: AttemptFacts): AttemptOutcome {
 /** An instruction that the processor does not have, and memory or a mapped file that cannot be read: the machine's fault. */
 const deviceSignals: readonly (NodeJS.Signals | null)[] = ['SIGILL', 'SIGBUS'];
 
-function describeCrash({ exit, killedFor, unreadable }: AttemptFacts): string {
-  const parts = [killedFor ?? describeExit(exit)];
+function describeCrash({ exit, unreadable }: AttemptFacts): string {
+  const parts = [exit.killedFor ?? describeExit(exit)];
   if (unreadable !== null) parts.push(`It had sent a message that could not be read: ${unreadable}.`);
   if (exit.stderr.length > 0) parts.push(`Its last output:\n${exit.stderr.join('\n')}`);
   return parts.join(' ');
 }
 
-function describeExit({ code, signal, stderr, systemRanOut }: TrainerExit): string {
+function describeExit({ code, signal, stderr, systemRanOut }: SeatExit): string {
   if (signal === 'SIGKILL' && systemRanOut) return 'the system ran out of memory and killed the trainer.';
   if (signal === 'SIGKILL') return 'the trainer was killed by SIGKILL.';
   if (stderr.some((line) => line.includes('JavaScript heap out of memory')))

@@ -1,4 +1,4 @@
-import { type FromTrainer } from '@lowrank/contracts';
+import { type JobMessage } from '@lowrank/contracts';
 import {
   type AttemptRef,
   type Ports,
@@ -13,7 +13,7 @@ import { pause, persistently } from '../retry';
 import { type Timings } from '../settings';
 
 /** Messages that become writes; the others only matter to the supervisor. */
-export type Report = Exclude<FromTrainer, { type: 'heartbeat' | 'log' | 'stopped' | 'failed' }>;
+export type Report = Exclude<JobMessage, { type: 'log' | 'stopped' | 'failed' }>;
 
 export interface ReportListeners {
   /** The job has moved on to another attempt: nothing more of this one will be written. */
@@ -116,9 +116,9 @@ export class ReportQueue {
           // An attempt that finds an earlier one's manifest publishes it without any phase in between.
           if (!(await reportPhase(ports, attempt, 'publishing'))) return false;
           await this.listeners.beforePublishing();
-          const version = await publishVersion(ports, attempt, report.manifest);
-          if (version) this.listeners.onPublished();
-          return version !== null;
+          const job = await publishVersion(ports, attempt, report.manifest);
+          if (job) this.listeners.onPublished();
+          return job !== null;
         };
     }
   }

@@ -69,7 +69,7 @@ describe('a trainer process', () => {
     const { trainer } = await start(`setInterval(() => {}, 1000)`);
     trainer.kill();
     expect(await trainer.exit).toMatchObject({ code: null, signal: 'SIGKILL' });
-    trainer.send({ type: 'stop', reason: 'cancel' });
+    trainer.send({ type: 'stop', jobId: `job_${'a'.repeat(24)}`, reason: 'cancel' });
     trainer.kill();
   });
 

@@ -30,7 +30,14 @@ export const jobLog = (
   db: Tx,
 ): Pick<
   JobRepository,
-  'appendEvent' | 'events' | 'putMetrics' | 'metrics' | 'truncateMetrics' | 'appendLog' | 'log'
+  | 'appendEvent'
+  | 'beginHistory'
+  | 'events'
+  | 'putMetrics'
+  | 'metrics'
+  | 'truncateMetrics'
+  | 'appendLog'
+  | 'log'
 > => ({
   async appendEvent(id, event) {
     // Counting on the job's row locks it, so that racing writers get numbers in the order in which they commit.
@@ -50,6 +57,12 @@ export const jobLog = (
       },
     });
     return toEvent(row);
+  },
+
+  async beginHistory(ids, event) {
+    await db.job.updateMany({ where: { id: { in: ids } }, data: { eventSeq: 1 } });
+    const row = { ...event, message: storableText(event.message), at: new Date(event.at), seq: 1 };
+    await db.jobEvent.createMany({ data: ids.map((jobId) => ({ ...row, jobId })) });
   },
 
   async events(id, afterSeq, limit) {

@@ -31,6 +31,8 @@ const toJob = (row: JobModel): Job => ({
   deadline: isoOrNull(row.deadline),
   deviceSeconds: row.deviceSeconds,
   clonedFrom: row.clonedFrom,
+  sweep: row.sweepId === null ? null : { id: row.sweepId, trial: row.trial ?? 0 },
+  stoppedEarly: fromJson(row.stoppedEarly),
   version: row.version,
   error: fromJson(row.error),
   createdAt: iso(row.createdAt),
@@ -53,12 +55,14 @@ const toJobRecord = (row: JobModel): JobRecord => ({
   assignedAt: isoOrNull(row.assignedAt),
   attemptStartedAt: isoOrNull(row.attemptStartedAt),
   host: row.host,
+  party: row.party,
   traceparent: row.traceParent,
 });
 
 /** The columns of a patch; what the patch does not name stays. */
 function toColumns({
   error,
+  stoppedEarly,
   startedAt,
   finishedAt,
   heartbeatAt,
@@ -75,6 +79,9 @@ function toColumns({
       : {
           error: error === null ? Prisma.DbNull : toJson({ ...error, message: storableText(error.message) }),
         }),
+    ...(stoppedEarly === undefined
+      ? {}
+      : { stoppedEarly: stoppedEarly === null ? Prisma.DbNull : toJson(stoppedEarly) }),
     ...(startedAt === undefined ? {} : { startedAt: dateOrNull(startedAt) }),
     ...(finishedAt === undefined ? {} : { finishedAt: dateOrNull(finishedAt) }),
     ...(heartbeatAt === undefined ? {} : { heartbeatAt: dateOrNull(heartbeatAt) }),
@@ -100,6 +107,7 @@ const placedColumns = {
   cancelRequested: true,
   pauseRequested: true,
   preemptRequested: true,
+  party: true,
 } as const;
 
 interface WaitingRow extends Omit<WaitingRecord, 'queuedAt' | 'rankAt'> {
@@ -107,16 +115,31 @@ interface WaitingRow extends Omit<WaitingRecord, 'queuedAt' | 'rankAt'> {
   rankAt: Date;
 }
 
+/** Of a queued row of jobs: whether fewer trials of its sweep than may have a slot have one or come before it. */
+const withinSweep = Prisma.sql`(sweep_id IS NULL OR (
+  SELECT max_concurrent IS NULL OR max_concurrent > (
+    SELECT count(*) FROM jobs other
+    WHERE other.sweep_id = sweeps.id AND (
+      other.state IN ('preparing', 'running', 'publishing') OR (
+        other.state = 'queued' AND (
+          other.assigned_to IS NOT NULL OR (other.rank_at, other.id) < (jobs.rank_at, jobs.id)
+        )
+      )
+    )
+  ) FROM sweeps WHERE sweeps.id = jobs.sweep_id
+))`;
+
 export const jobRepository = (db: Tx, traceparent: string | null): JobRepository => ({
   ...jobLog(db),
 
-  async insert(teamId, job) {
+  async insert(teamId, ...jobs) {
     // The other half of DatasetRepository.delete: a dataset that a job is being made on cannot go away meanwhile.
+    const id = jobs[0]?.dataset.id;
     const dataset = await db.$queryRaw<unknown[]>`
-      SELECT 1 FROM datasets WHERE team_id = ${teamId} AND id = ${job.dataset.id} FOR KEY SHARE`;
-    if (dataset.length === 0) throw new LowrankError('not_found', `There is no dataset ${job.dataset.id}.`);
-    await db.job.create({
-      data: {
+      SELECT 1 FROM datasets WHERE team_id = ${teamId} AND id = ${id} FOR KEY SHARE`;
+    if (dataset.length === 0) throw new LowrankError('not_found', `There is no dataset ${id}.`);
+    await db.job.createMany({
+      data: jobs.map((job) => ({
         id: job.id,
         teamId,
         state: 'queued',
@@ -135,10 +158,12 @@ export const jobRepository = (db: Tx, traceparent: string | null): JobRepository
         notBefore: dateOrNull(job.notBefore),
         deadline: dateOrNull(job.deadline),
         clonedFrom: job.clonedFrom,
+        sweepId: job.sweep?.id,
+        trial: job.sweep?.trial,
         queuedAt: new Date(job.queuedAt),
         rankAt: new Date(job.rankAt),
         traceParent: traceparent,
-      },
+      })),
     });
   },
 
@@ -147,8 +172,13 @@ export const jobRepository = (db: Tx, traceparent: string | null): JobRepository
     return row && toJob(row);
   },
 
-  list(teamId, { state, adapter, ...page }) {
-    const where = { teamId, ...(state ? { state } : {}), ...(adapter ? { adapter } : {}) };
+  list(teamId, { state, adapter, sweep, ...page }) {
+    const where = {
+      teamId,
+      ...(state ? { state } : {}),
+      ...(adapter ? { adapter } : {}),
+      ...(sweep ? { sweepId: sweep } : {}),
+    };
     return readPage(
       page,
       (id) => db.job.findFirst({ where: { teamId, id }, select: placed }),
@@ -179,10 +209,25 @@ export const jobRepository = (db: Tx, traceparent: string | null): JobRepository
         FROM jobs
         WHERE team_id = teams.id AND state = 'queued' AND assigned_to IS NULL
           AND (not_before IS NULL OR not_before <= ${new Date(now)})
+          AND ${withinSweep}
         ORDER BY rank_at, id LIMIT ${perTeam}
       ) first
       ORDER BY first."rankAt", first.id`;
     return rows.map((row) => ({ ...row, queuedAt: iso(row.queuedAt), rankAt: iso(row.rankAt) }));
+  },
+
+  async lockAlike(job, now, limit) {
+    const rows = await db.$queryRaw<{ id: string }[]>`
+      SELECT id FROM jobs
+      WHERE team_id = ${job.teamId} AND base_model_id = ${job.baseModel.id} AND priority = ${job.priority}
+        AND id <> ${job.id} AND state = 'queued' AND assigned_to IS NULL AND fruitless_attempts = 0
+        AND (not_before IS NULL OR not_before <= ${new Date(now)}) AND ${withinSweep}
+      ORDER BY rank_at, id LIMIT ${limit} FOR UPDATE SKIP LOCKED`;
+    const found = await db.job.findMany({
+      where: { id: { in: rows.map(({ id }) => id) } },
+      orderBy: [{ rankAt: 'asc' }, { id: 'asc' }],
+    });
+    return found.map(toJobRecord);
   },
 
   async placed() {

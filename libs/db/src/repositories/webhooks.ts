@@ -53,7 +53,7 @@ export const webhookRepository = (db: Tx): WebhookRepository => ({
     return (await db.webhook.deleteMany({ where: { teamId, id } })).count === 1;
   },
 
-  async announce(teamId, { type, body, at }) {
+  async announce(teamId, { type, bodies, at }) {
     const wanting = await db.webhook.findMany({
       where: { teamId, enabled: true, events: { array_contains: [type] } },
       select: { id: true },
@@ -61,13 +61,17 @@ export const webhookRepository = (db: Tx): WebhookRepository => ({
     if (wanting.length === 0) return;
     const rest = {
       type,
-      body: storableText(body),
       state: 'pending',
       createdAt: new Date(at),
       nextAttemptAt: new Date(at),
     };
     await db.webhookDelivery.createMany({
-      data: wanting.map(({ id }) => ({ ...rest, id: randomIds.make('delivery'), webhookId: id })),
+      data: wanting.flatMap(({ id: webhookId }) =>
+        bodies.map((body) => ({
+          ...{ ...rest, webhookId, body: storableText(body) },
+          id: randomIds.make('delivery'),
+        })),
+      ),
     });
   },
 

@@ -1,5 +1,6 @@
 import { type JobWakeUp } from '@lowrank/contracts';
 import { hourlySeconds } from '../dispatch/usage';
+import { leaveParty } from '../parties/party';
 import { type JobPatch, type JobRecord, type Repositories, type UnitOfWork } from '../ports/repositories';
 import { isHeld } from '../state-machine';
 
@@ -26,15 +27,19 @@ export function withAttempt<T>(
 }
 
 /**
- * Ends a job's hold of its slot: charges its team with the time, and returns the fields of the job that go with it, for the patch of
- * the move that follows. The caller tells the dispatcher of the free slot, by the outbox.
+ * Ends a job's hold of its slot, or its part in that of a party: charges its team with the time, and returns the fields of the job that
+ * go with it, for the patch of the move that follows. The caller tells the dispatcher of the free slot, by the outbox.
  */
 export async function releaseSlot(
-  { teams }: Pick<Repositories, 'teams'>,
+  { teams, parties }: Pick<Repositories, 'teams' | 'parties'>,
   job: JobRecord,
   at: string,
 ): Promise<JobPatch> {
-  const hours = job.attemptStartedAt === null ? [] : hourlySeconds(job.attemptStartedAt, at);
+  const held = job.attemptStartedAt === null ? [] : hourlySeconds(job.attemptStartedAt, at);
+  const inAll = held.reduce((sum, { seconds }) => sum + seconds, 0);
+  const own = job.party === null ? null : await leaveParty({ parties }, job.party, at);
+  const part = own === null || inAll === 0 ? 1 : own / inAll;
+  const hours = held.map(({ hour, seconds }) => ({ hour, seconds: seconds * part }));
   await teams.charge(job.teamId, hours);
   return {
     workerId: null,
@@ -42,6 +47,7 @@ export async function releaseSlot(
     attemptStartedAt: null,
     pauseRequested: false,
     preemptRequested: false,
+    party: null,
     deviceSeconds: job.deviceSeconds + hours.reduce((sum, { seconds }) => sum + seconds, 0),
   };
 }

@@ -188,8 +188,9 @@ describe('reportLog', () => {
 describe('publishVersion', () => {
   it('makes version and final state together', async () => {
     await reportPhase(world, attempt, 'publishing');
-    const version = await publishVersion(world, attempt, world.manifest(attempt.jobId));
-    expect(version).toMatchObject({ adapter: 'captain', number: 1, bytes: 4096 });
+    const done = await publishVersion(world, attempt, world.manifest(attempt.jobId));
+    expect(done).toMatchObject({ id: attempt.jobId, state: 'succeeded', version: 1 });
+    expect(world.tables.versions).toMatchObject([{ adapter: 'captain', number: 1, bytes: 4096 }]);
     expect(job()).toMatchObject({
       state: 'succeeded',
       version: 1,
@@ -206,8 +207,8 @@ describe('publishVersion', () => {
     await endAttempt(world, attempt, crashed);
     await next();
     await reportPhase(world, attempt, 'publishing');
-    const version = await publishVersion(world, attempt, world.manifest(attempt.jobId, 1));
-    expect(version).toMatchObject({ number: 1 });
+    const done = await publishVersion(world, attempt, world.manifest(attempt.jobId, 1));
+    expect(done).toMatchObject({ version: 1 });
   });
 
   it('publishes nothing when the state does not allow it', async () => {

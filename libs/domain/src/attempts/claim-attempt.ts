@@ -1,14 +1,13 @@
-import { type BaseModel, type Dataset, errorCatalog, type JobWakeUp } from '@lowrank/contracts';
+import { errorCatalog, type JobWakeUp } from '@lowrank/contracts';
+import { findCompanions, type JobWithInputs, type TrainerLimits } from '../parties/companions';
 import { type Ports } from '../ports';
-import { type JobRecord } from '../ports/repositories';
+import { type JobRecord, type Repositories, type WorkerRecord } from '../ports/repositories';
 import { moveJob } from '../state-machine';
 import { notAssigned } from './attempt';
 
-/** Everything a worker needs to start a trainer. */
-export interface ClaimedAttempt {
-  job: JobRecord;
-  baseModel: BaseModel;
-  dataset: Dataset;
+/** Everything a worker needs to start a trainer: of the attempt that it was woken for, and of those that train with it. */
+export interface ClaimedAttempt extends JobWithInputs {
+  companions: JobWithInputs[];
 }
 
 /**
@@ -18,11 +17,14 @@ export interface ClaimedAttempt {
  *
  * The attempt counts as fruitless from here on; its first new checkpoint takes that back. So an attempt that dies without a word is
  * counted too.
+ *
+ * Where the worker trains several jobs together, queued ones that suit it are claimed with it and share its slot: see findCompanions.
  */
 export async function claimAttempt(
-  { unitOfWork, clock }: Omit<Ports, 'ids'>,
+  { unitOfWork, clock, ids }: Ports,
   { jobId, epoch, workerId: addressee = null }: Pick<JobWakeUp, 'jobId' | 'epoch'> & Partial<JobWakeUp>,
   workerId: string,
+  limits: TrainerLimits = { jobs: 1, threads: 1 },
 ): Promise<ClaimedAttempt | null> {
   const at = clock.now();
   return unitOfWork.run(async (repositories) => {
@@ -44,19 +46,58 @@ export async function claimAttempt(
       });
       return null;
     }
-    const claimed = await moveJob(repositories, job, 'preparing', {
-      at,
-      message: `Attempt ${epoch} starts on worker ${workerId}.`,
-      patch: {
-        workerId,
-        heartbeatAt: at,
-        ...notAssigned,
-        attemptStartedAt: at,
-        host: worker?.hostname ?? job.host,
-        startedAt: job.startedAt ?? at,
-        fruitlessAttempts: job.fruitlessAttempts + 1,
-      },
+    const lead = { job, baseModel, dataset };
+    const companions =
+      worker === null
+        ? { jobs: [], memoryBytes: null }
+        : await findCompanions(repositories, lead, worker, limits, at);
+    const members = 1 + companions.jobs.length;
+    const party = members === 1 ? null : ids.make('party');
+    if (party !== null)
+      await repositories.parties.insert({
+        ...{ id: party, members, clock: 0, clockAt: at },
+        memoryBytes: companions.memoryBytes,
+      });
+    const hold = async (one: JobWithInputs): Promise<JobWithInputs> => ({
+      ...one,
+      job: await startAttempt(repositories, one.job, { workerId, worker, party, members, at }),
     });
-    return { job: claimed, baseModel, dataset };
+    const claimed = await hold(lead);
+    const others: JobWithInputs[] = [];
+    for (const one of companions.jobs) others.push(await hold(one));
+    return { ...claimed, companions: others };
   });
+}
+
+function startAttempt(
+  repositories: Repositories,
+  job: JobRecord,
+  { workerId, worker, party, members, at }: StartOfAttempt,
+): Promise<JobRecord> {
+  const others = members === 2 ? 'another job' : `${members - 1} other jobs`;
+  const together = party === null ? '' : `, together with ${others} on the same base`;
+  return moveJob(repositories, job, 'preparing', {
+    at,
+    message: `Attempt ${job.epoch} starts on worker ${workerId}${together}.`,
+    patch: {
+      workerId,
+      heartbeatAt: at,
+      ...notAssigned,
+      attemptStartedAt: at,
+      party,
+      host: worker?.hostname ?? job.host,
+      startedAt: job.startedAt ?? at,
+      fruitlessAttempts: job.fruitlessAttempts + 1,
+    },
+  });
+}
+
+interface StartOfAttempt {
+  workerId: string;
+  /** Its row; null: it has none yet. */
+  worker: WorkerRecord | null;
+  party: string | null;
+  /** Jobs that start together. */
+  members: number;
+  at: string;
 }

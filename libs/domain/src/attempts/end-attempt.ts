@@ -72,14 +72,17 @@ async function nextState(
   const released = await releaseSlot(repositories, job, at);
 
   const cancel = () =>
-    job.deadline !== null && job.deadline <= at
+    job.deadline !== null && job.deadline <= at && job.stoppedEarly === null
       ? fail(
           'deadline_exceeded',
           `Not done by its deadline, ${job.deadline}; stopped after step ${job.step}.`,
         )
       : moveJob(repositories, job, 'cancelled', {
           at,
-          message: `Cancelled after step ${job.step}.`,
+          message:
+            job.stoppedEarly === null
+              ? `Cancelled after step ${job.step}.`
+              : `Stopped early at rung ${job.stoppedEarly.rung}, after step ${job.step}.`,
           patch: { ...released, finishedAt: at },
         });
 

@@ -1,6 +1,7 @@
 import { type JobEvent, type JobMetric, type JobState } from '@lowrank/contracts';
 import { type Ports } from '../ports';
 import { moveJob } from '../state-machine';
+import { judgeTrial } from '../sweeps/asha';
 import { type AttemptRef, withAttempt } from './attempt';
 
 /*
@@ -82,16 +83,22 @@ export async function reportPlan(
   return written ?? false;
 }
 
-/** Metrics in the order they were taken, with the tokens trained on by the last of them. An empty batch is a heartbeat. */
+/**
+ * Metrics in the order they were taken, with the tokens trained on by the last of them. An empty batch is a heartbeat. A trial of a sweep
+ * is judged by its evaluations.
+ */
 export async function reportMetrics(
   { unitOfWork, clock }: ReportPorts,
   attempt: AttemptRef,
   { metrics, trainedTokens }: { metrics: JobMetric[]; trainedTokens: number },
 ): Promise<boolean> {
-  const written = await withAttempt(unitOfWork, attempt, async ({ jobs }, job) => {
+  const at = clock.now();
+  const written = await withAttempt(unitOfWork, attempt, async (repositories, job) => {
+    const { jobs } = repositories;
     await jobs.putMetrics(job.id, metrics);
     const step = Math.max(job.step, ...metrics.map((metric) => metric.step));
-    await jobs.update(job.id, job.epoch, { step, trainedTokens, heartbeatAt: clock.now() });
+    await jobs.update(job.id, job.epoch, { step, trainedTokens, heartbeatAt: at });
+    await judgeTrial(repositories, job, metrics, at);
     return true;
   });
   return written ?? false;

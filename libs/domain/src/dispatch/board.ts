@@ -12,12 +12,16 @@ export interface Place {
   heldFor: string | null;
 }
 
-const accepts = ({ deviceClass }: PlanWorker, { deviceClasses }: Needs): boolean =>
-  deviceClasses === null || deviceClasses.includes(deviceClass);
+export const accepts = (
+  { deviceClass }: Pick<PlanWorker, 'deviceClass'>,
+  { deviceClasses }: Needs,
+): boolean => deviceClasses === null || deviceClasses.includes(deviceClass);
 
 /** Bytes that a job takes of a worker. */
-const bytesOn = ({ memoryBytes, slots }: PlanWorker, needs: Needs): number =>
-  memoryBytes === 0 ? 0 : (needs.memoryBytes ?? memoryBytes / slots);
+export const bytesOn = (
+  { memoryBytes, slots }: Pick<PlanWorker, 'memoryBytes' | 'slots'>,
+  needs: Pick<Needs, 'memoryBytes'>,
+): number => (memoryBytes === 0 ? 0 : (needs.memoryBytes ?? memoryBytes / slots));
 
 /** Workers, their slots and memory, and who has them: what plan.ts moves jobs about on. */
 export class Board {

@@ -1,13 +1,14 @@
 import { type DrainMode } from '@lowrank/contracts';
 import { found, notFound } from '../not-found';
+import { bySlot } from '../parties/party';
 import { type Ports } from '../ports';
 import { type PlacedRecord, type WorkerRecord } from '../ports/repositories';
 
-/** A worker and how many jobs have one of its slots. */
+/** A worker and how many of its slots are taken. */
 export type WorkerWithJobs = WorkerRecord & { busy: number };
 
 const busyOf = (id: string, placed: PlacedRecord[]): number =>
-  placed.filter((job) => (job.workerId ?? job.assignedTo) === id).length;
+  bySlot(placed.filter((job) => (job.workerId ?? job.assignedTo) === id)).length;
 
 /** Workers seen since `since`, in order of their hosts. */
 export async function listWorkers(

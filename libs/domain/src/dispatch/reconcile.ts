@@ -7,6 +7,7 @@ import { type Ports } from '../ports';
 import { type JobQueue } from '../ports/job-queue';
 import { type JobRecord, type Repositories } from '../ports/repositories';
 import { isFinal, isHeld, moveJob } from '../state-machine';
+import { settleSweeps } from '../sweeps/control-sweep';
 
 export interface ReconcileOptions {
   /** An attempt without a sign of life for this long counts as crashed. */
@@ -29,7 +30,7 @@ export interface Reconciled {
 /**
  * Makes good what got lost. Every queued job that a worker was chosen for is woken again, which has no effect on those that the queue
  * still has; every job whose worker fell silent is taken from it, one transaction each, its heartbeat looked at again under the lock;
- * jobs whose deadline has come are ended. Resolves to how many of each there were.
+ * jobs whose deadline has come are ended, and so are sweeps that were left half-way. Resolves to how many of each there were.
  */
 export async function reconcile(
   ports: Omit<Ports, 'ids'>,
@@ -39,6 +40,7 @@ export async function reconcile(
   const { unitOfWork, clock } = ports;
   const crashed = await takeFromSilent(ports, before(clock.now(), silentAfterMs), limit);
   const overdue = await endOverdue(ports, limit);
+  await settleSweeps(ports, limit);
   const placed = await unitOfWork.run(({ jobs }) => jobs.placed());
   let woken = 0;
   for (const { id: jobId, epoch, state, assignedTo } of placed) {

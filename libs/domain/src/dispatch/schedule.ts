@@ -2,8 +2,11 @@ import { wakeUpVersion } from '@lowrank/contracts';
 import { notAssigned } from '../attempts/attempt';
 import { before } from '../clock-and-ids';
 import { tell } from '../jobs/with-job';
+import { bySlot } from '../parties/party';
 import { type Ports } from '../ports';
 import {
+  type JobRecord,
+  type PartyRecord,
   type PlacedRecord,
   type Repositories,
   type TeamShare,
@@ -11,8 +14,9 @@ import {
   type WorkerRecord,
 } from '../ports/repositories';
 import { defaultPolicy, type DispatchPolicy, planDispatch } from './plan';
-import { type DispatchState, type PlacedJob, type WaitingJob } from './state';
-import { decayedSeconds, monthStart, usageDecaySeconds } from './usage';
+import { isLeaving, isMovable, placedSlots, slotUse } from './placed';
+import { type DispatchState, type WaitingJob } from './state';
+import { monthStart, usageDecaySeconds } from './usage';
 
 export interface ScheduleOptions {
   /** A worker that has not been seen for this long gets nothing, and what it was to get goes to others. */
@@ -43,17 +47,19 @@ export async function scheduleJobs(
 ): Promise<Scheduled> {
   const now = clock.now();
   return unitOfWork.run(async (repositories) => {
-    const { jobs, teams, workers } = repositories;
+    const { jobs, teams, workers, parties } = repositories;
     const seen = await workers.seenSince(before(now, unseenAfterMs));
     const able = seen.filter(
       ({ drain, wakeUpVersion: version }) => drain === null && version >= wakeUpVersion,
     );
     const { kept, withdrawn } = await withdrawLost(repositories, able, now, before(now, untakenAfterMs));
     const slots = able.reduce((sum, worker) => sum + worker.slots, 0);
-    const waiting = await jobs.waiting(now, Math.min(mostPerTeam, Math.max(0, slots - kept.length) + spare));
+    const free = Math.max(0, slots - bySlot(kept).length);
+    const waiting = await jobs.waiting(now, Math.min(mostPerTeam, free + spare));
     if (waiting.length === 0) return { assigned: 0, preempted: 0, withdrawn };
     const shares = await teams.shares({ now, monthStart: monthStart(now), decaySeconds: usageDecaySeconds });
-    const plan = planDispatch(stateOf(now, shares, able, kept, waiting), policy);
+    const state = stateOf(now, shares, able, { jobs: kept, parties: await parties.list() }, waiting);
+    const plan = planDispatch(state, policy);
     const epochs = new Map([...waiting, ...kept].map((job) => [job.id, job.epoch]));
 
     const assign = async (jobId: string, workerId: string): Promise<boolean> => {
@@ -68,12 +74,19 @@ export async function scheduleJobs(
     for (const { jobId, workerId } of plan.assignments) assigned += Number(await assign(jobId, workerId));
     let preempted = 0;
     for (const { victimId, jobId, workerId } of plan.preemptions) {
-      const victim = await jobs.lock(victimId);
-      const isThere =
-        victim?.workerId === workerId && victim.epoch === epochs.get(victimId) && isMovable(victim);
-      if (!isThere || isLeaving(victim) || !(await assign(jobId, workerId))) continue;
-      await jobs.update(victimId, victim.epoch, { preemptRequested: true });
-      await tell(repositories, victim, now, `Asked for its slot by ${jobId}, which has a higher priority.`);
+      // A party gives its slot as a whole.
+      const slot = bySlot(kept).find((members) => members.some(({ id }) => id === victimId)) ?? [];
+      const victims: JobRecord[] = [];
+      for (const { id, epoch } of slot) {
+        const victim = await jobs.lock(id);
+        if (victim?.workerId === workerId && victim.epoch === epoch) victims.push(victim);
+      }
+      const leaves = victims.every(isMovable) && !victims.every(isLeaving);
+      if (!leaves || !(await assign(jobId, workerId))) continue;
+      for (const victim of victims) {
+        await jobs.update(victim.id, victim.epoch, { preemptRequested: true });
+        await tell(repositories, victim, now, `Asked for its slot by ${jobId}, which has a higher priority.`);
+      }
       preempted += 1;
     }
     return { assigned, preempted, withdrawn };
@@ -90,7 +103,8 @@ async function withdrawLost(
   const slotsOf = new Map(workers.map(({ id, slots }) => [id, slots]));
   const placed = await jobs.placed();
   const held = new Map<string, number>();
-  for (const { workerId } of placed) if (workerId !== null) held.set(workerId, (held.get(workerId) ?? 0) + 1);
+  for (const [{ workerId }] of bySlot(placed))
+    if (workerId !== null) held.set(workerId, (held.get(workerId) ?? 0) + 1);
   const kept: PlacedRecord[] = [];
   let withdrawn = 0;
   for (const record of placed) {
@@ -115,32 +129,15 @@ async function withdrawLost(
   return { kept, withdrawn };
 }
 
-const isMovable = ({ state }: Pick<PlacedRecord, 'state'>): boolean =>
-  state === 'preparing' || state === 'running';
-const isLeaving = ({
-  cancelRequested,
-  pauseRequested,
-  preemptRequested,
-}: Pick<PlacedRecord, 'cancelRequested' | 'pauseRequested' | 'preemptRequested'>): boolean =>
-  cancelRequested || pauseRequested || preemptRequested;
-
 function stateOf(
   now: string,
   shares: TeamShare[],
   workers: WorkerRecord[],
-  placed: PlacedRecord[],
+  held: { jobs: PlacedRecord[]; parties: PartyRecord[] },
   waiting: WaitingRecord[],
 ): DispatchState {
   const nowMs = Date.parse(now);
-  const running = new Map<string, number>();
-  const sinceMonth = new Map<string, number>();
-  for (const { teamId, attemptStartedAt } of placed) {
-    if (attemptStartedAt === null) continue;
-    const since = Date.parse(attemptStartedAt);
-    running.set(teamId, (running.get(teamId) ?? 0) + decayedSeconds(since, nowMs));
-    const inMonth = (nowMs - Math.max(since, Date.parse(monthStart(now)))) / 1000;
-    sinceMonth.set(teamId, (sinceMonth.get(teamId) ?? 0) + Math.max(0, inMonth));
-  }
+  const { running, sinceMonth } = slotUse(held.jobs, held.parties, now);
   return {
     now: nowMs,
     teams: shares.map(
@@ -153,22 +150,10 @@ function stateOf(
       }),
     ),
     workers,
-    placed: placed.map(toPlaced),
+    placed: placedSlots(held.jobs, held.parties),
     waiting: waiting.map(toWaiting),
   };
 }
-
-const toPlaced = (job: PlacedRecord): PlacedJob => ({
-  id: job.id,
-  teamId: job.teamId,
-  workerId: job.workerId ?? job.assignedTo ?? '',
-  priority: job.priority,
-  rank: Date.parse(job.rankAt),
-  since: job.attemptStartedAt === null ? null : Date.parse(job.attemptStartedAt),
-  leaving: isLeaving(job),
-  movable: isMovable(job),
-  ...job.placement,
-});
 
 const toWaiting = (job: WaitingRecord): WaitingJob => ({
   id: job.id,

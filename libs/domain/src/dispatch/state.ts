@@ -42,8 +42,9 @@ export interface WaitingJob extends Needs {
   host: string | null;
 }
 
-/** A job that has a slot, or is on its way to one. */
+/** A slot that is held, or on its way to a job: by one job, or by a party, which is asked for it as a whole. */
 export interface PlacedJob extends Needs {
+  /** Of the job, or of one of the party. */
   id: string;
   teamId: string;
   workerId: string;

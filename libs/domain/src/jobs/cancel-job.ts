@@ -1,6 +1,7 @@
 import { type Job } from '@lowrank/contracts';
 import { notAssigned } from '../attempts/attempt';
 import { type Ports } from '../ports';
+import { type JobRecord, type Repositories } from '../ports/repositories';
 import { isHeld, moveJob } from '../state-machine';
 import { tell, withJob } from './with-job';
 
@@ -10,13 +11,16 @@ import { tell, withJob } from './with-job';
  * Errors: not_found; illegal_transition when the job is final.
  */
 export function cancelJob(ports: Omit<Ports, 'ids'>, teamId: string, id: string): Promise<Job> {
-  return withJob(ports, teamId, id, 'cancel', async (repositories, job, at) => {
-    if (!isHeld(job.state)) {
-      const patch = { ...notAssigned, finishedAt: at };
-      await moveJob(repositories, job, 'cancelled', { at, message: `Cancelled while ${job.state}.`, patch });
-    } else if (!job.cancelRequested) {
-      await repositories.jobs.update(id, job.epoch, { cancelRequested: true });
-      await tell(repositories, job, at, 'Cancellation requested; the trainer stops at its next micro-batch.');
-    }
-  });
+  return withJob(ports, teamId, id, 'cancel', cancel);
+}
+
+/** The same inside a transaction that has the job locked and has seen that it is not final. */
+export async function cancel(repositories: Repositories, job: JobRecord, at: string): Promise<void> {
+  if (!isHeld(job.state)) {
+    const patch = { ...notAssigned, finishedAt: at };
+    await moveJob(repositories, job, 'cancelled', { at, message: `Cancelled while ${job.state}.`, patch });
+  } else if (!job.cancelRequested) {
+    await repositories.jobs.update(job.id, job.epoch, { cancelRequested: true });
+    await tell(repositories, job, at, 'Cancellation requested; the trainer stops at its next micro-batch.');
+  }
 }

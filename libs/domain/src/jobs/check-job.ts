@@ -6,17 +6,22 @@ import {
   LowrankError,
   type Recipe,
 } from '@lowrank/contracts';
-import { patternTime } from '../recipe/patterns';
+import { type PatternTime, patternTime } from '../recipe/patterns';
 import { chooseTargets, describeProblems } from '../recipe/targets';
 
 /** Milliseconds that a recipe's patterns may hold up everyone else here: normal ones take a few. */
 const patternMs = 200;
 
 /**
- * What a schema cannot see: whether a recipe fits this base model and dataset.
+ * What a schema cannot see: whether a recipe fits this base model and dataset. Recipes that are checked together share `time`.
  * Errors: base_model_not_ready, dataset_empty, recipe_invalid with every field at fault in details.
  */
-export function checkJob(recipe: Recipe, baseModel: BaseModel, dataset: Dataset): void {
+export function checkJob(
+  recipe: Recipe,
+  baseModel: BaseModel,
+  dataset: Dataset,
+  time: PatternTime = patternTime(patternMs),
+): void {
   if (baseModel.status !== 'ready')
     throw new LowrankError(
       'base_model_not_ready',
@@ -30,7 +35,7 @@ export function checkJob(recipe: Recipe, baseModel: BaseModel, dataset: Dataset)
   const details = [
     ...checkObjective(recipe, dataset),
     ...checkSequenceLength(recipe, baseModel),
-    ...checkTargets(recipe, baseModel),
+    ...checkTargets(recipe, baseModel, time),
     ...checkEvaluation(recipe, dataset),
   ];
   if (details.length > 0)
@@ -69,9 +74,9 @@ function* checkSequenceLength({ training }: Recipe, baseModel: BaseModel): Gener
     };
 }
 
-function checkTargets({ lora }: Recipe, { decoder }: BaseModel): ErrorDetail[] {
+function checkTargets({ lora }: Recipe, { decoder }: BaseModel, time: PatternTime): ErrorDetail[] {
   if (decoder === null) return []; // the trainer, which opens the model, finds out
-  return chooseTargets(linearLayers(decoder), lora, patternTime(patternMs)).problems;
+  return chooseTargets(linearLayers(decoder), lora, time).problems;
 }
 
 function* checkEvaluation({ evaluation }: Recipe, dataset: Dataset): Generator<ErrorDetail> {

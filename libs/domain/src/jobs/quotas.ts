@@ -4,22 +4,23 @@ import { found } from '../not-found';
 import { type Repositories } from '../ports/repositories';
 
 /**
- * Throws LowrankError quota_exceeded when the team may not queue one more job: too many wait already, or the month's device seconds
+ * Throws LowrankError quota_exceeded when the team may not queue `more` jobs: too many wait already, or the month's device seconds
  * are used up. Counts under the team's lock, so that requests at the same time do not pass the limit together.
  */
 export async function checkQueueQuota(
   { teams, jobs }: Pick<Repositories, 'teams' | 'jobs'>,
   teamId: string,
   at: string,
+  more = 1,
 ): Promise<void> {
   const { maxQueued, deviceSecondsPerMonth } = found(await teams.find(teamId), 'team', teamId);
   if (maxQueued !== null) {
     await teams.lock(teamId);
     const queued = await jobs.countQueued(teamId);
-    if (queued >= maxQueued)
+    if (queued + more > maxQueued)
       throw new LowrankError(
         'quota_exceeded',
-        `The team has ${queued} jobs waiting; it may have ${maxQueued}.`,
+        `The team has ${queued} jobs waiting${more > 1 ? ` and wants ${more} more` : ''}; it may have ${maxQueued}.`,
       );
   }
   if (deviceSecondsPerMonth === null) return;

@@ -20,11 +20,8 @@ export function retryJob(ports: Omit<Ports, 'ids'>, teamId: string, id: string):
       at,
       message: `Retried after it was ${job.state}.`,
       patch: {
-        error: null,
-        finishedAt: null,
-        cancelRequested: false,
-        fruitlessAttempts: 0,
-        memoryRetries: 0,
+        ...{ error: null, finishedAt: null, stoppedEarly: null },
+        ...{ cancelRequested: false, fruitlessAttempts: 0, memoryRetries: 0 },
       },
     });
   });

@@ -17,6 +17,7 @@ import {
   type PageQuery,
   type Quotas,
 } from '@lowrank/contracts';
+import { type SweepRepository } from './sweeps';
 import { type WebhookRepository } from './webhooks';
 
 /** All repositories of one transaction; see UnitOfWork. Reads and writes are of the given team only. */
@@ -29,8 +30,10 @@ export interface Repositories {
   outbox: OutboxRepository;
   teams: TeamRepository;
   workers: WorkerRepository;
+  parties: PartyRepository;
   statistics: StatisticsRepository;
   webhooks: WebhookRepository;
+  sweeps: SweepRepository;
 }
 
 /**
@@ -101,6 +104,8 @@ export interface JobRecord extends Job {
   attemptStartedAt: string | null;
   /** Host name of the machine that has its checkpoints on its disk. */
   host: string | null;
+  /** The party that the current attempt trains in; null: alone. */
+  party: string | null;
   /** Where in a trace it was submitted (W3C traceparent); the store knows, when it writes the job. */
   traceparent: string | null;
 }
@@ -134,6 +139,8 @@ export type JobPatch = Partial<
     | 'attemptStartedAt'
     | 'deviceSeconds'
     | 'host'
+    | 'stoppedEarly'
+    | 'party'
   >
 >;
 
@@ -158,22 +165,32 @@ export type PlacedRecord = Pick<
   | 'cancelRequested'
   | 'pauseRequested'
   | 'preemptRequested'
+  | 'party'
 >;
 
 /** What is decided about a job when it is made. */
-export type NewJob = Pick<Job, 'id' | 'baseModel' | 'dataset' | 'adapter' | 'createdAt' | 'clonedFrom'> &
+export type NewJob = Pick<
+  Job,
+  'id' | 'baseModel' | 'dataset' | 'adapter' | 'createdAt' | 'clonedFrom' | 'sweep'
+> &
   Pick<CreateJob, 'recipe' | 'priority' | 'placement' | 'notBefore' | 'deadline'> &
   Pick<JobRecord, 'queuedAt' | 'rankAt'>;
 
 export interface JobRepository {
-  insert(teamId: string, job: NewJob): Promise<void>;
+  /** Several jobs have the same dataset. */
+  insert(teamId: string, ...jobs: NewJob[]): Promise<void>;
   find(teamId: string, id: string): Promise<Job | null>;
-  list(teamId: string, page: PageQuery & { state?: JobState; adapter?: string }): Promise<Page<Job>>;
+  list(
+    teamId: string,
+    page: PageQuery & { state?: JobState; adapter?: string; sweep?: string },
+  ): Promise<Page<Job>>;
   /** Any team's job, its row locked until the transaction ends. For use cases that move it. */
   lock(id: string): Promise<JobRecord | null>;
   /** Writes only if the job still has this epoch; resolves to false, changing nothing, when it has not. */
   update(id: string, epoch: number, patch: JobPatch): Promise<boolean>;
   appendEvent(id: string, event: Omit<JobEvent, 'seq'>): Promise<JobEvent>;
+  /** The first event of jobs that were inserted in this transaction. */
+  beginHistory(ids: string[], event: Omit<JobEvent, 'seq'>): Promise<void>;
   events(id: string, afterSeq: number, limit: number): Promise<JobEvent[]>;
   /** Replaces rows of the same (step, kind): a resumed attempt repeats steps. */
   putMetrics(id: string, metrics: JobMetric[]): Promise<void>;
@@ -186,8 +203,16 @@ export interface JobRepository {
   log(id: string, afterSeq: number, limit: number): Promise<JobLogLine[]>;
   /** How many of the team's jobs are queued, assigned ones included. */
   countQueued(teamId: string): Promise<number>;
-  /** Of each team, the first `perTeam` queued jobs by rank that no worker is chosen for and that may start at `now`. */
+  /**
+   * Of each team, the first `perTeam` queued jobs by rank that no worker is chosen for and that may start at `now`; of a sweep, no
+   * more than may have a slot besides those that have one.
+   */
   waiting(now: string, perTeam: number): Promise<WaitingRecord[]>;
+  /**
+   * Queued jobs that no worker is chosen for, of the same team, base model and priority as another, that may start at `now` and whose
+   * last attempt was not fruitless, by rank; their rows locked until the transaction ends. Rows that others have locked are left out.
+   */
+  lockAlike(job: JobRecord, now: string, limit: number): Promise<JobRecord[]>;
   /** Jobs that have a slot: in a worker's hands, or queued and assigned; in order of their ids. */
   placed(): Promise<PlacedRecord[]>;
   /** Unfinished jobs whose deadline has come, the earliest first. */
@@ -251,6 +276,27 @@ export interface WorkerRepository {
   remove(id: string): Promise<void>;
   /** Removes workers not seen since, and resolves to their ids. */
   removeUnseen(since: string): Promise<string[]>;
+}
+
+/** Jobs of one team that hold one slot together, in one trainer. */
+export interface PartyRecord {
+  id: string;
+  /** Those that hold the slot still, one at least. */
+  members: number;
+  /** What each member has been charged with since the party began, in seconds as of `clockAt`: it runs at 1 / members. */
+  clock: number;
+  clockAt: string;
+  /** What its trainer takes of the worker's memory, bytes; null: not known. */
+  memoryBytes: number | null;
+}
+
+export interface PartyRepository {
+  insert(party: PartyRecord): Promise<void>;
+  /** Its row locked until the transaction ends. Who locks a job's row too does that first. */
+  lock(id: string): Promise<PartyRecord | null>;
+  update(party: PartyRecord): Promise<void>;
+  remove(id: string): Promise<void>;
+  list(): Promise<PartyRecord[]>;
 }
 
 export interface TeamRecord extends Quotas {

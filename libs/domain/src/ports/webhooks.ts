@@ -41,8 +41,8 @@ export interface WebhookRepository {
   ): Promise<boolean>;
   /** With its deliveries. Returns false when there is no such webhook. */
   remove(teamId: string, id: string): Promise<boolean>;
-  /** Makes a delivery for every enabled webhook of the team that wants events of the type, due at once. */
-  announce(teamId: string, event: { type: WebhookEventType; body: string; at: string }): Promise<void>;
+  /** Makes a delivery of each body for every enabled webhook of the team that wants events of the type, due at once. */
+  announce(teamId: string, event: { type: WebhookEventType; bodies: string[]; at: string }): Promise<void>;
   deliveries(
     teamId: string,
     webhookId: string,

@@ -1,9 +1,12 @@
-import { type Adapter, finalJobStates, type Job, LowrankError, type Manifest } from '@lowrank/contracts';
+import { finalJobStates, type Job, LowrankError } from '@lowrank/contracts';
 import { randomIds } from '../clock-and-ids';
 import { type JobRecord, type Repositories } from '../ports/repositories';
 import { isFinal, isHeld } from '../state-machine';
 import { byAge, compare, ofTeam, orNull, pageOf, refuseUnless, storable, withoutTeam } from './rows';
+import { adapterRepositoryOf } from './memory-adapters';
 import { statisticsOf } from './memory-statistics';
+import { sweepRepositoryOf } from './memory-sweeps';
+import { partyRepositoryOf } from './memory-parties';
 import { webhookRepositoryOf } from './memory-webhooks';
 import { freshTeam, type Tables } from './tables';
 
@@ -97,6 +100,8 @@ export function repositoriesOf(tables: Tables): Repositories {
     teams: teamRepositoryOf(tables),
     statistics: statisticsOf(tables),
     webhooks: webhookRepositoryOf(tables),
+    sweeps: sweepRepositoryOf(tables),
+    parties: partyRepositoryOf(tables),
     workers: {
       upsert: async (worker) => {
         const drain = tables.workers.find((one) => one.id === worker.id)?.drain ?? null;
@@ -140,66 +145,91 @@ const toJob = ({
   assignedAt: _assigned,
   attemptStartedAt: _attempt,
   host: _host,
+  party: _party,
   traceparent: _trace,
   ...job
 }: JobRecord): Job => job;
 
-/** What a manifest and its version have in common. */
-const factsOf = ({ format: _format, epoch: _epoch, ...facts }: Manifest) => facts;
-
 function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
   const find = (id: string) => tables.jobs.find((job) => job.id === id);
+  const byRankOf = (a: JobRecord, b: JobRecord) => compare(a.rankAt, b.rankAt) || compare(a.id, b.id);
+  /** Whether fewer trials of its sweep than may have a slot have one or come before it. */
+  const mayHaveSlot = (job: JobRecord): boolean => {
+    const most = tables.sweeps.find(({ id }) => id === job.sweep?.id)?.maxConcurrent ?? Infinity;
+    const ahead = tables.jobs.filter(
+      (other) =>
+        other.sweep?.id === job.sweep?.id &&
+        (isHeld(other.state) ||
+          (other.state === 'queued' && (other.assignedTo !== null || byRankOf(other, job) < 0))),
+    );
+    return ahead.length < most;
+  };
+  const startable = (now: string) =>
+    tables.jobs
+      .filter(
+        ({ state, assignedTo, notBefore }) =>
+          state === 'queued' && assignedTo === null && (notBefore === null || notBefore <= now),
+      )
+      .sort(byRankOf)
+      .filter(mayHaveSlot);
   return {
-    insert: async (teamId, job) => {
-      if (!ofTeam(tables.datasets, teamId).some((one) => one.id === job.dataset.id))
-        throw new LowrankError('not_found', `There is no dataset ${job.dataset.id}.`);
-      refuseUnless(
-        tables.baseModels.some((one) => one.id === job.baseModel.id),
-        'base model',
-      );
-      refuseUnless(
-        ofTeam(tables.adapters, teamId).some((one) => one.name === job.adapter),
-        'adapter',
-      );
-      tables.jobs.push({
-        ...job,
-        teamId,
-        state: 'queued',
-        epoch: 1,
-        step: 0,
-        totalSteps: null,
-        trainedTokens: 0,
-        cancelRequested: false,
-        pauseRequested: false,
-        preemptRequested: false,
-        deviceSeconds: 0,
-        assignedTo: null,
-        assignedAt: null,
-        attemptStartedAt: null,
-        host: null,
-        traceparent: null,
-        version: null,
-        error: null,
-        startedAt: null,
-        finishedAt: null,
-        fruitlessAttempts: 0,
-        memoryRetries: 0,
-        checkpointStep: 0,
-        workerId: null,
-        heartbeatAt: null,
-      });
+    insert: async (teamId, ...jobs) => {
+      for (const job of jobs) {
+        if (!ofTeam(tables.datasets, teamId).some((one) => one.id === job.dataset.id))
+          throw new LowrankError('not_found', `There is no dataset ${job.dataset.id}.`);
+        refuseUnless(
+          tables.baseModels.some((one) => one.id === job.baseModel.id),
+          'base model',
+        );
+        refuseUnless(
+          ofTeam(tables.adapters, teamId).some((one) => one.name === job.adapter),
+          'adapter',
+        );
+        tables.jobs.push({
+          ...job,
+          teamId,
+          state: 'queued',
+          epoch: 1,
+          step: 0,
+          totalSteps: null,
+          trainedTokens: 0,
+          cancelRequested: false,
+          pauseRequested: false,
+          preemptRequested: false,
+          deviceSeconds: 0,
+          assignedTo: null,
+          assignedAt: null,
+          attemptStartedAt: null,
+          host: null,
+          party: null,
+          traceparent: null,
+          stoppedEarly: null,
+          version: null,
+          error: null,
+          startedAt: null,
+          finishedAt: null,
+          fruitlessAttempts: 0,
+          memoryRetries: 0,
+          checkpointStep: 0,
+          workerId: null,
+          heartbeatAt: null,
+        });
+      }
     },
     find: async (teamId, id) =>
       orNull(
         ofTeam(tables.jobs, teamId).find((job) => job.id === id),
         toJob,
       ),
-    list: async (teamId, { state, adapter, ...page }) =>
+    list: async (teamId, { state, adapter, sweep, ...page }) =>
       pageOf(
         ofTeam(tables.jobs, teamId),
         page,
         toJob,
-        (job) => (!state || job.state === state) && (!adapter || job.adapter === adapter),
+        (job) =>
+          (!state || job.state === state) &&
+          (!adapter || job.adapter === adapter) &&
+          (!sweep || job.sweep?.id === sweep),
       ),
     lock: async (id) => find(id) ?? null,
     update: async (id, epoch, patch) => {
@@ -216,6 +246,8 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
       tables.events.push({ ...row, jobId: id });
       return row;
     },
+    beginHistory: async (ids, event) =>
+      void tables.events.push(...ids.map((jobId) => ({ ...event, jobId, seq: 1 }))),
     events: async (id, afterSeq, limit) =>
       tables.events
         .filter((event) => event.jobId === id && event.seq > afterSeq)
@@ -261,14 +293,7 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
         .map(({ jobId: _jobId, ...line }) => line),
     countQueued: async (teamId) => ofTeam(tables.jobs, teamId).filter((job) => job.state === 'queued').length,
     waiting: async (now, perTeam) => {
-      const byRank = tables.jobs
-        .filter(
-          (job) =>
-            job.state === 'queued' &&
-            job.assignedTo === null &&
-            (job.notBefore === null || job.notBefore <= now),
-        )
-        .sort((a, b) => compare(a.rankAt, b.rankAt) || compare(a.id, b.id));
+      const byRank = startable(now);
       const first = byRank.filter((job) => ofTeam(byRank, job.teamId).indexOf(job) < perTeam);
       return first.map(({ id, epoch, teamId, priority, placement, queuedAt, rankAt, host }) => ({
         ...{ id, epoch, teamId, priority, placement },
@@ -288,7 +313,19 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
           cancelRequested: job.cancelRequested,
           pauseRequested: job.pauseRequested,
           preemptRequested: job.preemptRequested,
+          party: job.party,
         })),
+    lockAlike: async (like, now, limit) =>
+      startable(now)
+        .filter(
+          (job) =>
+            job.id !== like.id &&
+            job.teamId === like.teamId &&
+            job.baseModel.id === like.baseModel.id &&
+            job.priority === like.priority &&
+            job.fruitlessAttempts === 0,
+        )
+        .slice(0, limit),
     overdue: async (now, limit) =>
       tables.jobs
         .filter((job) => job.deadline !== null && job.deadline <= now && !isFinal(job.state))
@@ -329,56 +366,5 @@ function teamRepositoryOf(tables: Tables): Repositories['teams'] {
           const monthSeconds = total(hours.filter(({ hour }) => hour >= monthStart));
           return { ...team, monthSeconds, recentSeconds: total(recent) };
         }),
-  };
-}
-
-function adapterRepositoryOf(tables: Tables): Repositories['adapters'] {
-  const find = (teamId: string, name: string) =>
-    tables.adapters.find((adapter) => adapter.teamId === teamId && adapter.name === name);
-  const versionsOf = (teamId: string, name: string) =>
-    ofTeam(tables.versions, teamId).filter((one) => one.adapter === name);
-  return {
-    ensure: async (teamId, { id, name, baseModelName, at }) => {
-      const existing = find(teamId, name);
-      if (existing && existing.baseModel !== baseModelName)
-        throw new LowrankError('conflict', `Adapter '${name}' is for base model '${existing.baseModel}'.`);
-      if (existing) return withoutTeam(existing);
-      const times = { createdAt: at, updatedAt: at };
-      const adapter: Adapter = { id, name, baseModel: baseModelName, latestVersion: null, ...times };
-      tables.adapters.push({ ...adapter, teamId });
-      return adapter;
-    },
-    find: async (teamId, name) => orNull(find(teamId, name), withoutTeam),
-    list: async (teamId, { query = '', ...page }) =>
-      pageOf(ofTeam(tables.adapters, teamId), page, withoutTeam, ({ name }) =>
-        name.includes(query.toLowerCase()),
-      ),
-    publish: async (teamId, { id, manifest, at }) => {
-      const adapter = find(teamId, manifest.adapter);
-      if (!adapter) throw new LowrankError('not_found', `There is no adapter '${manifest.adapter}'.`);
-      const earlier = versionsOf(teamId, manifest.adapter).find((one) => one.jobId === manifest.jobId);
-      if (earlier) return withoutTeam(earlier);
-      if (tables.versions.some((one) => one.jobId === manifest.jobId))
-        throw new LowrankError('conflict', `Job ${manifest.jobId} has published under another name.`);
-      refuseUnless(
-        tables.jobs.some((job) => job.id === manifest.jobId),
-        'job',
-      );
-      const number = (adapter.latestVersion ?? 0) + 1;
-      const bytes = manifest.files.reduce((sum, file) => sum + file.bytes, 0);
-      const version = { ...factsOf(manifest), id, number, bytes, createdAt: at };
-      Object.assign(adapter, { latestVersion: number, updatedAt: at });
-      tables.versions.push({ ...version, teamId });
-      return version;
-    },
-    versions: async (teamId, name) =>
-      versionsOf(teamId, name)
-        .sort((a, b) => b.number - a.number)
-        .map(withoutTeam),
-    version: async (teamId, name, number) =>
-      orNull(
-        versionsOf(teamId, name).find((one) => one.number === number),
-        withoutTeam,
-      ),
   };
 }

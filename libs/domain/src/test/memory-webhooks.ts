@@ -37,14 +37,15 @@ export function webhookRepositoryOf(tables: Tables): Repositories['webhooks'] {
       tables.deliveries = tables.deliveries.filter((one) => one.webhookId !== webhook?.id);
       return webhook !== undefined;
     },
-    announce: async (teamId, { type, body, at }) => {
+    announce: async (teamId, { type, bodies, at }) => {
       for (const { id, enabled, events } of ofTeam(tables.webhooks, teamId)) {
         if (!enabled || !events.includes(type)) continue;
-        tables.deliveries.push({
-          ...{ id: randomIds.make('delivery'), webhookId: id, teamId, type, body: storable(body) },
-          ...{ state: 'pending', attempts: 0, nextAttemptAt: at, createdAt: at },
-          ...{ lastStatus: null, lastError: null, finishedAt: null },
-        });
+        for (const body of bodies)
+          tables.deliveries.push({
+            ...{ id: randomIds.make('delivery'), webhookId: id, teamId, type, body: storable(body) },
+            ...{ state: 'pending', attempts: 0, nextAttemptAt: at, createdAt: at },
+            ...{ lastStatus: null, lastError: null, finishedAt: null },
+          });
       }
     },
     deliveries: async (teamId, webhookId, { state, ...page }) =>

@@ -8,10 +8,12 @@ import {
   type JobLogLine,
   type JobMetric,
   type JobWakeUp,
+  type SweepTrial,
   type Webhook,
   type WebhookDelivery,
 } from '@lowrank/contracts';
-import { type JobRecord, type TeamRecord, type WorkerRecord } from '../ports/repositories';
+import { type JobRecord, type PartyRecord, type TeamRecord, type WorkerRecord } from '../ports/repositories';
+import { type SweepRecord, type TrialResult } from '../ports/sweeps';
 
 type Owned<T> = T & { teamId: string };
 
@@ -32,8 +34,16 @@ export interface Tables {
   versions: Owned<AdapterVersion>[];
   outbox: { id: string; wakeUp: JobWakeUp; at: string }[];
   workers: WorkerRecord[];
+  parties: PartyRecord[];
   webhooks: Owned<Webhook & { secret: string }>[];
   deliveries: Owned<WebhookDelivery & { webhookId: string; body: string }>[];
+  sweeps: Omit<SweepRecord, 'trialCount' | 'finishedCount'>[];
+  trials: (Pick<SweepTrial, 'number' | 'jobId' | 'parameters'> & {
+    sweepId: string;
+    result: TrialResult | null;
+  })[];
+  /** What trials have reported at rungs. */
+  rungs: { sweepId: string; rung: number; trial: number; value: number }[];
 }
 
 export const emptyTables = (): Tables => ({
@@ -51,8 +61,12 @@ export const emptyTables = (): Tables => ({
   versions: [],
   outbox: [],
   workers: [],
+  parties: [],
   webhooks: [],
   deliveries: [],
+  sweeps: [],
+  trials: [],
+  rungs: [],
 });
 
 /** A team with nothing decided about it. */

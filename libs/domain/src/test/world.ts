@@ -1,6 +1,7 @@
 import {
   type CreateJob,
   createJobSchema,
+  createSweepSchema,
   idPrefixes,
   type IdKind,
   type Job,
@@ -10,6 +11,7 @@ import {
 } from '@lowrank/contracts';
 import { claimAttempt } from '../attempts/claim-attempt';
 import { submitJob } from '../jobs/submit-job';
+import { submitSweep } from '../sweeps/submit-sweep';
 import { type Ports } from '../ports';
 import { type WorkerRecord } from '../ports/repositories';
 import { MemoryQueue, MemoryUnitOfWork } from './memory';
@@ -105,6 +107,19 @@ export class World implements Ports {
 
   submit(overrides: Record<string, unknown> = {}): Promise<Job> {
     return submitJob(this, team, this.request(overrides));
+  }
+
+  /** A sweep over ranks, unless `overrides` say otherwise. */
+  submitSweep(overrides: Record<string, unknown> = {}) {
+    const request = createSweepSchema.parse({
+      baseModel: 'tiny',
+      dataset: this.datasetId,
+      adapter: 'captain',
+      space: { 'lora.rank': { values: [2, 4, 8] } },
+      method: { type: 'grid' },
+      ...overrides,
+    });
+    return submitSweep(this, team, request);
   }
 
   /** A worker that was seen just now. */

@@ -1,0 +1,61 @@
+import { bySlot, runOn } from '../parties/party';
+import { type PartyRecord, type PlacedRecord } from '../ports/repositories';
+import { type PlacedJob } from './state';
+import { decayedSeconds, monthStart } from './usage';
+
+/* What planDispatch is told of the slots that are taken. */
+
+export const isMovable = ({ state }: Pick<PlacedRecord, 'state'>): boolean =>
+  state === 'preparing' || state === 'running';
+export const isLeaving = ({
+  cancelRequested,
+  pauseRequested,
+  preemptRequested,
+}: Pick<PlacedRecord, 'cancelRequested' | 'pauseRequested' | 'preemptRequested'>): boolean =>
+  cancelRequested || pauseRequested || preemptRequested;
+
+/**
+ * The slots that jobs hold or are bound for. That of a party is left when all of its jobs leave, and can be asked for when all can move;
+ * it ranks as the one of them that has most to lose.
+ */
+export function placedSlots(placed: readonly PlacedRecord[], parties: readonly PartyRecord[]): PlacedJob[] {
+  const memoryOf = new Map(parties.map(({ id, memoryBytes }) => [id, memoryBytes]));
+  return bySlot(placed).map((jobs) => {
+    const [{ id, teamId, workerId, assignedTo, attemptStartedAt, placement, party }] = jobs;
+    return {
+      id,
+      teamId,
+      workerId: workerId ?? assignedTo ?? '',
+      priority: Math.max(...jobs.map(({ priority }) => priority)),
+      rank: Math.min(...jobs.map(({ rankAt }) => Date.parse(rankAt))),
+      since: attemptStartedAt === null ? null : Date.parse(attemptStartedAt),
+      leaving: jobs.every(isLeaving),
+      movable: jobs.every(isMovable),
+      deviceClasses: placement.deviceClasses,
+      memoryBytes: party === null ? placement.memoryBytes : (memoryOf.get(party) ?? null),
+    };
+  });
+}
+
+/** Device seconds that attempts have used but are not charged with yet, by team: decayed, and of this month. */
+export function slotUse(
+  placed: readonly PlacedRecord[],
+  parties: readonly PartyRecord[],
+  now: string,
+): { running: Map<string, number>; sinceMonth: Map<string, number> } {
+  const clocks = new Map(parties.map((party) => [party.id, runOn(party, now).clock]));
+  const running = new Map<string, number>();
+  const sinceMonth = new Map<string, number>();
+  const nowMs = Date.parse(now);
+  for (const { teamId, attemptStartedAt, party } of placed) {
+    if (attemptStartedAt === null) continue;
+    const since = Date.parse(attemptStartedAt);
+    const seconds = Math.max(0, nowMs - since) / 1000;
+    // Of a party's slot each member has its part.
+    const part = seconds === 0 ? 0 : (clocks.get(party ?? '') ?? seconds) / seconds;
+    const inMonth = Math.max(0, nowMs - Math.max(since, Date.parse(monthStart(now)))) / 1000;
+    running.set(teamId, (running.get(teamId) ?? 0) + part * decayedSeconds(since, nowMs));
+    sinceMonth.set(teamId, (sinceMonth.get(teamId) ?? 0) + part * inMonth);
+  }
+  return { running, sinceMonth };
+}

@@ -1,0 +1,58 @@
+import { type Adapter, LowrankError, type Manifest } from '@lowrank/contracts';
+import { type Repositories } from '../ports/repositories';
+import { ofTeam, orNull, pageOf, refuseUnless, withoutTeam } from './rows';
+import { type Tables } from './tables';
+
+/** What a manifest and its version have in common. */
+const factsOf = ({ format: _format, epoch: _epoch, ...facts }: Manifest) => facts;
+
+export function adapterRepositoryOf(tables: Tables): Repositories['adapters'] {
+  const find = (teamId: string, name: string) =>
+    tables.adapters.find((adapter) => adapter.teamId === teamId && adapter.name === name);
+  const versionsOf = (teamId: string, name: string) =>
+    ofTeam(tables.versions, teamId).filter((one) => one.adapter === name);
+  return {
+    ensure: async (teamId, { id, name, baseModelName, at }) => {
+      const existing = find(teamId, name);
+      if (existing && existing.baseModel !== baseModelName)
+        throw new LowrankError('conflict', `Adapter '${name}' is for base model '${existing.baseModel}'.`);
+      if (existing) return withoutTeam(existing);
+      const times = { createdAt: at, updatedAt: at };
+      const adapter: Adapter = { id, name, baseModel: baseModelName, latestVersion: null, ...times };
+      tables.adapters.push({ ...adapter, teamId });
+      return adapter;
+    },
+    find: async (teamId, name) => orNull(find(teamId, name), withoutTeam),
+    list: async (teamId, { query = '', ...page }) =>
+      pageOf(ofTeam(tables.adapters, teamId), page, withoutTeam, ({ name }) =>
+        name.includes(query.toLowerCase()),
+      ),
+    publish: async (teamId, { id, manifest, at }) => {
+      const adapter = find(teamId, manifest.adapter);
+      if (!adapter) throw new LowrankError('not_found', `There is no adapter '${manifest.adapter}'.`);
+      const earlier = versionsOf(teamId, manifest.adapter).find((one) => one.jobId === manifest.jobId);
+      if (earlier) return withoutTeam(earlier);
+      if (tables.versions.some((one) => one.jobId === manifest.jobId))
+        throw new LowrankError('conflict', `Job ${manifest.jobId} has published under another name.`);
+      refuseUnless(
+        tables.jobs.some((job) => job.id === manifest.jobId),
+        'job',
+      );
+      const number = (adapter.latestVersion ?? 0) + 1;
+      const bytes = manifest.files.reduce((sum, file) => sum + file.bytes, 0);
+      const version = { ...factsOf(manifest), id, number, bytes, createdAt: at };
+      Object.assign(adapter, { latestVersion: number, updatedAt: at });
+      tables.versions.push({ ...version, teamId });
+      return version;
+    },
+    versions: async (teamId, name) =>
+      versionsOf(teamId, name)
+        .sort((a, b) => b.number - a.number)
+        .map(withoutTeam),
+    version: async (teamId, name, number) =>
+      orNull(
+        versionsOf(teamId, name).find((one) => one.number === number),
+        withoutTeam,
+      ),
+  };
+}
