@@ -8,10 +8,11 @@ import {
   type Ports,
   resumeJob,
 } from '@lowrank/domain';
+import { childrenOf } from '@lowrank/testing';
 import { createPostgresBackend, withBackend } from 'bullmq';
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, readdir, rm, stat } from 'node:fs/promises';
+import { mkdtemp, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';

@@ -200,7 +200,8 @@ const MAX_ROLLBACKS = 2;
 
 /**
  * Trains from the newest checkpoint, or from the start, to the end. A run that diverges goes back to its last checkpoint, with half of the
- * learning rate; that is written down at once, so that an interrupted run does the same.
+ * learning rate; that is written down at once, so that a run that is killed does the same. The checkpoint of a pause is one too: paused
+ * shortly before it diverges, a run goes back less far than it would have.
  */
 async function trainAdapter(
   base: Base,
