@@ -25,11 +25,10 @@ const threads = Number(flags.threads);
 const tolerance = 0.1;
 
 const { recipeSchema } = library('contracts');
-const { predictMemory } = library('domain');
+const { predictMemory, splitRows } = library('domain');
 const { inspectModelFolder, loadChatTokenizer } = library('datasets');
 const { Blobs, createObjectStore } = library('storage');
-const { loadTokens, modelKey, planTraining, quantizedBasePath, splitRows, toPairs, toSequences } =
-  library('training');
+const { loadTokens, modelKey, planTraining, quantizedBasePath, toSequences } = library('training');
 
 /** [model, tokens of a packed row, packed rows of a micro-batch, rest of the recipe, conversations in the dataset] */
 const off = { checkpointActivations: false };
@@ -88,8 +87,7 @@ async function lengthsOf(recipe, file, folder, work) {
   const together = format === 'chat' ? 1 : 2;
   const { fraction } = recipe.evaluation;
   const { train } = splitRows(rows.length / together, fraction, recipe.training.seed);
-  const kept = train.flatMap((row) => rows.slice(row * together, (row + 1) * together));
-  const { sequences } = (together === 1 ? toSequences : toPairs)(kept, recipe.training);
+  const { sequences } = toSequences(rows, recipe, train);
   const plan = planTraining(sequences, recipe);
   const batches = Array.from({ length: plan.totalSteps }, (_, step) => plan.microBatches(step)).flat();
   const largest = batches.reduce((most, batch) => (batch.tokens.length > most.tokens.length ? batch : most));

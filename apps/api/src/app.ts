@@ -10,9 +10,12 @@ import { type Dependencies } from './dependencies';
 import { toPublicError } from './http/errors';
 import { serveDocs } from './http/openapi';
 import { requestIdOf } from './http/request-id';
+import { Staging } from './http/staging';
 import { traceRequests } from './http/tracing';
 import { measureRequests } from './metrics/http-metrics';
 import { MetricsController } from './metrics/metrics.controller';
+import { StoredDataPlanner } from './preflight/data-planner';
+import { StoredLengths } from './preflight/stored-lengths';
 
 /** Of JSON bodies; uploads have their own limit. A recipe with every target named stays far below. */
 const bodyBytes = 1024 * 1024;
@@ -43,7 +46,16 @@ export async function createApp(
   dependencies: Dependencies,
   adapter = createAdapter(),
 ): Promise<NestFastifyApplication> {
-  const app = await NestFactory.create<NestFastifyApplication>(AppModule.of(dependencies), adapter, {
+  const closing = new AbortController();
+  const { config, store, blobs } = dependencies;
+  const planner = new StoredDataPlanner({
+    blobs,
+    lengths: new StoredLengths(store),
+    staging: new Staging(config),
+    signal: closing.signal,
+  });
+  const whole = AppModule.of({ ...dependencies, ports: { ...dependencies.ports, planner } });
+  const app = await NestFactory.create<NestFastifyApplication>(whole, adapter, {
     // Nest tells of every module and route at start; only what is wrong is worth a line.
     logger: ['error', 'warn'],
     abortOnError: false,
@@ -55,6 +67,7 @@ export async function createApp(
   // JSON and multipart are all there is; Fastify would take plain text too.
   fastify.removeContentTypeParser('text/plain');
   fastify.decorateRequest('apiKey', null);
+  fastify.addHook('onClose', async () => closing.abort());
   fastify.addHook('onRequest', async (request, reply) => {
     reply.header('x-request-id', request.id);
   });
@@ -64,7 +77,7 @@ export async function createApp(
   app.useLogger(app.get(Logger));
   // After init, so that the request logger, which Nest adds there, sees refused requests too.
   const keys = new KeyCache(dependencies.ports.unitOfWork);
-  fastify.addHook('onRequest', requireApiKey(keys, dependencies.config.metricsToken));
+  fastify.addHook('onRequest', requireApiKey(keys, config.metricsToken));
   measureRequests(fastify, app.get(MetricsController).registry);
   await fastify.ready();
   return app;

@@ -4,6 +4,7 @@ import { addChatCommand } from './commands/chat';
 import { addControlCommands } from './commands/control';
 import { addDataCommands } from './commands/data';
 import { addDoctorCommand } from './commands/doctor';
+import { addEstimateCommand } from './commands/estimate';
 import { addJobCommands } from './commands/jobs';
 import { addLogsCommand } from './commands/logs';
 import { addMigrateCommand } from './commands/migrate';
@@ -45,6 +46,7 @@ export function makeProgram(): Command {
   addModelCommands(program);
   addDataCommands(program);
   addSubmitCommand(program);
+  addEstimateCommand(program);
   addJobCommands(program);
   addLogsCommand(program);
   addSweepCommands(program);

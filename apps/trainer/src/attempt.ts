@@ -11,6 +11,7 @@ import { spanned } from '@lowrank/telemetry';
 import { inTurn, modelKey, runTraining, type SharedBases } from '@lowrank/training';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { type AttemptCheckpoints, withCheckpoints } from './attempt-checkpoints';
 import { publish, readManifest } from './publish';
 import { StepSpans } from './step-spans';
 
@@ -23,6 +24,8 @@ export interface AttemptOptions {
   blobs: Blobs;
   /** Shared with the other attempts of this process, if there are any. */
   bases?: SharedBases;
+  /** Least time between two checkpoints that are copied to the object store; null: none is. */
+  mirrorIntervalMs: number | null;
   signal: AbortSignal;
   send(message: JobMessage): void;
   /** Writes a line of the job's log. */
@@ -71,15 +74,20 @@ async function fetchFiles(
  * Throws TrainingStopped, LowrankError.
  */
 export async function runAttempt(options: AttemptOptions): Promise<Manifest> {
-  const { assignment, store, bases, signal, send, log } = options;
-  const { jobId, epoch, baseModel, dataset, recipe, cacheDir } = assignment;
+  const { assignment, store, send, log } = options;
+  const { jobId } = assignment;
   send({ type: 'phase', phase: 'preparing' });
   const earlier = await readManifest(store, jobId);
   if (earlier !== null) {
     log('info', `attempt ${earlier.epoch} has published already`);
     return earlier;
   }
-  const { threads } = assignment;
+  return withCheckpoints(options, (checkpoints) => trainAndPublish(options, checkpoints));
+}
+
+async function trainAndPublish(options: AttemptOptions, checkpoints: AttemptCheckpoints): Promise<Manifest> {
+  const { assignment, bases, signal, send, log } = options;
+  const { jobId, epoch, baseModel, dataset, recipe, cacheDir, threads } = assignment;
   log('info', `attempt ${epoch}: adapter ${assignment.adapter} on ${baseModel.name}, ${threads} threads`);
 
   const key = modelKey(baseModel.files);
@@ -108,7 +116,8 @@ export async function runAttempt(options: AttemptOptions): Promise<Manifest> {
     dataset: { file: join(datasetsDir, dataset.sha256), sha256: dataset.sha256, format: dataset.format },
     maxLineBytes: MAX_LINE_BYTES,
     cacheDir,
-    checkpointsDir: join(assignment.jobDir, 'checkpoints'),
+    checkpointsDir: checkpoints.folder,
+    fetchCheckpoint: checkpoints.fetch,
     threads,
     bases,
     signal,
@@ -130,6 +139,7 @@ export async function runAttempt(options: AttemptOptions): Promise<Manifest> {
       steps.end();
       log('info', `checkpoint of step ${step}`);
       send({ type: 'checkpoint', step, sha256 });
+      checkpoints.written(step);
     },
   });
 

@@ -33,12 +33,13 @@ async function attempt(
   const { jobId } = assignment;
   const send = (message: JobMessage) => channel.send({ type: 'job', jobId, message });
   try {
-    const { s3, dataDir } = loadConfig();
+    const { s3, dataDir, mirrorSeconds } = loadConfig();
     const store = createObjectStore({ s3, folder: join(dataDir, 'objects') });
     const blobs = new Blobs(store);
     const work = () =>
       runAttempt({
         ...{ assignment, store, blobs, bases, signal, send },
+        mirrorIntervalMs: mirrorSeconds === null ? null : 1000 * mirrorSeconds,
         log: (level, message) => send({ type: 'log', level, message }),
       });
     const manifest = await spanned('trainer', work, { parent: assignment.traceparent });

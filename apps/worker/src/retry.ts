@@ -10,6 +10,9 @@ export const isTransient = (error: unknown): boolean =>
 
 export const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
+/** Between 75% and 125%, so that many workers do not move as one. */
+export const jittered = (ms: number): number => ms * (0.75 + Math.random() / 2);
+
 /** Pauses that double from 100 ms to 5 s, each shortened by chance by up to a half, so that many waiters do not move as one. */
 export class BackOff {
   private next = firstPauseMs;

@@ -40,6 +40,8 @@ export interface Timings {
   unseenAfter: number;
   /** A job that a worker has not taken for this long goes to another. */
   untakenAfter: number;
+  /** Between searches for checkpoints that were left behind. */
+  sweep: number;
   /** What is left of a worker that was not seen for this long is removed. */
   forgetAfter: number;
 }
@@ -65,5 +67,6 @@ export const defaultTimings: Timings = {
   presence: 3000,
   unseenAfter: 12_000,
   untakenAfter: 60_000,
+  sweep: 300_000,
   forgetAfter: 3_600_000,
 };

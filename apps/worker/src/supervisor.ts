@@ -1,6 +1,6 @@
 import { Logger } from '@nestjs/common';
 import { type DrainMode, type JobWakeUp } from '@lowrank/contracts';
-import { claimAttempt, type JobWithInputs, type Ports } from '@lowrank/domain';
+import { type AttemptRef, claimAttempt, type JobWithInputs, type Ports } from '@lowrank/domain';
 import { beginSpan, spanned, traceIdNow, traceparentNow } from '@lowrank/telemetry';
 import { makeAssignment, threadsOf, type Workplace } from './attempts/assignment';
 import { type AttemptLog, AttemptRun } from './attempts/attempt-run';
@@ -15,6 +15,8 @@ export interface SupervisorOptions {
   workplace: Workplace;
   timings: Timings;
   metrics: WorkerMetrics;
+  /** Removes the checkpoints of a job that has ended. */
+  clearUp(attempt: AttemptRef): Promise<void>;
   /** Compiled main file of the trainer. */
   trainerEntry: string;
   env: NodeJS.ProcessEnv;
@@ -64,7 +66,7 @@ export class Supervisor {
     claimed: JobWithInputs,
     traceparent: string | null = null,
   ): Promise<void> {
-    const { ports, workplace, timings, metrics, env } = this.options;
+    const { ports, workplace, timings, metrics, clearUp, env } = this.options;
     const { job, baseModel } = claimed;
     const about = { jobId: job.id, attempt: job.epoch };
     // By whatever way the job came here, it goes on where it was submitted.
@@ -76,7 +78,7 @@ export class Supervisor {
         const traceId = traceIdNow();
         const log = attemptLog(traceId === null ? about : { ...about, traceId });
         const secrets = [env.S3_SECRET_ACCESS_KEY ?? ''];
-        const options = { ports, timings, secrets, log, meter };
+        const options = { ports, timings, secrets, log, meter, clearUp };
         const run = new AttemptRun(makeAssignment(claimed, workplace, traceparentNow()), options);
         this.runs.add(run);
         try {

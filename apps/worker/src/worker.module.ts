@@ -5,11 +5,13 @@ import { createUnitOfWork } from '@lowrank/db';
 import { type Ports, randomIds, SharedClock } from '@lowrank/domain';
 import { AddressRules, createPoster } from '@lowrank/outbound';
 import { createJobConsumer, createJobQueue } from '@lowrank/queue';
+import { Checkpoints, createObjectStore } from '@lowrank/storage';
 import { logOptions } from '@lowrank/telemetry';
 import { LoggerModule } from 'nestjs-pino';
 import { cpus, hostname } from 'node:os';
-import { extname, resolve } from 'node:path';
+import { extname, join, resolve } from 'node:path';
 import { Dispatcher } from './dispatch/dispatcher';
+import { Janitor } from './janitor';
 import { MetricsServer } from './metrics/metrics-server';
 import { WorkerMetrics } from './metrics/worker-metrics';
 import { Presence } from './presence';
@@ -52,18 +54,30 @@ export class WorkerModule {
     const metrics = new WorkerMetrics();
     const { workerMetrics, metricsToken: token } = config;
     const metricsServer = workerMetrics && new MetricsServer(metrics.registry, { ...workerMetrics, token });
+    const store = createObjectStore({ s3: config.s3, folder: join(dataDir, 'objects') });
+    const janitor = new Janitor(unitOfWork, new Checkpoints(store), dataDir, defaultTimings);
     const supervisor = new Supervisor({
       ports,
       workerId: id,
       workplace: { dataDir, threads, slots, jobsPerTrainer },
       timings: defaultTimings,
       metrics,
+      clearUp: (attempt) => janitor.clearUp(attempt),
       trainerEntry,
       env: { ...process.env, LOWRANK_DATA: dataDir },
     });
     const webhooks = new WebhookSender(ports, poster.post, defaultTimings, metrics);
     const device = `cpu ${cpus()[0]?.model ?? process.arch}`;
-    const worker = { id, hostname: hostname(), slots, device, deviceClass, memoryBytes, wakeUpVersion };
+    const worker = {
+      id,
+      hostname: hostname(),
+      slots,
+      device,
+      deviceClass,
+      memoryBytes,
+      threads,
+      wakeUpVersion,
+    };
     const presence = new Presence({ unitOfWork, clock }, worker, defaultTimings.presence, (mode) =>
       supervisor.setDrain(mode),
     );
@@ -83,11 +97,12 @@ export class WorkerModule {
         { provide: Dispatcher, useValue: new Dispatcher(ports, queue, defaultTimings, metrics) },
         { provide: Presence, useValue: presence },
         { provide: WebhookSender, useValue: webhooks },
+        { provide: Janitor, useValue: janitor },
         {
           provide: WorkerService,
-          useFactory: (...parts: [Supervisor, Dispatcher, Presence, WebhookSender]) =>
+          useFactory: (...parts: [Supervisor, Dispatcher, Presence, WebhookSender, Janitor]) =>
             new WorkerService(connections, metricsServer, ...parts),
-          inject: [Supervisor, Dispatcher, Presence, WebhookSender],
+          inject: [Supervisor, Dispatcher, Presence, WebhookSender, Janitor],
         },
       ],
     };

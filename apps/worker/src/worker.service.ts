@@ -1,6 +1,7 @@
 import { BeforeApplicationShutdown, Injectable, Logger, OnApplicationBootstrap } from '@nestjs/common';
 import { type JobConsumer, type JobHandler, type JobQueue, type UnitOfWork } from '@lowrank/domain';
 import { Dispatcher } from './dispatch/dispatcher';
+import { Janitor } from './janitor';
 import { type MetricsServer } from './metrics/metrics-server';
 import { Presence } from './presence';
 import { messageOf } from './retry';
@@ -31,6 +32,7 @@ export class WorkerService implements OnApplicationBootstrap, BeforeApplicationS
     private readonly dispatcher: Dispatcher,
     private readonly presence: Presence,
     private readonly webhooks: WebhookSender,
+    private readonly janitor: Janitor,
   ) {}
 
   onApplicationBootstrap(): void {
@@ -42,6 +44,7 @@ export class WorkerService implements OnApplicationBootstrap, BeforeApplicationS
     this.presence.start();
     this.dispatcher.start();
     this.webhooks.start();
+    this.janitor.start();
     this.consumer = this.connections.consume(
       (wakeUp) => this.supervisor.handle(wakeUp),
       (error) => this.logger.warn(`Queue: ${messageOf(error)}`),
@@ -60,6 +63,7 @@ export class WorkerService implements OnApplicationBootstrap, BeforeApplicationS
       this.dispatcher.stop(),
       this.webhooks.stop(),
     ]);
+    await this.janitor.stop();
     await this.connections
       .forget()
       .catch((error) => this.logger.warn(`Could not remove the worker's queue: ${error}`));

@@ -51,6 +51,14 @@ describe('loadConfig', () => {
       expect(failure({ LOWRANK_DEVICE_CLASS: name }).message).toContain('LOWRANK_DEVICE_CLASS');
   });
 
+  it('copies every checkpoint to the object store, unless told otherwise', () => {
+    expect(loadConfig({}).mirrorSeconds).toBe(0);
+    expect(loadConfig({ LOWRANK_MIRROR_SECONDS: '300' }).mirrorSeconds).toBe(300);
+    expect(loadConfig({ LOWRANK_MIRROR_SECONDS: 'off' }).mirrorSeconds).toBeNull();
+    for (const wrong of ['on', '-1', '1.5'])
+      expect(failure({ LOWRANK_MIRROR_SECONDS: wrong }).message).toContain('LOWRANK_MIRROR_SECONDS');
+  });
+
   it('shows metrics of workers only where it is told to, and off loopback only with a token', () => {
     expect(loadConfig({})).toMatchObject({ workerMetrics: null, metricsToken: null });
     expect(loadConfig({ LOWRANK_WORKER_METRICS_PORT: '7390' }).workerMetrics).toEqual({

@@ -37,6 +37,8 @@ export interface Config {
   jobsPerTrainer: number;
   /** Threads of one trainer's kernels. */
   threads: number;
+  /** Least time between two checkpoints of a job that are copied to the object store; null: none is. */
+  mirrorSeconds: number | null;
   /** Absolute folders that base models may be imported from. */
   importRoots: readonly string[];
   /** Address of the hub that base models are fetched from; null: the Hugging Face hub. */
@@ -110,6 +112,11 @@ const environmentSchema = z
     LOWRANK_MEMORY_BYTES: integer(1, 2 ** 50).default(() => totalmem()),
     LOWRANK_JOBS_PER_TRAINER: integer(1, 64).default(8),
     LOWRANK_THREADS: integer(1, 1024).default(() => usableCores()),
+    LOWRANK_MIRROR_SECONDS: z
+      .literal('off')
+      .transform(() => null)
+      .or(integer(0, 7 * 86_400))
+      .default(0),
     LOWRANK_IMPORT_ROOTS: z.string().optional(),
     HF_ENDPOINT: url(/^https?$/, 'https://hub.example').optional(),
     LOWRANK_MAX_UPLOAD_BYTES: integer(1, 1024 * gib).default(2 * gib),
@@ -182,6 +189,7 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
     memoryBytes: value.LOWRANK_MEMORY_BYTES,
     jobsPerTrainer: value.LOWRANK_JOBS_PER_TRAINER,
     threads: value.LOWRANK_THREADS,
+    mirrorSeconds: value.LOWRANK_MIRROR_SECONDS,
     importRoots: value.LOWRANK_IMPORT_ROOTS
       ? value.LOWRANK_IMPORT_ROOTS.split(':')
           .filter(Boolean)

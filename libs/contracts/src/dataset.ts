@@ -17,6 +17,16 @@ export interface ChatRow {
   learnFrom?: number;
 }
 
+/** Of every conversation of a dataset, under one tokenizer: how many tokens it has and which are learnt. Millions fit in memory. */
+export interface TokenLengths {
+  /** [n] tokens of each conversation. */
+  tokens: Int32Array;
+  /** [n + 1] where each one's spans begin in `spans`. */
+  starts: Int32Array;
+  /** begin, end, begin, end …: the learnt tokens [begin, end) of one conversation after the other. */
+  spans: Int32Array;
+}
+
 /** An uploaded file with a checked format. */
 export const datasetSchema = z.object({
   id: idSchema('dataset'),

@@ -40,6 +40,10 @@ export const errorCatalog = {
   hub_unreachable: { status: 502, help: 'Check the network, or import a local folder.' },
   recipe_invalid: { status: 422, help: 'Correct the recipe fields listed in details.' },
   base_model_not_ready: { status: 409, help: 'Wait until the import has finished.' },
+  no_worker_fits: {
+    status: 422,
+    help: 'Change what details propose, or start a worker with more memory. placement.memoryBytes overrules the prediction.',
+  },
   integrity_failed: {
     status: 500,
     help: 'A stored file does not match its SHA-256; restore it from a backup or publish again.',

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { errorCodeSchema } from './errors';
+import { estimateSchema } from './estimate';
 import { idSchema, nameSchema, sha256Schema, timeSchema } from './ids';
 import { recipeSchema } from './recipe';
 
@@ -50,6 +51,11 @@ export const createJobSchema = z.strictObject({
 });
 export type CreateJobInput = z.input<typeof createJobSchema>;
 export type CreateJob = z.output<typeof createJobSchema>;
+
+/** The same body; nothing is submitted, so that an adapter need not be named yet. */
+export const estimateJobSchema = createJobSchema.extend({ adapter: nameSchema.optional() });
+export type EstimateJobInput = z.input<typeof estimateJobSchema>;
+export type EstimateJob = z.output<typeof estimateJobSchema>;
 
 /** What a clone has other than the job it is made from; the recipe's fields one by one, as far down as they are given. */
 export const cloneJobSchema = z.strictObject({
@@ -111,6 +117,13 @@ export const jobSchema = z.object({
   finishedAt: timeSchema.nullable(),
 });
 export type Job = z.infer<typeof jobSchema>;
+
+/** One job by itself; lists and streams leave the estimate out. */
+export const jobDetailSchema = jobSchema.extend({
+  /** What was known when it was submitted; null: it was submitted to a release that made no estimates. */
+  estimate: estimateSchema.nullable(),
+});
+export type JobDetail = z.infer<typeof jobDetailSchema>;
 
 export const jobEventSchema = z.object({
   /** Ascending within a job. */

@@ -24,6 +24,8 @@ export const assignmentSchema = z.object({
   recipe: recipeSchema,
   /** Folder of this job on this worker: checkpoints live here across attempts. */
   jobDir: z.string(),
+  /** Step of the last checkpoint that is known to be in the object store; 0: none is. */
+  mirroredStep: z.int().nonnegative().default(0),
   /** Folder shared by all trainers of the machine: model files, quantized bases, token caches, all by content. */
   cacheDir: z.string(),
   threads: z.int().positive(),
@@ -60,6 +62,8 @@ export const jobMessageSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('metric'), metric: jobMetricSchema, trainedTokens: z.int().nonnegative() }),
   z.object({ type: z.literal('checkpoint'), step: z.int().nonnegative(), sha256: sha256Schema }),
   // One of these three is the last about a job; the process ends after that of its last job.
+  /** The checkpoint of this step is in the object store too. */
+  z.object({ type: z.literal('mirrored'), step: z.int().nonnegative() }),
   z.object({ type: z.literal('published'), manifest: manifestSchema }),
   /** Answers a stop. */
   z.object({ type: z.literal('stopped'), reason: z.enum(['cancel', 'drain']) }),

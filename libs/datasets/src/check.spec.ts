@@ -20,7 +20,7 @@ describe('checkDataset', () => {
     [pair, 'prompt-completion'],
     ['{"instruction": "a", "output": "b"}', 'alpaca'],
   ])('knows the format of %s', async (row, format) => {
-    const counts = { rows: 2, errorCount: 0, errors: [], tokens: null, lossTokens: null };
+    const counts = { rows: 2, errorCount: 0, errors: [], tokens: null, lossTokens: null, lengths: null };
     expect(await check(`${row}\n\n${row}`)).toEqual({ format, ...counts });
   });
 

@@ -1,6 +1,7 @@
-import { LowrankError, type DatasetFormat, type ErrorDetail } from '@lowrank/contracts';
+import { LowrankError, type DatasetFormat, type ErrorDetail, type TokenLengths } from '@lowrank/contracts';
 import { encodeChat } from './encode';
 import { detectFormat, RowError, unknownFormat } from './formats';
+import { LengthCollector } from './lengths';
 import { parseLine, readLines } from './lines';
 import { parseConversations } from './preference';
 import { type ChatTokenizer } from './tokenizer';
@@ -22,6 +23,8 @@ export interface DatasetCheck {
   rows: number;
   tokens: number | null;
   lossTokens: number | null;
+  /** Lengths of the good rows' conversations; null without a tokenizer. */
+  lengths: TokenLengths | null;
   /** The first 20. */
   errors: ErrorDetail[];
   errorCount: number;
@@ -37,6 +40,7 @@ export async function checkDataset(
   let tokens = 0;
   let lossTokens = 0;
   let errorCount = 0;
+  const collector = new LengthCollector();
   const errors: ErrorDetail[] = [];
   const report = (error: ErrorDetail) => {
     errorCount += 1;
@@ -61,6 +65,7 @@ export async function checkDataset(
       for (const encoded of encodings) {
         tokens += encoded.tokens.length;
         lossTokens += encoded.lossMask.reduce((sum, learnt) => sum + learnt, 0);
+        collector.add(encoded);
       }
       rows += 1;
     } catch (error) {
@@ -75,6 +80,7 @@ export async function checkDataset(
     rows,
     tokens: counted ? tokens : null,
     lossTokens: counted ? lossTokens : null,
+    lengths: counted ? collector.lengths() : null,
     errors,
     errorCount,
   };

@@ -2,6 +2,9 @@ import { type ChatRow } from '@lowrank/contracts';
 import { RowError } from './formats';
 import { type ChatTokenizer } from './tokenizer';
 
+/** Raised when the same rows would give other tokens, or other ones to learn. */
+export const tokensFormat = 1;
+
 export interface EncodedRow {
   /** [n] token ids */
   tokens: Int32Array;

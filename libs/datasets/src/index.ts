@@ -1,12 +1,13 @@
 export { assertDatasetValid, checkDataset, type CheckOptions, type DatasetCheck } from './check';
-export { encodeChat, type EncodedRow } from './encode';
+export { encodeChat, type EncodedRow, tokensFormat } from './encode';
 export { convertRow, detectFormat, parseRow, RowError } from './formats';
+export { learntSpans, packLengths, unpackLengths } from './lengths';
 export { type Line, parseLine, readLines } from './lines';
 export { type ModelConfig, parseModelConfig } from './model-config';
 export { inspectModelFolder, type InspectOptions, type ModelFile, type ModelFolder } from './model-folder';
 export { parseConversations } from './preference';
 export { readCheckpointQuantization } from './quantized-checkpoint';
 export { readSafetensorsHeader, SafetensorsError, type SafetensorsEntry } from './safetensors';
-export { checkDatasetFile, encodeDatasetFile, type CheckFileOptions } from './thread';
+export { checkDatasetFile, encodeDatasetFile, measureDatasetFile, type CheckFileOptions } from './thread';
 export { readTokenFile } from './token-file';
 export { loadChatTokenizer, type ChatTokenizer, type TextStream } from './tokenizer';

@@ -1,4 +1,10 @@
-import { errorCodeSchema, LowrankError, type DatasetFormat, type ErrorDetail } from '@lowrank/contracts';
+import {
+  errorCodeSchema,
+  LowrankError,
+  type DatasetFormat,
+  type ErrorDetail,
+  type TokenLengths,
+} from '@lowrank/contracts';
 import { extname, join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { type DatasetCheck } from './check';
@@ -10,6 +16,10 @@ export interface ThreadTasks {
     response: DatasetCheck;
   };
   tokenizer: { request: { folder: string }; response: { vocabSize: number; templateSha256: string } };
+  measure: {
+    request: { file: string; folder: string; format: DatasetFormat; maxLineBytes: number };
+    response: TokenLengths;
+  };
   encode: {
     request: { file: string; target: string; folder: string; format: DatasetFormat; maxLineBytes: number };
     response: null;
@@ -78,6 +88,15 @@ export interface CheckFileOptions {
 export function checkDatasetFile(file: string, options: CheckFileOptions): Promise<DatasetCheck> {
   const { format, maxLineBytes, tokenizerDir, signal } = options;
   return runInThread({ task: 'check', file, format, maxLineBytes, folder: tokenizerDir }, { signal });
+}
+
+/** measureDataset with the tokenizer of a model folder, in a thread of its own. */
+export function measureDatasetFile(
+  file: string,
+  options: { tokenizerDir: string; format: DatasetFormat; maxLineBytes: number; signal?: AbortSignal },
+): Promise<TokenLengths> {
+  const { tokenizerDir, format, maxLineBytes, signal } = options;
+  return runInThread({ task: 'measure', file, folder: tokenizerDir, format, maxLineBytes }, { signal });
 }
 
 /** encodeDataset with the tokenizer of a model folder, in a thread of its own. */

@@ -1,10 +1,11 @@
-import { LowrankError, type DatasetFormat } from '@lowrank/contracts';
+import { LowrankError, type DatasetFormat, type TokenLengths } from '@lowrank/contracts';
 import { randomUUID } from 'node:crypto';
 import { createReadStream } from 'node:fs';
 import { mkdir, open, readFile, rename, rm, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { encodeChat, type EncodedRow } from './encode';
 import { RowError } from './formats';
+import { LengthCollector } from './lengths';
 import { parseLine, readLines } from './lines';
 import { parseConversations } from './preference';
 import { type ChatTokenizer } from './tokenizer';
@@ -29,6 +30,45 @@ function rowBytes({ tokens, lossMask }: EncodedRow): Buffer {
 }
 
 /**
+ * The conversations of each row of a JSONL dataset, encoded: of a preference two.
+ * Throws LowrankError dataset_invalid with the first line that cannot be used.
+ */
+async function* encodedRows(
+  source: string,
+  tokenizer: ChatTokenizer,
+  { format, maxLineBytes }: EncodeFileOptions,
+): AsyncGenerator<EncodedRow[]> {
+  for await (const line of readLines(createReadStream(source, { highWaterMark: 1 << 20 }), maxLineBytes)) {
+    const { value, problem } = parseLine(line);
+    let conversations: EncodedRow[];
+    try {
+      if (problem !== null) throw new RowError(problem);
+      conversations = parseConversations(value, format).map((chat) => encodeChat(chat, tokenizer));
+    } catch (error) {
+      // The template may refuse a row too: an order of roles that it does not know, for instance.
+      if (!(error instanceof RowError || error instanceof LowrankError)) throw error;
+      const path = error instanceof RowError ? error.path : undefined;
+      throw new LowrankError('dataset_invalid', `line ${line.line}: ${error.message}`, [
+        { line: line.line, ...(path ? { path } : {}), message: error.message },
+      ]);
+    }
+    yield conversations;
+  }
+}
+
+/** Lengths of every conversation of a JSONL dataset, as encodeDataset would write it. Throws what that throws. */
+export async function measureDataset(
+  source: string,
+  tokenizer: ChatTokenizer,
+  options: EncodeFileOptions,
+): Promise<TokenLengths> {
+  const collector = new LengthCollector();
+  for await (const conversations of encodedRows(source, tokenizer, options))
+    for (const conversation of conversations) collector.add(conversation);
+  return collector.lengths();
+}
+
+/**
  * Encodes every row of a JSONL dataset into `target`, which appears whole or not at all.
  * Throws LowrankError dataset_invalid with the first line that cannot be used.
  */
@@ -36,13 +76,13 @@ export async function encodeDataset(
   source: string,
   target: string,
   tokenizer: ChatTokenizer,
-  { format, maxLineBytes }: EncodeFileOptions,
+  options: EncodeFileOptions,
 ): Promise<void> {
   await mkdir(dirname(target), { recursive: true });
   const temporary = `${target}.tmp-${randomUUID()}`;
   const file = await open(temporary, 'w');
   try {
-    await writeRows(file, source, tokenizer, { format, maxLineBytes });
+    await writeRows(file, source, tokenizer, options);
     await file.sync();
     await file.close();
     await rename(temporary, target);
@@ -57,7 +97,7 @@ async function writeRows(
   file: FileHandle,
   source: string,
   tokenizer: ChatTokenizer,
-  { format, maxLineBytes }: EncodeFileOptions,
+  options: EncodeFileOptions,
 ): Promise<void> {
   let pending: Buffer[] = [Buffer.alloc(HEADER_BYTES)];
   let held = HEADER_BYTES;
@@ -71,24 +111,11 @@ async function writeRows(
     pending = [];
     held = 0;
   };
-  for await (const line of readLines(createReadStream(source, { highWaterMark: 1 << 20 }), maxLineBytes)) {
-    const { value, problem } = parseLine(line);
-    try {
-      if (problem !== null) throw new RowError(problem);
-      for (const bytes of parseConversations(value, format).map((chat) =>
-        rowBytes(encodeChat(chat, tokenizer)),
-      )) {
-        pending.push(bytes);
-        held += bytes.length;
-        rows += 1;
-      }
-    } catch (error) {
-      // The template may refuse a row too: an order of roles that it does not know, for instance.
-      if (!(error instanceof RowError || error instanceof LowrankError)) throw error;
-      const path = error instanceof RowError ? error.path : undefined;
-      throw new LowrankError('dataset_invalid', `line ${line.line}: ${error.message}`, [
-        { line: line.line, ...(path ? { path } : {}), message: error.message },
-      ]);
+  for await (const conversations of encodedRows(source, tokenizer, options)) {
+    for (const bytes of conversations.map(rowBytes)) {
+      pending.push(bytes);
+      held += bytes.length;
+      rows += 1;
     }
     if (held >= FLUSH_BYTES) await flush();
   }

@@ -6,7 +6,7 @@ import { checkDataset } from './check';
 import { encodeChat } from './encode';
 import { RowError } from './formats';
 import { type ThreadReply, type ThreadRequest } from './thread';
-import { encodeDataset } from './token-file';
+import { encodeDataset, measureDataset } from './token-file';
 import { loadChatTokenizer } from './tokenizer';
 
 /** A conversation that every template should render; two answers, so that spans are tried too. */
@@ -31,6 +31,8 @@ async function work(request: ThreadRequest): Promise<unknown> {
       }
       return { vocabSize: tokenizer.vocabSize, templateSha256: tokenizer.templateSha256 };
     }
+    case 'measure':
+      return measureDataset(request.file, await loadChatTokenizer(request.folder), request);
     case 'encode':
       await encodeDataset(request.file, request.target, await loadChatTokenizer(request.folder), request);
       return null;

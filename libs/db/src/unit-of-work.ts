@@ -69,6 +69,8 @@ export function createUnitOfWork(databaseUrl: string, options: UnitOfWorkOptions
       options: '-c TimeZone=UTC',
       keepAlive: true,
     }),
+    // Some kilobytes, of use to whoever asks for that one job.
+    omit: { job: { estimate: true } },
     transactionOptions: { maxWait: maxWaitMs, timeout: timeoutMs },
   });
 

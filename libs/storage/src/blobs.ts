@@ -1,10 +1,10 @@
 import { LowrankError, sha256Schema } from '@lowrank/contracts';
 import { type ObjectStore } from '@lowrank/domain';
-import { createHash, randomUUID } from 'node:crypto';
+import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { mkdir, open, rename, rm, writeFile } from 'node:fs/promises';
-import { basename, dirname, join } from 'node:path';
-import { pipeline, type Readable, Transform } from 'node:stream';
+import { basename } from 'node:path';
+import { type Readable } from 'node:stream';
+import { receive, verified } from './received';
 
 export interface StoredBlob {
   sha256: string;
@@ -57,49 +57,12 @@ export class Blobs {
 
   /** Writes a blob to a file, which appears whole, checked and synced, or not at all. Makes the file's folder if need be. */
   async fetchTo(sha256: string, file: string): Promise<void> {
-    await mkdir(dirname(file), { recursive: true });
-    const partial = join(dirname(file), `.${basename(file)}.${randomUUID()}`);
     const { body } = await this.open(sha256);
-    try {
-      const handle = await open(partial, 'wx');
-      try {
-        await writeFile(handle, body);
-        await handle.sync();
-      } finally {
-        await handle.close();
-      }
-      await rename(partial, file);
-    } finally {
-      body.destroy();
-      await rm(partial, { force: true });
-    }
+    await receive(body, file);
   }
 
   async #has(sha256: string, bytes: number): Promise<boolean> {
     // A size that differs is a damaged blob, which storing it again repairs.
     return (await this.store.head(blobKey(sha256)))?.bytes === bytes;
   }
-}
-
-/** The same bytes, one chunk behind; fails instead of passing the last chunk when their SHA-256 is not the expected one. */
-function verified(source: Readable, sha256: string, complaint: string): Readable {
-  const hash = createHash('sha256');
-  let held: Buffer | undefined;
-  const verifier = new Transform({
-    transform(chunk: Buffer, _encoding, done) {
-      hash.update(chunk);
-      const passed = held;
-      held = chunk;
-      done(null, passed);
-    },
-    flush(done) {
-      const found = hash.digest('hex');
-      if (found === sha256) return done(null, held);
-      done(
-        new LowrankError('integrity_failed', `${complaint}: its SHA-256 is ${found} instead of ${sha256}.`),
-      );
-    },
-  });
-  // Ends both streams when either fails; whoever reads the second one gets the error.
-  return pipeline(source, verifier, () => undefined);
 }

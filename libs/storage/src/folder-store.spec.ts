@@ -43,6 +43,17 @@ describe('FolderStore', () => {
     expect(await store.head('a/link')).toEqual({ bytes: 3 });
   });
 
+  it('removes folders with the last key in them', async () => {
+    await put('a/b/c/d');
+    await put('a/b/e');
+    await store.delete('a/b/c/d');
+    expect(await readdir(join(folder, 'objects/a/b'))).toEqual(['e']);
+    await store.delete('a/b/e');
+    expect(await readdir(join(folder, 'objects/a'))).toEqual(['inside']);
+    await store.delete('a/inside');
+    expect(await readdir(join(folder, 'objects'))).toEqual(['.partial']);
+  });
+
   it('leaves no partial file behind, whatever happens', async () => {
     await put('a/b');
     await store.put('a/b', Buffer.from('y'), { bytes: 1, ifAbsent: true });

@@ -2,7 +2,19 @@ import { LowrankError } from '@lowrank/contracts';
 import { type ObjectInfo, type ObjectStore } from '@lowrank/domain';
 import { randomUUID } from 'node:crypto';
 import { constants, type Dirent } from 'node:fs';
-import { link, lstat, mkdir, open, readdir, realpath, rename, rm, stat, writeFile } from 'node:fs/promises';
+import {
+  link,
+  lstat,
+  mkdir,
+  open,
+  readdir,
+  realpath,
+  rename,
+  rm,
+  rmdir,
+  stat,
+  writeFile,
+} from 'node:fs/promises';
 import { dirname, join, sep } from 'node:path';
 import { Readable } from 'node:stream';
 import { incoming, SourceFailed } from './incoming';
@@ -12,6 +24,8 @@ import { probeConditionalWrites } from './probe';
 /** Where objects are written before they get their name; no key starts with a dot. */
 const partialFolder = '.partial';
 const staleAfterMs = 24 * 3600 * 1000;
+/** Tries to give an object its name while others remove its folder. */
+const nameAttempts = 10;
 
 /**
  * Objects as files of one folder, their keys as paths. Every object is written beside the others, synced and then given its
@@ -37,13 +51,7 @@ export class FolderStore implements ObjectStore {
       await mkdir(dirname(partial), { recursive: true });
       try {
         await writeSynced(partial, incoming(key, body, options.bytes));
-        const target = join(this.#root, key);
-        await makeFolders(dirname(target));
-        await this.#assertInside(key);
-        if (!options.ifAbsent) await rename(partial, target);
-        else if (!(await linkUnlessPresent(partial, target))) return false;
-        await syncFolder(dirname(target));
-        return true;
+        return await this.#name(partial, key, options.ifAbsent ?? false);
       } finally {
         await rm(partial, { force: true });
       }
@@ -87,6 +95,7 @@ export class FolderStore implements ObjectStore {
     await this.#unlessMissing(key, async () => {
       await this.#assertInside(key);
       await rm(join(this.#root, key));
+      await this.#removeEmptyFolders(dirname(key));
     });
   }
 
@@ -107,6 +116,39 @@ export class FolderStore implements ObjectStore {
       await probeConditionalWrites(this, `the folder ${this.#root}`);
       this.#probed = true;
     });
+  }
+
+  /** Gives a written object its name; false when ifAbsent and the name is taken. Its folder may be removed meanwhile, as an empty one. */
+  async #name(partial: string, key: string, ifAbsent: boolean): Promise<boolean> {
+    const target = join(this.#root, key);
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await makeFolders(dirname(target));
+        await this.#assertInside(key);
+        if (!ifAbsent) await rename(partial, target);
+        else if (!(await linkUnlessPresent(partial, target))) return false;
+        break;
+      } catch (error) {
+        if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || attempt === nameAttempts) throw error;
+      }
+    }
+    // No folder: the object is deleted again already.
+    await syncFolder(dirname(target)).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== 'ENOENT') throw error;
+    });
+    return true;
+  }
+
+  /** Removes the folders that a deleted key leaves empty, so that what is listed stays as long as what there is. */
+  async #removeEmptyFolders(folder: string): Promise<void> {
+    for (let path = folder; path !== '.'; path = dirname(path)) {
+      try {
+        await rmdir(join(this.#root, path));
+      } catch {
+        // Not empty, or gone: somebody else sees to the ones above.
+        return;
+      }
+    }
   }
 
   /** Keys below a folder in key order, which is the order of names when folders count with their '/'. */

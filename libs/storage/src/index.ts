@@ -4,6 +4,7 @@ import { FolderStore } from './folder-store';
 import { S3Store } from './s3-store';
 
 export { blobKey, Blobs, type StoredBlob } from './blobs';
+export { Checkpoints, type StoredCheckpoint } from './checkpoints';
 
 /** The object store that the configuration names: S3 when it is given, else the folder (made when missing). */
 export function createObjectStore(options: { s3: S3Config | null; folder: string }): ObjectStore {

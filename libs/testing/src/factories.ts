@@ -1,6 +1,7 @@
 import {
   type BaseModel,
   type Dataset,
+  type Estimate,
   type Job,
   type JobEvent,
   type JobMetric,
@@ -58,6 +59,27 @@ export const makeDataset = (overrides: Partial<Dataset> = {}): Dataset => ({
   ...overrides,
 });
 
+/** Of a job that takes 4.5 GB, 3 of which others on its base share. */
+export const makeEstimate = (overrides: Partial<Estimate> = {}): Estimate => ({
+  data: null,
+  memory: {
+    bytes: 4_500_000_000,
+    sharedBytes: 3_000_000_000,
+    parts: { base: 3_000_000_000, gradients: 1_500_000_000 },
+  },
+  operations: 1.5e15,
+  devices: [],
+  servability: {
+    peft: { servable: true, reason: null },
+    vllm: { servable: true, reason: null },
+    lorax: { servable: false, reason: 'no' },
+    llamaCpp: { servable: true, reason: null },
+  },
+  proposals: [],
+  warnings: [],
+  ...overrides,
+});
+
 /** What JobRepository.insert takes. */
 export function makeJob(
   baseModel: BaseModel,
@@ -80,6 +102,7 @@ export function makeJob(
     sweep: null,
     queuedAt: createdAt,
     rankAt: createdAt,
+    estimate: null,
     ...overrides,
   };
 }
@@ -94,6 +117,7 @@ export const makeWorker = (
   device: 'cpu avx2',
   deviceClass: 'cpu',
   memoryBytes: 2 ** 36,
+  threads: 16,
   wakeUpVersion,
   seenAt: at,
   ...overrides,

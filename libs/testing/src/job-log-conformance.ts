@@ -1,16 +1,62 @@
-import { type JobLogLine } from '@lowrank/contracts';
+import { type JobLogLine, type JobMetric } from '@lowrank/contracts';
 import { type Seeded } from './catalog-conformance';
-import { makeEvent } from './factories';
+import { makeEvent, makeMetric } from './factories';
 import { codeOf } from './object-store-conformance';
 
-const at = new Date(Date.UTC(2026, 0, 1)).toISOString();
+const day = (n: number) => new Date(Date.UTC(2026, 0, n)).toISOString();
+const at = day(1);
+const nobody = `job_${'z'.repeat(24)}`;
 const lines = (...messages: string[]): Omit<JobLogLine, 'seq'>[] =>
   messages.map((message) => ({ at, epoch: 2, level: 'warn', message }));
 
-/** The part of unitOfWorkConformance on logs of jobs, and on reading while others write. */
+/** The part of unitOfWorkConformance on metrics and logs of jobs, and on reading while others write. */
 export function jobLogConformance(seeded: () => Seeded): void {
   let { unitOfWork, run, crew } = {} as Seeded;
   beforeEach(() => ({ unitOfWork, run, crew } = seeded()));
+
+  describe('metrics', () => {
+    const put = (id: string, metrics: JobMetric[]) => run(({ jobs }) => jobs.putMetrics(id, metrics));
+    const read = (id: string, options: { afterStep?: number; limit: number }) =>
+      run(({ jobs }) => jobs.metrics(id, options));
+    const steps = async (id: string, options: { afterStep?: number; limit: number } = { limit: 99 }) =>
+      (await read(id, options)).map(({ step, kind, loss }) => `${step} ${kind} ${loss}`);
+
+    it('come back exactly', async () => {
+      const { id } = await crew.addJob();
+      const rows = [
+        makeMetric({ step: 0, kind: 'eval', loss: 0.1 + 0.2, learningRate: null, accuracy: 1 / 3 }),
+        makeMetric({ step: 1, loss: Number.MIN_VALUE, gradNorm: Number.MAX_VALUE, at: day(1.5) }),
+        makeMetric({ step: 2, loss: -0.5, tokensPerSecond: null, gradNorm: null, epochs: 1e-7 }),
+      ];
+      await put(id, rows);
+      expect(await read(id, { limit: 9 })).toEqual(rows);
+    });
+
+    it('are in order of step and kind, and replaced by ones of the same', async () => {
+      const { id } = await crew.addJob();
+      await put(id, []);
+      await put(id, [
+        makeMetric({ step: 2, loss: 2 }),
+        makeMetric({ step: 1, loss: 1 }),
+        makeMetric({ step: 1, kind: 'eval', loss: 9 }),
+        makeMetric({ step: 1, loss: 1.5 }),
+      ]);
+      await put(id, [makeMetric({ step: 2, loss: 2.5 }), makeMetric({ step: 3, loss: 3 })]);
+      expect(await steps(id)).toEqual(['1 eval 9', '1 train 1.5', '2 train 2.5', '3 train 3']);
+      expect(await steps(id, { afterStep: 1, limit: 1 })).toEqual(['2 train 2.5']);
+      expect(await steps(id, { limit: 1 })).toEqual(['1 eval 9']);
+    });
+
+    it('are dropped beyond a step, of one job only', async () => {
+      const [a, b] = [await crew.addJob(), await crew.addJob()];
+      const rows = [1, 2, 3].map((step) => makeMetric({ step, loss: step }));
+      for (const { id } of [a, b]) await put(id, rows);
+      await run(({ jobs }) => jobs.truncateMetrics(a.id, 1));
+      expect(await steps(a.id)).toEqual(['1 train 1']);
+      expect(await steps(b.id)).toHaveLength(3);
+      expect(await codeOf(put(nobody, rows))).toBe('conflict');
+    });
+  });
 
   describe('logs', () => {
     const append = (id: string, keep: number, ...messages: string[]) =>

@@ -1,7 +1,7 @@
-import { type JobMetric, type JobState, LowrankError } from '@lowrank/contracts';
+import { type JobState, LowrankError } from '@lowrank/contracts';
 import { heldStates, type JobPatch, type UnitOfWork } from '@lowrank/domain';
 import { type Seeded } from './catalog-conformance';
-import { makeBaseModel, makeDataset, makeEvent, makeJob, makeManifest, makeMetric } from './factories';
+import { makeBaseModel, makeDataset, makeEstimate, makeEvent, makeJob, makeManifest } from './factories';
 import { codeOf } from './object-store-conformance';
 import { seedTeam, type SeededTeam } from './seed';
 
@@ -15,10 +15,10 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
 
   describe('jobs', () => {
     it('begin queued, at their first attempt', async () => {
-      const { recipe, queuedAt, rankAt, ...job } = await crew.addJob();
+      const { queuedAt, rankAt, estimate, ...job } = await crew.addJob();
+      expect(estimate).toBeNull();
       const fresh = {
         ...job,
-        recipe,
         pauseRequested: false,
         stoppedEarly: null,
         deviceSeconds: 0,
@@ -38,6 +38,7 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
         fruitlessAttempts: 0,
         memoryRetries: 0,
         checkpointStep: 0,
+        mirroredStep: 0,
         workerId: null,
         heartbeatAt: null,
         preemptRequested: false,
@@ -48,6 +49,9 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
         attemptStartedAt: null,
         host: null,
         party: null,
+        deviceClass: null,
+        estimatedBytes: null,
+        sharedBytes: null,
         traceparent: null,
       };
       expect(await run(({ jobs }) => jobs.lock(job.id))).toEqual({ ...fresh, ...inside, teamId: crew.id });
@@ -81,6 +85,7 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
         fruitlessAttempts: 2,
         memoryRetries: 1,
         checkpointStep: 6,
+        mirroredStep: 5,
         workerId: 'wrk_1',
         heartbeatAt: day(4),
         pauseRequested: true,
@@ -93,6 +98,7 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
         attemptStartedAt: day(8),
         deviceSeconds: 0.1,
         host: 'alfa',
+        deviceClass: 'h100',
         stoppedEarly: { rung: 1, step: 30, value: 2.5, needed: 2.25 },
         party: 'pty_1',
       };
@@ -165,7 +171,12 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
     it('wait by rank, the first of each team, unless they may not start yet or have a worker', async () => {
       const other = await seedTeam(unitOfWork, 'other');
       const third = await crew.addJob({ rankAt: day(3) });
-      const first = await crew.addJob({ rankAt: day(1), priority: 3, queuedAt: day(9) });
+      const first = await crew.addJob({
+        rankAt: day(1),
+        priority: 3,
+        queuedAt: day(9),
+        estimate: makeEstimate(),
+      });
       const second = await other.addJob({ rankAt: day(2), notBefore: day(4) });
       await other.addJob({ rankAt: day(1), notBefore: day(6) });
       const running = await crew.addJob({ rankAt: day(1) });
@@ -184,6 +195,8 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
         teamId: crew.id,
         priority: 3,
         placement: first.placement,
+        estimatedBytes: 4_500_000_000,
+        sharedBytes: 3_000_000_000,
         queuedAt: day(9),
         rankAt: day(1),
         host: null,
@@ -217,6 +230,8 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
         state: 'queued',
         priority: 2,
         placement: { deviceClasses: null, memoryBytes: null },
+        estimatedBytes: null,
+        sharedBytes: null,
         rankAt: day(1),
         workerId: null,
         assignedTo: 'wrk_2',
@@ -227,37 +242,6 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
         preemptRequested: false,
         party: null,
       });
-    });
-
-    it('are overdue when their deadline has come and they are not over', async () => {
-      const late = await crew.addJob({ deadline: day(2) });
-      const later = await crew.addJob({ deadline: day(1) });
-      await crew.addJob({ deadline: day(4) });
-      await crew.addJob();
-      const done = await crew.addJob({ deadline: day(1) });
-      await run(({ jobs }) => jobs.update(done.id, 1, { state: 'succeeded' }));
-      const overdue = async (limit: number) =>
-        (await run(({ jobs }) => jobs.overdue(day(2), limit))).map(({ id }) => id);
-      expect(await overdue(9)).toEqual([later.id, late.id]);
-      expect(await overdue(1)).toEqual([later.id]);
-    });
-
-    it('in hand are silent before a time, the longest first', async () => {
-      const beats: [JobState, string | null][] = [
-        ...heldStates.map((state, index): [JobState, string] => [state, day(5 - index)]),
-        ['running', day(6)],
-        ['queued', day(1)],
-        ['succeeded', day(1)],
-        ['running', null],
-      ];
-      for (const [state, heartbeatAt] of beats) {
-        const { id } = await crew.addJob();
-        await run(({ jobs }) => jobs.update(id, 1, { state, heartbeatAt }));
-      }
-      const silent = async (limit: number) =>
-        (await run(({ jobs }) => jobs.silent(day(6), limit))).map((job) => job.heartbeatAt);
-      expect(await silent(9)).toEqual([day(3), day(4), day(5)]);
-      expect(await silent(1)).toEqual([day(3)]);
     });
   });
 
@@ -293,50 +277,6 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
       const error = { code: 'internal' as const, message, help: '' };
       await run(({ jobs }) => jobs.update(id, 1, { state: 'failed', error }));
       expect((await crew.job(id)).error?.message).toBe(stored);
-    });
-  });
-
-  describe('metrics', () => {
-    const put = (id: string, metrics: JobMetric[]) => run(({ jobs }) => jobs.putMetrics(id, metrics));
-    const read = (id: string, options: { afterStep?: number; limit: number }) =>
-      run(({ jobs }) => jobs.metrics(id, options));
-    const steps = async (id: string, options: { afterStep?: number; limit: number } = { limit: 99 }) =>
-      (await read(id, options)).map(({ step, kind, loss }) => `${step} ${kind} ${loss}`);
-
-    it('come back exactly', async () => {
-      const { id } = await crew.addJob();
-      const rows = [
-        makeMetric({ step: 0, kind: 'eval', loss: 0.1 + 0.2, learningRate: null, accuracy: 1 / 3 }),
-        makeMetric({ step: 1, loss: Number.MIN_VALUE, gradNorm: Number.MAX_VALUE, at: day(1.5) }),
-        makeMetric({ step: 2, loss: -0.5, tokensPerSecond: null, gradNorm: null, epochs: 1e-7 }),
-      ];
-      await put(id, rows);
-      expect(await read(id, { limit: 9 })).toEqual(rows);
-    });
-
-    it('are in order of step and kind, and replaced by ones of the same', async () => {
-      const { id } = await crew.addJob();
-      await put(id, []);
-      await put(id, [
-        makeMetric({ step: 2, loss: 2 }),
-        makeMetric({ step: 1, loss: 1 }),
-        makeMetric({ step: 1, kind: 'eval', loss: 9 }),
-        makeMetric({ step: 1, loss: 1.5 }),
-      ]);
-      await put(id, [makeMetric({ step: 2, loss: 2.5 }), makeMetric({ step: 3, loss: 3 })]);
-      expect(await steps(id)).toEqual(['1 eval 9', '1 train 1.5', '2 train 2.5', '3 train 3']);
-      expect(await steps(id, { afterStep: 1, limit: 1 })).toEqual(['2 train 2.5']);
-      expect(await steps(id, { limit: 1 })).toEqual(['1 eval 9']);
-    });
-
-    it('are dropped beyond a step, of one job only', async () => {
-      const [a, b] = [await crew.addJob(), await crew.addJob()];
-      const rows = [1, 2, 3].map((step) => makeMetric({ step, loss: step }));
-      for (const { id } of [a, b]) await put(id, rows);
-      await run(({ jobs }) => jobs.truncateMetrics(a.id, 1));
-      expect(await steps(a.id)).toEqual(['1 train 1']);
-      expect(await steps(b.id)).toHaveLength(3);
-      expect(await codeOf(put(nobody, rows))).toBe('conflict');
     });
   });
 

@@ -152,6 +152,19 @@ export function objectStoreConformance(
       expect(await put('a/gone', 'y', true)).toBe(true);
     });
 
+    it('keeps what is put while its neighbours are deleted', async () => {
+      const writeAndDelete = async (name: string) => {
+        for (let round = 0; round < 20; round++) {
+          const key = `d/deep/${name}/${round % 2}`;
+          expect(await put(key, name, round % 3 === 0)).toBe(true);
+          expect(await read(key)).toBe(name);
+          await store.delete(key);
+        }
+      };
+      await Promise.all(['a', 'a/b', 'b', 'c'].map(writeAndDelete));
+      expect(await keys(store, 'd/')).toEqual([]);
+    });
+
     it('lists the keys under a prefix in key order, and no others', async () => {
       const all = ['l/a', 'l/a-b', 'l/a.b', 'l/b/c', 'l/b-c', 'l/b/c-d/e', 'l/B', 'l/10', 'l/9'];
       for (const key of all) await put(key, key);

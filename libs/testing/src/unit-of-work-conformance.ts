@@ -1,8 +1,10 @@
 import { type Repositories, type UnitOfWork } from '@lowrank/domain';
 import { catalogConformance } from './catalog-conformance';
 import { makeDataset, makeEvent, makeMetric, makeWorker } from './factories';
+import { estimateConformance } from './estimate-conformance';
 import { jobLogConformance } from './job-log-conformance';
 import { jobRepositoryConformance } from './job-repository-conformance';
+import { jobUpkeepConformance } from './job-upkeep-conformance';
 import { codeOf } from './object-store-conformance';
 import { partyConformance } from './party-conformance';
 import { seedTeam, type SeededTeam } from './seed';
@@ -310,6 +312,8 @@ export function unitOfWorkConformance(name: string, open: () => Promise<UnitOfWo
     jobRepositoryConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     jobLogConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     partyConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
+    jobUpkeepConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
+    estimateConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     webhookConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     sweepConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
   });

@@ -3,6 +3,7 @@ import {
   encodeDatasetFile,
   readCheckpointQuantization,
   readTokenFile,
+  tokensFormat,
   type EncodedRow,
 } from '@lowrank/datasets';
 import { KernelError, type Base, type Kernels } from '@lowrank/kernels';
@@ -13,8 +14,6 @@ import { inTurn } from './in-turn';
 
 /** Raised when the kernel library writes quantized bases differently. */
 const QUANTIZED_FORMAT = 2;
-/** Raised when the same rows would give other tokens. */
-const TOKENS_FORMAT = 1;
 
 /** Identifies a base model's content: SHA-256 over names and hashes of its files. */
 export function modelKey(files: readonly Pick<StoredFile, 'path' | 'sha256'>[]): string {
@@ -127,7 +126,7 @@ export interface TokenCacheOptions {
  */
 export function loadTokens(options: TokenCacheOptions): Promise<EncodedRow[]> {
   const { file, format, tokenizerDir, fingerprint, maxLineBytes, cacheDir, signal } = options;
-  const key = sha256([options.sha256, format, fingerprint, TOKENS_FORMAT].join('\n'));
+  const key = sha256([options.sha256, format, fingerprint, tokensFormat].join('\n'));
   const target = join(cacheDir, 'tokens', `${key}.tok`);
   return inTurn(target, async () => {
     const cached = await readTokenFile(target);

@@ -1,4 +1,9 @@
-import { sha256Schema } from '@lowrank/contracts';
+import {
+  type CheckpointMeta,
+  checkpointMetaFile,
+  checkpointMetaSchema,
+  sha256Schema,
+} from '@lowrank/contracts';
 import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { z } from 'zod';
@@ -7,11 +12,11 @@ import { type Progress } from './loop';
 
 // A checkpoint is a folder step-00000050 with adapter.state (weights and Adam's moments, as the kernel library exports them),
 // progress.json and meta.json, which holds the SHA-256 of the other two. It is written under another name and then renamed.
+// Nothing in it changes any more.
 
 const KEPT = 2;
 const STATE = 'adapter.state';
 const PROGRESS = 'progress.json';
-const META = 'meta.json';
 const NAME = /^step-(\d{8})$/;
 
 const evaluationSchema = z.object({ loss: z.number(), accuracy: z.number() }).nullable();
@@ -28,12 +33,11 @@ const progressSchema = z.object({
   rollbacks: z.int().nonnegative().default(0),
   seconds: z.number(),
 }) satisfies z.ZodType<Progress>;
-const metaSchema = z.object({
-  format: z.literal(1),
-  /** What the run is of: a checkpoint of another recipe, dataset or base does not load. */
-  run: z.string(),
+const metaSchema = checkpointMetaSchema.extend({
   files: z.object({ [STATE]: sha256Schema, [PROGRESS]: sha256Schema }),
 });
+/** Names of a checkpoint's files; the one without which the others are none comes last. */
+export const checkpointFiles = [STATE, PROGRESS, checkpointMetaFile] as const;
 
 export interface Checkpoint {
   progress: Progress;
@@ -42,6 +46,8 @@ export interface Checkpoint {
 }
 
 const nameOf = (step: number): string => `step-${String(step).padStart(8, '0')}`;
+/** Where the checkpoint of a step lies. */
+export const checkpointFolder = (folder: string, step: number): string => join(folder, nameOf(step));
 
 /**
  * Writes a checkpoint; it appears whole or not at all, and the last two are kept. `run` identifies recipe, dataset and base.
@@ -52,28 +58,41 @@ export async function saveCheckpoint(
   run: string,
   { progress, state }: Checkpoint,
 ): Promise<string> {
+  const meta = await placeCheckpoint(folder, progress.step, async (temporary) => {
+    const progressText = JSON.stringify(progress);
+    const files = { [STATE]: sha256(state), [PROGRESS]: sha256(progressText) };
+    const listed = JSON.stringify({ format: 1, run, files } satisfies CheckpointMeta);
+    await writeSynced(join(temporary, STATE), state);
+    await writeSynced(join(temporary, PROGRESS), progressText);
+    await writeSynced(join(temporary, checkpointMetaFile), listed);
+    return listed;
+  });
+  await prune(folder, progress.step);
+  return sha256(meta);
+}
+
+/** Makes the checkpoint of a step from what `fill` writes, and syncs, into a folder: it appears whole, or not at all if that fails. */
+export async function placeCheckpoint<T>(
+  folder: string,
+  step: number,
+  fill: (temporary: string) => Promise<T>,
+): Promise<T> {
   await mkdir(folder, { recursive: true });
-  const target = join(folder, nameOf(progress.step));
+  const target = checkpointFolder(folder, step);
   const temporary = join(folder, `tmp-${process.pid}`);
   await rm(temporary, { recursive: true, force: true });
   await mkdir(temporary);
-  const progressText = JSON.stringify(progress);
-  const files = { [STATE]: sha256(state), [PROGRESS]: sha256(progressText) };
-  const meta = JSON.stringify({ format: 1, run, files } satisfies z.input<typeof metaSchema>);
   try {
-    await writeSynced(join(temporary, STATE), state);
-    await writeSynced(join(temporary, PROGRESS), progressText);
-    await writeSynced(join(temporary, META), meta);
+    const result = await fill(temporary);
     await syncPath(temporary);
     await rm(target, { recursive: true, force: true });
     await rename(temporary, target);
     await syncPath(folder);
+    return result;
   } catch (error) {
     await rm(temporary, { recursive: true, force: true });
     throw error;
   }
-  await prune(folder, progress.step);
-  return sha256(meta);
 }
 
 /** Names of checkpoints, newest first. */
@@ -100,7 +119,7 @@ async function prune(folder: string, step: number): Promise<void> {
 
 async function load(folder: string, run: string): Promise<Checkpoint | null> {
   try {
-    const meta = metaSchema.parse(JSON.parse(await readFile(join(folder, META), 'utf8')));
+    const meta = metaSchema.parse(JSON.parse(await readFile(join(folder, checkpointMetaFile), 'utf8')));
     const [state, progress] = await Promise.all([
       readFile(join(folder, STATE)),
       readFile(join(folder, PROGRESS)),

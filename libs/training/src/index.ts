@@ -10,7 +10,14 @@ export {
   type TokenCacheOptions,
 } from './caches';
 export { modelCard, type CardOptions } from './card';
-export { loadCheckpoint, saveCheckpoint, type Checkpoint } from './checkpoint';
+export {
+  checkpointFiles,
+  checkpointFolder,
+  loadCheckpoint,
+  placeCheckpoint,
+  saveCheckpoint,
+  type Checkpoint,
+} from './checkpoint';
 export { isCancelled, publicError } from './errors';
 export { sha256 } from './files';
 export { complete, generate, greedy, type Generated, type GenerateOptions } from './generate';
@@ -21,7 +28,6 @@ export { evaluationBatches, planTraining, type Plan } from './plan';
 export { runTraining, TrainingStopped, type RunOptions, type StopReason, type TrainedAdapter } from './run';
 export { sampleOutputs, type Sample, type SampleOptions } from './samples';
 export { learningRate, warmupSteps } from './schedule';
-export { toPairs } from './pairs';
-export { splitRows, toSequences, type Sequence, type SequenceSet } from './sequences';
+export { toSequences, type Sequence, type SequenceSet } from './sequences';
 export { SharedBases } from './shared-bases';
 export { adapterSpec } from './targets';

@@ -1,8 +1,8 @@
 import { evaluationStep, LowrankError, type JobMetric, type Recipe } from '@lowrank/contracts';
+import { dropoutSeed } from '@lowrank/domain';
 import { type Adapter, type Base } from '@lowrank/kernels';
 import { addMeasured, objectiveOf, type Measured } from './objective';
 import { type Plan } from './plan';
-import { dropoutSeed } from './random';
 import { learningRate } from './schedule';
 import { type Batch } from './sequences';
 

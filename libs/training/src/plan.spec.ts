@@ -1,9 +1,9 @@
 import { type RecipeInput } from '@lowrank/contracts';
+import { packSequences } from '@lowrank/domain';
 import { type PackedBatch } from '@lowrank/kernels';
 import { makeRecipe } from '@lowrank/testing';
 import { makeSequence } from '../test/tiny';
 import { evaluationBatches, planTraining, type Plan } from './plan';
-import { packSequences } from './sequences';
 
 // Told apart by their first tokens.
 const sequences = Array.from({ length: 23 }, (_, i) => makeSequence(5 + (i % 4) * 3, i + 1));
@@ -102,5 +102,27 @@ describe('evaluation batches', () => {
     expect(batches.flatMap(names).sort((a, b) => a - b)).toEqual(all);
     for (const { tokens } of batches) expect(tokens.length).toBeLessThanOrEqual(32);
     expect(evaluationBatches([], recipe())).toEqual([]);
+  });
+});
+
+describe('pairs', () => {
+  it('come whole in every micro-batch, with the references of their sequences', () => {
+    const pairs = makeRecipe({
+      objective: { type: 'dpo' },
+      training: { sequenceLength: 16, rows: 2, accumulation: 2, epochs: 2 },
+    });
+    const known = Array.from({ length: 40 }, (_, i) => ({ ...makeSequence(3 + (i % 5), i), reference: -i }));
+    const plan = planTraining(known, pairs);
+    const seen: number[] = [];
+    for (let step = 0; step < plan.stepsPerEpoch; step += 1) {
+      for (const { starts, reference } of plan.microBatches(step)) {
+        expect((starts.length - 1) % 2).toBe(0);
+        expect(reference).toHaveLength(starts.length - 1);
+        seen.push(...(reference ?? []));
+      }
+    }
+    expect(seen.sort((a, b) => b - a)).toEqual(known.map(({ reference }) => reference));
+    const unknown = known.map(({ reference: _reference, ...sequence }) => sequence);
+    expect(evaluationBatches(unknown, pairs)[0]).not.toHaveProperty('reference');
   });
 });

@@ -1,9 +1,8 @@
-import { LowrankError, type Recipe } from '@lowrank/contracts';
-import { packTogether, sequencesPerRow } from './pairs';
-import { permutation, Stream } from './random';
+import { type Recipe } from '@lowrank/contracts';
+import { evaluationRows, planSteps } from '@lowrank/domain';
 import { toBatch, type Batch, type Sequence } from './sequences';
 
-/** Which data every optimizer step sees: a function of the step's number, so a resumed run needs no cursor but that. */
+/** Which data every optimizer step sees: planSteps of libs/domain, with the tokens. */
 export interface Plan {
   totalSteps: number;
   stepsPerEpoch: number;
@@ -15,53 +14,20 @@ export interface Plan {
   microBatches(step: number): Batch[];
 }
 
-/**
- * Packs once and shuffles the packed rows anew for every pass. A pass ends with a smaller micro-batch, and a smaller step, rather
- * than mixing two passes. totalSteps is training.steps, or ceil(epochs · stepsPerEpoch).
- * Throws LowrankError dataset_empty when there is nothing to train on.
- */
-export function planTraining(sequences: readonly Sequence[], recipe: Recipe): Plan {
-  const { training } = recipe;
-  const { sequenceLength, rows: rowsPerBatch, accumulation, epochs, steps, seed } = training;
-  if (sequences.length === 0)
-    throw new LowrankError('dataset_empty', 'no row has anything to learn within training.sequenceLength');
-  const packed = packTogether(sequences, sequenceLength, sequencesPerRow(recipe));
-  const batchesPerEpoch = Math.ceil(packed.length / rowsPerBatch);
-  const stepsPerEpoch = Math.ceil(batchesPerEpoch / accumulation);
-  const totalSteps = steps ?? Math.ceil(epochs * stepsPerEpoch);
+const lengthsOf = (sequences: readonly Sequence[]): number[] => sequences.map(({ length }) => length);
 
-  let shuffled: { epoch: number; order: Uint32Array } | null = null;
-  const orderOf = (epoch: number): Uint32Array => {
-    if (shuffled?.epoch !== epoch)
-      shuffled = { epoch, order: permutation(packed.length, seed, Stream.Shuffle, epoch) };
-    return shuffled.order;
-  };
+/** Throws LowrankError dataset_empty when there is nothing to train on. */
+export function planTraining(sequences: readonly Sequence[], recipe: Recipe): Plan {
+  const { totalSteps, stepsPerEpoch, packed, fill, microBatches } = planSteps(lengthsOf(sequences), recipe);
   return {
     totalSteps,
     stepsPerEpoch,
     rows: packed.length,
-    fill: sequences.reduce((sum, { length }) => sum + length, 0) / (packed.length * sequenceLength),
-    microBatches(step) {
-      const order = orderOf(Math.floor(step / stepsPerEpoch));
-      const first = (step % stepsPerEpoch) * accumulation;
-      const last = Math.min(first + accumulation, batchesPerEpoch);
-      return Array.from({ length: last - first }, (_, i) => {
-        const begin = (first + i) * rowsPerBatch;
-        const rows = [...order.subarray(begin, begin + rowsPerBatch)];
-        return toBatch(
-          sequences,
-          rows.map((row) => packed[row] as number[]),
-        );
-      });
-    },
+    fill,
+    microBatches: (step) => microBatches(step).map((rows) => toBatch(sequences, rows)),
   };
 }
 
 /** Batches of all sequences in packed order, for evaluations. */
-export function evaluationBatches(sequences: readonly Sequence[], recipe: Recipe): Batch[] {
-  const { training } = recipe;
-  const packed = packTogether(sequences, training.sequenceLength, sequencesPerRow(recipe));
-  return Array.from({ length: Math.ceil(packed.length / training.rows) }, (_, i) =>
-    toBatch(sequences, packed.slice(i * training.rows, (i + 1) * training.rows)),
-  );
-}
+export const evaluationBatches = (sequences: readonly Sequence[], recipe: Recipe): Batch[] =>
+  evaluationRows(lengthsOf(sequences), recipe).map((rows) => toBatch(sequences, rows));

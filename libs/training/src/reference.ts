@@ -1,11 +1,11 @@
 import { type Recipe } from '@lowrank/contracts';
+import { evaluationRows } from '@lowrank/domain';
 import { type Base } from '@lowrank/kernels';
 import { createHash } from 'node:crypto';
 import { mkdir, readFile, rename } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { sha256, writeSynced } from './files';
 import { inTurn } from './in-turn';
-import { packTogether, sequencesPerRow } from './pairs';
 import { toBatch, type Sequence } from './sequences';
 
 /** Raised when the same sequences would get other log-probabilities. */
@@ -45,11 +45,9 @@ async function compute(
   options: ReferenceOptions,
 ): Promise<Float64Array> {
   const { recipe, signal } = options;
-  const { sequenceLength, rows: rowsPerBatch } = recipe.training;
-  const packed = packTogether(sequences, sequenceLength, sequencesPerRow(recipe));
   const out = new Float64Array(sequences.length);
-  for (let i = 0; i < packed.length; i += rowsPerBatch) {
-    const rows = packed.slice(i, i + rowsPerBatch);
+  const lengths = sequences.map(({ length }) => length);
+  for (const rows of evaluationRows(lengths, recipe)) {
     const batch = toBatch(sequences, rows);
     const bare = [{ adapter: null, begin: 0, end: batch.tokens.length }];
     const logps = await base.sequenceLogps(batch, bare, { signal });

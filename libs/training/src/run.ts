@@ -7,6 +7,7 @@ import {
   type VersionMetrics,
 } from '@lowrank/contracts';
 import { loadChatTokenizer, type ChatTokenizer, type EncodedRow } from '@lowrank/datasets';
+import { sequencesPerRow, splitRows } from '@lowrank/domain';
 import { spanned } from '@lowrank/telemetry';
 import { KernelError, openKernels, type Adapter, type Base, type Kernels } from '@lowrank/kernels';
 import { readFileSync } from 'node:fs';
@@ -19,12 +20,11 @@ import { isCancelled, publicError } from './errors';
 import { sha256 } from './files';
 import { inTurn } from './in-turn';
 import { Diverged, freshProgress, train, type Progress } from './loop';
-import { sequencesPerRow, toPairs } from './pairs';
 import { ADAPTER_CONFIG, ADAPTER_WEIGHTS, adapterConfig, adapterWeights, loadAdapter } from './peft';
 import { evaluationBatches, planTraining, type Plan } from './plan';
 import { withReference } from './reference';
 import { sampleOutputs } from './samples';
-import { splitRows, toSequences, type Batch, type Sequence } from './sequences';
+import { toSequences, type Batch, type Sequence } from './sequences';
 import { type OpenedBase, type SharedBases } from './shared-bases';
 import { adapterSpec } from './targets';
 
@@ -66,6 +66,11 @@ export interface RunOptions {
   onPlan(totalSteps: number, resumedFromStep: number): void;
   onMetric(metric: JobMetric, trainedTokens: number): void;
   onCheckpoint(step: number, sha256: string): void;
+  /**
+   * Called before training begins with the run's identity and the step of its newest checkpoint here, 0 without one: puts one that is
+   * further into checkpointsDir, if there is such a one elsewhere, and says whether it did.
+   */
+  fetchCheckpoint?(run: string, beyond: number): Promise<boolean>;
 }
 
 /** A trained adapter as it is to be published. */
@@ -91,12 +96,8 @@ async function prepareData(
   const together = sequencesPerRow(recipe);
   const count = rows.length / together;
   const { train: kept, held } = splitRows(count, recipe.evaluation.fraction, recipe.training.seed);
-  const pick = (indices: number[]) =>
-    indices.flatMap((index) => rows.slice(index * together, (index + 1) * together));
-  const heldRows = pick(held);
-  const toSet = together === 2 ? toPairs : toSequences;
-  const trainSet = toSet(pick(kept), recipe.training, kept);
-  const heldSet = toSet(heldRows, recipe.training, held);
+  const trainSet = toSequences(rows, recipe, kept);
+  const heldSet = toSequences(rows, recipe, held);
   for (const [affected, what] of [
     [trainSet.truncated + heldSet.truncated, `were cut to ${recipe.training.sequenceLength} tokens`],
     [trainSet.dropped + heldSet.dropped, 'were left out: too long, or nothing to learn in them'],
@@ -109,7 +110,7 @@ async function prepareData(
     `${trainSet.sequences.length} sequences in ${plan.rows} packed rows, ${Math.round(plan.fill * 100)} % full; ${heldSet.sequences.length} held out`,
   );
   const evaluation = evaluationBatches(await complete(heldSet.sequences), recipe);
-  return { plan, evaluation, held: heldRows.filter((_, i) => i % together === 0) };
+  return { plan, evaluation, held: held.map((row) => rows[row * together] as EncodedRow) };
 }
 
 /** How the base is kept: as the recipe asks for, unless the model comes quantized. */
@@ -211,9 +212,12 @@ async function trainAdapter(
   options: RunOptions,
 ): Promise<Progress> {
   const { recipe, checkpointsDir, signal, onMetric, onMessage } = options;
-  const checkpoint = await loadCheckpoint(checkpointsDir, run, (name) =>
-    onMessage('warn', `checkpoint ${name} is damaged or of another run and was passed over`),
-  );
+  const load = () =>
+    loadCheckpoint(checkpointsDir, run, (name) =>
+      onMessage('warn', `checkpoint ${name} is damaged or of another run and was passed over`),
+    );
+  let checkpoint = await load();
+  if (await options.fetchCheckpoint?.(run, checkpoint?.progress.step ?? 0)) checkpoint = await load();
   let state = checkpoint?.state; // of the last checkpoint, or the start; the same memory for all of them
   if (state === undefined) state = adapter.exportState();
   else adapter.importState(state);

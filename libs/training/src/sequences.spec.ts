@@ -1,19 +1,20 @@
 import { type EncodedRow } from '@lowrank/datasets';
 import { makeRecipe } from '@lowrank/testing';
 import { makeSequence } from '../test/tiny';
-import { permutation, Stream } from './random';
-import { lossTokens, packSequences, splitRows, toBatch, toSequences } from './sequences';
+import { lossTokens, toBatch, toSequences } from './sequences';
 
-const training = (tooLong: 'truncate' | 'drop' | 'fail' = 'truncate') =>
-  makeRecipe({ training: { sequenceLength: 16, tooLong } }).training;
+type TooLong = 'truncate' | 'drop' | 'fail';
+const recipe = (tooLong: TooLong = 'truncate') => makeRecipe({ training: { sequenceLength: 16, tooLong } });
+const preference = (tooLong: TooLong = 'truncate') =>
+  makeRecipe({ objective: { type: 'dpo' }, training: { sequenceLength: 16, tooLong } });
 
 /** A row of tokens 100, 101, …; the mask says which are learnt. */
 const row = (mask: string): EncodedRow => ({
   tokens: Int32Array.from(mask, (_, t) => 100 + t),
   lossMask: Uint8Array.from(mask, Number),
 });
-const plain = (rows: EncodedRow[], tooLong?: 'truncate' | 'drop' | 'fail') => {
-  const { sequences, truncated, dropped } = toSequences(rows, training(tooLong));
+const plain = (rows: EncodedRow[], tooLong?: TooLong) => {
+  const { sequences, truncated, dropped } = toSequences(rows, recipe(tooLong));
   return {
     sequences: sequences.map((sequence) => {
       const { tokens, targets } = toBatch([sequence], [[0]]);
@@ -43,7 +44,7 @@ describe('toSequences', () => {
   it('takes rows that just fit whatever is done with longer ones', () => {
     const fits = ['0'.repeat(15) + '11', '0'.repeat(16) + '1' + '0'.repeat(30)].map(row);
     for (const tooLong of ['truncate', 'drop', 'fail'] as const)
-      expect(toSequences(fits, training(tooLong))).toMatchObject({
+      expect(toSequences(fits, recipe(tooLong))).toMatchObject({
         sequences: [{ lossTokens: 2 }, { lossTokens: 1 }],
         truncated: 0,
         dropped: 0,
@@ -68,65 +69,55 @@ describe('toSequences', () => {
     expect([truncated, dropped]).toEqual([0, 2]);
   });
 
-  it.each([
-    [undefined, /^row 2 has 22 tokens, training\.sequenceLength is 16$/],
-    [[4, 9, 11, 12], /^row 10 has 22 tokens/],
-  ])('fails with the number of the row in the dataset (indices %j)', (indices, message) => {
-    let thrown: unknown;
-    try {
-      toSequences(long, training('fail'), indices);
-    } catch (error) {
-      thrown = error;
-    }
-    expect(thrown).toMatchObject({ code: 'sequence_too_long', message: expect.stringMatching(message) });
+  it('takes the rows that it is told to', () => {
+    expect(toSequences(long, recipe(), [0, 3]).sequences.map(({ length }) => length)).toEqual([1, 2]);
+    expect(toSequences(long, recipe('fail'), [0, 3])).toMatchObject({ truncated: 0, dropped: 0 });
+  });
+
+  it.each([undefined, [0, 1]])('fails with the number of the row in the dataset (rows %j)', (rows) => {
+    expect(() => toSequences(long, recipe('fail'), rows)).toThrow(
+      expect.objectContaining({
+        code: 'sequence_too_long',
+        message: 'row 2 has 22 tokens, training.sequenceLength is 16',
+      }) as Error,
+    );
   });
 });
 
-describe('splitRows', () => {
+/** A conversation of `length` tokens whose last `learnt` are the answer; its sequence has one token less. */
+const answered = (length: number, learnt: number): EncodedRow =>
+  row('0'.repeat(length - learnt) + '1'.repeat(learnt));
+const lengths = ({ sequences }: { sequences: { length: number }[] }) => sequences.map(({ length }) => length);
+
+describe('toSequences of pairs', () => {
+  it('keeps what fits as it is', () => {
+    const set = toSequences([answered(9, 3), answered(9, 2)], preference());
+    expect(lengths(set)).toEqual([8, 8]);
+    expect(set.sequences.map(({ lossTokens: count }) => count)).toEqual([3, 2]);
+    expect(set).toMatchObject({ truncated: 0, dropped: 0 });
+  });
+
   it.each([
-    [0, 0.1, 0],
-    [1, 0.5, 0],
-    [2, 0.5, 1],
-    [2, 0.01, 1],
-    [10, 0, 0],
-    [10, 0.01, 1],
-    [10, 0.25, 3],
-    [1000, 0.05, 50],
-  ])('of %i rows at %d holds out %i', (n, fraction, expected) => {
-    const { train, held } = splitRows(n, fraction, 42);
-    expect(held).toHaveLength(expected);
-    expect([...train, ...held].sort((a, b) => a - b)).toEqual(Array.from({ length: n }, (_, i) => i));
-    for (const part of [train, held]) expect(part).toEqual([...part].sort((a, b) => a - b));
+    ['the longer one, to what the shorter one leaves', [answered(6, 2), answered(21, 12)], [5, 11]],
+    ['both, to half', [answered(13, 6), answered(21, 14)], [8, 8]],
+  ])('cuts %s', (_title, rows, expected) => {
+    const set = toSequences(rows, preference());
+    expect(lengths(set)).toEqual(expected);
+    expect(set).toMatchObject({ truncated: 1, dropped: 0 });
   });
 
-  it('depends on the seed alone', () => {
-    expect(splitRows(200, 0.1, 1)).toEqual(splitRows(200, 0.1, 1));
-    expect(splitRows(200, 0.1, 1).held).not.toEqual(splitRows(200, 0.1, 2).held);
-  });
-});
-
-describe('packSequences', () => {
-  it.each([
-    ['nothing', [], 10, []],
-    ['longest first, into the row that it fills best', [3, 7, 6, 4, 1], 10, [[1, 0], [2, 3], [4]]],
-    ['equals in their order', [5, 5, 5], 10, [[0, 1], [2]]],
-    ['exact rows', [10, 10], 10, [[0], [1]]],
-    ['a tighter row before an earlier one', [6, 8, 2], 10, [[1, 2], [0]]],
-  ])('packs %s', (_title, lengths, capacity, expected) => {
-    expect(packSequences(lengths, capacity)).toEqual(expected);
+  it('drops both when one has nothing left to learn, or when told to', () => {
+    const nothingLeft = toSequences([answered(13, 2), answered(21, 2)], preference());
+    expect(nothingLeft).toMatchObject({ sequences: [], dropped: 1 });
+    const rows = [answered(9, 3), answered(12, 2), answered(4, 1), answered(4, 1)];
+    const set = toSequences(rows, preference('drop'));
+    expect(lengths(set)).toEqual([3, 3]);
+    expect(set.dropped).toBe(1);
   });
 
-  it('takes every sequence once, within capacity, and opens no row in vain', () => {
-    const capacity = 64;
-    const lengths = [...permutation(500, 3, Stream.Shuffle, 0)].map((value) => 1 + (value % capacity));
-    const rows = packSequences(lengths, capacity);
-    expect(rows.flat().sort((a, b) => a - b)).toEqual(lengths.map((_, i) => i));
-    const sums = rows.map((indices) => indices.reduce((sum, i) => sum + (lengths[i] as number), 0));
-    expect(Math.max(...sums)).toBeLessThanOrEqual(capacity);
-    // Any-fit: no two rows could be one.
-    const [first = 0, second = 0] = [...sums].sort((a, b) => a - b);
-    expect(first + second).toBeGreaterThan(capacity);
-    expect(packSequences(lengths, capacity)).toEqual(rows);
+  it('names the row that is too long', () => {
+    const rows = [answered(4, 1), answered(4, 1), answered(9, 3), answered(12, 2)];
+    expect(() => toSequences(rows, preference('fail'))).toThrow(/row 2 have 19 tokens/);
   });
 });
 

@@ -2,13 +2,14 @@ import { Inject, Injectable } from '@nestjs/common';
 import { type Config } from '@lowrank/config';
 import { type BaseModel, type Dataset } from '@lowrank/contracts';
 import { assertDatasetValid, checkDatasetFile } from '@lowrank/datasets';
-import { addDataset, found, type Ports } from '@lowrank/domain';
+import { addDataset, found, type ObjectStore, type Ports } from '@lowrank/domain';
 import { type Blobs } from '@lowrank/storage';
 import { type FastifyRequest } from 'fastify';
-import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { BLOBS, CONFIG, PORTS } from '../dependencies';
+import { BLOBS, CONFIG, PORTS, STORE } from '../dependencies';
 import { Staging } from '../http/staging';
+import { StoredLengths } from '../preflight/stored-lengths';
+import { fetchTokenizer } from '../preflight/tokenizer-files';
 import { receiveUpload } from './upload';
 
 /** Takes uploads in: to disk, checked off-thread, to the object store, then the row. */
@@ -18,6 +19,7 @@ export class DatasetUploads {
     @Inject(CONFIG) private readonly config: Config,
     @Inject(PORTS) private readonly ports: Ports,
     @Inject(BLOBS) private readonly blobs: Blobs,
+    @Inject(STORE) private readonly store: ObjectStore,
     private readonly staging: Staging,
   ) {}
 
@@ -31,17 +33,20 @@ export class DatasetUploads {
         format,
         maxLineBytes: this.config.limits.lineBytes,
         tokenizerDir:
-          counter === null ? undefined : await this.fetchTokenizer(counter, join(folder, 'tokenizer')),
+          counter === null ? undefined : await fetchTokenizer(this.blobs, counter, join(folder, 'tokenizer')),
       });
       assertDatasetValid(check);
       const { sha256, bytes } = await this.blobs.putFile(path);
-      const { rows, tokens, lossTokens } = check;
+      const { format: checked, rows, tokens, lossTokens, lengths } = check;
+      // So that a job on this base model need not count them again.
+      if (counter !== null && lengths !== null)
+        await new StoredLengths(this.store).keep(counter, { sha256, format: checked }, lengths);
       const tokensOf = counter?.name ?? null;
       return addDataset(this.ports, teamId, {
         filename,
         bytes,
         sha256,
-        format: check.format,
+        format: checked,
         rows,
         tokens,
         lossTokens,
@@ -56,13 +61,5 @@ export class DatasetUploads {
         ? baseModels.firstReady(teamId)
         : found(await baseModels.find(teamId, nameOrId), 'base model', nameOrId, 'baseModel'),
     );
-  }
-
-  /** Everything of a base model but its weights, which counting does not need. */
-  private async fetchTokenizer({ files }: BaseModel, folder: string): Promise<string> {
-    await mkdir(folder);
-    for (const { path, sha256 } of files.filter((file) => !file.path.endsWith('.safetensors')))
-      await this.blobs.fetchTo(sha256, join(folder, path));
-    return folder;
   }
 }

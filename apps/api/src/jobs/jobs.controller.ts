@@ -4,6 +4,7 @@ import { type JobMetric } from '@lowrank/contracts';
 import {
   cancelJob,
   cloneJob,
+  estimateJob,
   found,
   pauseJob,
   type Ports,
@@ -23,6 +24,9 @@ import { followJob, parseCursor, toServerSentEvent } from './job-stream';
 import {
   CloneJobDto,
   CreateJobDto,
+  EstimateDto,
+  EstimateJobDto,
+  JobDetailDto,
   JobDto,
   JobEventPageDto,
   JobEventsQuery,
@@ -48,11 +52,23 @@ export class JobsController {
   @ApiOperation({ summary: 'Submit a job: train an adapter of a base model on a dataset.' })
   @ZodResponse({
     status: 201,
-    type: JobDto,
-    description: 'The queued job, its recipe with every default filled in.',
+    type: JobDetailDto,
+    description: 'The queued job, its recipe with every default filled in, and what is known of it.',
   })
   create(@TeamId() teamId: string, @Body() body: CreateJobDto) {
     return submitJob(this.ports, teamId, body);
+  }
+
+  @Post('estimate')
+  @HttpCode(200)
+  @ApiOperation({
+    summary: 'What a job would take, without submitting it.',
+    description:
+      'Steps and tokens as the trainer would plan them, peak memory, time on each device class that workers announce, and which servers can load the adapter. What takes long to count is null, with a warning.',
+  })
+  @ZodResponse({ status: 200, type: EstimateDto, description: 'The estimate.' })
+  estimate(@TeamId() teamId: string, @Body() body: EstimateJobDto) {
+    return estimateJob(this.ports, teamId, body);
   }
 
   @Get()
@@ -64,9 +80,9 @@ export class JobsController {
 
   @Get(':id')
   @ApiOperation({ summary: 'One job.' })
-  @ZodResponse({ status: 200, type: JobDto, description: 'The job as it is now.' })
+  @ZodResponse({ status: 200, type: JobDetailDto, description: 'The job as it is now.' })
   get(@TeamId() teamId: string, @Param() { id }: JobParams) {
-    return this.read(async ({ jobs }) => found(await jobs.find(teamId, id), 'job', id));
+    return this.read(async ({ jobs }) => found(await jobs.detail(teamId, id), 'job', id));
   }
 
   @Post(':id/cancel')
@@ -106,7 +122,7 @@ export class JobsController {
 
   @Post(':id/clone')
   @ApiOperation({ summary: 'Submit a job like this one, with the changes in the body.' })
-  @ZodResponse({ status: 201, type: JobDto, description: 'The new job.' })
+  @ZodResponse({ status: 201, type: JobDetailDto, description: 'The new job.' })
   clone(@TeamId() teamId: string, @Param() { id }: JobParams, @Body() body: CloneJobDto) {
     return cloneJob(this.ports, teamId, id, body);
   }

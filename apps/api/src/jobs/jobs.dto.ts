@@ -1,7 +1,10 @@
 import {
   cloneJobSchema,
   createJobSchema,
+  estimateJobSchema,
+  estimateSchema,
   idSchema,
+  jobDetailSchema,
   jobEventSchema,
   jobLogLineSchema,
   jobMetricSchema,
@@ -18,9 +21,12 @@ import { z } from 'zod';
 const limit = z.coerce.number().int().max(1000);
 
 export class CreateJobDto extends createZodDto(createJobSchema) {}
+export class EstimateJobDto extends createZodDto(estimateJobSchema) {}
+export class EstimateDto extends createZodDto(estimateSchema) {}
 export class CloneJobDto extends createZodDto(cloneJobSchema) {}
 export class PrioritizeJobDto extends createZodDto(prioritizeJobSchema) {}
 export class JobDto extends createZodDto(jobSchema) {}
+export class JobDetailDto extends createZodDto(jobDetailSchema) {}
 export class JobPageDto extends createZodDto(pageSchema(jobSchema)) {}
 export class JobParams extends createZodDto(z.object({ id: idSchema('job') })) {}
 export class JobListQuery extends createZodDto(

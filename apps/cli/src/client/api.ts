@@ -11,9 +11,14 @@ import {
   type Dataset,
   datasetSchema,
   type DrainMode,
+  type Estimate,
+  type EstimateJobInput,
+  estimateSchema,
   finalJobStates,
   type ImportBaseModel,
   type Job,
+  type JobDetail,
+  jobDetailSchema,
   type JobEvent,
   type JobLogLine,
   jobEventSchema,
@@ -103,16 +108,21 @@ export class Api {
     return this.all('/api/v1/files', datasetSchema);
   }
 
-  submit(job: CreateJobInput): Promise<Job> {
-    return this.http.json('/api/v1/jobs', jobSchema, { method: 'POST', json: job });
+  submit(job: CreateJobInput): Promise<JobDetail> {
+    return this.http.json('/api/v1/jobs', jobDetailSchema, { method: 'POST', json: job });
+  }
+
+  /** What a job would take; nothing is submitted. */
+  estimate(job: EstimateJobInput): Promise<Estimate> {
+    return this.http.json('/api/v1/jobs/estimate', estimateSchema, { method: 'POST', json: job });
   }
 
   jobs(): AsyncGenerator<Job, void> {
     return this.all('/api/v1/jobs', jobSchema);
   }
 
-  job(id: string): Promise<Job> {
-    return this.http.json(`/api/v1/jobs/${part(id)}`, jobSchema);
+  job(id: string): Promise<JobDetail> {
+    return this.http.json(`/api/v1/jobs/${part(id)}`, jobDetailSchema);
   }
 
   /** Asks something of a job; resolves to the job as it is then. */

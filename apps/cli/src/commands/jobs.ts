@@ -1,6 +1,7 @@
-import { type Job } from '@lowrank/contracts';
+import { type JobDetail } from '@lowrank/contracts';
 import { type Command } from 'commander';
 import { connect } from '../connect';
+import { summary } from '../estimate-view';
 import { formatAge, formatSeconds, paint, print, printTable } from '../terminal';
 import { assertSucceeded, describeSuccess, watchUntilInterrupted } from '../watch/watch-job';
 import { formatEvent } from '../watch/view';
@@ -71,7 +72,7 @@ export function addJobCommands(program: Command): void {
     });
 }
 
-function printJob(job: Job): void {
+function printJob(job: JobDetail): void {
   const seconds =
     job.startedAt === null
       ? null
@@ -85,6 +86,7 @@ function printJob(job: Job): void {
     ['attempt', String(job.epoch)],
     ['steps', `${job.step} of ${job.totalSteps ?? '–'}`],
     ['tokens', job.trainedTokens.toLocaleString('en')],
+    ['predicted', job.estimate && summary(job.estimate)],
     ['priority', job.priority === 0 ? null : String(job.priority)],
     ['runs on', job.placement.deviceClasses?.join(', ') ?? null],
     ['not before', job.notBefore],

@@ -1,5 +1,5 @@
 import { loadConfig } from '@lowrank/config';
-import { idSchema } from '@lowrank/contracts';
+import { type Estimate, idSchema } from '@lowrank/contracts';
 import { type Command } from 'commander';
 import { access, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
@@ -8,6 +8,7 @@ import { type Api } from '../client/api';
 import { connect } from '../connect';
 import { convertToChats, needsConversion } from '../convert';
 import { CliError, exitCodes } from '../errors';
+import { summary } from '../estimate-view';
 import { addRecipeOptions, makeRecipe, type RecipeOptions } from '../recipe-options';
 import { addSchedulingOptions, makeScheduling, type SchedulingOptions } from '../scheduling-options';
 import { note, print } from '../terminal';
@@ -31,12 +32,11 @@ export function addSubmitCommand(program: Command): void {
     .action(async (source: string, options: SubmitOptions, command: Command) => {
       const api = connect(command);
       const recipe = await makeRecipe(options);
-      const dataset = idSchema('dataset').safeParse(source).success
-        ? source
-        : await uploadFile(api, source, options.base);
+      const dataset = await datasetOf(api, source, options.base);
       const { base: baseModel, adapter } = options;
       const job = await api.submit({ baseModel, dataset, adapter, recipe, ...makeScheduling(options) });
       print(`Job ${job.id} is ${job.state}.`);
+      if (job.estimate !== null) tellEstimate(job.estimate);
       if (!options.watch) {
         note(`Follow it with: lowrank watch ${job.id}`);
         return;
@@ -46,6 +46,16 @@ export function addSubmitCommand(program: Command): void {
       print(describeSuccess(done));
     });
 }
+
+function tellEstimate(estimate: Estimate): void {
+  const text = summary(estimate);
+  if (text !== null) note(`It takes ${text}.`);
+  for (const warning of estimate.warnings) note(warning);
+}
+
+/** The id of a dataset that was uploaded before, or else of the file, which is uploaded. */
+export const datasetOf = async (api: Api, source: string, baseModel: string): Promise<string> =>
+  idSchema('dataset').safeParse(source).success ? source : uploadFile(api, source, baseModel);
 
 /** Uploads a dataset and resolves to its id; question/answer rows go up as chats. */
 export async function uploadFile(api: Api, path: string, baseModel: string): Promise<string> {

@@ -25,7 +25,7 @@ interface SweepOptions extends RecipeOptions, SchedulingOptions {
 }
 
 const setHelp =
-  'a field of the recipe and its values or range: lora.rank=8,16 or optimizer.learningRate=log:1e-5..1e-3';
+  'a field of the recipe and its values or range: lora.rank=8,16 or optimizer.learningRate=log:1e-5..1e-3; once for each field';
 
 /** Sweeps: many trials over a recipe, of which the best is published. */
 export function addSweepCommands(program: Command): void {

@@ -106,7 +106,7 @@ async function showHeldOutLoss(
     maxLineBytes,
     cacheDir,
   });
-  const batches = evaluationBatches(toSequences(rows, recipe.training).sequences, recipe);
+  const batches = evaluationBatches(toSequences(rows, recipe).sequences, recipe);
   const before = await evaluate(base, null, batches);
   const after = await evaluate(base, adapter, batches);
   const fall = 100 * (1 - after.loss / before.loss);

@@ -34,6 +34,7 @@ export function makeAssignment(
     dataset: { id: dataset.id, sha256: dataset.sha256, format: dataset.format },
     recipe: withSmallerMicroBatches(job.recipe, job.memoryRetries) ?? job.recipe,
     jobDir: jobDirOf(dataDir, job.id),
+    mirroredStep: job.mirroredStep,
     cacheDir: join(dataDir, 'cache'),
     threads: threadsOf(workplace),
     traceparent,

@@ -8,7 +8,6 @@ import {
   reportHeartbeat,
 } from '@lowrank/domain';
 import { withoutSecrets } from '@lowrank/telemetry';
-import { rm } from 'node:fs/promises';
 import { type AttemptMeter } from '../metrics/worker-metrics';
 import { messageOf, pause, persistently } from '../retry';
 import { type Timings } from '../settings';
@@ -31,6 +30,8 @@ export interface AttemptRunOptions {
   secrets: string[];
   log: AttemptLog;
   meter: AttemptMeter;
+  /** Removes the checkpoints of a job that has ended. */
+  clearUp(attempt: AttemptRef): Promise<void>;
 }
 
 /** How a run ended: published, settled otherwise, or taken away by another attempt. */
@@ -187,10 +188,7 @@ export class AttemptRun {
 
   /** A final job never resumes, so its checkpoints go. */
   private async clearUp(end: AttemptEnd): Promise<AttemptEnd> {
-    const { jobDir } = this.assignment;
-    await rm(jobDir, { recursive: true, force: true }).catch((error) =>
-      this.options.log.warn(`Could not remove ${jobDir}: ${messageOf(error)}`),
-    );
+    await this.options.clearUp(this.attempt);
     return end;
   }
 }

@@ -6,6 +6,7 @@ import {
   reportCheckpoint,
   reportMessage,
   reportMetrics,
+  reportMirrored,
   reportPhase,
   reportPlan,
 } from '@lowrank/domain';
@@ -99,6 +100,8 @@ export class ReportQueue {
         return () => reportPlan(ports, attempt, report);
       case 'checkpoint':
         return () => reportCheckpoint(ports, attempt, report);
+      case 'mirrored':
+        return () => reportMirrored(ports, attempt, report);
       case 'message':
         return () => reportMessage(ports, attempt, report);
       case 'metric': {

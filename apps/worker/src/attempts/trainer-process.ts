@@ -46,7 +46,7 @@ function memoryKills(): number {
 /** Variables that a trainer gets: to find programs, files, the object store; where traces go. Neither database nor queue (ADR 4). */
 const passedOn = [
   ...['PATH', 'HOME', 'TMPDIR', 'LANG', 'TZ', 'NODE_ENV', 'NODE_OPTIONS', 'NODE_EXTRA_CA_CERTS'],
-  ...['LOWRANK_DATA', 'LOWRANK_LOG_LEVEL', 'LOWRANK_KERNELS_LIB'],
+  ...['LOWRANK_DATA', 'LOWRANK_LOG_LEVEL', 'LOWRANK_MIRROR_SECONDS', 'LOWRANK_KERNELS_LIB'],
   ...[
     'S3_ENDPOINT',
     'S3_REGION',

@@ -1,7 +1,7 @@
 import { Logger } from '@nestjs/common';
 import { dispatchOutbox, type JobQueue, type Ports, reconcile, scheduleJobs } from '@lowrank/domain';
 import { type WorkerMetrics } from '../metrics/worker-metrics';
-import { messageOf, pause } from '../retry';
+import { jittered, messageOf, pause } from '../retry';
 import { type Timings } from '../settings';
 import { Standby } from '../standby';
 
@@ -103,6 +103,3 @@ export class Dispatcher {
     if (crashed > 0) this.logger.warn(`Took ${crashed} job(s) from workers that fell silent.`);
   }
 }
-
-/** Between 75% and 125%, so that many workers do not move as one. */
-const jittered = (ms: number): number => ms * (0.75 + Math.random() / 2);

@@ -4,9 +4,15 @@ import { tinyDataset, tinyDecoder, writeTinyModel } from '@lowrank/testing';
 import { readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 
-/** A base model and a dataset of 40 chats in the object store of a worker whose data lie in `root`, as the API would have put them there. */
-export async function storeTiny(root: string): Promise<{ baseModel: BaseModelFacts; dataset: DatasetFacts }> {
-  const blobs = new Blobs(createObjectStore({ s3: null, folder: join(root, 'objects') }));
+/**
+ * A base model and a dataset of 40 chats in an object store, as the API would have put them there; by default in that of a worker whose
+ * data lie in `root`.
+ */
+export async function storeTiny(
+  root: string,
+  store = createObjectStore({ s3: null, folder: join(root, 'objects') }),
+): Promise<{ baseModel: BaseModelFacts; dataset: DatasetFacts }> {
+  const blobs = new Blobs(store);
   const model = join(root, 'model');
   await writeTinyModel(model);
   const files = await Promise.all(

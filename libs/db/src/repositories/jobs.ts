@@ -9,10 +9,13 @@ import {
 import { Prisma } from '../generated/client';
 import { type JobModel } from '../generated/models';
 import { placed, readPage } from '../paging';
-import { dateOrNull, fromJson, iso, isoOrNull, storableText, toJson, type Tx } from '../values';
+import { dateOrNull, fromJson, iso, isoOrNull, numberOrNull, storableText, toJson, type Tx } from '../values';
 import { jobLog } from './job-log';
 
-const toJob = (row: JobModel): Job => ({
+/** A job's row without its estimate, which only JobRepository.detail reads. */
+type JobRow = Omit<JobModel, 'estimate'>;
+
+const toJob = (row: JobRow): Job => ({
   id: row.id,
   state: row.state as JobState,
   epoch: row.epoch,
@@ -40,12 +43,13 @@ const toJob = (row: JobModel): Job => ({
   finishedAt: isoOrNull(row.finishedAt),
 });
 
-const toJobRecord = (row: JobModel): JobRecord => ({
+const toJobRecord = (row: JobRow): JobRecord => ({
   ...toJob(row),
   teamId: row.teamId,
   fruitlessAttempts: row.fruitlessAttempts,
   memoryRetries: row.memoryRetries,
   checkpointStep: row.checkpointStep,
+  mirroredStep: row.mirroredStep,
   workerId: row.workerId,
   heartbeatAt: isoOrNull(row.heartbeatAt),
   preemptRequested: row.preemptRequested,
@@ -56,6 +60,9 @@ const toJobRecord = (row: JobModel): JobRecord => ({
   attemptStartedAt: isoOrNull(row.attemptStartedAt),
   host: row.host,
   party: row.party,
+  deviceClass: row.deviceClass,
+  estimatedBytes: numberOrNull(row.estimatedBytes),
+  sharedBytes: numberOrNull(row.sharedBytes),
   traceparent: row.traceParent,
 });
 
@@ -99,6 +106,8 @@ const placedColumns = {
   state: true,
   priority: true,
   placement: true,
+  estimatedBytes: true,
+  sharedBytes: true,
   rankAt: true,
   workerId: true,
   assignedTo: true,
@@ -110,9 +119,11 @@ const placedColumns = {
   party: true,
 } as const;
 
-interface WaitingRow extends Omit<WaitingRecord, 'queuedAt' | 'rankAt'> {
+interface WaitingRow extends Omit<WaitingRecord, 'queuedAt' | 'rankAt' | 'estimatedBytes' | 'sharedBytes'> {
   queuedAt: Date;
   rankAt: Date;
+  estimatedBytes: bigint | null;
+  sharedBytes: bigint | null;
 }
 
 /** Of a queued row of jobs: whether fewer trials of its sweep than may have a slot have one or come before it. */
@@ -163,6 +174,9 @@ export const jobRepository = (db: Tx, traceparent: string | null): JobRepository
         queuedAt: new Date(job.queuedAt),
         rankAt: new Date(job.rankAt),
         traceParent: traceparent,
+        ...(job.estimate === null ? {} : { estimate: toJson(job.estimate) }),
+        estimatedBytes: job.estimate?.memory?.bytes,
+        sharedBytes: job.estimate?.memory?.sharedBytes,
       })),
     });
   },
@@ -170,6 +184,11 @@ export const jobRepository = (db: Tx, traceparent: string | null): JobRepository
   async find(teamId, id) {
     const row = await db.job.findFirst({ where: { teamId, id } });
     return row && toJob(row);
+  },
+
+  async detail(teamId, id) {
+    const row = await db.job.findFirst({ where: { teamId, id }, omit: { estimate: false } });
+    return row && { ...toJob(row), estimate: fromJson(row.estimate) };
   },
 
   list(teamId, { state, adapter, sweep, ...page }) {
@@ -205,7 +224,7 @@ export const jobRepository = (db: Tx, traceparent: string | null): JobRepository
     const rows = await db.$queryRaw<WaitingRow[]>`
       SELECT first.* FROM teams CROSS JOIN LATERAL (
         SELECT id, epoch, team_id AS "teamId", priority, placement, queued_at AS "queuedAt",
-          rank_at AS "rankAt", host
+          rank_at AS "rankAt", host, estimated_bytes AS "estimatedBytes", shared_bytes AS "sharedBytes"
         FROM jobs
         WHERE team_id = teams.id AND state = 'queued' AND assigned_to IS NULL
           AND (not_before IS NULL OR not_before <= ${new Date(now)})
@@ -213,7 +232,13 @@ export const jobRepository = (db: Tx, traceparent: string | null): JobRepository
         ORDER BY rank_at, id LIMIT ${perTeam}
       ) first
       ORDER BY first."rankAt", first.id`;
-    return rows.map((row) => ({ ...row, queuedAt: iso(row.queuedAt), rankAt: iso(row.rankAt) }));
+    return rows.map((row) => ({
+      ...row,
+      queuedAt: iso(row.queuedAt),
+      rankAt: iso(row.rankAt),
+      estimatedBytes: numberOrNull(row.estimatedBytes),
+      sharedBytes: numberOrNull(row.sharedBytes),
+    }));
   },
 
   async lockAlike(job, now, limit) {
@@ -240,6 +265,8 @@ export const jobRepository = (db: Tx, traceparent: string | null): JobRepository
     });
     return rows.map(({ state, placement, rankAt, assignedAt, attemptStartedAt, ...row }) => ({
       ...row,
+      estimatedBytes: numberOrNull(row.estimatedBytes),
+      sharedBytes: numberOrNull(row.sharedBytes),
       state: state as JobState,
       placement: fromJson(placement),
       rankAt: iso(rankAt),
@@ -247,6 +274,13 @@ export const jobRepository = (db: Tx, traceparent: string | null): JobRepository
       attemptStartedAt: isoOrNull(attemptStartedAt),
     }));
   },
+
+  finished: (ids) =>
+    db.job.findMany({
+      where: { id: { in: ids }, state: { in: [...finalJobStates] } },
+      orderBy: { id: 'asc' },
+      select: { id: true, epoch: true },
+    }),
 
   async overdue(now, limit) {
     const rows = await db.job.findMany({

@@ -13,6 +13,7 @@ import {
   reportHeartbeat,
   reportMessage,
   reportMetrics,
+  reportMirrored,
   reportPhase,
   reportPlan,
 } from './report-progress';
@@ -86,6 +87,7 @@ describe('reports', () => {
     const metrics = [world.metric(0, 'eval'), world.metric(1), world.metric(2)];
     await reportMetrics(world, attempt, { metrics, trainedTokens: 600 });
     await reportCheckpoint(world, attempt, { step: 2, sha256 });
+    await reportMirrored(world, attempt, { step: 2 });
     await reportMessage(world, attempt, { level: 'warn', message: 'slow disk' });
     expect(job()).toMatchObject({
       state: 'running',
@@ -93,6 +95,7 @@ describe('reports', () => {
       totalSteps: 12,
       trainedTokens: 600,
       checkpointStep: 2,
+      mirroredStep: 2,
       fruitlessAttempts: 0,
     });
     expect(world.history(attempt.jobId)).toEqual([
@@ -124,6 +127,7 @@ describe('reports', () => {
       () => reportPlan(world, attempt, { totalSteps: 3, resumedFromStep: 0 }),
       () => reportMetrics(world, attempt, { metrics: [], trainedTokens: 0 }),
       () => reportCheckpoint(world, attempt, { step: 1, sha256 }),
+      () => reportMirrored(world, attempt, { step: 1 }),
       () => reportMessage(world, attempt, { level: 'info', message: 'here' }),
     ];
     for (const report of reports) {
@@ -143,6 +147,7 @@ describe('reports', () => {
     expect(await reportPlan(world, old, { totalSteps: 3, resumedFromStep: 0 })).toBe(false);
     expect(await reportMetrics(world, old, { metrics: [world.metric(1)], trainedTokens: 9 })).toBe(false);
     expect(await reportCheckpoint(world, old, { step: 1, sha256 })).toBe(false);
+    expect(await reportMirrored(world, old, { step: 5 })).toBe(false);
     expect(await reportMessage(world, old, { level: 'info', message: 'late' })).toBe(false);
     expect(await endAttempt(world, old, crashed)).toBeNull();
     expect(await publishVersion(world, old, world.manifest(old.jobId))).toBeNull();

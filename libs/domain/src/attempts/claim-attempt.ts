@@ -86,6 +86,7 @@ function startAttempt(
       attemptStartedAt: at,
       party,
       host: worker?.hostname ?? job.host,
+      deviceClass: worker?.deviceClass ?? null,
       startedAt: job.startedAt ?? at,
       fruitlessAttempts: job.fruitlessAttempts + 1,
     },

@@ -127,6 +127,18 @@ export async function reportCheckpoint(
   return written ?? false;
 }
 
+/** A checkpoint is in the object store, so that the job can go on from it on any machine. */
+export async function reportMirrored(
+  { unitOfWork, clock }: ReportPorts,
+  attempt: AttemptRef,
+  { step }: { step: number },
+): Promise<boolean> {
+  const written = await withAttempt(unitOfWork, attempt, ({ jobs }, job) =>
+    jobs.update(job.id, job.epoch, { mirroredStep: step, heartbeatAt: clock.now() }),
+  );
+  return written ?? false;
+}
+
 /** Something a trainer or its worker wants the user to read. */
 export async function reportMessage(
   { unitOfWork, clock }: ReportPorts,

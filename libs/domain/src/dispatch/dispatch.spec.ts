@@ -87,9 +87,21 @@ describe('scheduleJobs', () => {
     ['is of another device class', { deviceClass: 'h100' }],
     ['has too little memory', { memoryBytes: 999 }],
   ])('gives nothing to a worker that %s', async (_title, worker) => {
-    world.addWorker(worker);
+    // Submitted before there were workers: afterwards it would be refused.
     await world.submit({ placement: { deviceClasses: ['cpu'], memoryBytes: 1000 } });
+    world.addWorker(worker);
     expect(await schedule()).toMatchObject({ assigned: 0 });
+  });
+
+  it('takes the predicted memory of a job that asks for none', async () => {
+    world.plannedLengths = [30, 40];
+    const { id, estimate } = await world.submit();
+    const bytes = estimate?.memory?.bytes ?? 0;
+    world.addWorker({ memoryBytes: bytes - 1 });
+    expect(await schedule()).toMatchObject({ assigned: 0 });
+    const enough = world.addWorker({ memoryBytes: bytes });
+    expect(await schedule()).toMatchObject({ assigned: 1 });
+    expect(world.job(id).assignedTo).toBe(enough.id);
   });
 
   it('starts nothing before its time, and then it does', async () => {

@@ -1,6 +1,6 @@
 import { bySlot, runOn } from '../parties/party';
 import { type PartyRecord, type PlacedRecord } from '../ports/repositories';
-import { type PlacedJob } from './state';
+import { type Needs, type PlacedJob } from './state';
 import { decayedSeconds, monthStart } from './usage';
 
 /* What planDispatch is told of the slots that are taken. */
@@ -14,6 +14,15 @@ export const isLeaving = ({
 }: Pick<PlacedRecord, 'cancelRequested' | 'pauseRequested' | 'preemptRequested'>): boolean =>
   cancelRequested || pauseRequested || preemptRequested;
 
+/** A job that says nothing itself takes the memory that its estimate predicts. */
+export const needsOf = ({
+  placement,
+  estimatedBytes,
+}: Pick<PlacedRecord, 'placement' | 'estimatedBytes'>): Needs => ({
+  ...placement,
+  memoryBytes: placement.memoryBytes ?? estimatedBytes,
+});
+
 /**
  * The slots that jobs hold or are bound for. That of a party is left when all of its jobs leave, and can be asked for when all can move;
  * it ranks as the one of them that has most to lose.
@@ -21,7 +30,9 @@ export const isLeaving = ({
 export function placedSlots(placed: readonly PlacedRecord[], parties: readonly PartyRecord[]): PlacedJob[] {
   const memoryOf = new Map(parties.map(({ id, memoryBytes }) => [id, memoryBytes]));
   return bySlot(placed).map((jobs) => {
-    const [{ id, teamId, workerId, assignedTo, attemptStartedAt, placement, party }] = jobs;
+    const [job] = jobs;
+    const { id, teamId, workerId, assignedTo, attemptStartedAt, party } = job;
+    const needs = needsOf(job);
     return {
       id,
       teamId,
@@ -31,8 +42,8 @@ export function placedSlots(placed: readonly PlacedRecord[], parties: readonly P
       since: attemptStartedAt === null ? null : Date.parse(attemptStartedAt),
       leaving: jobs.every(isLeaving),
       movable: jobs.every(isMovable),
-      deviceClasses: placement.deviceClasses,
-      memoryBytes: party === null ? placement.memoryBytes : (memoryOf.get(party) ?? null),
+      ...needs,
+      memoryBytes: party === null ? needs.memoryBytes : (memoryOf.get(party) ?? null),
     };
   });
 }

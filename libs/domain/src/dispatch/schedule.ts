@@ -14,7 +14,7 @@ import {
   type WorkerRecord,
 } from '../ports/repositories';
 import { defaultPolicy, type DispatchPolicy, planDispatch } from './plan';
-import { isLeaving, isMovable, placedSlots, slotUse } from './placed';
+import { isLeaving, isMovable, needsOf, placedSlots, slotUse } from './placed';
 import { type DispatchState, type WaitingJob } from './state';
 import { monthStart, usageDecaySeconds } from './usage';
 
@@ -162,5 +162,5 @@ const toWaiting = (job: WaitingRecord): WaitingJob => ({
   rank: Date.parse(job.rankAt),
   waitingSince: Date.parse(job.queuedAt),
   host: job.host,
-  ...job.placement,
+  ...needsOf(job),
 });

@@ -4,6 +4,7 @@ import {
   createJobSchema,
   type ErrorDetail,
   type Job,
+  type JobDetail,
   LowrankError,
 } from '@lowrank/contracts';
 import { found } from '../not-found';
@@ -15,7 +16,12 @@ import { submitJob } from './submit-job';
  * far down as they are given; a list, or an objective of another type, is replaced whole. Times of the other job are not taken over.
  * Errors: not_found; recipe_invalid with every field at fault; those of submitJob.
  */
-export async function cloneJob(ports: Ports, teamId: string, id: string, changes: CloneJob): Promise<Job> {
+export async function cloneJob(
+  ports: Ports,
+  teamId: string,
+  id: string,
+  changes: CloneJob,
+): Promise<JobDetail> {
   const job = found(await ports.unitOfWork.run(({ jobs }) => jobs.find(teamId, id)), 'job', id);
   return submitJob(ports, teamId, requestOf(job, changes), id);
 }

@@ -21,7 +21,7 @@ export function retryJob(ports: Omit<Ports, 'ids'>, teamId: string, id: string):
       message: `Retried after it was ${job.state}.`,
       patch: {
         ...{ error: null, finishedAt: null, stoppedEarly: null },
-        ...{ cancelRequested: false, fruitlessAttempts: 0, memoryRetries: 0 },
+        ...{ cancelRequested: false, fruitlessAttempts: 0, memoryRetries: 0, mirroredStep: 0 },
       },
     });
   });

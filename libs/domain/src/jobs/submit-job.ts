@@ -1,47 +1,59 @@
-import { type BaseModel, type CreateJob, type Dataset, type Job, LowrankError } from '@lowrank/contracts';
+import { type CreateJob, type Dataset, type JobDetail, LowrankError } from '@lowrank/contracts';
 import { rankAt } from '../dispatch/rank';
 import { found } from '../not-found';
 import { type Ports } from '../ports';
 import { type NewJob, type Repositories } from '../ports/repositories';
+import { assertFits, estimatorOf } from '../preflight/estimate-job';
 import { checkJob } from './check-job';
+import { factsOf, materialOf } from './material';
 import { checkQueueQuota } from './quotas';
 import { announceMove } from '../webhooks/announce';
 
 /**
- * Accepts a job: checks that base model, dataset and recipe go together, makes the adapter if need be, and writes the job, its first
- * event and its outbox row. All of that is one transaction, so an accepted job is always dispatched, whatever dies afterwards.
+ * Accepts a job: checks that base model, dataset and recipe go together, estimates it, makes the adapter if need be, and writes the
+ * job, its first event and its outbox row. All writing is one transaction, so an accepted job is always dispatched, whatever dies
+ * afterwards.
  * `clonedFrom`: the job that the request was made from.
  *
  * Errors: not_found (base model, dataset), base_model_not_ready, dataset_empty, recipe_invalid, conflict (the adapter belongs to
- * another base model), quota_exceeded, deadline_exceeded.
+ * another base model), quota_exceeded, deadline_exceeded, no_worker_fits; those of DataPlanner.
  */
 export async function submitJob(
   ports: Ports,
   teamId: string,
   request: CreateJob,
   clonedFrom: string | null = null,
-): Promise<Job> {
+): Promise<JobDetail> {
+  const { recipe } = request;
+  scheduleOf(request, ports.clock.now());
+  // Counting tokens may take seconds: whoever may not submit need not wait for it, and no transaction does.
+  const material = await ports.unitOfWork.run(async (repositories) => {
+    await checkQueueQuota(repositories, teamId, ports.clock.now());
+    const both = await materialOf(repositories, teamId, request);
+    checkJob(recipe, both.baseModel, both.dataset);
+    return both;
+  });
+  const estimate = await (await estimatorOf(ports, material, request.placement))(recipe);
   const at = ports.clock.now();
   const schedule = scheduleOf(request, at);
+  assertFits(estimate, schedule, at);
   const id = ports.ids.make('job');
   const adapterId = ports.ids.make('adapter');
   return ports.unitOfWork.run(async (repositories) => {
     await checkQueueQuota(repositories, teamId, at);
     const { baseModel, dataset } = await materialOf(repositories, teamId, request);
-    checkJob(request.recipe, baseModel, dataset);
     const { name: adapter } = await repositories.adapters.ensure(teamId, {
       id: adapterId,
       name: request.adapter,
       baseModelName: baseModel.name,
       at,
     });
-    const { recipe } = request;
     const job = {
       ...{ ...factsOf(baseModel, dataset), ...schedule },
-      ...{ id, adapter, recipe, createdAt: at, clonedFrom, sweep: null },
+      ...{ id, adapter, recipe, estimate, createdAt: at, clonedFrom, sweep: null },
     };
     await addJobs(repositories, teamId, dataset, [job]);
-    return found(await repositories.jobs.find(teamId, id), 'job', id);
+    return found(await repositories.jobs.detail(teamId, id), 'job', id);
   });
 }
 
@@ -70,29 +82,6 @@ export function scheduleOf(
     rankAt: rankAt(queuedAt, priority),
   };
 }
-
-/** What a request wants to train on. Error: not_found. */
-export async function materialOf(
-  { baseModels, datasets }: Pick<Repositories, 'baseModels' | 'datasets'>,
-  teamId: string,
-  request: Pick<CreateJob, 'baseModel' | 'dataset'>,
-): Promise<{ baseModel: BaseModel; dataset: Dataset }> {
-  const baseModel = await baseModels.find(teamId, request.baseModel);
-  const dataset = await datasets.find(teamId, request.dataset);
-  return {
-    baseModel: found(baseModel, 'base model', request.baseModel, 'baseModel'),
-    dataset: found(dataset, 'dataset', request.dataset, 'dataset'),
-  };
-}
-
-/** What a job remembers of its base model and dataset. */
-export const factsOf = (
-  { id, name, revision }: BaseModel,
-  dataset: Dataset,
-): Pick<Job, 'baseModel' | 'dataset'> => ({
-  baseModel: { id, name, revision },
-  dataset: { id: dataset.id, filename: dataset.filename, sha256: dataset.sha256 },
-});
 
 /** Writes jobs on one dataset that were found to be right, their first events, and one outbox row: it is news that there are jobs. */
 export async function addJobs(

@@ -6,7 +6,9 @@ import {
   type CreateJob,
   type Dataset,
   type DrainMode,
+  type Estimate,
   type Job,
+  type JobDetail,
   type JobEvent,
   type JobLogLine,
   type JobMetric,
@@ -17,6 +19,7 @@ import {
   type PageQuery,
   type Quotas,
 } from '@lowrank/contracts';
+import { type FinishedRun } from '../preflight/time';
 import { type SweepRepository } from './sweeps';
 import { type WebhookRepository } from './webhooks';
 
@@ -87,8 +90,13 @@ export interface JobRecord extends Job {
   fruitlessAttempts: number;
   /** Times that its micro-batches were made smaller, because a trainer ran out of memory. */
   memoryRetries: number;
-  /** Step of the last checkpoint that was reported. */
+  /**
+   * Furthest step of which a checkpoint was ever reported: what an attempt has to go beyond to count as fruitful. It was on the disk of
+   * `host` then; the job may go on from one before if that machine is gone.
+   */
   checkpointStep: number;
+  /** Step of the last checkpoint that is in the object store, from where any machine can go on; 0: none is. */
+  mirroredStep: number;
   /** The worker whose slot it holds. */
   workerId: string | null;
   heartbeatAt: string | null;
@@ -106,6 +114,11 @@ export interface JobRecord extends Job {
   host: string | null;
   /** The party that the current attempt trains in; null: alone. */
   party: string | null;
+  /** Device class of the worker that claimed it last. */
+  deviceClass: string | null;
+  /** Peak of memory by its estimate, and of that what others on its base share; null: not known. */
+  estimatedBytes: number | null;
+  sharedBytes: number | null;
   /** Where in a trace it was submitted (W3C traceparent); the store knows, when it writes the job. */
   traceparent: string | null;
 }
@@ -127,6 +140,7 @@ export type JobPatch = Partial<
     | 'fruitlessAttempts'
     | 'memoryRetries'
     | 'checkpointStep'
+    | 'mirroredStep'
     | 'workerId'
     | 'heartbeatAt'
     | 'pauseRequested'
@@ -139,6 +153,7 @@ export type JobPatch = Partial<
     | 'attemptStartedAt'
     | 'deviceSeconds'
     | 'host'
+    | 'deviceClass'
     | 'stoppedEarly'
     | 'party'
   >
@@ -147,7 +162,16 @@ export type JobPatch = Partial<
 /** What the dispatcher needs to know of a job that waits, and of one that has a slot. */
 export type WaitingRecord = Pick<
   JobRecord,
-  'id' | 'epoch' | 'teamId' | 'priority' | 'placement' | 'queuedAt' | 'rankAt' | 'host'
+  | 'id'
+  | 'epoch'
+  | 'teamId'
+  | 'priority'
+  | 'placement'
+  | 'estimatedBytes'
+  | 'sharedBytes'
+  | 'queuedAt'
+  | 'rankAt'
+  | 'host'
 >;
 export type PlacedRecord = Pick<
   JobRecord,
@@ -157,6 +181,8 @@ export type PlacedRecord = Pick<
   | 'state'
   | 'priority'
   | 'placement'
+  | 'estimatedBytes'
+  | 'sharedBytes'
   | 'rankAt'
   | 'workerId'
   | 'assignedTo'
@@ -174,12 +200,14 @@ export type NewJob = Pick<
   'id' | 'baseModel' | 'dataset' | 'adapter' | 'createdAt' | 'clonedFrom' | 'sweep'
 > &
   Pick<CreateJob, 'recipe' | 'priority' | 'placement' | 'notBefore' | 'deadline'> &
-  Pick<JobRecord, 'queuedAt' | 'rankAt'>;
+  Pick<JobRecord, 'queuedAt' | 'rankAt'> & { estimate: Estimate | null };
 
 export interface JobRepository {
   /** Several jobs have the same dataset. */
   insert(teamId: string, ...jobs: NewJob[]): Promise<void>;
   find(teamId: string, id: string): Promise<Job | null>;
+  /** With its estimate, which is too large for lists. */
+  detail(teamId: string, id: string): Promise<JobDetail | null>;
   list(
     teamId: string,
     page: PageQuery & { state?: JobState; adapter?: string; sweep?: string },
@@ -215,6 +243,8 @@ export interface JobRepository {
   lockAlike(job: JobRecord, now: string, limit: number): Promise<JobRecord[]>;
   /** Jobs that have a slot: in a worker's hands, or queued and assigned; in order of their ids. */
   placed(): Promise<PlacedRecord[]>;
+  /** Of any teams' jobs with these ids, those that have ended, and the attempt that they have ended with. */
+  finished(ids: string[]): Promise<Pick<JobRecord, 'id' | 'epoch'>[]>;
   /** Unfinished jobs whose deadline has come, the earliest first. */
   overdue(now: string, limit: number): Promise<JobRecord[]>;
   /** Jobs in a worker's hands whose last heartbeat is older than `before`. */
@@ -259,6 +289,8 @@ export interface WorkerRecord {
   deviceClass: string;
   /** For all of its slots together, bytes; 0: not known. */
   memoryBytes: number;
+  /** Of all of its slots together; 0: not known. */
+  threads: number;
   /** Version of the wake-ups that it understands; workers of before there were versions have 1. */
   wakeUpVersion: number;
   /** Whether somebody wants it to leave; null: it works. */
@@ -335,4 +367,13 @@ export interface StatisticsRepository {
   /** Queued jobs by the device classes that they name, null for those that name none; one that names several counts in each. */
   queuedByDeviceClass(): Promise<{ deviceClass: string | null; count: number }[]>;
   outbox(): Promise<{ entries: number; oldestAt: string | null }>;
+  /**
+   * Newest succeeded jobs that have an estimate of their operations: of each device class up to `limit`, and up to `limit` on this base
+   * model.
+   */
+  finishedRuns(query: {
+    deviceClasses: string[];
+    baseModelId: string;
+    limit: number;
+  }): Promise<FinishedRun[]>;
 }

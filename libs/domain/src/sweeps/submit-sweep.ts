@@ -2,14 +2,17 @@ import {
   type BaseModel,
   type CreateSweep,
   type Dataset,
+  type Estimate,
   LowrankError,
   type SweepWithTrials,
 } from '@lowrank/contracts';
 import { after } from '../clock-and-ids';
 import { checkJob } from '../jobs/check-job';
 import { checkQueueQuota } from '../jobs/quotas';
-import { addJobs, factsOf, materialOf, scheduleOf } from '../jobs/submit-job';
+import { factsOf, type Material, materialOf } from '../jobs/material';
+import { addJobs, scheduleOf } from '../jobs/submit-job';
 import { type Ports } from '../ports';
+import { assertFits, estimatorOf } from '../preflight/estimate-job';
 import { patternTime } from '../recipe/patterns';
 import { sweepWithTrials } from './control-sweep';
 import { makeTrials, Problems, type Trial } from './trials';
@@ -18,26 +21,34 @@ import { makeTrials, Problems, type Trial } from './trials';
 const patternMs = 1000;
 
 /**
- * Accepts a sweep: makes its trials, checks each as a job is checked, and writes the sweep and one job a trial. All of that is one
+ * Accepts a sweep: makes its trials, checks and estimates each as a job, and writes the sweep and one job a trial. All writing is one
  * transaction: either every trial is queued, in the order of their numbers, or nothing is.
  *
- * Errors: those of submitJob; recipe_invalid names the trials and their fields.
+ * Errors: those of submitJob; recipe_invalid names the trials and their fields, no_worker_fits the first trial that fits nowhere.
  */
 export async function submitSweep(
   ports: Ports,
   teamId: string,
   request: CreateSweep,
 ): Promise<SweepWithTrials> {
+  scheduleOf(request, ports.clock.now());
+  const made = makeTrials(request);
+  const material = await ports.unitOfWork.run(async (repositories) => {
+    await checkQueueQuota(repositories, teamId, ports.clock.now(), made.length);
+    const both = await materialOf(repositories, teamId, request);
+    checkTrials(made, request, both.baseModel, both.dataset);
+    return both;
+  });
+  const estimated = await estimateTrials(ports, material, made, request);
   const at = ports.clock.now();
   const schedule = scheduleOf(request, at);
-  const trials = makeTrials(request).map((trial) => ({ ...trial, jobId: ports.ids.make('job') }));
+  const trials = estimated.map((trial) => ({ ...trial, jobId: ports.ids.make('job') }));
   const id = ports.ids.make('sweep');
   const adapterId = ports.ids.make('adapter');
   const { recipe: common, space, method, metric, maxConcurrent } = request;
   return ports.unitOfWork.run(async (repositories) => {
     await checkQueueQuota(repositories, teamId, at, trials.length);
     const { baseModel, dataset } = await materialOf(repositories, teamId, request);
-    checkTrials(trials, request, baseModel, dataset);
     const { name: adapter } = await repositories.adapters.ensure(teamId, {
       id: adapterId,
       name: request.adapter,
@@ -49,9 +60,9 @@ export async function submitSweep(
       ...facts,
       ...{ id, recipe: common, space, method, metric, maxConcurrent },
     });
-    const jobs = trials.map(({ number, jobId, recipe }) => ({
+    const jobs = trials.map(({ number, jobId, recipe, estimate }) => ({
       ...{ ...facts, ...schedule },
-      ...{ id: jobId, recipe, clonedFrom: null, sweep: { id, trial: number } },
+      ...{ id: jobId, recipe, estimate, clonedFrom: null, sweep: { id, trial: number } },
       // Trials of the same priority go in the order of their numbers.
       rankAt: after(schedule.rankAt, number - 1),
     }));
@@ -59,6 +70,28 @@ export async function submitSweep(
     await repositories.sweeps.addTrials(id, trials);
     return sweepWithTrials(repositories, teamId, id);
   });
+}
+
+/** Throws LowrankError no_worker_fits with the number of the first trial that fits no worker. */
+async function estimateTrials(
+  ports: Ports,
+  material: Material,
+  trials: readonly Trial[],
+  { placement, notBefore }: CreateSweep,
+): Promise<(Trial & { estimate: Estimate })[]> {
+  const estimate = await estimatorOf(ports, material, placement);
+  const estimated: (Trial & { estimate: Estimate })[] = [];
+  for (const trial of trials) {
+    const known = await estimate(trial.recipe);
+    try {
+      assertFits(known, { placement, notBefore }, ports.clock.now());
+    } catch (error) {
+      if (!(error instanceof LowrankError)) throw error;
+      throw new LowrankError(error.code, `Trial ${trial.number}: ${error.message}`, error.details);
+    }
+    estimated.push({ ...trial, estimate: known });
+  }
+  return estimated;
 }
 
 function checkTrials(

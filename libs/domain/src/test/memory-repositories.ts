@@ -136,6 +136,7 @@ const toJob = ({
   fruitlessAttempts: _fruitless,
   memoryRetries: _retries,
   checkpointStep: _step,
+  mirroredStep: _mirrored,
   workerId: _worker,
   heartbeatAt: _at,
   preemptRequested: _preempt,
@@ -146,9 +147,13 @@ const toJob = ({
   attemptStartedAt: _attempt,
   host: _host,
   party: _party,
+  deviceClass: _class,
+  estimatedBytes: _estimated,
+  sharedBytes: _shared,
+  estimate: _estimate,
   traceparent: _trace,
   ...job
-}: JobRecord): Job => job;
+}: Tables['jobs'][number]): Job => job;
 
 function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
   const find = (id: string) => tables.jobs.find((job) => job.id === id);
@@ -202,6 +207,9 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
           attemptStartedAt: null,
           host: null,
           party: null,
+          deviceClass: null,
+          estimatedBytes: job.estimate?.memory?.bytes ?? null,
+          sharedBytes: job.estimate?.memory?.sharedBytes ?? null,
           traceparent: null,
           stoppedEarly: null,
           version: null,
@@ -211,6 +219,7 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
           fruitlessAttempts: 0,
           memoryRetries: 0,
           checkpointStep: 0,
+          mirroredStep: 0,
           workerId: null,
           heartbeatAt: null,
         });
@@ -220,6 +229,11 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
       orNull(
         ofTeam(tables.jobs, teamId).find((job) => job.id === id),
         toJob,
+      ),
+    detail: async (teamId, id) =>
+      orNull(
+        ofTeam(tables.jobs, teamId).find((job) => job.id === id),
+        (job) => ({ ...toJob(job), estimate: job.estimate }),
       ),
     list: async (teamId, { state, adapter, sweep, ...page }) =>
       pageOf(
@@ -231,7 +245,7 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
           (!adapter || job.adapter === adapter) &&
           (!sweep || job.sweep?.id === sweep),
       ),
-    lock: async (id) => find(id) ?? null,
+    lock: async (id) => orNull(find(id), ({ estimate: _estimate, ...record }) => record),
     update: async (id, epoch, patch) => {
       const job = find(id);
       if (job?.epoch !== epoch) return false;
@@ -295,9 +309,13 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
     waiting: async (now, perTeam) => {
       const byRank = startable(now);
       const first = byRank.filter((job) => ofTeam(byRank, job.teamId).indexOf(job) < perTeam);
-      return first.map(({ id, epoch, teamId, priority, placement, queuedAt, rankAt, host }) => ({
+      return first.map(({ id, epoch, teamId, priority, placement, ...job }) => ({
         ...{ id, epoch, teamId, priority, placement },
-        ...{ queuedAt, rankAt, host },
+        estimatedBytes: job.estimatedBytes,
+        sharedBytes: job.sharedBytes,
+        queuedAt: job.queuedAt,
+        rankAt: job.rankAt,
+        host: job.host,
       }));
     },
     placed: async () =>
@@ -306,6 +324,8 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
         .sort((a, b) => compare(a.id, b.id))
         .map(({ id, epoch, teamId, state, priority, placement, workerId, ...job }) => ({
           ...{ id, epoch, teamId, state, priority, placement, workerId },
+          estimatedBytes: job.estimatedBytes,
+          sharedBytes: job.sharedBytes,
           rankAt: job.rankAt,
           assignedTo: job.assignedTo,
           assignedAt: job.assignedAt,
@@ -326,6 +346,11 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
             job.fruitlessAttempts === 0,
         )
         .slice(0, limit),
+    finished: async (ids) =>
+      tables.jobs
+        .filter((job) => ids.includes(job.id) && isFinal(job.state))
+        .sort((a, b) => compare(a.id, b.id))
+        .map(({ id, epoch }) => ({ id, epoch })),
     overdue: async (now, limit) =>
       tables.jobs
         .filter((job) => job.deadline !== null && job.deadline <= now && !isFinal(job.state))

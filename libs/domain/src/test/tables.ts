@@ -4,6 +4,7 @@ import {
   type ApiKey,
   type BaseModel,
   type Dataset,
+  type Estimate,
   type JobEvent,
   type JobLogLine,
   type JobMetric,
@@ -26,7 +27,7 @@ export interface Tables {
   apiKeys: (ApiKey & { secretSha256: string })[];
   baseModels: Owned<BaseModel>[];
   datasets: Owned<Dataset>[];
-  jobs: JobRecord[];
+  jobs: (JobRecord & { estimate: Estimate | null })[];
   events: (JobEvent & { jobId: string })[];
   metrics: (JobMetric & { jobId: string })[];
   log: (JobLogLine & { jobId: string })[];

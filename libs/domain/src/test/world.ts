@@ -4,15 +4,18 @@ import {
   createSweepSchema,
   idPrefixes,
   type IdKind,
-  type Job,
+  type JobDetail,
   type JobMetric,
   type Manifest,
+  type TokenLengths,
   wakeUpVersion,
 } from '@lowrank/contracts';
 import { claimAttempt } from '../attempts/claim-attempt';
+import { planData } from '../batches/data-plan';
 import { submitJob } from '../jobs/submit-job';
 import { submitSweep } from '../sweeps/submit-sweep';
 import { type Ports } from '../ports';
+import { type DataPlanner } from '../ports/data-planner';
 import { type WorkerRecord } from '../ports/repositories';
 import { MemoryQueue, MemoryUnitOfWork } from './memory';
 import { freshTeam } from './tables';
@@ -20,6 +23,13 @@ import { freshTeam } from './tables';
 export const team = 'team_aaaaaaaaaaaaaaaaaaaaaaaa';
 const digest = (digit: string) => digit.repeat(64);
 const start = Date.parse('2026-01-01T00:00:00.000Z');
+
+/** Conversations of so many tokens, the second half of each learnt. */
+export const lengthsOf = (tokens: number[]): TokenLengths => ({
+  tokens: Int32Array.from(tokens),
+  starts: Int32Array.from({ length: tokens.length + 1 }, (_, i) => 2 * i),
+  spans: Int32Array.from(tokens.flatMap((count) => [Math.floor(count / 2), count])),
+});
 
 /** A base model of 2,048 tokens, a dataset of 40 rows, time that stands still, ids that count, and no other chance. */
 export class World implements Ports {
@@ -88,6 +98,15 @@ export class World implements Ports {
     });
   }
 
+  /** What the planner counts: tokens of each conversation, of which the second half is learnt; null: it cannot. */
+  plannedLengths: number[] | null = null;
+  readonly planner: DataPlanner = {
+    plan: async (_baseModel, _dataset, recipe) =>
+      this.plannedLengths === null
+        ? { problem: 'the store is away' }
+        : planData(lengthsOf(this.plannedLengths), recipe),
+  };
+
   get tables() {
     return this.unitOfWork.tables;
   }
@@ -105,7 +124,7 @@ export class World implements Ports {
     });
   }
 
-  submit(overrides: Record<string, unknown> = {}): Promise<Job> {
+  submit(overrides: Record<string, unknown> = {}): Promise<JobDetail> {
     return submitJob(this, team, this.request(overrides));
   }
 
@@ -131,6 +150,7 @@ export class World implements Ports {
       device: 'cpu',
       deviceClass: 'cpu',
       memoryBytes: 0,
+      threads: 0,
       wakeUpVersion,
       drain: null,
       seenAt: this.clock.now(),

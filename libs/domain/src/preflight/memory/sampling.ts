@@ -1,7 +1,7 @@
 import { keyWidth } from '@lowrank/contracts';
 import { floatBytes, planned } from './arena';
 import { type OperationShape, promptMemory } from './operations';
-import { takeActivations, takeScratch } from './step';
+import { takeKept, takeRecomputed, takeScratch } from './step';
 
 // Sample answers are generated after training, in a kernel context of their own: libs/kernels/src/native/model/session.cpp and
 // libs/training/src/samples.ts.
@@ -20,7 +20,8 @@ export function samplingMemory(shape: Omit<OperationShape, 'lengths'>, prompt: n
     for (let i = 0; i < decoder.ropes; i += 1) arena.floats(T);
     arena.floats(T); // hidden_rstd
     arena.floats(T * decoder.hidden); // x
-    takeActivations(arena, decoder, T, 'cached');
+    takeKept(arena, decoder, T, 'cached');
+    takeRecomputed(arena, decoder, T, 'cached');
     arena.floats(Math.max(...linears.map(({ rank }) => rank * T)));
     takeScratch(arena, decoder, T, 'forward');
   });

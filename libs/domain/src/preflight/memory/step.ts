@@ -2,24 +2,32 @@ import { type Decoder, keyWidth, queryWidth, type Recipe } from '@lowrank/contra
 import { type AdaptedLinear, isAdapted } from './adapter';
 import { type Arena, floatBytes, planned } from './arena';
 
-// The workspace of a training step: make_plan of libs/kernels/src/native/model/step.cpp over take_activations and take_scratch of
-// layer.cpp, in their order. Sizes in comments: T tokens, d hidden, q and kv the widths of queries and of keys, f intermediate.
+// The workspace of a training step: make_plan of libs/kernels/src/native/model/step.cpp over take_kept, take_recomputed and
+// take_scratch of layer.cpp. Sizes in comments: T tokens, d hidden, q and kv the widths of queries and of keys, f intermediate.
 
 /**
- * take_activations: what backward needs of one layer's forward, its input and LoRA's x·Aᵀ excepted. `cached`: keys and values lie in
- * a session's cache.
+ * take_kept: what checkpointing keeps of a layer beside its input and LoRA's x·Aᵀ, as it is dear to compute again. `cached`: of a session, which has
+ * no backward pass.
  */
-export function takeActivations(arena: Arena, decoder: Decoder, T: number, keys: 'kept' | 'cached'): void {
+export function takeKept(arena: Arena, decoder: Decoder, T: number, keys: 'kept' | 'cached'): void {
+  arena.floats(T * queryWidth(decoder)); // o
+  if (keys === 'kept') arena.floats(T * decoder.heads); // lse
+  arena.floats(T * decoder.hidden); // o_proj
+}
+
+/**
+ * take_recomputed: what else backward needs of one layer's forward, its input and LoRA's x·Aᵀ excepted. `cached`: keys and values lie
+ * in a session's cache.
+ */
+export function takeRecomputed(arena: Arena, decoder: Decoder, T: number, keys: 'kept' | 'cached'): void {
   const { hidden: d, intermediate: f, heads, kvHeads, qkNorms, outputNorms } = decoder;
   const [q, kv] = [queryWidth(decoder), keyWidth(decoder)];
   arena.floats(T); // rstd1
   arena.floats(T); // rstd2
   arena.floats(T * q);
-  arena.floats(T * q); // o
   if (keys === 'kept') {
     arena.floats(T * kv); // k
     arena.floats(T * kv); // v
-    arena.floats(T * heads); // lse
   }
   if (qkNorms) {
     arena.floats(T * q); // before the norm
@@ -27,11 +35,10 @@ export function takeActivations(arena: Arena, decoder: Decoder, T: number, keys:
     arena.floats(T * heads); // rstd_q
     arena.floats(T * kvHeads); // rstd_k
   }
-  arena.floats(T * d); // x2
   arena.floats(T * f); // gate
   arena.floats(T * f); // up
   if (outputNorms) {
-    arena.floats(T * d); // o_out
+    arena.floats(T * d); // x2
     arena.floats(T * d); // mlp_out
     arena.floats(T); // rstd_o
     arena.floats(T); // rstd_mlp
@@ -74,7 +81,7 @@ const loraHidden = (linears: readonly AdaptedLinear[], layer: number, T: number)
 
 /** Parts of a step's workspace, in bytes. */
 export interface StepMemory {
-  /** Kept for backward: inputs of the layers with LoRA on or below them and, without checkpointing, all that they need. */
+  /** Kept for backward of the layers with LoRA on or below them: checkpoints or, without checkpointing, all that it needs. */
   kept: number;
   /** Of one layer, used by all whose activations are not kept. */
   oneLayer: number;
@@ -94,7 +101,8 @@ export function stepMemory(
   const lowest = Math.min(layers, ...adapted);
   const keepsAll = !training.checkpointActivations;
   const trained = Array.from({ length: layers - lowest }, (_, i) => lowest + i);
-  const activations = planned((arena) => takeActivations(arena, decoder, T, 'kept'));
+  const checkpoint = planned((arena) => takeKept(arena, decoder, T, 'kept'));
+  const recomputed = planned((arena) => takeRecomputed(arena, decoder, T, 'kept'));
   const hiddenOf = (layer: number) => loraHidden(linears, layer, T);
 
   const everyToken = planned((arena) => {
@@ -106,13 +114,11 @@ export function stepMemory(
     arena.floats(T); // final_rstd
     arena.floats(T * d); // final_x
   });
-  const shared = !keepsAll || lowest > 0;
-  const mostHidden = Math.max(...Array.from({ length: layers }, (_, layer) => hiddenOf(layer)));
   const keptOf = (layer: number) =>
-    floatBytes(T * d) + (keepsAll ? activations + floatBytes(hiddenOf(layer)) : 0);
+    floatBytes(T * d) + checkpoint + floatBytes(hiddenOf(layer)) + (keepsAll ? recomputed : 0);
   return {
     kept: trained.reduce((sum, layer) => sum + keptOf(layer), 0),
-    oneLayer: shared ? activations + floatBytes(mostHidden) : 0,
+    oneLayer: (lowest > 0 || !keepsAll ? recomputed : 0) + (lowest > 0 ? checkpoint : 0),
     working: everyToken + planned((arena) => takeScratch(arena, decoder, T, 'forward and backward')),
   };
 }

@@ -21,6 +21,15 @@ void for_each_adapted(const Pass& pass, int layer, int kind, float* h, const Vis
   }
 }
 
+void hidden_forward(const Pass& pass, int layer, int kind, const float* x, float* h) {
+  const Weight& w = linear_of(pass, layer, kind).weight;
+  std::vector<LoraRows> pairs;
+  for_each_adapted(pass, layer, kind, h, [&](const RowGroup& group, const Adapted& a, float* hidden) {
+    if (a.pair.rank > 0) pairs.push_back({a.pair, group.begin, group.end, hidden, nullptr});
+  });
+  pass.ops.lora_hidden(pass.run, x, pairs, w.cols);
+}
+
 // DoRA's base product sees dropped inputs, so that it is a second one, beside that of the layer itself.
 bool drops_magnitudes(const Adapted& a) { return a.factor != nullptr && a.pair.dropout > 0; }
 
@@ -105,21 +114,12 @@ const float* gradient_through_magnitudes(const Pass& pass, int layer, int kind, 
 
 }  // namespace
 
-void hidden_forward(const Pass& pass, int layer, int kind, const float* x, float* h) {
-  const Weight& w = linear_of(pass, layer, kind).weight;
-  std::vector<LoraRows> pairs;
-  for_each_adapted(pass, layer, kind, h, [&](const RowGroup& group, const Adapted& a, float* hidden) {
-    if (a.pair.rank > 0) pairs.push_back({a.pair, group.begin, group.end, hidden, nullptr});
-  });
-  pass.ops.lora_hidden(pass.run, x, pairs, w.cols);
-}
-
 void adapted_forward(const Pass& pass, int layer, int kind, const float* x, float* h, float* y) {
   const Linear& linear = linear_of(pass, layer, kind);
   const Weight& w = linear.weight;
   const size_t mark = pass.run.scratch->mark();
   std::vector<LoraRows> pairs, initial;
-  hidden_forward(pass, layer, kind, x, h);
+  if (!pass.recomputing) hidden_forward(pass, layer, kind, x, h);
   for_each_adapted(pass, layer, kind, h, [&](const RowGroup& group, const Adapted& a, float* hidden) {
     if (a.pair.rank == 0 || drops_magnitudes(a)) return;
     pairs.push_back({a.pair, group.begin, group.end, hidden, nullptr});

@@ -9,9 +9,7 @@
 
 namespace lr {
 
-// h of the pairs, as LayerActivations::h of this kind.
-void hidden_forward(const Pass& pass, int layer, int kind, const float* x, float* h);
-// y[T, out] = linear(x[T, in]) as the adapters of the pass have it, and h.
+// y[T, out] = linear(x[T, in]) as the adapters of the pass have it, and h as LayerActivations::h of this kind, unless recomputing.
 void adapted_forward(const Pass& pass, int layer, int kind, const float* x, float* h, float* y);
 
 enum class InputGradient { Write, Add, Skip };

@@ -120,15 +120,20 @@ int64_t Pass::lora_hidden_size(int layer, int kind) const {
   return size;
 }
 
-void take_activations(Arena& arena, const ModelConfig& c, int64_t T, bool cached, LayerActivations& a) {
+void take_kept(Arena& arena, const ModelConfig& c, int64_t T, bool cached, LayerActivations& a) {
+  a.o = arena.floats(T * c.q_width());
+  if (!cached) a.lse = arena.floats(T * c.heads);
+  a.o_proj = arena.floats(T * c.hidden);
+  if (!c.output_norms) a.x2 = a.o_proj;
+}
+
+void take_recomputed(Arena& arena, const ModelConfig& c, int64_t T, bool cached, LayerActivations& a) {
   a.rstd1 = arena.floats(T);
   a.rstd2 = arena.floats(T);
   a.q = arena.floats(T * c.q_width());
-  a.o = arena.floats(T * c.q_width());
   if (!cached) {
     a.k = arena.floats(T * c.kv_width());
     a.v = arena.floats(T * c.kv_width());
-    a.lse = arena.floats(T * c.heads);
   }
   a.q_in = a.q;
   a.k_in = a.k;
@@ -138,11 +143,10 @@ void take_activations(Arena& arena, const ModelConfig& c, int64_t T, bool cached
     a.rstd_q = arena.floats(T * c.heads);
     a.rstd_k = arena.floats(T * c.kv_heads);
   }
-  a.x2 = arena.floats(T * c.hidden);
   a.gate = arena.floats(T * c.intermediate);
   a.up = arena.floats(T * c.intermediate);
   if (c.output_norms) {
-    a.o_out = arena.floats(T * c.hidden);
+    a.x2 = arena.floats(T * c.hidden);
     a.mlp_out = arena.floats(T * c.hidden);
     a.rstd_o = arena.floats(T);
     a.rstd_mlp = arena.floats(T);
@@ -191,12 +195,21 @@ void forward_attention_inputs(const Pass& pass, int layer, const LayerActivation
   rotate(pass, layer, a.k, c.kv_heads, 1);
 }
 
+void forward_attention_output(const Pass& pass, int layer, const LayerActivations& a) {
+  adapted_forward(pass, layer, kO, a.o, a.h[kO], a.o_proj);
+  if (pass.config().output_norms) norm_forward(pass, layer, kAttentionOutNorm, a.o_proj, a.x2, a.rstd_o, pass.tokens);
+  pass.ops.add(pass.run, a.x2, a.x, a.x2, pass.tokens * pass.config().hidden);
+}
+
+void recompute_attention_output(const Pass& pass, int layer, const LayerActivations& a) {
+  if (!pass.config().output_norms) return;  // o_proj is x2
+  norm_forward(pass, layer, kAttentionOutNorm, a.o_proj, a.x2, a.rstd_o, pass.tokens);
+  pass.ops.add(pass.run, a.x2, a.x, a.x2, pass.tokens * pass.config().hidden);
+}
+
 void forward_mlp_inputs(const Pass& pass, int layer, const LayerActivations& a, const LayerScratch& s) {
   const ModelConfig& c = pass.config();
   const int64_t T = pass.tokens;
-  adapted_forward(pass, layer, kO, a.o, a.h[kO], c.output_norms ? a.o_out : a.x2);
-  if (c.output_norms) norm_forward(pass, layer, kAttentionOutNorm, a.o_out, a.x2, a.rstd_o, T);
-  pass.ops.add(pass.run, a.x2, a.x, a.x2, T * c.hidden);
   norm_forward(pass, layer, kMlpNorm, a.x2, s.n, a.rstd2, T);
   if (c.fused) {
     adapted_forward(pass, layer, kGate, s.n, a.h[kGate], s.fused);
@@ -216,12 +229,9 @@ void forward_output(const Pass& pass, int layer, const LayerActivations& a, cons
 }
 
 void recompute_output(const Pass& pass, int layer, const LayerActivations& a, const LayerScratch& s) {
-  if (pass.config().output_norms) {
-    adapted_forward(pass, layer, kDown, s.act, a.h[kDown], a.mlp_out);
-    norm_forward(pass, layer, kMlpOutNorm, a.mlp_out, s.dn, a.rstd_mlp, pass.tokens);
-  } else if (pass.has_lora(layer, kDown, kDown)) {
-    hidden_forward(pass, layer, kDown, s.act, a.h[kDown]);
-  }
+  if (!pass.config().output_norms) return;
+  adapted_forward(pass, layer, kDown, s.act, a.h[kDown], a.mlp_out);
+  norm_forward(pass, layer, kMlpOutNorm, a.mlp_out, s.dn, a.rstd_mlp, pass.tokens);
 }
 
 void final_norm(const Pass& pass, const float* x, float* n, float* rstd, int64_t T) {
@@ -244,7 +254,7 @@ void backward_layer(const Pass& pass, int layer, const LayerActivations& a, cons
   backward_mlp(pass, layer, a, s, fresh, below_mlp);
   if (!below_mlp) return;
 
-  if (c.output_norms) norm_backward_write(pass, layer, kAttentionOutNorm, s.dx, a.o_out, a.rstd_o, s.dn, T);
+  if (c.output_norms) norm_backward_write(pass, layer, kAttentionOutNorm, s.dx, a.o_proj, a.rstd_o, s.dn, T);
   adapted_backward(pass, layer, kO, c.output_norms ? s.dn : s.dx, a.o, a.h[kO], s.d_o,
                   below_o ? InputGradient::Write : InputGradient::Skip);
   if (!below_o) return;

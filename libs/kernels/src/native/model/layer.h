@@ -39,6 +39,7 @@ struct Pass {
   const std::vector<RowGroup>& groups;
   int64_t tokens;            // T
   bool training;             // dropout and gradients
+  bool recomputing = false;  // a layer's kept activations are there: only the others are computed
   RopeRows ropes[kMaxRopes] = {};  // one for each of ModelConfig::ropes
 
   const ModelConfig& config() const { return base.config(); }
@@ -51,17 +52,21 @@ struct Pass {
 // What backward needs of a layer's forward. Norm outputs and activation(gate) · up are recomputed instead: they cost little.
 struct LayerActivations {
   float* x;             // [T, d] the layer's input
+  // Kept while checkpointing too: small, and dear to compute again.
+  float* h[kLinears];   // LoRA's x·Aᵀ: [tokens, r] of each group that has a pair, one after the other
+  float* o;             // [T, q]
+  float* lse;           // [T, heads]
+  float* o_proj;        // [T, d] o_proj(o), to which x is then added; with output norms it stays as it is, before its norm
+  // Computed again while checkpointing.
   float *rstd1, *rstd2;  // [T]
-  float *q, *o;         // [T, q]
+  float* q;             // [T, q]
   float *k, *v;         // [T, kv]
   float *q_in, *k_in;   // [T, q], [T, kv] before their norms; without these norms they are q and k
   float *rstd_q, *rstd_k;  // [T, heads], [T, key-value heads]
-  float* lse;           // [T, heads]
-  float* x2;            // [T, d]
+  float* x2;            // [T, d]; o_proj without output norms
   float *gate, *up;     // [T, f]
-  float *o_out, *mlp_out;  // [T, d] before the output norms; null without them
+  float* mlp_out;       // [T, d] before the output norm; null without them
   float *rstd_o, *rstd_mlp;  // [T]
-  float* h[kLinears];   // LoRA's x·Aᵀ: [tokens, r] of each group that has a pair, one after the other
 };
 
 // Memory of a pass that no layer keeps. Some of it is used twice in a layer, for parts that do not live at the same time.
@@ -75,19 +80,25 @@ struct LayerScratch {
   float *dk, *dv;        // [T, kv]
 };
 
-// Everything but x and h. `cached`: k and v lie in a cache that the caller points to, and nothing is kept for backward.
-void take_activations(Arena& arena, const ModelConfig& config, int64_t T, bool cached, LayerActivations& a);
+// Everything but x and h, in the two parts of LayerActivations. `cached`: k and v lie in a cache that the caller points to, and
+// nothing is kept for backward.
+void take_kept(Arena& arena, const ModelConfig& config, int64_t T, bool cached, LayerActivations& a);
+void take_recomputed(Arena& arena, const ModelConfig& config, int64_t T, bool cached, LayerActivations& a);
 void take_scratch(Arena& arena, const ModelConfig& config, int64_t T, bool training, LayerScratch& s);
 
 // tokens → x [T, d]
 void embed(const Pass& pass, const int32_t* tokens, float* x);
 // x → q, k, v (rotated).
 void forward_attention_inputs(const Pass& pass, int layer, const LayerActivations& a, const LayerScratch& s);
-// o → x2, gate, up and the product in s.act.
+// o → x2.
+void forward_attention_output(const Pass& pass, int layer, const LayerActivations& a);
+// The same from o_proj, while recomputing.
+void recompute_attention_output(const Pass& pass, int layer, const LayerActivations& a);
+// x2 → gate, up and the product in s.act.
 void forward_mlp_inputs(const Pass& pass, int layer, const LayerActivations& a, const LayerScratch& s);
 // s.act and x2 → out [T, d], which may be a.x.
 void forward_output(const Pass& pass, int layer, const LayerActivations& a, const LayerScratch& s, float* out);
-// Of forward_output only what backward needs and a recomputation would otherwise leave out; overwrites s.dn.
+// Of forward_output only what backward needs, while recomputing; overwrites s.dn.
 void recompute_output(const Pass& pass, int layer, const LayerActivations& a, const LayerScratch& s);
 // x [T, d] of the last layer → its final norm n [T, d]; rstd [T].
 void final_norm(const Pass& pass, const float* x, float* n, float* rstd, int64_t T);

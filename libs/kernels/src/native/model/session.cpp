@@ -23,7 +23,8 @@ Plan make_plan(Arena& arena, const ModelConfig& c, int64_t T, int64_t lora_hidde
   for (size_t i = 0; i < c.ropes.size(); ++i) plan.rope_rows[i] = arena.take<int32_t>(T);
   plan.hidden_rstd = arena.floats(T);
   plan.a.x = arena.floats(T * c.hidden);
-  take_activations(arena, c, T, true, plan.a);
+  take_kept(arena, c, T, true, plan.a);
+  take_recomputed(arena, c, T, true, plan.a);
   std::fill(plan.a.h, plan.a.h + kLinears, arena.floats(lora_hidden));  // nobody reads it after the forward product
   take_scratch(arena, c, T, false, plan.s);
   return plan;
@@ -106,6 +107,7 @@ void Session::append_chunk(Runtime& runtime, int64_t past, int64_t n, bool want_
     if (!c.qk_norm) a.k_in = a.k;
     forward_attention_inputs(pass, layer, a, plan.s);
     pass.ops.attention_cached(pass.run, pass.attention(layer), a.q, keys, values, past, n, a.o);
+    forward_attention_output(pass, layer, a);
     forward_mlp_inputs(pass, layer, a, plan.s);
     forward_output(pass, layer, a, plan.s, a.x);
   }

@@ -9,7 +9,8 @@
 namespace lr {
 namespace {
 
-enum class Keep { Nothing, LayerInputs, Everything };  // of a pass's activations, for backward
+// Of a pass's activations, for backward. Checkpoints (Chen et al. 2016) are a layer's input and the kept part of LayerActivations.
+enum class Keep { Nothing, Checkpoints, Everything };
 
 constexpr int32_t kNoTarget = -100;
 // Logits of a chunk stay near 32 MB; fewer than 64 tokens would leave the matrix product too thin.
@@ -42,7 +43,8 @@ void place_lora_hidden(const Pass& pass, int layer, float* at, LayerActivations&
   }
 }
 
-// Layers below `lowest` have no LoRA: nothing of them is kept, and their residual stream runs in place.
+// Layers below `lowest` have no LoRA: nothing of them is kept, and their residual stream runs in place. What is not kept lies in
+// memory that layers share.
 Plan make_plan(Arena& arena, const Pass& pass, Keep keep, int lowest) {
   const ModelConfig& c = pass.base.config();
   const int64_t T = pass.tokens;
@@ -57,25 +59,27 @@ Plan make_plan(Arena& arena, const Pass& pass, Keep keep, int lowest) {
   plan.final_x = arena.floats(T * c.hidden);
   plan.layers.resize(static_cast<size_t>(layers));
 
+  const int first_kept = keep == Keep::Nothing ? layers : lowest;
   LayerActivations shared = {};
   float* shared_hidden = nullptr;
-  if (keep != Keep::Everything || lowest > 0) {
+  if (first_kept > 0) {
     int64_t hidden_size = 0;
-    for (int layer = 0; layer < layers; ++layer) hidden_size = std::max(hidden_size, lora_hidden_total(pass, layer));
-    take_activations(arena, c, T, false, shared);
+    for (int layer = 0; layer < first_kept; ++layer) hidden_size = std::max(hidden_size, lora_hidden_total(pass, layer));
+    take_kept(arena, c, T, false, shared);
     shared_hidden = arena.floats(hidden_size);
   }
+  if (first_kept > 0 || keep == Keep::Checkpoints) take_recomputed(arena, c, T, false, shared);
   float* x = plan.final_x;
   for (int layer = layers - 1; layer >= 0; --layer) {
     LayerActivations& a = plan.layers[static_cast<size_t>(layer)];
-    if (keep == Keep::Everything && layer >= lowest) {
-      take_activations(arena, c, T, false, a);
-      place_lora_hidden(pass, layer, arena.floats(lora_hidden_total(pass, layer)), a);
-    } else {
-      a = shared;
-      place_lora_hidden(pass, layer, shared_hidden, a);
+    const bool kept = layer >= first_kept;
+    a = shared;
+    if (kept) {
+      take_kept(arena, c, T, false, a);
+      x = arena.floats(T * c.hidden);
     }
-    if (keep != Keep::Nothing && layer >= lowest) x = arena.floats(T * c.hidden);
+    if (kept && keep == Keep::Everything) take_recomputed(arena, c, T, false, a);
+    place_lora_hidden(pass, layer, kept ? arena.floats(lora_hidden_total(pass, layer)) : shared_hidden, a);
     a.x = x;
   }
   take_scratch(arena, c, T, keep != Keep::Nothing, plan.scratch);
@@ -133,8 +137,12 @@ class Step {
     if (pass_.training) add_noise(plan_.layers.front().x);
     for (int layer = 0; layer < static_cast<int>(config_.layers); ++layer) {
       check_cancelled(cancel_);
-      forward_to_product(layer);
-      forward_output(pass_, layer, activations(layer), plan_.scratch, output_of(layer));
+      const LayerActivations& a = activations(layer);
+      forward_attention_inputs(pass_, layer, a, plan_.scratch);
+      pass_.ops.attention_forward(pass_.run, pass_.attention(layer), a.q, a.k, a.v, batch_.starts, batch_.n_sequences, a.o, a.lse);
+      forward_attention_output(pass_, layer, a);
+      forward_mlp_inputs(pass_, layer, a, plan_.scratch);
+      forward_output(pass_, layer, a, plan_.scratch, output_of(layer));
     }
     final_norm(pass_, plan_.final_x, plan_.scratch.n, plan_.final_rstd, pass_.tokens);
   }
@@ -201,19 +209,24 @@ class Step {
     return losses;
   }
 
-  // After loss(…, true) or preference(…, true). `checkpointed`: only the layers' inputs were kept, and all of the last layer, which ran last.
+  // After loss(…, true) or preference(…, true). `checkpointed`: only checkpoints were kept, and all of the last layer, which ran last.
   void backward(bool checkpointed) {
     LayerScratch& s = plan_.scratch;
     std::fill(s.dx, s.dx + pass_.tokens * config_.hidden, 0.0f);
     pass_.ops.rmsnorm_backward(pass_.run, s.dn, plan_.final_x, pass_.base.final_norm(), plan_.final_rstd, s.dx, pass_.tokens,
                                config_.hidden);
+    Pass again = pass_;
+    again.recomputing = true;
     const int last = static_cast<int>(config_.layers) - 1;
     for (int layer = last; layer >= lowest_; --layer) {
       check_cancelled(cancel_);
       const bool recompute = checkpointed && layer != last;
       if (recompute) {
-        forward_to_product(layer);
-        recompute_output(pass_, layer, activations(layer), s);
+        const LayerActivations& a = activations(layer);
+        forward_attention_inputs(again, layer, a, s);
+        recompute_attention_output(again, layer, a);
+        forward_mlp_inputs(again, layer, a, s);
+        recompute_output(again, layer, a, s);
       }
       backward_layer(pass_, layer, activations(layer), s, batch_.starts, batch_.n_sequences, recompute, layer > lowest_);
     }
@@ -224,13 +237,6 @@ class Step {
 
   float* output_of(int layer) const {
     return layer + 1 < static_cast<int>(config_.layers) ? activations(layer + 1).x : plan_.final_x;
-  }
-
-  void forward_to_product(int layer) {
-    const LayerActivations& a = activations(layer);
-    forward_attention_inputs(pass_, layer, a, plan_.scratch);
-    pass_.ops.attention_forward(pass_.run, pass_.attention(layer), a.q, a.k, a.v, batch_.starts, batch_.n_sequences, a.o, a.lse);
-    forward_mlp_inputs(pass_, layer, a, plan_.scratch);
   }
 
   // NEFTune: the noise of a sequence depends on its own length and its place among the tokens of its entry of rows, so that it is
@@ -297,7 +303,7 @@ auto trained(Runtime& runtime, Base& base, const lr_batch& batch, const std::vec
     lowest = std::min(lowest, group.adapter->lowest_layer());
   }
   if (lowest == static_cast<int>(base.config().layers)) return evaluation();
-  const Keep keep = options.checkpoint_activations ? Keep::LayerInputs : Keep::Everything;
+  const Keep keep = options.checkpoint_activations ? Keep::Checkpoints : Keep::Everything;
   Step step(runtime, base, batch, groups, keep, lowest, cancel);
   step.forward();
   auto losses = objective(step);

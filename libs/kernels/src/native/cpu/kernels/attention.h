@@ -22,6 +22,9 @@ static inline int64_t lanes_of(int64_t n) {
   return ceil_div(n, Operand::kPack);
 }
 
+// The least multiple of W that is not below n; 0 for n below 0.
+static inline int64_t whole_vectors(int64_t n) { return most(ceil_div(n, W), 0) * W; }
+
 // Rows [0, n) of x, stride floats apart, D wide, as B along D: packed[lanes of D][kKeyBlock], missing ones zero.
 template <class Operand>
 static void pack_columns(const float* x, int64_t stride, int64_t n, int64_t D, float* packed) {

@@ -48,15 +48,23 @@ struct Gradients {
       for (int64_t query = key / kQueryBlock * kQueryBlock; query < end; query += kQueryBlock) {
         const bool add = key > first_key_block(a, query);
         const int64_t queries = least(kQueryBlock, n - query);
+        // Keys of this block that query r sees; below 1 where it sees none.
+        const auto seen = [&](int64_t r) { return least(keys, query + r + 1 - key); };
+        // Where the diagonal crosses a block, products go tile by tile, and each leaves out what no query of its tile sees.
+        const bool diagonal = seen(0) < keys;
+        const int64_t query_rows = diagonal ? kTileRows : queries, key_rows = diagonal ? kTileRows : keys;
         for (int64_t head = kv * group; head < (kv + 1) * group; ++head) {
           const int64_t row = (start + query) * Hq + head;
           pack_rows_along<Operand>(q + row * D, stride_q, queries, D, 1, q_along, D);
           pack_rows_along<Operand>(dout + row * D, stride_q, queries, D, 1, do_along, D);
-          multiply<Operand>(Rows{q_along, D}, queries, kt, kKeyBlock, lanes, kKeyBlock, false, p, kKeyBlock);
-          multiply<Operand>(Rows{do_along, D}, queries, vt, kKeyBlock, lanes, kKeyBlock, false, ds, kKeyBlock);
+          for (int64_t r = 0; r < queries; r += query_rows) {
+            const int64_t count = least(query_rows, queries - r), width = whole_vectors(seen(r + count - 1)), at = r * kKeyBlock;
+            multiply<Operand>(Rows{q_along + r * D, D}, count, kt, kKeyBlock, lanes, width, false, p + at, kKeyBlock);
+            multiply<Operand>(Rows{do_along + r * D, D}, count, vt, kKeyBlock, lanes, width, false, ds + at, kKeyBlock);
+          }
           for (int64_t r = 0; r < queries; ++r)
             probabilities(p + r * kKeyBlock, ds + r * kKeyBlock, first_key(a, query + r) - key,
-                          least(keys, query + r + 1 - key), lse[row + r * Hq], delta[row + r * Hq]);
+                          seen(r), lse[row + r * Hq], delta[row + r * Hq]);
           if constexpr (!Operand::kAsIs) {
             pack_rows_across<Operand>(q + row * D, stride_q, queries, D, q_across);
             pack_rows_across<Operand>(dout + row * D, stride_q, queries, D, do_across);
@@ -64,10 +72,17 @@ struct Gradients {
             pack_rows_across<Operand>(ds, kKeyBlock, queries, kKeyBlock, ds_across);
             pack_rows_along<Operand>(ds, kKeyBlock, queries, keys, 1, ds, kKeyBlock);
           }
-          const int64_t query_lanes = lanes_of<Operand>(queries), key_lanes = lanes_of<Operand>(keys);
-          multiply<Operand>(Columns{p, kKeyBlock}, keys, do_across, D, query_lanes, D, true, sum_v, D);
-          multiply<Operand>(Columns{ds_across, kKeyBlock}, keys, q_across, D, query_lanes, D, true, sum_k, D);
-          multiply<Operand>(Rows{ds, kKeyBlock}, queries, k_across, D, key_lanes, D, add, dq + row * D, stride_q);
+          for (int64_t j = 0; j < keys; j += key_rows) {
+            // Lanes of queries before the first one that sees key j are 0.
+            const int64_t count = least(key_rows, keys - j), blind = most(key + j - query, 0) / Operand::kPack;
+            const int64_t at = blind * kKeyBlock + j, depth = lanes_of<Operand>(queries) - blind;
+            multiply<Operand>(Columns{p + at, kKeyBlock}, count, do_across + blind * D, D, depth, D, true, sum_v + j * D, D);
+            multiply<Operand>(Columns{ds_across + at, kKeyBlock}, count, q_across + blind * D, D, depth, D, true, sum_k + j * D, D);
+          }
+          for (int64_t r = 0; r < queries; r += query_rows) {
+            const int64_t count = least(query_rows, queries - r), depth = lanes_of<Operand>(most(seen(r + count - 1), 0));
+            multiply<Operand>(Rows{ds + r * kKeyBlock, kKeyBlock}, count, k_across, D, depth, D, add, dq + (row + r * Hq) * D, stride_q);
+          }
         }
       }
       for (int64_t i = 0; i < keys; ++i) {

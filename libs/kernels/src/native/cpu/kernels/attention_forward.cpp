@@ -34,40 +34,54 @@ void attend_block(const Head& head, int64_t begin, int64_t count, float* workspa
   }
 
   const int64_t first = head.past + begin, keys = first + count;  // position of query 0; keys the last query sees
-  for (int64_t key = first_key_block(head.a, first); key < keys; key += kKeyBlock) {
-    const int64_t width = least(kKeyBlock, keys - key);
-    multiply<Operand>(Rows{q, D}, count, head.packed_k + key * D, kKeyBlock, lanes_of<Operand>(D), kKeyBlock, false, p, kKeyBlock);
-    for (int64_t r = 0; r < count; ++r) {
+  // Queries [begin_row, end_row) of the block meet keys [key, key + width); the last of them sees all.
+  const auto meet = [&](int64_t begin_row, int64_t end_row, int64_t key, int64_t width) {
+    const int64_t rows = end_row - begin_row, columns = whole_vectors(width);
+    float* scores = p + begin_row * kKeyBlock;
+    multiply<Operand>(Rows{q + begin_row * D, D}, rows, head.packed_k + key * D, kKeyBlock, lanes_of<Operand>(D), columns, false, scores,
+                      kKeyBlock);
+    for (int64_t r = begin_row; r < end_row; ++r) {
       float* row = p + r * kKeyBlock;
       // The query sees the keys [hidden, seen) of this block.
       const int64_t hidden = most(first_key(head.a, first + r) - key, 0), seen = least(width, first + r + 1 - key);
       if (seen <= hidden) {
-        std::memset(row, 0, width * sizeof(float));
+        std::memset(row, 0, columns * sizeof(float));
         continue;
       }
+      const int64_t end = whole_vectors(seen);
       if (head.a.softcap > 0)
-        for (int64_t i = 0; i < kKeyBlock; i += W) store(row + i, capped(load(row + i), set(head.a.softcap)));
+        for (int64_t i = 0; i < end; i += W) store(row + i, capped(load(row + i), set(head.a.softcap)));
       for (int64_t i = 0; i < hidden; ++i) row[i] = -INFINITY;
-      for (int64_t i = seen; i < kKeyBlock; ++i) row[i] = -INFINITY;
+      for (int64_t i = seen; i < end; ++i) row[i] = -INFINITY;
       V highest = load(row);
-      for (int64_t i = W; i < kKeyBlock; i += W) highest = max(highest, load(row + i));
+      for (int64_t i = W; i < end; i += W) highest = max(highest, load(row + i));
       const float new_top = std::fmax(top[r], largest(highest));
       V sums = zero();
-      for (int64_t i = 0; i < kKeyBlock; i += W) {
+      for (int64_t i = 0; i < end; i += W) {
         const V e = exp(load(row + i) - set(new_top));
         store(row + i, e);
         sums = sums + e;
       }
       for (int64_t i = 0; i < hidden; ++i) row[i] = 0;  // exp stops short of 0
-      for (int64_t i = seen; i < kKeyBlock; ++i) row[i] = 0;
-      const float shrink = std::exp(top[r] - new_top);
-      total[r] = total[r] * shrink + sum(sums);
-      top[r] = new_top;
-      if (shrink != 1)
+      for (int64_t i = seen; i < columns; ++i) row[i] = 0;
+      if (new_top > top[r]) {
+        const float shrink = std::exp(top[r] - new_top);
+        total[r] *= shrink;
         for (int64_t d = 0; d < D; ++d) o[r * D + d] *= shrink;
+        top[r] = new_top;
+      }
+      total[r] += sum(sums);
     }
-    if constexpr (!Operand::kAsIs) pack_rows_along<Operand>(p, kKeyBlock, count, width, 1, p, kKeyBlock);
-    multiply<Operand>(Rows{p, kKeyBlock}, count, head.packed_v + key * D, D, lanes_of<Operand>(width), D, true, o, D);
+    if constexpr (!Operand::kAsIs) pack_rows_along<Operand>(scores, kKeyBlock, rows, width, 1, scores, kKeyBlock);
+    multiply<Operand>(Rows{scores, kKeyBlock}, rows, head.packed_v + key * D, D, lanes_of<Operand>(width), D, true, o + begin_row * D, D);
+  };
+  for (int64_t key = first_key_block(head.a, first); key < keys; key += kKeyBlock) {
+    // Where the diagonal crosses a block, each tile of queries meets the keys that its last query sees, and no others.
+    const int64_t rows = first + 1 < key + kKeyBlock ? kTileRows : count;
+    for (int64_t r = 0; r < count; r += rows) {
+      const int64_t end = least(r + rows, count), width = least(kKeyBlock, first + end - key);
+      if (width > 0) meet(r, end, key, width);
+    }
   }
 
   for (int64_t r = 0; r < count; ++r) {

@@ -1,0 +1,108 @@
+import {
+  type BaseModel,
+  type DeviceEstimate,
+  type Estimate,
+  type MemoryEstimate,
+  type Placement,
+  type Recipe,
+} from '@lowrank/contracts';
+import { type DataPlan } from '../batches/data-plan';
+import { isUncounted, type Uncounted } from '../ports/data-planner';
+import { predictMemory } from './memory/predict';
+import { trainingOperations } from './operations';
+import { servabilityOf } from './servability';
+import { type FinishedRun, predictTime } from './time';
+import { estimateDevices, gigabytes, type KnownWorker, mayRunOn, threadsOf } from './workers';
+
+/** Everything that an estimate is made from. */
+export interface EstimateInput {
+  baseModel: BaseModel;
+  recipe: Recipe;
+  placement: Placement;
+  planned: DataPlan | Uncounted;
+  /** Those that are there now. */
+  workers: readonly KnownWorker[];
+  runs: readonly FinishedRun[];
+}
+
+export function estimateMemory(
+  { files, decoder, vocabSize, contextLength }: BaseModel,
+  recipe: Recipe,
+  { largest, conversations, conversationTokens }: DataPlan,
+  threads: number,
+): MemoryEstimate | null {
+  if (decoder === null) return null;
+  const { bytes, parts } = predictMemory({
+    model: { decoder, vocabSize, contextLength },
+    recipe,
+    lengths: largest,
+    threads,
+    dataset: { conversations, tokens: conversationTokens },
+    tokenizerBytes: files.find(({ path }) => path === 'tokenizer.json')?.bytes ?? 0,
+  });
+  // One process has them once, however many adapters it trains: its own memory, the mapped base, what its threads compute with.
+  const { base, tokenizer, process, products } = parts;
+  const rounded = Object.fromEntries(Object.entries(parts).map(([name, part]) => [name, Math.round(part)]));
+  return {
+    bytes: Math.ceil(bytes),
+    sharedBytes: Math.floor(base + tokenizer + process + products),
+    parts: rounded,
+  };
+}
+
+const rowsOf = (count: number, of: number): string => `${count} of ${of} rows of the dataset`;
+
+/** What whoever submits should know, besides the figures. */
+function* warningsOf(
+  { planned, baseModel, placement, recipe }: EstimateInput,
+  memory: MemoryEstimate | null,
+  devices: readonly DeviceEstimate[],
+): Generator<string> {
+  if (isUncounted(planned))
+    yield `The tokens are not counted: ${planned.problem}. Steps, memory and time are not known.`;
+  else {
+    const { rows, heldOutRows, truncatedRows, droppedRows } = planned.data;
+    const { sequenceLength } = recipe.training;
+    if (truncatedRows > 0)
+      yield `${rowsOf(truncatedRows, rows + heldOutRows)} are cut to ${sequenceLength} tokens.`;
+    if (droppedRows > 0)
+      yield `${rowsOf(droppedRows, rows + heldOutRows)} are left out: too long, or nothing to learn in them.`;
+    if (baseModel.decoder === null)
+      yield `Base model ${baseModel.name} was imported by a release that did not keep its sizes: memory and time are not known. Import it again under another name.`;
+  }
+  if (memory !== null && placement.memoryBytes !== null && placement.memoryBytes < memory.bytes)
+    yield `placement.memoryBytes is ${gigabytes(placement.memoryBytes)}; the job takes ${gigabytes(memory.bytes)} at its peak by prediction.`;
+  const wanted = devices.filter((device) => mayRunOn(device, placement));
+  if (wanted.length === 0)
+    yield `No worker ${placement.deviceClasses === null ? '' : `of class ${placement.deviceClasses.join(' or ')} `}is there now: the job will wait for one.`;
+  else if (!wanted.some(({ fits }) => fits))
+    yield 'None of the workers that are there now has the memory that the job takes.';
+}
+
+/** An estimate without proposals. */
+export function makeEstimate(input: EstimateInput): Estimate {
+  const { baseModel, recipe, placement, planned, workers, runs } = input;
+  const { decoder, vocabSize } = baseModel;
+  const plan = isUncounted(planned) ? null : planned;
+  const threads = threadsOf(workers.filter((worker) => mayRunOn(worker, placement)));
+  const memory = plan && estimateMemory(baseModel, recipe, plan, threads);
+  const operations = plan && decoder && trainingOperations({ decoder, vocabSize }, recipe, plan);
+  const timeOn = (deviceClass: string) =>
+    plan === null || operations === null
+      ? null
+      : predictTime(
+          runs.filter((run) => run.deviceClass === deviceClass),
+          { baseModelId: baseModel.id, operations, tokens: plan.data.tokens },
+        );
+  const needed = placement.memoryBytes ?? memory?.bytes ?? null;
+  const devices = estimateDevices(workers, placement, needed, timeOn);
+  return {
+    data: plan?.data ?? null,
+    memory,
+    operations,
+    devices,
+    servability: servabilityOf(recipe, baseModel),
+    proposals: [],
+    warnings: [...warningsOf(input, memory, devices)],
+  };
+}

@@ -1,0 +1,87 @@
+import { type Estimate, type JobState } from '@lowrank/contracts';
+import { randomIds } from '@lowrank/domain';
+import { type Seeded } from './catalog-conformance';
+import { makeBaseModel, makeEstimate, makeJob, makeManifest, makeVersionMetrics } from './factories';
+
+const day = (n: number) => new Date(Date.UTC(2026, 0, n)).toISOString();
+
+/** The part of unitOfWorkConformance on estimates, and on the finished jobs that times of later ones rest on. */
+export function estimateConformance(seeded: () => Seeded): void {
+  let { unitOfWork, run, crew } = {} as Seeded;
+  beforeEach(() => ({ unitOfWork, run, crew } = seeded()));
+
+  it('jobs have an estimate that only those see who ask for it', async () => {
+    const estimate = makeEstimate();
+    const { id } = await crew.addJob({ estimate });
+    const { id: other } = await crew.addJob();
+    const [job, plain] = await run(({ jobs }) =>
+      Promise.all([jobs.detail(crew.id, id), jobs.detail(crew.id, other)]),
+    );
+    expect(job).toEqual({ ...(await crew.job(id)), estimate });
+    expect(plain).toEqual({ ...(await crew.job(other)), estimate: null });
+    expect(await crew.job(id)).not.toHaveProperty('estimate');
+    expect(await run(({ jobs }) => jobs.detail('team_x', id))).toBeNull();
+    expect(await run(({ jobs }) => jobs.lock(id))).toMatchObject({
+      estimatedBytes: estimate.memory?.bytes,
+      sharedBytes: estimate.memory?.sharedBytes,
+    });
+  });
+
+  it('statistics know the newest finished jobs of each device class, and those on a base model', async () => {
+    const { baseModel } = crew;
+    const other = makeBaseModel({ name: 'other' });
+    await run(({ baseModels }) => baseModels.insert(crew.id, other));
+    const finish = async (
+      {
+        state = 'succeeded' as JobState,
+        deviceClass = 'cpu',
+        at = 1,
+        estimate = makeEstimate() as Estimate | null,
+      },
+      seconds: number,
+      base = baseModel,
+    ) => {
+      const job = makeJob(base, crew.dataset, { adapter: base.name, estimate });
+      await run(async ({ adapters, jobs }) => {
+        const adapter = { id: randomIds.make('adapter'), name: base.name, baseModelName: base.name };
+        await adapters.ensure(crew.id, { ...adapter, at: day(1) });
+        await jobs.insert(crew.id, job);
+        await jobs.update(job.id, 1, { state, deviceClass, finishedAt: day(at) });
+        const metrics = makeVersionMetrics({ seconds, trainedTokens: 1000 });
+        const manifest = makeManifest(job, { metrics });
+        await adapters.publish(crew.id, { id: randomIds.make('version'), manifest, at: day(at) });
+      });
+    };
+    await finish({ at: 1 }, 1);
+    await finish({ at: 2 }, 2);
+    await finish({ at: 3 }, 3, other);
+    await finish({ at: 4 }, 4, other);
+    await finish({ deviceClass: 'h100' }, 5);
+    await finish({ deviceClass: 'tpu' }, 6);
+    await finish({ state: 'running' }, 7);
+    await finish({ estimate: null }, 8);
+    await finish({ estimate: makeEstimate({ operations: null }), at: 0 }, 9);
+    const runs = (limit: number, baseModelId = baseModel.id) =>
+      unitOfWork.read(({ statistics }) =>
+        statistics.finishedRuns({ deviceClasses: ['cpu', 'h100'], baseModelId, limit }),
+      );
+    const seconds = async (limit: number, base?: string) =>
+      (await runs(limit, base)).map((one) => one.seconds).sort();
+    expect(await seconds(9)).toEqual([1, 2, 3, 4, 5]);
+    // The newest of the class, and the newest on the base model.
+    expect(await seconds(1)).toEqual([2, 4, 5]);
+    expect(await seconds(1, other.id)).toEqual([4, 5]);
+    expect((await runs(9)).find((one) => one.seconds === 5)).toEqual({
+      deviceClass: 'h100',
+      baseModelId: baseModel.id,
+      operations: 1.5e15,
+      tokens: 1000,
+      seconds: 5,
+    });
+    expect(
+      await unitOfWork.read(({ statistics }) =>
+        statistics.finishedRuns({ deviceClasses: [], baseModelId: baseModel.id, limit: 9 }),
+      ),
+    ).toEqual([]);
+  });
+}
