@@ -9,13 +9,14 @@ import {
 import { loadChatTokenizer, type ChatTokenizer, type EncodedRow } from '@lowrank/datasets';
 import { sequencesPerRow, splitRows } from '@lowrank/domain';
 import { spanned } from '@lowrank/telemetry';
-import { KernelError, openKernels, type Adapter, type Base, type Kernels } from '@lowrank/kernels';
+import { type Adapter, type Base, type Kernels } from '@lowrank/kernels';
 import { readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { chooseStorage, loadTokens, openQuantizedBase, storageName } from './caches';
 import { modelCard } from './card';
 import { loadCheckpoint, saveCheckpoint } from './checkpoint';
+import { openDevice } from './device';
 import { isCancelled, publicError } from './errors';
 import { sha256 } from './files';
 import { inTurn } from './in-turn';
@@ -134,23 +135,11 @@ async function openBase(kernels: Kernels, storage: BaseStorage, options: RunOpti
   return openQuantizedBase(kernels, fetchWeights, { key: base.key, storage, cacheDir }, { signal });
 }
 
-/** Throws LowrankError device_failed: without kernels that work, this machine can train nothing. */
-function openDevice({ recipe, threads }: RunOptions): Kernels {
-  try {
-    return openKernels({ threads, compute: recipe.training.compute });
-  } catch (error) {
-    if (error instanceof KernelError && error.status === 'out_of_memory') throw error;
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new LowrankError('device_failed', `the kernel library does not start: ${reason}`, undefined, {
-      cause: error,
-    });
-  }
-}
-
 /** The base in a kernel context of its own, whose memory is free again once it is closed. */
 async function openContext(storage: BaseStorage, options: RunOptions): Promise<OpenedBase> {
-  options.signal.throwIfAborted();
-  const kernels = openDevice(options);
+  const { recipe, threads, signal } = options;
+  signal.throwIfAborted();
+  const kernels = openDevice({ threads, compute: recipe.training.compute });
   try {
     const base = await spanned('quantize', () => openBase(kernels, storage, options));
     const close = () => {

@@ -29,8 +29,6 @@ export interface WorkerOptions {
   /** Its folder; by default that of all: the machine that everything runs on. */
   dataDir?: string;
   env?: NodeJS.ProcessEnv;
-  /** A command that starts the worker under limits, e.g. `['prlimit', '--data=…']`. */
-  under?: string[];
 }
 
 export interface JobRow {
@@ -107,13 +105,12 @@ export class Installation {
     this.client = new Client(this.address, key);
   }
 
-  private launch(app: 'api' | 'worker', name: string, env: NodeJS.ProcessEnv, under: string[] = []): Program {
+  private launch(app: 'api' | 'worker', name: string, env: NodeJS.ProcessEnv): Program {
     const main = join(root, 'dist/apps', app, 'src/main.js');
-    const [command = '', ...args] = [...under, process.execPath, '--enable-source-maps', main];
     return new Program({
       name,
-      command,
-      args,
+      command: process.execPath,
+      args: ['--enable-source-maps', main],
       env: {
         PATH: process.env.PATH,
         HOME: process.env.HOME,
@@ -143,15 +140,15 @@ export class Installation {
 
   /** Resolves when its row is in Postgres. */
   async startWorker(options: WorkerOptions = {}): Promise<RunningWorker> {
-    const { slots = 1, dataDir = this.dataDir, env, under } = options;
+    const { slots = 1, dataDir = this.dataDir, env } = options;
     const known = await this.workerIds();
     const name = `worker-${(this.started += 1)}`;
-    const program = this.launch(
-      'worker',
-      name,
-      { LOWRANK_SLOTS: String(slots), LOWRANK_THREADS: String(slots), LOWRANK_DATA: dataDir, ...env },
-      under,
-    );
+    const program = this.launch('worker', name, {
+      LOWRANK_SLOTS: String(slots),
+      LOWRANK_THREADS: String(slots),
+      LOWRANK_DATA: dataDir,
+      ...env,
+    });
     const id = await until(`${name} to be seen`, 300, async () => {
       if (!program.isAlive) throw new Error(`it ended: ${program.log().slice(-2000)}`);
       return (await this.workerIds()).find((one) => !known.includes(one)) ?? null;

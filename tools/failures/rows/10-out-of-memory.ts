@@ -1,13 +1,17 @@
+import { execFile } from 'node:child_process';
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import { type Job } from '@lowrank/contracts';
 import { Installation, tinyRecipe } from '../harness/installation';
-import { until } from '../harness/wait';
+import { type Program } from '../harness/program';
+import { pause, until } from '../harness/wait';
 import { type Failure, Problems } from '../suite';
 
+const run = promisify(execFile);
 const mostRows = 1024;
 
-/** Most rows that fit in `rows` are trained in one call, and nothing of it is computed again: memory goes with the rows. */
+/** All rows of a micro-batch are in memory at once, and nothing is computed again: memory goes with the rows. */
 const recipeOf = (rows: number) =>
   tinyRecipe(2, 1000, { rows, sequenceLength: 256, checkpointActivations: false });
 
@@ -35,6 +39,28 @@ async function measure(
     5,
   );
   return most;
+}
+
+/** Every trainer that the worker starts while `work` runs gets the limit, long before it has its data. */
+async function withLimit<T>(worker: Program, bytes: number, work: () => Promise<T>): Promise<T> {
+  let over = false;
+  const limiting = (async () => {
+    const known = new Set<number>();
+    while (!over) {
+      for (const pid of await worker.children())
+        if (!known.has(pid)) {
+          known.add(pid);
+          await run('prlimit', ['--pid', String(pid), `--data=${Math.round(bytes)}`]).catch(() => undefined);
+        }
+      await pause(0.02);
+    }
+  })();
+  try {
+    return await work();
+  } finally {
+    over = true;
+    await limiting.catch(() => undefined);
+  }
 }
 
 async function attemptsOf(
@@ -83,20 +109,17 @@ export const outOfMemory: Failure = {
     Installation.with(async (lowrank) => {
       const problems = new Problems();
       await lowrank.startApi();
-      const free = await lowrank.startWorker();
+      const worker = await lowrank.startWorker();
       await lowrank.prepareCatalog(20_000);
-      const children = () => free.program.children();
+      const children = () => worker.program.children();
       await measure(lowrank, children, mostRows / 4);
       const quarter = await measure(lowrank, children, mostRows / 4);
       const whole = await measure(lowrank, children, mostRows);
-      await free.program.stop();
       const sixth = (whole - quarter) / 6;
 
       const limited = async (bytes: number) => {
-        const worker = await lowrank.startWorker({ under: ['prlimit', `--data=${Math.round(bytes)}`] });
         const job = await lowrank.submit(recipeOf(mostRows));
-        const ended = await attemptsOf(lowrank, job);
-        await worker.program.stop();
+        const ended = await withLimit(worker.program, bytes, () => attemptsOf(lowrank, job));
         return { job, ended };
       };
       const fits = await limited(quarter + sixth);
@@ -115,6 +138,7 @@ export const outOfMemory: Failure = {
         `what never fits ${never.ended.state} with ${never.ended.code}`,
       );
       problems.check(never.ended.epoch === 3, `what never fits took ${never.ended.epoch} attempts, not 3`);
+      await worker.program.stop();
       await brokenDevice(lowrank, problems);
       return {
         figure: `${mostRows} rows fit as ${accumulation} × ${rows} at attempt ${fits.ended.epoch}; what never fits: ${never.ended.code} at attempt ${never.ended.epoch}; broken device: drained, attempt not charged`,
