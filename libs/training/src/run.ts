@@ -249,14 +249,11 @@ async function trainAdapter(
         },
       });
     } catch (error) {
-      if (error instanceof Diverged && saved.rollbacks < MAX_ROLLBACKS) {
-        await goBack(error);
-        continue;
-      }
-      // After any other error the adapter may be a step ahead of `current`.
-      if (isStop(error, signal) && signal.reason === 'drain' && current.step > saved.step)
-        await save(current);
-      throw error;
+      // After an error that is no stop the adapter may be a step ahead of `current`.
+      const isDrain = isStop(error, signal) && signal.reason === 'drain';
+      if (isDrain && current.step > saved.step) await save(current);
+      if (!(error instanceof Diverged) || saved.rollbacks === MAX_ROLLBACKS) throw error;
+      await goBack(error);
     }
   }
 }

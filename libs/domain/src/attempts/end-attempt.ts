@@ -137,7 +137,11 @@ async function nextState(
       const { rows, accumulation } = smaller.training;
       const change = `It begins again with ${accumulation} micro-batches a step of ${rows} rows each, the same batch in all.`;
       // Another division of the batch is another run, whose checkpoints are its own.
-      return giveBack(`${ended} ${change}`, { ...notCharged, memoryRetries, checkpointStep: 0, mirroredStep: 0 }, 'warn');
+      return giveBack(
+        `${ended} ${change}`,
+        { ...notCharged, memoryRetries, checkpointStep: 0, mirroredStep: 0 },
+        'warn',
+      );
     }
   }
   if (job.fruitlessAttempts < maxFruitlessAttempts) return giveBack(ended, {}, 'warn');
