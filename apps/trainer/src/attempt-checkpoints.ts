@@ -48,8 +48,10 @@ export async function withCheckpoints<T>(
       fetch: (run, beyond) => fetchCheckpoint(from, run, beyond),
       written: (step) => mirror.offer(step),
     });
-  } finally {
+  } catch (error) {
     if (signal.reason === 'drain') await mirror.finish(stoppedAt + finishMs - performance.now());
-    else await mirror.stop();
+    throw error;
+  } finally {
+    await mirror.stop();
   }
 }

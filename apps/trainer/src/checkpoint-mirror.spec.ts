@@ -38,7 +38,9 @@ describe('CheckpointMirror', () => {
   let root: string;
   let folder: string;
   let checkpoints: Checkpoints;
+  /** Before a copy, and between a copy and the store's answer. */
   let gate: Gate;
+  let answer: Gate;
   let mirror: CheckpointMirror;
   const mirrored: number[] = [];
   const messages: string[] = [];
@@ -49,11 +51,13 @@ describe('CheckpointMirror', () => {
     checkpoints = new Checkpoints(createObjectStore({ s3: null, folder: join(root, 'objects') }));
     await checkpoints.begin(attempt);
     gate = new Gate();
+    answer = new Gate();
     mirrored.length = messages.length = 0;
     mirror = make();
   });
   afterEach(async () => {
     gate.open();
+    answer.open();
     await mirror.stop();
     await rm(root, { recursive: true });
   });
@@ -63,7 +67,9 @@ describe('CheckpointMirror', () => {
       checkpoints: {
         put: async (...args) => {
           await gate.pass();
-          return checkpoints.put(...args);
+          const stored = await checkpoints.put(...args);
+          await answer.pass();
+          return stored;
         },
         prune: (checkpoint) => checkpoints.prune(checkpoint),
       },
@@ -136,6 +142,17 @@ describe('CheckpointMirror', () => {
     await sleep(100);
     expect(mirrored).toEqual([]);
     expect(await stored()).toEqual([]);
+  });
+
+  it('tells nobody of a copy that ends after it was stopped: the job may have ended', async () => {
+    answer.closed = true;
+    await save(1);
+    await until(() => answer.now === 1);
+    const stopped = mirror.stop();
+    answer.open();
+    await stopped;
+    expect(await stored()).toEqual([1]);
+    expect(mirrored).toEqual([]);
   });
 
   it('leaves time between two copies where it is told to, but not at the end', async () => {

@@ -102,6 +102,8 @@ export class CheckpointMirror {
       this.#over.abort();
       return;
     }
+    // Nobody listens any more, and the job may have ended.
+    if (this.#over.signal.aborted) return;
     const seconds = ((performance.now() - started) / 1000).toFixed(1);
     log('info', `checkpoint of step ${step} is in the object store, after ${seconds} s`);
     this.options.onMirrored(step);

@@ -10,6 +10,7 @@ import { Blobs, createObjectStore } from '@lowrank/storage';
 import { tinyDataset, writeQuantizedTinyModel, writeTinyModel } from '@lowrank/testing';
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { rmSync, writeFileSync } from 'node:fs';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -320,6 +321,40 @@ describe('trainer', () => {
     expect(Math.max(...names.map((name) => Number(name.slice(5))))).toBeGreaterThanOrEqual(4);
     expect(await store.head(`manifests/${id('job', 'f')}.json`)).toBeNull();
   });
+
+  it('gives the same bytes when every attempt is on another machine', async () => {
+    let result: Manifest | undefined;
+    const resumed: number[] = [];
+    for (let epoch = 1; result === undefined && epoch <= 8; epoch += 1) {
+      const given = assignment('n', smallRecipe, { epoch, jobDir: folder(`machine-${epoch}`) });
+      const attempt = start(given, (message, child) => {
+        if (message.type === 'mirrored') child.kill('SIGKILL');
+      });
+      if ((await attempt.ended) === 0) result = only(attempt.messages, 'published')[0]?.manifest;
+      resumed.push(only(attempt.messages, 'plan')[0]?.resumedFromStep as number);
+      // It has come further than the attempt before, whose disk it does not see.
+      expect(resumed).toEqual([...new Set(resumed)].sort((a, b) => a - b));
+    }
+    expect(resumed.length).toBeGreaterThan(1);
+    expect(weightsOf(result as Manifest)).toBe(weightsOf(manifest));
+    expect(result?.metrics.trainLoss).toBe(manifest.metrics.trainLoss);
+  }, 120_000);
+
+  it('trains on and publishes while checkpoints cannot be copied, and says so once', async () => {
+    const key = folder(`objects/checkpoints/${id('job', 'o')}`);
+    const attempt = start(assignment('o', smallRecipe), (message) => {
+      if (message.type !== 'plan') return;
+      rmSync(key, { recursive: true });
+      writeFileSync(key, 'no folder');
+    });
+    expect(await attempt.ended).toBe(0);
+    expect(weightsOf(only(attempt.messages, 'published')[0]?.manifest as Manifest)).toBe(weightsOf(manifest));
+    expect(only(attempt.messages, 'mirrored')).toEqual([]);
+    const warnings = only(attempt.messages, 'message').filter(({ level }) => level === 'warn');
+    expect(warnings.map(({ message }) => message)).toEqual([
+      expect.stringMatching(/^checkpoints do not reach the object store; training goes on/),
+    ]);
+  }, 60_000);
 
   it('reports what an earlier attempt has published', async () => {
     const again = start(assignment('a', smallRecipe, { epoch: 2 }));

@@ -33,15 +33,15 @@ describe.each(stores)(
     let bravo: ChildProcess;
 
     beforeAll(async () => {
-      machines = await startMachines(await store());
+      machines = await startMachines(400, await store());
       ports = machines.ports;
       alfa = machines.startWorker('alfa');
       const submitted = await machines.submit();
       undisturbed = await machines.published(submitted);
       losses = await machines.lossesOf(submitted.job.id);
       await nothingLeft(submitted.job.id);
-    }, 180_000);
-    afterAll(() => machines.end(), 120_000);
+    }, 300_000);
+    afterAll(() => machines.end(), 300_000);
 
     const mirrored = async (id: string): Promise<string[]> => {
       const keys: string[] = [];
@@ -85,7 +85,7 @@ describe.each(stores)(
       alfa = machines.startWorker('alfa');
       await until(async () => (await readdir(join(machines.folderOf('alfa'), 'jobs'))).length === 0);
       await leave(alfa);
-    }, 180_000);
+    }, 300_000);
 
     it('goes on from the last checkpoint that was copied when its machine loses power', async () => {
       const submitted = await machines.submit();
@@ -102,7 +102,7 @@ describe.each(stores)(
       const [from] = await goesOnFrom(id);
       expect(from).toBeGreaterThanOrEqual(mirroredStep);
       expect(mirroredStep).toBeGreaterThan(20);
-    }, 180_000);
+    }, 300_000);
 
     it('passes over a damaged copy for the one before', async () => {
       const submitted = await machines.submit();
@@ -120,7 +120,7 @@ describe.each(stores)(
       await expectUndisturbed(submitted);
       const messages = (await machines.messagesOf(id)).join('\n');
       expect(messages).toContain(`${newest} is damaged`);
-    }, 180_000);
+    }, 300_000);
 
     it('leaves nothing behind when it is cancelled, whether it runs or waits', async () => {
       const running = await machines.submit();
@@ -134,6 +134,6 @@ describe.each(stores)(
       await cancelJob(ports, waiting.teamId, waiting.job.id);
       bravo = machines.startWorker('bravo');
       await nothingLeft(waiting.job.id);
-    }, 120_000);
+    }, 300_000);
   },
 );

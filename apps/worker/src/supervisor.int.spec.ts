@@ -5,66 +5,18 @@ import {
   endAttempt,
   pauseJob,
   type Ports,
-  randomIds,
   resumeJob,
   type UnitOfWork,
 } from '@lowrank/domain';
-import { makeWorker } from '@lowrank/testing';
-import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { WorkerMetrics } from './metrics/worker-metrics';
-import { defaultTimings, type Timings } from './settings';
-import { Supervisor } from './supervisor';
+import { defaultTimings } from './settings';
 import { submitTestJob } from './test/submit';
+import { superviseIn, type SuperviseOptions, type TestTrainer } from './test/supervise';
 import { testWorld, type World } from './test/world';
-
-/** Small programs in place of a trainer, for what a real one does rarely. Each begins when it has its assignment. */
-const trainers = {
-  exits: `process.exit(7)`,
-  complains: `console.error('cannot open shared object file'); process.exit(1)`,
-  kills: `process.kill(process.pid, 'SIGKILL')`,
-  hangs: `setInterval(() => {}, 1000)`,
-  babbles: `process.send('x'); send({ type: 'plan', totalSteps: -1 }).then(() => process.disconnect())`,
-  obeys: `process.on('message', (m) => send({ type: 'stopped', reason: m.reason }).then(() => process.exit(0)));
-          send({ type: 'phase', phase: 'preparing' }); setInterval(() => {}, 1000)`,
-  several: `for (const id of ids) send({ type: 'phase', phase: 'preparing' }, id);
-          const left = new Set(ids);
-          process.on('message', ({ jobId, reason }) => send({ type: 'stopped', reason }, jobId).then(() => {
-            left.delete(jobId);
-            if (left.size === 0) process.exit(0);
-          }));
-          setInterval(() => {}, 1000)`,
-  chatters: `console.log('out'); console.log('signed with ' + process.env.S3_SECRET_ACCESS_KEY); console.error('err');
-          for (let i = 0; i < 200; i++) console.log('flood ' + i);
-          send({ type: 'log', level: 'error', message: 'last' }).then(() => send({ type: 'failed', code: 'internal', message: 'x', retryable: false })).then(() => process.exit(1))`,
-  gives_up: `send({ type: 'failed', code: 'loss_not_finite', message: 'NaN at step 3', retryable: false }).then(() => process.exit(0))`,
-  trains: `(async () => {
-    const metric = (step) => ({ type: 'metric', trainedTokens: 10 * step, metric: { step, at: new Date().toISOString(),
-      kind: 'train', loss: 3 / step, learningRate: 1e-4, gradNorm: 1, tokensPerSecond: 100, epochs: step / 8, accuracy: null, rewardMargin: null } });
-    await send({ type: 'plan', totalSteps: 40, resumedFromStep: 0 });
-    await send({ type: 'phase', phase: 'running' });
-    for (let step = 1; step <= 20; step++) await send(metric(step));
-    await send({ type: 'checkpoint', step: 20, sha256: 'c'.repeat(64) });
-    for (let step = 21; step <= 40; step++) await send(metric(step));
-    await send({ type: 'phase', phase: 'publishing' });
-    await send({ type: 'published', manifest: require('./manifest.json') });
-    process.exit(0);
-  })()`,
-};
-
-const timings: Timings = {
-  ...defaultTimings,
-  heartbeat: 100,
-  metricBatch: 50,
-  logBatch: 50,
-  trainerSilence: 60_000,
-  stopGrace: 400,
-  cancelGrace: 400,
-  drainGrace: 400,
-  reportPatience: 10_000,
-};
 
 describe('Supervisor', () => {
   let world: World;
@@ -83,35 +35,11 @@ describe('Supervisor', () => {
   const metrics = new WorkerMetrics();
   /** Attempts that ended their jobs, as the janitor hears of them. */
   const cleared: AttemptRef[] = [];
-  const supervise = async (
-    script: keyof typeof trainers,
-    options: {
-      unitOfWork?: UnitOfWork;
-      timings?: Partial<Timings>;
-      manifest?: Manifest;
-      jobsPerTrainer?: number;
-      workerId?: string;
-    } = {},
-  ): Promise<Supervisor> => {
-    const trainerEntry = join(folder, `${script}.js`);
-    const program = `process.once('message', ({ assignments }) => {
-      const ids = assignments.map(({ jobId }) => jobId);
-      const send = (message, jobId = ids[0]) =>
-        new Promise((resolve) => process.send({ type: 'job', jobId, message }, resolve));
-      ${trainers[script]} });`;
-    await writeFile(trainerEntry, program);
-    await writeFile(join(folder, 'manifest.json'), JSON.stringify(options.manifest ?? null));
-    return new Supervisor({
-      ports: { ...ports, unitOfWork: options.unitOfWork ?? ports.unitOfWork },
-      workerId: options.workerId ?? randomIds.make('worker'),
-      workplace: { dataDir: folder, threads: 2, slots: 1, jobsPerTrainer: options.jobsPerTrainer ?? 1 },
-      timings: { ...timings, ...options.timings },
-      metrics,
-      clearUp: async (attempt) => void cleared.push(attempt),
-      trainerEntry,
-      env: { ...process.env, S3_SECRET_ACCESS_KEY: 'the-secret-of-the-store' },
-    });
-  };
+  const clearUp = async (attempt: AttemptRef) => void cleared.push(attempt);
+  const supervise = (
+    script: TestTrainer,
+    { unitOfWork = ports.unitOfWork, ...options }: SuperviseOptions & { unitOfWork?: UnitOfWork } = {},
+  ) => superviseIn({ folder, ports: { ...ports, unitOfWork }, metrics, clearUp }, script, options);
   const record = (id: string) => ports.unitOfWork.run(({ jobs }) => jobs.lock(id));
   const eventsOf = (id: string) => ports.unitOfWork.run(({ jobs }) => jobs.events(id, 0, 100));
   const messagesOf = async (id: string) => (await eventsOf(id)).map(({ message }) => message).join('\n');
@@ -285,66 +213,6 @@ describe('Supervisor', () => {
     const { job } = await submitTestJob(ports);
     await (await supervise('exits')).handle(wakeUp(job, 5));
     expect(await record(job.id)).toMatchObject({ state: 'queued', epoch: 1 });
-  });
-
-  describe('with several jobs in one trainer', () => {
-    /** A lead, whose wake-up is handled, and as many others on its base. */
-    const together = async (script: keyof typeof trainers, count: number) => {
-      const recipe = { training: { rows: 1, sequenceLength: 64 } };
-      const { job, teamId } = await submitTestJob(ports, { recipe });
-      const ids = [job.id];
-      for (let i = 1; i < count; i += 1) ids.push((await submitTestJob(ports, { recipe, like: job })).job.id);
-      const worker = makeWorker({ memoryBytes: 0 });
-      const supervisor = await supervise(script, { jobsPerTrainer: count, workerId: worker.id });
-      await ports.unitOfWork.run(async ({ workers, jobs }) => {
-        await workers.upsert(worker);
-        await jobs.update(job.id, 1, { assignedTo: worker.id });
-      });
-      const handled = supervisor.handle({ jobId: job.id, epoch: 1, workerId: worker.id });
-      return { ids, teamId, supervisor, handled };
-    };
-    const states = (ids: string[]) => Promise.all(ids.map(async (id) => (await record(id))?.state));
-    const fencedSoFar = async () =>
-      Number(/outcome="fenced"\} (\d+)/.exec(await metrics.registry.metrics())?.[1] ?? 0);
-    const settled = (ids: string[], state: string) =>
-      until(async () => (await states(ids)).every((one) => one === state));
-
-    it.each(['several', 'hangs'] as const)(
-      'stops one, and leaves the others alone, when the trainer %s',
-      async (script) => {
-        const { ids, teamId, supervisor, handled } = await together(script, 3);
-        await settled(ids, 'preparing');
-        const [first, second, third] = ids as [string, string, string];
-        await cancelJob(ports, teamId, second);
-        await settled([second], 'cancelled');
-        expect(await states([first, third])).toEqual(['preparing', 'preparing']);
-        const fenced = await fencedSoFar();
-        await endAttempt(ports, { jobId: first, epoch: 1 }, { type: 'crashed', message: 'declared dead' });
-        await until(async () => (await fencedSoFar()) > fenced);
-        expect(await states([third])).toEqual(['preparing']);
-        supervisor.drain();
-        await handled;
-        expect(await record(third)).toMatchObject({
-          state: 'queued',
-          epoch: 2,
-          fruitlessAttempts: 0,
-          party: null,
-        });
-      },
-    );
-
-    it('queues all again when the trainer dies', async () => {
-      const { ids, handled } = await together('kills', 2);
-      await handled;
-      for (const id of ids)
-        expect(await record(id)).toMatchObject({ state: 'queued', epoch: 2, fruitlessAttempts: 1 });
-    });
-
-    it('takes the word of each for its own end', async () => {
-      const { ids, handled } = await together('gives_up', 2);
-      await handled;
-      expect(await states(ids)).toEqual(['failed', 'queued']);
-    });
   });
 
   const manifestOf = (job: Job): Manifest => ({

@@ -2,7 +2,7 @@ import { Logger } from '@nestjs/common';
 import { type DrainMode, type JobWakeUp } from '@lowrank/contracts';
 import { type AttemptRef, claimAttempt, type JobWithInputs, type Ports } from '@lowrank/domain';
 import { beginSpan, spanned, traceIdNow, traceparentNow } from '@lowrank/telemetry';
-import { makeAssignment, threadsOf, type Workplace } from './attempts/assignment';
+import { makeAssignment, type Workplace } from './attempts/assignment';
 import { type AttemptLog, AttemptRun } from './attempts/attempt-run';
 import { SharedTrainer } from './attempts/shared-trainer';
 import { trainerEnvironment } from './attempts/trainer-process';
@@ -42,8 +42,7 @@ export class Supervisor {
     const { ports, workerId, workplace, timings, trainerEntry: entry, env } = this.options;
     // The release before wakes whoever listens, whether a slot is free or not.
     if (wakeUp.workerId === null && this.busy >= workplace.slots) return;
-    const limits = { jobs: workplace.jobsPerTrainer, threads: threadsOf(workplace) };
-    const claimed = await claimAttempt(ports, wakeUp, workerId, limits);
+    const claimed = await claimAttempt(ports, wakeUp, workerId, workplace.jobsPerTrainer);
     if (claimed === null) return;
     this.busy += 1;
     try {

@@ -74,6 +74,10 @@ describe('a sweep', () => {
       method: { type: 'grid' },
     });
     expect(sweep).toMatchObject({ state: 'succeeded', trialCount: 4, finishedCount: 4 });
+    for (const { jobId } of sweep.trials) {
+      const events = await ports.unitOfWork.run(({ jobs }) => jobs.events(jobId, 0, 100));
+      expect(events.map(({ message }) => message).join('\n')).toContain('together with 3 other jobs');
+    }
     const losses = sweep.trials.map(({ result }) => result?.loss ?? Infinity);
     // A rate of one in a million learns nothing in so few steps.
     expect(Math.max(...losses.slice(2))).toBeLessThan(Math.min(...losses.slice(0, 2)));
@@ -89,7 +93,7 @@ describe('a sweep', () => {
   }, 240_000);
 
   it('by ASHA stops bad trials at a rung, and keeps what they measured', async () => {
-    // One slot, so that the trials come one after the other. Steps enough for the order to stop to come before the end.
+    // Steps enough for the order to stop to come before the end.
     const steps = 4000;
     const sweep = await run({
       recipe: recipe(steps),

@@ -7,7 +7,10 @@ import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Machines, startMachines, steps, until, weightsOf } from './test/machines';
+import { type Machines, startMachines, until, weightsOf } from './test/machines';
+
+/** Many, and fast: what is seen of a run in Postgres lags behind it. */
+const steps = 800;
 
 /** A worker process with real trainers, on real Postgres, as `lowrank up` starts them. */
 describe('worker', () => {
@@ -16,7 +19,7 @@ describe('worker', () => {
   let worker: ChildProcess;
 
   beforeAll(async () => {
-    machines = await startMachines();
+    machines = await startMachines(steps);
     ports = machines.ports;
   }, 120_000);
   afterAll(() => machines.end(), 120_000);

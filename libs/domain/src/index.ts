@@ -41,7 +41,7 @@ export * from './keys/create-api-key';
 export * from './keys/revoke-api-key';
 export * from './keys/secret';
 export * from './not-found';
-export { type JobWithInputs, smallBatchTokens, type TrainerLimits } from './parties/companions';
+export { type JobWithInputs, smallBatchTokens } from './parties/companions';
 export * from './ports';
 export * from './ports/clock';
 export * from './ports/data-planner';

@@ -53,5 +53,10 @@ export function partyConformance(
     expect(await alike(day(4))).toEqual([second, third]);
     expect(await alike(day(4), 1)).toEqual([second]);
     expect(await alike(day(3))).toEqual([]);
+    const assigned = run(async ({ jobs }) => {
+      const job = await jobs.lock(lead.id);
+      return job && jobs.countAssignedAlike(job);
+    });
+    expect(await assigned).toBe(1);
   });
 }

@@ -140,7 +140,12 @@ export class Api {
   }
 
   submitSweep(json: CreateSweepInput): Promise<SweepWithTrials> {
-    return this.http.json('/api/v1/sweeps', sweepWithTrialsSchema, { method: 'POST', json });
+    return this.http.json('/api/v1/sweeps', sweepWithTrialsSchema, {
+      method: 'POST',
+      json,
+      // Counting tokens once for each length of sequence that is tried.
+      timeoutMs: 0,
+    });
   }
 
   sweeps(): AsyncGenerator<Sweep, void> {

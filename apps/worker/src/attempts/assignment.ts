@@ -12,19 +12,15 @@ export interface Workplace {
   jobsPerTrainer: number;
 }
 
-/** Threads of one trainer. */
-export const threadsOf = ({ threads, slots }: Workplace): number => Math.max(1, Math.floor(threads / slots));
-
 /** Folder of a job on this machine. Ids are server-made, so they are safe in paths. */
 export const jobDirOf = (dataDir: string, jobId: string): string => join(dataDir, 'jobs', jobId);
 
 /** What a trainer needs to know of an attempt. */
 export function makeAssignment(
   { job, baseModel, dataset }: JobWithInputs,
-  workplace: Workplace,
+  { dataDir, threads, slots }: Workplace,
   traceparent: string | null = null,
 ): Assignment {
-  const { dataDir } = workplace;
   const { id, name, source, revision, files } = baseModel;
   return {
     jobId: job.id,
@@ -36,7 +32,7 @@ export function makeAssignment(
     jobDir: jobDirOf(dataDir, job.id),
     mirroredStep: job.mirroredStep,
     cacheDir: join(dataDir, 'cache'),
-    threads: threadsOf(workplace),
+    threads: Math.max(1, Math.floor(threads / slots)),
     traceparent,
   };
 }

@@ -14,15 +14,14 @@ import { submitTestJob, type Submitted } from './submit';
 import { storeTiny } from './tiny';
 import { testWorld } from './world';
 
-/** Many, and fast: what is seen of a run in Postgres lags behind it. */
-export const steps = 800;
-const recipe: RecipeInput = {
+/** Fast steps, and a checkpoint every ten. */
+const recipeOf = (steps: number): RecipeInput => ({
   lora: { rank: 4, dropout: 0.1 },
   training: { steps, sequenceLength: 64, rows: 2, compute: 'f32' },
   optimizer: { learningRate: 0.01 },
   evaluation: { fraction: 0.1 },
   checkpoints: { everySteps: 10 },
-};
+});
 
 /** Workers with real trainers as processes, on machines that share Postgres and the object store and nothing else. */
 export interface Machines {
@@ -32,7 +31,7 @@ export interface Machines {
   /** A machine's data folder. */
   folderOf(machine: string): string;
   startWorker(machine: string, env?: NodeJS.ProcessEnv): ChildProcess;
-  /** Submits a job of `steps` steps on a tiny model, with a checkpoint every ten. */
+  /** Submits a job on a tiny model. */
   submit(overrides?: Parameters<typeof submitTestJob>[1]): Promise<Submitted>;
   record(id: string): Promise<JobRecord>;
   /** Until a job that runs is so many steps beyond its last checkpoint. */
@@ -58,8 +57,11 @@ export async function cutPower(worker: ChildProcess): Promise<void> {
   if (worker.exitCode === null && worker.signalCode === null) await once(worker, 'exit');
 }
 
-/** `s3`: environment variables of an S3 server; without them the machines share a folder. */
-export async function startMachines(s3: NodeJS.ProcessEnv = { S3_BUCKET: '' }): Promise<Machines> {
+/** `steps`: of every job. `s3`: environment variables of an S3 server; without them the machines share a folder. */
+export async function startMachines(
+  steps: number,
+  s3: NodeJS.ProcessEnv = { S3_BUCKET: '' },
+): Promise<Machines> {
   const world = await testWorld();
   const { ports, databaseUrl } = world;
   const root = await mkdtemp(join(tmpdir(), 'lowrank-machines-'));
@@ -100,7 +102,7 @@ export async function startMachines(s3: NodeJS.ProcessEnv = { S3_BUCKET: '' }): 
       submitTestJob(ports, {
         baseModel: { ...baseModel, name: `tiny-${(submitted += 1)}` },
         dataset,
-        recipe,
+        recipe: recipeOf(steps),
         ...overrides,
       }),
     trained: (id, more) =>

@@ -255,6 +255,14 @@ export const jobRepository = (db: Tx, traceparent: string | null): JobRepository
     return found.map(toJobRecord);
   },
 
+  countAssignedAlike: ({ id, teamId, baseModel, priority }) =>
+    db.job.count({
+      where: {
+        ...{ teamId, baseModelId: baseModel.id, priority, state: 'queued' },
+        ...{ assignedTo: { not: null }, id: { not: id } },
+      },
+    }),
+
   async placed() {
     const rows = await db.job.findMany({
       where: {

@@ -63,11 +63,17 @@ describe('claimAttempt', () => {
     Object.assign(world.job(id), { assignedTo: 'wrk_2', assignedAt: world.clock.now() });
     expect(await claim('wrk_1', 'wrk_1')).toBeNull();
     expect(await claim(null, 'wrk_1')).toBeNull();
-    world.addWorker({ id: 'wrk_2', hostname: 'mike', drain: 'finish' });
+    world.addWorker({ id: 'wrk_2', hostname: 'mike', deviceClass: 'h100', drain: 'finish' });
     expect(await claim('wrk_2', 'wrk_2')).toBeNull();
     Object.assign(world.tables.workers[0] as object, { drain: null });
     expect(await claim('wrk_2', 'wrk_2')).toMatchObject({
-      job: { assignedTo: null, assignedAt: null, host: 'mike', attemptStartedAt: world.clock.now() },
+      job: {
+        assignedTo: null,
+        assignedAt: null,
+        host: 'mike',
+        deviceClass: 'h100',
+        attemptStartedAt: world.clock.now(),
+      },
     });
   });
 

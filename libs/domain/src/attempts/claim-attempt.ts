@@ -1,5 +1,5 @@
 import { errorCatalog, type JobWakeUp } from '@lowrank/contracts';
-import { findCompanions, type JobWithInputs, type TrainerLimits } from '../parties/companions';
+import { findCompanions, type JobWithInputs } from '../parties/companions';
 import { type Ports } from '../ports';
 import { type JobRecord, type Repositories, type WorkerRecord } from '../ports/repositories';
 import { moveJob } from '../state-machine';
@@ -24,7 +24,7 @@ export async function claimAttempt(
   { unitOfWork, clock, ids }: Ports,
   { jobId, epoch, workerId: addressee = null }: Pick<JobWakeUp, 'jobId' | 'epoch'> & Partial<JobWakeUp>,
   workerId: string,
-  limits: TrainerLimits = { jobs: 1, threads: 1 },
+  jobsPerTrainer = 1,
 ): Promise<ClaimedAttempt | null> {
   const at = clock.now();
   return unitOfWork.run(async (repositories) => {
@@ -50,7 +50,7 @@ export async function claimAttempt(
     const companions =
       worker === null
         ? { jobs: [], memoryBytes: null }
-        : await findCompanions(repositories, lead, worker, limits, at);
+        : await findCompanions(repositories, lead, worker, jobsPerTrainer, at);
     const members = 1 + companions.jobs.length;
     const party = members === 1 ? null : ids.make('party');
     if (party !== null)

@@ -1,6 +1,6 @@
 import { type BaseModel, type Dataset } from '@lowrank/contracts';
 import { accepts, bytesOn } from '../dispatch/board';
-import { placedSlots } from '../dispatch/placed';
+import { needsOf, placedSlots } from '../dispatch/placed';
 import { type JobRecord, type Repositories, type WorkerRecord } from '../ports/repositories';
 import { type JobMemory, memoryOf, memoryTogether } from './party-memory';
 
@@ -9,14 +9,6 @@ export interface JobWithInputs {
   job: JobRecord;
   baseModel: BaseModel;
   dataset: Dataset;
-}
-
-/** What a worker says of its trainers. */
-export interface TrainerLimits {
-  /** Most jobs that one trains together. */
-  jobs: number;
-  /** Threads that each has. */
-  threads: number;
 }
 
 export interface Companions {
@@ -28,13 +20,16 @@ export interface Companions {
 const nobody: Companions = { jobs: [], memoryBytes: null };
 
 /**
- * Most tokens of a micro-batch with which a job is trained together with others that it has nothing to do with. Of small micro-batches
- * together gain half and more; large ones keep the cores busy by themselves, and the first job would only end later (docs/fairness.md).
+ * Most tokens of a micro-batch with which a job is trained together with others that it has nothing to do with. Small micro-batches gain
+ * from company; large ones keep the cores busy by themselves, and the first job would only end later (docs/fairness.md). Trials of one
+ * sweep are waited for together, so they always train together.
  */
 export const smallBatchTokens = 256;
 
 /** Candidates looked at, for each place that there is. */
 const looksPerPlace = 8;
+
+const ofOneSweep = (a: JobRecord, b: JobRecord): boolean => a.sweep !== null && a.sweep.id === b.sweep?.id;
 
 const isSmall = ({ recipe: { training } }: JobRecord): boolean =>
   training.rows * training.sequenceLength <= smallBatchTokens;
@@ -43,8 +38,7 @@ const isSmall = ({ recipe: { training } }: JobRecord): boolean =>
 function suits(lead: JobRecord, job: JobRecord): boolean {
   const [a, b] = [lead.recipe, job.recipe];
   return (
-    isSmall(lead) &&
-    isSmall(job) &&
+    ((isSmall(lead) && isSmall(job)) || ofOneSweep(lead, job)) &&
     a.base.quantization === b.base.quantization &&
     a.base.doubleQuantization === b.base.doubleQuantization &&
     a.training.compute === b.training.compute &&
@@ -55,36 +49,37 @@ function suits(lead: JobRecord, job: JobRecord): boolean {
 
 /**
  * The queued jobs that are to be trained together with one that is about to start, in the slot that it has: those of its team, base model
- * and priority that suit it, as far as the slot's memory goes, in the order in which they wait. The rows of those that it resolves to are
- * locked. A job whose last attempt came to nothing trains alone, so that one that breaks its trainer breaks no other's for long.
+ * and priority that suit it, as far as the slot's memory goes, in the order in which they wait, and so many that others of them that are
+ * on their way to a slot have as many. The rows of those that it resolves to are locked. A job whose last attempt came to nothing trains alone, so that one that breaks its trainer breaks no other's for long.
  */
 export async function findCompanions(
   repositories: Repositories,
   lead: JobWithInputs,
   worker: WorkerRecord,
-  limits: TrainerLimits,
+  jobsPerTrainer: number,
   now: string,
 ): Promise<Companions> {
-  if (limits.jobs <= 1 || lead.job.fruitlessAttempts > 0 || !isSmall(lead.job)) return nobody;
+  const isAlone = !isSmall(lead.job) && lead.job.sweep === null;
+  if (jobsPerTrainer <= 1 || lead.job.fruitlessAttempts > 0 || isAlone) return nobody;
   const memories: JobMemory[] = [];
   const room = await roomFor(repositories, lead.job, worker);
-  const fits = (candidate: JobWithInputs): boolean => {
+  const fits = (job: JobRecord): boolean => {
     if (worker.memoryBytes === 0) return true;
-    const memory = memoryOf(candidate, limits.threads);
+    const memory = memoryOf(job);
     if (memory === null || memoryTogether([...memories, memory]) > room) return false;
     memories.push(memory);
     return true;
   };
-  if (!fits(lead)) return nobody;
-  const alike = await repositories.jobs.lockAlike(lead.job, now, looksPerPlace * (limits.jobs - 1));
+  if (!fits(lead.job)) return nobody;
+  const alike = await repositories.jobs.lockAlike(lead.job, now, looksPerPlace * (jobsPerTrainer - 1));
+  const candidates = alike.filter((job) => suits(lead.job, job) && accepts(worker, job.placement));
+  const leads = 1 + (await repositories.jobs.countAssignedAlike(lead.job));
+  const most = Math.min(jobsPerTrainer - 1, Math.ceil(candidates.length / leads));
   const jobs: JobWithInputs[] = [];
-  for (const job of alike) {
-    if (jobs.length + 1 >= limits.jobs) break;
-    if (!suits(lead.job, job) || !accepts(worker, job.placement)) continue;
+  for (const job of candidates) {
+    if (jobs.length >= most) break;
     const dataset = await repositories.datasets.find(job.teamId, job.dataset.id);
-    if (dataset === null) continue;
-    const candidate = { job, baseModel: lead.baseModel, dataset };
-    if (fits(candidate)) jobs.push(candidate);
+    if (dataset !== null && fits(job)) jobs.push({ job, baseModel: lead.baseModel, dataset });
   }
   return { jobs, memoryBytes: memories.length === 0 ? null : memoryTogether(memories) };
 }
@@ -102,5 +97,5 @@ async function roomFor(
   const others = placedSlots(placed, await parties.list()).filter(({ workerId }) => workerId === worker.id);
   const free = others.reduce((bytes, slot) => bytes - bytesOn(worker, slot), worker.memoryBytes);
   const share = worker.memoryBytes / worker.slots;
-  return Math.max(bytesOn(worker, lead.placement), Math.min(free, share));
+  return Math.max(bytesOn(worker, needsOf(lead)), Math.min(free, share));
 }

@@ -25,7 +25,7 @@ const schedule = () => scheduleJobs(world, { unseenAfterMs: 1e9, untakenAfterMs:
 async function claim(jobId: string, jobs = 8): Promise<string[] | null> {
   const { epoch } = world.job(jobId);
   Object.assign(world.job(jobId), { assignedTo: workerId, assignedAt: world.clock.now() });
-  const claimed = await claimAttempt(world, { jobId, epoch, workerId }, workerId, { jobs, threads: 1 });
+  const claimed = await claimAttempt(world, { jobId, epoch, workerId }, workerId, jobs);
   return claimed && claimed.companions.map(({ job }) => job.id);
 }
 const monthSeconds = async () =>
@@ -62,6 +62,32 @@ describe('companions', () => {
     expect(await claim(lead, 2)).toEqual([second]);
   });
 
+  it('are shared with others of them that are on their way to a slot', async () => {
+    const [lead, bound, third, fourth, fifth] = [
+      await submit(),
+      await submit(),
+      await submit(),
+      await submit(),
+      await submit(),
+    ];
+    Object.assign(world.job(bound), { assignedTo: 'wrk_other' });
+    expect(await claim(lead)).toEqual([third, fourth]);
+    expect(await claim(bound)).toEqual([fifth]);
+  });
+
+  it('are trials of the same sweep, whatever their micro-batches', async () => {
+    const large = { rows: 64 };
+    const [lead, second, third] = [await submit(large), await submit(large), await submit(large)];
+    const [mine, other] = [world.ids.make('sweep'), world.ids.make('sweep')];
+    for (const [id, sweep] of [
+      [lead, mine],
+      [second, other],
+      [third, mine],
+    ] as const)
+      world.job(id).sweep = { id: sweep, trial: 1 };
+    expect(await claim(lead)).toEqual([third]);
+  });
+
   it('there are none for a worker that trains one job at a time', async () => {
     const [lead] = [await submit(), await submit()];
     expect(await claim(lead, 1)).toEqual([]);
@@ -73,16 +99,19 @@ describe('companions', () => {
     ['keeps its base otherwise', { base: { quantization: 'int8' } }, {}],
     ['computes otherwise', { training: { compute: 'f32' } }, {}],
     ['keeps activations', { training: { checkpointActivations: false } }, {}],
-    ['has another kind of objective', { objective: { type: 'orpo' } }, {}],
     ['has large micro-batches', { training: { rows: smallBatchTokens / small.sequenceLength + 1 } }, {}],
     ['has another priority', {}, { priority: 1 }],
     ['asks for another device', {}, { placement: { deviceClasses: ['h100'] } }],
     ['may not start yet', {}, { notBefore: '2026-02-01T00:00:00.000Z' }],
   ])('are none that %s', async (_title, recipe: Record<string, object>, overrides) => {
-    if ('objective' in recipe) Object.assign(world.tables.datasets[0] as object, { format: 'preference' });
     const lead = await submit();
-    if ('objective' in recipe) world.job(lead).recipe.objective = { type: 'sft' };
     await world.submit({ recipe: { ...recipe, training: { ...small, ...recipe.training } }, ...overrides });
+    expect(await claim(lead)).toEqual([]);
+  });
+
+  it('are none that has another kind of objective', async () => {
+    const [lead, second] = [await submit(), await submit()];
+    world.job(second).recipe.objective = { type: 'orpo', lambda: 0.1 };
     expect(await claim(lead)).toEqual([]);
   });
 
@@ -96,23 +125,30 @@ describe('companions', () => {
   });
 
   it('are as many as the memory of a slot has room for, what they share counted once', async () => {
-    const worker = world.tables.workers[0] as { slots: number; memoryBytes: number };
-    // Node and what comes with it take 83 MiB once; a job of this size about a MiB beside that.
-    Object.assign(worker, { slots: 2, memoryBytes: 2 * 90 * 2 ** 20 });
+    Object.assign(world.tables.workers[0] as object, { slots: 2, memoryBytes: 200 });
     const lead = await submit();
     const others = [await submit(), await submit(), await submit()];
-    expect(await claim(lead)).toEqual(others);
-    const [party] = world.tables.parties;
-    expect(party?.memoryBytes).toBeLessThan(90 * 2 ** 20);
-    expect(party?.memoryBytes).toBeGreaterThan(83 * 2 ** 20);
+    // 40 and 20 more of each are 80 of two and 100 of three, which is an even share of the worker.
+    for (const id of [lead, ...others]) Object.assign(world.job(id), { estimatedBytes: 60, sharedBytes: 40 });
+    expect(await claim(lead)).toEqual(others.slice(0, 2));
+    expect(world.tables.parties).toMatchObject([{ members: 3, memoryBytes: 100 }]);
+    expect(await schedule()).toMatchObject({ assigned: 1 });
   });
 
-  it('stay behind when there is no room for them', async () => {
-    const worker = world.tables.workers[0] as { slots: number; memoryBytes: number };
-    Object.assign(worker, { slots: 1, memoryBytes: 84 * 2 ** 20 });
-    const [lead] = [await submit(), await submit()];
+  it('stay behind when the other slots leave no room, or what they take is not known', async () => {
+    Object.assign(world.tables.workers[0] as object, { slots: 2, memoryBytes: 200 });
+    const [big, lead, second] = [await submit(), await submit(), await submit()];
+    Object.assign(world.job(big), {
+      assignedTo: workerId,
+      placement: { deviceClasses: null, memoryBytes: 130 },
+    });
+    for (const id of [lead, second]) Object.assign(world.job(id), { estimatedBytes: 60, sharedBytes: 40 });
     expect(await claim(lead)).toEqual([]);
-    expect(world.job(lead).state).toBe('preparing');
+    Object.assign(world.tables.workers[0] as object, { memoryBytes: 1000 });
+    const [unknown] = [await submit(), await submit()];
+    for (const job of world.tables.jobs) job.estimatedBytes = null;
+    expect(await claim(unknown)).toEqual([]);
+    expect(world.job(unknown).state).toBe('preparing');
   });
 });
 

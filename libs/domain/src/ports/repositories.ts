@@ -241,6 +241,8 @@ export interface JobRepository {
    * last attempt was not fruitless, by rank; their rows locked until the transaction ends. Rows that others have locked are left out.
    */
   lockAlike(job: JobRecord, now: string, limit: number): Promise<JobRecord[]>;
+  /** How many queued jobs of the same team, base model and priority as another have a worker chosen for them, that one left out. */
+  countAssignedAlike(job: JobRecord): Promise<number>;
   /** Jobs that have a slot: in a worker's hands, or queued and assigned; in order of their ids. */
   placed(): Promise<PlacedRecord[]>;
   /** Of any teams' jobs with these ids, those that have ended, and the attempt that they have ended with. */

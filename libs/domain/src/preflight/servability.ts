@@ -1,9 +1,9 @@
-import { type Decoder, linearLayers, type Recipe, type Servability, type Servable } from '@lowrank/contracts';
-import { type AdapterTarget, chooseTargets, scaleOf } from '../recipe/targets';
+import { type Decoder, type Recipe, type Servability, type Servable } from '@lowrank/contracts';
+import { type AdapterTarget, scaleOf, targetsOf } from '../recipe/targets';
 
 /*
  * Who can load the adapter that a recipe makes, and makes of it what PEFT makes of it. The rules are those of PEFT 0.21.2, vLLM 0.11,
- * LoRAX 0.12.1 and llama.cpp of 2026; docs/preflight.md says where in their sources they stand.
+ * LoRAX 0.12.1 and llama.cpp at 0b03ada; docs/preflight.md says where in their sources they stand.
  */
 
 /** What adapter_config.json says of the whole adapter, and what the recipe's layers really have. */
@@ -119,7 +119,7 @@ export function servabilityOf(
 ): Servability {
   const { lora } = recipe;
   const factor = rankFactor(recipe);
-  const chosen = decoder === null ? null : chooseTargets(linearLayers(decoder), lora).targets;
+  const chosen = decoder && targetsOf(decoder, lora);
   const adapter: Published = {
     recipe,
     modelType,

@@ -1,4 +1,11 @@
-import { type ErrorDetail, type LinearLayer, LowrankError, type Recipe } from '@lowrank/contracts';
+import {
+  type Decoder,
+  type ErrorDetail,
+  linearLayers,
+  type LinearLayer,
+  LowrankError,
+  type Recipe,
+} from '@lowrank/contracts';
 import { fullMatches, patternTime, type PatternTime } from './patterns';
 
 type Lora = Recipe['lora'];
@@ -153,6 +160,17 @@ export function chooseTargets(
   const sizeOf = new Map(linears.map((linear) => [linear.name, linear]));
   problems.push(...pissaProblems(lora, targets, sizeOf), ...biasProblems(lora, targets, linears));
   return { targets, problems };
+}
+
+const known = new WeakMap<Lora, { decoder: Decoder; targets: AdapterTarget[] }>();
+
+/** The layers that a checked recipe adapts. Patterns may be slow: what has been found for a recipe is kept as long as that is. */
+export function targetsOf(decoder: Decoder, lora: Lora): AdapterTarget[] {
+  const found = known.get(lora);
+  if (found?.decoder === decoder) return found.targets;
+  const { targets } = chooseTargets(linearLayers(decoder), lora);
+  known.set(lora, { decoder, targets });
+  return targets;
 }
 
 /** Details in words, the first few of them. */

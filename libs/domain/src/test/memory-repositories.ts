@@ -155,6 +155,12 @@ const toJob = ({
   ...job
 }: Tables['jobs'][number]): Job => job;
 
+const isAlike = (job: JobRecord, like: JobRecord): boolean =>
+  job.id !== like.id &&
+  job.teamId === like.teamId &&
+  job.baseModel.id === like.baseModel.id &&
+  job.priority === like.priority;
+
 function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
   const find = (id: string) => tables.jobs.find((job) => job.id === id);
   const byRankOf = (a: JobRecord, b: JobRecord) => compare(a.rankAt, b.rankAt) || compare(a.id, b.id);
@@ -337,15 +343,11 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
         })),
     lockAlike: async (like, now, limit) =>
       startable(now)
-        .filter(
-          (job) =>
-            job.id !== like.id &&
-            job.teamId === like.teamId &&
-            job.baseModel.id === like.baseModel.id &&
-            job.priority === like.priority &&
-            job.fruitlessAttempts === 0,
-        )
+        .filter((job) => isAlike(job, like) && job.fruitlessAttempts === 0)
         .slice(0, limit),
+    countAssignedAlike: async (like) =>
+      tables.jobs.filter((job) => isAlike(job, like) && job.state === 'queued' && job.assignedTo !== null)
+        .length,
     finished: async (ids) =>
       tables.jobs
         .filter((job) => ids.includes(job.id) && isFinal(job.state))

@@ -1,5 +1,5 @@
 import { type Decoder, linearLayers, type LinearLayer, type Recipe } from '@lowrank/contracts';
-import { chooseTargets } from '../../recipe/targets';
+import { targetsOf } from '../../recipe/targets';
 import { floatBytes, aligned } from './arena';
 
 // What is trained: libs/kernels/src/native/model/{adapter,moments,adapter_state}.cpp.
@@ -25,7 +25,7 @@ export interface AdaptedLinear extends LinearLayer {
 /** Every linear layer of a decoder, adapted or not, in the base's order. */
 export function adaptLinears(decoder: Decoder, { lora }: Recipe): AdaptedLinear[] {
   const linears = linearLayers(decoder);
-  const targets = new Map(chooseTargets(linears, lora).targets.map((target) => [target.name, target]));
+  const targets = new Map(targetsOf(decoder, lora).map((target) => [target.name, target]));
   const perLayer = linears.length / decoder.layers;
   return linears.map((linear, i) => {
     const target = targets.get(linear.name);
