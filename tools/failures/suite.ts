@@ -43,5 +43,9 @@ export class Problems {
   }
 }
 
+/** For the figure: whether an adapter's bytes are those of the undisturbed run. */
+export const compared = (same: boolean): string =>
+  same ? 'SHA-256 as undisturbed' : 'SHA-256 NOT as undisturbed';
+
 export const rounded = (value: number): string =>
   Number.isInteger(value) ? value.toLocaleString('en') : value.toFixed(1);

@@ -1,9 +1,9 @@
 import { type AdapterVersion, type CreateJobInput, type Job, type RecipeInput } from '@lowrank/contracts';
 import { createUnitOfWork } from '@lowrank/db';
 import { ensureAdminKey, migrate } from '@lowrank/platform';
-import { tinyDataset, writeTinyModel } from '@lowrank/testing';
+import { tinyConfig, tinyDataset, writeTinyModel } from '@lowrank/testing';
 import { existsSync } from 'node:fs';
-import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Client } from './client';
@@ -160,12 +160,17 @@ export class Installation {
     return (await this.postgres.query<{ id: string }>('SELECT id FROM workers')).map(({ id }) => id);
   }
 
-  /** Imports a tiny model and uploads a dataset, once. */
-  async prepareCatalog(rows = 40): Promise<void> {
+  /** Imports a tiny model, in which positions may go further than it was made for, and uploads a dataset. */
+  async prepareCatalog(
+    lines = tinyDataset(40),
+    maxPositions = tinyConfig.max_position_embeddings,
+  ): Promise<void> {
     const folder = join(this.folder, 'models', 'tiny');
     await writeTinyModel(folder);
+    const config = { ...tinyConfig, max_position_embeddings: maxPositions };
+    await writeFile(join(folder, 'config.json'), JSON.stringify(config));
     this.model = (await this.client.importModel('tiny', folder)).name;
-    this.dataset = (await this.client.upload(tinyDataset(rows))).id;
+    this.dataset = (await this.client.upload(lines)).id;
   }
 
   /** A request for a job on the tiny model, whose adapter is a new one. */

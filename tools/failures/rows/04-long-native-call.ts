@@ -2,16 +2,22 @@ import { Installation, tinyRecipe } from '../harness/installation';
 import { since, until } from '../harness/wait';
 import { type Failure, Problems } from '../suite';
 
-const tokensOfRow = 256;
-const mostRows = 1024;
+/** Attention's time grows with the square of a sequence's length: that is how a small model is made to take long. */
+const timedLength = 4096;
+const longestLength = 65_536;
+const longAnswer = 'All work and no play makes a long sequence. '.repeat(Math.ceil(longestLength / 40));
+const dataset = Array.from(
+  { length: 64 },
+  (_, i) =>
+    `${JSON.stringify({
+      messages: [
+        { role: 'user', content: `Number ${i}?` },
+        { role: 'assistant', content: longAnswer },
+      ],
+    })}\n`,
+).join('');
 
-/** Packed rows that one micro-batch of a timed step has. */
-const timedRows = 64;
-
-/**
- * One step of one micro-batch is one native call. A short one is timed first, and the long one gets as many rows as it takes; when a
- * micro-batch cannot have so many, its step is made of several calls, and the figure says so.
- */
+/** One step of one micro-batch is one native call. A short one is timed first, which tells how long the long one has to be. */
 export const longNativeCall: Failure = {
   id: '4',
   broken: 'a native call of ten minutes',
@@ -21,18 +27,19 @@ export const longNativeCall: Failure = {
       const problems = new Problems();
       await lowrank.startApi();
       const worker = await lowrank.startWorker();
-      await lowrank.prepareCatalog(20_000);
-      const recipe = (steps: number, rows: number) =>
-        tinyRecipe(steps, 1000, { rows, sequenceLength: tokensOfRow, checkpointActivations: true });
-      const probe = await lowrank.submit(recipe(3, timedRows));
+      await lowrank.prepareCatalog(dataset, longestLength);
+      const recipe = (steps: number, rows: number, sequenceLength: number) =>
+        tinyRecipe(steps, 1000, { rows, sequenceLength, checkpointActivations: true });
+      const probe = await lowrank.submit(recipe(3, 1, timedLength));
       await lowrank.published(probe, 300);
-      const [{ seconds = 0 } = {}] = await lowrank.postgres.query<{ seconds: number }>(
-        `SELECT min(${timedRows * tokensOfRow} / tokens_per_second)::float AS seconds FROM job_metrics WHERE job_id = $1`,
-        [probe.id],
+      const [{ timed = 0 } = {}] = await lowrank.postgres.query<{ timed: number }>(
+        'SELECT min($2 / tokens_per_second)::float AS timed FROM job_metrics WHERE job_id = $1',
+        [probe.id, timedLength],
       );
-      const rows = Math.ceil((timedRows * scale.nativeSeconds * 1.15) / seconds);
-      problems.check(rows <= mostRows, `${rows} rows are more than a micro-batch can have`);
-      const job = await lowrank.submit(recipe(1, Math.min(rows, mostRows)));
+      const wanted = scale.nativeSeconds * 1.2;
+      const rows = Math.ceil(wanted / (timed * (longestLength / timedLength) ** 2));
+      const length = Math.round(timedLength * Math.sqrt(wanted / (timed * rows)));
+      const job = await lowrank.submit(recipe(1, rows, Math.min(longestLength, length)));
       await lowrank.training(job, { step: 0 }, 300);
       const began = performance.now();
       await until(

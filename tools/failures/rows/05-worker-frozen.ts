@@ -1,7 +1,7 @@
 import { Installation, tinyRecipe, weightsOf } from '../harness/installation';
 import { end } from '../harness/program';
 import { pause, until } from '../harness/wait';
-import { type Failure, Problems } from '../suite';
+import { compared, type Failure, Problems } from '../suite';
 
 /**
  * A worker and its trainer frozen, as a machine is whose virtual machine is paused, until long after another worker has taken the
@@ -60,16 +60,16 @@ export const workerFrozen: Failure = {
       problems.none(written, 'writes of the old epoch after the take-over');
       problems.check(refused, 'the old worker was not told that it is fenced');
       problems.check(versions.length === 1, `${versions.length} versions were published`);
-      problems.check(
-        versions[0] !== undefined && expected !== undefined && weightsOf(versions[0]) === weightsOf(expected),
-        'the adapter differs from the undisturbed one',
-      );
+      const [version] = versions;
+      const same =
+        version !== undefined && expected !== undefined && weightsOf(version) === weightsOf(expected);
+      problems.check(same, 'the adapter differs from the undisturbed one');
       problems.check(
         (await lowrank.lossTrace(job.id)).join() === (await lowrank.lossTrace(undisturbed.id)).join(),
         'the loss trace differs from the undisturbed one',
       );
       return {
-        figure: `frozen ${freeze} s, attempt ${epoch} elsewhere: ${written} writes of the old epoch, ${versions.length} version, trace and SHA-256 as undisturbed`,
+        figure: `frozen ${freeze} s, attempt ${epoch} elsewhere: ${written} writes of the old epoch, ${versions.length} version, ${compared(same)}`,
         problems: problems.list,
         values: { frozenSeconds: freeze, lateWrites: written, versions: versions.length },
       };

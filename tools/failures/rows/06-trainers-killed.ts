@@ -5,7 +5,7 @@ import { type Job } from '@lowrank/contracts';
 import { Installation, type RunningWorker, tinyRecipe, weightsOf } from '../harness/installation';
 import { end } from '../harness/program';
 import { pause, until } from '../harness/wait';
-import { type Failure, Problems } from '../suite';
+import { compared, type Failure, Problems } from '../suite';
 
 const everySteps = 20;
 const steps = 1500;
@@ -95,6 +95,7 @@ export const trainersKilled: Failure = {
       const [expected] = await lowrank.published(undisturbed, 600);
       const kills: Kills = { made: 0, midCheckpoint: 0, mostLost: 0 };
       let runs = 0;
+      let others = 0;
       while (kills.made < wanted) {
         const job = await lowrank.submit(recipe);
         const { workerId } = await until('the job to be taken', 60, async () => {
@@ -105,19 +106,18 @@ export const trainersKilled: Failure = {
         await harass(lowrank, worker, job, () => kills.made < wanted, kills);
         const [version] = await lowrank.published(job, 600);
         runs += 1;
-        problems.check(
-          version !== undefined && expected !== undefined && weightsOf(version) === weightsOf(expected),
-          `run ${runs} published another adapter`,
-        );
+        if (version === undefined || expected === undefined || weightsOf(version) !== weightsOf(expected))
+          others += 1;
       }
       const [{ damaged = '0' } = {}] = await lowrank.postgres.query<{ damaged: string }>(
         `SELECT count(*) AS damaged FROM job_events WHERE message LIKE 'checkpoint % is damaged%'`,
       );
       problems.atMost(kills.mostLost, everySteps, 'steps lost by a kill');
+      problems.none(others, 'runs published another adapter');
       problems.none(Number(damaged), 'partial checkpoints met');
       problems.check(kills.midCheckpoint > 0, 'no kill hit a checkpoint while it was written');
       return {
-        figure: `${kills.made} kills, ${kills.midCheckpoint} of them mid-checkpoint: at most ${kills.mostLost} of ${everySteps} steps lost, ${damaged} partial checkpoints met, SHA-256 of ${runs} runs as undisturbed`,
+        figure: `${kills.made} kills, ${kills.midCheckpoint} of them mid-checkpoint: at most ${kills.mostLost} of ${everySteps} steps lost, ${damaged} partial checkpoints met, ${runs} runs, ${compared(others === 0)}`,
         problems: problems.list,
         values: { ...kills, interval: everySteps, damaged: Number(damaged), runs },
       };

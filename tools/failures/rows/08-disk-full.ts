@@ -4,7 +4,7 @@ import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Installation, tinyRecipe, weightsOf } from '../harness/installation';
 import { until } from '../harness/wait';
-import { type Failure, Problems, Skipped } from '../suite';
+import { compared, type Failure, Problems, Skipped } from '../suite';
 
 /** Room for some checkpoints of the tiny model, which have 200 kB each. */
 const diskBytes = 4 * 2 ** 20;
@@ -72,12 +72,11 @@ export const diskFull: Failure = {
           resumed.includes(`checkpoint of step ${checkpointStep} `),
           `it went on from ${resumed}`,
         );
-        problems.check(
-          version !== undefined && expected !== undefined && weightsOf(version) === weightsOf(expected),
-          'the adapter differs from the undisturbed one',
-        );
+        const same =
+          version !== undefined && expected !== undefined && weightsOf(version) === weightsOf(expected);
+        problems.check(same, 'the adapter differs from the undisturbed one');
         return {
-          figure: `full after step ${checkpointStep}: ${typed ? 'disk_full' : 'an untyped error'}, went on from step ${/step (\d+)/.exec(resumed)?.[1]}, SHA-256 as undisturbed`,
+          figure: `full after step ${checkpointStep}: ${typed ? 'disk_full' : 'an untyped error'}, went on from step ${/step (\d+)/.exec(resumed)?.[1]}, ${compared(same)}`,
           problems: problems.list,
           values: { checkpointStep },
         };

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { tinyRecipe, weightsOf } from '../harness/installation';
 import { withStore } from '../harness/store-proxy';
 import { since, until } from '../harness/wait';
-import { type Failure, Problems } from '../suite';
+import { compared, type Failure, Problems } from '../suite';
 
 /** Two workers whose folders are apart, as on two machines that share nothing but Postgres, Redis and the object store. */
 export const sigterm: Failure = {
@@ -40,12 +40,11 @@ export const sigterm: Failure = {
         resumed.includes(`checkpoint of step ${handed.step} `),
         `stopped after step ${handed.step}; then: ${resumed}`,
       );
-      problems.check(
-        version !== undefined && expected !== undefined && weightsOf(version) === weightsOf(expected),
-        'the adapter differs from the undisturbed one',
-      );
+      const same =
+        version !== undefined && expected !== undefined && weightsOf(version) === weightsOf(expected);
+      problems.check(same, 'the adapter differs from the undisturbed one');
       return {
-        figure: `gone after ${left.toFixed(1)} s at step ${handed.step}; elsewhere: "${resumed}"; charged ${handed.fruitless}; SHA-256 as undisturbed`,
+        figure: `gone after ${left.toFixed(1)} s at step ${handed.step}; elsewhere: "${resumed}"; charged ${handed.fruitless}; ${compared(same)}`,
         problems: problems.list,
         values: { leftSeconds: left, step: handed.step, charged: handed.fruitless },
       };

@@ -3,6 +3,7 @@ import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { type Job } from '@lowrank/contracts';
+import { tinyDataset } from '@lowrank/testing';
 import { Installation, tinyRecipe } from '../harness/installation';
 import { type Program } from '../harness/program';
 import { pause, until } from '../harness/wait';
@@ -110,7 +111,7 @@ export const outOfMemory: Failure = {
       const problems = new Problems();
       await lowrank.startApi();
       const worker = await lowrank.startWorker();
-      await lowrank.prepareCatalog(20_000);
+      await lowrank.prepareCatalog(tinyDataset(20_000));
       const children = () => worker.program.children();
       await measure(lowrank, children, mostRows / 4);
       const quarter = await measure(lowrank, children, mostRows / 4);

@@ -1,3 +1,4 @@
+import { tinyDataset } from '@lowrank/testing';
 import { Installation, tinyRecipe } from '../harness/installation';
 import { since, until } from '../harness/wait';
 import { type Failure, Problems } from '../suite';
@@ -12,7 +13,7 @@ export const cancelled: Failure = {
       const problems = new Problems();
       await lowrank.startApi();
       const { program } = await lowrank.startWorker();
-      await lowrank.prepareCatalog(4000);
+      await lowrank.prepareCatalog(tinyDataset(4000));
       const times: number[] = [];
       for (let i = 0; i < scale.pick(20, 3); i += 1) {
         const job = await lowrank.submit(tinyRecipe(1000, 1000, { rows: 128, sequenceLength: 256 }));
