@@ -48,7 +48,7 @@ describe('worker, with jobs on one base', () => {
   };
 
   beforeAll(async () => {
-    machines = await startMachines();
+    machines = await startMachines(1); // every job brings a recipe of its own
     ports = machines.ports;
     worker = machines.startWorker('alfa', { LOWRANK_JOBS_PER_TRAINER: '1' });
     first = await machines.submit({ recipe: recipes[0], placement });
