@@ -119,9 +119,12 @@ describe('worker', () => {
     const low = await submit();
     await trained(low.job.id, 3);
     const high = await submit({ priority: 10 });
-    // As if it had waited for long: that is when a slot is asked for.
-    const queuedAt = new Date(Date.now() - 60_000).toISOString();
-    await ports.unitOfWork.run(({ jobs }) => jobs.update(high.job.id, 1, { queuedAt }));
+    // As if the one had waited and the other had trained for long: only then a slot is asked for.
+    const longAgo = new Date(Date.now() - 120_000).toISOString();
+    await ports.unitOfWork.run(async ({ jobs }) => {
+      await jobs.update(high.job.id, 1, { queuedAt: longAgo });
+      await jobs.update(low.job.id, 1, { attemptStartedAt: longAgo });
+    });
     expect(weightsOf(await published(high))).toBe(weightsOf(undisturbed));
     expect((await record(low.job.id)).epoch).toBe(2);
     expect(weightsOf(await published(low))).toBe(weightsOf(undisturbed));
