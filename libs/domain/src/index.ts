@@ -1,6 +1,11 @@
 export * from './attempts/attempt';
 export * from './attempts/claim-attempt';
-export { type AttemptOutcome, endAttempt, maxFruitlessAttempts } from './attempts/end-attempt';
+export {
+  type AttemptOutcome,
+  endAttempt,
+  maxFruitlessAttempts,
+  maxMemoryRetries,
+} from './attempts/end-attempt';
 export * from './attempts/publish-version';
 export * from './attempts/report-log';
 export * from './attempts/report-progress';
@@ -50,6 +55,7 @@ export * from './ports/webhooks';
 export * from './preflight/estimate-job';
 export * from './preflight/memory/predict';
 export { type FinishedRun } from './preflight/time';
+export * from './recipe/micro-batches';
 export * from './recipe/targets';
 export * from './state-machine';
 export { neededAt, rungsOf } from './sweeps/asha';

@@ -36,6 +36,7 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
       expect(await crew.job(job.id)).toEqual(fresh);
       const inside = {
         fruitlessAttempts: 0,
+        memoryRetries: 0,
         checkpointStep: 0,
         mirroredStep: 0,
         workerId: null,
@@ -82,6 +83,7 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
         startedAt: day(2),
         finishedAt: day(3),
         fruitlessAttempts: 2,
+        memoryRetries: 1,
         checkpointStep: 6,
         mirroredStep: 5,
         workerId: 'wrk_1',

@@ -47,6 +47,7 @@ const toJobRecord = (row: JobRow): JobRecord => ({
   ...toJob(row),
   teamId: row.teamId,
   fruitlessAttempts: row.fruitlessAttempts,
+  memoryRetries: row.memoryRetries,
   checkpointStep: row.checkpointStep,
   mirroredStep: row.mirroredStep,
   workerId: row.workerId,

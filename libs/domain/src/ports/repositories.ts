@@ -99,6 +99,8 @@ export interface JobRecord extends Job {
   teamId: string;
   /** Attempts in a row that ended without a checkpoint beyond the one before. */
   fruitlessAttempts: number;
+  /** Times that its micro-batches were made smaller, because a trainer ran out of memory. */
+  memoryRetries: number;
   /**
    * Furthest step of which a checkpoint was ever reported: what an attempt has to go beyond to count as fruitful. It was on the disk of
    * `host` then; the job may go on from one before if that machine is gone.
@@ -147,6 +149,7 @@ export type JobPatch = Partial<
     | 'startedAt'
     | 'finishedAt'
     | 'fruitlessAttempts'
+    | 'memoryRetries'
     | 'checkpointStep'
     | 'mirroredStep'
     | 'workerId'

@@ -123,6 +123,7 @@ export function repositoriesOf(tables: Tables): Repositories {
 const toJob = ({
   teamId: _teamId,
   fruitlessAttempts: _fruitless,
+  memoryRetries: _retries,
   checkpointStep: _step,
   mirroredStep: _mirrored,
   workerId: _worker,
@@ -211,6 +212,7 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
           startedAt: null,
           finishedAt: null,
           fruitlessAttempts: 0,
+          memoryRetries: 0,
           checkpointStep: 0,
           mirroredStep: 0,
           workerId: null,
