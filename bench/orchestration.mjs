@@ -41,6 +41,8 @@ const row = (name, ...cells) =>
   );
 
 const servers = await openServers();
+for (const signal of ['SIGINT', 'SIGTERM'])
+  process.once(signal, () => servers.close().then(() => process.exit(130)));
 const { redisUrl, folder } = servers;
 if (redisUrl === null) say('redis-server is not installed: the queue is measured on Postgres only.');
 const backends = [...(redisUrl === null ? [] : [['Redis', redisUrl]]), ['Postgres', null]];

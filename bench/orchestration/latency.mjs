@@ -12,13 +12,19 @@ export async function measureLatency(world, { redisUrl, prefix, folder, count })
     seen.set(message.jobId, { ...seen.get(message.jobId), ...message });
     told();
   });
+  worker.child.on('exit', () => told());
   const samples = [];
   try {
     for (let index = -10; index < count; index += 1) {
       const begin = now();
       const { id } = await world.submit();
       const committed = now();
-      while (seen.get(id)?.done === undefined) await new Promise((resolve) => (told = resolve));
+      const late = setTimeout(() => worker.child.kill('SIGKILL'), 30_000);
+      while (seen.get(id)?.done === undefined) {
+        if (worker.child.signalCode !== null) throw new Error(`job ${id} was not dispatched within 30 s`);
+        await new Promise((resolve) => (told = resolve));
+      }
+      clearTimeout(late);
       const { at, claimedAt } = seen.get(id);
       // The first ones open connections.
       if (index >= 0)

@@ -1,9 +1,9 @@
 // A trainer that trains nothing: a process of its own that says to its worker all that a real one says, and leaves.
 import { manifestOf, metricOf } from './facts.mjs';
 
-const tell = (message) => new Promise((resolve) => process.send(message, resolve));
-process.once('message', async ({ assignment }) => {
-  const { jobId, epoch, adapter, baseModel, dataset, recipe } = assignment;
+process.once('message', async ({ assignments }) => {
+  const [{ jobId, epoch, adapter, baseModel, dataset, recipe }] = assignments;
+  const tell = (message) => new Promise((resolve) => process.send({ type: 'job', jobId, message }, resolve));
   const { id, name, revision } = baseModel;
   const manifest = manifestOf({
     id: jobId,

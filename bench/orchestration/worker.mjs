@@ -16,7 +16,7 @@ const {
   reportMetrics,
   reportPhase,
   reportPlan,
-  systemClock,
+  SharedClock,
 } = dist('libs/domain/src/index.js');
 const { createJobConsumer, createJobQueue } = dist('libs/queue/src/index.js');
 const { wakeUpVersion } = dist('libs/contracts/src/index.js');
@@ -31,7 +31,8 @@ const { mode, databaseUrl, redisUrl, prefix, slots, folder } = JSON.parse(proces
 const redis = redisOf(redisUrl);
 const id = randomIds.make('worker');
 const unitOfWork = createUnitOfWork(databaseUrl);
-const ports = { unitOfWork, clock: systemClock, ids: randomIds };
+const clock = new SharedClock(() => unitOfWork.ping());
+const ports = { unitOfWork, clock, ids: randomIds };
 const queue = createJobQueue({ databaseUrl, redis, prefix });
 const metrics = new WorkerMetrics();
 const dispatcher = new Dispatcher(ports, queue, defaultTimings, metrics);
@@ -42,6 +43,7 @@ const worker = {
   device: 'cpu',
   deviceClass: 'cpu',
   memoryBytes: 2 ** 34,
+  threads: 1,
   wakeUpVersion,
 };
 const presence = new Presence(ports, worker, defaultTimings.presence, () => {});
@@ -49,7 +51,9 @@ const supervisor = new Supervisor({
   ...{
     ports,
     workerId: id,
-    workplace: { dataDir: folder, threads: 1, slots },
+    // A trainer for each job: several that a trainer trains together would be told as one start.
+    workplace: { dataDir: folder, threads: 1, slots, jobsPerTrainer: 1 },
+    clearUp: async () => {},
     timings: defaultTimings,
     metrics,
   },

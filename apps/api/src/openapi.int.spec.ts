@@ -44,7 +44,10 @@ it('gives every operation a summary, a described answer and the error body', () 
 
 it('describes bodies and path parameters', () => {
   for (const [route, { requestBody, parameters = [] }] of operations) {
-    if (route.startsWith('POST') && !/\/(cancel|pause|resume|retry|replay|undrain)$/.test(route))
+    if (
+      route.startsWith('POST') &&
+      !/\/(cancel|pause|resume|retry|replay|rotate-secret|test|undrain)$/.test(route)
+    )
       expect([route, Object.values(requestBody?.content ?? {})[0]?.schema]).toEqual([
         route,
         expect.anything(),

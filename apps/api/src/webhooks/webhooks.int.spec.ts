@@ -54,7 +54,7 @@ describe('webhooks', () => {
 
   it('list their deliveries and replay them', async () => {
     const { id, events } = await add();
-    expect(events).toHaveLength(8);
+    expect(events).toHaveLength(11);
     await submit(api);
     const list = async (query = '') =>
       (await api.call<{ data: WebhookDelivery[] }>('GET', `${path}/${id}/deliveries${query}`, 200)).data;
