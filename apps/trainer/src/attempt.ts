@@ -168,7 +168,7 @@ export function failureOf(error: unknown): JobMessage & { type: 'failed' } {
   if (system === 'ENOSPC' || system === 'EDQUOT')
     return {
       type: 'failed',
-      code: 'store_unavailable',
+      code: 'disk_full',
       message: "the worker's disk is full",
       retryable: true,
     };
@@ -176,6 +176,6 @@ export function failureOf(error: unknown): JobMessage & { type: 'failed' } {
     const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
     return { type: 'failed', code: 'internal', message: message.slice(0, 2000), retryable: true };
   }
-  const retryable = ['store_unavailable', 'out_of_memory', 'internal'].includes(error.code);
+  const retryable = ['store_unavailable', 'out_of_memory', 'device_failed', 'internal'].includes(error.code);
   return { type: 'failed', code: error.code, message: error.message, retryable };
 }

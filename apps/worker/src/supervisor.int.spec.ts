@@ -53,7 +53,7 @@ describe('Supervisor', () => {
   it.each([
     ['exits', /exit code 7/],
     ['complains', /exit code 1.*cannot open shared object file/s],
-    ['kills', /SIGKILL.*out of memory/],
+    ['kills', /killed by SIGKILL/],
     ['babbles', /without a result.*could not be read/s],
   ] as const)('queues the next attempt when the trainer %s', async (script, message) => {
     const { job } = await submitTestJob(ports);
@@ -227,6 +227,7 @@ describe('Supervisor', () => {
     metrics: {
       steps: 40,
       skippedSteps: 0,
+      rollbacks: 0,
       trainedTokens: 400,
       trainLoss: 0.1,
       evalLossBefore: 3,

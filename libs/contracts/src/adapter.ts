@@ -7,6 +7,8 @@ export const versionMetricsSchema = z.object({
   steps: z.int().nonnegative(),
   /** Of those, steps whose update was discarded because loss or gradient was not finite. */
   skippedSteps: z.int().nonnegative().default(0),
+  /** Times that training diverged and went back to a checkpoint with half of the learning rate. */
+  rollbacks: z.int().nonnegative().default(0),
   trainedTokens: z.int().nonnegative(),
   /** Mean of the objective over the last tenth of the steps; this and the others as in jobMetricSchema. */
   trainLoss: z.number(),

@@ -63,6 +63,14 @@ export const errorCatalog = {
     status: 500,
     help: 'Use a smaller sequence length or fewer rows, or a worker with more memory.',
   },
+  disk_full: {
+    status: 507,
+    help: "Free some space on the worker's disk; the job goes on from its last checkpoint.",
+  },
+  device_failed: {
+    status: 500,
+    help: "Look at the worker's log and its machine; it takes no jobs until an admin undrains it.",
+  },
   loss_not_finite: { status: 500, help: 'Lower the learning rate or check the data.' },
   deadline_exceeded: { status: 409, help: 'Submit it again with a later deadline, or without one.' },
   sequence_too_long: { status: 422, help: 'Raise training.sequenceLength or shorten the rows.' },

@@ -1,5 +1,7 @@
 import { codeOf } from '@lowrank/testing';
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { gate, SpecDatabase } from './test/database';
 import { createUnitOfWork } from './unit-of-work';
@@ -97,4 +99,25 @@ it('takes no connection from the others', async () => {
 it('says store_unavailable when there is no server', async () => {
   const gone = createUnitOfWork(database.url.replace(/:\d+\//, ':1/'));
   expect(await codeOf(gone.exclusively('one', async () => 'ran'))).toBe('store_unavailable');
+});
+
+it('is free when its holder is frozen, though its connection stays', async () => {
+  const program = `
+    const { withAdvisoryLock } = require(${JSON.stringify(join(__dirname, 'advisory-lock.ts'))});
+    withAdvisoryLock(process.argv[1], 'frozen', () => {
+      process.stdout.write('held');
+      return new Promise(() => setInterval(() => undefined, 1000));
+    });`;
+  const holder = spawn(process.execPath, ['-e', program, database.url], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  try {
+    await once(holder.stdout, 'data');
+    expect(await attempt('frozen')).toBeUndefined();
+    holder.kill('SIGSTOP');
+    while ((await attempt('frozen')) === undefined) await sleep(200);
+  } finally {
+    holder.kill('SIGKILL');
+    await once(holder, 'exit');
+  }
 });

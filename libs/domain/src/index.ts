@@ -1,9 +1,15 @@
 export * from './attempts/attempt';
 export * from './attempts/claim-attempt';
-export { type AttemptOutcome, endAttempt, maxFruitlessAttempts } from './attempts/end-attempt';
+export {
+  type AttemptOutcome,
+  endAttempt,
+  maxFruitlessAttempts,
+  maxMemoryRetries,
+} from './attempts/end-attempt';
 export * from './attempts/publish-version';
 export * from './attempts/report-log';
 export * from './attempts/report-progress';
+export { Bell } from './bell';
 export * from './batches/data-plan';
 export * from './batches/packing';
 export * from './batches/plan';
@@ -42,12 +48,14 @@ export * from './ports/clock';
 export * from './ports/data-planner';
 export * from './ports/job-queue';
 export * from './ports/object-store';
+export * from './ports/outbox';
 export * from './ports/repositories';
 export * from './ports/sweeps';
 export * from './ports/webhooks';
 export * from './preflight/estimate-job';
 export * from './preflight/memory/predict';
 export { type FinishedRun } from './preflight/time';
+export * from './recipe/micro-batches';
 export * from './recipe/targets';
 export * from './state-machine';
 export { neededAt, rungsOf } from './sweeps/asha';

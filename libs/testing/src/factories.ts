@@ -150,6 +150,7 @@ export const makeMetric = (overrides: Partial<JobMetric> = {}): JobMetric => ({
 export const makeVersionMetrics = (overrides: Partial<VersionMetrics> = {}): VersionMetrics => ({
   steps: 100,
   skippedSteps: 0,
+  rollbacks: 0,
   trainedTokens: 36_000,
   trainLoss: 1.2,
   evalLossBefore: 2.9,

@@ -30,6 +30,7 @@ const progressSchema = z.object({
   evalAfter: evaluationSchema,
   skippedSteps: z.int().nonnegative(),
   skippedInRow: z.int().nonnegative(),
+  rollbacks: z.int().nonnegative().default(0),
   seconds: z.number(),
 }) satisfies z.ZodType<Progress>;
 const metaSchema = checkpointMetaSchema.extend({

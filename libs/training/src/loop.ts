@@ -28,6 +28,8 @@ export interface Progress {
   /** Steps whose update was discarded, in all and in a row up to now. */
   skippedSteps: number;
   skippedInRow: number;
+  /** Times that the run diverged and went back to a checkpoint. Each halves the learning rate from there on. */
+  rollbacks: number;
   /** Seconds of training and evaluating, over all attempts that left a checkpoint. */
   seconds: number;
 }
@@ -42,6 +44,7 @@ export const freshProgress: Readonly<Progress> = {
   evalAfter: null,
   skippedSteps: 0,
   skippedInRow: 0,
+  rollbacks: 0,
   seconds: 0,
 };
 
@@ -58,14 +61,25 @@ export interface TrainOptions {
   signal: AbortSignal;
   onMetric(metric: JobMetric, trainedTokens: number): void;
   onWarning(message: string): void;
-  /** Called after every checkpoints.everySteps steps and after the last one; awaited. */
+  /** Called after every checkpoints.everySteps steps, unless updates are being discarded, and after the last one; awaited. */
   onCheckpoint(progress: Progress): Promise<void>;
   /** After every optimizer step and evaluation: what a checkpoint written now would hold. */
   onProgress(progress: Progress): void;
 }
 
-/** Discarded updates in a row that end a run. */
+/** Discarded updates in a row by which a run has diverged. */
 const MAX_SKIPPED = 3;
+
+/** The run has come to where its numbers are no longer finite; an earlier checkpoint may be better. */
+export class Diverged extends LowrankError {
+  constructor(message: string) {
+    super('loss_not_finite', message);
+  }
+}
+
+/** The schedule's rate, halved for every rollback. */
+const rateOf = ({ step, rollbacks }: Progress, { plan, recipe }: TrainOptions): number =>
+  learningRate(step, plan.totalSteps, recipe.optimizer) / 2 ** rollbacks;
 
 const marginOf = ({ margin, weight }: Measured): number | null => (margin === null ? null : margin / weight);
 
@@ -97,9 +111,10 @@ export async function evaluate(
  */
 async function trainOneStep(
   options: TrainOptions,
-  step: number,
+  progress: Progress,
 ): Promise<{ loss: Measured; gradNorm: number; tokens: number; applied: boolean }> {
   const { base, adapter, recipe, plan, signal } = options;
+  const { step } = progress;
   const { training, optimizer } = recipe;
   const objective = objectiveOf(recipe);
   const batches = plan.microBatches(step);
@@ -114,7 +129,7 @@ async function trainOneStep(
   }
   const loss = addMeasured(parts);
   const { gradNorm, applied } = await adapter.optimizerStep({
-    learningRate: learningRate(step, plan.totalSteps, optimizer),
+    learningRate: rateOf(progress, options),
     beta1: optimizer.beta1,
     beta2: optimizer.beta2,
     epsilon: optimizer.epsilon,
@@ -146,10 +161,7 @@ async function evaluateNow(progress: Progress, options: TrainOptions): Promise<P
     objectiveOf(options.recipe),
   );
   if (!Number.isFinite(result.loss))
-    throw new LowrankError(
-      'loss_not_finite',
-      `the held-out loss after step ${progress.step} is not a finite number`,
-    );
+    throw new Diverged(`the held-out loss after step ${progress.step} is not a finite number`);
   const seconds = progress.seconds + (performance.now() - started) / 1000;
   options.onMetric(
     {
@@ -175,7 +187,7 @@ function skipStep(progress: Progress, { onWarning }: TrainOptions): Progress {
   const skippedInRow = progress.skippedInRow + 1;
   const what = `loss or gradient of step ${progress.step + 1} is not a finite number`;
   if (skippedInRow >= MAX_SKIPPED)
-    throw new LowrankError('loss_not_finite', `${what}, like those of the ${MAX_SKIPPED - 1} steps before`);
+    throw new Diverged(`${what}, like those of the ${MAX_SKIPPED - 1} steps before`);
   onWarning(`${what}: its update was discarded`);
   return { ...progress, skippedSteps: progress.skippedSteps + 1, skippedInRow };
 }
@@ -183,7 +195,7 @@ function skipStep(progress: Progress, { onWarning }: TrainOptions): Progress {
 async function stepNow(progress: Progress, options: TrainOptions): Promise<Progress> {
   const { plan, recipe } = options;
   const started = performance.now();
-  const { loss, gradNorm, tokens, applied } = await trainOneStep(options, progress.step);
+  const { loss, gradNorm, tokens, applied } = await trainOneStep(options, progress);
   const elapsed = (performance.now() - started) / 1000;
   const step = progress.step + 1;
   const seconds = progress.seconds + elapsed;
@@ -195,7 +207,7 @@ async function stepNow(progress: Progress, options: TrainOptions): Promise<Progr
       at: new Date().toISOString(),
       kind: 'train',
       loss: loss.sum / loss.weight,
-      learningRate: learningRate(progress.step, plan.totalSteps, recipe.optimizer),
+      learningRate: rateOf(progress, options),
       gradNorm,
       tokensPerSecond: tokens / elapsed,
       epochs: step / plan.stepsPerEpoch,
@@ -219,7 +231,7 @@ async function stepNow(progress: Progress, options: TrainOptions): Promise<Progr
 /**
  * Trains from `progress` to the plan's last step. Step numbers decide data, dropout and learning rate, so that a run that goes on
  * from a checkpoint computes the very same bytes as one that was never stopped.
- * Throws LowrankError loss_not_finite; KernelError, `cancelled` once the signal is aborted.
+ * Throws Diverged; KernelError, `cancelled` once the signal is aborted.
  */
 export async function train(options: TrainOptions): Promise<Progress> {
   const { plan, recipe, adapter } = options;
@@ -234,7 +246,9 @@ export async function train(options: TrainOptions): Promise<Progress> {
     }
     const { step } = progress;
     const last = step === plan.totalSteps;
-    if (step > saved && (last || step % recipe.checkpoints.everySteps === 0)) {
+    // While updates are being discarded the adapter may be beyond help: the checkpoint before is the better one to go back to.
+    const isDue = step % recipe.checkpoints.everySteps === 0 && progress.skippedInRow === 0;
+    if (step > saved && (last || isDue)) {
       await options.onCheckpoint(progress);
       saved = step;
     }

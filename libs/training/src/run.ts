@@ -9,17 +9,18 @@ import {
 import { loadChatTokenizer, type ChatTokenizer, type EncodedRow } from '@lowrank/datasets';
 import { sequencesPerRow, splitRows } from '@lowrank/domain';
 import { spanned } from '@lowrank/telemetry';
-import { openKernels, type Adapter, type Base, type Kernels } from '@lowrank/kernels';
+import { type Adapter, type Base, type Kernels } from '@lowrank/kernels';
 import { readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { chooseStorage, loadTokens, openQuantizedBase, storageName } from './caches';
 import { modelCard } from './card';
 import { loadCheckpoint, saveCheckpoint } from './checkpoint';
+import { openDevice } from './device';
 import { isCancelled, publicError } from './errors';
 import { sha256 } from './files';
 import { inTurn } from './in-turn';
-import { freshProgress, train, type Progress } from './loop';
+import { Diverged, freshProgress, train, type Progress } from './loop';
 import { ADAPTER_CONFIG, ADAPTER_WEIGHTS, adapterConfig, adapterWeights, loadAdapter } from './peft';
 import { evaluationBatches, planTraining, type Plan } from './plan';
 import { withReference } from './reference';
@@ -138,7 +139,7 @@ async function openBase(kernels: Kernels, storage: BaseStorage, options: RunOpti
 async function openContext(storage: BaseStorage, options: RunOptions): Promise<OpenedBase> {
   const { recipe, threads, signal } = options;
   signal.throwIfAborted();
-  const kernels = openKernels({ threads, compute: recipe.training.compute });
+  const kernels = openDevice({ threads, compute: recipe.training.compute });
   try {
     const base = await spanned('quantize', () => openBase(kernels, storage, options));
     const close = () => {
@@ -184,7 +185,14 @@ function runIdentity({ recipe, base, dataset }: RunOptions, tokenizer: ChatToken
   return sha256(JSON.stringify([recipe, base.key, dataset.sha256, dataset.format, tokenizer.fingerprint]));
 }
 
-/** Trains from the newest checkpoint, or from the start, to the end. */
+/** A diverged run goes back to its last checkpoint this often; then it fails. */
+const MAX_ROLLBACKS = 2;
+
+/**
+ * Trains from the newest checkpoint, or from the start, to the end. A run that diverges goes back to its last checkpoint, with half of the
+ * learning rate; that is written down at once, so that a run that is killed does the same. The checkpoint of a pause is one too: paused
+ * shortly before it diverges, a run goes back less far than it would have.
+ */
 async function trainAdapter(
   base: Base,
   adapter: Adapter,
@@ -199,39 +207,54 @@ async function trainAdapter(
     );
   let checkpoint = await load();
   if (await options.fetchCheckpoint?.(run, checkpoint?.progress.step ?? 0)) checkpoint = await load();
-  let state = checkpoint?.state; // the same memory for every checkpoint
-  if (state !== undefined) adapter.importState(state);
+  let state = checkpoint?.state; // of the last checkpoint, or the start; the same memory for all of them
+  if (state === undefined) state = adapter.exportState();
+  else adapter.importState(state);
   let current = checkpoint?.progress ?? freshProgress;
-  let saved = current.step;
+  let saved = current;
   const save = (progress: Progress) =>
     spanned('checkpoint', async (span) => {
       span.setAttribute('lowrank.step', progress.step);
       const written = (state = adapter.exportState(state));
       const hash = await saveCheckpoint(checkpointsDir, run, { progress, state: written });
-      saved = progress.step;
+      saved = progress;
       options.onCheckpoint(progress.step, hash);
     });
-  options.onPlan(data.plan.totalSteps, current.step);
-  try {
-    return await train({
-      base,
-      adapter,
-      recipe,
-      plan: data.plan,
-      evaluation: data.evaluation,
-      progress: current,
-      signal,
-      onMetric,
-      onWarning: (message) => onMessage('warn', message),
-      onCheckpoint: save,
-      onProgress: (progress) => {
-        current = progress;
-      },
-    });
-  } catch (error) {
-    // After any other error the adapter may be a step ahead of `current`.
-    if (isStop(error, signal) && signal.reason === 'drain' && current.step > saved) await save(current);
-    throw error;
+  const goBack = async ({ message }: Diverged): Promise<void> => {
+    const rollbacks = saved.rollbacks + 1;
+    onMessage(
+      'warn',
+      `${message}: back to step ${saved.step}, with half of the learning rate (${rollbacks} of ${MAX_ROLLBACKS} times)`,
+    );
+    adapter.importState(state as Uint8Array);
+    current = { ...saved, rollbacks, skippedInRow: 0, seconds: current.seconds };
+    await save(current);
+  };
+  for (;;) {
+    options.onPlan(data.plan.totalSteps, current.step);
+    try {
+      return await train({
+        base,
+        adapter,
+        recipe,
+        plan: data.plan,
+        evaluation: data.evaluation,
+        progress: current,
+        signal,
+        onMetric,
+        onWarning: (message) => onMessage('warn', message),
+        onCheckpoint: save,
+        onProgress: (progress) => {
+          current = progress;
+        },
+      });
+    } catch (error) {
+      // After an error that is no stop the adapter may be a step ahead of `current`.
+      const isDrain = isStop(error, signal) && signal.reason === 'drain';
+      if (isDrain && current.step > saved.step) await save(current);
+      if (!(error instanceof Diverged) || saved.rollbacks === MAX_ROLLBACKS) throw error;
+      await goBack(error);
+    }
   }
 }
 
@@ -253,6 +276,7 @@ function metricsOf(progress: Progress): VersionMetrics {
   return {
     steps: progress.step,
     skippedSteps: progress.skippedSteps,
+    rollbacks: progress.rollbacks,
     trainedTokens: progress.trainedTokens,
     trainLoss: progress.lossSum / progress.lossTokens,
     evalLossBefore: evalBefore?.loss ?? null,

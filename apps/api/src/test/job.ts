@@ -61,6 +61,7 @@ export async function publish(
     metrics: {
       steps: 10,
       skippedSteps: 0,
+      rollbacks: 0,
       trainedTokens: 5000,
       trainLoss: 1,
       evalLossBefore: 2,

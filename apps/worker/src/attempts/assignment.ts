@@ -1,5 +1,5 @@
 import { type Assignment } from '@lowrank/contracts';
-import { type JobWithInputs } from '@lowrank/domain';
+import { type JobWithInputs, withSmallerMicroBatches } from '@lowrank/domain';
 import { join } from 'node:path';
 
 /** Where a worker keeps files and what a trainer gets. */
@@ -28,7 +28,7 @@ export function makeAssignment(
     adapter: job.adapter,
     baseModel: { id, name, source, revision, files },
     dataset: { id: dataset.id, sha256: dataset.sha256, format: dataset.format },
-    recipe: job.recipe,
+    recipe: withSmallerMicroBatches(job.recipe, job.memoryRetries) ?? job.recipe,
     jobDir: jobDirOf(dataDir, job.id),
     mirroredStep: job.mirroredStep,
     cacheDir: join(dataDir, 'cache'),

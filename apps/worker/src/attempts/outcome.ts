@@ -18,12 +18,20 @@ export function outcomeOf(facts: AttemptFacts): AttemptOutcome {
   const { lastWord, stopping } = facts;
   if (lastWord?.type === 'failed') {
     const { code, message, retryable } = lastWord;
+    if (code === 'device_failed') return { type: code, message };
     return { type: 'failed', code, message, retryable };
   }
   const reason = lastWord?.reason ?? stopping;
   if (reason) return { type: reason === 'cancel' ? 'cancelled' : 'drained' };
-  return { type: 'crashed', message: describeCrash(facts) };
+  const message = describeCrash(facts);
+  const { signal, systemRanOut, killedFor } = facts.exit;
+  if (signal === 'SIGKILL' && systemRanOut && killedFor === undefined)
+    return { type: 'failed', code: 'out_of_memory', message, retryable: true };
+  return { type: deviceSignals.includes(signal) ? 'device_failed' : 'crashed', message };
 }
+
+/** An instruction that the processor does not have, and memory or a mapped file that cannot be read: the machine's fault. */
+const deviceSignals: readonly (NodeJS.Signals | null)[] = ['SIGILL', 'SIGBUS'];
 
 function describeCrash({ exit, unreadable }: AttemptFacts): string {
   const parts = [exit.killedFor ?? describeExit(exit)];
@@ -32,9 +40,9 @@ function describeCrash({ exit, unreadable }: AttemptFacts): string {
   return parts.join(' ');
 }
 
-function describeExit({ code, signal, stderr }: SeatExit): string {
-  if (signal === 'SIGKILL')
-    return 'the trainer was killed by SIGKILL; if nobody did that by hand, the system ran out of memory.';
+function describeExit({ code, signal, stderr, systemRanOut }: SeatExit): string {
+  if (signal === 'SIGKILL' && systemRanOut) return 'the system ran out of memory and killed the trainer.';
+  if (signal === 'SIGKILL') return 'the trainer was killed by SIGKILL.';
   if (stderr.some((line) => line.includes('JavaScript heap out of memory')))
     return 'the trainer ran out of JavaScript heap.';
   if (signal !== null) return `the trainer was killed by ${signal}.`;

@@ -37,7 +37,7 @@ interface OpenSeat {
 }
 
 /** Of a job whose part in a process has ended before that. */
-const leftBehind: SeatExit = { code: 0, signal: null, stderr: [] };
+const leftBehind: SeatExit = { code: 0, signal: null, systemRanOut: false, stderr: [] };
 
 export interface SharedTrainerOptions {
   /** Compiled main file of the trainer. */

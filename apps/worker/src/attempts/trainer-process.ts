@@ -1,6 +1,7 @@
 import { type FromTrainer, fromTrainerSchema, type ToTrainer } from '@lowrank/contracts';
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { pause } from '../retry';
 
@@ -8,6 +9,8 @@ import { pause } from '../retry';
 export interface TrainerExit {
   code: number | null;
   signal: NodeJS.Signals | null;
+  /** While it ran, the system killed a process for its memory. */
+  systemRanOut: boolean;
   /** Last lines it wrote to stderr. */
   stderr: string[];
 }
@@ -30,6 +33,15 @@ export interface TrainerListeners {
 }
 
 const stderrLines = 20;
+
+/** Processes that the system has killed for want of memory, be it a control group's or all of it; 0 where it does not say. */
+function memoryKills(): number {
+  try {
+    return Number(/^oom_kill (\d+)$/m.exec(readFileSync('/proc/vmstat', 'utf8'))?.[1] ?? 0);
+  } catch {
+    return 0;
+  }
+}
 
 /** Variables that a trainer gets: to find programs, files, the object store; where traces go. Neither database nor queue (ADR 4). */
 const passedOn = [
@@ -57,6 +69,7 @@ export function startTrainer(
   env: NodeJS.ProcessEnv,
   { onMessage, onUnreadable, onOutput }: TrainerListeners,
 ): TrainerProcess {
+  const killsBefore = memoryKills();
   const child = fork(entry, [], {
     env,
     execArgv: ['--enable-source-maps'],
@@ -93,7 +106,7 @@ export function startTrainer(
     const waited = new AbortController();
     await Promise.race([drained, pause(2000, waited.signal)]);
     waited.abort();
-    return { ...end, stderr };
+    return { ...end, systemRanOut: memoryKills() > killsBefore, stderr };
   });
 
   return {

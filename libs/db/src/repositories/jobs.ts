@@ -47,6 +47,7 @@ const toJobRecord = (row: JobRow): JobRecord => ({
   ...toJob(row),
   teamId: row.teamId,
   fruitlessAttempts: row.fruitlessAttempts,
+  memoryRetries: row.memoryRetries,
   checkpointStep: row.checkpointStep,
   mirroredStep: row.mirroredStep,
   workerId: row.workerId,
@@ -252,6 +253,16 @@ export const jobRepository = (db: Tx, traceparent: string | null): JobRepository
       orderBy: [{ rankAt: 'asc' }, { id: 'asc' }],
     });
     return found.map(toJobRecord);
+  },
+
+  async assign(choices, at) {
+    if (choices.length === 0) return [];
+    const rows = await db.$queryRaw<{ id: string }[]>`
+      UPDATE jobs SET assigned_to = choice."workerId", assigned_at = ${new Date(at)}
+      FROM json_to_recordset(${JSON.stringify(choices)}::json) AS choice ("jobId" text, epoch int, "workerId" text)
+      WHERE id = choice."jobId" AND jobs.epoch = choice.epoch AND state = 'queued' AND assigned_to IS NULL
+      RETURNING id`;
+    return rows.map(({ id }) => id);
   },
 
   countAssignedAlike: ({ id, teamId, baseModel, priority }) =>

@@ -285,7 +285,7 @@ describe('endAttempt', () => {
     [false, 'failed'],
     [true, 'queued'],
   ])('of a failure that is retryable (%s): %s', async (retryable, state) => {
-    const outcome = { type: 'failed', code: 'out_of_memory', message: 'Out of memory.', retryable } as const;
+    const outcome = { type: 'failed', code: 'internal', message: 'Odd.', retryable } as const;
     expect(await endAttempt(world, attempt, outcome)).toMatchObject({ state });
   });
 
@@ -304,6 +304,38 @@ describe('endAttempt', () => {
       state: 'failed',
       error: { code: 'store_unavailable', message: expect.stringContaining('S3 is down.') },
     });
+  });
+
+  it('tries a job that ran out of memory twice with smaller micro-batches, and charges none of these attempts', async () => {
+    const outcome = { type: 'failed', code: 'out_of_memory', message: 'No room', retryable: true } as const;
+    await reportCheckpoint(world, attempt, { step: 5, sha256 });
+    for (const memoryRetries of [1, 2]) {
+      expect(await endAttempt(world, attempt, outcome)).toMatchObject({
+        ...{ state: 'queued', memoryRetries, fruitlessAttempts: 0, checkpointStep: 0 },
+      });
+      await next();
+    }
+    expect(world.tables.events.at(-2)?.message).toMatch(/No room\. .* 4 micro-batches a step of 1 rows each/);
+    expect(await endAttempt(world, attempt, outcome)).toMatchObject({
+      ...{ state: 'failed', error: { code: 'out_of_memory' } },
+    });
+  });
+
+  it('tries a job whose micro-batches cannot be smaller as often as any other', async () => {
+    const outcome = { type: 'failed', code: 'out_of_memory', message: 'No room', retryable: true } as const;
+    job().recipe.training.rows = 1;
+    for (const state of ['queued', 'queued', 'failed']) {
+      expect(await endAttempt(world, attempt, outcome)).toMatchObject({ state, memoryRetries: 0 });
+      if (state === 'queued') await next();
+    }
+  });
+
+  it('drains a worker whose device failed, and does not charge the attempt', async () => {
+    world.addWorker({ id: 'wrk_1' });
+    expect(await endAttempt(world, attempt, { type: 'device_failed', message: 'No kernels' })).toMatchObject({
+      ...{ state: 'queued', epoch: 2, fruitlessAttempts: 0 },
+    });
+    expect(world.tables.workers).toMatchObject([{ drain: 'checkpoint' }]);
   });
 
   it.each<AttemptOutcome>([

@@ -1,7 +1,8 @@
 import { errorCatalog, type ErrorCode } from '@lowrank/contracts';
 import { type Ports } from '../ports';
-import { type JobRecord, type Repositories } from '../ports/repositories';
+import { type JobPatch, type JobRecord, type Repositories } from '../ports/repositories';
 import { moveJob } from '../state-machine';
+import { withSmallerMicroBatches } from '../recipe/micro-batches';
 import { type AttemptRef, releaseSlot, withAttempt } from './attempt';
 
 /** How an attempt ended without publishing. */
@@ -12,11 +13,16 @@ export type AttemptOutcome =
   | { type: 'drained' }
   /** The trainer died, or its worker fell silent. `message` says how. */
   | { type: 'crashed'; message: string }
+  /** What the worker computes with does not work; that is no fault of the job. */
+  | { type: 'device_failed'; message: string }
   /** The trainer said why it cannot go on; retryable when another attempt may do better. */
   | { type: 'failed'; code: ErrorCode; message: string; retryable: boolean };
 
 /** Attempts in a row without a new checkpoint after which a job fails. */
 export const maxFruitlessAttempts = 3;
+
+/** Times that a job which ran out of memory is tried again with smaller micro-batches. */
+export const maxMemoryRetries = 2;
 
 /**
  * Ends an attempt: the job's move, its event and, when it is queued again, the next epoch's outbox row are one transaction.
@@ -24,6 +30,8 @@ export const maxFruitlessAttempts = 3;
  *
  * - cancelled → cancelled
  * - drained → paused if that was asked for, else queued with the next epoch; the attempt counts as none
+ * - out of memory → queued with the next epoch and smaller micro-batches, at most twice; these attempts count as none
+ * - device_failed → queued with the next epoch, the attempt counting as none, and the worker is drained
  * - crashed, failed and retryable → queued with the next epoch, or failed after three attempts in a row without a new checkpoint
  * - failed and not retryable → failed
  *
@@ -52,6 +60,8 @@ export async function settleAttempt(
   await repositories.outbox.add({ jobId: job.id, epoch: settled.epoch, workerId: null });
   return settled;
 }
+
+const sentence = (text: string): string => (/[.!?]$/.test(text) ? text : `${text}.`);
 
 async function nextState(
   repositories: Repositories,
@@ -84,22 +94,23 @@ async function nextState(
       patch: { ...released, finishedAt: at, error: { code, message, help: errorCatalog[code].help } },
     });
 
-  const giveBack = async (message: string, fruitlessAttempts: number, level: 'info' | 'warn') => {
+  const giveBack = async (message: string, patch: JobPatch, level: 'info' | 'warn') => {
     if (job.pauseRequested)
       return moveJob(repositories, job, 'paused', {
         at,
         level,
         message: `${message} Paused.`,
-        patch: { ...released, fruitlessAttempts },
+        patch: { ...released, ...patch },
       });
     const epoch = job.epoch + 1;
     return moveJob(repositories, job, 'queued', {
       at,
       level,
       message: `${message} Queued again as attempt ${epoch}.`,
-      patch: { ...released, epoch, fruitlessAttempts },
+      patch: { ...released, ...patch, epoch },
     });
   };
+  const notCharged = { fruitlessAttempts: Math.max(0, job.fruitlessAttempts - 1) };
 
   if (outcome.type === 'cancelled') return cancel();
   if (outcome.type === 'failed' && !outcome.retryable) return fail(outcome.code, outcome.message);
@@ -107,11 +118,33 @@ async function nextState(
   if (outcome.type === 'drained')
     return giveBack(
       `Gave its slot back after step ${job.step}${job.preemptRequested ? ', to a job of higher priority' : ''}.`,
-      Math.max(0, job.fruitlessAttempts - 1),
+      notCharged,
       'info',
     );
-  if (job.fruitlessAttempts < maxFruitlessAttempts)
-    return giveBack(`Attempt ${job.epoch} ended: ${outcome.message}`, job.fruitlessAttempts, 'warn');
+  const how = outcome.type === 'failed' ? ` with ${outcome.code}` : '';
+  const ended = `Attempt ${job.epoch} ended${how}: ${sentence(outcome.message)}`;
+  if (outcome.type === 'device_failed') {
+    // In the same transaction, or the job would go straight back to it.
+    if (job.workerId !== null) await repositories.workers.setDrain(job.workerId, 'checkpoint');
+    return giveBack(`${ended} Worker ${job.workerId} is drained.`, notCharged, 'warn');
+  }
+  if (outcome.type === 'failed' && outcome.code === 'out_of_memory') {
+    if (job.memoryRetries === maxMemoryRetries)
+      return fail(outcome.code, `${ended} Its micro-batches were made smaller ${maxMemoryRetries} times.`);
+    const memoryRetries = job.memoryRetries + 1;
+    const smaller = withSmallerMicroBatches(job.recipe, memoryRetries);
+    if (smaller !== null) {
+      const { rows, accumulation } = smaller.training;
+      const change = `It begins again with ${accumulation} micro-batches a step of ${rows} rows each, the same batch in all.`;
+      // Another division of the batch is another run, whose checkpoints are its own.
+      return giveBack(
+        `${ended} ${change}`,
+        { ...notCharged, memoryRetries, checkpointStep: 0, mirroredStep: 0 },
+        'warn',
+      );
+    }
+  }
+  if (job.fruitlessAttempts < maxFruitlessAttempts) return giveBack(ended, {}, 'warn');
   return fail(
     outcome.type === 'failed' ? outcome.code : 'trainer_crashed',
     `${job.fruitlessAttempts} attempts in a row ended without a new checkpoint; the last: ${outcome.message}`,

@@ -6,7 +6,7 @@ import { queueFromNow } from './queue-again';
 import { withJob } from './with-job';
 
 /**
- * Queues a failed or cancelled job again, with a clean slate: no error, no fruitless attempts. It goes on from a checkpoint if one is
+ * Queues a failed or cancelled job again, with a clean slate: no error, no fruitless attempts, micro-batches as it was submitted with. It goes on from a checkpoint if one is
  * left, else from the start, to the same bytes either way.
  * Errors: not_found, also when its dataset was deleted since; illegal_transition unless it failed or was cancelled; quota_exceeded;
  * deadline_exceeded.
@@ -21,7 +21,7 @@ export function retryJob(ports: Omit<Ports, 'ids'>, teamId: string, id: string):
       message: `Retried after it was ${job.state}.`,
       patch: {
         ...{ error: null, finishedAt: null, stoppedEarly: null },
-        ...{ cancelRequested: false, fruitlessAttempts: 0, mirroredStep: 0 },
+        ...{ cancelRequested: false, fruitlessAttempts: 0, memoryRetries: 0, mirroredStep: 0 },
       },
     });
   });

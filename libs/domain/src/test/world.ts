@@ -209,6 +209,7 @@ export class World implements Ports {
       metrics: {
         steps: 12,
         skippedSteps: 0,
+        rollbacks: 0,
         trainedTokens: 3400,
         trainLoss: 1,
         evalLossBefore: 2,

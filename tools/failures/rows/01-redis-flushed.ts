@@ -1,0 +1,82 @@
+import { Installation, tinyRecipe } from '../harness/installation';
+import { since, until } from '../harness/wait';
+import { type Failure, Problems } from '../suite';
+
+const slots = 10;
+const freezeSeconds = 4;
+
+/**
+ * FLUSHALL while one worker trains ten jobs, whose entries are locked in Redis, and another has ten wake-ups waiting that it has not
+ * seen: it is frozen for a moment so that they lie there. All others wait in Postgres.
+ */
+export const redisFlushed: Failure = {
+  id: '1',
+  broken: 'Redis FLUSHALL under full queues',
+  required: 'all back within 60 s, none lost, none published twice',
+  run: (scale) =>
+    Installation.with(async (lowrank) => {
+      const queued = scale.pick(1000, 20);
+      const problems = new Problems();
+      await lowrank.startApi();
+      const busy = await lowrank.startWorker({ slots });
+      await lowrank.prepareCatalog();
+      // Long enough to be running when Redis is flushed, however slow the machine is.
+      const long = tinyRecipe(scale.pick(3000, 600), 1000);
+      for (let i = 0; i < slots; i += 1) await lowrank.submit(long);
+      await until('ten jobs to run', 300, async () => (await lowrank.countByState()).running === slots);
+      const idle = await lowrank.startWorker({ slots });
+      idle.program.freeze();
+      for (let i = 0; i < queued; i += 1) await lowrank.submit(tinyRecipe(1));
+      const before = await until('wake-ups to wait', freezeSeconds * 5, async () => {
+        const entries = await lowrank.redis.entries();
+        return entries.waiting > 0 && entries;
+      });
+      const all = queued + slots;
+
+      const flushed = performance.now();
+      const flushedAt = new Date().toISOString();
+      await lowrank.redis.ask('FLUSHALL');
+      idle.program.thaw();
+      // Back: both workers have all their slots filled again, with jobs that nobody had to submit twice.
+      await until('every slot to be taken again', 120, async () => {
+        const rows = await lowrank.rows(`WHERE worker_id = $1 AND state <> 'queued'`, [idle.id]);
+        const { succeeded = 0, ...others } = await lowrank.countByState();
+        const unfinished = Object.values(others).reduce((sum, count) => sum + count, 0);
+        return rows.length >= Math.min(slots, unfinished) || succeeded === all;
+      });
+      const back = since(flushed);
+      problems.atMost(back, 60, 'seconds until all were back');
+
+      await until(
+        'all jobs to end',
+        3600,
+        async () => {
+          const { succeeded = 0, failed = 0 } = await lowrank.countByState();
+          return succeeded + failed === all;
+        },
+        1000,
+      );
+      const { succeeded = 0 } = await lowrank.countByState();
+      const [again] = await lowrank.postgres.query<{ count: string }>(
+        `SELECT count(*) FROM job_events WHERE state = 'preparing' AND at > $1 AND message LIKE $2`,
+        [flushedAt, `%${busy.id}%`],
+      );
+      problems.check(Number(again?.count) > 0, 'the worker that was training took nothing afterwards');
+      const twice = await lowrank.publishedTwice();
+      problems.none(all - succeeded, 'jobs lost');
+      problems.none(twice, 'versions published twice');
+      problems.check(before.active >= slots, `only ${before.active} entries were locked in Redis`);
+      return {
+        figure: `${queued} queued + ${slots} running, ${before.waiting} wake-ups wiped: back in ${back.toFixed(1)} s; lost ${all - succeeded}; published twice ${twice}`,
+        problems: problems.list,
+        values: {
+          queued,
+          running: slots,
+          wiped: before.waiting,
+          backSeconds: back,
+          lost: all - succeeded,
+          twice,
+        },
+      };
+    }),
+};
