@@ -73,10 +73,7 @@ describe('submitSweep', () => {
 
   it('queues all trials or none', async () => {
     await changeQuotas(world, team, { maxQueued: 2 });
-    await expect(world.submitSweep()).rejects.toMatchObject({
-      code: 'quota_exceeded',
-      message: 'The team has 0 jobs waiting and wants 3 more; it may have 2.',
-    });
+    await expect(world.submitSweep()).rejects.toThrow('has 0 jobs waiting and wants 3 more; it may have 2.');
     await expect(
       world.submitSweep({ space: { 'training.sequenceLength': { values: [1024, 4096] } } }),
     ).rejects.toMatchObject({
@@ -184,10 +181,7 @@ describe('a sweep whose trials are over', () => {
     world.pass(6000);
     await reconcile(world, world.queue, { silentAfterMs: 1e6, forgetAfterMs: 1e9 });
     expect(await read(sweep.id)).toMatchObject({ state: 'failed', finishedCount: 3, promoted: null });
-    await expect(promoteTrial(world, team, sweep.id, 1)).rejects.toMatchObject({
-      code: 'illegal_transition',
-      message: expect.stringContaining('is failed'),
-    });
+    await expect(promoteTrial(world, team, sweep.id, 1)).rejects.toThrow('is failed');
   });
 
   it('lets another trial be promoted, each once', async () => {
