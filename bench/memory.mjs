@@ -121,13 +121,14 @@ async function train(home, assignment) {
   });
   const memory = watch(child.pid);
   const last = await new Promise((resolve, reject) => {
-    child.on('message', (message) => {
+    child.on('message', ({ message }) => {
       memory.look();
+      if (message === undefined) return;
       if (message.type === 'failed') reject(new Error(message.message));
       if (message.type === 'published') resolve(message.manifest);
     });
     child.on('exit', (code) => reject(new Error(`the trainer ended with ${code}`)));
-    child.send({ type: 'assign', assignment });
+    child.send({ type: 'assign', assignments: [assignment] });
   }).finally(() => child.kill());
   const seconds = (performance.now() - started) / 1000;
   return { peak: Math.max(memory.stop(), last.metrics.peakMemoryBytes), seconds };

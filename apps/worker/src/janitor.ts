@@ -34,7 +34,7 @@ export class Janitor {
       unitOfWork,
       lock: 'janitor',
       pauseMs: () => jittered(timings.sweep),
-      work: (over, alive) => this.watchStore(over, alive),
+      work: (over, _news, alive) => this.watchStore(over, alive),
       onTrouble: (error) => this.complain('the object store', error),
     });
   }

@@ -34,7 +34,7 @@ export class Presence {
     while (!this.leaving.signal.aborted) {
       try {
         await clock.adjust();
-        const { drain } = await unitOfWork.run(({ workers }) =>
+        const { drain } = await unitOfWork.runLightly(({ workers }) =>
           workers.upsert({ ...this.worker, seenAt: clock.now() }),
         );
         this.onDrain(drain);

@@ -16,9 +16,7 @@ export interface Timings {
   drainGrace: number;
   /** How long a report is tried again while Postgres does not answer. Longer than any restart of it. */
   reportPatience: number;
-  /** Between looks into the outbox, when it was empty. */
-  dispatch: number;
-  /** Longest between two rounds of the dispatcher; news in the outbox bring the next one forward. */
+  /** Longest between two rounds of the dispatcher; news bring the next one forward. */
   schedule: number;
   /** Between reconciliations. */
   reconcile: number;
@@ -26,7 +24,7 @@ export interface Timings {
   settle: number;
   /** An attempt whose worker gave no sign of life for this long counts as crashed. Many heartbeats, so that a pause is no death. */
   silentAfter: number;
-  /** Between looks for deliveries that are due, when there were none. */
+  /** Longest between looks for deliveries that are due; news of one bring the next look forward. */
   webhooks: number;
   /** From the look-up of a webhook's name to the last byte of its answer. */
   webhookTimeout: number;
@@ -55,7 +53,6 @@ export const defaultTimings: Timings = {
   cancelGrace: 700,
   drainGrace: 60_000,
   reportPatience: 600_000,
-  dispatch: 100,
   schedule: 1000,
   reconcile: 15_000,
   settle: 5000,

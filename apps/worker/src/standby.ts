@@ -1,4 +1,4 @@
-import { type UnitOfWork } from '@lowrank/domain';
+import { type News, type UnitOfWork } from '@lowrank/domain';
 import { BackOff, pause } from './retry';
 
 export interface StandbyOptions {
@@ -7,8 +7,11 @@ export interface StandbyOptions {
   lock: string;
   /** Milliseconds between two tries to get the lock. */
   pauseMs(): number;
-  /** Does the work until `over` is aborted; calls `alive` whenever it got something done. A rejection gives the lock up. */
-  work(over: AbortSignal, alive: () => void): Promise<void>;
+  /**
+   * Does the work until `over` is aborted, sooner when there is news; calls `alive` whenever it got something done. A rejection gives the
+   * lock up.
+   */
+  work(over: AbortSignal, news: News, alive: () => void): Promise<void>;
   onTrouble(error: unknown): void;
 }
 
@@ -34,8 +37,8 @@ export class Standby {
     const backOff = new BackOff();
     while (!this.leaving.signal.aborted) {
       try {
-        await unitOfWork.exclusively(lock, (lost) =>
-          work(AbortSignal.any([lost, this.leaving.signal]), () => backOff.reset()),
+        await unitOfWork.exclusively(lock, (lost, news) =>
+          work(AbortSignal.any([lost, this.leaving.signal]), news, () => backOff.reset()),
         );
         await pause(pauseMs(), this.leaving.signal);
       } catch (error) {

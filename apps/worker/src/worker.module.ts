@@ -1,5 +1,5 @@
 import { DynamicModule, Module } from '@nestjs/common';
-import { type Config } from '@lowrank/config';
+import { type Config, secretsOf } from '@lowrank/config';
 import { LowrankError, wakeUpVersion } from '@lowrank/contracts';
 import { createUnitOfWork } from '@lowrank/db';
 import { type Ports, randomIds, SharedClock } from '@lowrank/domain';
@@ -27,7 +27,7 @@ const trainerEntry = resolve(__dirname, `../../trainer/src/main${extname(__filen
 export class WorkerModule {
   /** A worker on the configured Postgres and queue. Error: validation_failed without a database. */
   static forRoot(config: Config): DynamicModule {
-    const { databaseUrl, redisUrl, queuePrefix: prefix, dataDir, slots, threads, logLevel } = config;
+    const { databaseUrl, redis, queuePrefix: prefix, dataDir, slots, threads, logLevel } = config;
     const { deviceClass, memoryBytes, jobsPerTrainer } = config;
     if (databaseUrl === null) {
       throw new LowrankError('validation_failed', 'DATABASE_URL is not set.', undefined, {
@@ -35,7 +35,7 @@ export class WorkerModule {
       });
     }
     const unitOfWork = createUnitOfWork(databaseUrl);
-    const queue = createJobQueue({ databaseUrl, redisUrl, prefix });
+    const queue = createJobQueue({ databaseUrl, redis, prefix });
     const id = randomIds.make('worker');
     const poster = createPoster({
       rules: new AddressRules(config.webhookNetworks),
@@ -47,7 +47,7 @@ export class WorkerModule {
       closePoster: () => poster.close(),
       forget: () => queue.forget(id),
       consume: (handler, onError) =>
-        createJobConsumer({ databaseUrl, redisUrl, prefix, workerId: id, slots, onError }, handler),
+        createJobConsumer({ databaseUrl, redis, prefix, workerId: id, slots, onError }, handler),
     };
     const clock = new SharedClock(() => unitOfWork.ping());
     const ports: Ports = { unitOfWork, clock, ids: randomIds };
@@ -88,7 +88,7 @@ export class WorkerModule {
           pinoHttp: logOptions({
             service: 'lowrank-worker',
             level: logLevel,
-            secrets: [config.s3?.secretAccessKey, config.metricsToken],
+            secrets: secretsOf(config),
           }),
         }),
       ],

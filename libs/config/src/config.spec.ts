@@ -23,7 +23,7 @@ describe('loadConfig', () => {
       host: '127.0.0.1',
       port: 7380,
       databaseUrl: null,
-      redisUrl: null,
+      redis: null,
       s3: null,
       slots: 1,
       jobsPerTrainer: 8,
@@ -163,6 +163,6 @@ it('describes a configuration without its secrets', () => {
   expect(text).toContain('"bucket":"lowrank"');
   expect(describeConfig(loadConfig({}))).toMatchObject({
     databaseUrl: 'embedded',
-    redisUrl: 'queue on Postgres',
+    redis: 'queue on Postgres',
   });
 });

@@ -4,7 +4,9 @@ import { isIP } from 'node:net';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
 import { usableCores } from './cores';
+import { describeRedis, redisIssues, redisOf, redisVariables, type RedisConfig } from './redis';
 import { repositoryRoot } from './root';
+import { flag, maskUrl, passwordsOf, url } from './variables';
 
 export interface S3Config {
   /** null: AWS itself. */
@@ -24,7 +26,7 @@ export interface Config {
   /** null: the embedded Postgres in dataDir. */
   databaseUrl: string | null;
   /** null: the queue runs on Postgres too. */
-  redisUrl: string | null;
+  redis: RedisConfig | null;
   /** null: objects live in `<dataDir>/objects`. */
   s3: S3Config | null;
   /** Jobs that a worker runs at a time. */
@@ -62,11 +64,6 @@ const integer = (min: number, max: number) =>
     .regex(/^\d+$/, 'must be a whole number')
     .transform(Number)
     .pipe(z.number().min(min, `must be at least ${min}`).max(max, `must be at most ${max}`));
-const flag = z
-  .enum(['true', 'false', '1', '0'], 'must be true or false')
-  .transform((text) => text === 'true' || text === '1');
-const url = (protocols: RegExp, example: string) =>
-  z.url({ protocol: protocols, error: `must be a URL such as ${example}` });
 
 const isNetwork = (text: string): boolean => {
   const [address = '', bits = '', ...rest] = text.split('/');
@@ -94,7 +91,7 @@ const environmentSchema = z
     LOWRANK_HOST: z.string().default('127.0.0.1'),
     LOWRANK_PORT: integer(0, 65_535).default(7380),
     DATABASE_URL: url(/^postgres(ql)?$/, 'postgres://user:password@host:5432/database').optional(),
-    REDIS_URL: url(/^rediss?$/, 'redis://host:6379').optional(),
+    ...redisVariables,
     S3_ENDPOINT: url(/^https?$/, 'http://host:8333').optional(),
     S3_REGION: z.string().default('us-east-1'),
     S3_BUCKET: z.string().optional(),
@@ -144,6 +141,10 @@ const environmentSchema = z
       });
   })
   .superRefine((env, context) => {
+    for (const [name, message] of redisIssues(env))
+      context.addIssue({ code: 'custom', path: [name], message });
+  })
+  .superRefine((env, context) => {
     if (!s3Variables.some((name) => name !== 'S3_REGION' && env[name] !== undefined)) return;
     for (const name of ['S3_BUCKET', 'S3_ACCESS_KEY_ID', 'S3_SECRET_ACCESS_KEY'] as const) {
       if (env[name] === undefined)
@@ -154,6 +155,9 @@ const environmentSchema = z
         });
     }
   });
+
+/** Every environment variable that the product reads, but for OpenTelemetry's own. */
+export const variableNames: readonly string[] = Object.keys(environmentSchema.shape);
 
 /**
  * Reads the environment once. An empty variable counts as unset, as Compose files and shells make them.
@@ -182,7 +186,7 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
     host: value.LOWRANK_HOST,
     port: value.LOWRANK_PORT,
     databaseUrl: value.DATABASE_URL ?? null,
-    redisUrl: value.REDIS_URL ?? null,
+    redis: redisOf(value),
     s3: s3Of(value),
     slots: value.LOWRANK_SLOTS,
     deviceClass: value.LOWRANK_DEVICE_CLASS,
@@ -228,7 +232,7 @@ export function describeConfig(config: Config): Record<string, unknown> {
   return {
     ...config,
     databaseUrl: config.databaseUrl === null ? 'embedded' : maskUrl(config.databaseUrl),
-    redisUrl: config.redisUrl === null ? 'queue on Postgres' : maskUrl(config.redisUrl),
+    redis: config.redis === null ? 'queue on Postgres' : describeRedis(config.redis),
     s3:
       config.s3 === null
         ? `folder ${join(config.dataDir, 'objects')}`
@@ -237,12 +241,14 @@ export function describeConfig(config: Config): Record<string, unknown> {
   };
 }
 
-/** A URL without its password and without query parameters, which may carry one too. */
-function maskUrl(text: string): string {
-  const parsed = new URL(text);
-  if (parsed.password) parsed.password = '***';
-  parsed.search = '';
-  return parsed.href;
+/** Values of a configuration that must not be read in a log, whatever says them. */
+export function secretsOf({ databaseUrl, redis, s3, metricsToken }: Config): string[] {
+  const urls = [databaseUrl, redis?.type === 'single' ? redis.url : null];
+  const passwords = redis && redis.type !== 'single' ? [redis.password] : [];
+  const sentinels = redis?.type === 'sentinel' ? [redis.sentinelPassword] : [];
+  return [...urls.flatMap(passwordsOf), ...passwords, ...sentinels, s3?.secretAccessKey, metricsToken].filter(
+    (secret) => typeof secret === 'string',
+  );
 }
 
 function deepFreeze<T extends object>(value: T): T {

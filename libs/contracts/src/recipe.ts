@@ -159,7 +159,7 @@ export const recipeSchema = z.strictObject({
       accumulation: z.int().min(1).max(1024).default(1),
       /** What happens to a row of the dataset longer than sequenceLength; of a preference, both answers count. */
       tooLong: z.enum(['truncate', 'drop', 'fail']).default('truncate'),
-      /** Keep only layer inputs and recompute the rest in the backward pass: less memory, up to a third more time. */
+      /** Keep a few results of each layer and recompute the rest in the backward pass: less memory, up to a third more time. */
       checkpointActivations: z.boolean().default(true),
       /** Operand type of matrix products. */
       compute: z.enum(['bf16', 'f32']).default('bf16'),

@@ -14,6 +14,10 @@ export const webhookEventTypeSchema = z.enum([
 ]);
 export type WebhookEventType = z.infer<typeof webhookEventTypeSchema>;
 
+/** What a delivery can be about: a move of a job, or that somebody tries whether deliveries arrive. */
+export const deliveryTypeSchema = z.enum([...webhookEventTypeSchema.options, 'webhook.test']);
+export type DeliveryType = z.infer<typeof deliveryTypeSchema>;
+
 export const webhookUrlSchema = z
   .url({ protocol: /^https?$/, error: 'must be an http:// or https:// URL' })
   .max(2000)
@@ -61,7 +65,7 @@ export type WebhookDeliveryState = z.infer<typeof webhookDeliveryStateSchema>;
 export const webhookDeliverySchema = z.object({
   /** The header `webhook-id` of every try: by it a receiver knows what it has had already. */
   id: idSchema('delivery'),
-  type: webhookEventTypeSchema,
+  type: deliveryTypeSchema,
   state: webhookDeliveryStateSchema,
   /** Tries so far. */
   attempts: z.int().nonnegative(),
@@ -113,7 +117,16 @@ export const sweepEndPayloadSchema = z.object({
 });
 export type SweepEndPayload = z.infer<typeof sweepEndPayloadSchema>;
 
+/** The same of a test. */
+export const webhookTestPayloadSchema = z.object({
+  type: z.literal('webhook.test'),
+  timestamp: timeSchema,
+  data: z.object({ webhookId: idSchema('webhook') }),
+});
+export type WebhookTestPayload = z.infer<typeof webhookTestPayloadSchema>;
+
 export const webhookPayloadSchema = z.discriminatedUnion('type', [
   jobMovePayloadSchema,
   sweepEndPayloadSchema,
+  webhookTestPayloadSchema,
 ]);

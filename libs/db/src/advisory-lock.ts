@@ -1,6 +1,8 @@
+import { Bell, type News } from '@lowrank/domain';
 import { Client } from 'pg';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { translated } from './errors';
+import { channelOf } from './news';
 
 /** How often the lock's connection is tried, and how long an answer may take, before it counts as lost. */
 const beatMs = 2_000;
@@ -18,7 +20,9 @@ async function take(client: Client, name: string): Promise<boolean> {
       'SELECT pg_try_advisory_lock(hashtextextended($1, 0)) AS held',
       [`lowrank:${name}`],
     );
-    return rows[0]?.held === true;
+    if (rows[0]?.held !== true) return false;
+    await client.query(`LISTEN ${client.escapeIdentifier(channelOf(name))}`);
+    return true;
   } catch (error) {
     throw translated(error);
   }
@@ -26,13 +30,14 @@ async function take(client: Client, name: string): Promise<boolean> {
 
 /**
  * Runs `work` while a session of its own holds the advisory lock of that name; resolves to undefined at once when another session
- * has it. The signal is aborted when the session is lost, and the lock with it: somebody else may hold it from then on.
+ * has it. The signal is aborted when the session is lost, and the lock with it: somebody else may hold it from then on. The session also
+ * listens to the news for the lock's holder, so there is no second connection to watch.
  * What `work` throws is passed on as it is. Error: store_unavailable when the database does not answer.
  */
 export async function withAdvisoryLock<T>(
   databaseUrl: string,
   name: string,
-  work: (signal: AbortSignal) => Promise<T>,
+  work: (lost: AbortSignal, news: News) => Promise<T>,
 ): Promise<T | undefined> {
   const lost = new AbortController();
   const over = new AbortController();
@@ -44,6 +49,8 @@ export async function withAdvisoryLock<T>(
     keepAlive: true,
     options: `-c idle_session_timeout=${silentForMs}`,
   });
+  const news = new Bell();
+  client.on('notification', () => news.ring());
   client.on('error', (error) => lost.abort(error));
   client.on('end', () => lost.abort(new Error('the connection ended')));
   try {
@@ -56,7 +63,7 @@ export async function withAdvisoryLock<T>(
       }
     })();
     try {
-      return await work(lost.signal);
+      return await work(lost.signal, news);
     } finally {
       over.abort();
       await beating;

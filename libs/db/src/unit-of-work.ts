@@ -17,6 +17,7 @@ import { sweepRepository } from './repositories/sweeps';
 import { teamRepository } from './repositories/teams';
 import { webhookRepository } from './repositories/webhooks';
 import { workerRepository } from './repositories/workers';
+import { statementNames } from './statement-names';
 import { type Tx } from './values';
 
 const defaultConnections = 10;
@@ -57,30 +58,33 @@ export interface UnitOfWorkOptions {
 export function createUnitOfWork(databaseUrl: string, options: UnitOfWorkOptions = {}): UnitOfWork {
   const { max = defaultConnections, answerWithinMs = timeoutMs, traceparent = () => null } = options;
   const prisma = new PrismaClient({
-    adapter: new PrismaPg({
-      connectionString: databaseUrl,
-      application_name: 'lowrank',
-      max,
-      Client: ImpatientClient,
-      connectionTimeoutMillis: Math.min(maxWaitMs, answerWithinMs),
-      query_timeout: answerWithinMs,
-      idle_in_transaction_session_timeout: idleInTransactionMs,
-      // Prisma writes and reads times without their offset, as if every server lived in UTC.
-      options: '-c TimeZone=UTC',
-      keepAlive: true,
-    }),
+    adapter: new PrismaPg(
+      {
+        connectionString: databaseUrl,
+        application_name: 'lowrank',
+        max,
+        Client: ImpatientClient,
+        connectionTimeoutMillis: Math.min(maxWaitMs, answerWithinMs),
+        query_timeout: answerWithinMs,
+        idle_in_transaction_session_timeout: idleInTransactionMs,
+        // Prisma writes and reads times without their offset, as if every server lived in UTC.
+        options: '-c TimeZone=UTC',
+        keepAlive: true,
+      },
+      { statementNameGenerator: statementNames() },
+    ),
     // Some kilobytes, of use to whoever asks for that one job.
     omit: { job: { estimate: true } },
     transactionOptions: { maxWait: maxWaitMs, timeout: timeoutMs },
   });
 
   const transaction = async <T>(
-    work: (repositories: Repositories) => Promise<T>,
+    work: (db: Tx) => Promise<T>,
     isolationLevel?: Prisma.TransactionIsolationLevel,
   ): Promise<T> => {
     for (let attempt = 1; ; attempt++) {
       try {
-        return await prisma.$transaction((db) => work(repositoriesOf(db, traceparent())), { isolationLevel });
+        return await prisma.$transaction(work, { isolationLevel });
       } catch (error) {
         if (attempt >= attempts || !isSerializationFailure(error)) throw translated(error);
         await sleep(2 ** attempt * 5 * (0.5 + Math.random()));
@@ -88,9 +92,23 @@ export function createUnitOfWork(databaseUrl: string, options: UnitOfWorkOptions
     }
   };
 
+  const repositories = (db: Tx) => repositoriesOf(db, traceparent());
   return {
-    run: (work) => transaction(work),
-    read: (work) => transaction(work, 'RepeatableRead'),
+    run: (work) => transaction((db) => work(repositories(db))),
+    runLightly: (work) =>
+      transaction(async (db) => {
+        await db.$executeRaw`SET LOCAL synchronous_commit = off`;
+        return work(repositories(db));
+      }),
+    async look(work) {
+      try {
+        // To a repository the client itself is as good as one of a transaction; their types differ in what is left out unless asked for.
+        return await work(repositories(prisma as unknown as Tx));
+      } catch (error) {
+        throw translated(error);
+      }
+    },
+    read: (work) => transaction((db) => work(repositories(db)), 'RepeatableRead'),
 
     exclusively: (lock, work) => withAdvisoryLock(databaseUrl, lock, work),
 

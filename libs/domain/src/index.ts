@@ -9,6 +9,7 @@ export {
 export * from './attempts/publish-version';
 export * from './attempts/report-log';
 export * from './attempts/report-progress';
+export { Bell } from './bell';
 export * from './batches/data-plan';
 export * from './batches/packing';
 export * from './batches/plan';
@@ -47,6 +48,7 @@ export * from './ports/clock';
 export * from './ports/data-planner';
 export * from './ports/job-queue';
 export * from './ports/object-store';
+export * from './ports/outbox';
 export * from './ports/repositories';
 export * from './ports/sweeps';
 export * from './ports/webhooks';

@@ -226,7 +226,7 @@ typedef struct lr_rows {
 } lr_rows;
 
 typedef struct lr_step_options {
-  uint32_t checkpoint_activations; /* 1: keep only each layer's input, recompute the rest (Chen et al. 2016) */
+  uint32_t checkpoint_activations; /* 1: keep each layer's input and attention's output, recompute the rest (Chen et al. 2016) */
   uint32_t loss_chunk;             /* tokens per chunk of head + cross-entropy; 0 = library's choice */
 } lr_step_options;
 

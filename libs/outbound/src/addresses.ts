@@ -30,6 +30,7 @@ const refusedV6 = [
   '2001::/23', // protocol assignments, Teredo
   '2001:db8::/32', // documentation
   '2002::/16', // 6to4
+  '2620:4f:8000::/48', // AS112
   '3fff::/20', // documentation
 ];
 

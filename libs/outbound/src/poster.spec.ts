@@ -80,6 +80,9 @@ describe('post', () => {
     for (const name of ['inside', 'mixed'])
       expect(await codeOf(poster.post(`http://${name}.example:${port}/`, {}, ''))).toBe('address_refused');
     expect(await codeOf(poster.post('http://none.example/', {}, ''))).toContain('ENOTFOUND');
+    // What the names of inside are the addresses of is not told.
+    const refusal = poster.post(`http://inside.example:${port}/`, {}, '');
+    await expect(refusal).rejects.toThrow('inside.example is not a public address.');
   });
 
   it('looks a name up for every request, and connects to what it has checked', async () => {

@@ -50,7 +50,8 @@ export function createPoster(options: PosterOptions): Poster {
       const addresses = found as LookupAddress[];
       const bad = addresses.find(({ address }) => !rules.permits(address));
       const [first] = addresses;
-      if (bad || !first) return callback(refused(`${hostname} (${bad?.address ?? 'nothing'})`), '', 0);
+      // Not which address: what names are inside is not for users to find out.
+      if (bad || !first) return callback(refused(hostname), '', 0);
       if (lookupOptions.all) callback(null, addresses);
       else callback(null, first.address, first.family);
     });
@@ -67,7 +68,7 @@ export function createPoster(options: PosterOptions): Poster {
         const socket: Socket | null | undefined = result[1];
         if (!socket || rules.permits(socket.remoteAddress ?? '')) return callback(...result);
         socket.destroy();
-        callback(refused(socket.remoteAddress ?? 'the peer'), null);
+        callback(refused(connectOptions.hostname), null);
       }),
   });
 

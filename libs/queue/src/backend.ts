@@ -6,12 +6,14 @@ import {
   type WorkerOptions,
   withBackend,
 } from 'bullmq';
-import Redis, { type RedisOptions } from 'ioredis';
+import { type RedisConfig } from '@lowrank/config';
+import { type Redis, type Cluster, type RedisOptions } from 'ioredis';
+import { connectRedis, keyPrefixOf } from './redis';
 
-/** Where the queue lives: Redis when there is a URL, else the database. `prefix` keeps installations and tests apart. */
+/** Where the queue lives: in Redis when there is one, else in the database. `prefix` keeps installations and tests apart. */
 export interface QueueConnection {
   databaseUrl: string;
-  redisUrl: string | null;
+  redis: RedisConfig | null;
   prefix: string;
 }
 
@@ -58,7 +60,7 @@ function postgresBackend({ databaseUrl, prefix }: QueueConnection): Backend {
 }
 
 /** BullMQ leaves a client that it was given open, so the handle's close ends the client too. */
-function closing<T extends { close(force?: boolean): Promise<void> }>(handle: T, client: Redis): T {
+function closing<T extends { close(force?: boolean): Promise<void> }>(handle: T, client: Redis | Cluster): T {
   const close = handle.close.bind(handle);
   handle.close = async (force?: boolean) => {
     await close(force);
@@ -67,16 +69,17 @@ function closing<T extends { close(force?: boolean): Promise<void> }>(handle: T,
   return handle;
 }
 
-function redisBackend(redisUrl: string, prefix: string): Backend {
+function redisBackend(config: RedisConfig, installation: string): Backend {
   const { Queue, Worker } = withBackend(createRedisBackend);
+  const prefix = keyPrefixOf(config, installation);
   const client = (options: RedisOptions) => {
-    const redis = new Redis(redisUrl, options);
+    const redis = connectRedis(config, options);
     // The handle reports errors of its connection; without a listener here ioredis would print them too.
     redis.on('error', () => {});
     return redis;
   };
-  let producer: Redis | null = null;
-  const producing = (): Redis => {
+  let producer: Redis | Cluster | null = null;
+  const producing = () => {
     // A producer must fail at once while Redis is away: the outbox keeps the wake-up. The first connection may take its time.
     producer ??= client({ maxRetriesPerRequest: 1, enableOfflineQueue: true, commandTimeout: 5_000 });
     return producer;
@@ -93,7 +96,7 @@ function redisBackend(redisUrl: string, prefix: string): Backend {
 }
 
 export function openBackend(connection: QueueConnection): Backend {
-  return connection.redisUrl === null
+  return connection.redis === null
     ? postgresBackend(connection)
-    : redisBackend(connection.redisUrl, connection.prefix);
+    : redisBackend(connection.redis, connection.prefix);
 }

@@ -4,7 +4,7 @@ import { createJobQueue } from './job-queue';
 
 jobQueueConformance('Postgres', async () => {
   const database = await testDatabase();
-  const connection = { databaseUrl: database.url, redisUrl: null, prefix: 'test' };
+  const connection = { databaseUrl: database.url, redis: null, prefix: 'test' };
   const queue = createJobQueue(connection);
   return {
     queue,

@@ -8,7 +8,8 @@ const redisUrl = process.env.TEST_REDIS_URL;
 
 if (redisUrl) {
   jobQueueConformance('Redis', async () => {
-    const connection = { databaseUrl: '', redisUrl, prefix: `test-${randomBytes(6).toString('hex')}` };
+    const redis = { type: 'single' as const, url: redisUrl };
+    const connection = { databaseUrl: '', redis, prefix: `test-${randomBytes(6).toString('hex')}` };
     const queue = createJobQueue(connection);
     return {
       queue,
@@ -16,10 +17,10 @@ if (redisUrl) {
         createJobConsumer({ ...connection, workerId, slots, onError }, handler),
       async close() {
         await queue.close();
-        const redis = new Redis(redisUrl);
-        const keys = await redis.keys(`${connection.prefix}:*`);
-        if (keys.length > 0) await redis.del(keys);
-        redis.disconnect();
+        const client = new Redis(redisUrl);
+        const keys = await client.keys(`${connection.prefix}:*`);
+        if (keys.length > 0) await client.del(keys);
+        client.disconnect();
       },
     };
   });

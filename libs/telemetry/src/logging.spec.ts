@@ -9,11 +9,17 @@ const key = `lrk_${'k'.repeat(43)}abcdef`;
 describe('withoutSecrets', () => {
   it.each([
     [`key ${key}.`, 'key lrk_***.'],
-    [`"authorization":"Bearer ${'t'.repeat(20)}"`, '"authorization":"Bearer ***"'],
+    [`"authorization":"Bearer ${'t'.repeat(20)}"`, '"authorization":"***"'],
     ['basic dXNlcjpwYXNz, next', 'basic ***, next'],
     ['whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw', 'whsec_***'],
     ['connect postgres://user:pa55@db:5432/x?a=b', 'connect postgres://user:***@db:5432/x?a=b'],
     ['redis://:pa55@cache:6379', 'redis://:***@cache:6379'],
+    ['postgres://u:pa@5w0rd@db/x', 'postgres://u:***@db/x'],
+    [`{"a":"http://h:80","mail":"a@b"}`, `{"a":"http://h:80","mail":"a@b"}`],
+    [`hf_${'x'.repeat(34)}`, 'hf_***'],
+    ['GET /x?X-Amz-Signature=abc&password=hush&page=2', 'GET /x?X-Amz-Signature=***&password=***&page=2'],
+    ['{"sentinelPassword":"hu\\"sh","tokens":5}', '{"sentinelPassword":"***","tokens":5}'],
+    ['as in a URL: quo%22ted-secret', 'as in a URL: ***'],
     ['s3 secret very-secret-value is wrong', 's3 secret *** is wrong'],
     ['{"a":"quo\\"ted-secret"}', '{"a":"***"}'],
     [

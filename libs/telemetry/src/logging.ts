@@ -6,8 +6,12 @@ const secretShapes: readonly [RegExp, string][] = [
   [/lrk_[A-Za-z0-9_-]{20,}/g, 'lrk_***'],
   [/whsec_[A-Za-z0-9+/]{16,}={0,2}/g, 'whsec_***'],
   [/\b(Bearer|Basic) +[^\s"\\,]+/gi, '$1 ***'],
-  // The password of a URL.
-  [/(:\/\/[^\s/:@"\\]*):[^\s/@"\\]+@/g, '$1:***@'],
+  [/\bhf_[A-Za-z0-9]{20,}/g, 'hf_***'],
+  // The password of a URL, up to the last @ of its host part: people forget to encode the others.
+  [/(:\/\/[^\s/:@"\\]*):[^\s/"\\]+@/g, '$1:***@'],
+  // A query's parameters and an object's fields of such names.
+  [/([?&](?:\w*password|\w*secret|\w*token|api_?key|x-amz-signature)=)[^\s&"\\]+/gi, '$1***'],
+  [/("(?:\w*password|\w*secret|secretAccessKey|authorization|cookie|api_?key)":")(?:[^"\\]|\\.)+/gi, '$1***'],
 ];
 /** Shorter values would be found where they are no secrets. */
 const shortestSecret = 8;
@@ -17,7 +21,7 @@ export function withoutSecrets(line: string, known: readonly string[] = []): str
   let clean = line;
   for (const secret of known)
     if (secret.length >= shortestSecret)
-      for (const form of new Set([secret, JSON.stringify(secret).slice(1, -1)]))
+      for (const form of new Set([secret, JSON.stringify(secret).slice(1, -1), encodeURIComponent(secret)]))
         clean = clean.replaceAll(form, '***');
   for (const [shape, instead] of secretShapes) clean = clean.replace(shape, instead);
   return clean;

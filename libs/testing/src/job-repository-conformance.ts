@@ -204,6 +204,34 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
       expect(await run(({ jobs }) => jobs.countQueued(crew.id))).toBe(3);
     });
 
+    it('are given workers together, those that still wait as they were seen', async () => {
+      const [free, taken, moved, gone] = [
+        await crew.addJob(),
+        await crew.addJob(),
+        await crew.addJob(),
+        await crew.addJob(),
+      ];
+      await run(async ({ jobs }) => {
+        await jobs.update(taken.id, 1, { assignedTo: 'wrk_2', assignedAt: day(2) });
+        await jobs.update(moved.id, 1, { epoch: 2 });
+        await jobs.update(gone.id, 1, { state: 'cancelled' });
+      });
+      const choices = [free, taken, moved, gone].map(({ id }) => ({
+        jobId: id,
+        epoch: 1,
+        workerId: 'wrk_1',
+      }));
+      expect(await run(({ jobs }) => jobs.assign(choices, day(3)))).toEqual([free.id]);
+      expect(await run(({ jobs }) => jobs.assign([], day(3)))).toEqual([]);
+      const placed = await run(({ jobs }) => jobs.placed());
+      expect(placed.map(({ id, assignedTo, assignedAt }) => [id, assignedTo, assignedAt]).sort()).toEqual(
+        [
+          [free.id, 'wrk_1', day(3)],
+          [taken.id, 'wrk_2', day(2)],
+        ].sort(),
+      );
+    });
+
     it('have a slot when a worker holds them or is to get them', async () => {
       const states: [JobState, JobPatch][] = [
         ...heldStates.map((state): [JobState, JobPatch] => [

@@ -1,4 +1,6 @@
+import { type JobWakeUp } from '@lowrank/contracts';
 import { type Repositories, type UnitOfWork } from '@lowrank/domain';
+import { newsConformance } from './news-conformance';
 import { catalogConformance } from './catalog-conformance';
 import { makeDataset, makeEvent, makeMetric, makeWorker } from './factories';
 import { estimateConformance } from './estimate-conformance';
@@ -72,6 +74,33 @@ export function unitOfWorkConformance(name: string, open: () => Promise<UnitOfWo
           expect(await workers.seenSince(day(1))).toEqual([]);
         });
         expect(await run(({ jobs }) => jobs.appendEvent(before.id, makeEvent()))).toMatchObject({ seq: 1 });
+      });
+
+      it('is as whole when it is light', async () => {
+        const { id } = await crew.addJob();
+        const { unitOfWork } = under;
+        const seen = await unitOfWork.runLightly(async ({ jobs }) => {
+          await jobs.update(id, 1, { step: 5 });
+          return (await jobs.find(crew.id, id))?.step;
+        });
+        expect([seen, (await crew.job(id)).step]).toEqual([5, 5]);
+        const failing = unitOfWork.runLightly(async ({ jobs }) => {
+          await jobs.update(id, 1, { step: 6 });
+          throw new Error('changed my mind');
+        });
+        await expect(failing).rejects.toThrow('changed my mind');
+        expect((await crew.job(id)).step).toBe(5);
+      });
+
+      it('is seen by a look as soon as it is over, and what a look throws is passed on', async () => {
+        const { id } = await crew.addJob();
+        const { unitOfWork } = under;
+        const look = () => unitOfWork.look(async ({ jobs }) => (await jobs.find(crew.id, id))?.step);
+        expect(await look()).toBe(0);
+        await run(({ jobs }) => jobs.update(id, 1, { step: 7 }));
+        expect(await look()).toBe(7);
+        const error = new Error('not what was looked for');
+        await expect(unitOfWork.look(() => Promise.reject(error))).rejects.toBe(error);
       });
 
       it('hands rows in and out as copies', async () => {
@@ -184,6 +213,23 @@ export function unitOfWorkConformance(name: string, open: () => Promise<UnitOfWo
         await run(({ outbox }) => outbox.remove([first?.id ?? '', '999999']));
         await run(({ outbox }) => outbox.remove([]));
         expect(await epochs(10)).toEqual([1, 2]);
+        await run(({ outbox }) => outbox.removeNews());
+        expect(await epochs(10)).toEqual([2]);
+      });
+
+      it('says which rows it added, with where they go on in a trace', async () => {
+        const { id: jobId } = await crew.addJob();
+        const traceparent = `00-${'1'.repeat(32)}-${'2'.repeat(16)}-01`;
+        const wakeUps = [2, 1].map((epoch): JobWakeUp => ({ jobId, epoch, workerId: 'wrk_1' }));
+        const added = await run(({ outbox }) =>
+          outbox.add(...wakeUps, { jobId, epoch: 3, workerId: null, traceparent }),
+        );
+        expect(added.map(({ wakeUp }) => wakeUp)).toEqual([
+          ...wakeUps,
+          { jobId, epoch: 3, workerId: null, traceparent },
+        ]);
+        expect(await run(({ outbox }) => outbox.take(10))).toEqual(added);
+        expect(await run(({ outbox }) => outbox.add())).toEqual([]);
       });
 
       it('takes no wake-up of a job that is not there', async () => {
@@ -308,6 +354,7 @@ export function unitOfWorkConformance(name: string, open: () => Promise<UnitOfWo
       expect(Math.abs(Date.parse(oldestAt ?? '') - start)).toBeLessThan(20_000);
     });
 
+    newsConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     catalogConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     jobRepositoryConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     jobLogConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));

@@ -1,5 +1,5 @@
 import { type Webhook } from '@lowrank/contracts';
-import { type DeliveryPatch, randomIds } from '@lowrank/domain';
+import { type DeliveryPatch, locks, randomIds } from '@lowrank/domain';
 import { type Seeded } from './catalog-conformance';
 import { seedTeam } from './seed';
 
@@ -53,6 +53,21 @@ export function webhookConformance(seeded: () => Seeded): void {
       finishedAt: at(50),
     };
 
+    it('tell their sender of what is due, and only when there is something', async () => {
+      const told = (work: () => Promise<unknown>, patienceMs: number) =>
+        unitOfWork.exclusively(locks.webhooks, async (_lost, news) => {
+          await work();
+          return news.wait(patienceMs, new AbortController().signal);
+        });
+      expect(await told(() => announce(1), 50)).toBe(false);
+      const webhook = await add();
+      expect(await told(() => announce(1), 600_000)).toBe(true);
+      const [due] = await claim(2);
+      await run(({ webhooks }) => webhooks.settle(due?.id ?? '', 1, over));
+      const replay = () => run(({ webhooks }) => webhooks.replay(crew.id, webhook.id, due?.id ?? '', at(3)));
+      expect(await told(replay, 600_000)).toBe(true);
+    });
+
     it('come back as they were written but for their secret, newest first, and to their team only', async () => {
       const other = await seedTeam(unitOfWork, 'other');
       const older = withoutSecret(await add());
@@ -84,11 +99,36 @@ export function webhookConformance(seeded: () => Seeded): void {
         id: expect.stringMatching(/^msg_/),
         webhookId: due[0]?.webhookId,
         url: one.url,
-        secret: one.secret,
+        secrets: [one.secret],
         body: '{"a": 1,  "b":"数"}',
         attempts: 1,
         createdAt: at(1),
       });
+    });
+
+    it('are sent one delivery by themselves, whatever they want', async () => {
+      const { id } = await add({ events: ['job.failed'] });
+      await add();
+      const delivery = await run(({ webhooks }) =>
+        webhooks.deliver(id, { type: 'webhook.test', body: '{}', at: at(1) }),
+      );
+      expect(delivery).toMatchObject({ type: 'webhook.test', state: 'pending', attempts: 0 });
+      expect(await claim(1)).toMatchObject([{ id: delivery.id, webhookId: id, body: '{}' }]);
+    });
+
+    it('sign with the secret before, too, for a while after a change', async () => {
+      const { id, secret } = await add();
+      const rotate = (next: string, until: number, team = crew.id) =>
+        run(({ webhooks }) => webhooks.rotate(team, id, next, at(until)));
+      expect(await rotate('whsec_Mg==', 20)).toBe(true);
+      await announce(1);
+      const signedWith = async (second: number) => (await claim(second))[0]?.secrets;
+      expect(await signedWith(1)).toEqual(['whsec_Mg==', secret]);
+      expect(await signedWith(40)).toEqual(['whsec_Mg==']);
+      expect(await rotate('whsec_Mw==', 200)).toBe(true);
+      expect(await signedWith(80)).toEqual(['whsec_Mw==', 'whsec_Mg==']);
+      expect(await rotate('whsec_NA==', 200, 'team_other')).toBe(false);
+      expect(JSON.stringify(await run(({ webhooks }) => webhooks.list(crew.id)))).not.toContain('whsec_');
     });
 
     it('have their deliveries claimed once, the longest due first, so many of each, and again when nobody settles', async () => {

@@ -49,14 +49,14 @@ export class AdaptersController {
   @ApiOperation({ summary: 'List adapters, newest first.' })
   @ZodResponse({ status: 200, type: AdapterPageDto, description: 'One page.' })
   list(@TeamId() teamId: string, @Query() query: AdapterListQuery) {
-    return this.ports.unitOfWork.run(({ adapters }) => adapters.list(teamId, query));
+    return this.ports.unitOfWork.look(({ adapters }) => adapters.list(teamId, query));
   }
 
   @Get(':name')
   @ApiOperation({ summary: 'One adapter.' })
   @ZodResponse({ status: 200, type: AdapterDto, description: 'The adapter.' })
   get(@TeamId() teamId: string, @Param() { name }: AdapterParams) {
-    return this.ports.unitOfWork.run(async ({ adapters }) =>
+    return this.ports.unitOfWork.look(async ({ adapters }) =>
       found(await adapters.find(teamId, name), 'adapter', name),
     );
   }
@@ -65,7 +65,7 @@ export class AdaptersController {
   @ApiOperation({ summary: "List an adapter's versions." })
   @ZodResponse({ status: 200, type: AdapterVersionListDto, description: 'All versions.' })
   versions(@TeamId() teamId: string, @Param() { name }: AdapterParams) {
-    return this.ports.unitOfWork.run(async ({ adapters }) => {
+    return this.ports.unitOfWork.look(async ({ adapters }) => {
       found(await adapters.find(teamId, name), 'adapter', name);
       return { data: await adapters.versions(teamId, name) };
     });
@@ -75,7 +75,7 @@ export class AdaptersController {
   @ApiOperation({ summary: 'One version: `3`, `v3` or `latest`.' })
   @ZodResponse({ status: 200, type: AdapterVersionDto, description: 'What it is and what it was made from.' })
   version(@TeamId() teamId: string, @Param() { name, number }: VersionParams): Promise<AdapterVersion> {
-    return this.ports.unitOfWork.run(async ({ adapters }) => {
+    return this.ports.unitOfWork.look(async ({ adapters }) => {
       const { latestVersion } = found(await adapters.find(teamId, name), 'adapter', name);
       const wanted = number === 'latest' ? latestVersion : Number(number.replace('v', ''));
       const version = wanted === null ? null : await adapters.version(teamId, name, wanted);

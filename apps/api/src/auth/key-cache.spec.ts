@@ -12,7 +12,7 @@ function world() {
       return state.key;
     },
   } as unknown as Repositories['apiKeys'];
-  const unitOfWork = { run: (work) => work({ apiKeys } as Repositories) } as UnitOfWork;
+  const unitOfWork = { look: (work) => work({ apiKeys } as Repositories) } as UnitOfWork;
   return { state, key, cache: new KeyCache(unitOfWork, () => state.now) };
 }
 

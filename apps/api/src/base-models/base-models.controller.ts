@@ -46,14 +46,14 @@ export class BaseModelsController {
   @ApiOperation({ summary: 'List base models, newest first.' })
   @ZodResponse({ status: 200, type: BaseModelPageDto, description: 'One page.' })
   list(@TeamId() teamId: string, @Query() query: PageQueryDto) {
-    return this.ports.unitOfWork.run(({ baseModels }) => baseModels.list(teamId, query));
+    return this.ports.unitOfWork.look(({ baseModels }) => baseModels.list(teamId, query));
   }
 
   @Get(':name')
   @ApiOperation({ summary: 'One base model, by name or id.' })
   @ZodResponse({ status: 200, type: BaseModelDto, description: 'The base model.' })
   get(@TeamId() teamId: string, @Param() { name }: BaseModelParams) {
-    return this.ports.unitOfWork.run(async ({ baseModels }) =>
+    return this.ports.unitOfWork.look(async ({ baseModels }) =>
       found(await baseModels.find(teamId, name), 'base model', name),
     );
   }

@@ -58,14 +58,14 @@ export class FilesController {
   @ApiOperation({ summary: 'List datasets, newest first.' })
   @ZodResponse({ status: 200, type: DatasetPageDto, description: 'One page.' })
   list(@TeamId() teamId: string, @Query() query: PageQueryDto) {
-    return this.ports.unitOfWork.run(({ datasets }) => datasets.list(teamId, query));
+    return this.ports.unitOfWork.look(({ datasets }) => datasets.list(teamId, query));
   }
 
   @Get(':id')
   @ApiOperation({ summary: 'One dataset.' })
   @ZodResponse({ status: 200, type: DatasetDto, description: 'The dataset.' })
   get(@TeamId() teamId: string, @Param() { id }: DatasetParams) {
-    return this.ports.unitOfWork.run(async ({ datasets }) =>
+    return this.ports.unitOfWork.look(async ({ datasets }) =>
       found(await datasets.find(teamId, id), 'dataset', id),
     );
   }

@@ -1,3 +1,4 @@
+import { loadConfig } from '@lowrank/config';
 import { makeApiKeySecret } from '@lowrank/domain';
 import { createServer } from 'node:http';
 import { type AddressInfo } from 'node:net';
@@ -14,10 +15,7 @@ it('logs method, path and status of a request, and nothing that could be a secre
       done();
     },
   });
-  const log = pinoHttp(
-    loggingOf({ logLevel: 'trace', s3: null, metricsToken: null }).pinoHttp as Options,
-    stream,
-  );
+  const log = pinoHttp(loggingOf(loadConfig({ LOWRANK_LOG_LEVEL: 'trace' })).pinoHttp as Options, stream);
   const server = createServer((request, response) => {
     requestIdOf(request);
     log(request, response);

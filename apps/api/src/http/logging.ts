@@ -1,5 +1,5 @@
 import { RequestMethod } from '@nestjs/common';
-import { type Config } from '@lowrank/config';
+import { type Config, secretsOf } from '@lowrank/config';
 import { logOptions } from '@lowrank/telemetry';
 import { type Params } from 'nestjs-pino';
 import { type IncomingMessage, type ServerResponse } from 'node:http';
@@ -7,13 +7,13 @@ import { type IncomingMessage, type ServerResponse } from 'node:http';
 type Request = IncomingMessage & { id: string; originalUrl?: string; traceId?: string };
 
 /** One line per request: no headers, no bodies, no query strings, so that keys, prompts and data cannot end up in logs. */
-export const loggingOf = (config: Pick<Config, 'logLevel' | 's3' | 'metricsToken'>): Params => ({
+export const loggingOf = (config: Config): Params => ({
   forRoutes: [{ path: '{*path}', method: RequestMethod.ALL }],
   pinoHttp: {
     ...logOptions({
       service: 'lowrank-api',
       level: config.logLevel,
-      secrets: [config.s3?.secretAccessKey, config.metricsToken],
+      secrets: secretsOf(config),
     }),
     genReqId: (request) => (request as Request).id,
     // The line is written when the response is done, outside of the request's span.

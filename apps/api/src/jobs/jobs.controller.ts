@@ -201,7 +201,7 @@ export class JobsController {
   }
 
   private read<T>(work: (repositories: Repositories) => Promise<T>): Promise<T> {
-    return this.ports.unitOfWork.run(work);
+    return this.ports.unitOfWork.look(work);
   }
 }
 

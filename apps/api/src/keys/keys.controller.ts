@@ -29,7 +29,7 @@ export class KeysController {
   @ApiOperation({ summary: 'List API keys, revoked ones too. Admin keys only.' })
   @ZodResponse({ status: 200, type: ApiKeyListDto, description: "All of the team's keys." })
   async list(@TeamId() teamId: string) {
-    return { data: await this.ports.unitOfWork.run(({ apiKeys }) => apiKeys.list(teamId)) };
+    return { data: await this.ports.unitOfWork.look(({ apiKeys }) => apiKeys.list(teamId)) };
   }
 
   @Delete(':id')

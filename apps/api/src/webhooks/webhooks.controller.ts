@@ -20,6 +20,8 @@ import {
   type Ports,
   removeWebhook,
   replayDelivery,
+  rotateWebhookSecret,
+  testWebhook,
 } from '@lowrank/domain';
 import { AddressRules, checkOutboundUrl } from '@lowrank/outbound';
 import { createZodDto, ZodResponse } from 'nestjs-zod';
@@ -70,14 +72,14 @@ export class WebhooksController {
   @ApiOperation({ summary: 'List webhooks, newest first. Admin keys only.' })
   @ZodResponse({ status: 200, type: WebhookListDto, description: "All of the team's webhooks." })
   async list(@TeamId() teamId: string) {
-    return { data: await this.ports.unitOfWork.run(({ webhooks }) => webhooks.list(teamId)) };
+    return { data: await this.ports.unitOfWork.look(({ webhooks }) => webhooks.list(teamId)) };
   }
 
   @Get(':id')
   @ApiOperation({ summary: 'One webhook. Admin keys only.' })
   @ZodResponse({ status: 200, type: WebhookDto, description: 'The webhook.' })
   get(@TeamId() teamId: string, @Param() { id }: WebhookParams) {
-    return this.ports.unitOfWork.run(async ({ webhooks }) =>
+    return this.ports.unitOfWork.look(async ({ webhooks }) =>
       found(await webhooks.find(teamId, id), 'webhook', id),
     );
   }
@@ -96,6 +98,27 @@ export class WebhooksController {
   @ApiNoContentResponse({ description: 'Removed.' })
   remove(@TeamId() teamId: string, @Param() { id }: WebhookParams): Promise<void> {
     return removeWebhook(this.ports, teamId, id);
+  }
+
+  @Post(':id/rotate-secret')
+  @HttpCode(200)
+  @ApiOperation({
+    summary:
+      'Give a webhook a new secret, shown this once. For a day deliveries are signed with the one before too. Admin keys only.',
+  })
+  @ZodResponse({ status: 200, type: CreatedWebhookDto, description: 'The webhook and its new secret.' })
+  rotateSecret(@TeamId() teamId: string, @Param() { id }: WebhookParams) {
+    return rotateWebhookSecret(this.ports, teamId, id);
+  }
+
+  @Post(':id/test')
+  @HttpCode(200)
+  @ApiOperation({
+    summary: 'Send a delivery of type `webhook.test`, to see whether deliveries arrive. Admin keys only.',
+  })
+  @ZodResponse({ status: 200, type: DeliveryDto, description: 'The delivery, pending.' })
+  test(@TeamId() teamId: string, @Param() { id }: WebhookParams) {
+    return testWebhook(this.ports, teamId, id);
   }
 
   @Get(':id/deliveries')

@@ -31,6 +31,27 @@ describe('webhooks', () => {
     });
   });
 
+  it('are tested, and given a new secret that is shown once', async () => {
+    const { secret, ...webhook } = await add();
+    const own = `${path}/${webhook.id}`;
+    const test = await api.call<WebhookDelivery>('POST', `${own}/test`, 200);
+    expect(test).toMatchObject({ type: 'webhook.test', state: 'pending' });
+    const { data } = await api.call<{ data: WebhookDelivery[] }>('GET', `${own}/deliveries`, 200);
+    expect(data).toEqual([test]);
+    const { secret: fresh, ...same } = await api.call<typeof webhook & { secret: string }>(
+      'POST',
+      `${own}/rotate-secret`,
+      200,
+    );
+    expect(same).toEqual(webhook);
+    expect(fresh).toMatch(/^whsec_[A-Za-z0-9+/]{43}=$/);
+    expect(fresh).not.toBe(secret);
+    await api.call('PATCH', own, 200, { json: { enabled: false } });
+    expect(await api.refusal('POST', `${own}/test`)).toMatchObject({ status: 409, code: 'conflict' });
+    await api.call('DELETE', own, 204);
+    expect(await api.refusal('POST', `${own}/rotate-secret`)).toMatchObject({ status: 404 });
+  });
+
   it('list their deliveries and replay them', async () => {
     const { id, events } = await add();
     expect(events).toHaveLength(8);

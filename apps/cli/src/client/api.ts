@@ -190,6 +190,16 @@ export class Api {
     return (await this.http.json(path, pageSchema(webhookDeliverySchema))).data;
   }
 
+  rotateSecret(id: string): Promise<Webhook & { secret: string }> {
+    return this.http.json(`/api/v1/webhooks/${part(id)}/rotate-secret`, createdWebhookSchema, {
+      method: 'POST',
+    });
+  }
+
+  testWebhook(id: string): Promise<WebhookDelivery> {
+    return this.http.json(`/api/v1/webhooks/${part(id)}/test`, webhookDeliverySchema, { method: 'POST' });
+  }
+
   replay(id: string, deliveryId: string): Promise<WebhookDelivery> {
     const path = `/api/v1/webhooks/${part(id)}/deliveries/${part(deliveryId)}/replay`;
     return this.http.json(path, webhookDeliverySchema, { method: 'POST' });

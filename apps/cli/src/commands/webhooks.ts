@@ -4,8 +4,13 @@ import {
   webhookEventTypeSchema,
 } from '@lowrank/contracts';
 import { type Command, Option } from 'commander';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { connect } from '../connect';
+import { CliError } from '../errors';
 import { formatAge, note, print, printTable } from '../terminal';
+
+/** Longer than one try takes. */
+const patienceMs = 20_000;
 
 /** Webhooks and their deliveries; for admin keys. */
 export function addWebhookCommands(program: Command): void {
@@ -40,6 +45,36 @@ export function addWebhookCommands(program: Command): void {
       const webhook = await connect(command).addWebhook({ url, events });
       note(`Webhook ${webhook.id}. Its secret, shown this once:`);
       print(webhook.secret);
+    });
+
+  webhooks
+    .command('rotate-secret')
+    .description('make a new secret, shown this once; for a day the one before signs deliveries too')
+    .argument('<webhook>', 'id of the webhook')
+    .action(async (id: string, _options, command: Command) => {
+      const { secret } = await connect(command).rotateSecret(id);
+      note(`Webhook ${id} has a new secret, shown this once:`);
+      print(secret);
+    });
+
+  webhooks
+    .command('test')
+    .description('send a webhook a delivery of type webhook.test, and say whether it arrived')
+    .argument('<webhook>', 'id of the webhook')
+    .action(async (id: string, _options, command: Command) => {
+      const api = connect(command);
+      const sent = await api.testWebhook(id);
+      for (const until = Date.now() + patienceMs; Date.now() < until; await sleep(500)) {
+        const now = (await api.deliveries(id)).find((delivery) => delivery.id === sent.id);
+        if (now?.state === 'delivered') return print(`Delivered: the answer was ${now.lastStatus}.`);
+        if (now && now.lastError !== null)
+          throw new CliError(`Delivery ${sent.id} did not arrive: ${now.lastError}`, {
+            help: `It is tried again. See: lowrank webhooks deliveries ${id}`,
+          });
+      }
+      throw new CliError(`Nobody has tried delivery ${sent.id} yet.`, {
+        help: 'Workers send deliveries: is one running? See: lowrank workers',
+      });
     });
 
   webhooks

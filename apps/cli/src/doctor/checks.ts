@@ -1,4 +1,4 @@
-import { type Config } from '@lowrank/config';
+import { type Config, describeRedis, type RedisConfig, type RedisNode } from '@lowrank/config';
 import { createUnitOfWork } from '@lowrank/db';
 import { openKernels } from '@lowrank/kernels';
 import { createObjectStore } from '@lowrank/storage';
@@ -110,18 +110,25 @@ async function lookAtPostgres({ databaseUrl }: Config): Promise<Finding> {
   }
 }
 
-async function lookAtQueue({ redisUrl }: Config): Promise<Finding> {
-  if (redisUrl === null) return ok('on Postgres');
-  const { hostname, port } = new URL(redisUrl);
+async function lookAtQueue({ redis }: Config): Promise<Finding> {
+  if (redis === null) return ok('on Postgres');
+  const where = `Redis at ${describeRedis(redis)}`;
   try {
-    await reach(hostname, Number(port) || 6379);
-    return ok(`Redis is reachable at ${hostOf(redisUrl)}`);
+    // One of several that answers is enough: it knows the others.
+    await Promise.any(serversOf(redis).map(({ host, port }) => reach(host, port)));
+    return ok(`${where} is reachable`);
   } catch (error) {
     return fail(
-      `Redis at ${hostOf(redisUrl)}: ${reason(error)}`,
-      'Start it, correct REDIS_URL, or unset it: the queue then runs on Postgres.',
+      `${where}: ${reason(error instanceof AggregateError ? error.errors[0] : error)}`,
+      'Start it, correct the REDIS_ variables, or unset them: the queue then runs on Postgres.',
     );
   }
+}
+
+function serversOf(redis: RedisConfig): readonly RedisNode[] {
+  if (redis.type !== 'single') return redis.type === 'cluster' ? redis.nodes : redis.sentinels;
+  const { hostname, port } = new URL(redis.url);
+  return [{ host: hostname, port: Number(port) || 6379 }];
 }
 
 async function lookAtObjects({ s3, dataDir }: Config): Promise<Finding> {

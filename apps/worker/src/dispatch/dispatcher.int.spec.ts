@@ -21,7 +21,6 @@ class NotingQueue implements JobQueue {
 }
 
 const timings = {
-  dispatch: 20,
   schedule: 100,
   reconcile: 200,
   settle: 100,

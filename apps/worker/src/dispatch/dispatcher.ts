@@ -1,13 +1,21 @@
 import { Logger } from '@nestjs/common';
-import { dispatchOutbox, type JobQueue, type Ports, reconcile, scheduleJobs } from '@lowrank/domain';
+import {
+  carryWakeUps,
+  dispatchOutbox,
+  type JobQueue,
+  locks,
+  type News,
+  type Ports,
+  reconcile,
+  scheduleJobs,
+} from '@lowrank/domain';
 import { type WorkerMetrics } from '../metrics/worker-metrics';
-import { jittered, messageOf, pause } from '../retry';
+import { jittered, messageOf } from '../retry';
 import { type Timings } from '../settings';
 import { Standby } from '../standby';
 
 export type DispatcherTimings = Pick<
   Timings,
-  | 'dispatch'
   | 'schedule'
   | 'reconcile'
   | 'settle'
@@ -17,6 +25,9 @@ export type DispatcherTimings = Pick<
   | 'untakenAfter'
   | 'forgetAfter'
 >;
+
+/** Rows of the outbox that are looked at together. */
+const mostCarried = 100;
 
 /**
  * Decides which job gets which slot, carries the decisions to the workers' queues and makes good what got lost. Every worker stands by;
@@ -35,12 +46,12 @@ export class Dispatcher {
   ) {
     this.standby = new Standby({
       unitOfWork: ports.unitOfWork,
-      lock: 'dispatcher',
+      lock: locks.dispatcher,
       pauseMs: () => jittered(timings.standby),
-      work: async (over, alive) => {
+      work: async (over, news, alive) => {
         this.metrics.setDispatching(true);
         try {
-          await this.dispatch(over, alive);
+          await this.dispatch(over, news, alive);
         } finally {
           this.metrics.setDispatching(false);
         }
@@ -59,38 +70,39 @@ export class Dispatcher {
   }
 
   /** Until the lock is lost or the worker leaves; rejects on the first failure, which gives the lock up too. */
-  private async dispatch(over: AbortSignal, alive: () => void): Promise<void> {
+  private async dispatch(over: AbortSignal, news: News, alive: () => void): Promise<void> {
     this.logger.log('This worker is the dispatcher now.');
     // After an outage of Postgres every heartbeat is old; those who live get time to write one before anybody is declared dead.
     let reconcileAt = Date.now() + this.timings.settle;
-    let scheduleAt = 0;
+    let heard = false;
     while (!over.aborted) {
-      const { carried, news } = await dispatchOutbox(this.ports.unitOfWork, this.queue);
-      let decided = 0;
-      if (news > 0 || Date.now() >= scheduleAt) {
-        scheduleAt = Date.now() + jittered(this.timings.schedule);
-        decided = await this.schedule();
-      }
+      // What this or another dispatcher did not get carried. News may get lost, so every now and then there is a round without.
+      if (!heard) await this.carryLeft();
+      await this.schedule();
       if (Date.now() >= reconcileAt) {
         await this.reconcile();
         reconcileAt = Date.now() + jittered(this.timings.reconcile);
       }
       alive();
-      // More may wait than one call carries, and what was decided just now waits too.
-      if (carried + news + decided === 0) await pause(jittered(this.timings.dispatch), over);
+      heard = await news.wait(jittered(this.timings.schedule), over);
     }
   }
 
-  private async schedule(): Promise<number> {
+  private async carryLeft(): Promise<void> {
+    const { ports, queue } = this;
+    while ((await dispatchOutbox(ports.unitOfWork, queue, mostCarried)) === mostCarried);
+  }
+
+  private async schedule(): Promise<void> {
     const { unseenAfter, untakenAfter } = this.timings;
-    const { assigned, preempted, withdrawn } = await scheduleJobs(this.ports, {
+    const { preempted, withdrawn, wakeUps } = await scheduleJobs(this.ports, {
       unseenAfterMs: unseenAfter,
       untakenAfterMs: untakenAfter,
     });
+    await carryWakeUps(this.ports.unitOfWork, this.queue, wakeUps);
     if (preempted > 0)
       this.logger.log(`Asked ${preempted} job(s) for their slots, for others of higher priority.`);
     if (withdrawn > 0) this.logger.warn(`Withdrew ${withdrawn} job(s) from workers that did not take them.`);
-    return assigned + preempted;
   }
 
   private async reconcile(): Promise<void> {

@@ -31,6 +31,7 @@ describe('MetricsServer', () => {
     expect(await as()).toBe(401);
     expect(await as('Bearer a-secret-of-sixteeN')).toBe(401);
     expect(await as('Bearer a-secret-of-sixteen')).toBe(200);
+    expect(await (await get(port, '/health')).text()).toBe('ok\n');
   });
 
   it('rejects when its port is taken, and can be stopped all the same', async () => {

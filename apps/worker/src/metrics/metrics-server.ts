@@ -11,7 +11,10 @@ export interface MetricsServerOptions {
   token: string | null;
 }
 
-/** A worker's own door for Prometheus: `GET /metrics` and nothing else. */
+/**
+ * A worker's own door: `GET /metrics` for Prometheus, and `GET /health` for whoever would restart a process that answers no more. What else
+ * may be wrong is not for a restart to mend: without its Postgres or queue a worker waits.
+ */
 export class MetricsServer {
   private server: Server | null = null;
 
@@ -27,8 +30,9 @@ export class MetricsServer {
       const answer = (status: number, body: string, type = 'text/plain; charset=utf-8') => {
         response.writeHead(status, { 'content-type': type, 'cache-control': 'no-store' }).end(body);
       };
-      if (request.method !== 'GET' || request.url?.split('?')[0] !== '/metrics')
-        return answer(404, 'Only GET /metrics is here.\n');
+      const path = request.method === 'GET' ? request.url?.split('?')[0] : undefined;
+      if (path === '/health') return answer(200, 'ok\n');
+      if (path !== '/metrics') return answer(404, 'Only GET /metrics and GET /health are here.\n');
       const sent = request.headers.authorization ?? '';
       if (token !== null && !isSameSecret(sent, `Bearer ${token}`)) {
         response.setHeader('www-authenticate', 'Bearer');

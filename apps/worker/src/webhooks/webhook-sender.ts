@@ -4,11 +4,13 @@ import {
   before,
   deliverWebhook,
   type DueDelivery,
+  locks,
+  type News,
   type Ports,
   type SendWebhook,
 } from '@lowrank/domain';
 import { type WorkerMetrics } from '../metrics/worker-metrics';
-import { messageOf, pause } from '../retry';
+import { messageOf } from '../retry';
 import { type Timings } from '../settings';
 import { Standby } from '../standby';
 
@@ -38,11 +40,11 @@ export class WebhookSender {
   ) {
     this.standby = new Standby({
       unitOfWork: ports.unitOfWork,
-      lock: 'webhooks',
+      lock: locks.webhooks,
       pauseMs: () => timings.standby,
-      work: async (over, alive) => {
+      work: async (over, news, alive) => {
         try {
-          await this.work(over, alive);
+          await this.work(over, news, alive);
         } finally {
           await Promise.all(this.underWay.keys());
         }
@@ -60,7 +62,7 @@ export class WebhookSender {
     return this.standby.stop();
   }
 
-  private async work(over: AbortSignal, alive: () => void): Promise<void> {
+  private async work(over: AbortSignal, news: News, alive: () => void): Promise<void> {
     const { unitOfWork, clock } = this.ports;
     let purgeAt = Date.now() + purgeEveryMs;
     while (!over.aborted) {
@@ -74,7 +76,7 @@ export class WebhookSender {
       }
       // With all hands full the next is due when a hand is free.
       if (this.underWay.size >= most) await Promise.race(this.underWay.keys());
-      else if (claimed.length === 0) await pause(this.timings.webhooks, over);
+      else if (claimed.length === 0) await news.wait(this.timings.webhooks, over);
     }
   }
 

@@ -255,6 +255,16 @@ export const jobRepository = (db: Tx, traceparent: string | null): JobRepository
     return found.map(toJobRecord);
   },
 
+  async assign(choices, at) {
+    if (choices.length === 0) return [];
+    const rows = await db.$queryRaw<{ id: string }[]>`
+      UPDATE jobs SET assigned_to = choice."workerId", assigned_at = ${new Date(at)}
+      FROM json_to_recordset(${JSON.stringify(choices)}::json) AS choice ("jobId" text, epoch int, "workerId" text)
+      WHERE id = choice."jobId" AND jobs.epoch = choice.epoch AND state = 'queued' AND assigned_to IS NULL
+      RETURNING id`;
+    return rows.map(({ id }) => id);
+  },
+
   countAssignedAlike: ({ id, teamId, baseModel, priority }) =>
     db.job.count({
       where: {

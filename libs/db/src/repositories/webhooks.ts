@@ -1,12 +1,13 @@
 import {
+  type DeliveryType,
   type Webhook,
   type WebhookDelivery,
   type WebhookDeliveryState,
-  type WebhookEventType,
 } from '@lowrank/contracts';
-import { type DueDelivery, randomIds, type WebhookRepository } from '@lowrank/domain';
+import { type DueDelivery, locks, randomIds, type WebhookRepository } from '@lowrank/domain';
 import { Prisma } from '../generated/client';
 import { type WebhookDeliveryModel, type WebhookModel } from '../generated/models';
+import { tell } from '../news';
 import { placed, readPage } from '../paging';
 import { dateOrNull, fromJson, iso, isoOrNull, storableText, toJson, type Tx } from '../values';
 
@@ -18,7 +19,7 @@ const toWebhook = ({ id, url, events, enabled, createdAt }: WebhookModel): Webho
 
 const toDelivery = (row: WebhookDeliveryModel): WebhookDelivery => ({
   id: row.id,
-  type: row.type as WebhookEventType,
+  type: row.type as DeliveryType,
   state: row.state as WebhookDeliveryState,
   attempts: row.attempts,
   nextAttemptAt: isoOrNull(row.nextAttemptAt),
@@ -49,6 +50,14 @@ export const webhookRepository = (db: Tx): WebhookRepository => ({
     return (await db.webhook.updateMany({ where: { teamId, id }, data })).count === 1;
   },
 
+  async rotate(teamId, id, secret, previousUntil) {
+    const count = await db.$executeRaw`
+      UPDATE webhooks
+      SET previous_secret = secret, previous_secret_until = ${new Date(previousUntil)}, secret = ${secret}
+      WHERE team_id = ${teamId} AND id = ${id}`;
+    return count === 1;
+  },
+
   async remove(teamId, id) {
     return (await db.webhook.deleteMany({ where: { teamId, id } })).count === 1;
   },
@@ -73,6 +82,18 @@ export const webhookRepository = (db: Tx): WebhookRepository => ({
         })),
       ),
     });
+    await tell(db, locks.webhooks);
+  },
+
+  async deliver(webhookId, { type, body, at }) {
+    const row = await db.webhookDelivery.create({
+      data: {
+        ...{ id: randomIds.make('delivery'), webhookId, type, body: storableText(body), state: 'pending' },
+        ...{ createdAt: new Date(at), nextAttemptAt: new Date(at) },
+      },
+    });
+    await tell(db, locks.webhooks);
+    return toDelivery(row);
   },
 
   deliveries(teamId, webhookId, { state, ...page }) {
@@ -95,7 +116,9 @@ export const webhookRepository = (db: Tx): WebhookRepository => ({
       where,
       data: { state: 'pending', attempts: 0, nextAttemptAt: new Date(at), finishedAt: null },
     });
-    return row ? toDelivery(row) : null;
+    if (!row) return null;
+    await tell(db, locks.webhooks);
+    return toDelivery(row);
   },
 
   async claim({ now, until, limit, perWebhook, except }) {
@@ -115,7 +138,9 @@ export const webhookRepository = (db: Tx): WebhookRepository => ({
       -- Looked at again for the case that another has taken it meanwhile.
       WHERE delivery.id = due.id AND webhooks.id = delivery.webhook_id
         AND delivery.state = 'pending' AND delivery.next_attempt_at <= ${new Date(now)}
-      RETURNING delivery.id, delivery.webhook_id AS "webhookId", webhooks.url, webhooks.secret, delivery.body,
+      RETURNING delivery.id, delivery.webhook_id AS "webhookId", webhooks.url, delivery.body,
+        array_remove(ARRAY[webhooks.secret, CASE WHEN webhooks.previous_secret_until > ${new Date(now)}
+          THEN webhooks.previous_secret END], NULL) AS secrets,
         delivery.attempts, delivery.created_at AS "createdAt"`;
     return rows.map((row) => ({ ...row, createdAt: iso(row.createdAt) }));
   },

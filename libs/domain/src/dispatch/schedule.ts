@@ -4,6 +4,8 @@ import { before } from '../clock-and-ids';
 import { tell } from '../jobs/with-job';
 import { bySlot } from '../parties/party';
 import { type Ports } from '../ports';
+import { type AddressedWakeUp } from '../ports/job-queue';
+import { type OutboxEntry } from '../ports/outbox';
 import {
   type JobRecord,
   type PartyRecord,
@@ -31,6 +33,8 @@ export interface Scheduled {
   preempted: number;
   /** Jobs whose worker went away, or did not take them. */
   withdrawn: number;
+  /** Rows of the outbox that carry the decisions: for carryWakeUps. */
+  wakeUps: OutboxEntry<AddressedWakeUp>[];
 }
 
 /** Jobs of a team looked at in a round: as many as there are slots, and some in case the first do not fit. */
@@ -46,8 +50,11 @@ export async function scheduleJobs(
   { unseenAfterMs, untakenAfterMs, policy = defaultPolicy }: ScheduleOptions,
 ): Promise<Scheduled> {
   const now = clock.now();
-  return unitOfWork.run(async (repositories) => {
-    const { jobs, teams, workers, parties } = repositories;
+  // A decision that a crash takes back was of no effect: no worker can have claimed the job, as claims are on disk, and with them all before.
+  return unitOfWork.runLightly(async (repositories) => {
+    const { jobs, outbox, teams, workers, parties } = repositories;
+    // Whatever they told of is committed, so this round sees it.
+    await outbox.removeNews();
     const seen = await workers.seenSince(before(now, unseenAfterMs));
     const able = seen.filter(
       ({ drain, wakeUpVersion: version }) => drain === null && version >= wakeUpVersion,
@@ -56,23 +63,23 @@ export async function scheduleJobs(
     const slots = able.reduce((sum, worker) => sum + worker.slots, 0);
     const free = Math.max(0, slots - bySlot(kept).length);
     const waiting = await jobs.waiting(now, Math.min(mostPerTeam, free + spare));
-    if (waiting.length === 0) return { assigned: 0, preempted: 0, withdrawn };
+    if (waiting.length === 0) return { assigned: 0, preempted: 0, withdrawn, wakeUps: [] };
     const shares = await teams.shares({ now, monthStart: monthStart(now), decaySeconds: usageDecaySeconds });
     const state = stateOf(now, shares, able, { jobs: kept, parties: await parties.list() }, waiting);
     const plan = planDispatch(state, policy);
     const epochs = new Map([...waiting, ...kept].map((job) => [job.id, job.epoch]));
-
-    const assign = async (jobId: string, workerId: string): Promise<boolean> => {
-      const epoch = epochs.get(jobId) ?? 0;
-      const job = await jobs.lock(jobId);
-      if (job?.state !== 'queued' || job.epoch !== epoch || job.assignedTo !== null) return false;
-      await jobs.update(jobId, epoch, { assignedTo: workerId, assignedAt: now });
-      await repositories.outbox.add({ jobId, epoch, workerId });
-      return true;
+    const assign = async (choices: { jobId: string; workerId: string }[]) => {
+      const wakeUps = choices.map(({ jobId, workerId }) => ({
+        jobId,
+        epoch: epochs.get(jobId) ?? 0,
+        workerId,
+      }));
+      const chosen = new Set(await jobs.assign(wakeUps, now));
+      return outbox.add(...wakeUps.filter(({ jobId }) => chosen.has(jobId)));
     };
-    let assigned = 0;
-    for (const { jobId, workerId } of plan.assignments) assigned += Number(await assign(jobId, workerId));
-    let preempted = 0;
+
+    const wakeUps = await assign(plan.assignments);
+    const assigned = wakeUps.length;
     for (const { victimId, jobId, workerId } of plan.preemptions) {
       // A party gives its slot as a whole.
       const slot = bySlot(kept).find((members) => members.some(({ id }) => id === victimId)) ?? [];
@@ -81,15 +88,16 @@ export async function scheduleJobs(
         const victim = await jobs.lock(id);
         if (victim?.workerId === workerId && victim.epoch === epoch) victims.push(victim);
       }
-      const leaves = victims.every(isMovable) && !victims.every(isLeaving);
-      if (!leaves || !(await assign(jobId, workerId))) continue;
+      if (!victims.every(isMovable) || victims.every(isLeaving)) continue;
+      const bound = await assign([{ jobId, workerId }]);
+      if (bound.length === 0) continue;
+      wakeUps.push(...bound);
       for (const victim of victims) {
         await jobs.update(victim.id, victim.epoch, { preemptRequested: true });
         await tell(repositories, victim, now, `Asked for its slot by ${jobId}, which has a higher priority.`);
       }
-      preempted += 1;
     }
-    return { assigned, preempted, withdrawn };
+    return { assigned, preempted: wakeUps.length - assigned, withdrawn, wakeUps };
   });
 }
 

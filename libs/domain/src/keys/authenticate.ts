@@ -5,6 +5,6 @@ import { hashApiKeySecret, isWellFormedApiKey } from './secret';
 /** The live key that a secret belongs to, or null. A mistyped secret is told by its checksum, without a query. */
 export async function authenticate(unitOfWork: UnitOfWork, secret: string): Promise<ApiKey | null> {
   if (!isWellFormedApiKey(secret)) return null;
-  const key = await unitOfWork.run(({ apiKeys }) => apiKeys.findBySecret(hashApiKeySecret(secret)));
+  const key = await unitOfWork.look(({ apiKeys }) => apiKeys.findBySecret(hashApiKeySecret(secret)));
   return key !== null && key.revokedAt === null ? key : null;
 }

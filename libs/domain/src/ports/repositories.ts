@@ -13,12 +13,13 @@ import {
   type JobLogLine,
   type JobMetric,
   type JobState,
-  type JobWakeUp,
   type Manifest,
   type Page,
   type PageQuery,
   type Quotas,
 } from '@lowrank/contracts';
+import { type AddressedWakeUp } from './job-queue';
+import { type News, type OutboxRepository } from './outbox';
 import { type FinishedRun } from '../preflight/time';
 import { type SweepRepository } from './sweeps';
 import { type WebhookRepository } from './webhooks';
@@ -45,10 +46,20 @@ export interface Repositories {
  */
 export interface UnitOfWork {
   run<T>(work: (repositories: Repositories) => Promise<T>): Promise<T>;
-  /** The same for work that only reads: whatever it reads is as of one instant, though others write meanwhile. */
+  /**
+   * The same, without waiting for the disk: should the database crash within the next moment, all of the transaction is undone. For what
+   * is made good anyway, such as signs of life and the dispatcher's decisions.
+   */
+  runLightly<T>(work: (repositories: Repositories) => Promise<T>): Promise<T>;
+  /** For work that reads one thing: without a transaction, so that each of its calls sees what is committed by then. */
+  look<T>(work: (repositories: Repositories) => Promise<T>): Promise<T>;
+  /** A transaction for work that only reads: whatever it reads is as of one instant, though others write meanwhile. */
   read<T>(work: (repositories: Repositories) => Promise<T>): Promise<T>;
-  /** One advisory lock by name for as long as `work` runs; resolves to undefined at once when somebody else holds it. */
-  exclusively<T>(lock: string, work: (signal: AbortSignal) => Promise<T>): Promise<T | undefined>;
+  /**
+   * One advisory lock by name for as long as `work` runs; resolves to undefined at once when somebody else holds it. `lost` is aborted
+   * when the lock is, `news` is what others' transactions tell its holder.
+   */
+  exclusively<T>(lock: string, work: (lost: AbortSignal, news: News) => Promise<T>): Promise<T | undefined>;
   /** The database's time, ISO 8601 in UTC. Rejects when it does not answer. */
   ping(): Promise<string>;
   close(): Promise<void>;
@@ -232,6 +243,11 @@ export interface JobRepository {
   /** How many of the team's jobs are queued, assigned ones included. */
   countQueued(teamId: string): Promise<number>;
   /**
+   * Chooses workers for jobs that are queued, still have these epochs and have none chosen. Resolves to the ids of those jobs that were: others
+   * have moved on.
+   */
+  assign(choices: AddressedWakeUp[], at: string): Promise<string[]>;
+  /**
    * Of each team, the first `perTeam` queued jobs by rank that no worker is chosen for and that may start at `now`; of a sweep, no
    * more than may have a slot besides those that have one.
    */
@@ -251,17 +267,6 @@ export interface JobRepository {
   overdue(now: string, limit: number): Promise<JobRecord[]>;
   /** Jobs in a worker's hands whose last heartbeat is older than `before`. */
   silent(before: string, limit: number): Promise<JobRecord[]>;
-}
-
-export interface OutboxRepository {
-  /**
-   * With a worker: a wake-up for it. Without: news for the dispatcher, that a job is ready or a slot free. Where it has no traceparent,
-   * it goes on where its job was submitted.
-   */
-  add(entry: JobWakeUp): Promise<void>;
-  /** Oldest entries, skipping those another transaction holds; locked until the transaction ends. */
-  take(limit: number): Promise<{ id: string; wakeUp: JobWakeUp }[]>;
-  remove(ids: string[]): Promise<void>;
 }
 
 export interface AdapterRepository {

@@ -1,4 +1,5 @@
 import {
+  type DeliveryType,
   type Page,
   type PageQuery,
   type Webhook,
@@ -12,7 +13,8 @@ export interface DueDelivery {
   id: string;
   webhookId: string;
   url: string;
-  secret: string;
+  /** What it is signed with: the webhook's secret and, for a while after a change, the one before. */
+  secrets: string[];
   body: string;
   /** This try included. */
   attempts: number;
@@ -39,10 +41,17 @@ export interface WebhookRepository {
     id: string,
     patch: Partial<Pick<Webhook, 'url' | 'events' | 'enabled'>>,
   ): Promise<boolean>;
+  /** Gives it a new secret; the one before signs too until `previousUntil`. Returns false when there is no such webhook. */
+  rotate(teamId: string, id: string, secret: string, previousUntil: string): Promise<boolean>;
   /** With its deliveries. Returns false when there is no such webhook. */
   remove(teamId: string, id: string): Promise<boolean>;
   /** Makes a delivery of each body for every enabled webhook of the team that wants events of the type, due at once. */
   announce(teamId: string, event: { type: WebhookEventType; bodies: string[]; at: string }): Promise<void>;
+  /** Makes a delivery for one webhook, whatever events it wants, due at once. The webhook is there. */
+  deliver(
+    webhookId: string,
+    delivery: { type: DeliveryType; body: string; at: string },
+  ): Promise<WebhookDelivery>;
   deliveries(
     teamId: string,
     webhookId: string,

@@ -4,6 +4,7 @@ import { type JobRecord, type Repositories } from '../ports/repositories';
 import { isFinal, isHeld } from '../state-machine';
 import { byAge, compare, ofTeam, orNull, pageOf, refuseUnless, storable, withoutTeam } from './rows';
 import { adapterRepositoryOf } from './memory-adapters';
+import { outboxOf } from './memory-outbox';
 import { statisticsOf } from './memory-statistics';
 import { sweepRepositoryOf } from './memory-sweeps';
 import { partyRepositoryOf } from './memory-parties';
@@ -84,19 +85,7 @@ export function repositoriesOf(tables: Tables): Repositories {
     },
     jobs: jobRepositoryOf(tables),
     adapters: adapterRepositoryOf(tables),
-    outbox: {
-      add: async (wakeUp) => {
-        refuseUnless(
-          tables.jobs.some((job) => job.id === wakeUp.jobId),
-          'job',
-        );
-        tables.outbox.push({ id: String(tables.sequence++), wakeUp, at: new Date().toISOString() });
-      },
-      take: async (limit) => tables.outbox.slice(0, limit).map(({ id, wakeUp }) => ({ id, wakeUp })),
-      remove: async (ids) => {
-        tables.outbox = tables.outbox.filter((entry) => !ids.includes(entry.id));
-      },
-    },
+    outbox: outboxOf(tables),
     teams: teamRepositoryOf(tables),
     statistics: statisticsOf(tables),
     webhooks: webhookRepositoryOf(tables),
@@ -312,6 +301,13 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
         .slice(0, limit)
         .map(({ jobId: _jobId, ...line }) => line),
     countQueued: async (teamId) => ofTeam(tables.jobs, teamId).filter((job) => job.state === 'queued').length,
+    assign: async (choices, at) =>
+      choices.flatMap(({ jobId, epoch, workerId }) => {
+        const job = tables.jobs.find((one) => one.id === jobId && one.epoch === epoch);
+        if (job?.state !== 'queued' || job.assignedTo !== null) return [];
+        Object.assign(job, { assignedTo: workerId, assignedAt: at });
+        return [jobId];
+      }),
     waiting: async (now, perTeam) => {
       const byRank = startable(now);
       const first = byRank.filter((job) => ofTeam(byRank, job.teamId).indexOf(job) < perTeam);

@@ -1,4 +1,5 @@
 import { randomIds } from '../clock-and-ids';
+import { locks } from '../ports/outbox';
 import { type Repositories } from '../ports/repositories';
 import { byAge, compare, ofTeam, orNull, pageOf, refuseUnless, storable } from './rows';
 import { type Tables } from './tables';
@@ -6,12 +7,27 @@ import { type Tables } from './tables';
 type WebhookRow = Tables['webhooks'][number];
 type DeliveryRow = Tables['deliveries'][number];
 
-const toWebhook = ({ teamId: _team, secret: _secret, ...webhook }: WebhookRow) => webhook;
+const toWebhook = ({ teamId: _team, secret: _secret, previous: _previous, ...webhook }: WebhookRow) =>
+  webhook;
 const toDelivery = ({ webhookId: _webhook, teamId: _team, body: _body, ...delivery }: DeliveryRow) =>
   delivery;
 
 export function webhookRepositoryOf(tables: Tables): Repositories['webhooks'] {
   const find = (teamId: string, id: string) => ofTeam(tables.webhooks, teamId).find((one) => one.id === id);
+  const push = ({
+    body,
+    at,
+    ...rest
+  }: Pick<DeliveryRow, 'webhookId' | 'teamId' | 'type' | 'body'> & { at: string }): DeliveryRow => {
+    const row: DeliveryRow = {
+      ...{ id: randomIds.make('delivery'), ...rest, body: storable(body) },
+      ...{ state: 'pending', attempts: 0, nextAttemptAt: at, createdAt: at },
+      ...{ lastStatus: null, lastError: null, finishedAt: null },
+    };
+    tables.deliveries.push(row);
+    tables.told.push(locks.webhooks);
+    return row;
+  };
   return {
     insert: async (teamId, webhook) => {
       refuseUnless(
@@ -31,6 +47,12 @@ export function webhookRepositoryOf(tables: Tables): Repositories['webhooks'] {
       Object.assign(webhook ?? {}, Object.fromEntries(given));
       return webhook !== undefined;
     },
+    rotate: async (teamId, id, secret, previousUntil) => {
+      const webhook = find(teamId, id);
+      if (webhook)
+        Object.assign(webhook, { previous: { secret: webhook.secret, until: previousUntil }, secret });
+      return webhook !== undefined;
+    },
     remove: async (teamId, id) => {
       const webhook = find(teamId, id);
       tables.webhooks = tables.webhooks.filter((one) => one !== webhook);
@@ -40,13 +62,12 @@ export function webhookRepositoryOf(tables: Tables): Repositories['webhooks'] {
     announce: async (teamId, { type, bodies, at }) => {
       for (const { id, enabled, events } of ofTeam(tables.webhooks, teamId)) {
         if (!enabled || !events.includes(type)) continue;
-        for (const body of bodies)
-          tables.deliveries.push({
-            ...{ id: randomIds.make('delivery'), webhookId: id, teamId, type, body: storable(body) },
-            ...{ state: 'pending', attempts: 0, nextAttemptAt: at, createdAt: at },
-            ...{ lastStatus: null, lastError: null, finishedAt: null },
-          });
+        for (const body of bodies) push({ webhookId: id, teamId, type, body, at });
       }
+    },
+    deliver: async (webhookId, { type, body, at }) => {
+      const { teamId } = tables.webhooks.find(({ id }) => id === webhookId) as WebhookRow;
+      return toDelivery(push({ webhookId, teamId, type, body, at }));
     },
     deliveries: async (teamId, webhookId, { state, ...page }) =>
       pageOf(
@@ -61,6 +82,7 @@ export function webhookRepositoryOf(tables: Tables): Repositories['webhooks'] {
       );
       if (!row) return null;
       Object.assign(row, { state: 'pending', attempts: 0, nextAttemptAt: at, finishedAt: null });
+      tables.told.push(locks.webhooks);
       return toDelivery(row);
     },
     claim: async ({ now, until, limit, perWebhook, except }) => {
@@ -81,9 +103,10 @@ export function webhookRepositoryOf(tables: Tables): Repositories['webhooks'] {
       return due.map((row) => {
         row.attempts += 1;
         row.nextAttemptAt = until;
-        const { url = '', secret = '' } = enabled.find(({ id }) => id === row.webhookId) ?? {};
+        const { url, secret, previous } = enabled.find(({ id }) => id === row.webhookId) as WebhookRow;
         const { id, webhookId, body, attempts, createdAt } = row;
-        return { id, webhookId, url, secret, body, attempts, createdAt };
+        const secrets = previous && previous.until > now ? [secret, previous.secret] : [secret];
+        return { id, webhookId, url, secrets, body, attempts, createdAt };
       });
     },
     settle: async (id, attempts, patch) => {

@@ -1,5 +1,7 @@
 import { LowrankError } from '@lowrank/contracts';
 import { type AddressedWakeUp, type JobQueue } from '../ports/job-queue';
+import { Bell } from '../bell';
+import { type News } from '../ports/outbox';
 import { type Repositories, type UnitOfWork } from '../ports/repositories';
 import { repositoriesOf } from './memory-repositories';
 import { copyOf, emptyTables, type Tables } from './tables';
@@ -11,12 +13,13 @@ import { copyOf, emptyTables, type Tables } from './tables';
 export class MemoryUnitOfWork implements UnitOfWork {
   tables: Tables = emptyTables();
   private last: Promise<unknown> = Promise.resolve();
-  private held = new Set<string>();
+  private readonly held = new Map<string, Bell>();
 
   run<T>(work: (repositories: Repositories) => Promise<T>): Promise<T> {
     const turn = this.last.then(async () => {
       const draft = copyOf(this.tables);
       const result = await work(copying(repositoriesOf(draft)));
+      for (const lock of draft.told.splice(0)) this.held.get(lock)?.ring();
       this.tables = draft;
       return result;
     });
@@ -24,15 +27,27 @@ export class MemoryUnitOfWork implements UnitOfWork {
     return turn;
   }
 
+  runLightly<T>(work: (repositories: Repositories) => Promise<T>): Promise<T> {
+    return this.run(work);
+  }
+
+  look<T>(work: (repositories: Repositories) => Promise<T>): Promise<T> {
+    return this.run(work);
+  }
+
   read<T>(work: (repositories: Repositories) => Promise<T>): Promise<T> {
     return this.run(work);
   }
 
-  async exclusively<T>(lock: string, work: (signal: AbortSignal) => Promise<T>): Promise<T | undefined> {
+  async exclusively<T>(
+    lock: string,
+    work: (lost: AbortSignal, news: News) => Promise<T>,
+  ): Promise<T | undefined> {
     if (this.held.has(lock)) return undefined;
-    this.held.add(lock);
+    const news = new Bell();
+    this.held.set(lock, news);
     try {
-      return await work(new AbortController().signal);
+      return await work(new AbortController().signal, news);
     } finally {
       this.held.delete(lock);
     }

@@ -34,9 +34,11 @@ export interface Tables {
   adapters: Owned<Adapter>[];
   versions: Owned<AdapterVersion>[];
   outbox: { id: string; wakeUp: JobWakeUp; at: string }[];
+  /** Locks whose holders the transaction tells of news. */
+  told: string[];
   workers: WorkerRecord[];
   parties: PartyRecord[];
-  webhooks: Owned<Webhook & { secret: string }>[];
+  webhooks: Owned<Webhook & { secret: string; previous?: { secret: string; until: string } }>[];
   deliveries: Owned<WebhookDelivery & { webhookId: string; body: string }>[];
   sweeps: Omit<SweepRecord, 'trialCount' | 'finishedCount'>[];
   trials: (Pick<SweepTrial, 'number' | 'jobId' | 'parameters'> & {
@@ -61,6 +63,7 @@ export const emptyTables = (): Tables => ({
   adapters: [],
   versions: [],
   outbox: [],
+  told: [],
   workers: [],
   parties: [],
   webhooks: [],

@@ -24,12 +24,12 @@ export const deliveryPauseMs = (attempts: number, chance: number): number =>
 export async function deliverWebhook(
   { unitOfWork, clock }: Pick<Ports, 'unitOfWork' | 'clock'>,
   send: SendWebhook,
-  { id, url, secret, body, attempts }: DueDelivery,
+  { id, url, secrets, body, attempts }: DueDelivery,
   chance = Math.random(),
 ): Promise<DeliveryOutcome> {
   const seconds = Math.floor(Date.parse(clock.now()) / 1000);
   const headers = {
-    ...signedHeaders(secret, id, seconds, body),
+    ...signedHeaders(secrets, id, seconds, body),
     'content-type': 'application/json',
     'user-agent': 'Lowrank-Webhooks/1',
   };

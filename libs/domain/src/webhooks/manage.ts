@@ -7,7 +7,9 @@ import {
   type Webhook,
   type WebhookDelivery,
   type WebhookDeliveryState,
+  type WebhookTestPayload,
 } from '@lowrank/contracts';
+import { after } from '../clock-and-ids';
 import { found, notFound } from '../not-found';
 import { type Ports } from '../ports';
 import { makeWebhookSecret } from './signature';
@@ -45,6 +47,41 @@ export function changeWebhook(
   return unitOfWork.run(async ({ webhooks }) => {
     if (!(await webhooks.change(teamId, id, patch))) throw notFound('webhook', id);
     return found(await webhooks.find(teamId, id), 'webhook', id);
+  });
+}
+
+/** How long the secret before a change signs too: time for the receiver to learn the new one. */
+const previousSecretMs = 24 * 3_600_000;
+
+/**
+ * Gives a webhook a new secret, which is returned this once. For a day deliveries are signed with the one before too; a second change drops
+ * that one. Error: not_found.
+ */
+export async function rotateWebhookSecret(
+  { unitOfWork, clock }: Pick<Ports, 'unitOfWork' | 'clock'>,
+  teamId: string,
+  id: string,
+): Promise<Webhook & { secret: string }> {
+  const secret = makeWebhookSecret();
+  const until = after(clock.now(), previousSecretMs);
+  return unitOfWork.run(async ({ webhooks }) => {
+    if (!(await webhooks.rotate(teamId, id, secret, until))) throw notFound('webhook', id);
+    return { ...found(await webhooks.find(teamId, id), 'webhook', id), secret };
+  });
+}
+
+/** Sends a webhook a delivery of type `webhook.test`, by the way that all take. Errors: not_found; conflict when it is not enabled. */
+export async function testWebhook(
+  { unitOfWork, clock }: Pick<Ports, 'unitOfWork' | 'clock'>,
+  teamId: string,
+  id: string,
+): Promise<WebhookDelivery> {
+  const at = clock.now();
+  return unitOfWork.run(async ({ webhooks }) => {
+    const { enabled } = found(await webhooks.find(teamId, id), 'webhook', id);
+    if (!enabled) throw new LowrankError('conflict', `Webhook ${id} is not enabled: nothing is sent to it.`);
+    const payload: WebhookTestPayload = { type: 'webhook.test', timestamp: at, data: { webhookId: id } };
+    return webhooks.deliver(id, { type: payload.type, body: JSON.stringify(payload), at });
   });
 }
 

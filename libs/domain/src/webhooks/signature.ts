@@ -8,18 +8,20 @@ const prefix = 'whsec_';
 
 export const makeWebhookSecret = (): string => prefix + randomBytes(32).toString('base64');
 
-/** Headers that a delivery is sent with, at `seconds` since 1970. */
+/** Headers that a delivery is sent with, at `seconds` since 1970; signed with each secret, of which a receiver needs to know one. */
 export function signedHeaders(
-  secret: string,
+  secrets: readonly string[],
   id: string,
   seconds: number,
   body: string,
 ): Record<string, string> {
-  const key = Buffer.from(secret.slice(prefix.length), 'base64');
-  const signature = createHmac('sha256', key).update(`${id}.${seconds}.${body}`).digest('base64');
+  const signatures = secrets.map((secret) => {
+    const key = Buffer.from(secret.slice(prefix.length), 'base64');
+    return `v1,${createHmac('sha256', key).update(`${id}.${seconds}.${body}`).digest('base64')}`;
+  });
   return {
     'webhook-id': id,
     'webhook-timestamp': String(seconds),
-    'webhook-signature': `v1,${signature}`,
+    'webhook-signature': signatures.join(' '),
   };
 }

@@ -11,6 +11,8 @@ import {
   maxWebhooks,
   removeWebhook,
   replayDelivery,
+  rotateWebhookSecret,
+  testWebhook,
 } from './manage';
 import { makeWebhookSecret, signedHeaders } from './signature';
 
@@ -28,11 +30,18 @@ describe('signedHeaders', () => {
   it("is Standard Webhooks' own example", () => {
     const secret = 'whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw';
     const id = 'msg_p5jXN8AQM9LWM0D4loKWxJek';
-    expect(signedHeaders(secret, id, 1614265330, '{"test": 2432232314}')).toEqual({
+    expect(signedHeaders([secret], id, 1614265330, '{"test": 2432232314}')).toEqual({
       'webhook-id': id,
       'webhook-timestamp': '1614265330',
       'webhook-signature': 'v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE=',
     });
+  });
+
+  it('signs with every secret', () => {
+    const secrets = ['whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw', makeWebhookSecret()];
+    const signatures = (some: string[]) =>
+      signedHeaders(some, 'msg_x', 1, '{}')['webhook-signature']?.split(' ');
+    expect(signatures(secrets)).toEqual(secrets.flatMap((secret) => signatures([secret])));
   });
 
   it('has secrets of 256 bits', () => {
@@ -89,6 +98,16 @@ describe('webhooks', () => {
     expect(told()).toEqual([]);
   });
 
+  it('are tested only while they are enabled, and get a new secret', async () => {
+    const { id, secret } = await make(['job.failed']);
+    expect(await testWebhook(world, team, id)).toMatchObject({ type: 'webhook.test', state: 'pending' });
+    const rotated = await rotateWebhookSecret(world, team, id);
+    expect(rotated).toMatchObject({ id, url });
+    expect(rotated.secret).not.toBe(secret);
+    await changeWebhook(world, team, id, { enabled: false });
+    await expect(testWebhook(world, team, id)).rejects.toMatchObject({ code: 'conflict' });
+  });
+
   it('are not there for others, and limited', async () => {
     const { id, secret } = await make(['job.queued']);
     const delivery = 'msg_aaaaaaaaaaaaaaaaaaaaaaaa';
@@ -96,6 +115,8 @@ describe('webhooks', () => {
     for (const work of [
       () => changeWebhook(world, 'team_other', id, { enabled: false }),
       () => removeWebhook(world, 'team_other', id),
+      () => rotateWebhookSecret(world, 'team_other', id),
+      () => testWebhook(world, 'team_other', id),
       () => listDeliveries(world, 'team_other', id, page),
       () => replayDelivery(world, team, id, delivery),
     ])
@@ -148,7 +169,7 @@ describe('deliverWebhook', () => {
     const [to, headers, body] = sent[2] ?? ['', {}, ''];
     expect(to).toBe(url);
     const seconds = Date.parse(world.clock.now()) / 1000;
-    expect(headers).toMatchObject(signedHeaders(secret, row()?.id ?? '', seconds, body));
+    expect(headers).toMatchObject(signedHeaders([secret], row()?.id ?? '', seconds, body));
   });
 
   it('gives up after its last try, and begins anew when it is replayed', async () => {

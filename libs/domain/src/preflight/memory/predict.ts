@@ -23,7 +23,7 @@ export interface MemoryInput extends NativeMemoryInput {
 
 /** Parts of the kernel library's memory while training, in bytes. */
 export interface NativeMemory {
-  /** Inputs of layers kept for the backward pass; without checkpointing, all that it needs. */
+  /** Checkpoints of layers kept for the backward pass; without checkpointing, all that it needs. */
   keptActivations: number;
   /** Activations of the one layer that is computed, when they are not kept. */
   oneLayer: number;

@@ -1,0 +1,149 @@
+import { createUnitOfWork } from '@lowrank/db';
+import { createApiKey, randomIds, systemClock, type UnitOfWork } from '@lowrank/domain';
+import { seedTeam, testDatabase, type TestDatabase } from '@lowrank/testing';
+import { type ChildProcess, fork } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer, type Server } from 'node:http';
+import { type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { makeProgram } from '../main';
+import { anyFreePort } from '../up/port';
+
+let database: TestDatabase;
+let unitOfWork: UnitOfWork;
+let crew: Awaited<ReturnType<typeof seedTeam>>;
+let folder: string;
+let url: string;
+let key: string;
+let receiver: Server;
+let hook: string;
+const got: { type: string; signatures: number }[] = [];
+const children: ChildProcess[] = [];
+
+beforeAll(async () => {
+  database = await testDatabase();
+  unitOfWork = createUnitOfWork(database.url);
+  crew = await seedTeam(unitOfWork);
+  const ports = { unitOfWork, clock: systemClock, ids: randomIds };
+  key = (await createApiKey(ports, crew.id, { name: 'test', role: 'admin' })).secret;
+  folder = await mkdtemp(join(tmpdir(), 'lowrank-cli-'));
+  receiver = createServer((request, response) => {
+    let body = '';
+    request.on('data', (chunk) => (body += chunk));
+    request.on('end', () => {
+      const signatures = String(request.headers['webhook-signature']).split(' ').length;
+      got.push({ type: (JSON.parse(body) as { type: string }).type, signatures });
+      response.writeHead(request.url === '/broken' ? 500 : 204).end();
+    });
+  }).listen(0, '127.0.0.1');
+  await once(receiver, 'listening');
+  hook = `http://127.0.0.1:${(receiver.address() as AddressInfo).port}`;
+  const port = await anyFreePort('127.0.0.1');
+  url = `http://127.0.0.1:${port}`;
+  for (const app of ['api', 'worker'])
+    children.push(
+      fork(join(__dirname, `../../../${app}/src/main.ts`), [], {
+        env: {
+          ...process.env,
+          ...{ DATABASE_URL: database.url, REDIS_URL: '', S3_BUCKET: '', LOWRANK_DATA: folder },
+          ...{
+            LOWRANK_PORT: String(port),
+            LOWRANK_LOG_LEVEL: 'error',
+            LOWRANK_WEBHOOK_NETWORKS: '127.0.0.0/8',
+          },
+        },
+        stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+      }),
+    );
+  while (!(await fetch(`${url}/health`).catch(() => null))?.ok) await sleep(100);
+}, 120_000);
+
+afterAll(async () => {
+  await Promise.all(
+    children.map(async (child) => {
+      if (child.exitCode !== null || child.signalCode !== null) return;
+      const gone = once(child, 'exit');
+      child.kill('SIGTERM');
+      await gone;
+    }),
+  );
+  receiver.closeAllConnections();
+  receiver.close();
+  await unitOfWork.close();
+  await database.drop();
+  await rm(folder, { recursive: true, force: true });
+}, 60_000);
+
+/** What a command writes to standard output. */
+async function lowrank(...args: string[]): Promise<string> {
+  let text = '';
+  const write = jest.spyOn(process.stdout, 'write').mockImplementation((chunk) => {
+    text += String(chunk);
+    return true;
+  });
+  const notes = jest.spyOn(process.stderr, 'write').mockImplementation(() => true);
+  try {
+    await makeProgram().parseAsync(['--url', url, '--key', key, ...args], { from: 'user' });
+  } finally {
+    write.mockRestore();
+    notes.mockRestore();
+  }
+  return text.trim();
+}
+const idOf = async () => /whk_\w+/.exec(await lowrank('webhooks'))?.[0] ?? '';
+
+it('makes a webhook, tests it, changes its secret and removes it', async () => {
+  expect(await lowrank('webhooks')).toContain('lowrank webhooks add');
+  const secret = await lowrank('webhooks', 'add', `${hook}/ok`, '--event', 'job.failed');
+  expect(secret).toMatch(/^whsec_/);
+  const id = await idOf();
+  expect(await lowrank('webhooks', 'list')).toMatch(/enabled\s+job\.failed/);
+  expect(await lowrank('webhooks', 'deliveries', id)).toBe('No deliveries.');
+  expect(await lowrank('webhooks', 'test', id)).toBe('Delivered: the answer was 204.');
+  const fresh = await lowrank('webhooks', 'rotate-secret', id);
+  expect(fresh).toMatch(/^whsec_/);
+  expect(fresh).not.toBe(secret);
+  await lowrank('webhooks', 'test', id);
+  expect(got).toEqual([
+    { type: 'webhook.test', signatures: 1 },
+    { type: 'webhook.test', signatures: 2 },
+  ]);
+  const listed = await lowrank('webhooks', 'deliveries', id, '--state', 'delivered');
+  const [delivery = ''] = /msg_\w+/.exec(listed) ?? [];
+  expect(await lowrank('webhooks', 'replay', id, delivery)).toBe(`Delivery ${delivery} is pending.`);
+  while (got.length < 3) await sleep(50);
+  expect(await lowrank('webhooks', 'remove', id)).toContain('removed');
+  expect(await lowrank('webhooks')).toContain('No webhooks');
+}, 60_000);
+
+it('says what is wrong with a webhook that does not take its test', async () => {
+  await lowrank('webhooks', 'add', `${hook}/broken`);
+  const id = await idOf();
+  await expect(lowrank('webhooks', 'test', id)).rejects.toThrow('The answer was 500.');
+  await lowrank('webhooks', 'remove', id);
+}, 60_000);
+
+it("prints what a job's trainers have logged", async () => {
+  const { id } = await crew.addJob();
+  expect(await lowrank('logs', id)).toBe('');
+  const line = { at: '2026-01-01T12:00:00.000Z', epoch: 1 };
+  await unitOfWork.run(({ jobs }) =>
+    jobs.appendLog(
+      id,
+      [
+        { ...line, level: 'info', message: 'packed 12 rows' },
+        { ...line, epoch: 2, level: 'error', message: 'out of memory' },
+      ],
+      100,
+    ),
+  );
+  const lines = (await lowrank('logs', id)).split('\n');
+  expect(lines).toEqual([
+    '2026-01-01T12:00:00.000Z info  packed 12 rows',
+    expect.stringContaining('#2 error out of memory'),
+  ]);
+  await expect(lowrank('logs', `job_${'a'.repeat(24)}`)).rejects.toMatchObject({ code: 'not_found' });
+}, 60_000);
