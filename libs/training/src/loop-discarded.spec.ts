@@ -7,6 +7,7 @@ const batch = { tokens: Int32Array.of(1, 2), targets: Int32Array.of(2, 3), start
 /** A run of `applied.length` steps whose updates are applied or discarded as told; kernels are stood in for. */
 async function run(
   applied: readonly boolean[],
+  gradNorm = 1,
 ): Promise<{ progress: Progress; warnings: string[]; metrics: number[] }> {
   const warnings: string[] = [];
   const metrics: number[] = [];
@@ -17,7 +18,7 @@ async function run(
     } as Partial<Base> as Base,
     adapter: {
       zeroGradients: () => undefined,
-      optimizerStep: () => Promise.resolve({ gradNorm: 1, applied: applied[step++] as boolean }),
+      optimizerStep: () => Promise.resolve({ gradNorm, applied: applied[step++] as boolean }),
     } as Partial<Adapter> as Adapter,
     recipe: recipeSchema.parse({}),
     plan: { totalSteps: applied.length, stepsPerEpoch: 100, rows: 1, fill: 1, microBatches: () => [batch] },
@@ -40,6 +41,10 @@ describe('train', () => {
     expect(progress.lossSum).toBe(4); // no NaN
     expect(warnings[0]).toMatch(/step 2 is not a finite number: its update was discarded/);
     expect(metrics).toEqual([1, 4, 6]);
+  });
+
+  it('counts an update whose gradient has a norm beyond 32 bits as discarded', async () => {
+    await expect(run([true, true, true], Infinity)).rejects.toMatchObject({ code: 'loss_not_finite' });
   });
 
   it('fails after three in a row', async () => {

@@ -137,7 +137,14 @@ async function trainOneStep(
     maxGradNorm: optimizer.maxGradNorm,
     bRateRatio: optimizer.loraPlusRatio,
   });
-  return { loss, gradNorm, tokens: batches.reduce((sum, batch) => sum + batch.tokens.length, 0), applied };
+  // Clipping to a norm beyond 32 bits leaves nothing of the gradient.
+  const counts = applied && Number.isFinite(gradNorm);
+  return {
+    loss,
+    gradNorm,
+    tokens: batches.reduce((sum, batch) => sum + batch.tokens.length, 0),
+    applied: counts,
+  };
 }
 
 /** Whether the evaluation that belongs after `step` steps is still to be made. */
