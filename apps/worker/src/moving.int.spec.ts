@@ -99,8 +99,8 @@ describe.each(stores)(
       );
       alfa = machines.startWorker('alfa');
       // Its worker may have died with metrics that it had not written yet: those of steps before the checkpoint are not taken again.
-    expect(weightsOf(await machines.published(submitted))).toBe(weightsOf(undisturbed));
-    await nothingLeft(id);
+      expect(weightsOf(await machines.published(submitted))).toBe(weightsOf(undisturbed));
+      await nothingLeft(id);
       const [from] = await goesOnFrom(id);
       expect(from).toBeGreaterThanOrEqual(mirroredStep);
       expect(mirroredStep).toBeGreaterThan(20);
