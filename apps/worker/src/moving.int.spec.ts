@@ -98,7 +98,9 @@ describe.each(stores)(
         jobs.update(id, epoch, { heartbeatAt: new Date(0).toISOString() }),
       );
       alfa = machines.startWorker('alfa');
-      await expectUndisturbed(submitted);
+      // Its worker may have died with metrics that it had not written yet: those of steps before the checkpoint are not taken again.
+      expect(weightsOf(await machines.published(submitted))).toBe(weightsOf(undisturbed));
+      await nothingLeft(id);
       const [from] = await goesOnFrom(id);
       expect(from).toBeGreaterThanOrEqual(mirroredStep);
       expect(mirroredStep).toBeGreaterThan(20);
