@@ -323,21 +323,25 @@ describe('trainer', () => {
   });
 
   it('gives the same bytes when every attempt is on another machine', async () => {
-    let result: Manifest | undefined;
+    // Long enough that a copy is in the store before the end.
+    const training = { ...smallRecipe.training, steps: 300 };
+    const recipe: RecipeInput = { ...smallRecipe, training, checkpoints: { everySteps: 20 } };
+    const bytesOf = ({ messages }: Attempt) =>
+      weightsOf((only(messages, 'published')[0] as { manifest: Manifest }).manifest);
+    const alone = start(assignment('w', recipe));
+    expect(await alone.ended).toBe(0);
     const resumed: number[] = [];
-    for (let epoch = 1; result === undefined && epoch <= 8; epoch += 1) {
-      const given = assignment('n', smallRecipe, { epoch, jobDir: folder(`machine-${epoch}`) });
+    for (let epoch = 1; epoch <= 3; epoch += 1) {
+      const given = assignment('n', recipe, { epoch, jobDir: folder(`machine-${epoch}`) });
       const attempt = start(given, (message, child) => {
-        if (message.type === 'mirrored') child.kill('SIGKILL');
+        if (epoch < 3 && message.type === 'mirrored') child.kill('SIGKILL');
       });
-      if ((await attempt.ended) === 0) result = only(attempt.messages, 'published')[0]?.manifest;
+      expect([epoch, await attempt.ended]).toEqual([epoch, epoch < 3 ? 'SIGKILL' : 0]);
       resumed.push(only(attempt.messages, 'plan')[0]?.resumedFromStep as number);
-      // It has come further than the attempt before, whose disk it does not see.
-      expect(resumed).toEqual([...new Set(resumed)].sort((a, b) => a - b));
+      if (epoch === 3) expect(bytesOf(attempt)).toBe(bytesOf(alone));
     }
-    expect(resumed.length).toBeGreaterThan(1);
-    expect(weightsOf(result as Manifest)).toBe(weightsOf(manifest));
-    expect(result?.metrics.trainLoss).toBe(manifest.metrics.trainLoss);
+    // Each has come further than the attempt before, whose disk it does not see.
+    expect(resumed).toEqual([...new Set(resumed)].sort((a, b) => a - b));
   }, 120_000);
 
   it('trains on and publishes while checkpoints cannot be copied, and says so once', async () => {

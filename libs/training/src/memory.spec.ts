@@ -144,7 +144,9 @@ it.each<[[string, object], RecipeInput, number]>([
 });
 
 it('counts what samples take where that is more than training', () => {
-  const config = configOf('llama', { ...sizes, num_hidden_layers: 24, num_key_value_heads: 4 });
+  // Keys and values that are wide beside all else that a layer keeps.
+  const wide = { num_hidden_layers: 24, num_key_value_heads: 4, head_dim: 256 };
+  const config = configOf('llama', { ...sizes, ...wide });
   const sizesOf = (fraction: number) =>
     predictMemory(
       inputOf(config, recipeSchema.parse({ lora: { rank: 1 }, evaluation: { fraction } }), [1000]),
