@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { startTrainer, trainerEnvironment, type TrainerProcess } from './trainer-process';
 
 describe('a trainer process', () => {
+  const jobId = `job_${'a'.repeat(24)}`;
   let folder: string;
   const running: TrainerProcess[] = [];
   beforeAll(async () => void (folder = await mkdtemp(join(tmpdir(), 'lowrank-worker-'))));
@@ -31,18 +32,20 @@ describe('a trainer process', () => {
 
   it('delivers every message before its exit', async () => {
     const { trainer, messages } = await start(`
-      for (let i = 0; i < 500; i++) process.send({ type: 'message', level: 'info', message: String(i) });
-      process.send({ type: 'stopped', reason: 'drain' }, () => process.exit(0));
+      const send = (message, sent) => process.send({ type: 'job', jobId: '${jobId}', message }, sent);
+      for (let i = 0; i < 500; i++) send({ type: 'message', level: 'info', message: String(i) });
+      send({ type: 'stopped', reason: 'drain' }, () => process.exit(0));
     `);
     expect(await trainer.exit).toMatchObject({ code: 0, signal: null });
     expect(messages).toHaveLength(501);
-    expect(messages.at(-1)).toEqual({ type: 'stopped', reason: 'drain' });
+    expect(messages.at(-1)).toEqual({ type: 'job', jobId, message: { type: 'stopped', reason: 'drain' } });
   });
 
   it('keeps apart what is no message of a trainer', async () => {
     const { trainer, messages, unreadable } = await start(`
-      for (const message of ['hello', 7, null, { type: 'phase', phase: 'dreaming' }, { type: 'metric' }])
-        process.send(message);
+      const aboutJob = (message) => ({ type: 'job', jobId: '${jobId}', message });
+      const dreaming = aboutJob({ type: 'phase', phase: 'dreaming' });
+      for (const message of ['hello', 7, null, dreaming, aboutJob({ type: 'metric' })]) process.send(message);
       process.send({ type: 'heartbeat' }, () => process.exit(0));
     `);
     await trainer.exit;
