@@ -332,7 +332,7 @@ describe('trainer', () => {
     expect(await alone.ended).toBe(0);
     const resumed: number[] = [];
     for (let epoch = 1; epoch <= 3; epoch += 1) {
-      const given = assignment('n', recipe, { epoch, jobDir: folder(`machine-${epoch}`) });
+      const given = assignment('x', recipe, { epoch, jobDir: folder(`machine-${epoch}`) });
       const attempt = start(given, (message, child) => {
         if (epoch < 3 && message.type === 'mirrored') child.kill('SIGKILL');
       });
