@@ -20,7 +20,8 @@ const codeOf = (error: unknown): string | null => (error instanceof LowrankError
 
 /**
  * Puts the newest checkpoint of a run that the store has, and that is beyond a step, into the folder; false when there is none. Those
- * that Postgres knows of come first, and one that is damaged is passed over. When the store is away the checkpoint on this machine does, unless a later one is known of.
+ * that Postgres knows of come first, and one that is damaged is passed over. When the store is away the checkpoint on this machine
+ * does, unless a later one is known of.
  * Errors: store_unavailable after the patience; the signal's reason.
  */
 export async function fetchCheckpoint(options: FetchOptions, run: string, beyond: number): Promise<boolean> {

@@ -1,26 +1,9 @@
-import { type Decoder, type RecipeInput, recipeSchema } from '@lowrank/contracts';
+import { type RecipeInput, recipeSchema } from '@lowrank/contracts';
 import { planData } from '../batches/data-plan';
+import { llama8b as decoder } from '../test/llama-8b';
 import { lengthsOf } from '../test/world';
 import { trainingOperations } from './operations';
 
-/** The sizes of Llama 3.1 8B. */
-const decoder: Decoder = {
-  prefix: 'model.',
-  layers: 32,
-  hidden: 4096,
-  intermediate: 14_336,
-  heads: 32,
-  kvHeads: 8,
-  headDim: 128,
-  tiedEmbeddings: false,
-  fused: false,
-  qkNorms: false,
-  outputNorms: false,
-  biases: { qkv: false, o: false, mlp: false },
-  ropes: 1,
-  dtype: 'BF16',
-  quantization: null,
-};
 const layerParameters = 6_979_321_856;
 const head = 4096 * 128_256;
 const s = 2048;

@@ -1,26 +1,9 @@
 import { type Decoder, recipeSchema, type RecipeInput } from '@lowrank/contracts';
+import { llama8b as decoder } from '../../test/llama-8b';
 import { type MemoryParts, predictMemory } from './predict';
 
 // libs/training/src/memory.spec.ts holds the figures against the kernel library, bench/memory.mjs against trainers.
 
-/** The sizes of Llama 3.1 8B. */
-const decoder: Decoder = {
-  prefix: 'model.',
-  layers: 32,
-  hidden: 4096,
-  intermediate: 14_336,
-  heads: 32,
-  kvHeads: 8,
-  headDim: 128,
-  tiedEmbeddings: false,
-  fused: false,
-  qkNorms: false,
-  outputNorms: false,
-  biases: { qkv: false, o: false, mlp: false },
-  ropes: 1,
-  dtype: 'BF16',
-  quantization: null,
-};
 const GiB = 2 ** 30;
 /** Of 2,048 tokens: a layer's input, attention and its output; a number a head; x·Aᵀ of seven pairs of rank 16. */
 const keptOfLayer = 2048 * 4 * (3 * 4096 + 32 + 7 * 16);
