@@ -46,7 +46,12 @@ describe('Supervisor, with several jobs in one trainer', () => {
     const handled = supervisor.handle({ jobId: job.id, epoch: 1, workerId: worker.id });
     return { ids, teamId, supervisor, handled };
   };
-  const states = (ids: string[]) => Promise.all(ids.map(async (id) => (await record(id))?.state));
+  /** Read without a lock: a job that is locked when its lead is claimed is not claimed with it. */
+  const states = async (ids: string[]) => {
+    const teamId = await ports.unitOfWork.run(({ apiKeys }) => apiKeys.ensureTeam('test'));
+    const jobs = ids.map((id) => ports.unitOfWork.read((of) => of.jobs.find(teamId, id)));
+    return (await Promise.all(jobs)).map((job) => job?.state);
+  };
   const fencedSoFar = async () =>
     Number(/outcome="fenced"\} (\d+)/.exec(await metrics.registry.metrics())?.[1] ?? 0);
   const settled = (ids: string[], state: string) =>
