@@ -14,7 +14,9 @@ namespace lr::LR_ISA {
 constexpr int64_t kLanes = 256;  // 32-bit lanes of k in a slice: a tile's columns of B and rows of A fill the first cache
 constexpr int64_t kSlices = 4;   // slices of a deep block
 constexpr int64_t kLaneStride = kSlices * kLanes + 16;  // between rows of packed A: no power of two, or rows would share cache sets
-constexpr int64_t kBlockRows = 96;                      // rows of packed A: 400 KB, for the second cache
+// Rows of packed A. 400 KB for the second cache where that has 1 MB or more, as on processors with AVX-512; those with AVX2 alone have 512 KB
+// and half of it is faster there (docs/kernel-notes.md).
+constexpr int64_t kBlockRows = W == 16 ? 96 : 48;
 constexpr int64_t kPackedB = 1 << 19;                   // floats of packed B
 constexpr int64_t kBlockCols = 2048;                    // most columns of B in a block
 // Below this many multiply-adds a product ends before other threads have woken.
