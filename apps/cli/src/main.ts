@@ -1,6 +1,7 @@
 import { Command, Option } from 'commander';
 import { addAdapterCommands } from './commands/adapters';
 import { addChatCommand } from './commands/chat';
+import { addCombineCommand } from './commands/combine';
 import { addControlCommands } from './commands/control';
 import { addDataCommands } from './commands/data';
 import { addDoctorCommand } from './commands/doctor';
@@ -55,6 +56,7 @@ export function makeProgram(): Command {
   addWebhookCommands(program);
   addAdapterCommands(program);
   addChatCommand(program);
+  addCombineCommand(program);
   return program;
 }
 

@@ -9,6 +9,8 @@ export {
   type StoredBase,
   type TokenCacheOptions,
 } from './caches';
+export { combineMethods, type CombineMethod, type CombineSettings } from './combine/combine';
+export { combineFolders } from './combine/folders';
 export { modelCard, type CardOptions } from './card';
 export {
   checkpointFiles,
@@ -23,7 +25,8 @@ export { sha256 } from './files';
 export { complete, generate, greedy, type Generated, type GenerateOptions } from './generate';
 export { evaluate, freshProgress, train, type Evaluation, type Progress, type TrainOptions } from './loop';
 export { inTurn } from './in-turn';
-export { ADAPTER_CONFIG, ADAPTER_WEIGHTS, adapterConfig, adapterWeights, loadAdapter } from './peft';
+export { adapterConfig, adapterWeights, loadAdapter } from './peft';
+export { ADAPTER_CONFIG, ADAPTER_WEIGHTS } from './peft-config';
 export { evaluationBatches, planTraining, type Plan } from './plan';
 export { runTraining, TrainingStopped, type RunOptions, type StopReason, type TrainedAdapter } from './run';
 export { sampleOutputs, type Sample, type SampleOptions } from './samples';

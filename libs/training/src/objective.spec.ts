@@ -4,7 +4,7 @@ import { mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { sha256 } from './files';
-import { ADAPTER_WEIGHTS } from './peft';
+import { ADAPTER_WEIGHTS } from './peft-config';
 import { runTraining, TrainingStopped, type RunOptions } from './run';
 
 let root: string;

@@ -4,7 +4,8 @@ import { writeTinyModel } from '@lowrank/testing';
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ADAPTER_CONFIG, ADAPTER_WEIGHTS, adapterConfig, adapterWeights, loadAdapter } from './peft';
+import { adapterConfig, adapterWeights, loadAdapter } from './peft';
+import { ADAPTER_CONFIG, ADAPTER_WEIGHTS } from './peft-config';
 import { adapterSpec } from './targets';
 
 let root: string;

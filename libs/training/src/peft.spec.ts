@@ -3,7 +3,8 @@ import { codeOf, makeRecipe } from '@lowrank/testing';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { makeSequence, openTiny, safetensorsOf, type Tiny } from '../test/tiny';
-import { ADAPTER_CONFIG, ADAPTER_WEIGHTS, adapterConfig, adapterWeights, loadAdapter } from './peft';
+import { adapterConfig, adapterWeights, loadAdapter } from './peft';
+import { ADAPTER_CONFIG, ADAPTER_WEIGHTS } from './peft-config';
 import { readSafetensors, type NamedTensor } from './safetensors';
 import { toBatch } from './sequences';
 

@@ -2,16 +2,16 @@ import { LowrankError, type Recipe } from '@lowrank/contracts';
 import { patternValues, scaleOf } from '@lowrank/domain';
 import { KernelError, type Adapter, type AdapterTensor, type Base, type LoraTarget } from '@lowrank/kernels';
 import { SafetensorsError } from '@lowrank/datasets';
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { z } from 'zod';
+import {
+  ADAPTER_WEIGHTS,
+  type AdapterConfig,
+  encodeAdapterConfig,
+  readAdapterConfig,
+  unusable,
+} from './peft-config';
 import { encodeSafetensors, readSafetensors, type NamedTensor, type TensorSource } from './safetensors';
 import { targetModules } from './targets';
-
-/** Release of PEFT whose format this is. */
-const PEFT_VERSION = '0.21.2';
-export const ADAPTER_CONFIG = 'adapter_config.json';
-export const ADAPTER_WEIGHTS = 'adapter_model.safetensors';
 
 type Placed = Pick<AdapterTensor, 'module' | 'role'>;
 
@@ -90,77 +90,34 @@ export function adapterWeights(adapter: Adapter): Buffer {
 const scaled = (values: Readonly<Record<string, number>>, factor: number): Record<string, number> =>
   Object.fromEntries(Object.entries(values).map(([key, value]) => [key, value * factor]));
 
-/** adapter_config.json: keys sorted, two spaces, and nothing that differs between two runs of one recipe. */
+/** adapter_config.json of a recipe: nothing in it differs between two runs. */
 export function adapterConfig(base: Base, recipe: Recipe, source: string, revision: string): string {
   const { lora } = recipe;
   // PiSSA is published with twice the rank; alpha grows as it has to for the same scale.
   const rankFactor = lora.init === 'pissa' ? 2 : 1;
   const alphaFactor = lora.rsLora ? Math.sqrt(rankFactor) : rankFactor;
-  const config = {
+  return encodeAdapterConfig({
     alpha_pattern: scaled(lora.alphaPattern, alphaFactor),
     base_model_name_or_path: source,
     bias: lora.bias,
     exclude_modules: lora.exclude.length === 0 ? null : lora.exclude,
-    fan_in_fan_out: false,
-    inference_mode: true,
-    init_lora_weights: true,
-    layers_pattern: null,
     layers_to_transform: lora.layers,
     lora_alpha: lora.alpha * alphaFactor,
     lora_dropout: lora.dropout,
-    modules_to_save: null,
-    peft_type: 'LORA',
-    peft_version: PEFT_VERSION,
     r: lora.rank * rankFactor,
     rank_pattern: scaled(lora.rankPattern, rankFactor),
     revision,
     target_modules: targetModules(base.info.linears, lora),
-    task_type: 'CAUSAL_LM',
     use_dora: lora.dora,
     use_rslora: lora.rsLora,
-  };
-  return `${JSON.stringify(config, null, 2)}\n`;
-}
-
-/** What an adapter of PEFT has to be for this loader: LoRA or DoRA on linear layers, and their biases. */
-const configSchema = z.looseObject({
-  peft_type: z.literal('LORA'),
-  r: z.int().positive(),
-  lora_alpha: z.number().positive(),
-  bias: z.enum(['none', 'lora_only', 'all']).default('none'),
-  fan_in_fan_out: z.literal(false).default(false),
-  use_dora: z.boolean().default(false),
-  use_rslora: z.boolean().default(false),
-  modules_to_save: z.array(z.string()).max(0).nullish(),
-  alpha_pattern: z.record(z.string(), z.number()).nullish(),
-});
-
-function unusable(message: string, cause?: unknown): LowrankError {
-  return new LowrankError('validation_failed', `the adapter cannot be used: ${message}`, undefined, {
-    cause,
   });
-}
-
-async function readConfig(folder: string): Promise<Config> {
-  let value: unknown;
-  try {
-    value = JSON.parse(await readFile(join(folder, ADAPTER_CONFIG), 'utf8'));
-  } catch (error) {
-    throw unusable(`${ADAPTER_CONFIG} is missing or not JSON`, error);
-  }
-  const parsed = configSchema.safeParse(value);
-  if (!parsed.success) {
-    const [issue] = parsed.error.issues;
-    throw unusable(`${ADAPTER_CONFIG}: ${issue?.path.join('.')}: ${issue?.message}`);
-  }
-  return parsed.data;
 }
 
 /** Targets that the tensors are of, in the base's order, with the rank of each from its lora_A. */
 function targetsOf(
   base: Base,
   tensors: Map<string, NamedTensor>,
-  { lora_alpha: alpha, alpha_pattern: patterns, use_rslora: rsLora, use_dora: dora }: Config,
+  { lora_alpha: alpha, alpha_pattern: patterns, use_rslora: rsLora, use_dora: dora }: AdapterConfig,
 ): LoraTarget[] {
   const ranks = base.info.linears.flatMap(({ name }) => {
     const rank = tensors.get(`base_model.model.${name}.lora_A.weight`)?.shape[0];
@@ -175,9 +132,7 @@ function targetsOf(
     dora,
   }));
 }
-type Config = z.output<typeof configSchema>;
-
-function createEmpty(base: Base, targets: LoraTarget[], bias: Config['bias']): Adapter {
+function createEmpty(base: Base, targets: LoraTarget[], bias: AdapterConfig['bias']): Adapter {
   try {
     return base.createAdapter({ targets, bias });
   } catch (error) {
@@ -193,7 +148,7 @@ function createEmpty(base: Base, targets: LoraTarget[], bias: Config['bias']): A
  * base, or names and shapes do not fit.
  */
 export async function loadAdapter(base: Base, folder: string): Promise<Adapter> {
-  const config = await readConfig(folder);
+  const config = await readAdapterConfig(folder);
   const list = await readSafetensors(join(folder, ADAPTER_WEIGHTS), ADAPTER_WEIGHTS).catch(
     (error: unknown) => {
       const known = error instanceof SafetensorsError || (error as NodeJS.ErrnoException).code === 'ENOENT';

@@ -36,6 +36,7 @@ export enum Stream {
   Split = 1,
   Shuffle = 2,
   Dropout = 3,
+  Prune = 4,
 }
 
 /** `seed` is a recipe's: a whole number from 0 to 2^53 − 1. */
