@@ -30,6 +30,8 @@ function load(lowrank: Installation, clients: number): Load {
     for (let turn = 0; !over; turn += 1) {
       const [method, path, body] = requestOf(lowrank, turn, mine);
       if (turn % 3 === 2 && mine === null) continue;
+      // Asked once: what was cancelled cannot be cancelled again, also when the answer got lost.
+      if (turn % 3 === 2) mine = null;
       try {
         const answer = await lowrank.client.ask<Job & ErrorBody>(method, path, body, 60);
         if (answer.status < 300) {
