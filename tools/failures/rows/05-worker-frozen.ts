@@ -20,7 +20,7 @@ export const workerFrozen: Failure = {
       await lowrank.prepareCatalog();
       const recipe = tinyRecipe(scale.pick(8000, 1500), 50);
       const undisturbed = await lowrank.submit(recipe);
-      const [expected] = await lowrank.published(undisturbed, 600);
+      const [expected] = await lowrank.published(undisturbed);
       const job = await lowrank.submit(recipe);
       await lowrank.training(job, { step: 60 });
       const trainers = await frozen.program.children();
@@ -30,7 +30,6 @@ export const workerFrozen: Failure = {
       const other = await lowrank.startWorker();
       await until(
         'the other worker to take over',
-        300,
         async () => (await lowrank.row(job.id)).workerId === other.id,
       );
       const { epoch } = await lowrank.row(job.id);
@@ -40,10 +39,9 @@ export const workerFrozen: Failure = {
       frozen.program.thaw();
       await until(
         'the trainer of the old epoch to be ended',
-        60,
         async () => (await frozen.program.children()).length === 0,
       );
-      const versions = await lowrank.published(job, 600);
+      const versions = await lowrank.published(job);
       // Events and log lines are numbered in the order in which they were written: an epoch that comes back was not refused.
       const late = async (table: string): Promise<number> => {
         const [row] = await lowrank.postgres.query<{ count: string }>(

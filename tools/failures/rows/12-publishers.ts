@@ -28,7 +28,6 @@ async function killAfter(
   };
   await until(
     'the trainer to be killed, or the job to end',
-    60,
     async () => killed || (await lowrank.row(job.id)).state === 'succeeded',
   );
   proxy.onPut = async () => undefined;
@@ -58,15 +57,15 @@ async function race(
     await opened;
   };
   const job = await lowrank.submit(tinyRecipe(20, 10, { seed: 100 }));
-  await until('the first publisher to arrive', 120, async () => arrived === 1);
+  await until('the first publisher to arrive', async () => arrived === 1);
   const trainers = await first.program.children();
   first.program.freeze();
   const second = await lowrank.startWorker();
-  await until('the second publisher to arrive', 180, async () => arrived === 2);
+  await until('the second publisher to arrive', async () => arrived === 2);
   open();
   const versions = await lowrank.published(job);
   first.program.thaw();
-  await until('the first trainer to end', 60, async () =>
+  await until('the first trainer to end', async () =>
     trainers.every((pid) => !end(pid, 0 as unknown as NodeJS.Signals)),
   );
   await pause(1);
