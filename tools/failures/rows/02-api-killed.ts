@@ -20,7 +20,7 @@ export const apiKilled: Failure = {
   required: 'every accepted job queued within 30 s',
   run: (scale) =>
     Installation.with(async (lowrank) => {
-      const kills = scale.pick(500, 8);
+      const kills = scale.kills(500, 8);
       const problems = new Problems();
       let api = await lowrank.startApi();
       await lowrank.startWorker({ slots: 8 });

@@ -88,7 +88,7 @@ export const trainersKilled: Failure = {
   required: 'at most one checkpoint interval lost, no partial checkpoint loaded',
   run: (scale) =>
     Installation.with(async (lowrank) => {
-      const wanted = scale.pick(200, 6);
+      const wanted = scale.kills(200, 6);
       const problems = new Problems();
       await lowrank.startApi();
       const workers = [await lowrank.startWorker(), await lowrank.startWorker()];

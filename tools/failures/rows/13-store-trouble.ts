@@ -33,6 +33,11 @@ export const storeTrouble: Failure = {
         });
         proxy.weather = weather;
         await pause(seconds);
+        // A slow machine may have asked for nothing so far.
+        await until(
+          'a request in trouble',
+          async () => proxy.troubled > troubledBefore || (await lowrank.row(job.id)).state === 'succeeded',
+        );
         half += (await lowrank.client.versions(job.adapter)).filter(({ files }) => files.length < 3).length;
         proxy.weather = { type: 'pass' };
         const versions = await lowrank.published(job).catch((error: Error) => {
