@@ -24,8 +24,9 @@ const program = new Command('npm run test:failures --')
   .option('--only <ids>', 'only these, e.g. 3,7', ids)
   .option('--quick', 'small counts and short times, for a check of a few minutes', false)
   .option('--native-seconds <seconds>', 'how long the native call of failure 4 takes', count)
+  .option('--kills <number>', 'how often failures 2 and 6 kill', count)
   .option('--list', 'list them and stop', false)
-  .action(async ({ only, quick, nativeSeconds, list }) => {
+  .action(async ({ only, quick, nativeSeconds, kills, list }) => {
     const chosen = failures.filter(({ id }) => only === undefined || only.includes(id));
     if (list) {
       for (const { id, broken, required } of chosen)
@@ -35,6 +36,7 @@ const program = new Command('npm run test:failures --')
     const scale = {
       quick,
       nativeSeconds: nativeSeconds ?? (quick ? 15 : 600),
+      kills: (full: number, small: number) => kills ?? (quick ? small : full),
       pick: (full: number, small: number) => (quick ? small : full),
     };
     const rows = await runFailures(chosen, scale);

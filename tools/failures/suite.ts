@@ -21,6 +21,8 @@ export interface Scale {
   /** Seconds of the long native call. */
   nativeSeconds: number;
   pick(full: number, quick: number): number;
+  /** The same for kills, whose number can be asked for. */
+  kills(full: number, quick: number): number;
 }
 
 /** This machine lacks something that the failure needs. It counts as skipped, never as passed. */

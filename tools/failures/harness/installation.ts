@@ -131,7 +131,7 @@ export class Installation {
   /** Resolves when it answers. */
   async startApi(): Promise<Program> {
     const program = this.launch('api', 'api', { LOWRANK_PORT: new URL(this.address).port });
-    await until('the API to answer', 300, async () => {
+    await until('the API to answer', async () => {
       if (!program.isAlive) throw new Error(`it ended: ${program.log().slice(-2000)}`);
       return this.client.isHealthy();
     });
@@ -149,7 +149,7 @@ export class Installation {
       LOWRANK_DATA: dataDir,
       ...env,
     });
-    const id = await until(`${name} to be seen`, 300, async () => {
+    const id = await until(`${name} to be seen`, async () => {
       if (!program.isAlive) throw new Error(`it ended: ${program.log().slice(-2000)}`);
       return (await this.workerIds()).find((one) => !known.includes(one)) ?? null;
     });
@@ -212,8 +212,8 @@ export class Installation {
   }
 
   /** Waits for a job to end well, and resolves to its adapter's versions; rejects with its error when it fails. */
-  async published(job: Job, seconds = 120): Promise<AdapterVersion[]> {
-    await until(`job ${job.id} to end`, seconds, async () => {
+  async published(job: Job): Promise<AdapterVersion[]> {
+    await until(`job ${job.id} to end`, async () => {
       const { state } = await this.row(job.id);
       return ['succeeded', 'failed', 'cancelled'].includes(state);
     });
@@ -223,14 +223,9 @@ export class Installation {
   }
 
   /** Waits until a job's attempt trains, and has reported at least so many steps. */
-  async training(
-    job: Job,
-    { epoch, step = 1 }: { epoch?: number; step?: number } = {},
-    seconds = 60,
-  ): Promise<JobRow> {
+  async training(job: Job, { epoch, step = 1 }: { epoch?: number; step?: number } = {}): Promise<JobRow> {
     return until(
       `job ${job.id} to train`,
-      seconds,
       async () => {
         const row = await this.row(job.id);
         if (['succeeded', 'failed', 'cancelled'].includes(row.state))
@@ -239,7 +234,7 @@ export class Installation {
           ? row
           : null;
       },
-      20,
+      { everyMs: 20 },
     );
   }
 

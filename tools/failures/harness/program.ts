@@ -63,9 +63,9 @@ export class Program {
   }
 
   /** Asks it to end, and waits until it has. */
-  async stop(withinSeconds = 90): Promise<void> {
+  async stop(): Promise<void> {
     this.signal('SIGTERM');
-    await until(`${this.name} to end`, withinSeconds, async () => !this.isAlive);
+    await until(`${this.name} to end`, async () => !this.isAlive);
   }
 
   children(): Promise<number[]> {

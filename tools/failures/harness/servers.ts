@@ -53,7 +53,7 @@ export class Postgres {
     this.port ||= await freePort();
     const settings = { max_connections: '300', shared_buffers: '128MB' };
     // After a SIGKILL its children hold the shared memory for a moment.
-    this.server = await until('Postgres to start', 60, () =>
+    this.server = await until('Postgres to start', () =>
       startPostgres({ dataDir: this.dataDir, port: this.port, settings }),
     );
   }
@@ -66,7 +66,7 @@ export class Postgres {
   async kill(): Promise<void> {
     const { pid } = this.server as EmbeddedPostgres;
     end(pid);
-    await until('Postgres to be gone', 10, async () => !end(pid, 0 as unknown as NodeJS.Signals));
+    await until('Postgres to be gone', async () => !end(pid, 0 as unknown as NodeJS.Signals));
   }
 
   async query<T>(text: string, values: unknown[] = []): Promise<T[]> {
@@ -108,7 +108,7 @@ export class Redis {
     const { command, folder, port } = this;
     const args = ['--port', String(port), '--bind', '127.0.0.1', '--save', '', '--dir', folder];
     this.server = new Program({ name: 'redis', command, args, logFile: join(folder, 'redis.log') });
-    await until('Redis to answer', 10, async () => (await this.ask('PING')) === 'PONG');
+    await until('Redis to answer', async () => (await this.ask('PING')) === 'PONG');
   }
 
   async kill(): Promise<void> {
@@ -140,7 +140,7 @@ export async function startS3(folder: string): Promise<string> {
   const port = await freePort();
   const args = ['-H', '127.0.0.1', '-p', String(port)];
   new Program({ name: 's3', command, args, env: process.env, logFile: join(folder, 's3.log') });
-  await until('the S3 server to listen', 60, () => listens(port));
+  await until('the S3 server to listen', () => listens(port));
   return `http://127.0.0.1:${port}`;
 }
 

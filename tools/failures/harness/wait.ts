@@ -1,5 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 
+/** Seconds that anything is waited for whose time is no requirement: a machine that does other things too is slow. */
+const patience = 900;
+
 /** Something did not come about in time: the failure that is being tried has found a fault. */
 export class Late extends Error {}
 
@@ -26,9 +29,8 @@ export async function pause(seconds: number): Promise<void> {
  */
 export async function until<T>(
   what: string,
-  seconds: number,
   ask: () => Promise<T | null | false>,
-  everyMs = 50,
+  { everyMs = 50, seconds = patience } = {},
 ): Promise<T> {
   let problem = '';
   for (const end = performance.now() + seconds * 1000; ;) {

@@ -1,6 +1,6 @@
 import { Client as Listener } from 'pg';
 import { Installation, tinyRecipe } from '../harness/installation';
-import { pause, until } from '../harness/wait';
+import { until } from '../harness/wait';
 import { type Failure, Problems } from '../suite';
 
 /** Says when a transaction that accepts a job has been committed: Postgres delivers a notification with the commit. */
@@ -20,7 +20,7 @@ export const apiKilled: Failure = {
   required: 'every accepted job queued within 30 s',
   run: (scale) =>
     Installation.with(async (lowrank) => {
-      const kills = scale.pick(500, 8);
+      const kills = scale.kills(500, 8);
       const problems = new Problems();
       let api = await lowrank.startApi();
       await lowrank.startWorker({ slots: 8 });
@@ -43,7 +43,7 @@ export const apiKilled: Failure = {
             () => true,
             () => false,
           );
-          await Promise.race([committed, pause(30)]);
+          await Promise.race([committed, answered.then((accepted) => (accepted ? committed : undefined))]);
           await api.kill();
           if (await answered) accepted += 1;
           else unanswered += 1;
@@ -59,9 +59,8 @@ export const apiKilled: Failure = {
       problems.check(Number(count) === kills, `${count} jobs were committed in ${kills} kills`);
       await until(
         'every job to end',
-        1800,
         async () => (await lowrank.countByState()).succeeded === Number(count),
-        500,
+        { everyMs: 500, seconds: 3600 },
       );
       // From its submission to the moment that a slot was chosen for it and the wake-up written: the event of the claim is later still.
       const [{ slowest = 0 } = {}] = await lowrank.postgres.query<{ slowest: number }>(

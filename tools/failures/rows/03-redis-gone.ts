@@ -29,7 +29,7 @@ export const redisGone: Failure = {
         await lowrank.redis.start();
         const back = performance.now();
         const at = new Date().toISOString();
-        await until('every worker to take a job', 120, async () => {
+        await until('every worker to take a job', async () => {
           const messages = (await claims(at)).map(({ message }) => message).join('\n');
           return workers.every(({ id }) => messages.includes(id));
         });
@@ -37,7 +37,6 @@ export const redisGone: Failure = {
         for (const { id } of jobs) await lowrank.client.cancel(id);
         await until(
           'their jobs to end',
-          60,
           async () => (await lowrank.countByState()).cancelled === jobs.length * seconds.length,
         );
       }

@@ -31,7 +31,7 @@ export const longNativeCall: Failure = {
       const recipe = (steps: number, rows: number, sequenceLength: number) =>
         tinyRecipe(steps, 1000, { rows, sequenceLength, checkpointActivations: true });
       const probe = await lowrank.submit(recipe(3, 1, timedLength));
-      await lowrank.published(probe, 300);
+      await lowrank.published(probe);
       const [{ timed = 0 } = {}] = await lowrank.postgres.query<{ timed: number }>(
         'SELECT min($2 / tokens_per_second)::float AS timed FROM job_metrics WHERE job_id = $1',
         [probe.id, timedLength],
@@ -40,16 +40,14 @@ export const longNativeCall: Failure = {
       const rows = Math.ceil(wanted / (timed * (longestLength / timedLength) ** 2));
       const length = Math.round(timedLength * Math.sqrt(wanted / (timed * rows)));
       const job = await lowrank.submit(recipe(1, rows, Math.min(longestLength, length)));
-      await lowrank.training(job, { step: 0 }, 300);
+      await lowrank.training(job, { step: 0 });
       const began = performance.now();
-      await until(
-        'the long call to end',
-        scale.nativeSeconds * 10,
-        async () => (await lowrank.row(job.id)).step === 1,
-        200,
-      );
+      await until('the long call to end', async () => (await lowrank.row(job.id)).step === 1, {
+        everyMs: 200,
+        seconds: scale.nativeSeconds * 10,
+      });
       const took = since(began);
-      await lowrank.published(job, 300);
+      await lowrank.published(job);
       const { epoch } = await lowrank.row(job.id);
       const streams = (await lowrank.redis.ask('--scan', '--pattern', '*:events'))
         .split('\n')

@@ -10,22 +10,24 @@ import { compared, type Failure, Problems } from '../suite';
 const everySteps = 20;
 const steps = 1500;
 
-/** Resolves when a trainer has begun to write a checkpoint, whose folder has another name until it is whole. */
-async function midCheckpoint(folder: string): Promise<void> {
+/** Resolves when a trainer has begun to write a checkpoint, whose folder has another name until it is whole; to false if none comes. */
+async function midCheckpoint(folder: string, isOver: () => Promise<boolean>): Promise<boolean> {
   await mkdir(folder, { recursive: true });
   const stop = new AbortController();
+  let begun = false;
+  const begins = new Promise<void>((resolve) => {
+    watch(folder, { signal: stop.signal }, (_event, name) => {
+      if (!name?.startsWith('tmp-')) return;
+      begun = true;
+      resolve();
+    });
+  });
   try {
-    await Promise.race([
-      new Promise<void>((resolve) => {
-        watch(folder, { signal: stop.signal }, (_event, name) => {
-          if (name?.startsWith('tmp-')) resolve();
-        });
-      }),
-      pause(20),
-    ]);
+    while (!begun && !(await isOver())) await Promise.race([begins, pause(1)]);
   } finally {
     stop.abort();
   }
+  return begun;
 }
 
 interface Kills {
@@ -47,25 +49,26 @@ async function harass(
 ): Promise<void> {
   const folder = join(lowrank.dataDir, 'jobs', job.id, 'checkpoints');
   for (let epoch = 1; left(); epoch += 1) {
-    const at = await until('an attempt or the end', 120, async () => {
+    const at = await until('an attempt or the end', async () => {
       const row = await lowrank.row(job.id);
       return (row.state === 'succeeded' || (row.epoch === epoch && row.workerId !== null)) && row;
     });
     if (at.state === 'succeeded') return;
     if (at.fruitless >= 3) await lowrank.training(job, { epoch, step: at.checkpointStep + everySteps + 1 });
-    const aim = Math.random();
-    if (aim < 0.3) await midCheckpoint(folder);
-    else await pause(Math.random() * 3);
+    const aimed =
+      kills.made % 3 === 0 &&
+      (await midCheckpoint(folder, async () => (await lowrank.row(job.id)).state === 'succeeded'));
+    if (!aimed) await pause(Math.random() * 3);
     const pids = await worker.program.children();
     if (pids.filter((pid) => end(pid)).length === 0) continue;
     kills.made += 1;
-    if (aim < 0.3) kills.midCheckpoint += 1;
-    const after = await until('the attempt to be over', 60, async () => {
+    if (aimed) kills.midCheckpoint += 1;
+    const after = await until('the attempt to be over', async () => {
       const row = await lowrank.row(job.id);
       return (row.epoch > epoch || row.state === 'succeeded') && row;
     });
     if (after.state === 'succeeded') return;
-    const next = await until('the next plan, or its end', 120, async () => {
+    const next = await until('the next plan, or its end', async () => {
       const row = await lowrank.row(job.id);
       const plan = (await lowrank.client.events(job.id)).find(
         (event) => event.epoch === epoch + 1 && event.type === 'attempt',
@@ -85,26 +88,26 @@ export const trainersKilled: Failure = {
   required: 'at most one checkpoint interval lost, no partial checkpoint loaded',
   run: (scale) =>
     Installation.with(async (lowrank) => {
-      const wanted = scale.pick(200, 6);
+      const wanted = scale.kills(200, 6);
       const problems = new Problems();
       await lowrank.startApi();
       const workers = [await lowrank.startWorker(), await lowrank.startWorker()];
       await lowrank.prepareCatalog();
       const recipe = tinyRecipe(steps, everySteps);
       const undisturbed = await lowrank.submit(recipe);
-      const [expected] = await lowrank.published(undisturbed, 600);
+      const [expected] = await lowrank.published(undisturbed);
       const kills: Kills = { made: 0, midCheckpoint: 0, mostLost: 0 };
       let runs = 0;
       let others = 0;
       while (kills.made < wanted) {
         const job = await lowrank.submit(recipe);
-        const { workerId } = await until('the job to be taken', 60, async () => {
+        const { workerId } = await until('the job to be taken', async () => {
           const row = await lowrank.row(job.id);
           return row.workerId !== null && row;
         });
         const worker = workers.find(({ id }) => id === workerId) as RunningWorker;
         await harass(lowrank, worker, job, () => kills.made < wanted, kills);
-        const [version] = await lowrank.published(job, 600);
+        const [version] = await lowrank.published(job);
         runs += 1;
         if (version === undefined || expected === undefined || weightsOf(version) !== weightsOf(expected))
           others += 1;

@@ -31,7 +31,7 @@ export const killsAtRandomSteps: Failure = {
           const target = Math.min(steps - 20, step + everySteps + Math.floor((Math.random() * steps) / 4));
           await lowrank.training(job, { epoch, step: target });
           for (const pid of await program.children()) kills += Number(end(pid));
-          await until('the attempt to be over', 30, async () => (await lowrank.row(job.id)).epoch > epoch);
+          await until('the attempt to be over', async () => (await lowrank.row(job.id)).epoch > epoch);
         }
         const [version] = await lowrank.published(job);
         problems.check(

@@ -53,10 +53,12 @@ export const diskFull: Failure = {
         const undisturbed = await lowrank.submit(recipe);
         const [expected] = await lowrank.published(undisturbed);
         const job = await lowrank.submit(recipe);
-        await until('a checkpoint', 60, async () => (await lowrank.row(job.id)).checkpointStep >= 40, 10);
+        await until('a checkpoint', async () => (await lowrank.row(job.id)).checkpointStep >= 40, {
+          everyMs: 10,
+        });
         const ballast = join(jobs, 'ballast');
         await fill(ballast);
-        const { checkpointStep, epoch } = await until('the attempt to end', 60, async () => {
+        const { checkpointStep, epoch } = await until('the attempt to end', async () => {
           const row = await lowrank.row(job.id);
           return (row.epoch > 1 || row.state !== 'running') && row;
         });

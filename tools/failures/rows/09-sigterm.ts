@@ -17,12 +17,12 @@ export const sigterm: Failure = {
       await lowrank.prepareCatalog();
       const recipe = tinyRecipe(1500, 1000);
       const undisturbed = await lowrank.submit(recipe);
-      const [expected] = await lowrank.published(undisturbed, 300);
+      const [expected] = await lowrank.published(undisturbed);
       const job = await lowrank.submit(recipe);
       await lowrank.training(job, { step: 100 });
       const told = performance.now();
       leaving.program.signal('SIGTERM');
-      await until('the worker to end', 90, async () => !leaving.program.isAlive);
+      await until('the worker to end', async () => !leaving.program.isAlive);
       const left = since(told);
       const handed = await lowrank.row(job.id);
       problems.check(leaving.program.exitCode === 0, `the worker ended with ${leaving.program.exitCode}`);
@@ -32,7 +32,7 @@ export const sigterm: Failure = {
       );
       problems.check(handed.fruitless === 0, 'the attempt was charged');
       await lowrank.startWorker({ dataDir: join(lowrank.folder, 'machine-2') });
-      const [version] = await lowrank.published(job, 300);
+      const [version] = await lowrank.published(job);
       const events = await lowrank.client.events(job.id);
       const resumed =
         events.find(({ type, epoch }) => type === 'attempt' && epoch === 2)?.message ?? 'nothing';

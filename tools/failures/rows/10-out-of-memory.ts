@@ -32,12 +32,11 @@ async function measure(
   let most = 0;
   await until(
     'the measured job to end',
-    300,
     async () => {
       for (const pid of await children()) most = Math.max(most, await dataBytes(pid));
       return (await lowrank.row(job.id)).state === 'succeeded';
     },
-    5,
+    { everyMs: 5 },
   );
   return most;
 }
@@ -68,7 +67,7 @@ async function attemptsOf(
   lowrank: Installation,
   job: Job,
 ): Promise<{ state: string; epoch: number; code: string }> {
-  await until('the job to end', 600, async () =>
+  await until('the job to end', async () =>
     ['succeeded', 'failed'].includes((await lowrank.row(job.id)).state),
   );
   const { state, epoch } = await lowrank.row(job.id);
@@ -81,7 +80,7 @@ async function brokenDevice(lowrank: Installation, problems: Problems): Promise<
   await writeFile(library, 'not a library');
   const broken = await lowrank.startWorker({ env: { LOWRANK_KERNELS_LIB: library } });
   const job = await lowrank.submit(tinyRecipe(2));
-  const handed = await until('the job to be handed back', 60, async () => {
+  const handed = await until('the job to be handed back', async () => {
     const row = await lowrank.row(job.id);
     return row.epoch === 2 && row;
   });

@@ -46,7 +46,7 @@ export const lossNotFinite: Failure = {
       let published = 0;
       for (const run of runs) {
         const job = await lowrank.submit(recipeOf(...run));
-        await until('the run to end', 120, async () =>
+        await until('the run to end', async () =>
           ['succeeded', 'failed'].includes((await lowrank.row(job.id)).state),
         );
         const messages = (await lowrank.client.events(job.id)).map(({ message }) => message);

@@ -28,12 +28,19 @@ export const storeTrouble: Failure = {
       for (const [name, weather] of weathers) {
         const troubledBefore = proxy.troubled;
         const job = await lowrank.submit(tinyRecipe(40, 10, { seed: attempts }));
-        await until('the job to begin', 60, async () => (await lowrank.row(job.id)).state !== 'queued', 10);
+        await until('the job to begin', async () => (await lowrank.row(job.id)).state !== 'queued', {
+          everyMs: 10,
+        });
         proxy.weather = weather;
         await pause(seconds);
+        // A slow machine may have asked for nothing so far.
+        await until(
+          'a request in trouble',
+          async () => proxy.troubled > troubledBefore || (await lowrank.row(job.id)).state === 'succeeded',
+        );
         half += (await lowrank.client.versions(job.adapter)).filter(({ files }) => files.length < 3).length;
         proxy.weather = { type: 'pass' };
-        const versions = await lowrank.published(job, 300).catch((error: Error) => {
+        const versions = await lowrank.published(job).catch((error: Error) => {
           problems.list.push(`${name}: ${error.message}`);
           return [];
         });

@@ -42,7 +42,6 @@ export const rollingDeploy: Failure = {
       // The old version hands out a wake-up again when it was lost, and so does this: a worker takes no more than it has slots.
       const ended = await until(
         'the jobs of old payloads to end',
-        600,
         async () => {
           const { succeeded = 0, queued = 0, ...busy } = await lowrank.countByState();
           if (succeeded === count) return succeeded;
@@ -51,7 +50,7 @@ export const rollingDeploy: Failure = {
               await put(lowrank, sharedQueueName, id, { jobId: id, epoch: 1 });
           return null;
         },
-        500,
+        { everyMs: 500 },
       );
 
       await lowrank.postgres.query(
@@ -67,7 +66,7 @@ export const rollingDeploy: Failure = {
         workerId: worker.id,
         more: {},
       });
-      for (const job of fresh) await lowrank.published(job, 300);
+      for (const job of fresh) await lowrank.published(job);
       const toOld = await lowrank.rows(
         `WHERE assigned_to = 'wrk_oldoldoldoldoldoldoldol' OR worker_id = 'wrk_oldoldoldoldoldoldoldol'`,
       );

@@ -20,7 +20,7 @@ export const failover: Failure = {
       const seconds: Record<'killed' | 'frozen', number[]> = { killed: [], frozen: [] };
       for (let round = 0; round < scale.pick(10, 1); round += 1) {
         for (const how of ['killed', 'frozen'] as const) {
-          const session = await until('a session that holds the lock', 30, async () => {
+          const session = await until('a session that holds the lock', async () => {
             const dispatching = workers.filter((worker) => timesDispatcher(worker) > 0);
             return dispatching.at(-1) ?? null;
           });
@@ -30,12 +30,11 @@ export const failover: Failure = {
           else session.program.freeze();
           const next = await until(
             'another dispatcher',
-            60,
             async () =>
               workers.find(
                 (worker) => worker !== session && timesDispatcher(worker) > (before.get(worker) ?? 0),
               ) ?? null,
-            20,
+            { everyMs: 20 },
           );
           seconds[how].push(since(broken));
           // It does dispatch: a job gets a worker.
