@@ -1,5 +1,6 @@
 import { Command, Option } from 'commander';
 import { addAdapterCommands } from './commands/adapters';
+import { addAliasCommands } from './commands/aliases';
 import { addChatCommand } from './commands/chat';
 import { addControlCommands } from './commands/control';
 import { addDataCommands } from './commands/data';
@@ -54,6 +55,7 @@ export function makeProgram(): Command {
   addWorkerCommands(program);
   addWebhookCommands(program);
   addAdapterCommands(program);
+  addAliasCommands(program);
   addChatCommand(program);
   return program;
 }
