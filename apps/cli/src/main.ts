@@ -1,5 +1,6 @@
 import { Command, Option } from 'commander';
 import { addAdapterCommands } from './commands/adapters';
+import { addAliasCommands } from './commands/aliases';
 import { addChatCommand } from './commands/chat';
 import { addCombineCommand } from './commands/combine';
 import { addControlCommands } from './commands/control';
@@ -55,6 +56,7 @@ export function makeProgram(): Command {
   addWorkerCommands(program);
   addWebhookCommands(program);
   addAdapterCommands(program);
+  addAliasCommands(program);
   addChatCommand(program);
   addCombineCommand(program);
   return program;

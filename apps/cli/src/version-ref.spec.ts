@@ -1,15 +1,32 @@
-import { parseVersionRef } from './version-ref';
+import { parseAlias, parseVersionRef } from './version-ref';
 
 describe('parseVersionRef', () => {
   it.each([
-    ['support', { adapter: 'support', number: null }],
-    ['support@v3', { adapter: 'support', number: 3 }],
-    ['support@12', { adapter: 'support', number: 12 }],
-    ['support@latest', { adapter: 'support', number: 'latest' }],
+    ['support', { adapter: 'support', version: null }],
+    ['support@v3', { adapter: 'support', version: 'v3' }],
+    ['support@12', { adapter: 'support', version: '12' }],
+    ['support@latest', { adapter: 'support', version: 'latest' }],
+    ['support@prod', { adapter: 'support', version: 'prod' }],
   ])('reads %s', (text, ref) => expect(parseVersionRef(text)).toEqual(ref));
 
-  it.each(['Support', '../etc', 'support@', 'support@v0', 'support@v1x', 'support@1@2', ''])(
+  it.each(['Support', '../etc', 'support@', 'support@v0', 'support@0', 'support@1@2', 'support@Prod', ''])(
     'refuses %j',
     (text) => expect(() => parseVersionRef(text)).toThrow(/is not/),
+  );
+});
+
+describe('parseAlias', () => {
+  it('reads an alias', () =>
+    expect(parseAlias('support@prod')).toEqual({ adapter: 'support', alias: 'prod' }));
+
+  it.each([
+    'support',
+    'support@v3',
+    'support@7',
+    'support@latest',
+    'support@main',
+    `support@${'a'.repeat(40)}`,
+  ])('refuses %j, which says a version by itself', (text) =>
+    expect(() => parseAlias(text)).toThrow(/is not an alias/),
   );
 });

@@ -1,31 +1,32 @@
-import { nameSchema } from '@lowrank/contracts';
+import { aliasNameSchema, nameSchema, versionRefSchema } from '@lowrank/contracts';
+import { type z } from 'zod';
 import { CliError, exitCodes } from './errors';
 
 export interface VersionRef {
   adapter: string;
-  /** null: none was named. */
-  number: number | 'latest' | null;
+  /** `v3`, `3`, `latest` or an alias; null: none was named. */
+  version: string | null;
 }
 
-/** Reads `name`, `name@v3`, `name@3` or `name@latest`. Error: CliError saying which part is wrong. */
+/** Reads `name`, `name@v3`, `name@3`, `name@latest` or `name@prod`. Error: CliError saying which part is wrong. */
 export function parseVersionRef(text: string): VersionRef {
   const at = text.indexOf('@');
-  const adapter = at === -1 ? text : text.slice(0, at);
-  const name = nameSchema.safeParse(adapter);
-  if (!name.success) {
-    throw new CliError(`'${adapter}' is not an adapter's name: ${name.error.issues[0]?.message}`, {
-      exitCode: exitCodes.usage,
-    });
-  }
-  if (at === -1) return { adapter, number: null };
-  const version = text.slice(at + 1);
-  if (version === 'latest') return { adapter, number: 'latest' };
-  const digits = /^v?([1-9]\d{0,8})$/.exec(version)?.[1];
-  if (digits === undefined) {
-    throw new CliError(`'${version}' is not a version`, {
-      help: 'Versions look like v3, 3 or latest.',
-      exitCode: exitCodes.usage,
-    });
-  }
-  return { adapter, number: Number(digits) };
+  const adapter = checked(nameSchema, at === -1 ? text : text.slice(0, at), "an adapter's name");
+  if (at === -1) return { adapter, version: null };
+  return { adapter, version: checked(versionRefSchema, text.slice(at + 1), 'a version') };
+}
+
+/** Reads `name@prod` where an alias is to be changed. Error: CliError saying which part is wrong. */
+export function parseAlias(text: string): { adapter: string; alias: string } {
+  const { adapter, version } = parseVersionRef(text);
+  return { adapter, alias: checked(aliasNameSchema, version ?? '', 'an alias') };
+}
+
+function checked(schema: z.ZodType<string>, text: string, what: string): string {
+  const parsed = schema.safeParse(text);
+  if (parsed.success) return parsed.data;
+  throw new CliError(`'${text}' is not ${what}: ${parsed.error.issues[0]?.message}`, {
+    help: 'Versions are named like support@v3, support@latest or, by an alias, support@prod.',
+    exitCode: exitCodes.usage,
+  });
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { aliasSchema } from './alias';
 import { storedFileSchema } from './base-model';
 import { idSchema, nameSchema, sha256Schema, timeSchema } from './ids';
 import { recipeSchema } from './recipe';
@@ -50,18 +51,55 @@ export const adapterVersionSchema = z.object({
   templateSha256: sha256Schema,
   metrics: versionMetricsSchema,
   files: z.array(storedFileSchema),
+  /** 40 hexadecimal digits over the files, as a base model's: the commit that Hugging Face's clients see. */
+  revision: z.string().regex(/^[0-9a-f]{40}$/),
   bytes: z.int().nonnegative(),
   createdAt: timeSchema,
 });
 export type AdapterVersion = z.infer<typeof adapterVersionSchema>;
 
+/** A word that adapters are found by. */
+export const tagSchema = z
+  .string()
+  .regex(/^[a-z0-9][a-z0-9._:-]{0,39}$/, "must be up to 40 lower-case letters, digits, '.', '_', ':' or '-'");
+
+const describedShape = {
+  /** A sentence or two for lists. */
+  description: z.string().trim().max(1000),
+  tags: z
+    .array(tagSchema)
+    .max(32)
+    .transform((tags) => [...new Set(tags)].sort()),
+};
+
 export const adapterSchema = z.object({
   id: idSchema('adapter'),
   name: nameSchema,
   baseModel: nameSchema,
+  description: z.string(),
+  tags: z.array(z.string()),
+  /** By name. */
+  aliases: z.array(aliasSchema.pick({ name: true, version: true })),
   /** Highest published version. */
   latestVersion: z.int().positive().nullable(),
   createdAt: timeSchema,
   updatedAt: timeSchema,
 });
 export type Adapter = z.infer<typeof adapterSchema>;
+
+export const describeAdapterSchema = z
+  .strictObject({
+    ...describedShape,
+    /** Markdown instead of the generated card; null: the generated one again. */
+    card: z.string().max(200_000).nullable(),
+  })
+  .partial();
+export type DescribeAdapter = z.output<typeof describeAdapterSchema>;
+
+/** What there is to read about an adapter, as Markdown. */
+export const adapterCardSchema = z.object({
+  text: z.string(),
+  /** Whether it is made from versions, metrics and lineage, rather than written by somebody. */
+  isGenerated: z.boolean(),
+});
+export type AdapterCard = z.infer<typeof adapterCardSchema>;

@@ -1,4 +1,5 @@
 export * from './adapter';
+export * from './alias';
 export * from './api-key';
 export * from './base-model';
 export * from './checkpoint';

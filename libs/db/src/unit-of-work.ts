@@ -6,6 +6,7 @@ import { isSerializationFailure, translated } from './errors';
 import { type Prisma, PrismaClient } from './generated/client';
 import { ImpatientClient } from './impatient-client';
 import { adapterRepository } from './repositories/adapters';
+import { aliasRepository } from './repositories/aliases';
 import { apiKeyRepository } from './repositories/api-keys';
 import { baseModelRepository } from './repositories/base-models';
 import { datasetRepository } from './repositories/datasets';
@@ -34,6 +35,7 @@ const repositoriesOf = (db: Tx, traceparent: string | null): Repositories => ({
   datasets: datasetRepository(db),
   jobs: jobRepository(db, traceparent),
   adapters: adapterRepository(db),
+  aliases: aliasRepository(db),
   outbox: outboxRepository(db, traceparent),
   teams: teamRepository(db),
   workers: workerRepository(db),
@@ -73,8 +75,8 @@ export function createUnitOfWork(databaseUrl: string, options: UnitOfWorkOptions
       },
       { statementNameGenerator: statementNames() },
     ),
-    // Some kilobytes, of use to whoever asks for that one job.
-    omit: { job: { estimate: true } },
+    // Some kilobytes, of use to whoever asks for that one job or adapter.
+    omit: { job: { estimate: true }, adapter: { card: true } },
     transactionOptions: { maxWait: maxWaitMs, timeout: timeoutMs },
   });
 

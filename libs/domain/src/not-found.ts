@@ -9,6 +9,7 @@ export type ResourceKind =
   | 'worker'
   | 'adapter'
   | 'version'
+  | 'alias'
   | 'file'
   | 'webhook'
   | 'delivery'

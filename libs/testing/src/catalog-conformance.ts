@@ -1,5 +1,5 @@
 import { finalJobStates, jobStateSchema, type Manifest, type Page, type PageQuery } from '@lowrank/contracts';
-import { randomIds, type Repositories, type UnitOfWork } from '@lowrank/domain';
+import { randomIds, type Repositories, revisionOf, type UnitOfWork } from '@lowrank/domain';
 import { makeBaseModel, makeDataset, makeManifest } from './factories';
 import { codeOf } from './object-store-conformance';
 import { seedTeam, type SeededTeam } from './seed';
@@ -192,6 +192,7 @@ export function catalogConformance(seeded: () => Seeded): void {
         ...factsOf(first),
         id: v1.id,
         number: 1,
+        revision: revisionOf(first.files),
         bytes: 4_000_000_700,
         createdAt: day(2),
       });

@@ -1,15 +1,18 @@
-import { Controller, Get, Inject, Param, Query, Req, Res } from '@nestjs/common';
+import { Body, Controller, Get, Inject, Param, Patch, Query, Req, Res } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import {
   type AdapterVersion,
+  adapterCardSchema,
   adapterSchema,
   adapterVersionSchema,
+  describeAdapterSchema,
   nameSchema,
   pageQuerySchema,
   pageSchema,
   storedFileSchema,
+  versionRefSchema,
 } from '@lowrank/contracts';
-import { found, type Ports } from '@lowrank/domain';
+import { describeAdapter, findVersion, found, type Ports, readCard } from '@lowrank/domain';
 import { type Blobs } from '@lowrank/storage';
 import { type FastifyReply, type FastifyRequest } from 'fastify';
 import { createZodDto, ZodResponse } from 'nestjs-zod';
@@ -18,10 +21,7 @@ import { TeamId } from '../auth/caller';
 import { BLOBS, PORTS } from '../dependencies';
 import { ApiFileResponse, attachment, StoredFiles } from '../http/stored-files';
 import { archiveOf } from './archive';
-
-const number = z
-  .string()
-  .regex(/^(?:latest|v?[1-9]\d{0,8})$/, "must be a version such as '3', 'v3' or 'latest'");
+import { AdapterParams, VersionParams } from './version-params';
 
 class AdapterListQuery extends createZodDto(
   pageQuerySchema.extend({ query: z.string().max(96).optional().describe('Part of a name.') }),
@@ -30,10 +30,10 @@ class AdapterDto extends createZodDto(adapterSchema) {}
 class AdapterPageDto extends createZodDto(pageSchema(adapterSchema)) {}
 class AdapterVersionDto extends createZodDto(adapterVersionSchema) {}
 class AdapterVersionListDto extends createZodDto(z.object({ data: z.array(adapterVersionSchema) })) {}
-class AdapterParams extends createZodDto(z.object({ name: nameSchema })) {}
-class VersionParams extends createZodDto(z.object({ name: nameSchema, number })) {}
+class AdapterCardDto extends createZodDto(adapterCardSchema) {}
+class DescribeAdapterDto extends createZodDto(describeAdapterSchema) {}
 class VersionFileParams extends createZodDto(
-  z.object({ name: nameSchema, number, path: storedFileSchema.shape.path }),
+  z.object({ name: nameSchema, version: versionRefSchema, path: storedFileSchema.shape.path }),
 ) {}
 
 @ApiTags('Adapters')
@@ -61,6 +61,23 @@ export class AdaptersController {
     );
   }
 
+  @Patch(':name')
+  @ApiOperation({ summary: 'Change the description, the tags or the card of an adapter.' })
+  @ZodResponse({ status: 200, type: AdapterDto, description: 'The adapter as it is now.' })
+  describe(@TeamId() teamId: string, @Param() { name }: AdapterParams, @Body() body: DescribeAdapterDto) {
+    return describeAdapter(this.ports, teamId, name, body);
+  }
+
+  @Get(':name/card')
+  @ApiOperation({
+    summary:
+      'What there is to read about an adapter: as somebody wrote it, or made from its versions and lineage.',
+  })
+  @ZodResponse({ status: 200, type: AdapterCardDto, description: 'Markdown.' })
+  card(@TeamId() teamId: string, @Param() { name }: AdapterParams) {
+    return readCard(this.ports, teamId, name);
+  }
+
   @Get(':name/versions')
   @ApiOperation({ summary: "List an adapter's versions." })
   @ZodResponse({ status: 200, type: AdapterVersionListDto, description: 'All versions.' })
@@ -71,33 +88,28 @@ export class AdaptersController {
     });
   }
 
-  @Get(':name/versions/:number')
-  @ApiOperation({ summary: 'One version: `3`, `v3` or `latest`.' })
+  @Get(':name/versions/:version')
+  @ApiOperation({ summary: 'One version: `3`, `v3`, `latest` or an alias.' })
   @ZodResponse({ status: 200, type: AdapterVersionDto, description: 'What it is and what it was made from.' })
-  version(@TeamId() teamId: string, @Param() { name, number }: VersionParams): Promise<AdapterVersion> {
-    return this.ports.unitOfWork.look(async ({ adapters }) => {
-      const { latestVersion } = found(await adapters.find(teamId, name), 'adapter', name);
-      const wanted = number === 'latest' ? latestVersion : Number(number.replace('v', ''));
-      const version = wanted === null ? null : await adapters.version(teamId, name, wanted);
-      return found(version, 'version', `${name} ${number}`);
-    });
+  version(@TeamId() teamId: string, @Param() { name, version }: VersionParams): Promise<AdapterVersion> {
+    return this.ports.unitOfWork.look((repositories) => findVersion(repositories, teamId, name, version));
   }
 
-  @Get(':name/versions/:number/files/:path')
+  @Get(':name/versions/:version/files/:path')
   @ApiOperation({ summary: "Download one of a version's files." })
   @ApiFileResponse()
   async file(
     @TeamId() teamId: string,
-    @Param() { name, number, path }: VersionFileParams,
+    @Param() { name, version, path }: VersionFileParams,
     @Req() request: FastifyRequest,
     @Res() reply: FastifyReply,
   ): Promise<void> {
-    const { files } = await this.version(teamId, { name, number });
+    const { files } = await this.version(teamId, { name, version });
     const file = found(files.find((one) => one.path === path) ?? null, 'file', path);
     await this.storedFiles.send(file, request, reply);
   }
 
-  @Get(':name/versions/:number/archive')
+  @Get(':name/versions/:version/archive')
   @ApiOperation({ summary: 'Download a whole version as a tar archive: a folder that PEFT loads.' })
   @ApiOkResponse({
     description: 'The archive, made as it is sent. It is cut off when a file is damaged.',
@@ -105,13 +117,13 @@ export class AdaptersController {
   })
   async archive(
     @TeamId() teamId: string,
-    @Param() { name, number }: VersionParams,
+    @Param() params: VersionParams,
     @Res() reply: FastifyReply,
   ): Promise<void> {
-    const version = await this.version(teamId, { name, number });
+    const version = await this.version(teamId, params);
     void reply
       .header('content-type', 'application/x-tar')
-      .header('content-disposition', attachment(`${name}-v${version.number}.tar`))
+      .header('content-disposition', attachment(`${version.adapter}-v${version.number}.tar`))
       .send(archiveOf(version, this.blobs));
   }
 }

@@ -57,8 +57,11 @@ it.each([
   ['/captain/versions/3', 404],
   ['/unpublished/versions/latest', 404],
   ['/captain/versions/0', 400],
-  ['/captain/versions/1e3', 400],
-  ['/captain/versions/prod', 400],
+  ['/captain/versions/v0', 400],
+  ['/captain/versions/Prod', 400],
+  ['/captain/versions/prod', 404],
+  ['/none/card', 404],
+  ['/none/aliases', 404],
   ['/captain/versions/1/files/missing.json', 404],
   ['/captain/versions/9/archive', 404],
 ])('answers %s with %d', async (path, status) =>

@@ -23,6 +23,9 @@ export const TeamId = createParamDecorator(
   (_data: unknown, context: ExecutionContext) => keyOf(context).teamId,
 );
 
+/** Who is told to have done it: the id of the API key. */
+export const Actor = createParamDecorator((_data: unknown, context: ExecutionContext) => keyOf(context).id);
+
 @Injectable()
 class AdminGuard implements CanActivate {
   canActivate(context: ExecutionContext): boolean {

@@ -2,9 +2,8 @@ import { Inject, Injectable } from '@nestjs/common';
 import { type Config } from '@lowrank/config';
 import { type BaseModel, type ImportBaseModel, LowrankError, type StoredFile } from '@lowrank/contracts';
 import { inspectModelFolder } from '@lowrank/datasets';
-import { addBaseModel, type Ports } from '@lowrank/domain';
+import { addBaseModel, type Ports, revisionOf } from '@lowrank/domain';
 import { type Blobs } from '@lowrank/storage';
-import { createHash } from 'node:crypto';
 import { realpath } from 'node:fs/promises';
 import { basename, join, sep } from 'node:path';
 import { BLOBS, CONFIG, PORTS } from '../dependencies';
@@ -68,13 +67,4 @@ export class BaseModelImports {
     }
     return addBaseModel(this.ports, teamId, { ...facts, revision: revisionOf(files), ...known, files });
   }
-}
-
-/** Of a folder without commits: the first 40 digits of the SHA-256 over `<sha256>  <path>` lines in path order, as sha256sum writes. */
-function revisionOf(files: StoredFile[]): string {
-  const list = files
-    .toSorted((a, b) => (a.path < b.path ? -1 : 1))
-    .map(({ sha256, path }) => `${sha256}  ${path}\n`)
-    .join('');
-  return createHash('sha256').update(list).digest('hex').slice(0, 40);
 }

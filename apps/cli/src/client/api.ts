@@ -1,8 +1,14 @@
 import {
   type Adapter,
+  type AdapterCard,
+  adapterCardSchema,
   adapterSchema,
   type AdapterVersion,
   adapterVersionSchema,
+  type Alias,
+  type AliasMove,
+  aliasMoveSchema,
+  aliasSchema,
   apiKeySchema,
   type BaseModel,
   baseModelSchema,
@@ -10,6 +16,7 @@ import {
   type CreateJobInput,
   type Dataset,
   datasetSchema,
+  type DescribeAdapter,
   type DrainMode,
   type Estimate,
   type EstimateJobInput,
@@ -54,6 +61,8 @@ import { Http } from './http';
 import { readServerSentEvents } from './sse';
 
 const part = encodeURIComponent;
+const aliasPath = (adapter: string, alias: string) =>
+  `/api/v1/adapters/${part(adapter)}/aliases/${part(alias)}`;
 
 /** The native API of a Lowrank server, typed and parsed. Errors as in Http. */
 export class Api {
@@ -297,9 +306,35 @@ export class Api {
     return page.data;
   }
 
-  /** `number`: 3, or `latest`. */
-  version(name: string, number: number | 'latest'): Promise<AdapterVersion> {
-    return this.http.json(`/api/v1/adapters/${part(name)}/versions/${number}`, adapterVersionSchema);
+  /** `ref`: `v3`, `latest` or an alias. */
+  version(name: string, ref: string): Promise<AdapterVersion> {
+    return this.http.json(`/api/v1/adapters/${part(name)}/versions/${part(ref)}`, adapterVersionSchema);
+  }
+
+  describeAdapter(name: string, json: DescribeAdapter): Promise<Adapter> {
+    return this.http.json(`/api/v1/adapters/${part(name)}`, adapterSchema, { method: 'PATCH', json });
+  }
+
+  card(name: string): Promise<AdapterCard> {
+    return this.http.json(`/api/v1/adapters/${part(name)}/card`, adapterCardSchema);
+  }
+
+  moveAlias(name: string, alias: string, version: string): Promise<Alias> {
+    return this.http.json(aliasPath(name, alias), aliasSchema, { method: 'PUT', json: { version } });
+  }
+
+  rollBackAlias(name: string, alias: string): Promise<Alias> {
+    return this.http.json(`${aliasPath(name, alias)}/rollback`, aliasSchema, { method: 'POST' });
+  }
+
+  async removeAlias(name: string, alias: string): Promise<void> {
+    await (await this.http.response(aliasPath(name, alias), { method: 'DELETE' })).arrayBuffer();
+  }
+
+  /** The last two hundred moves, newest first. */
+  async aliasHistory(name: string, alias: string): Promise<AliasMove[]> {
+    const path = `${aliasPath(name, alias)}/history?limit=200`;
+    return (await this.http.json(path, pageSchema(aliasMoveSchema))).data;
   }
 
   /** Bytes of a file of a base model. */

@@ -8,7 +8,7 @@ import { CliError, exitCodes } from '../errors';
 const patient = new Agent({ headersTimeout: 0, bodyTimeout: 0 });
 
 export interface Request {
-  method?: 'GET' | 'POST' | 'DELETE';
+  method?: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE';
   /** Sent as JSON. */
   json?: unknown;
   form?: FormData;

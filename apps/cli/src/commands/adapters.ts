@@ -1,8 +1,28 @@
+import { type Adapter } from '@lowrank/contracts';
 import { type Command } from 'commander';
+import { readFile } from 'node:fs/promises';
 import { connect } from '../connect';
 import { formatAge, formatBytes, paint, print, printTable } from '../terminal';
 import { parseVersionRef } from '../version-ref';
 import { pullVersion } from '../pull';
+
+const versionColumns = [
+  'VERSION',
+  'ALIASES',
+  'LOSS',
+  'HELD OUT: BASE',
+  'ADAPTER',
+  'SIZE',
+  'JOB',
+  'PUBLISHED',
+];
+
+/** The aliases that stand on a version. */
+const namesOf = (aliases: Adapter['aliases'], number: number): string =>
+  aliases
+    .filter((alias) => alias.version === number)
+    .map(({ name }) => name)
+    .join(', ') || '–';
 
 export function addAdapterCommands(program: Command): void {
   const adapters = program.command('adapters').description('list or show adapters');
@@ -14,23 +34,25 @@ export function addAdapterCommands(program: Command): void {
       const rows: string[][] = [];
       for await (const adapter of connect(command).adapters()) {
         const latest = adapter.latestVersion === null ? '–' : `v${adapter.latestVersion}`;
-        rows.push([adapter.name, latest, adapter.baseModel, formatAge(adapter.updatedAt)]);
+        const aliases = adapter.aliases.map(({ name, version }) => `${name}=v${version}`).join(' ') || '–';
+        rows.push([adapter.name, latest, aliases, adapter.baseModel, formatAge(adapter.updatedAt)]);
       }
       if (rows.length === 0) print('No adapters yet. Train one with: lowrank submit');
-      else printTable(['ADAPTER', 'LATEST', 'BASE MODEL', 'UPDATED'], rows);
+      else printTable(['ADAPTER', 'LATEST', 'ALIASES', 'BASE MODEL', 'UPDATED'], rows);
     });
 
   adapters
     .command('show')
     .description('show the versions of an adapter, or the files of one version')
-    .argument('<adapter[@version]>', 'e.g. support or support@v3')
+    .argument('<adapter[@version]>', 'e.g. support, support@v3 or support@prod')
     .action(async (text: string, _options, command: Command) => {
       const api = connect(command);
       const ref = parseVersionRef(text);
-      if (ref.number === null) {
-        const versions = await api.versions(ref.adapter);
+      if (ref.version === null) {
+        const [{ aliases }, versions] = [await api.adapter(ref.adapter), await api.versions(ref.adapter)];
         const rows = versions.map(({ number, metrics, bytes, jobId, createdAt }) => [
           `v${number}`,
+          namesOf(aliases, number),
           metrics.trainLoss.toFixed(4),
           metrics.evalLossBefore?.toFixed(4) ?? '–',
           metrics.evalLossAfter?.toFixed(4) ?? '–',
@@ -39,10 +61,10 @@ export function addAdapterCommands(program: Command): void {
           formatAge(createdAt),
         ]);
         if (rows.length === 0) print(`${ref.adapter} has no published version yet.`);
-        else printTable(['VERSION', 'LOSS', 'HELD OUT: BASE', 'ADAPTER', 'SIZE', 'JOB', 'PUBLISHED'], rows);
+        else printTable(versionColumns, rows);
         return;
       }
-      const version = await api.version(ref.adapter, ref.number);
+      const version = await api.version(ref.adapter, ref.version);
       const { files, ...rest } = version;
       print(JSON.stringify(rest, null, 2));
       print(paint('bold', '\nFiles'));
@@ -52,19 +74,60 @@ export function addAdapterCommands(program: Command): void {
       );
     });
 
+  adapters
+    .command('card')
+    .description("print an adapter's card, which is Markdown")
+    .argument('<adapter>')
+    .action(async (name: string, _options, command: Command) => {
+      process.stdout.write((await connect(command).card(name)).text);
+    });
+
+  adapters
+    .command('describe')
+    .description('change what is said of an adapter; what is not named stays')
+    .argument('<adapter>')
+    .option('--description <text>', 'a sentence or two for lists')
+    .option('--tag <tag...>', 'tags in place of those that it has')
+    .option('--no-tags', 'no tags')
+    .option('--card <file>', 'Markdown in place of the generated card')
+    .option('--generated-card', 'the generated card again')
+    .action(async (name: string, options: DescribeOptions, command: Command) => {
+      const { description, tag, tags, card, generatedCard } = options;
+      const adapter = await connect(command).describeAdapter(name, {
+        ...(description === undefined ? {} : { description }),
+        ...(tag === undefined && tags ? {} : { tags: tag ?? [] }),
+        ...(card === undefined ? {} : { card: await readFile(card, 'utf8') }),
+        ...(generatedCard ? { card: null } : {}),
+      });
+      print(
+        [adapter.name, adapter.description, ...adapter.tags.map((one) => `#${one}`)]
+          .filter(Boolean)
+          .join(' '),
+      );
+    });
+
   program
     .command('pull')
     .description("download an adapter version in PEFT's layout and check every file's SHA-256")
-    .argument('<adapter[@version]>', 'e.g. support or support@v3; without a version the latest')
+    .argument('<adapter[@version]>', 'e.g. support, support@v3 or support@prod; without a version the latest')
     .argument('[folder]', 'where to put it; default: <adapter>-v<number> here')
     .action(async (text: string, folder: string | undefined, _options, command: Command) => {
       const api = connect(command);
       const ref = parseVersionRef(text);
-      const version = await api.version(ref.adapter, ref.number ?? 'latest');
+      const version = await api.version(ref.adapter, ref.version ?? 'latest');
       const target = folder ?? `${version.adapter}-v${version.number}`;
       await pullVersion(api, version, target);
       print(
         `${version.adapter} v${version.number}: ${version.files.length} files in ${target}, all verified.`,
       );
     });
+}
+
+interface DescribeOptions {
+  description?: string;
+  tag?: string[];
+  /** False with --no-tags. */
+  tags: boolean;
+  card?: string;
+  generatedCard?: boolean;
 }

@@ -32,7 +32,10 @@ export function addChatCommand(program: Command): void {
   program
     .command('chat')
     .description('talk to an adapter or a bare base model; the answers are computed on this machine')
-    .option('--adapter <name[@version]>', 'adapter, e.g. support or support@v3; without a version the latest')
+    .option(
+      '--adapter <name[@version]>',
+      'adapter, e.g. support, support@v3 or support@prod; without a version the latest',
+    )
     .option('--base <name>', 'bare base model')
     .option('--prompt <text>', 'ask this once and end, instead of a conversation')
     .option('--system <text>', 'system message to begin with')
@@ -89,7 +92,7 @@ async function choose(
   }
   if (base !== undefined) return { baseModel: await api.baseModel(base), version: null };
   const ref = parseVersionRef(adapter ?? '');
-  const version = await api.version(ref.adapter, ref.number ?? 'latest');
+  const version = await api.version(ref.adapter, ref.version ?? 'latest');
   return { baseModel: await api.baseModel(version.baseModel.name), version };
 }
 

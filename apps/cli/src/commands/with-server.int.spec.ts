@@ -1,9 +1,9 @@
 import { createUnitOfWork } from '@lowrank/db';
 import { createApiKey, randomIds, systemClock, type UnitOfWork } from '@lowrank/domain';
-import { seedTeam, testDatabase, type TestDatabase } from '@lowrank/testing';
+import { makeManifest, seedTeam, testDatabase, type TestDatabase } from '@lowrank/testing';
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { createServer, type Server } from 'node:http';
 import { type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -146,4 +146,43 @@ it("prints what a job's trainers have logged", async () => {
     expect.stringContaining('#2 error out of memory'),
   ]);
   await expect(lowrank('logs', `job_${'a'.repeat(24)}`)).rejects.toMatchObject({ code: 'not_found' });
+}, 60_000);
+
+it('moves an alias, rolls it back, and tells of it', async () => {
+  for (let i = 0; i < 2; i++) {
+    const version = { id: randomIds.make('version'), manifest: makeManifest(await crew.addJob()) };
+    await unitOfWork.run(({ adapters }) =>
+      adapters.publish(crew.id, { ...version, at: '2026-01-02T00:00:00.000Z' }),
+    );
+  }
+  expect(await lowrank('alias', 'move', 'captain@prod', 'v1')).toBe('captain@prod is v1.');
+  expect(await lowrank('alias', 'move', 'captain@prod', 'latest')).toBe('captain@prod is v2.');
+  expect(await lowrank('adapters')).toMatch(/captain\s+v2\s+prod=v2/);
+  expect(await lowrank('adapters', 'show', 'captain')).toMatch(/v2\s+prod\s/);
+  expect(
+    JSON.parse((await lowrank('adapters', 'show', 'captain@prod')).split('\n\n')[0] ?? ''),
+  ).toMatchObject({
+    number: 2,
+  });
+  expect(await lowrank('alias', 'rollback', 'captain@prod')).toBe('captain@prod is v1 again.');
+  expect(await lowrank('alias', 'history', 'captain@prod')).toMatch(/rollback\s+v2\s+v1\s+key_/);
+  expect(await lowrank('alias', 'remove', 'captain@prod')).toBe('captain@prod is removed.');
+  await expect(lowrank('adapters', 'show', 'captain@prod')).rejects.toMatchObject({ code: 'not_found' });
+  await expect(lowrank('alias', 'move', 'captain@v3', 'v1')).rejects.toThrow("'v3' is not an alias");
+}, 60_000);
+
+it('says something of an adapter', async () => {
+  const said = ['--description', 'Answers as a captain.', '--tag', 'sea', 'de'];
+  expect(await lowrank('adapters', 'describe', 'captain', ...said)).toBe(
+    'captain Answers as a captain. #de #sea',
+  );
+  expect(await lowrank('adapters', 'card', 'captain')).toContain('# captain\n\nAnswers as a captain.');
+  const file = join(folder, 'card.md');
+  await writeFile(file, '# Mine');
+  await lowrank('adapters', 'describe', 'captain', '--card', file, '--no-tags');
+  expect(await lowrank('adapters', 'card', 'captain')).toBe('# Mine');
+  expect(await lowrank('adapters', 'describe', 'captain', '--generated-card')).toBe(
+    'captain Answers as a captain.',
+  );
+  expect(await lowrank('adapters', 'card', 'captain')).toContain('## Versions');
 }, 60_000);

@@ -55,7 +55,7 @@ export async function showSample(
   const job = await watchJob(api, submitted.id, signal);
   assertSucceeded(job);
 
-  const version = await api.version(job.adapter, job.version ?? 'latest');
+  const version = await api.version(job.adapter, String(job.version ?? 'latest'));
   const folder = join(config.dataDir, 'pulled', `${version.adapter}-v${version.number}`);
   await pullVersion(api, version, folder);
   print(

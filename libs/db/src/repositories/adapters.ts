@@ -2,12 +2,22 @@ import { type Adapter, type AdapterVersion, LowrankError } from '@lowrank/contra
 import { type AdapterRepository } from '@lowrank/domain';
 import { type AdapterModel, type AdapterVersionModel } from '../generated/models';
 import { placed, readPage } from '../paging';
-import { fromJson, iso, toJson, type Tx } from '../values';
+import { fromJson, iso, storableText, toJson, type Tx } from '../values';
 
-const toAdapter = (row: AdapterModel): Adapter => ({
+/** An adapter's row with its aliases, and without its card, which only AdapterRepository.card reads. */
+type AdapterRow = Omit<AdapterModel, 'card'> & { aliases: Adapter['aliases'] };
+
+const withAliases = {
+  include: { aliases: { select: { name: true, version: true }, orderBy: { name: 'asc' } } },
+} as const;
+
+const toAdapter = (row: AdapterRow): Adapter => ({
   id: row.id,
   name: row.name,
   baseModel: row.baseModel,
+  description: row.description,
+  tags: fromJson(row.tags),
+  aliases: row.aliases,
   latestVersion: row.latestVersion,
   createdAt: iso(row.createdAt),
   updatedAt: iso(row.updatedAt),
@@ -24,6 +34,7 @@ const toVersion = (adapter: string, row: AdapterVersionModel): AdapterVersion =>
   templateSha256: row.templateSha256,
   metrics: fromJson(row.metrics),
   files: fromJson(row.files),
+  revision: row.revision,
   bytes: Number(row.bytes),
   createdAt: iso(row.createdAt),
 });
@@ -31,86 +42,120 @@ const toVersion = (adapter: string, row: AdapterVersionModel): AdapterVersion =>
 /** `%`, `_` and `\` stand for something in LIKE; here they stand for themselves. */
 const literally = (text: string): string => text.replace(/[\\%_]/g, '\\$&');
 
-export const adapterRepository = (db: Tx): AdapterRepository => ({
-  async ensure(teamId, { id, name, baseModelName, at }) {
-    const time = new Date(at);
-    await db.adapter.createMany({
-      data: [{ id, teamId, name, baseModel: baseModelName, createdAt: time, updatedAt: time }],
-      skipDuplicates: true,
-    });
-    const row = await db.adapter.findUniqueOrThrow({ where: { teamId_name: { teamId, name } } });
-    if (row.baseModel !== baseModelName)
-      throw new LowrankError(
-        'conflict',
-        `Adapter '${name}' is for base model '${row.baseModel}', not for '${baseModelName}'.`,
-        undefined,
-        { help: 'Choose another name for the adapter, or train on its base model.' },
-      );
-    return toAdapter(row);
-  },
-
-  async find(teamId, name) {
-    const row = await db.adapter.findUnique({ where: { teamId_name: { teamId, name } } });
+export const adapterRepository = (db: Tx): AdapterRepository => {
+  const find: AdapterRepository['find'] = async (teamId, name) => {
+    const row = await db.adapter.findUnique({ where: { teamId_name: { teamId, name } }, ...withAliases });
     return row && toAdapter(row);
-  },
+  };
+  return {
+    async ensure(teamId, { id, name, baseModelName, at }) {
+      const time = new Date(at);
+      await db.adapter.createMany({
+        data: [{ id, teamId, name, baseModel: baseModelName, createdAt: time, updatedAt: time }],
+        skipDuplicates: true,
+      });
+      const where = { teamId_name: { teamId, name } };
+      const row = await db.adapter.findUniqueOrThrow({ where, ...withAliases });
+      if (row.baseModel !== baseModelName)
+        throw new LowrankError(
+          'conflict',
+          `Adapter '${name}' is for base model '${row.baseModel}', not for '${baseModelName}'.`,
+          undefined,
+          { help: 'Choose another name for the adapter, or train on its base model.' },
+        );
+      return toAdapter(row);
+    },
 
-  list(teamId, { query, ...page }) {
-    const where = { teamId, ...(query ? { name: { contains: literally(query.toLowerCase()) } } : {}) };
-    return readPage(
-      page,
-      (id) => db.adapter.findFirst({ where: { teamId, id }, select: placed }),
-      (older, window) => db.adapter.findMany({ where: { ...where, ...older }, ...window }),
-      toAdapter,
-    );
-  },
+    find,
 
-  async publish(teamId, { id, manifest, at }) {
-    // One publisher of an adapter at a time, so that numbers have no gaps and no twins.
-    const [adapter] = await db.$queryRaw<{ id: string; latest: number | null }[]>`
+    async lock(teamId, name) {
+      await db.$queryRaw`SELECT 1 FROM adapters WHERE team_id = ${teamId} AND name = ${name} FOR UPDATE`;
+      return find(teamId, name);
+    },
+
+    async card(teamId, name) {
+      const where = { teamId_name: { teamId, name } };
+      return (await db.adapter.findUnique({ where, select: { card: true } }))?.card ?? null;
+    },
+
+    async describe(teamId, name, { at, description, card, tags }) {
+      await db.adapter.updateMany({
+        where: { teamId, name },
+        data: {
+          description: description === undefined ? undefined : storableText(description),
+          card: card == null ? card : storableText(card),
+          tags: tags === undefined ? undefined : toJson(tags),
+          updatedAt: new Date(at),
+        },
+      });
+    },
+
+    list(teamId, { query, ...page }) {
+      const where = { teamId, ...(query ? { name: { contains: literally(query.toLowerCase()) } } : {}) };
+      return readPage(
+        page,
+        (id) => db.adapter.findFirst({ where: { teamId, id }, select: placed }),
+        (older, window) => db.adapter.findMany({ where: { ...where, ...older }, ...window, ...withAliases }),
+        toAdapter,
+      );
+    },
+
+    async publish(teamId, { id, manifest, at }) {
+      // One publisher of an adapter at a time, so that numbers have no gaps and no twins.
+      const [adapter] = await db.$queryRaw<{ id: string; latest: number | null }[]>`
       SELECT id, latest_version AS latest FROM adapters
       WHERE team_id = ${teamId} AND name = ${manifest.adapter} FOR UPDATE`;
-    if (!adapter) throw new LowrankError('not_found', `There is no adapter '${manifest.adapter}'.`);
-    const earlier = await db.adapterVersion.findFirst({
-      where: { jobId: manifest.jobId, adapterId: adapter.id },
-    });
-    if (earlier) return toVersion(manifest.adapter, earlier);
-    const number = (adapter.latest ?? 0) + 1;
-    const row = await db.adapterVersion.create({
-      data: {
-        id,
-        adapterId: adapter.id,
-        number,
-        jobId: manifest.jobId,
-        baseModelId: manifest.baseModel.id,
-        baseModelName: manifest.baseModel.name,
-        baseModelRevision: manifest.baseModel.revision,
-        datasetId: manifest.dataset.id,
-        datasetSha256: manifest.dataset.sha256,
-        recipe: toJson(manifest.recipe),
-        templateSha256: manifest.templateSha256,
-        metrics: toJson(manifest.metrics),
-        files: toJson(manifest.files),
-        bytes: manifest.files.reduce((sum, file) => sum + file.bytes, 0),
-        createdAt: new Date(at),
-      },
-    });
-    await db.adapter.update({
-      where: { id: adapter.id },
-      data: { latestVersion: number, updatedAt: new Date(at) },
-    });
-    return toVersion(manifest.adapter, row);
-  },
+      if (!adapter) throw new LowrankError('not_found', `There is no adapter '${manifest.adapter}'.`);
+      const earlier = await db.adapterVersion.findFirst({
+        where: { jobId: manifest.jobId, adapterId: adapter.id },
+      });
+      if (earlier) return toVersion(manifest.adapter, earlier);
+      const number = (adapter.latest ?? 0) + 1;
+      const row = await db.adapterVersion.create({
+        data: {
+          id,
+          adapterId: adapter.id,
+          number,
+          jobId: manifest.jobId,
+          baseModelId: manifest.baseModel.id,
+          baseModelName: manifest.baseModel.name,
+          baseModelRevision: manifest.baseModel.revision,
+          datasetId: manifest.dataset.id,
+          datasetSha256: manifest.dataset.sha256,
+          recipe: toJson(manifest.recipe),
+          templateSha256: manifest.templateSha256,
+          metrics: toJson(manifest.metrics),
+          files: toJson(manifest.files),
+          bytes: manifest.files.reduce((sum, file) => sum + file.bytes, 0),
+          createdAt: new Date(at),
+        },
+      });
+      await db.adapter.update({
+        where: { id: adapter.id },
+        data: { latestVersion: number, updatedAt: new Date(at) },
+      });
+      return toVersion(manifest.adapter, row);
+    },
 
-  async versions(teamId, name) {
-    const rows = await db.adapterVersion.findMany({
-      where: { adapter: { teamId, name } },
-      orderBy: { number: 'desc' },
-    });
-    return rows.map((row) => toVersion(name, row));
-  },
+    async versions(teamId, name) {
+      const rows = await db.adapterVersion.findMany({
+        where: { adapter: { teamId, name } },
+        orderBy: { number: 'desc' },
+      });
+      return rows.map((row) => toVersion(name, row));
+    },
 
-  async version(teamId, name, number) {
-    const row = await db.adapterVersion.findFirst({ where: { adapter: { teamId, name }, number } });
-    return row && toVersion(name, row);
-  },
-});
+    async version(teamId, name, number) {
+      const row = await db.adapterVersion.findFirst({ where: { adapter: { teamId, name }, number } });
+      return row && toVersion(name, row);
+    },
+
+    async versionByRevision(teamId, name, revision) {
+      const row = await db.adapterVersion.findFirst({
+        where: { adapter: { teamId, name }, revision },
+        orderBy: { number: 'desc' },
+      });
+      return row && toVersion(name, row);
+    },
+  };
+};

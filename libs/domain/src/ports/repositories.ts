@@ -5,6 +5,7 @@ import {
   type BaseModel,
   type CreateJob,
   type Dataset,
+  type DescribeAdapter,
   type DrainMode,
   type Estimate,
   type Job,
@@ -18,6 +19,7 @@ import {
   type PageQuery,
   type Quotas,
 } from '@lowrank/contracts';
+import { type AliasRepository } from './aliases';
 import { type AddressedWakeUp } from './job-queue';
 import { type News, type OutboxRepository } from './outbox';
 import { type FinishedRun } from '../preflight/time';
@@ -31,6 +33,7 @@ export interface Repositories {
   datasets: DatasetRepository;
   jobs: JobRepository;
   adapters: AdapterRepository;
+  aliases: AliasRepository;
   outbox: OutboxRepository;
   teams: TeamRepository;
   workers: WorkerRepository;
@@ -276,13 +279,20 @@ export interface AdapterRepository {
     adapter: { id: string; name: string; baseModelName: string; at: string },
   ): Promise<Adapter>;
   find(teamId: string, name: string): Promise<Adapter | null>;
+  /** The same, its row locked until the transaction ends. */
+  lock(teamId: string, name: string): Promise<Adapter | null>;
   list(teamId: string, page: PageQuery & { query?: string }): Promise<Page<Adapter>>;
+  /** What somebody has written as its card; null: nothing, or there is no such adapter. */
+  card(teamId: string, name: string): Promise<string | null>;
+  describe(teamId: string, name: string, changes: DescribeAdapter & { at: string }): Promise<void>;
   /**
    * Makes the manifest the next version of its adapter. Once per job: a second call for the same job returns the first's row.
    */
   publish(teamId: string, version: { id: string; manifest: Manifest; at: string }): Promise<AdapterVersion>;
   versions(teamId: string, name: string): Promise<AdapterVersion[]>;
   version(teamId: string, name: string, number: number): Promise<AdapterVersion | null>;
+  /** The newest version with these files; see revisionOf. */
+  versionByRevision(teamId: string, name: string, revision: string): Promise<AdapterVersion | null>;
 }
 
 export interface WorkerRecord {

@@ -1,6 +1,7 @@
 import { type Adapter, LowrankError, type Manifest } from '@lowrank/contracts';
+import { revisionOf } from '../catalog/revision';
 import { type Repositories } from '../ports/repositories';
-import { ofTeam, orNull, pageOf, refuseUnless, withoutTeam } from './rows';
+import { compare, ofTeam, orNull, pageOf, refuseUnless, withoutTeam } from './rows';
 import { type Tables } from './tables';
 
 /** What a manifest and its version have in common. */
@@ -9,6 +10,13 @@ const factsOf = ({ format: _format, epoch: _epoch, ...facts }: Manifest) => fact
 export function adapterRepositoryOf(tables: Tables): Repositories['adapters'] {
   const find = (teamId: string, name: string) =>
     tables.adapters.find((adapter) => adapter.teamId === teamId && adapter.name === name);
+  const toAdapter = ({ teamId, card: _card, ...row }: Tables['adapters'][number]): Adapter => ({
+    ...row,
+    aliases: ofTeam(tables.aliases, teamId)
+      .filter((alias) => alias.adapter === row.name)
+      .map(({ name, version }) => ({ name, version }))
+      .sort((a, b) => compare(a.name, b.name)),
+  });
   const versionsOf = (teamId: string, name: string) =>
     ofTeam(tables.versions, teamId).filter((one) => one.adapter === name);
   return {
@@ -16,17 +24,24 @@ export function adapterRepositoryOf(tables: Tables): Repositories['adapters'] {
       const existing = find(teamId, name);
       if (existing && existing.baseModel !== baseModelName)
         throw new LowrankError('conflict', `Adapter '${name}' is for base model '${existing.baseModel}'.`);
-      if (existing) return withoutTeam(existing);
+      if (existing) return toAdapter(existing);
       const times = { createdAt: at, updatedAt: at };
-      const adapter: Adapter = { id, name, baseModel: baseModelName, latestVersion: null, ...times };
-      tables.adapters.push({ ...adapter, teamId });
-      return adapter;
+      const said = { description: '', tags: [], card: null };
+      const adapter = { id, teamId, name, baseModel: baseModelName, latestVersion: null, ...said, ...times };
+      tables.adapters.push(adapter);
+      return toAdapter(adapter);
     },
-    find: async (teamId, name) => orNull(find(teamId, name), withoutTeam),
+    find: async (teamId, name) => orNull(find(teamId, name), toAdapter),
+    lock: async (teamId, name) => orNull(find(teamId, name), toAdapter),
     list: async (teamId, { query = '', ...page }) =>
-      pageOf(ofTeam(tables.adapters, teamId), page, withoutTeam, ({ name }) =>
+      pageOf(ofTeam(tables.adapters, teamId), page, toAdapter, ({ name }) =>
         name.includes(query.toLowerCase()),
       ),
+    card: async (teamId, name) => find(teamId, name)?.card ?? null,
+    describe: async (teamId, name, { at, ...changes }) => {
+      const adapter = find(teamId, name);
+      if (adapter) Object.assign(adapter, changes, { updatedAt: at });
+    },
     publish: async (teamId, { id, manifest, at }) => {
       const adapter = find(teamId, manifest.adapter);
       if (!adapter) throw new LowrankError('not_found', `There is no adapter '${manifest.adapter}'.`);
@@ -40,7 +55,8 @@ export function adapterRepositoryOf(tables: Tables): Repositories['adapters'] {
       );
       const number = (adapter.latestVersion ?? 0) + 1;
       const bytes = manifest.files.reduce((sum, file) => sum + file.bytes, 0);
-      const version = { ...factsOf(manifest), id, number, bytes, createdAt: at };
+      const revision = revisionOf(manifest.files);
+      const version = { ...factsOf(manifest), id, number, revision, bytes, createdAt: at };
       Object.assign(adapter, { latestVersion: number, updatedAt: at });
       tables.versions.push({ ...version, teamId });
       return version;
@@ -52,6 +68,11 @@ export function adapterRepositoryOf(tables: Tables): Repositories['adapters'] {
     version: async (teamId, name, number) =>
       orNull(
         versionsOf(teamId, name).find((one) => one.number === number),
+        withoutTeam,
+      ),
+    versionByRevision: async (teamId, name, revision) =>
+      orNull(
+        versionsOf(teamId, name).findLast((one) => one.revision === revision),
         withoutTeam,
       ),
   };

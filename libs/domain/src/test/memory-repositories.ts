@@ -4,6 +4,7 @@ import { type JobRecord, type Repositories } from '../ports/repositories';
 import { isFinal, isHeld } from '../state-machine';
 import { byAge, compare, ofTeam, orNull, pageOf, refuseUnless, storable, withoutTeam } from './rows';
 import { adapterRepositoryOf } from './memory-adapters';
+import { aliasRepositoryOf } from './memory-aliases';
 import { outboxOf } from './memory-outbox';
 import { statisticsOf } from './memory-statistics';
 import { sweepRepositoryOf } from './memory-sweeps';
@@ -85,6 +86,7 @@ export function repositoriesOf(tables: Tables): Repositories {
     },
     jobs: jobRepositoryOf(tables),
     adapters: adapterRepositoryOf(tables),
+    aliases: aliasRepositoryOf(tables),
     outbox: outboxOf(tables),
     teams: teamRepositoryOf(tables),
     statistics: statisticsOf(tables),

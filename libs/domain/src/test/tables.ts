@@ -1,6 +1,8 @@
 import {
   type Adapter,
   type AdapterVersion,
+  type Alias,
+  type AliasMove,
   type ApiKey,
   type BaseModel,
   type Dataset,
@@ -31,7 +33,10 @@ export interface Tables {
   events: (JobEvent & { jobId: string })[];
   metrics: (JobMetric & { jobId: string })[];
   log: (JobLogLine & { jobId: string })[];
-  adapters: Owned<Adapter>[];
+  /** Their aliases are in the table of those. */
+  adapters: Owned<Omit<Adapter, 'aliases'> & { card: string | null }>[];
+  aliases: Owned<Alias & { adapter: string }>[];
+  aliasMoves: Owned<AliasMove & { adapter: string; alias: string }>[];
   versions: Owned<AdapterVersion>[];
   outbox: { id: string; wakeUp: JobWakeUp; at: string }[];
   /** Locks whose holders the transaction tells of news. */
@@ -61,6 +66,8 @@ export const emptyTables = (): Tables => ({
   metrics: [],
   log: [],
   adapters: [],
+  aliases: [],
+  aliasMoves: [],
   versions: [],
   outbox: [],
   told: [],

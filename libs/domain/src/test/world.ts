@@ -1,4 +1,5 @@
 import {
+  type AdapterVersion,
   type CreateJob,
   createJobSchema,
   createSweepSchema,
@@ -165,6 +166,13 @@ export class World implements Ports {
     const { id: jobId, epoch } = await this.submit();
     await claimAttempt(this, { jobId, epoch }, 'wrk_1');
     return { jobId, epoch };
+  }
+
+  /** A job, and what it has published as the next version of `captain`. */
+  async publish(): Promise<AdapterVersion> {
+    const { id: jobId } = await this.submit();
+    const version = { id: this.ids.make('version'), manifest: this.manifest(jobId), at: this.clock.now() };
+    return this.unitOfWork.run(({ adapters }) => adapters.publish(team, version));
   }
 
   job(id: string) {

@@ -1,0 +1,98 @@
+import { Body, Controller, Delete, Get, HttpCode, Inject, Param, Post, Put, Query } from '@nestjs/common';
+import { ApiNoContentResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
+import {
+  aliasMoveSchema,
+  aliasNameSchema,
+  aliasSchema,
+  moveAliasSchema,
+  nameSchema,
+  pageSchema,
+} from '@lowrank/contracts';
+import { found, moveAlias, type Ports, removeAlias, rollBackAlias } from '@lowrank/domain';
+import { createZodDto, ZodResponse } from 'nestjs-zod';
+import { z } from 'zod';
+import { Actor, TeamId } from '../auth/caller';
+import { PORTS } from '../dependencies';
+import { AdapterParams } from './version-params';
+
+class AliasDto extends createZodDto(aliasSchema) {}
+class AliasListDto extends createZodDto(z.object({ data: z.array(aliasSchema) })) {}
+class AliasMovePageDto extends createZodDto(pageSchema(aliasMoveSchema)) {}
+class MoveAliasDto extends createZodDto(moveAliasSchema) {}
+class AliasParams extends createZodDto(z.object({ name: nameSchema, alias: aliasNameSchema })) {}
+class HistoryQuery extends createZodDto(
+  z.object({
+    before: z.coerce
+      .number()
+      .int()
+      .positive()
+      .optional()
+      .describe('`seq` of the last move of the page before.'),
+    limit: z.coerce.number().int().min(1).max(200).default(50),
+  }),
+) {}
+
+@ApiTags('Adapters')
+@Controller('api/v1/adapters/:name/aliases')
+export class AliasesController {
+  constructor(@Inject(PORTS) private readonly ports: Ports) {}
+
+  @Get()
+  @ApiOperation({ summary: "List an adapter's aliases." })
+  @ZodResponse({ status: 200, type: AliasListDto, description: 'All aliases, by name.' })
+  list(@TeamId() teamId: string, @Param() { name }: AdapterParams) {
+    return this.ports.unitOfWork.look(async ({ adapters, aliases }) => {
+      found(await adapters.find(teamId, name), 'adapter', name);
+      return { data: await aliases.list(teamId, name) };
+    });
+  }
+
+  @Put(':alias')
+  @ApiOperation({ summary: 'Let an alias stand on a version, making it if need be.' })
+  @ZodResponse({ status: 200, type: AliasDto, description: 'The alias as it is now.' })
+  move(
+    @TeamId() teamId: string,
+    @Actor() actor: string,
+    @Param() { name, alias }: AliasParams,
+    @Body() body: MoveAliasDto,
+  ) {
+    return moveAlias(this.ports, teamId, { adapter: name, alias, actor }, body);
+  }
+
+  @Post(':alias/rollback')
+  @HttpCode(200)
+  @ApiOperation({
+    summary: 'Let an alias stand where it stood before its last move; again: one further back.',
+  })
+  @ZodResponse({ status: 200, type: AliasDto, description: 'The alias as it is now.' })
+  rollBack(@TeamId() teamId: string, @Actor() actor: string, @Param() { name, alias }: AliasParams) {
+    return rollBackAlias(this.ports, teamId, { adapter: name, alias, actor });
+  }
+
+  @Delete(':alias')
+  @HttpCode(204)
+  @ApiOperation({ summary: 'Remove an alias. Its history stays.' })
+  @ApiNoContentResponse({ description: 'Removed.' })
+  remove(
+    @TeamId() teamId: string,
+    @Actor() actor: string,
+    @Param() { name, alias }: AliasParams,
+  ): Promise<void> {
+    return removeAlias(this.ports, teamId, { adapter: name, alias, actor });
+  }
+
+  @Get(':alias/history')
+  @ApiOperation({ summary: 'What became of an alias and by whom, newest first; of a removed one too.' })
+  @ZodResponse({ status: 200, type: AliasMovePageDto, description: 'One page.' })
+  history(
+    @TeamId() teamId: string,
+    @Param() { name, alias }: AliasParams,
+    @Query() { before, limit }: HistoryQuery,
+  ) {
+    return this.ports.unitOfWork.look(async ({ adapters, aliases }) => {
+      found(await adapters.find(teamId, name), 'adapter', name);
+      const moves = await aliases.moves(teamId, name, alias, { before, limit: limit + 1 });
+      return { data: moves.slice(0, limit), hasMore: moves.length > limit };
+    });
+  }
+}

@@ -1,0 +1,99 @@
+import { type Alias, type AliasMove, LowrankError, type MoveAlias } from '@lowrank/contracts';
+import { found } from '../not-found';
+import { type Ports } from '../ports';
+import { type Repositories } from '../ports/repositories';
+import { findVersion } from './find-version';
+
+/** Names an alias, and who does something to it: the id of an API key. */
+export interface AliasChange {
+  adapter: string;
+  alias: string;
+  actor: string;
+}
+const nameOf = ({ adapter, alias }: AliasChange): string => `${adapter}@${alias}`;
+
+/**
+ * Lets an alias stand on a version, making it if need be. Where it stands there already nothing is written.
+ * Error: not_found, of the adapter or of the version.
+ */
+export async function moveAlias(
+  ports: Pick<Ports, 'unitOfWork' | 'clock'>,
+  teamId: string,
+  change: AliasChange,
+  { version: ref }: MoveAlias,
+): Promise<Alias> {
+  const moved = await changing(ports, teamId, change, async (repositories, current, last) => {
+    const { number } = await findVersion(repositories, teamId, change.adapter, ref);
+    if (current?.version === number) return null;
+    return { action: 'move', to: number, returnsTo: current && last ? last.seq : null };
+  });
+  return found(moved, 'alias', nameOf(change));
+}
+
+/**
+ * Lets an alias stand where it stood before its last move. Done again it goes back one further; a move made afterwards is undone first.
+ * Errors: not_found; conflict when it has never stood elsewhere.
+ */
+export async function rollBackAlias(
+  ports: Pick<Ports, 'unitOfWork' | 'clock'>,
+  teamId: string,
+  change: AliasChange,
+): Promise<Alias> {
+  const { adapter, alias } = change;
+  const moved = await changing(ports, teamId, change, async ({ aliases }, current, last) => {
+    found(current, 'alias', nameOf(change));
+    const before = last?.returnsTo ? await aliases.move(teamId, adapter, alias, last.returnsTo) : null;
+    if (before === null)
+      throw new LowrankError(
+        'conflict',
+        `Alias '${alias}' of '${adapter}' has not stood on another version before.`,
+      );
+    return { action: 'rollback', to: before.to, returnsTo: before.returnsTo };
+  });
+  return found(moved, 'alias', nameOf(change));
+}
+
+/** Removes an alias; its history stays. Error: not_found. */
+export async function removeAlias(
+  ports: Pick<Ports, 'unitOfWork' | 'clock'>,
+  teamId: string,
+  change: AliasChange,
+): Promise<void> {
+  await changing(ports, teamId, change, async (_repositories, current) => {
+    found(current, 'alias', nameOf(change));
+    return { action: 'remove', to: null, returnsTo: null };
+  });
+}
+
+type Step = Pick<AliasMove, 'action' | 'to' | 'returnsTo'>;
+
+/** Writes down what `decide` makes of an alias as it is, one change of an adapter's aliases at a time; null changes nothing. */
+function changing(
+  { unitOfWork, clock }: Pick<Ports, 'unitOfWork' | 'clock'>,
+  teamId: string,
+  { adapter, alias, actor }: AliasChange,
+  decide: (
+    repositories: Repositories,
+    current: Alias | null,
+    last: AliasMove | undefined,
+  ) => Promise<Step | null>,
+): Promise<Alias | null> {
+  const at = clock.now();
+  return unitOfWork.run(async (repositories) => {
+    const { adapters, aliases } = repositories;
+    found(await adapters.lock(teamId, adapter), 'adapter', adapter);
+    const current = await aliases.find(teamId, adapter, alias);
+    const [last] = await aliases.moves(teamId, adapter, alias, { limit: 1 });
+    const step = await decide(repositories, current, last);
+    if (step === null) return current;
+    const seq = (last?.seq ?? 0) + 1;
+    await aliases.record(teamId, adapter, alias, {
+      ...step,
+      seq,
+      from: current?.version ?? null,
+      at,
+      by: actor,
+    });
+    return aliases.find(teamId, adapter, alias);
+  });
+}
