@@ -71,7 +71,7 @@ export function addCombineCommand(program: Command): void {
       try {
         const folders: string[] = [];
         for (const [i, ref] of refs.entries()) {
-          const version = await api.version(ref.adapter, ref.number ?? 'latest');
+          const version = await api.version(ref.adapter, ref.version ?? 'latest');
           folders.push(join(work, String(i)));
           await pullVersion(api, version, folders[i] as string);
         }
