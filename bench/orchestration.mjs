@@ -145,19 +145,19 @@ async function api() {
         ['GET /api/v1/jobs?limit=20', '/api/v1/jobs?limit=20'],
       ])
         for (const [client, bare] of rivals) {
-          const both = await compareRequests(world, {
-            api: ours.ready,
-            bare: bare.ready,
-            path,
-            rounds,
-            seconds,
-          });
+          const both = await compareRequests(world, { api: ours, bare, path, rounds, seconds });
           results.api[`${name}, ${client}`] = both;
           row(
             name,
             perSecond(both.requestsPerSecond),
             `bare Fastify, ${client === 'driver' ? 'node-postgres' : 'same repository'}: ${perSecond(both.barePerSecond)}`,
             `${both.ratio.toFixed(2)}×, goal 0.7×`,
+          );
+          row(
+            '  CPU time of a request',
+            `${both.cpuMs.toFixed(2)} ms`,
+            `${both.bareCpuMs.toFixed(2)} ms`,
+            `${both.cpuRatio.toFixed(2)}×`,
           );
         }
     } finally {

@@ -11,7 +11,7 @@ const { client, databaseUrl, teamId } = JSON.parse(process.argv[2]);
 function repositories() {
   const unitOfWork = createUnitOfWork(databaseUrl);
   return {
-    find: (id) => unitOfWork.look(({ jobs }) => jobs.find(teamId, id)),
+    find: (id) => unitOfWork.look(({ jobs }) => jobs.detail(teamId, id)),
     list: (limit) => unitOfWork.look(({ jobs }) => jobs.list(teamId, { limit })),
     close: () => unitOfWork.close(),
   };

@@ -2,12 +2,14 @@ import multipart from '@fastify/multipart';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { type FastifyError, type FastifyReply, type FastifyRequest } from 'fastify';
-import { Logger } from 'nestjs-pino';
+import { Logger, PinoLogger } from 'nestjs-pino';
 import { AppModule } from './app.module';
 import { requireApiKey } from './auth/authentication';
 import { KeyCache } from './auth/key-cache';
 import { type Dependencies } from './dependencies';
+import { answerWriter } from './http/answers';
 import { toPublicError } from './http/errors';
+import { logRequests } from './http/logging';
 import { serveDocs } from './http/openapi';
 import { requestIdOf } from './http/request-id';
 import { Staging } from './http/staging';
@@ -24,7 +26,7 @@ const pathParameterCharacters = 600;
 
 /** Fastify as the API needs it. Apart from `createApp` so that tests can watch the routes being registered. */
 export function createAdapter(): FastifyAdapter {
-  return new FastifyAdapter({
+  const adapter = new FastifyAdapter({
     bodyLimit: bodyBytes,
     genReqId: requestIdOf,
     // Event streams stay open for hours: closing must not wait for their readers.
@@ -39,6 +41,8 @@ export function createAdapter(): FastifyAdapter {
         .send(body);
     },
   });
+  adapter.getInstance().setSerializerCompiler(answerWriter);
+  return adapter;
 }
 
 /** The application on the given ports, ready to listen or to have requests injected. */
@@ -68,14 +72,16 @@ export async function createApp(
   fastify.removeContentTypeParser('text/plain');
   fastify.decorateRequest('apiKey', null);
   fastify.addHook('onClose', async () => closing.abort());
-  fastify.addHook('onRequest', async (request, reply) => {
+  fastify.addHook('onRequest', (request, reply, done) => {
     reply.header('x-request-id', request.id);
+    done();
   });
   traceRequests(fastify);
   serveDocs(app);
   await app.init();
   app.useLogger(app.get(Logger));
-  // After init, so that the request logger, which Nest adds there, sees refused requests too.
+  // Before the keys, so that refused requests are logged too.
+  logRequests(fastify, PinoLogger.root);
   const keys = new KeyCache(dependencies.ports.unitOfWork);
   fastify.addHook('onRequest', requireApiKey(keys, config.metricsToken));
   measureRequests(fastify, app.get(MetricsController).registry);

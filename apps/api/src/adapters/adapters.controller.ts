@@ -15,10 +15,11 @@ import {
 import { describeAdapter, findVersion, found, type Ports, readCard } from '@lowrank/domain';
 import { type Blobs } from '@lowrank/storage';
 import { type FastifyReply, type FastifyRequest } from 'fastify';
-import { createZodDto, ZodResponse } from 'nestjs-zod';
+import { createZodDto } from 'nestjs-zod';
 import { z } from 'zod';
 import { TeamId } from '../auth/caller';
 import { BLOBS, PORTS } from '../dependencies';
+import { Answer } from '../http/answers';
 import { ApiFileResponse, attachment, StoredFiles } from '../http/stored-files';
 import { archiveOf } from './archive';
 import { AdapterParams, VersionParams } from './version-params';
@@ -47,14 +48,14 @@ export class AdaptersController {
 
   @Get()
   @ApiOperation({ summary: 'List adapters, newest first.' })
-  @ZodResponse({ status: 200, type: AdapterPageDto, description: 'One page.' })
+  @Answer({ status: 200, type: AdapterPageDto, description: 'One page.' })
   list(@TeamId() teamId: string, @Query() query: AdapterListQuery) {
     return this.ports.unitOfWork.look(({ adapters }) => adapters.list(teamId, query));
   }
 
   @Get(':name')
   @ApiOperation({ summary: 'One adapter.' })
-  @ZodResponse({ status: 200, type: AdapterDto, description: 'The adapter.' })
+  @Answer({ status: 200, type: AdapterDto, description: 'The adapter.' })
   get(@TeamId() teamId: string, @Param() { name }: AdapterParams) {
     return this.ports.unitOfWork.look(async ({ adapters }) =>
       found(await adapters.find(teamId, name), 'adapter', name),
@@ -63,7 +64,7 @@ export class AdaptersController {
 
   @Patch(':name')
   @ApiOperation({ summary: 'Change the description, the tags or the card of an adapter.' })
-  @ZodResponse({ status: 200, type: AdapterDto, description: 'The adapter as it is now.' })
+  @Answer({ status: 200, type: AdapterDto, description: 'The adapter as it is now.' })
   describe(@TeamId() teamId: string, @Param() { name }: AdapterParams, @Body() body: DescribeAdapterDto) {
     return describeAdapter(this.ports, teamId, name, body);
   }
@@ -73,14 +74,14 @@ export class AdaptersController {
     summary:
       'What there is to read about an adapter: as somebody wrote it, or made from its versions and lineage.',
   })
-  @ZodResponse({ status: 200, type: AdapterCardDto, description: 'Markdown.' })
+  @Answer({ status: 200, type: AdapterCardDto, description: 'Markdown.' })
   card(@TeamId() teamId: string, @Param() { name }: AdapterParams) {
     return readCard(this.ports, teamId, name);
   }
 
   @Get(':name/versions')
   @ApiOperation({ summary: "List an adapter's versions." })
-  @ZodResponse({ status: 200, type: AdapterVersionListDto, description: 'All versions.' })
+  @Answer({ status: 200, type: AdapterVersionListDto, description: 'All versions.' })
   versions(@TeamId() teamId: string, @Param() { name }: AdapterParams) {
     return this.ports.unitOfWork.look(async ({ adapters }) => {
       found(await adapters.find(teamId, name), 'adapter', name);
@@ -90,7 +91,7 @@ export class AdaptersController {
 
   @Get(':name/versions/:version')
   @ApiOperation({ summary: 'One version: `3`, `v3`, `latest` or an alias.' })
-  @ZodResponse({ status: 200, type: AdapterVersionDto, description: 'What it is and what it was made from.' })
+  @Answer({ status: 200, type: AdapterVersionDto, description: 'What it is and what it was made from.' })
   version(@TeamId() teamId: string, @Param() { name, version }: VersionParams): Promise<AdapterVersion> {
     return this.ports.unitOfWork.look((repositories) => findVersion(repositories, teamId, name, version));
   }

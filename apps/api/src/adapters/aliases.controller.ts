@@ -9,10 +9,11 @@ import {
   pageSchema,
 } from '@lowrank/contracts';
 import { found, moveAlias, type Ports, removeAlias, rollBackAlias } from '@lowrank/domain';
-import { createZodDto, ZodResponse } from 'nestjs-zod';
+import { createZodDto } from 'nestjs-zod';
 import { z } from 'zod';
 import { Actor, TeamId } from '../auth/caller';
 import { PORTS } from '../dependencies';
+import { Answer } from '../http/answers';
 import { AdapterParams } from './version-params';
 
 class AliasDto extends createZodDto(aliasSchema) {}
@@ -39,7 +40,7 @@ export class AliasesController {
 
   @Get()
   @ApiOperation({ summary: "List an adapter's aliases." })
-  @ZodResponse({ status: 200, type: AliasListDto, description: 'All aliases, by name.' })
+  @Answer({ status: 200, type: AliasListDto, description: 'All aliases, by name.' })
   list(@TeamId() teamId: string, @Param() { name }: AdapterParams) {
     return this.ports.unitOfWork.look(async ({ adapters, aliases }) => {
       found(await adapters.find(teamId, name), 'adapter', name);
@@ -49,7 +50,7 @@ export class AliasesController {
 
   @Put(':alias')
   @ApiOperation({ summary: 'Let an alias stand on a version, making it if need be.' })
-  @ZodResponse({ status: 200, type: AliasDto, description: 'The alias as it is now.' })
+  @Answer({ status: 200, type: AliasDto, description: 'The alias as it is now.' })
   move(
     @TeamId() teamId: string,
     @Actor() actor: string,
@@ -64,7 +65,7 @@ export class AliasesController {
   @ApiOperation({
     summary: 'Let an alias stand where it stood before its last move; again: one further back.',
   })
-  @ZodResponse({ status: 200, type: AliasDto, description: 'The alias as it is now.' })
+  @Answer({ status: 200, type: AliasDto, description: 'The alias as it is now.' })
   rollBack(@TeamId() teamId: string, @Actor() actor: string, @Param() { name, alias }: AliasParams) {
     return rollBackAlias(this.ports, teamId, { adapter: name, alias, actor });
   }
@@ -83,7 +84,7 @@ export class AliasesController {
 
   @Get(':alias/history')
   @ApiOperation({ summary: 'What became of an alias and by whom, newest first; of a removed one too.' })
-  @ZodResponse({ status: 200, type: AliasMovePageDto, description: 'One page.' })
+  @Answer({ status: 200, type: AliasMovePageDto, description: 'One page.' })
   history(
     @TeamId() teamId: string,
     @Param() { name, alias }: AliasParams,

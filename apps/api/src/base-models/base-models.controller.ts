@@ -3,10 +3,11 @@ import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import { baseModelSchema, importBaseModelSchema, pageSchema, storedFileSchema } from '@lowrank/contracts';
 import { found, type Ports } from '@lowrank/domain';
 import { type FastifyReply, type FastifyRequest } from 'fastify';
-import { createZodDto, ZodResponse } from 'nestjs-zod';
+import { createZodDto } from 'nestjs-zod';
 import { z } from 'zod';
 import { TeamId } from '../auth/caller';
 import { PORTS } from '../dependencies';
+import { Answer } from '../http/answers';
 import { PageQueryDto } from '../http/paging';
 import { ApiFileResponse, StoredFiles } from '../http/stored-files';
 import { BaseModelImports } from './imports';
@@ -37,21 +38,21 @@ export class BaseModelsController {
     description:
       'From a folder of the machine that the API runs on, or from the hub by id. Answers when the model is ready, which takes as long as its files take to copy.',
   })
-  @ZodResponse({ status: 201, type: BaseModelDto, description: 'The base model, ready for jobs.' })
+  @Answer({ status: 201, type: BaseModelDto, description: 'The base model, ready for jobs.' })
   import(@TeamId() teamId: string, @Body() body: ImportBaseModelDto) {
     return this.imports.import(teamId, body);
   }
 
   @Get()
   @ApiOperation({ summary: 'List base models, newest first.' })
-  @ZodResponse({ status: 200, type: BaseModelPageDto, description: 'One page.' })
+  @Answer({ status: 200, type: BaseModelPageDto, description: 'One page.' })
   list(@TeamId() teamId: string, @Query() query: PageQueryDto) {
     return this.ports.unitOfWork.look(({ baseModels }) => baseModels.list(teamId, query));
   }
 
   @Get(':name')
   @ApiOperation({ summary: 'One base model, by name or id.' })
-  @ZodResponse({ status: 200, type: BaseModelDto, description: 'The base model.' })
+  @Answer({ status: 200, type: BaseModelDto, description: 'The base model.' })
   get(@TeamId() teamId: string, @Param() { name }: BaseModelParams) {
     return this.ports.unitOfWork.look(async ({ baseModels }) =>
       found(await baseModels.find(teamId, name), 'base model', name),

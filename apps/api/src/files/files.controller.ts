@@ -3,10 +3,11 @@ import { ApiBody, ApiConsumes, ApiNoContentResponse, ApiOperation, ApiTags } fro
 import { datasetFormatSchema, datasetSchema, idSchema, pageSchema } from '@lowrank/contracts';
 import { deleteDataset, found, type Ports } from '@lowrank/domain';
 import { type FastifyReply, type FastifyRequest } from 'fastify';
-import { createZodDto, ZodResponse } from 'nestjs-zod';
+import { createZodDto } from 'nestjs-zod';
 import { z } from 'zod';
 import { TeamId } from '../auth/caller';
 import { PORTS } from '../dependencies';
+import { Answer } from '../http/answers';
 import { PageQueryDto } from '../http/paging';
 import { ApiFileResponse, StoredFiles } from '../http/stored-files';
 import { DatasetUploads } from './datasets';
@@ -49,21 +50,21 @@ export class FilesController {
       },
     },
   })
-  @ZodResponse({ status: 201, type: DatasetDto, description: 'The checked dataset.' })
+  @Answer({ status: 201, type: DatasetDto, description: 'The checked dataset.' })
   upload(@TeamId() teamId: string, @Req() request: FastifyRequest) {
     return this.uploads.accept(teamId, request);
   }
 
   @Get()
   @ApiOperation({ summary: 'List datasets, newest first.' })
-  @ZodResponse({ status: 200, type: DatasetPageDto, description: 'One page.' })
+  @Answer({ status: 200, type: DatasetPageDto, description: 'One page.' })
   list(@TeamId() teamId: string, @Query() query: PageQueryDto) {
     return this.ports.unitOfWork.look(({ datasets }) => datasets.list(teamId, query));
   }
 
   @Get(':id')
   @ApiOperation({ summary: 'One dataset.' })
-  @ZodResponse({ status: 200, type: DatasetDto, description: 'The dataset.' })
+  @Answer({ status: 200, type: DatasetDto, description: 'The dataset.' })
   get(@TeamId() teamId: string, @Param() { id }: DatasetParams) {
     return this.ports.unitOfWork.look(async ({ datasets }) =>
       found(await datasets.find(teamId, id), 'dataset', id),

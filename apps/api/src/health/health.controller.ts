@@ -2,10 +2,11 @@ import { Controller, Get, Inject, Logger, Res } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import { type ObjectStore, type Ports } from '@lowrank/domain';
 import { type FastifyReply } from 'fastify';
-import { createZodDto, ZodResponse } from 'nestjs-zod';
+import { createZodDto } from 'nestjs-zod';
 import { setTimeout as wait } from 'node:timers/promises';
 import { z } from 'zod';
 import { PORTS, STORE } from '../dependencies';
+import { Answer } from '../http/answers';
 
 const checkSchema = z.enum(['ok', 'failing']);
 const checksSchema = z.object({ database: checkSchema, store: checkSchema });
@@ -29,7 +30,7 @@ export class HealthController {
 
   @Get()
   @ApiOperation({ summary: 'Whether database and object store answer. Needs no API key.', security: [] })
-  @ZodResponse({ status: 200, type: HealthDto, description: 'All is well; 503 with the same body when not.' })
+  @Answer({ status: 200, type: HealthDto, description: 'All is well; 503 with the same body when not.' })
   async check(@Res({ passthrough: true }) reply: FastifyReply) {
     const now = performance.now();
     if (this.last === null || now - this.last.at > freshMs) this.last = { at: now, checks: this.look() };

@@ -13,7 +13,7 @@ export class ErrorFilter implements ExceptionFilter {
     const error = toPublicError(thrown);
     if (error.status >= 500)
       this.logger.error(
-        { err: error.cause ?? error, code: error.code, requestId: request.id },
+        { err: error.cause ?? error, code: error.code, req: { id: request.id } },
         error.message,
       );
     if (reply.raw.headersSent) {

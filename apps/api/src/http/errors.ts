@@ -1,5 +1,5 @@
 import { type ErrorCode, type ErrorDetail, LowrankError } from '@lowrank/contracts';
-import { ZodSerializationException, ZodValidationException } from 'nestjs-zod';
+import { ZodValidationException } from 'nestjs-zod';
 import { type ZodError } from 'zod';
 
 /** HTTP statuses that Fastify, its plugins and Nest answer with, as codes of the catalog. */
@@ -26,7 +26,7 @@ export function toPublicError(thrown: unknown): LowrankError {
       cause: thrown,
     });
   }
-  if (thrown instanceof Error && !(thrown instanceof ZodSerializationException)) {
+  if (thrown instanceof Error) {
     const { status, statusCode } = thrown as { status?: number; statusCode?: number };
     const code = codeOfStatus[status ?? statusCode ?? 500];
     if (code) return new LowrankError(code, thrown.message, undefined, { cause: thrown });

@@ -29,9 +29,6 @@ export function traceRequests(fastify: FastifyInstance): void {
         'lowrank.request.id': request.id,
       },
     });
-    // For the logger, which sees the raw request only.
-    const { traceId } = span.spanContext();
-    if (span.isRecording()) Object.assign(request.raw, { traceId });
     request.tracing = { span, context: trace.setSpan(contextOf(parent), span) };
     context.with(request.tracing.context, done);
   });

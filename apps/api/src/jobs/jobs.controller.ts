@@ -15,10 +15,10 @@ import {
   submitJob,
 } from '@lowrank/domain';
 import { type FastifyReply } from 'fastify';
-import { ZodResponse } from 'nestjs-zod';
 import { Readable } from 'node:stream';
 import { TeamId } from '../auth/caller';
 import { PORTS } from '../dependencies';
+import { Answer } from '../http/answers';
 import { Shutdown } from '../http/shutdown';
 import { followJob, parseCursor, toServerSentEvent } from './job-stream';
 import {
@@ -50,7 +50,7 @@ export class JobsController {
 
   @Post()
   @ApiOperation({ summary: 'Submit a job: train an adapter of a base model on a dataset.' })
-  @ZodResponse({
+  @Answer({
     status: 201,
     type: JobDetailDto,
     description: 'The queued job, its recipe with every default filled in, and what is known of it.',
@@ -66,21 +66,21 @@ export class JobsController {
     description:
       'Steps and tokens as the trainer would plan them, peak memory, time on each device class that workers announce, and which servers can load the adapter. What takes long to count is null, with a warning.',
   })
-  @ZodResponse({ status: 200, type: EstimateDto, description: 'The estimate.' })
+  @Answer({ status: 200, type: EstimateDto, description: 'The estimate.' })
   estimate(@TeamId() teamId: string, @Body() body: EstimateJobDto) {
     return estimateJob(this.ports, teamId, body);
   }
 
   @Get()
   @ApiOperation({ summary: 'List jobs, newest first.' })
-  @ZodResponse({ status: 200, type: JobPageDto, description: 'One page.' })
+  @Answer({ status: 200, type: JobPageDto, description: 'One page.' })
   list(@TeamId() teamId: string, @Query() query: JobListQuery) {
     return this.read(({ jobs }) => jobs.list(teamId, query));
   }
 
   @Get(':id')
   @ApiOperation({ summary: 'One job.' })
-  @ZodResponse({ status: 200, type: JobDetailDto, description: 'The job as it is now.' })
+  @Answer({ status: 200, type: JobDetailDto, description: 'The job as it is now.' })
   get(@TeamId() teamId: string, @Param() { id }: JobParams) {
     return this.read(async ({ jobs }) => found(await jobs.detail(teamId, id), 'job', id));
   }
@@ -88,7 +88,7 @@ export class JobsController {
   @Post(':id/cancel')
   @HttpCode(200)
   @ApiOperation({ summary: 'Cancel a job: at once when it waits, at the next micro-batch when it trains.' })
-  @ZodResponse({ status: 200, type: JobDto, description: 'The job; cancelled, or with cancelRequested.' })
+  @Answer({ status: 200, type: JobDto, description: 'The job; cancelled, or with cancelRequested.' })
   cancel(@TeamId() teamId: string, @Param() { id }: JobParams) {
     return cancelJob(this.ports, teamId, id);
   }
@@ -99,7 +99,7 @@ export class JobsController {
     summary:
       'Pause a job: at once when it waits; one that trains writes a checkpoint and gives its slot back.',
   })
-  @ZodResponse({ status: 200, type: JobDto, description: 'The job; paused, or with pauseRequested.' })
+  @Answer({ status: 200, type: JobDto, description: 'The job; paused, or with pauseRequested.' })
   pause(@TeamId() teamId: string, @Param() { id }: JobParams) {
     return pauseJob(this.ports, teamId, id);
   }
@@ -107,7 +107,7 @@ export class JobsController {
   @Post(':id/resume')
   @HttpCode(200)
   @ApiOperation({ summary: 'Queue a paused job again; it goes on from its checkpoint, to the same bytes.' })
-  @ZodResponse({ status: 200, type: JobDto, description: 'The queued job.' })
+  @Answer({ status: 200, type: JobDto, description: 'The queued job.' })
   resume(@TeamId() teamId: string, @Param() { id }: JobParams) {
     return resumeJob(this.ports, teamId, id);
   }
@@ -115,14 +115,14 @@ export class JobsController {
   @Post(':id/retry')
   @HttpCode(200)
   @ApiOperation({ summary: 'Queue a failed or cancelled job again.' })
-  @ZodResponse({ status: 200, type: JobDto, description: 'The queued job.' })
+  @Answer({ status: 200, type: JobDto, description: 'The queued job.' })
   retry(@TeamId() teamId: string, @Param() { id }: JobParams) {
     return retryJob(this.ports, teamId, id);
   }
 
   @Post(':id/clone')
   @ApiOperation({ summary: 'Submit a job like this one, with the changes in the body.' })
-  @ZodResponse({ status: 201, type: JobDetailDto, description: 'The new job.' })
+  @Answer({ status: 201, type: JobDetailDto, description: 'The new job.' })
   clone(@TeamId() teamId: string, @Param() { id }: JobParams, @Body() body: CloneJobDto) {
     return cloneJob(this.ports, teamId, id, body);
   }
@@ -130,14 +130,14 @@ export class JobsController {
   @Post(':id/priority')
   @HttpCode(200)
   @ApiOperation({ summary: "Change a job's priority. Higher goes first within the team." })
-  @ZodResponse({ status: 200, type: JobDto, description: 'The job.' })
+  @Answer({ status: 200, type: JobDto, description: 'The job.' })
   prioritize(@TeamId() teamId: string, @Param() { id }: JobParams, @Body() { priority }: PrioritizeJobDto) {
     return prioritizeJob(this.ports, teamId, id, priority);
   }
 
   @Get(':id/events')
   @ApiOperation({ summary: "A job's events, oldest first." })
-  @ZodResponse({ status: 200, type: JobEventPageDto, description: 'Events with a seq above `after`.' })
+  @Answer({ status: 200, type: JobEventPageDto, description: 'Events with a seq above `after`.' })
   events(@TeamId() teamId: string, @Param() { id }: JobParams, @Query() { after, limit }: JobEventsQuery) {
     return this.read(async ({ jobs }) => {
       found(await jobs.find(teamId, id), 'job', id);
@@ -149,7 +149,7 @@ export class JobsController {
   @ApiOperation({
     summary: "What a job's trainers have logged, oldest first; of a long log the newest lines.",
   })
-  @ZodResponse({ status: 200, type: JobLogPageDto, description: 'Lines with a seq above `after`.' })
+  @Answer({ status: 200, type: JobLogPageDto, description: 'Lines with a seq above `after`.' })
   logs(@TeamId() teamId: string, @Param() { id }: JobParams, @Query() { after, limit }: JobLogQuery) {
     return this.read(async ({ jobs }) => {
       found(await jobs.find(teamId, id), 'job', id);
@@ -159,7 +159,7 @@ export class JobsController {
 
   @Get(':id/metrics')
   @ApiOperation({ summary: "A job's metrics in order of steps." })
-  @ZodResponse({ status: 200, type: JobMetricPageDto, description: 'Metrics of steps above `afterStep`.' })
+  @Answer({ status: 200, type: JobMetricPageDto, description: 'Metrics of steps above `afterStep`.' })
   metrics(
     @TeamId() teamId: string,
     @Param() { id }: JobParams,

@@ -2,10 +2,11 @@ import { Body, Controller, Delete, Get, HttpCode, Inject, Param, Post } from '@n
 import { ApiNoContentResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { apiKeySchema, createApiKeySchema, createdApiKeySchema, idSchema } from '@lowrank/contracts';
 import { createApiKey, type Ports, revokeApiKey } from '@lowrank/domain';
-import { createZodDto, ZodResponse } from 'nestjs-zod';
+import { createZodDto } from 'nestjs-zod';
 import { z } from 'zod';
 import { AdminOnly, TeamId } from '../auth/caller';
 import { PORTS } from '../dependencies';
+import { Answer } from '../http/answers';
 
 class CreateApiKeyDto extends createZodDto(createApiKeySchema) {}
 class CreatedApiKeyDto extends createZodDto(createdApiKeySchema) {}
@@ -20,14 +21,14 @@ export class KeysController {
 
   @Post()
   @ApiOperation({ summary: 'Make an API key. Its secret is shown this once. Admin keys only.' })
-  @ZodResponse({ status: 201, type: CreatedApiKeyDto, description: 'The key and its secret.' })
+  @Answer({ status: 201, type: CreatedApiKeyDto, description: 'The key and its secret.' })
   create(@TeamId() teamId: string, @Body() body: CreateApiKeyDto) {
     return createApiKey(this.ports, teamId, body);
   }
 
   @Get()
   @ApiOperation({ summary: 'List API keys, revoked ones too. Admin keys only.' })
-  @ZodResponse({ status: 200, type: ApiKeyListDto, description: "All of the team's keys." })
+  @Answer({ status: 200, type: ApiKeyListDto, description: "All of the team's keys." })
   async list(@TeamId() teamId: string) {
     return { data: await this.ports.unitOfWork.look(({ apiKeys }) => apiKeys.list(teamId)) };
   }

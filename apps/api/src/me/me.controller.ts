@@ -1,8 +1,9 @@
 import { Controller, Get } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import { type ApiKey, apiKeySchema } from '@lowrank/contracts';
-import { createZodDto, ZodResponse } from 'nestjs-zod';
+import { createZodDto } from 'nestjs-zod';
 import { Caller } from '../auth/caller';
+import { Answer } from '../http/answers';
 
 class ApiKeyDto extends createZodDto(apiKeySchema) {}
 
@@ -11,7 +12,7 @@ class ApiKeyDto extends createZodDto(apiKeySchema) {}
 export class MeController {
   @Get()
   @ApiOperation({ summary: 'The API key that this request was made with.' })
-  @ZodResponse({ status: 200, type: ApiKeyDto, description: 'The key, without its secret.' })
+  @Answer({ status: 200, type: ApiKeyDto, description: 'The key, without its secret.' })
   me(@Caller() key: ApiKey) {
     return key;
   }

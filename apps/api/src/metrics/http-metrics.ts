@@ -16,9 +16,10 @@ export function measureRequests(fastify: FastifyInstance, registry: Registry): v
     buckets,
     registers: [registry],
   });
-  fastify.addHook('onResponse', async (request, reply) => {
-    if (String(reply.getHeader('content-type')).startsWith('text/event-stream')) return;
+  fastify.addHook('onResponse', (request, reply, done) => {
     const route = request.routeOptions.url ?? 'none';
-    duration.observe({ method: request.method, route, status: reply.statusCode }, reply.elapsedTime / 1000);
+    if (!String(reply.getHeader('content-type')).startsWith('text/event-stream'))
+      duration.observe({ method: request.method, route, status: reply.statusCode }, reply.elapsedTime / 1000);
+    done();
   });
 }

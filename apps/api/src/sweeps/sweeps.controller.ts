@@ -11,10 +11,11 @@ import {
   sweepWithTrialsSchema,
 } from '@lowrank/contracts';
 import { cancelSweep, type Ports, promoteTrial, submitSweep, sweepWithTrials } from '@lowrank/domain';
-import { createZodDto, ZodResponse } from 'nestjs-zod';
+import { createZodDto } from 'nestjs-zod';
 import { z } from 'zod';
 import { TeamId } from '../auth/caller';
 import { PORTS } from '../dependencies';
+import { Answer } from '../http/answers';
 
 class CreateSweepDto extends createZodDto(createSweepSchema) {}
 class PromoteTrialDto extends createZodDto(promoteTrialSchema) {}
@@ -32,21 +33,21 @@ export class SweepsController {
   @ApiOperation({
     summary: 'Submit a sweep: trials over fields of a recipe, of which the best is published.',
   })
-  @ZodResponse({ status: 201, type: SweepDto, description: 'The sweep and its trials, queued.' })
+  @Answer({ status: 201, type: SweepDto, description: 'The sweep and its trials, queued.' })
   create(@TeamId() teamId: string, @Body() body: CreateSweepDto) {
     return submitSweep(this.ports, teamId, body);
   }
 
   @Get()
   @ApiOperation({ summary: 'List sweeps, newest first.' })
-  @ZodResponse({ status: 200, type: SweepPageDto, description: 'One page, without trials.' })
+  @Answer({ status: 200, type: SweepPageDto, description: 'One page, without trials.' })
   list(@TeamId() teamId: string, @Query() query: SweepListQuery) {
     return this.ports.unitOfWork.run(({ sweeps }) => sweeps.list(teamId, query));
   }
 
   @Get(':id')
   @ApiOperation({ summary: 'One sweep with all of its trials.' })
-  @ZodResponse({ status: 200, type: SweepDto, description: 'The sweep as it is now.' })
+  @Answer({ status: 200, type: SweepDto, description: 'The sweep as it is now.' })
   get(@TeamId() teamId: string, @Param() { id }: SweepParams) {
     return this.ports.unitOfWork.read((repositories) => sweepWithTrials(repositories, teamId, id));
   }
@@ -54,7 +55,7 @@ export class SweepsController {
   @Post(':id/cancel')
   @HttpCode(200)
   @ApiOperation({ summary: 'Cancel every trial that is not over. Nothing is promoted then.' })
-  @ZodResponse({ status: 200, type: SweepDto, description: 'The sweep; cancelled, or with cancelRequested.' })
+  @Answer({ status: 200, type: SweepDto, description: 'The sweep; cancelled, or with cancelRequested.' })
   cancel(@TeamId() teamId: string, @Param() { id }: SweepParams) {
     return cancelSweep(this.ports, teamId, id);
   }
@@ -62,7 +63,7 @@ export class SweepsController {
   @Post(':id/promote')
   @HttpCode(200)
   @ApiOperation({ summary: "Make a trial of your choice the adapter's next version." })
-  @ZodResponse({ status: 200, type: SweepDto, description: 'The sweep, with the trial promoted.' })
+  @Answer({ status: 200, type: SweepDto, description: 'The sweep, with the trial promoted.' })
   promote(@TeamId() teamId: string, @Param() { id }: SweepParams, @Body() { trial }: PromoteTrialDto) {
     return promoteTrial(this.ports, teamId, id, trial);
   }

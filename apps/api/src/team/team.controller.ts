@@ -2,9 +2,10 @@ import { Body, Controller, Get, Inject, Patch } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import { changeQuotasSchema, teamSchema } from '@lowrank/contracts';
 import { changeQuotas, getTeam, type Ports } from '@lowrank/domain';
-import { createZodDto, ZodResponse } from 'nestjs-zod';
+import { createZodDto } from 'nestjs-zod';
 import { AdminOnly, TeamId } from '../auth/caller';
 import { PORTS } from '../dependencies';
+import { Answer } from '../http/answers';
 
 class TeamDto extends createZodDto(teamSchema) {}
 class ChangeQuotasDto extends createZodDto(changeQuotasSchema) {}
@@ -18,7 +19,7 @@ export class TeamController {
   @ApiOperation({
     summary: 'Your team: its share of the machines, its quotas, and what it has used this month.',
   })
-  @ZodResponse({ status: 200, type: TeamDto, description: 'The team of the API key.' })
+  @Answer({ status: 200, type: TeamDto, description: 'The team of the API key.' })
   get(@TeamId() teamId: string) {
     return getTeam(this.ports, teamId);
   }
@@ -28,7 +29,7 @@ export class TeamController {
   @ApiOperation({
     summary: "Change the team's share and quotas; fields that are left out stay. Admin keys only.",
   })
-  @ZodResponse({ status: 200, type: TeamDto, description: 'The team.' })
+  @Answer({ status: 200, type: TeamDto, description: 'The team.' })
   change(@TeamId() teamId: string, @Body() body: ChangeQuotasDto) {
     return changeQuotas(this.ports, teamId, body);
   }

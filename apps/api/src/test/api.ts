@@ -9,7 +9,9 @@ import { type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { type ZodType } from 'zod';
 import { createAdapter, createApp } from '../app';
+import { answerWriter } from '../http/answers';
 
 interface CallOptions {
   /** Default: the admin's; null: none. */
@@ -17,6 +19,16 @@ interface CallOptions {
   json?: unknown;
   body?: string | FormData;
   headers?: Record<string, string>;
+}
+
+/** Writes answers as the product does, and fails the request when one breaks its contract. */
+function strictAnswerWriter({ schema }: { schema: unknown }): (answer: unknown) => string {
+  const write = answerWriter({ schema });
+  return (answer) => {
+    const text = write(answer);
+    (schema as ZodType).parse(JSON.parse(text));
+    return text;
+  };
 }
 
 /** The real API, listening on a free loopback port, over a database and a folder of its own. */
@@ -52,6 +64,7 @@ export class TestApi {
     const unitOfWork = createUnitOfWork(database.url, { traceparent: traceparentNow });
     const ports = { unitOfWork, clock: systemClock, ids: randomIds };
     const adapter = createAdapter();
+    adapter.getInstance().setSerializerCompiler(strictAnswerWriter);
     const routes: string[] = [];
     adapter.getInstance().addHook('onRoute', ({ method, url }) => {
       for (const one of [method].flat()) routes.push(`${one} ${url}`);

@@ -24,10 +24,11 @@ import {
   testWebhook,
 } from '@lowrank/domain';
 import { AddressRules, checkOutboundUrl } from '@lowrank/outbound';
-import { createZodDto, ZodResponse } from 'nestjs-zod';
+import { createZodDto } from 'nestjs-zod';
 import { z } from 'zod';
 import { AdminOnly, TeamId } from '../auth/caller';
 import { CONFIG, PORTS } from '../dependencies';
+import { Answer } from '../http/answers';
 
 class CreateWebhookDto extends createZodDto(createWebhookSchema) {}
 class ChangeWebhookDto extends createZodDto(changeWebhookSchema) {}
@@ -62,7 +63,7 @@ export class WebhooksController {
     summary:
       'Have moves of jobs told to a URL. The secret that signs them is shown this once. Admin keys only.',
   })
-  @ZodResponse({ status: 201, type: CreatedWebhookDto, description: 'The webhook and its secret.' })
+  @Answer({ status: 201, type: CreatedWebhookDto, description: 'The webhook and its secret.' })
   create(@TeamId() teamId: string, @Body() body: CreateWebhookDto) {
     checkOutboundUrl(body.url, this.rules);
     return createWebhook(this.ports, teamId, body);
@@ -70,14 +71,14 @@ export class WebhooksController {
 
   @Get()
   @ApiOperation({ summary: 'List webhooks, newest first. Admin keys only.' })
-  @ZodResponse({ status: 200, type: WebhookListDto, description: "All of the team's webhooks." })
+  @Answer({ status: 200, type: WebhookListDto, description: "All of the team's webhooks." })
   async list(@TeamId() teamId: string) {
     return { data: await this.ports.unitOfWork.look(({ webhooks }) => webhooks.list(teamId)) };
   }
 
   @Get(':id')
   @ApiOperation({ summary: 'One webhook. Admin keys only.' })
-  @ZodResponse({ status: 200, type: WebhookDto, description: 'The webhook.' })
+  @Answer({ status: 200, type: WebhookDto, description: 'The webhook.' })
   get(@TeamId() teamId: string, @Param() { id }: WebhookParams) {
     return this.ports.unitOfWork.look(async ({ webhooks }) =>
       found(await webhooks.find(teamId, id), 'webhook', id),
@@ -86,7 +87,7 @@ export class WebhooksController {
 
   @Patch(':id')
   @ApiOperation({ summary: "Change a webhook's URL, events or whether it is enabled. Admin keys only." })
-  @ZodResponse({ status: 200, type: WebhookDto, description: 'The webhook.' })
+  @Answer({ status: 200, type: WebhookDto, description: 'The webhook.' })
   change(@TeamId() teamId: string, @Param() { id }: WebhookParams, @Body() body: ChangeWebhookDto) {
     if (body.url !== undefined) checkOutboundUrl(body.url, this.rules);
     return changeWebhook(this.ports, teamId, id, body);
@@ -106,7 +107,7 @@ export class WebhooksController {
     summary:
       'Give a webhook a new secret, shown this once. For a day deliveries are signed with the one before too. Admin keys only.',
   })
-  @ZodResponse({ status: 200, type: CreatedWebhookDto, description: 'The webhook and its new secret.' })
+  @Answer({ status: 200, type: CreatedWebhookDto, description: 'The webhook and its new secret.' })
   rotateSecret(@TeamId() teamId: string, @Param() { id }: WebhookParams) {
     return rotateWebhookSecret(this.ports, teamId, id);
   }
@@ -116,7 +117,7 @@ export class WebhooksController {
   @ApiOperation({
     summary: 'Send a delivery of type `webhook.test`, to see whether deliveries arrive. Admin keys only.',
   })
-  @ZodResponse({ status: 200, type: DeliveryDto, description: 'The delivery, pending.' })
+  @Answer({ status: 200, type: DeliveryDto, description: 'The delivery, pending.' })
   test(@TeamId() teamId: string, @Param() { id }: WebhookParams) {
     return testWebhook(this.ports, teamId, id);
   }
@@ -125,7 +126,7 @@ export class WebhooksController {
   @ApiOperation({
     summary: 'List deliveries, newest first; `state=dead` for those given up. Admin keys only.',
   })
-  @ZodResponse({ status: 200, type: DeliveryPageDto, description: 'One page.' })
+  @Answer({ status: 200, type: DeliveryPageDto, description: 'One page.' })
   deliveries(@TeamId() teamId: string, @Param() { id }: WebhookParams, @Query() query: DeliveryQuery) {
     return listDeliveries(this.ports, teamId, id, query);
   }
@@ -133,7 +134,7 @@ export class WebhooksController {
   @Post(':id/deliveries/:deliveryId/replay')
   @HttpCode(200)
   @ApiOperation({ summary: 'Send a delivery again, with all its tries before it. Admin keys only.' })
-  @ZodResponse({ status: 200, type: DeliveryDto, description: 'The delivery, pending.' })
+  @Answer({ status: 200, type: DeliveryDto, description: 'The delivery, pending.' })
   replay(@TeamId() teamId: string, @Param() { id, deliveryId }: DeliveryParams) {
     return replayDelivery(this.ports, teamId, id, deliveryId);
   }

@@ -2,10 +2,11 @@ import { Body, Controller, Get, HttpCode, Inject, Param, Post } from '@nestjs/co
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import { drainWorkerSchema, idSchema, workerSchema } from '@lowrank/contracts';
 import { before, drainWorker, listWorkers, type Ports, workerSeenWithinMs } from '@lowrank/domain';
-import { createZodDto, ZodResponse } from 'nestjs-zod';
+import { createZodDto } from 'nestjs-zod';
 import { z } from 'zod';
 import { AdminOnly } from '../auth/caller';
 import { PORTS } from '../dependencies';
+import { Answer } from '../http/answers';
 
 class WorkerDto extends createZodDto(workerSchema) {}
 class WorkerListDto extends createZodDto(z.object({ data: z.array(workerSchema) })) {}
@@ -20,7 +21,7 @@ export class WorkersController {
 
   @Get()
   @ApiOperation({ summary: 'List workers that were seen within the last minute. Admin keys only.' })
-  @ZodResponse({ status: 200, type: WorkerListDto, description: 'Every worker, in order of their hosts.' })
+  @Answer({ status: 200, type: WorkerListDto, description: 'Every worker, in order of their hosts.' })
   async list() {
     return { data: await listWorkers(this.ports, before(this.ports.clock.now(), workerSeenWithinMs)) };
   }
@@ -30,7 +31,7 @@ export class WorkersController {
   @ApiOperation({
     summary: 'Give a worker no new jobs, and let it finish or hand on what it runs. Admin keys only.',
   })
-  @ZodResponse({ status: 200, type: WorkerDto, description: 'The worker. It is drained when `busy` is 0.' })
+  @Answer({ status: 200, type: WorkerDto, description: 'The worker. It is drained when `busy` is 0.' })
   drain(@Param() { id }: WorkerParams, @Body() { mode }: DrainWorkerDto) {
     return drainWorker(this.ports, id, mode);
   }
@@ -38,7 +39,7 @@ export class WorkersController {
   @Post(':id/undrain')
   @HttpCode(200)
   @ApiOperation({ summary: 'Let a worker that drains take jobs again. Admin keys only.' })
-  @ZodResponse({ status: 200, type: WorkerDto, description: 'The worker.' })
+  @Answer({ status: 200, type: WorkerDto, description: 'The worker.' })
   undrain(@Param() { id }: WorkerParams) {
     return drainWorker(this.ports, id, null);
   }

@@ -65,7 +65,8 @@ export async function scheduleJobs(
     const waiting = await jobs.waiting(now, Math.min(mostPerTeam, free + spare));
     if (waiting.length === 0) return { assigned: 0, preempted: 0, withdrawn, wakeUps: [] };
     const shares = await teams.shares({ now, monthStart: monthStart(now), decaySeconds: usageDecaySeconds });
-    const state = stateOf(now, shares, able, { jobs: kept, parties: await parties.list() }, waiting);
+    const together = kept.some(({ party }) => party !== null) ? await parties.list() : [];
+    const state = stateOf(now, shares, able, { jobs: kept, parties: together }, waiting);
     const plan = planDispatch(state, policy);
     const epochs = new Map([...waiting, ...kept].map((job) => [job.id, job.epoch]));
     const assign = async (choices: { jobId: string; workerId: string }[]) => {

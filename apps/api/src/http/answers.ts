@@ -1,0 +1,78 @@
+import { applyDecorators } from '@nestjs/common';
+import { RouteSchema } from '@nestjs/platform-fastify';
+import { type ZodDto, ZodResponse } from 'nestjs-zod';
+import { type $ZodType, type $ZodTypes } from 'zod/v4/core';
+import { type z } from 'zod';
+
+type AnswersWith<Schema extends z.ZodType> = (
+  target: object,
+  key: string | symbol,
+  method: Pick<
+    TypedPropertyDescriptor<(...args: never[]) => z.input<Schema> | Promise<z.input<Schema>>>,
+    'value'
+  >,
+) => void;
+
+/** What a route answers with: for the compiler, for the OpenAPI description, and for Fastify, which writes it by `answerWriter`. */
+export const Answer = <Schema extends z.ZodType>(answer: {
+  status: number;
+  type: ZodDto<Schema, false>;
+  description: string;
+}): AnswersWith<Schema> =>
+  applyDecorators(ZodResponse(answer), RouteSchema({ response: { [answer.status]: answer.type.schema } }));
+
+/**
+ * Fastify's serializer of a route's answers: JSON of what the schema names, with the schema's defaults where something is missing, and
+ * nothing else, so that no inner field gets out. What the values are is for the compiler to say, and for the tests, which parse every
+ * answer: to validate them again takes a tenth of a request's time and more.
+ */
+export function answerWriter({ schema }: { schema: unknown }): (answer: unknown) => string {
+  const copy = copierOf(schema as $ZodType) ?? ((value: unknown) => value);
+  return (answer) => JSON.stringify(copy(answer));
+}
+
+type Copy = (value: unknown) => unknown;
+
+/** Copies what a schema names; null: all of it, as there is nothing to leave out. What is rare is for zod to copy. */
+function copierOf(schema: $ZodType): Copy | null {
+  const { def } = (schema as $ZodTypes)._zod;
+  switch (def.type) {
+    case 'object':
+      return objectCopier(Object.entries(def.shape));
+    case 'array': {
+      const copy = copierOf(def.element);
+      return copy && ((value) => (value as unknown[]).map(copy));
+    }
+    case 'nullable':
+    case 'optional': {
+      const copy = copierOf(def.innerType);
+      return copy && ((value) => (value === null || value === undefined ? value : copy(value)));
+    }
+    case 'default':
+    case 'prefault': {
+      const copy = copierOf(def.innerType) ?? ((value: unknown) => value);
+      return (value) => (value === undefined ? parsed(schema, undefined) : copy(value));
+    }
+    case 'string':
+    case 'number':
+    case 'boolean':
+    case 'enum':
+    case 'literal':
+    case 'unknown':
+      return null;
+    default:
+      return (value) => parsed(schema, value);
+  }
+}
+
+const parsed = (schema: $ZodType, value: unknown): unknown => (schema as z.ZodType).parse(value);
+
+function objectCopier(shape: [string, $ZodType][]): Copy {
+  const fields = shape.map(([name, schema]) => ({ name, copy: copierOf(schema) }));
+  return (value) => {
+    const from = value as Record<string, unknown>;
+    const to: Record<string, unknown> = {};
+    for (const { name, copy } of fields) to[name] = copy === null ? from[name] : copy(from[name]);
+    return to;
+  };
+}
