@@ -1,3 +1,4 @@
+export * from './access';
 export * from './adapter';
 export * from './api-key';
 export * from './base-model';

@@ -14,6 +14,7 @@ import { type Blobs } from '@lowrank/storage';
 import { type FastifyReply, type FastifyRequest } from 'fastify';
 import { createZodDto, ZodResponse } from 'nestjs-zod';
 import { z } from 'zod';
+import { Action } from '../auth/action';
 import { TeamId } from '../auth/caller';
 import { BLOBS, PORTS } from '../dependencies';
 import { ApiFileResponse, attachment, StoredFiles } from '../http/stored-files';
@@ -46,6 +47,7 @@ export class AdaptersController {
   ) {}
 
   @Get()
+  @Action('adapters.read')
   @ApiOperation({ summary: 'List adapters, newest first.' })
   @ZodResponse({ status: 200, type: AdapterPageDto, description: 'One page.' })
   list(@TeamId() teamId: string, @Query() query: AdapterListQuery) {
@@ -53,6 +55,7 @@ export class AdaptersController {
   }
 
   @Get(':name')
+  @Action('adapters.read')
   @ApiOperation({ summary: 'One adapter.' })
   @ZodResponse({ status: 200, type: AdapterDto, description: 'The adapter.' })
   get(@TeamId() teamId: string, @Param() { name }: AdapterParams) {
@@ -62,6 +65,7 @@ export class AdaptersController {
   }
 
   @Get(':name/versions')
+  @Action('adapters.read')
   @ApiOperation({ summary: "List an adapter's versions." })
   @ZodResponse({ status: 200, type: AdapterVersionListDto, description: 'All versions.' })
   versions(@TeamId() teamId: string, @Param() { name }: AdapterParams) {
@@ -72,6 +76,7 @@ export class AdaptersController {
   }
 
   @Get(':name/versions/:number')
+  @Action('adapters.read')
   @ApiOperation({ summary: 'One version: `3`, `v3` or `latest`.' })
   @ZodResponse({ status: 200, type: AdapterVersionDto, description: 'What it is and what it was made from.' })
   version(@TeamId() teamId: string, @Param() { name, number }: VersionParams): Promise<AdapterVersion> {
@@ -84,6 +89,7 @@ export class AdaptersController {
   }
 
   @Get(':name/versions/:number/files/:path')
+  @Action('adapters.read')
   @ApiOperation({ summary: "Download one of a version's files." })
   @ApiFileResponse()
   async file(
@@ -98,6 +104,7 @@ export class AdaptersController {
   }
 
   @Get(':name/versions/:number/archive')
+  @Action('adapters.read')
   @ApiOperation({ summary: 'Download a whole version as a tar archive: a folder that PEFT loads.' })
   @ApiOkResponse({
     description: 'The archive, made as it is sent. It is cut off when a file is damaged.',

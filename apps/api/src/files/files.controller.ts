@@ -5,6 +5,7 @@ import { deleteDataset, found, type Ports } from '@lowrank/domain';
 import { type FastifyReply, type FastifyRequest } from 'fastify';
 import { createZodDto, ZodResponse } from 'nestjs-zod';
 import { z } from 'zod';
+import { Action } from '../auth/action';
 import { TeamId } from '../auth/caller';
 import { PORTS } from '../dependencies';
 import { PageQueryDto } from '../http/paging';
@@ -25,6 +26,7 @@ export class FilesController {
   ) {}
 
   @Post()
+  @Action('datasets.upload')
   @ApiOperation({
     summary: 'Upload a dataset: JSONL, checked line by line',
     description:
@@ -55,6 +57,7 @@ export class FilesController {
   }
 
   @Get()
+  @Action('datasets.read')
   @ApiOperation({ summary: 'List datasets, newest first.' })
   @ZodResponse({ status: 200, type: DatasetPageDto, description: 'One page.' })
   list(@TeamId() teamId: string, @Query() query: PageQueryDto) {
@@ -62,6 +65,7 @@ export class FilesController {
   }
 
   @Get(':id')
+  @Action('datasets.read')
   @ApiOperation({ summary: 'One dataset.' })
   @ZodResponse({ status: 200, type: DatasetDto, description: 'The dataset.' })
   get(@TeamId() teamId: string, @Param() { id }: DatasetParams) {
@@ -71,6 +75,7 @@ export class FilesController {
   }
 
   @Delete(':id')
+  @Action('datasets.delete')
   @HttpCode(204)
   @ApiOperation({ summary: 'Delete a dataset that no unfinished job trains on.' })
   @ApiNoContentResponse({ description: 'Deleted.' })
@@ -79,6 +84,7 @@ export class FilesController {
   }
 
   @Get(':id/content')
+  @Action('datasets.read')
   @ApiOperation({ summary: 'Download a dataset as it was uploaded.' })
   @ApiFileResponse()
   async content(

@@ -1,18 +1,20 @@
 import { Controller, Get } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
-import { type ApiKey, apiKeySchema } from '@lowrank/contracts';
+import { type Principal, principalSchema } from '@lowrank/contracts';
 import { createZodDto, ZodResponse } from 'nestjs-zod';
+import { Action } from '../auth/action';
 import { Caller } from '../auth/caller';
 
-class ApiKeyDto extends createZodDto(apiKeySchema) {}
+class PrincipalDto extends createZodDto(principalSchema) {}
 
 @ApiTags('API keys')
 @Controller('api/v1/me')
 export class MeController {
   @Get()
-  @ApiOperation({ summary: 'The API key that this request was made with.' })
-  @ZodResponse({ status: 200, type: ApiKeyDto, description: 'The key, without its secret.' })
-  me(@Caller() key: ApiKey) {
-    return key;
+  @Action('me.read')
+  @ApiOperation({ summary: 'On whose behalf this request is answered, and what it may do.' })
+  @ZodResponse({ status: 200, type: PrincipalDto, description: 'Team, role, scopes and who asks.' })
+  me(@Caller() principal: Principal) {
+    return principal;
   }
 }

@@ -13,6 +13,7 @@ import {
 import { cancelSweep, type Ports, promoteTrial, submitSweep, sweepWithTrials } from '@lowrank/domain';
 import { createZodDto, ZodResponse } from 'nestjs-zod';
 import { z } from 'zod';
+import { Action } from '../auth/action';
 import { TeamId } from '../auth/caller';
 import { PORTS } from '../dependencies';
 
@@ -29,6 +30,7 @@ export class SweepsController {
   constructor(@Inject(PORTS) private readonly ports: Ports) {}
 
   @Post()
+  @Action('sweeps.submit')
   @ApiOperation({
     summary: 'Submit a sweep: trials over fields of a recipe, of which the best is published.',
   })
@@ -38,6 +40,7 @@ export class SweepsController {
   }
 
   @Get()
+  @Action('sweeps.read')
   @ApiOperation({ summary: 'List sweeps, newest first.' })
   @ZodResponse({ status: 200, type: SweepPageDto, description: 'One page, without trials.' })
   list(@TeamId() teamId: string, @Query() query: SweepListQuery) {
@@ -45,6 +48,7 @@ export class SweepsController {
   }
 
   @Get(':id')
+  @Action('sweeps.read')
   @ApiOperation({ summary: 'One sweep with all of its trials.' })
   @ZodResponse({ status: 200, type: SweepDto, description: 'The sweep as it is now.' })
   get(@TeamId() teamId: string, @Param() { id }: SweepParams) {
@@ -52,6 +56,7 @@ export class SweepsController {
   }
 
   @Post(':id/cancel')
+  @Action('sweeps.control')
   @HttpCode(200)
   @ApiOperation({ summary: 'Cancel every trial that is not over. Nothing is promoted then.' })
   @ZodResponse({ status: 200, type: SweepDto, description: 'The sweep; cancelled, or with cancelRequested.' })
@@ -60,6 +65,7 @@ export class SweepsController {
   }
 
   @Post(':id/promote')
+  @Action('sweeps.control')
   @HttpCode(200)
   @ApiOperation({ summary: "Make a trial of your choice the adapter's next version." })
   @ZodResponse({ status: 200, type: SweepDto, description: 'The sweep, with the trial promoted.' })

@@ -26,7 +26,8 @@ import {
 import { AddressRules, checkOutboundUrl } from '@lowrank/outbound';
 import { createZodDto, ZodResponse } from 'nestjs-zod';
 import { z } from 'zod';
-import { AdminOnly, TeamId } from '../auth/caller';
+import { Action } from '../auth/action';
+import { TeamId } from '../auth/caller';
 import { CONFIG, PORTS } from '../dependencies';
 
 class CreateWebhookDto extends createZodDto(createWebhookSchema) {}
@@ -45,7 +46,6 @@ class DeliveryDto extends createZodDto(webhookDeliverySchema) {}
 class DeliveryPageDto extends createZodDto(pageSchema(webhookDeliverySchema)) {}
 
 @ApiTags('Webhooks')
-@AdminOnly()
 @Controller('api/v1/webhooks')
 export class WebhooksController {
   private readonly rules: AddressRules;
@@ -58,6 +58,7 @@ export class WebhooksController {
   }
 
   @Post()
+  @Action('webhooks.write')
   @ApiOperation({
     summary:
       'Have moves of jobs told to a URL. The secret that signs them is shown this once. Admin keys only.',
@@ -69,6 +70,7 @@ export class WebhooksController {
   }
 
   @Get()
+  @Action('webhooks.read')
   @ApiOperation({ summary: 'List webhooks, newest first. Admin keys only.' })
   @ZodResponse({ status: 200, type: WebhookListDto, description: "All of the team's webhooks." })
   async list(@TeamId() teamId: string) {
@@ -76,6 +78,7 @@ export class WebhooksController {
   }
 
   @Get(':id')
+  @Action('webhooks.read')
   @ApiOperation({ summary: 'One webhook. Admin keys only.' })
   @ZodResponse({ status: 200, type: WebhookDto, description: 'The webhook.' })
   get(@TeamId() teamId: string, @Param() { id }: WebhookParams) {
@@ -85,6 +88,7 @@ export class WebhooksController {
   }
 
   @Patch(':id')
+  @Action('webhooks.write')
   @ApiOperation({ summary: "Change a webhook's URL, events or whether it is enabled. Admin keys only." })
   @ZodResponse({ status: 200, type: WebhookDto, description: 'The webhook.' })
   change(@TeamId() teamId: string, @Param() { id }: WebhookParams, @Body() body: ChangeWebhookDto) {
@@ -93,6 +97,7 @@ export class WebhooksController {
   }
 
   @Delete(':id')
+  @Action('webhooks.write')
   @HttpCode(204)
   @ApiOperation({ summary: 'Remove a webhook and what it has yet to get. Admin keys only.' })
   @ApiNoContentResponse({ description: 'Removed.' })
@@ -101,6 +106,7 @@ export class WebhooksController {
   }
 
   @Post(':id/rotate-secret')
+  @Action('webhooks.write')
   @HttpCode(200)
   @ApiOperation({
     summary:
@@ -112,6 +118,7 @@ export class WebhooksController {
   }
 
   @Post(':id/test')
+  @Action('webhooks.write')
   @HttpCode(200)
   @ApiOperation({
     summary: 'Send a delivery of type `webhook.test`, to see whether deliveries arrive. Admin keys only.',
@@ -122,6 +129,7 @@ export class WebhooksController {
   }
 
   @Get(':id/deliveries')
+  @Action('webhooks.read')
   @ApiOperation({
     summary: 'List deliveries, newest first; `state=dead` for those given up. Admin keys only.',
   })
@@ -131,6 +139,7 @@ export class WebhooksController {
   }
 
   @Post(':id/deliveries/:deliveryId/replay')
+  @Action('webhooks.write')
   @HttpCode(200)
   @ApiOperation({ summary: 'Send a delivery again, with all its tries before it. Admin keys only.' })
   @ZodResponse({ status: 200, type: DeliveryDto, description: 'The delivery, pending.' })

@@ -3,7 +3,6 @@ import {
   adapterSchema,
   type AdapterVersion,
   adapterVersionSchema,
-  apiKeySchema,
   type BaseModel,
   baseModelSchema,
   type CloneJob,
@@ -31,6 +30,7 @@ import {
   LowrankError,
   type Page,
   pageSchema,
+  principalSchema,
   type CreateSweepInput,
   type Sweep,
   sweepSchema,
@@ -77,7 +77,7 @@ export class Api {
   }
 
   me() {
-    return this.http.json('/api/v1/me', apiKeySchema);
+    return this.http.json('/api/v1/me', principalSchema);
   }
 
   baseModels(): AsyncGenerator<BaseModel, void> {
