@@ -60,8 +60,7 @@ export class TestApi {
     const app = await createApp({ config, ports, store, blobs }, adapter);
     await app.listen(0, '127.0.0.1');
     const teamId = await ports.unitOfWork.run(({ apiKeys }) => apiKeys.ensureTeam('test'));
-    const keyOf = async (role: Role) =>
-      (await createApiKey(ports, teamId, { name: role, role })).secret;
+    const keyOf = async (role: Role) => (await createApiKey(ports, teamId, { name: role, role })).secret;
     return new TestApi(
       app,
       ports,
