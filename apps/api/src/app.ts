@@ -4,8 +4,9 @@ import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fa
 import { type FastifyError, type FastifyReply, type FastifyRequest } from 'fastify';
 import { Logger, PinoLogger } from 'nestjs-pino';
 import { AppModule } from './app.module';
-import { requireApiKey } from './auth/authentication';
+import { requirePrincipal } from './auth/authentication';
 import { KeyCache } from './auth/key-cache';
+import { keepToTeams, ofRequests } from './auth/team-context';
 import { type Dependencies } from './dependencies';
 import { answerWriter } from './http/answers';
 import { toPublicError } from './http/errors';
@@ -52,13 +53,14 @@ export async function createApp(
 ): Promise<NestFastifyApplication> {
   const closing = new AbortController();
   const { config, store, blobs } = dependencies;
+  const unitOfWork = ofRequests(dependencies.ports.unitOfWork);
   const planner = new StoredDataPlanner({
     blobs,
     lengths: new StoredLengths(store),
     staging: new Staging(config),
     signal: closing.signal,
   });
-  const whole = AppModule.of({ ...dependencies, ports: { ...dependencies.ports, planner } });
+  const whole = AppModule.of({ ...dependencies, ports: { ...dependencies.ports, unitOfWork, planner } });
   const app = await NestFactory.create<NestFastifyApplication>(whole, adapter, {
     // Nest tells of every module and route at start; only what is wrong is worth a line.
     logger: ['error', 'warn'],
@@ -70,7 +72,7 @@ export async function createApp(
   const fastify = app.getHttpAdapter().getInstance();
   // JSON and multipart are all there is; Fastify would take plain text too.
   fastify.removeContentTypeParser('text/plain');
-  fastify.decorateRequest('apiKey', null);
+  fastify.decorateRequest('principal', null);
   fastify.addHook('onClose', async () => closing.abort());
   fastify.addHook('onRequest', (request, reply, done) => {
     reply.header('x-request-id', request.id);
@@ -82,8 +84,9 @@ export async function createApp(
   app.useLogger(app.get(Logger));
   // Before the keys, so that refused requests are logged too.
   logRequests(fastify, PinoLogger.root);
-  const keys = new KeyCache(dependencies.ports.unitOfWork);
-  fastify.addHook('onRequest', requireApiKey(keys, config.metricsToken));
+  const keys = new KeyCache(unitOfWork, () => dependencies.ports.clock.now());
+  fastify.addHook('onRequest', requirePrincipal(keys, config.metricsToken));
+  keepToTeams(fastify);
   measureRequests(fastify, app.get(MetricsController).registry);
   await fastify.ready();
   return app;

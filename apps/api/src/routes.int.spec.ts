@@ -1,4 +1,4 @@
-import { type ApiKey } from '@lowrank/contracts';
+import { type ApiKey, type Principal } from '@lowrank/contracts';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { TestApi } from './test/api';
 
@@ -66,20 +66,57 @@ describe('who may do what', () => {
     expect(await api.call('GET', '/api/v1/me', 200, { key: api.memberKey })).toMatchObject({
       role: 'member',
       teamId: api.teamId,
-      hint: api.memberKey.slice(0, 8),
+      scopes: null,
+      operator: true,
+      actor: { type: 'key', name: 'member' },
     });
   });
 
-  it('keeps keys to admins', async () => {
-    for (const [method, path] of [
-      ['GET', '/api/v1/keys'],
-      ['POST', '/api/v1/keys'],
-      ['DELETE', '/api/v1/keys/key_aaaaaaaaaaaaaaaaaaaaaaaa'],
-    ] as const)
-      expect(await api.refusal(method, path, { key: api.memberKey })).toMatchObject({
-        status: 403,
-        code: 'forbidden',
-      });
+  it('has an action declared by every route but the open one and those of the documentation', () => {
+    const undeclared = [...api.actions].filter(([, action]) => action === undefined);
+    expect(undeclared.map(([route]) => route).filter((route) => !/ \/docs/.test(route))).toEqual([
+      'GET /health',
+      'HEAD /health',
+    ]);
+  });
+
+  it('names the role that is missing, before it looks at the body', async () => {
+    const options = { key: api.memberKey, body: '{', headers: { 'content-type': 'application/json' } };
+    expect(await api.refusal('POST', '/api/v1/keys', options)).toMatchObject({
+      status: 403,
+      code: 'forbidden',
+      message: 'keys.write needs the role admin; yours is member.',
+    });
+  });
+
+  it('names the scope that is missing, and lets a narrowed key make none that is wider', async () => {
+    const { secret: key } = await api.call<{ secret: string }>('POST', '/api/v1/keys', 201, {
+      json: { name: 'narrow', role: 'admin', scopes: ['jobs:read', 'keys:write'] },
+    });
+    await api.call('GET', '/api/v1/jobs', 200, { key });
+    expect(await api.refusal('POST', '/api/v1/jobs', { key, json: {} })).toMatchObject({
+      status: 403,
+      message: expect.stringContaining('needs the scope jobs:write'),
+    });
+    const wider = { name: 'wide', role: 'member' };
+    expect(await api.refusal('POST', '/api/v1/keys', { key, json: wider })).toMatchObject({ status: 403 });
+    const owner = { name: 'owner', role: 'owner' };
+    expect(await api.refusal('POST', '/api/v1/keys', { json: owner })).toMatchObject({ status: 403 });
+  });
+
+  it('says of an expired key that it has expired', async () => {
+    const expiresAt = new Date(Date.now() + 1000).toISOString();
+    const json = { name: 'short', expiresAt };
+    const { secret: key } = await api.call<{ secret: string }>('POST', '/api/v1/keys', 201, { json });
+    await sleep(1100);
+    expect(await api.refusal('GET', '/api/v1/me', { key })).toMatchObject({
+      status: 401,
+      code: 'key_expired',
+    });
+    expect(await api.refusal('POST', '/api/v1/keys', { json })).toMatchObject({
+      status: 400,
+      details: [{ path: 'expiresAt' }],
+    });
   });
 
   it('makes a key whose secret is shown once, and revokes it within five seconds', async () => {
@@ -98,8 +135,8 @@ describe('who may do what', () => {
   });
 
   it("does not let a team's last admin key go", async () => {
-    const { id } = await api.call<ApiKey>('GET', '/api/v1/me', 200);
-    expect(await api.refusal('DELETE', `/api/v1/keys/${id}`)).toMatchObject({
+    const { actor } = await api.call<Principal>('GET', '/api/v1/me', 200);
+    expect(await api.refusal('DELETE', `/api/v1/keys/${actor.id}`)).toMatchObject({
       status: 409,
       code: 'conflict',
     });

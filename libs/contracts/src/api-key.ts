@@ -1,25 +1,29 @@
 import { z } from 'zod';
+import { roleSchema, scopeSchema } from './access';
 import { idSchema, timeSchema } from './ids';
-
-/** `admin` may do everything; `member` works with jobs, datasets and adapters of its team. */
-export const apiKeyRoleSchema = z.enum(['admin', 'member']);
-export type ApiKeyRole = z.infer<typeof apiKeyRoleSchema>;
 
 export const apiKeySchema = z.object({
   id: idSchema('apiKey'),
   teamId: idSchema('team'),
   name: z.string(),
-  role: apiKeyRoleSchema,
+  role: roleSchema,
+  /** null: all that the role may do. */
+  scopes: z.array(scopeSchema).nullable(),
   /** First characters of the key, to recognise it by. */
   hint: z.string(),
   createdAt: timeSchema,
+  /** From when on it is refused; null: never. */
+  expiresAt: timeSchema.nullable(),
   revokedAt: timeSchema.nullable(),
 });
 export type ApiKey = z.infer<typeof apiKeySchema>;
 
 export const createApiKeySchema = z.strictObject({
   name: z.string().min(1).max(64),
-  role: apiKeyRoleSchema.default('member'),
+  role: roleSchema.default('member'),
+  scopes: z.array(scopeSchema).min(1).max(scopeSchema.options.length).nullable().default(null),
+  expiresAt: timeSchema.nullable().default(null),
 });
+export type CreateApiKey = z.input<typeof createApiKeySchema>;
 /** `secret` is shown this once; only its SHA-256 is stored. */
 export const createdApiKeySchema = apiKeySchema.extend({ secret: z.string() });

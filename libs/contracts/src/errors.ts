@@ -6,6 +6,7 @@ import { z } from 'zod';
  */
 export const errorCatalog = {
   unauthorized: { status: 401, help: 'Send a valid API key as "Authorization: Bearer lrk_…".' },
+  key_expired: { status: 401, help: 'Use another key, or have an admin of the team make a new one.' },
   forbidden: { status: 403, help: 'Use a key that is allowed to do this.' },
   not_found: { status: 404, help: 'Check the name or id; list the collection to see what exists.' },
   validation_failed: { status: 400, help: 'Correct the fields listed in details.' },

@@ -1,3 +1,4 @@
+export * from './access';
 export * from './adapter';
 export * from './alias';
 export * from './api-key';

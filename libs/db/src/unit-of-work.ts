@@ -4,7 +4,6 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { withAdvisoryLock } from './advisory-lock';
 import { isSerializationFailure, translated } from './errors';
 import { type Prisma, PrismaClient } from './generated/client';
-import { ImpatientClient } from './impatient-client';
 import { adapterRepository } from './repositories/adapters';
 import { aliasRepository } from './repositories/aliases';
 import { apiKeyRepository } from './repositories/api-keys';
@@ -19,6 +18,7 @@ import { teamRepository } from './repositories/teams';
 import { webhookRepository } from './repositories/webhooks';
 import { workerRepository } from './repositories/workers';
 import { statementNames } from './statement-names';
+import { seeing, type Sight, TeamClient } from './team-client';
 import { type Tx } from './values';
 
 const defaultConnections = 10;
@@ -45,6 +45,8 @@ const repositoriesOf = (db: Tx, traceparent: string | null): Repositories => ({
   sweeps: sweepRepository(db),
 });
 
+type Work<T> = (repositories: Repositories) => Promise<T>;
+
 export interface UnitOfWorkOptions {
   max?: number;
   /** How long one statement may take before its connection counts as lost. */
@@ -65,7 +67,7 @@ export function createUnitOfWork(databaseUrl: string, options: UnitOfWorkOptions
         connectionString: databaseUrl,
         application_name: 'lowrank',
         max,
-        Client: ImpatientClient,
+        Client: TeamClient,
         connectionTimeoutMillis: Math.min(maxWaitMs, answerWithinMs),
         query_timeout: answerWithinMs,
         idle_in_transaction_session_timeout: idleInTransactionMs,
@@ -81,12 +83,13 @@ export function createUnitOfWork(databaseUrl: string, options: UnitOfWorkOptions
   });
 
   const transaction = async <T>(
+    sight: Sight,
     work: (db: Tx) => Promise<T>,
     isolationLevel?: Prisma.TransactionIsolationLevel,
   ): Promise<T> => {
     for (let attempt = 1; ; attempt++) {
       try {
-        return await prisma.$transaction(work, { isolationLevel });
+        return await seeing(sight, () => prisma.$transaction(work, { isolationLevel }));
       } catch (error) {
         if (attempt >= attempts || !isSerializationFailure(error)) throw translated(error);
         await sleep(2 ** attempt * 5 * (0.5 + Math.random()));
@@ -95,13 +98,21 @@ export function createUnitOfWork(databaseUrl: string, options: UnitOfWorkOptions
   };
 
   const repositories = (db: Tx) => repositoriesOf(db, traceparent());
-  return {
-    run: (work) => transaction((db) => work(repositories(db))),
-    runLightly: (work) =>
-      transaction(async (db) => {
-        await db.$executeRaw`SET LOCAL synchronous_commit = off`;
-        return work(repositories(db));
-      }),
+  const transactions = (teamId: string | null) => {
+    const sight = { teamId, isSingle: false };
+    return {
+      run: <T>(work: Work<T>) => transaction(sight, (db) => work(repositories(db))),
+      runLightly: <T>(work: Work<T>) =>
+        transaction(sight, async (db) => {
+          await db.$executeRaw`SET LOCAL synchronous_commit = off`;
+          return work(repositories(db));
+        }),
+      read: <T>(work: Work<T>) => transaction(sight, (db) => work(repositories(db)), 'RepeatableRead'),
+    };
+  };
+
+  const acrossTeams: UnitOfWork = {
+    ...transactions(null),
     async look(work) {
       try {
         // To a repository the client itself is as good as one of a transaction; their types differ in what is left out unless asked for.
@@ -110,7 +121,14 @@ export function createUnitOfWork(databaseUrl: string, options: UnitOfWorkOptions
         throw translated(error);
       }
     },
-    read: (work) => transaction((db) => work(repositories(db)), 'RepeatableRead'),
+    forTeam: (teamId) => ({
+      ...acrossTeams,
+      ...transactions(teamId),
+      look: (work) => transaction({ teamId, isSingle: true }, (db) => work(repositories(db))),
+    }),
+    get acrossTeams() {
+      return acrossTeams;
+    },
 
     exclusively: (lock, work) => withAdvisoryLock(databaseUrl, lock, work),
 
@@ -126,4 +144,5 @@ export function createUnitOfWork(databaseUrl: string, options: UnitOfWorkOptions
 
     close: () => prisma.$disconnect(),
   };
+  return acrossTeams;
 }

@@ -1,3 +1,4 @@
+export * from './access/allow';
 export * from './attempts/attempt';
 export * from './attempts/claim-attempt';
 export {

@@ -23,9 +23,10 @@ afterEach(async () => {
 
 const file = () => join(folder, 'data/admin-key');
 const ensure = () => ensureAdminKey(unitOfWork, join(folder, 'data'));
+const now = new Date().toISOString();
 const kept = async () => (await readFile(file(), 'utf8')).trim();
 
-it('is made once, kept for the owner alone, and an admin key from then on', async () => {
+it('is made once, kept for the owner alone, and owner of the team from then on', async () => {
   const { secret } = await ensure();
   expect(await kept()).toBe(secret);
   expect((await stat(file())).mode & 0o777).toBe(0o600);
@@ -33,7 +34,7 @@ it('is made once, kept for the owner alone, and an admin key from then on', asyn
   const after = createUnitOfWork(url);
   expect(await ensureAdminKey(after, join(folder, 'data'))).toEqual({ secret: null });
   expect(await kept()).toBe(secret);
-  expect(await authenticate(after, secret ?? '')).toMatchObject({ role: 'admin', revokedAt: null });
+  expect(await authenticate(after, secret ?? '', now)).toMatchObject({ role: 'owner', operator: true });
   await after.close();
 });
 
@@ -63,14 +64,13 @@ it('is not made when it cannot be kept, so that the next start makes one', async
   await rm(join(folder, 'data'));
   const { secret } = await ensure();
   expect(await kept()).toBe(secret);
-  expect(await authenticate(unitOfWork, secret ?? '')).not.toBeNull();
+  expect(await authenticate(unitOfWork, secret ?? '', now)).not.toBeNull();
 });
 
 it('is not made anew after it was revoked', async () => {
   const { secret } = await ensure();
-  const key = await authenticate(unitOfWork, secret ?? '');
-  await unitOfWork.run(({ apiKeys }) =>
-    apiKeys.revoke(key?.teamId ?? '', key?.id ?? '', key?.createdAt ?? ''),
-  );
+  const owner = await authenticate(unitOfWork, secret ?? '', now);
+  await unitOfWork.run(({ apiKeys }) => apiKeys.revoke(owner?.teamId ?? '', owner?.actor.id ?? '', now));
+  expect(await authenticate(unitOfWork, secret ?? '', now)).toBeNull();
   expect(await ensure()).toEqual({ secret: null });
 });

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 export const defaultTeam = 'default';
 
 /**
- * Makes the first admin key if the default team has no key at all, and keeps it in `<dataDir>/admin-key`, readable by the owner
+ * Makes the first key, an owner's, if the default team has no key at all, and keeps it in `<dataDir>/admin-key`, readable by the owner
  * alone, so that the CLI on this machine finds it. `secret` is null when there was a key already. Two processes that start at once
  * are kept apart by a lock. A key that cannot be kept is not made: nobody would ever know it, and there would be no second one.
  */
@@ -20,7 +20,7 @@ export async function ensureAdminKey(
       if ((await repositories.apiKeys.list(teamId)).length > 0) return null;
       const inside: UnitOfWork = { ...unitOfWork, run: (work) => work(repositories) };
       const ports = { unitOfWork: inside, clock: systemClock, ids: randomIds };
-      const { secret } = await createApiKey(ports, teamId, { name: 'first admin key', role: 'admin' });
+      const { secret } = await createApiKey(ports, teamId, { name: 'first admin key', role: 'owner' });
       await keep(dataDir, secret);
       return secret;
     });

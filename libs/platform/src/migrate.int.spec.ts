@@ -52,6 +52,25 @@ it("applies this version's own to an empty database", async () => {
   expect(await migrate(url)).toEqual([]);
 });
 
+it('tells a user who may not make the role for row-level security what an administrator is to do', async () => {
+  const plain = new URL(url);
+  plain.username = `plain_${plain.pathname.slice(-16)}`;
+  plain.password = 'plain';
+  await client.query(`CREATE ROLE ${plain.username} LOGIN PASSWORD 'plain';
+    GRANT ALL ON SCHEMA public TO ${plain.username}`);
+  try {
+    await expect(migrate(plain.href)).rejects.toMatchObject({
+      code: 'internal',
+      message: expect.stringContaining('may not make the role lowrank_api'),
+      help: expect.stringContaining(`GRANT lowrank_api TO ${plain.username}`),
+    });
+    await client.query(`GRANT lowrank_api TO ${plain.username}`);
+    expect(await migrate(plain.href)).toContain('20261126141000_row_level_security');
+  } finally {
+    await client.query(`DROP OWNED BY ${plain.username}; DROP ROLE ${plain.username}`);
+  }
+});
+
 it('lets processes that start at once take turns', async () => {
   await write('20260101_slow', 'CREATE TABLE once (n integer); SELECT pg_sleep(0.2);');
   const applied = await Promise.all([1, 2, 3, 4].map(() => migrate(url, folder)));

@@ -118,8 +118,10 @@ async function apply(client: Client, { name, sql, sha256 }: Migration): Promise<
   } catch (cause) {
     await client.query('ROLLBACK');
     const reason = cause instanceof Error ? cause.message : String(cause);
+    const { hint } = cause as { hint?: string };
     throw new LowrankError('internal', `Migration ${name} failed and was rolled back: ${reason}`, undefined, {
       cause,
+      help: hint,
     });
   }
 }

@@ -353,8 +353,10 @@ async function fill(
       teamId: team.id,
       name: 'theirs',
       role: 'admin',
+      scopes: null,
       hint: 'lrk_1234',
       createdAt: day(1),
+      expiresAt: null,
       revokedAt: null,
       secretSha256: '0'.repeat(64),
     });

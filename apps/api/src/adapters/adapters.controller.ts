@@ -17,6 +17,7 @@ import { type Blobs } from '@lowrank/storage';
 import { type FastifyReply, type FastifyRequest } from 'fastify';
 import { createZodDto } from 'nestjs-zod';
 import { z } from 'zod';
+import { Action } from '../auth/action';
 import { TeamId } from '../auth/caller';
 import { BLOBS, PORTS } from '../dependencies';
 import { Answer } from '../http/answers';
@@ -47,6 +48,7 @@ export class AdaptersController {
   ) {}
 
   @Get()
+  @Action('adapters.read')
   @ApiOperation({ summary: 'List adapters, newest first.' })
   @Answer({ status: 200, type: AdapterPageDto, description: 'One page.' })
   list(@TeamId() teamId: string, @Query() query: AdapterListQuery) {
@@ -54,6 +56,7 @@ export class AdaptersController {
   }
 
   @Get(':name')
+  @Action('adapters.read')
   @ApiOperation({ summary: 'One adapter.' })
   @Answer({ status: 200, type: AdapterDto, description: 'The adapter.' })
   get(@TeamId() teamId: string, @Param() { name }: AdapterParams) {
@@ -63,6 +66,7 @@ export class AdaptersController {
   }
 
   @Patch(':name')
+  @Action('adapters.write')
   @ApiOperation({ summary: 'Change the description, the tags or the card of an adapter.' })
   @Answer({ status: 200, type: AdapterDto, description: 'The adapter as it is now.' })
   describe(@TeamId() teamId: string, @Param() { name }: AdapterParams, @Body() body: DescribeAdapterDto) {
@@ -70,6 +74,7 @@ export class AdaptersController {
   }
 
   @Get(':name/card')
+  @Action('adapters.read')
   @ApiOperation({
     summary:
       'What there is to read about an adapter: as somebody wrote it, or made from its versions and lineage.',
@@ -80,6 +85,7 @@ export class AdaptersController {
   }
 
   @Get(':name/versions')
+  @Action('adapters.read')
   @ApiOperation({ summary: "List an adapter's versions." })
   @Answer({ status: 200, type: AdapterVersionListDto, description: 'All versions.' })
   versions(@TeamId() teamId: string, @Param() { name }: AdapterParams) {
@@ -90,6 +96,7 @@ export class AdaptersController {
   }
 
   @Get(':name/versions/:version')
+  @Action('adapters.read')
   @ApiOperation({ summary: 'One version: `3`, `v3`, `latest` or an alias.' })
   @Answer({ status: 200, type: AdapterVersionDto, description: 'What it is and what it was made from.' })
   version(@TeamId() teamId: string, @Param() { name, version }: VersionParams): Promise<AdapterVersion> {
@@ -97,6 +104,7 @@ export class AdaptersController {
   }
 
   @Get(':name/versions/:version/files/:path')
+  @Action('adapters.read')
   @ApiOperation({ summary: "Download one of a version's files." })
   @ApiFileResponse()
   async file(
@@ -111,6 +119,7 @@ export class AdaptersController {
   }
 
   @Get(':name/versions/:version/archive')
+  @Action('adapters.read')
   @ApiOperation({ summary: 'Download a whole version as a tar archive: a folder that PEFT loads.' })
   @ApiOkResponse({
     description: 'The archive, made as it is sent. It is cut off when a file is damaged.',

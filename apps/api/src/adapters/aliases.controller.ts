@@ -11,6 +11,7 @@ import {
 import { found, moveAlias, type Ports, removeAlias, rollBackAlias } from '@lowrank/domain';
 import { createZodDto } from 'nestjs-zod';
 import { z } from 'zod';
+import { Action } from '../auth/action';
 import { Actor, TeamId } from '../auth/caller';
 import { PORTS } from '../dependencies';
 import { Answer } from '../http/answers';
@@ -39,6 +40,7 @@ export class AliasesController {
   constructor(@Inject(PORTS) private readonly ports: Ports) {}
 
   @Get()
+  @Action('adapters.read')
   @ApiOperation({ summary: "List an adapter's aliases." })
   @Answer({ status: 200, type: AliasListDto, description: 'All aliases, by name.' })
   list(@TeamId() teamId: string, @Param() { name }: AdapterParams) {
@@ -49,6 +51,7 @@ export class AliasesController {
   }
 
   @Put(':alias')
+  @Action('adapters.write')
   @ApiOperation({ summary: 'Let an alias stand on a version, making it if need be.' })
   @Answer({ status: 200, type: AliasDto, description: 'The alias as it is now.' })
   move(
@@ -61,6 +64,7 @@ export class AliasesController {
   }
 
   @Post(':alias/rollback')
+  @Action('adapters.write')
   @HttpCode(200)
   @ApiOperation({
     summary: 'Let an alias stand where it stood before its last move; again: one further back.',
@@ -71,6 +75,7 @@ export class AliasesController {
   }
 
   @Delete(':alias')
+  @Action('adapters.write')
   @HttpCode(204)
   @ApiOperation({ summary: 'Remove an alias. Its history stays.' })
   @ApiNoContentResponse({ description: 'Removed.' })
@@ -83,6 +88,7 @@ export class AliasesController {
   }
 
   @Get(':alias/history')
+  @Action('adapters.read')
   @ApiOperation({ summary: 'What became of an alias and by whom, newest first; of a removed one too.' })
   @Answer({ status: 200, type: AliasMovePageDto, description: 'One page.' })
   history(

@@ -1,13 +1,13 @@
-import { type ApiKey, LowrankError } from '@lowrank/contracts';
-import { isSameSecret } from '@lowrank/domain';
+import { LowrankError, type Principal } from '@lowrank/contracts';
+import { assertAllowed, isSameSecret } from '@lowrank/domain';
 import { type FastifyRequest, type onRequestAsyncHookHandler } from 'fastify';
 import { metricsRoute } from '../metrics/route';
 import { type KeyCache } from './key-cache';
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Who asks; null on the open route only. */
-    apiKey: ApiKey | null;
+    /** On whose behalf the request is answered; null on the open route, and for Prometheus' own token. */
+    principal: Principal | null;
   }
 }
 
@@ -16,21 +16,26 @@ const openRoute = '/health';
 const docsRoute = /^\/docs(?:$|[/-])/;
 
 /**
- * Fastify hook that lets nobody in without a live API key, before a byte of the body is read. For the OpenAPI pages a browser may send
- * the key as the password of HTTP Basic. Metrics are of all teams, so they are for admin keys, and for Prometheus' own token.
+ * Fastify hook that lets nobody in without a live API key, nor to a route whose action that key may not do, before a byte of the body is
+ * read. A route without an action is for nobody; the OpenAPI pages are for everybody with a key, and a browser may send it to them
+ * as the password of HTTP Basic. Prometheus has a token of its own for the metrics.
  */
-export function requireApiKey(keys: KeyCache, metricsToken: string | null): onRequestAsyncHookHandler {
+export function requirePrincipal(keys: KeyCache, metricsToken: string | null): onRequestAsyncHookHandler {
   return async (request) => {
-    const route = request.routeOptions.url ?? '';
+    const { url: route, config } = request.routeOptions;
     if (route === openRoute) return;
-    const secret = secretOf(request, docsRoute.test(route));
+    const isDocs = route !== undefined && docsRoute.test(route);
+    const secret = secretOf(request, isDocs);
     if (secret === null) throw new LowrankError('unauthorized', 'The request has no API key.');
     if (route === metricsRoute && metricsToken !== null && isSameSecret(secret, metricsToken)) return;
-    request.apiKey = await keys.find(secret);
-    if (request.apiKey === null)
+    request.principal = await keys.find(secret);
+    if (request.principal === null)
       throw new LowrankError('unauthorized', 'The API key is mistyped, unknown or revoked.');
-    if (route === metricsRoute && request.apiKey.role !== 'admin')
-      throw new LowrankError('forbidden', 'Metrics are of all teams: they need an admin key or their token.');
+    // A path without a route is answered with 404.
+    if (isDocs || route === undefined) return;
+    if (config.action === undefined)
+      throw new LowrankError('forbidden', `${request.method} ${route} says of no action who may do it.`);
+    assertAllowed(request.principal, config.action);
   };
 }
 

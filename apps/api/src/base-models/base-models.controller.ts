@@ -5,6 +5,7 @@ import { found, type Ports } from '@lowrank/domain';
 import { type FastifyReply, type FastifyRequest } from 'fastify';
 import { createZodDto } from 'nestjs-zod';
 import { z } from 'zod';
+import { Action } from '../auth/action';
 import { TeamId } from '../auth/caller';
 import { PORTS } from '../dependencies';
 import { Answer } from '../http/answers';
@@ -33,6 +34,7 @@ export class BaseModelsController {
   ) {}
 
   @Post()
+  @Action('base-models.import')
   @ApiOperation({
     summary: 'Import a base model',
     description:
@@ -44,6 +46,7 @@ export class BaseModelsController {
   }
 
   @Get()
+  @Action('base-models.read')
   @ApiOperation({ summary: 'List base models, newest first.' })
   @Answer({ status: 200, type: BaseModelPageDto, description: 'One page.' })
   list(@TeamId() teamId: string, @Query() query: PageQueryDto) {
@@ -51,6 +54,7 @@ export class BaseModelsController {
   }
 
   @Get(':name')
+  @Action('base-models.read')
   @ApiOperation({ summary: 'One base model, by name or id.' })
   @Answer({ status: 200, type: BaseModelDto, description: 'The base model.' })
   get(@TeamId() teamId: string, @Param() { name }: BaseModelParams) {
@@ -60,6 +64,7 @@ export class BaseModelsController {
   }
 
   @Get(':name/files/:path')
+  @Action('base-models.read')
   @ApiOperation({ summary: "Download one of a base model's files." })
   @ApiFileResponse()
   async file(

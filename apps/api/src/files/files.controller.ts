@@ -5,6 +5,7 @@ import { deleteDataset, found, type Ports } from '@lowrank/domain';
 import { type FastifyReply, type FastifyRequest } from 'fastify';
 import { createZodDto } from 'nestjs-zod';
 import { z } from 'zod';
+import { Action } from '../auth/action';
 import { TeamId } from '../auth/caller';
 import { PORTS } from '../dependencies';
 import { Answer } from '../http/answers';
@@ -26,6 +27,7 @@ export class FilesController {
   ) {}
 
   @Post()
+  @Action('datasets.upload')
   @ApiOperation({
     summary: 'Upload a dataset: JSONL, checked line by line',
     description:
@@ -56,6 +58,7 @@ export class FilesController {
   }
 
   @Get()
+  @Action('datasets.read')
   @ApiOperation({ summary: 'List datasets, newest first.' })
   @Answer({ status: 200, type: DatasetPageDto, description: 'One page.' })
   list(@TeamId() teamId: string, @Query() query: PageQueryDto) {
@@ -63,6 +66,7 @@ export class FilesController {
   }
 
   @Get(':id')
+  @Action('datasets.read')
   @ApiOperation({ summary: 'One dataset.' })
   @Answer({ status: 200, type: DatasetDto, description: 'The dataset.' })
   get(@TeamId() teamId: string, @Param() { id }: DatasetParams) {
@@ -72,6 +76,7 @@ export class FilesController {
   }
 
   @Delete(':id')
+  @Action('datasets.delete')
   @HttpCode(204)
   @ApiOperation({ summary: 'Delete a dataset that no unfinished job trains on.' })
   @ApiNoContentResponse({ description: 'Deleted.' })
@@ -80,6 +85,7 @@ export class FilesController {
   }
 
   @Get(':id/content')
+  @Action('datasets.read')
   @ApiOperation({ summary: 'Download a dataset as it was uploaded.' })
   @ApiFileResponse()
   async content(

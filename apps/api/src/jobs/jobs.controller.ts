@@ -16,6 +16,7 @@ import {
 } from '@lowrank/domain';
 import { type FastifyReply } from 'fastify';
 import { Readable } from 'node:stream';
+import { Action } from '../auth/action';
 import { TeamId } from '../auth/caller';
 import { PORTS } from '../dependencies';
 import { Answer } from '../http/answers';
@@ -49,6 +50,7 @@ export class JobsController {
   ) {}
 
   @Post()
+  @Action('jobs.submit')
   @ApiOperation({ summary: 'Submit a job: train an adapter of a base model on a dataset.' })
   @Answer({
     status: 201,
@@ -60,6 +62,7 @@ export class JobsController {
   }
 
   @Post('estimate')
+  @Action('jobs.estimate')
   @HttpCode(200)
   @ApiOperation({
     summary: 'What a job would take, without submitting it.',
@@ -72,6 +75,7 @@ export class JobsController {
   }
 
   @Get()
+  @Action('jobs.read')
   @ApiOperation({ summary: 'List jobs, newest first.' })
   @Answer({ status: 200, type: JobPageDto, description: 'One page.' })
   list(@TeamId() teamId: string, @Query() query: JobListQuery) {
@@ -79,6 +83,7 @@ export class JobsController {
   }
 
   @Get(':id')
+  @Action('jobs.read')
   @ApiOperation({ summary: 'One job.' })
   @Answer({ status: 200, type: JobDetailDto, description: 'The job as it is now.' })
   get(@TeamId() teamId: string, @Param() { id }: JobParams) {
@@ -86,6 +91,7 @@ export class JobsController {
   }
 
   @Post(':id/cancel')
+  @Action('jobs.control')
   @HttpCode(200)
   @ApiOperation({ summary: 'Cancel a job: at once when it waits, at the next micro-batch when it trains.' })
   @Answer({ status: 200, type: JobDto, description: 'The job; cancelled, or with cancelRequested.' })
@@ -94,6 +100,7 @@ export class JobsController {
   }
 
   @Post(':id/pause')
+  @Action('jobs.control')
   @HttpCode(200)
   @ApiOperation({
     summary:
@@ -105,6 +112,7 @@ export class JobsController {
   }
 
   @Post(':id/resume')
+  @Action('jobs.control')
   @HttpCode(200)
   @ApiOperation({ summary: 'Queue a paused job again; it goes on from its checkpoint, to the same bytes.' })
   @Answer({ status: 200, type: JobDto, description: 'The queued job.' })
@@ -113,6 +121,7 @@ export class JobsController {
   }
 
   @Post(':id/retry')
+  @Action('jobs.control')
   @HttpCode(200)
   @ApiOperation({ summary: 'Queue a failed or cancelled job again.' })
   @Answer({ status: 200, type: JobDto, description: 'The queued job.' })
@@ -121,6 +130,7 @@ export class JobsController {
   }
 
   @Post(':id/clone')
+  @Action('jobs.submit')
   @ApiOperation({ summary: 'Submit a job like this one, with the changes in the body.' })
   @Answer({ status: 201, type: JobDetailDto, description: 'The new job.' })
   clone(@TeamId() teamId: string, @Param() { id }: JobParams, @Body() body: CloneJobDto) {
@@ -128,6 +138,7 @@ export class JobsController {
   }
 
   @Post(':id/priority')
+  @Action('jobs.control')
   @HttpCode(200)
   @ApiOperation({ summary: "Change a job's priority. Higher goes first within the team." })
   @Answer({ status: 200, type: JobDto, description: 'The job.' })
@@ -136,6 +147,7 @@ export class JobsController {
   }
 
   @Get(':id/events')
+  @Action('jobs.read')
   @ApiOperation({ summary: "A job's events, oldest first." })
   @Answer({ status: 200, type: JobEventPageDto, description: 'Events with a seq above `after`.' })
   events(@TeamId() teamId: string, @Param() { id }: JobParams, @Query() { after, limit }: JobEventsQuery) {
@@ -146,6 +158,7 @@ export class JobsController {
   }
 
   @Get(':id/logs')
+  @Action('jobs.read')
   @ApiOperation({
     summary: "What a job's trainers have logged, oldest first; of a long log the newest lines.",
   })
@@ -158,6 +171,7 @@ export class JobsController {
   }
 
   @Get(':id/metrics')
+  @Action('jobs.read')
   @ApiOperation({ summary: "A job's metrics in order of steps." })
   @Answer({ status: 200, type: JobMetricPageDto, description: 'Metrics of steps above `afterStep`.' })
   metrics(
@@ -173,6 +187,7 @@ export class JobsController {
   }
 
   @Get(':id/stream')
+  @Action('jobs.read')
   @ApiOperation({
     summary: 'Follow a job: server-sent events `job`, `event`, `metric` and `log` until its state is final.',
   })
@@ -191,7 +206,9 @@ export class JobsController {
     const left = new AbortController();
     const signal = AbortSignal.any([left.signal, this.shutdown.signal]);
     reply.raw.once('close', () => left.abort());
-    const parts = followJob(this.ports.unitOfWork, teamId, id, { signal, from: parseCursor(lastEventId) });
+    // Whoever reads on is the socket, which knows nothing of the request.
+    const unitOfWork = this.ports.unitOfWork.forTeam(teamId);
+    const parts = followJob(unitOfWork, teamId, id, { signal, from: parseCursor(lastEventId) });
     const body = Readable.from(parts).map(toServerSentEvent);
     void reply
       .header('content-type', 'text/event-stream; charset=utf-8')

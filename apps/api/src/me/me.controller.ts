@@ -1,19 +1,21 @@
 import { Controller, Get } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
-import { type ApiKey, apiKeySchema } from '@lowrank/contracts';
+import { type Principal, principalSchema } from '@lowrank/contracts';
 import { createZodDto } from 'nestjs-zod';
+import { Action } from '../auth/action';
 import { Caller } from '../auth/caller';
 import { Answer } from '../http/answers';
 
-class ApiKeyDto extends createZodDto(apiKeySchema) {}
+class PrincipalDto extends createZodDto(principalSchema) {}
 
 @ApiTags('API keys')
 @Controller('api/v1/me')
 export class MeController {
   @Get()
-  @ApiOperation({ summary: 'The API key that this request was made with.' })
-  @Answer({ status: 200, type: ApiKeyDto, description: 'The key, without its secret.' })
-  me(@Caller() key: ApiKey) {
-    return key;
+  @Action('me.read')
+  @ApiOperation({ summary: 'On whose behalf this request is answered, and what it may do.' })
+  @Answer({ status: 200, type: PrincipalDto, description: 'Team, role, scopes and who asks.' })
+  me(@Caller() principal: Principal) {
+    return principal;
   }
 }

@@ -3,6 +3,7 @@ import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import { type Ports } from '@lowrank/domain';
 import { type FastifyReply } from 'fastify';
 import { collectDefaultMetrics, Registry } from 'prom-client';
+import { Action } from '../auth/action';
 import { PORTS } from '../dependencies';
 import { metricsRoute } from './route';
 import { measurePlatform } from './platform-metrics';
@@ -18,6 +19,7 @@ export class MetricsController {
   }
 
   @Get(metricsRoute)
+  @Action('metrics.read')
   @ApiOperation({
     summary:
       'Metrics for Prometheus, of all teams together. Admin keys, and the token LOWRANK_METRICS_TOKEN.',

@@ -13,6 +13,7 @@ import {
 import { cancelSweep, type Ports, promoteTrial, submitSweep, sweepWithTrials } from '@lowrank/domain';
 import { createZodDto } from 'nestjs-zod';
 import { z } from 'zod';
+import { Action } from '../auth/action';
 import { TeamId } from '../auth/caller';
 import { PORTS } from '../dependencies';
 import { Answer } from '../http/answers';
@@ -30,6 +31,7 @@ export class SweepsController {
   constructor(@Inject(PORTS) private readonly ports: Ports) {}
 
   @Post()
+  @Action('sweeps.submit')
   @ApiOperation({
     summary: 'Submit a sweep: trials over fields of a recipe, of which the best is published.',
   })
@@ -39,6 +41,7 @@ export class SweepsController {
   }
 
   @Get()
+  @Action('sweeps.read')
   @ApiOperation({ summary: 'List sweeps, newest first.' })
   @Answer({ status: 200, type: SweepPageDto, description: 'One page, without trials.' })
   list(@TeamId() teamId: string, @Query() query: SweepListQuery) {
@@ -46,6 +49,7 @@ export class SweepsController {
   }
 
   @Get(':id')
+  @Action('sweeps.read')
   @ApiOperation({ summary: 'One sweep with all of its trials.' })
   @Answer({ status: 200, type: SweepDto, description: 'The sweep as it is now.' })
   get(@TeamId() teamId: string, @Param() { id }: SweepParams) {
@@ -53,6 +57,7 @@ export class SweepsController {
   }
 
   @Post(':id/cancel')
+  @Action('sweeps.control')
   @HttpCode(200)
   @ApiOperation({ summary: 'Cancel every trial that is not over. Nothing is promoted then.' })
   @Answer({ status: 200, type: SweepDto, description: 'The sweep; cancelled, or with cancelRequested.' })
@@ -61,6 +66,7 @@ export class SweepsController {
   }
 
   @Post(':id/promote')
+  @Action('sweeps.control')
   @HttpCode(200)
   @ApiOperation({ summary: "Make a trial of your choice the adapter's next version." })
   @Answer({ status: 200, type: SweepDto, description: 'The sweep, with the trial promoted.' })

@@ -3,7 +3,8 @@ import { ApiOperation, ApiTags } from '@nestjs/swagger';
 import { changeQuotasSchema, teamSchema } from '@lowrank/contracts';
 import { changeQuotas, getTeam, type Ports } from '@lowrank/domain';
 import { createZodDto } from 'nestjs-zod';
-import { AdminOnly, TeamId } from '../auth/caller';
+import { Action } from '../auth/action';
+import { TeamId } from '../auth/caller';
 import { PORTS } from '../dependencies';
 import { Answer } from '../http/answers';
 
@@ -16,6 +17,7 @@ export class TeamController {
   constructor(@Inject(PORTS) private readonly ports: Ports) {}
 
   @Get()
+  @Action('team.read')
   @ApiOperation({
     summary: 'Your team: its share of the machines, its quotas, and what it has used this month.',
   })
@@ -25,7 +27,7 @@ export class TeamController {
   }
 
   @Patch()
-  @AdminOnly()
+  @Action('team.quotas')
   @ApiOperation({
     summary: "Change the team's share and quotas; fields that are left out stay. Admin keys only.",
   })

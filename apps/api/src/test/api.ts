@@ -1,5 +1,5 @@
 import { loadConfig } from '@lowrank/config';
-import { type BaseModel, type Dataset, type ErrorBody } from '@lowrank/contracts';
+import { type Action, type BaseModel, type Dataset, type ErrorBody, type Role } from '@lowrank/contracts';
 import { createUnitOfWork } from '@lowrank/db';
 import { createApiKey, type ObjectStore, type Ports, randomIds, systemClock } from '@lowrank/domain';
 import { Blobs, createObjectStore } from '@lowrank/storage';
@@ -40,11 +40,12 @@ export class TestApi {
     readonly blobs: Blobs,
     readonly folder: string,
     readonly url: string,
-    /** `<METHOD> <pattern>` of every registered route. */
-    readonly routes: string[],
+    /** `<METHOD> <pattern>` of every registered route, and the action that it declares. */
+    readonly actions: ReadonlyMap<string, Action | undefined>,
     readonly teamId: string,
     readonly adminKey: string,
     readonly memberKey: string,
+    readonly viewerKey: string,
     private readonly drop: () => Promise<void>,
   ) {}
 
@@ -65,15 +66,14 @@ export class TestApi {
     const ports = { unitOfWork, clock: systemClock, ids: randomIds };
     const adapter = createAdapter();
     adapter.getInstance().setSerializerCompiler(strictAnswerWriter);
-    const routes: string[] = [];
-    adapter.getInstance().addHook('onRoute', ({ method, url }) => {
-      for (const one of [method].flat()) routes.push(`${one} ${url}`);
+    const actions = new Map<string, Action | undefined>();
+    adapter.getInstance().addHook('onRoute', ({ method, url, config }) => {
+      for (const one of [method].flat()) actions.set(`${one} ${url}`, config?.action);
     });
     const app = await createApp({ config, ports, store, blobs }, adapter);
     await app.listen(0, '127.0.0.1');
     const teamId = await ports.unitOfWork.run(({ apiKeys }) => apiKeys.ensureTeam('test'));
-    const keyOf = async (role: 'admin' | 'member') =>
-      (await createApiKey(ports, teamId, { name: role, role })).secret;
+    const keyOf = async (role: Role) => (await createApiKey(ports, teamId, { name: role, role })).secret;
     return new TestApi(
       app,
       ports,
@@ -81,15 +81,20 @@ export class TestApi {
       blobs,
       folder,
       await app.getUrl(),
-      routes,
+      actions,
       teamId,
       await keyOf('admin'),
       await keyOf('member'),
+      await keyOf('viewer'),
       async () => {
         await unitOfWork.close();
         await database.drop();
       },
     );
+  }
+
+  get routes(): string[] {
+    return [...this.actions.keys()];
   }
 
   fetch(method: string, path: string, { key = this.adminKey, json, body, headers }: CallOptions = {}) {

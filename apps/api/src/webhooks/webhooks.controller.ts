@@ -26,7 +26,8 @@ import {
 import { AddressRules, checkOutboundUrl } from '@lowrank/outbound';
 import { createZodDto } from 'nestjs-zod';
 import { z } from 'zod';
-import { AdminOnly, TeamId } from '../auth/caller';
+import { Action } from '../auth/action';
+import { TeamId } from '../auth/caller';
 import { CONFIG, PORTS } from '../dependencies';
 import { Answer } from '../http/answers';
 
@@ -46,7 +47,6 @@ class DeliveryDto extends createZodDto(webhookDeliverySchema) {}
 class DeliveryPageDto extends createZodDto(pageSchema(webhookDeliverySchema)) {}
 
 @ApiTags('Webhooks')
-@AdminOnly()
 @Controller('api/v1/webhooks')
 export class WebhooksController {
   private readonly rules: AddressRules;
@@ -59,6 +59,7 @@ export class WebhooksController {
   }
 
   @Post()
+  @Action('webhooks.write')
   @ApiOperation({
     summary:
       'Have moves of jobs told to a URL. The secret that signs them is shown this once. Admin keys only.',
@@ -70,6 +71,7 @@ export class WebhooksController {
   }
 
   @Get()
+  @Action('webhooks.read')
   @ApiOperation({ summary: 'List webhooks, newest first. Admin keys only.' })
   @Answer({ status: 200, type: WebhookListDto, description: "All of the team's webhooks." })
   async list(@TeamId() teamId: string) {
@@ -77,6 +79,7 @@ export class WebhooksController {
   }
 
   @Get(':id')
+  @Action('webhooks.read')
   @ApiOperation({ summary: 'One webhook. Admin keys only.' })
   @Answer({ status: 200, type: WebhookDto, description: 'The webhook.' })
   get(@TeamId() teamId: string, @Param() { id }: WebhookParams) {
@@ -86,6 +89,7 @@ export class WebhooksController {
   }
 
   @Patch(':id')
+  @Action('webhooks.write')
   @ApiOperation({ summary: "Change a webhook's URL, events or whether it is enabled. Admin keys only." })
   @Answer({ status: 200, type: WebhookDto, description: 'The webhook.' })
   change(@TeamId() teamId: string, @Param() { id }: WebhookParams, @Body() body: ChangeWebhookDto) {
@@ -94,6 +98,7 @@ export class WebhooksController {
   }
 
   @Delete(':id')
+  @Action('webhooks.write')
   @HttpCode(204)
   @ApiOperation({ summary: 'Remove a webhook and what it has yet to get. Admin keys only.' })
   @ApiNoContentResponse({ description: 'Removed.' })
@@ -102,6 +107,7 @@ export class WebhooksController {
   }
 
   @Post(':id/rotate-secret')
+  @Action('webhooks.write')
   @HttpCode(200)
   @ApiOperation({
     summary:
@@ -113,6 +119,7 @@ export class WebhooksController {
   }
 
   @Post(':id/test')
+  @Action('webhooks.write')
   @HttpCode(200)
   @ApiOperation({
     summary: 'Send a delivery of type `webhook.test`, to see whether deliveries arrive. Admin keys only.',
@@ -123,6 +130,7 @@ export class WebhooksController {
   }
 
   @Get(':id/deliveries')
+  @Action('webhooks.read')
   @ApiOperation({
     summary: 'List deliveries, newest first; `state=dead` for those given up. Admin keys only.',
   })
@@ -132,6 +140,7 @@ export class WebhooksController {
   }
 
   @Post(':id/deliveries/:deliveryId/replay')
+  @Action('webhooks.write')
   @HttpCode(200)
   @ApiOperation({ summary: 'Send a delivery again, with all its tries before it. Admin keys only.' })
   @Answer({ status: 200, type: DeliveryDto, description: 'The delivery, pending.' })

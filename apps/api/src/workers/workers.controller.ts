@@ -4,7 +4,7 @@ import { drainWorkerSchema, idSchema, workerSchema } from '@lowrank/contracts';
 import { before, drainWorker, listWorkers, type Ports, workerSeenWithinMs } from '@lowrank/domain';
 import { createZodDto } from 'nestjs-zod';
 import { z } from 'zod';
-import { AdminOnly } from '../auth/caller';
+import { Action } from '../auth/action';
 import { PORTS } from '../dependencies';
 import { Answer } from '../http/answers';
 
@@ -14,12 +14,12 @@ class WorkerParams extends createZodDto(z.object({ id: idSchema('worker') })) {}
 class DrainWorkerDto extends createZodDto(drainWorkerSchema) {}
 
 @ApiTags('Workers')
-@AdminOnly()
 @Controller('api/v1/workers')
 export class WorkersController {
   constructor(@Inject(PORTS) private readonly ports: Ports) {}
 
   @Get()
+  @Action('workers.read')
   @ApiOperation({ summary: 'List workers that were seen within the last minute. Admin keys only.' })
   @Answer({ status: 200, type: WorkerListDto, description: 'Every worker, in order of their hosts.' })
   async list() {
@@ -27,6 +27,7 @@ export class WorkersController {
   }
 
   @Post(':id/drain')
+  @Action('workers.drain')
   @HttpCode(200)
   @ApiOperation({
     summary: 'Give a worker no new jobs, and let it finish or hand on what it runs. Admin keys only.',
@@ -37,6 +38,7 @@ export class WorkersController {
   }
 
   @Post(':id/undrain')
+  @Action('workers.drain')
   @HttpCode(200)
   @ApiOperation({ summary: 'Let a worker that drains take jobs again. Admin keys only.' })
   @Answer({ status: 200, type: WorkerDto, description: 'The worker.' })

@@ -9,7 +9,6 @@ import {
   type AliasMove,
   aliasMoveSchema,
   aliasSchema,
-  apiKeySchema,
   type BaseModel,
   baseModelSchema,
   type CloneJob,
@@ -38,6 +37,7 @@ import {
   LowrankError,
   type Page,
   pageSchema,
+  principalSchema,
   type CreateSweepInput,
   type Sweep,
   sweepSchema,
@@ -86,7 +86,7 @@ export class Api {
   }
 
   me() {
-    return this.http.json('/api/v1/me', apiKeySchema);
+    return this.http.json('/api/v1/me', principalSchema);
   }
 
   baseModels(): AsyncGenerator<BaseModel, void> {

@@ -8,8 +8,10 @@ const key = (secretSha256: string) => ({
   teamId: database.crew.id,
   name: 'ключ 🔑',
   role: 'admin' as const,
+  scopes: null,
   hint: 'lrk_abcd',
   createdAt: '2026-01-01T00:00:00.000Z',
+  expiresAt: null,
   revokedAt: null,
   secretSha256,
 });

@@ -1,28 +1,40 @@
-import { type ApiKey, type ApiKeyRole } from '@lowrank/contracts';
+import { type ApiKey, type Role, type Scope } from '@lowrank/contracts';
 import { type ApiKeyRepository, randomIds } from '@lowrank/domain';
+import { Prisma } from '../generated/client';
 import { type ApiKeyModel } from '../generated/models';
-import { dateOrNull, iso, isoOrNull, type Tx } from '../values';
+import { dateOrNull, fromJson, iso, isoOrNull, toJson, type Tx } from '../values';
 
 const toApiKey = (row: ApiKeyModel): ApiKey => ({
   id: row.id,
   teamId: row.teamId,
   name: row.name,
-  role: row.role as ApiKeyRole,
+  role: row.role as Role,
+  scopes: row.scopes === null ? null : fromJson<Scope[]>(row.scopes),
   hint: row.hint,
   createdAt: iso(row.createdAt),
+  expiresAt: isoOrNull(row.expiresAt),
   revokedAt: isoOrNull(row.revokedAt),
 });
 
 export const apiKeyRepository = (db: Tx): ApiKeyRepository => ({
   async insert(key) {
     await db.apiKey.create({
-      data: { ...key, createdAt: new Date(key.createdAt), revokedAt: dateOrNull(key.revokedAt) },
+      data: {
+        ...key,
+        scopes: key.scopes === null ? Prisma.DbNull : toJson(key.scopes),
+        createdAt: new Date(key.createdAt),
+        expiresAt: dateOrNull(key.expiresAt),
+        revokedAt: dateOrNull(key.revokedAt),
+      },
     });
   },
 
   async findBySecret(secretSha256) {
-    const row = await db.apiKey.findUnique({ where: { secretSha256 } });
-    return row && toApiKey(row);
+    const row = await db.apiKey.findUnique({
+      where: { secretSha256 },
+      include: { team: { select: { isOperator: true } } },
+    });
+    return row && { key: toApiKey(row), operator: row.team.isOperator };
   },
 
   async list(teamId) {
@@ -40,7 +52,12 @@ export const apiKeyRepository = (db: Tx): ApiKeyRepository => ({
   },
 
   async ensureTeam(name) {
-    await db.team.createMany({ data: [{ id: randomIds.make('team'), name }], skipDuplicates: true });
+    const id = randomIds.make('team');
+    const isMade = await db.$executeRaw`
+      INSERT INTO teams (id, name, is_operator) SELECT ${id}, ${name}, NOT EXISTS (SELECT FROM teams)
+      ON CONFLICT DO NOTHING`;
+    // Two first teams at once, of different names: the second finds that the operator's is there.
+    if (isMade === 0) await db.team.createMany({ data: [{ id, name }], skipDuplicates: true });
     return (await db.team.findUniqueOrThrow({ where: { name } })).id;
   },
 });

@@ -11,7 +11,7 @@ const toTeam = ({
   maxRunning,
   maxQueued,
   deviceSecondsPerMonth,
-}: Omit<TeamModel, 'createdAt'>): TeamRecord => ({
+}: Omit<TeamModel, 'createdAt' | 'isOperator'>): TeamRecord => ({
   id,
   name,
   weight,
@@ -60,7 +60,7 @@ export const teamRepository = (db: Tx): TeamRepository => ({
     const one = id === undefined ? Prisma.empty : Prisma.sql`WHERE teams.id = ${id}`;
     // An hour's seconds are as old as its middle.
     const rows = await db.$queryRaw<
-      (Omit<TeamModel, 'createdAt'> & Pick<TeamShare, 'monthSeconds' | 'recentSeconds'>)[]
+      (Omit<TeamModel, 'createdAt' | 'isOperator'> & Pick<TeamShare, 'monthSeconds' | 'recentSeconds'>)[]
     >`
       SELECT teams.id, name, weight, max_running AS "maxRunning", max_queued AS "maxQueued",
         device_seconds_per_month AS "deviceSecondsPerMonth",

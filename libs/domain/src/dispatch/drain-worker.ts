@@ -15,7 +15,7 @@ export async function listWorkers(
   { unitOfWork }: Pick<Ports, 'unitOfWork'>,
   since: string,
 ): Promise<WorkerWithJobs[]> {
-  return unitOfWork.run(async ({ workers, jobs }) => {
+  return unitOfWork.acrossTeams.run(async ({ workers, jobs }) => {
     const placed = await jobs.placed();
     return (await workers.seenSince(since)).map((worker) => ({ ...worker, busy: busyOf(worker.id, placed) }));
   });
@@ -30,7 +30,7 @@ export async function drainWorker(
   id: string,
   drain: DrainMode | null,
 ): Promise<WorkerWithJobs> {
-  return unitOfWork.run(async ({ workers, jobs }) => {
+  return unitOfWork.acrossTeams.run(async ({ workers, jobs }) => {
     if (!(await workers.setDrain(id, drain))) throw notFound('worker', id);
     const worker = found(await workers.find(id), 'worker', id);
     return { ...worker, busy: busyOf(id, await jobs.placed()) };

@@ -22,7 +22,7 @@ export const workerSeenWithinMs = 60_000;
 export async function overviewOf(ports: Pick<Ports, 'unitOfWork' | 'clock'>): Promise<Overview> {
   const now = ports.clock.now();
   const workers = await listWorkers(ports, before(now, workerSeenWithinMs));
-  const { states, queued, outbox } = await ports.unitOfWork.read(async ({ statistics }) => ({
+  const { states, queued, outbox } = await ports.unitOfWork.acrossTeams.read(async ({ statistics }) => ({
     states: await statistics.jobsByState(),
     queued: await statistics.queuedByDeviceClass(),
     outbox: await statistics.outbox(),

@@ -1,10 +1,23 @@
-import { type ApiKey } from '@lowrank/contracts';
+import { LowrankError, type Principal } from '@lowrank/contracts';
 import { type UnitOfWork } from '../ports/repositories';
 import { hashApiKeySecret, isWellFormedApiKey } from './secret';
 
-/** The live key that a secret belongs to, or null. A mistyped secret is told by its checksum, without a query. */
-export async function authenticate(unitOfWork: UnitOfWork, secret: string): Promise<ApiKey | null> {
+/**
+ * On whose behalf a secret speaks; null when it is mistyped, which its checksum tells without a query, unknown or revoked.
+ * Error: key_expired.
+ */
+export async function authenticate(
+  unitOfWork: UnitOfWork,
+  secret: string,
+  now: string,
+): Promise<Principal | null> {
   if (!isWellFormedApiKey(secret)) return null;
-  const key = await unitOfWork.look(({ apiKeys }) => apiKeys.findBySecret(hashApiKeySecret(secret)));
-  return key !== null && key.revokedAt === null ? key : null;
+  const found = await unitOfWork.acrossTeams.look(({ apiKeys }) =>
+    apiKeys.findBySecret(hashApiKeySecret(secret)),
+  );
+  if (found === null || found.key.revokedAt !== null) return null;
+  const { id, teamId, name, role, scopes, expiresAt } = found.key;
+  if (expiresAt !== null && Date.parse(expiresAt) <= Date.parse(now))
+    throw new LowrankError('key_expired', `The API key ${id} has expired at ${expiresAt}.`);
+  return { teamId, role, scopes, operator: found.operator, actor: { type: 'key', id, name }, expiresAt };
 }

@@ -1,21 +1,34 @@
-import { type ApiKey, type ApiKeyRole } from '@lowrank/contracts';
+import { type ApiKey, type CreateApiKey, LowrankError, type Principal } from '@lowrank/contracts';
+import { assertMayGive } from '../access/allow';
 import { type Ports } from '../ports';
 import { apiKeyHint, hashApiKeySecret, makeApiKeySecret } from './secret';
 
-/** Makes a key for a team. The secret is returned this once; what is stored is its SHA-256. */
+/**
+ * Makes a key for a team. The secret is returned this once; what is stored is its SHA-256. `maker` is who asks for it, and gives no more
+ * than they have; left out: the platform itself. Errors: forbidden, validation_failed for an expiry that is not to come.
+ */
 export async function createApiKey(
   { unitOfWork, clock, ids }: Ports,
   teamId: string,
-  { name, role }: { name: string; role: ApiKeyRole },
+  { name, role = 'member', scopes = null, expiresAt = null }: CreateApiKey,
+  maker?: Principal,
 ): Promise<ApiKey & { secret: string }> {
+  if (maker !== undefined) assertMayGive(maker, { role, scopes });
+  const now = clock.now();
+  if (expiresAt !== null && Date.parse(expiresAt) <= Date.parse(now))
+    throw new LowrankError('validation_failed', `expiresAt: ${expiresAt} is not to come; it is ${now}.`, [
+      { path: 'expiresAt', message: 'must be a time to come' },
+    ]);
   const secret = makeApiKeySecret();
   const key: ApiKey = {
     id: ids.make('apiKey'),
     teamId,
     name,
     role,
+    scopes,
     hint: apiKeyHint(secret),
-    createdAt: clock.now(),
+    createdAt: now,
+    expiresAt,
     revokedAt: null,
   };
   await unitOfWork.run(({ apiKeys }) => apiKeys.insert({ ...key, secretSha256: hashApiKeySecret(secret) }));

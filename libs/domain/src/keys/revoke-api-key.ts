@@ -1,27 +1,34 @@
-import { LowrankError } from '@lowrank/contracts';
+import { type ApiKey, LowrankError, type Principal } from '@lowrank/contracts';
+import { assertMayGive, isAtLeast } from '../access/allow';
 import { found } from '../not-found';
 import { type Ports } from '../ports';
 
+/** Keys that can make others, for good. */
+const isKeeper = ({ role, scopes, expiresAt, revokedAt }: ApiKey): boolean =>
+  isAtLeast(role, 'admin') && scopes === null && expiresAt === null && revokedAt === null;
+
 /**
- * Revokes a key for good; revoking it again changes nothing. Refuses to take a team's last admin key, since nobody could make another;
- * that is a guard against mistakes, not against two admins who revoke each other at the same instant. Errors: not_found, conflict.
+ * Revokes a key for good; revoking it again changes nothing. Refuses to take a team's last key that can make others of its role; that is
+ * a guard against mistakes, not against two admins who revoke each other at the same instant. Errors: not_found, conflict, forbidden when
+ * the key may do more than who asks.
  */
 export async function revokeApiKey(
   { unitOfWork, clock }: Omit<Ports, 'ids'>,
-  teamId: string,
+  caller: Principal,
   id: string,
 ): Promise<void> {
   const at = clock.now();
   await unitOfWork.run(async ({ apiKeys }) => {
-    const keys = await apiKeys.list(teamId);
+    const keys = await apiKeys.list(caller.teamId);
     const key = found(keys.find((one) => one.id === id) ?? null, 'API key', id);
+    assertMayGive(caller, key);
     if (key.revokedAt !== null) return;
-    const admins = keys.filter((one) => one.role === 'admin' && one.revokedAt === null);
-    if (key.role === 'admin' && admins.length === 1)
+    const others = keys.filter((one) => one.id !== id && isKeeper(one) && isAtLeast(one.role, key.role));
+    if (isKeeper(key) && others.length === 0)
       throw new LowrankError(
         'conflict',
-        `API key ${id} is the team's last admin key. Make another before revoking it.`,
+        `API key ${id} is the team's last with which keys of the role ${key.role} can be made. Make another before revoking it.`,
       );
-    await apiKeys.revoke(teamId, id, at);
+    await apiKeys.revoke(caller.teamId, id, at);
   });
 }

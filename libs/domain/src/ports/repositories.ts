@@ -58,6 +58,10 @@ export interface UnitOfWork {
   look<T>(work: (repositories: Repositories) => Promise<T>): Promise<T>;
   /** A transaction for work that only reads: whatever it reads is as of one instant, though others write meanwhile. */
   read<T>(work: (repositories: Repositories) => Promise<T>): Promise<T>;
+  /** The same, for one team's requests: no row of another team can be seen or written, whatever the work asks for. */
+  forTeam(teamId: string): UnitOfWork;
+  /** The same, for what concerns all teams. */
+  readonly acrossTeams: UnitOfWork;
   /**
    * One advisory lock by name for as long as `work` runs; resolves to undefined at once when somebody else holds it. `lost` is aborted
    * when the lock is, `news` is what others' transactions tell its holder.
@@ -70,11 +74,12 @@ export interface UnitOfWork {
 
 export interface ApiKeyRepository {
   insert(key: ApiKey & { secretSha256: string }): Promise<void>;
-  findBySecret(secretSha256: string): Promise<ApiKey | null>;
+  /** Of any team; `operator`: whether it is the one that runs the installation. */
+  findBySecret(secretSha256: string): Promise<{ key: ApiKey; operator: boolean } | null>;
   list(teamId: string): Promise<ApiKey[]>;
   /** Returns false when there is no such key. */
   revoke(teamId: string, id: string, at: string): Promise<boolean>;
-  /** The team that embedded installations use, made if need be. */
+  /** The team of that name, made if need be. The first that is ever made is the operator's. */
   ensureTeam(name: string): Promise<string>;
 }
 

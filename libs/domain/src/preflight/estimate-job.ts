@@ -44,7 +44,8 @@ export async function estimatorOf(
   { baseModel, dataset }: Material,
   placement: Placement,
 ): Promise<(recipe: Recipe) => Promise<Estimate>> {
-  const { workers, runs } = await unitOfWork.read(async ({ workers: there, statistics }) => {
+  // Times are predicted from what other teams' jobs took, too; nothing else of them is told.
+  const { workers, runs } = await unitOfWork.acrossTeams.read(async ({ workers: there, statistics }) => {
     const seen = await there.seenSince(before(clock.now(), workerSeenWithinMs));
     const deviceClasses = [...new Set(seen.map(({ deviceClass }) => deviceClass))];
     const query = { deviceClasses, baseModelId: baseModel.id, limit: mostRuns };

@@ -24,7 +24,7 @@ export function repositoriesOf(tables: Tables): Repositories {
       findBySecret: async (sha256) =>
         orNull(
           tables.apiKeys.find((key) => key.secretSha256 === sha256),
-          withoutSecret,
+          (key) => ({ key: withoutSecret(key), operator: tables.teams[0]?.id === key.teamId }),
         ),
       list: async (teamId) =>
         ofTeam(tables.apiKeys, teamId)

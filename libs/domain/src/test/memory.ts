@@ -31,6 +31,14 @@ export class MemoryUnitOfWork implements UnitOfWork {
     return this.run(work);
   }
 
+  forTeam(): UnitOfWork {
+    return this;
+  }
+
+  get acrossTeams(): UnitOfWork {
+    return this;
+  }
+
   look<T>(work: (repositories: Repositories) => Promise<T>): Promise<T> {
     return this.run(work);
   }

@@ -1,0 +1,109 @@
+import { type OpenAPIObject } from '@nestjs/swagger';
+import { type Access, actions, type Role, roleSchema } from '@lowrank/contracts';
+import { createApiKey, isAtLeast, randomIds } from '@lowrank/domain';
+import { TestApi } from './test/api';
+import { type Samples, samplesOf, type Target, targetsOf } from './test/matrix';
+
+/*
+ * Every route of the OpenAPI description × every role × two teams, on what is the team's own and on what is the other's. What is expected
+ * is computed from the table of actions.
+ */
+let api: TestApi;
+/** The operator's and another; and a key of each role in each. */
+let teams: [string, string];
+const keys = new Map<string, string>();
+
+beforeAll(async () => {
+  api = await TestApi.start();
+  teams = [api.teamId, await api.ports.unitOfWork.run(({ apiKeys }) => apiKeys.ensureTeam('strangers'))];
+  for (const team of teams)
+    for (const role of roleSchema.options)
+      keys.set(`${team} ${role}`, (await createApiKey(api.ports, team, { name: role, role })).secret);
+});
+afterAll(() => api.close());
+
+const accessOf = (route: string): Access => {
+  const action = api.actions.get(route);
+  if (action === undefined) throw new Error(`${route} declares no action`);
+  return actions[action];
+};
+
+interface Answer {
+  route: string;
+  target: Target;
+  isAllowed: boolean;
+  status: number;
+  text: string;
+}
+
+/** What a caller gets of every route, asked for a team's samples. */
+async function walk(team: string, role: Role, samples: Samples): Promise<Answer[]> {
+  const answers: Answer[] = [];
+  for (const [route, target] of Object.entries(targetsOf(samples))) {
+    const [method = ''] = route.split(' ');
+    const { role: needed, platform = false } = accessOf(route);
+    const isAllowed = isAtLeast(role, needed) && (!platform || team === api.teamId);
+    const key = keys.get(`${team} ${role}`) ?? null;
+    const response = await api.fetch(method, target.path, { key, json: target.json });
+    // The stream of a job that waits has no end.
+    const isStream = response.headers.get('content-type')?.startsWith('text/event-stream');
+    if (isStream) await response.body?.cancel();
+    const text = isStream ? '' : await response.text();
+    answers.push({ route, target, isAllowed, status: response.status, text });
+  }
+  return answers;
+}
+
+it('knows every route of the OpenAPI description, and no other', async () => {
+  const { paths } = await api.call<OpenAPIObject>('GET', '/docs-json', 200);
+  const described = Object.entries(paths).flatMap(([path, item]) =>
+    Object.keys(item).map((method) => `${method.toUpperCase()} ${path.replace(/\{(\w+)\}/g, ':$1')}`),
+  );
+  const known = Object.keys(targetsOf(await samplesOf(api, teams[1])));
+  expect(known.sort()).toEqual(described.filter((route) => route !== 'GET /health').sort());
+});
+
+it('has a route for every action of the table', () => {
+  const used = new Set(api.actions.values());
+  expect(Object.keys(actions).filter((action) => !used.has(action as keyof typeof actions))).toEqual([]);
+});
+
+describe.each([0, 1] as const)('team %i', (mine) => {
+  describe.each(roleSchema.options)('as %s', (role) => {
+    it('may do with its own what the table says', async () => {
+      const team = teams[mine];
+      for (const { route, isAllowed, status, text } of await walk(team, role, await samplesOf(api, team))) {
+        const given = `${route} ${status} ${text.slice(0, 200)}`;
+        // What is allowed may come at the wrong time, but is neither forbidden nor unknown.
+        if (!isAllowed) expect([given, status]).toEqual([given, 403]);
+        else expect([given, status < 500 && ![401, 403, 404].includes(status)]).toEqual([given, true]);
+      }
+    });
+
+    it("learns nothing of another team's, and changes nothing", async () => {
+      const theirs = await samplesOf(api, teams[1 - mine] as string);
+      const before = await theirs.state();
+      for (const { route, target, isAllowed, status, text } of await walk(teams[mine], role, theirs)) {
+        const given = `${route} ${status} ${text.slice(0, 200)}`;
+        // A refusal repeats what was asked for, and nothing more.
+        const asked = target.path + JSON.stringify(target.json ?? {});
+        const leaked = theirs.secrets.filter((secret) => text.includes(secret) && !asked.includes(secret));
+        expect([given, leaked]).toEqual([given, []]);
+        if (!isAllowed) expect([given, status]).toEqual([given, 403]);
+        else if (target.names !== undefined) expect([given, status]).toEqual([given, 404]);
+        else expect([given, status < 500 && ![401, 403].includes(status)]).toEqual([given, true]);
+      }
+      expect(await theirs.state()).toEqual(before);
+    });
+  });
+});
+
+it("says of another team's id what it says of one that nobody has", async () => {
+  const { ids } = await samplesOf(api, teams[0]);
+  const key = keys.get(`${teams[1]} owner`);
+  const ask = async (id: string) => {
+    const refusal = await api.refusal('GET', `/api/v1/jobs/${id}`, { key });
+    return { ...refusal, message: refusal.message.replace(id, 'ID'), requestId: null };
+  };
+  expect(await ask(ids.job)).toEqual(await ask(randomIds.make('job')));
+});

@@ -1,0 +1,214 @@
+import { type Webhook } from '@lowrank/contracts';
+import { createApiKey, makeWebhookSecret, moveAlias, type Repositories, testWebhook } from '@lowrank/domain';
+import { makeBaseModel, makeDataset, makeJob, makeManifest, makeWorker } from '@lowrank/testing';
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type TestApi } from './api';
+
+/** One of everything that a team can have, with names that nobody else has. */
+export interface Samples {
+  teamId: string;
+  ids: Record<
+    'baseModel' | 'dataset' | 'job' | 'version' | 'sweep' | 'key' | 'webhook' | 'delivery' | 'worker',
+    string
+  >;
+  adapter: string;
+  baseModel: string;
+  /** Ids, names and contents that are nobody else's business. */
+  secrets: string[];
+  /** All of it as it is stored now. */
+  state(): Promise<unknown>;
+}
+
+export async function samplesOf(api: TestApi, teamId: string): Promise<Samples> {
+  const { ids: make, unitOfWork } = api.ports;
+  const mark = make.make('job').slice(-12);
+  const content = join(api.folder, mark);
+  await writeFile(content, `{"secret": "content-${mark}"}`);
+  const file = await api.blobs.putFile(content);
+  const baseModel = makeBaseModel({ name: `base-${mark}`, files: [{ path: 'config.json', ...file }] });
+  const dataset = makeDataset({ filename: `rows-${mark}.jsonl`, ...file });
+  const adapter = `adapter-${mark}`;
+  const sweep = make.make('sweep');
+  const job = makeJob(baseModel, dataset, { adapter });
+  const done = makeJob(baseModel, dataset, { adapter });
+  const trial = makeJob(baseModel, dataset, { adapter, sweep: { id: sweep, trial: 1 } });
+  const manifest = makeManifest(done, { files: [{ path: 'adapter_model.safetensors', ...file }] });
+  const ids = {
+    ...{ baseModel: baseModel.id, dataset: dataset.id, job: job.id },
+    ...{ version: make.make('version'), sweep },
+  };
+  const { baseModel: base, dataset: data, createdAt } = job;
+  const worker = makeWorker({ seenAt: new Date().toISOString() });
+  await unitOfWork.run(async ({ baseModels, datasets, adapters, jobs, sweeps, workers }) => {
+    await baseModels.insert(teamId, baseModel);
+    await datasets.insert(teamId, dataset);
+    await adapters.ensure(teamId, {
+      id: make.make('adapter'),
+      name: adapter,
+      baseModelName: baseModel.name,
+      at: createdAt,
+    });
+    await jobs.insert(teamId, job, done);
+    await jobs.update(done.id, 1, { state: 'publishing' });
+    await adapters.publish(teamId, { id: ids.version, manifest, at: createdAt });
+    await sweeps.insert(teamId, {
+      ...{ id: ids.sweep, baseModel: base, dataset: data, adapter, createdAt, recipe: {}, space: {} },
+      ...{ method: { type: 'grid' }, metric: 'loss', maxConcurrent: null },
+    });
+    await jobs.insert(teamId, trial);
+    await sweeps.addTrials(ids.sweep, [{ number: 1, jobId: trial.id, parameters: {} }]);
+    await workers.upsert(worker);
+  });
+  await moveAlias(api.ports, teamId, { adapter, alias: 'prod', actor: mark }, { version: 'v1' });
+  const key = await createApiKey(api.ports, teamId, { name: `key-${mark}`, role: 'viewer' });
+  const webhook: Webhook = {
+    ...{ id: make.make('webhook'), url: `https://${mark}.example/`, events: ['job.failed'] },
+    ...{ enabled: true, createdAt },
+  };
+  await unitOfWork.run(({ webhooks }) =>
+    webhooks.insert(teamId, { ...webhook, secret: makeWebhookSecret() }),
+  );
+  const delivery = await testWebhook(api.ports, teamId, webhook.id);
+
+  const stored = async ({
+    teams,
+    apiKeys,
+    baseModels,
+    datasets,
+    adapters,
+    aliases,
+    jobs,
+    sweeps,
+    webhooks,
+  }: Repositories) => [
+    await adapters.find(teamId, adapter),
+    await aliases.moves(teamId, adapter, 'prod', { limit: 200 }),
+    await teams.find(teamId),
+    await apiKeys.list(teamId),
+    await baseModels.find(teamId, baseModel.id),
+    await datasets.find(teamId, dataset.id),
+    await adapters.versions(teamId, adapter),
+    await jobs.list(teamId, { limit: 200 }),
+    await jobs.detail(teamId, job.id),
+    await sweeps.find(teamId, ids.sweep),
+    await webhooks.list(teamId),
+    await webhooks.deliveries(teamId, webhook.id, { limit: 200 }),
+  ];
+  return {
+    teamId,
+    ids: { ...ids, key: key.id, webhook: webhook.id, delivery: delivery.id, worker: worker.id },
+    adapter,
+    baseModel: baseModel.name,
+    secrets: [teamId, ...Object.values(ids), key.id, webhook.id, delivery.id, mark],
+    state: () => unitOfWork.run(stored),
+  };
+}
+
+export interface Target {
+  path: string;
+  json?: unknown;
+  /** What of the samples it names, so that another team finds nothing; else it is about the caller's own, or about all teams. */
+  names?: keyof Samples['ids'];
+}
+
+/** A request for every route that needs a key, as the OpenAPI description has it. A new route is to have one here. */
+export function targetsOf({ ids, adapter, baseModel }: Samples): Record<string, Target> {
+  const { job, dataset, sweep, key, webhook, delivery, worker } = ids;
+  // Right in all but that the dataset has no pairs: whether its parts are found is told before that.
+  const recipe = { objective: { type: 'dpo' } };
+  const request = { baseModel, dataset, recipe };
+  const of = (names: keyof Samples['ids'], path: string, json?: unknown): Target => ({
+    path: `/api/v1/${path}`,
+    names,
+    json,
+  });
+  const own = (path: string, json?: unknown): Target => ({ path: `/api/v1/${path}`, json });
+  const version = `adapters/${adapter}/versions/1`;
+  return {
+    'GET /api/v1/me': own('me'),
+    'GET /metrics': { path: '/metrics' },
+    'GET /api/v1/keys': own('keys'),
+    'POST /api/v1/keys': own('keys', { name: 'made', role: 'viewer' }),
+    'DELETE /api/v1/keys/:id': of('key', `keys/${key}`),
+    'GET /api/v1/team': own('team'),
+    'PATCH /api/v1/team': own('team', { maxQueued: 1000 }),
+    'GET /api/v1/workers': own('workers'),
+    'POST /api/v1/workers/:id/drain': own(`workers/${worker}/drain`, { mode: 'finish' }),
+    'POST /api/v1/workers/:id/undrain': own(`workers/${worker}/undrain`),
+    'GET /api/v1/base-models': own('base-models'),
+    'POST /api/v1/base-models': own('base-models', {
+      name: 'new',
+      source: { type: 'folder', path: '/none' },
+    }),
+    'GET /api/v1/base-models/:name': of('baseModel', `base-models/${baseModel}`),
+    'GET /api/v1/base-models/:name/files/:path': of(
+      'baseModel',
+      `base-models/${ids.baseModel}/files/config.json`,
+    ),
+    'GET /api/v1/files': own('files'),
+    'POST /api/v1/files': own('files', {}),
+    'GET /api/v1/files/:id': of('dataset', `files/${dataset}`),
+    'GET /api/v1/files/:id/content': of('dataset', `files/${dataset}/content`),
+    'GET /api/v1/adapters': own('adapters'),
+    'GET /api/v1/adapters/:name': of('version', `adapters/${adapter}`),
+    'PATCH /api/v1/adapters/:name': of('version', `adapters/${adapter}`, { tags: ['new'] }),
+    'GET /api/v1/adapters/:name/card': of('version', `adapters/${adapter}/card`),
+    'GET /api/v1/adapters/:name/aliases': of('version', `adapters/${adapter}/aliases`),
+    'PUT /api/v1/adapters/:name/aliases/:alias': of('version', `adapters/${adapter}/aliases/new`, {
+      version: 'v1',
+    }),
+    'GET /api/v1/adapters/:name/aliases/:alias/history': of(
+      'version',
+      `adapters/${adapter}/aliases/prod/history`,
+    ),
+    'POST /api/v1/adapters/:name/aliases/:alias/rollback': of(
+      'version',
+      `adapters/${adapter}/aliases/prod/rollback`,
+    ),
+    'GET /api/v1/adapters/:name/versions': of('version', `adapters/${adapter}/versions`),
+    'GET /api/v1/adapters/:name/versions/:version': of('version', version),
+    'GET /api/v1/adapters/:name/versions/:version/files/:path': of(
+      'version',
+      `${version}/files/adapter_model.safetensors`,
+    ),
+    'GET /api/v1/adapters/:name/versions/:version/archive': of('version', `${version}/archive`),
+    'GET /api/v1/jobs': own('jobs'),
+    'POST /api/v1/jobs': of('dataset', 'jobs', { ...request, adapter }),
+    'POST /api/v1/jobs/estimate': of('dataset', 'jobs/estimate', request),
+    'GET /api/v1/jobs/:id': of('job', `jobs/${job}`),
+    'GET /api/v1/jobs/:id/events': of('job', `jobs/${job}/events`),
+    'GET /api/v1/jobs/:id/logs': of('job', `jobs/${job}/logs`),
+    'GET /api/v1/jobs/:id/metrics': of('job', `jobs/${job}/metrics`),
+    'GET /api/v1/jobs/:id/stream': of('job', `jobs/${job}/stream`),
+    'POST /api/v1/jobs/:id/clone': of('job', `jobs/${job}/clone`, { recipe }),
+    'POST /api/v1/jobs/:id/priority': of('job', `jobs/${job}/priority`, { priority: 1 }),
+    'POST /api/v1/jobs/:id/pause': of('job', `jobs/${job}/pause`),
+    'POST /api/v1/jobs/:id/resume': of('job', `jobs/${job}/resume`),
+    'POST /api/v1/jobs/:id/cancel': of('job', `jobs/${job}/cancel`),
+    'POST /api/v1/jobs/:id/retry': of('job', `jobs/${job}/retry`),
+    'GET /api/v1/sweeps': own('sweeps'),
+    'POST /api/v1/sweeps': of('dataset', 'sweeps', {
+      ...{ ...request, adapter, space: { 'lora.rank': { values: [8, 16] } } },
+      method: { type: 'grid' },
+    }),
+    'GET /api/v1/sweeps/:id': of('sweep', `sweeps/${sweep}`),
+    'POST /api/v1/sweeps/:id/cancel': of('sweep', `sweeps/${sweep}/cancel`),
+    'POST /api/v1/sweeps/:id/promote': of('sweep', `sweeps/${sweep}/promote`, { trial: 1 }),
+    'GET /api/v1/webhooks': own('webhooks'),
+    'POST /api/v1/webhooks': own('webhooks', { url: 'https://made.example/' }),
+    'GET /api/v1/webhooks/:id': of('webhook', `webhooks/${webhook}`),
+    'PATCH /api/v1/webhooks/:id': of('webhook', `webhooks/${webhook}`, { enabled: false }),
+    'POST /api/v1/webhooks/:id/rotate-secret': of('webhook', `webhooks/${webhook}/rotate-secret`),
+    'POST /api/v1/webhooks/:id/test': of('webhook', `webhooks/${webhook}/test`),
+    'GET /api/v1/webhooks/:id/deliveries': of('webhook', `webhooks/${webhook}/deliveries`),
+    'POST /api/v1/webhooks/:id/deliveries/:deliveryId/replay': of(
+      'delivery',
+      `webhooks/${webhook}/deliveries/${delivery}/replay`,
+    ),
+    // What takes away comes last.
+    'DELETE /api/v1/adapters/:name/aliases/:alias': of('version', `adapters/${adapter}/aliases/prod`),
+    'DELETE /api/v1/webhooks/:id': of('webhook', `webhooks/${webhook}`),
+    'DELETE /api/v1/files/:id': of('dataset', `files/${dataset}`),
+  };
+}

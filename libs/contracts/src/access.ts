@@ -1,0 +1,87 @@
+import { z } from 'zod';
+import { idSchema, timeSchema } from './ids';
+
+/** What somebody may do in a team, least first: each role may do all that those before it may. */
+export const roleSchema = z.enum(['viewer', 'member', 'admin', 'owner']);
+export type Role = z.infer<typeof roleSchema>;
+
+/** What a key can be narrowed to, besides its role; `write` includes `read` of the same. */
+export const scopeSchema = z.enum([
+  'base-models:read',
+  'base-models:write',
+  'datasets:read',
+  'datasets:write',
+  'jobs:read',
+  'jobs:write',
+  'adapters:read',
+  'adapters:write',
+  'team:read',
+  'team:write',
+  'keys:read',
+  'keys:write',
+  'webhooks:read',
+  'webhooks:write',
+  'platform:read',
+  'platform:write',
+]);
+export type Scope = z.infer<typeof scopeSchema>;
+
+/** What an action needs. */
+export interface Access {
+  /** The least role that may do it. */
+  role: Role;
+  /** What a key of limited scopes needs; null: nothing. */
+  scope: Scope | null;
+  /** It concerns all teams, so it is for the operator's team alone. */
+  platform?: true;
+}
+
+/** Everything that can be done over HTTP, and who may: the one table. Each route names its action, several may share one. */
+export const actions = {
+  'me.read': { role: 'viewer', scope: null },
+  'base-models.read': { role: 'viewer', scope: 'base-models:read' },
+  'base-models.import': { role: 'member', scope: 'base-models:write' },
+  'datasets.read': { role: 'viewer', scope: 'datasets:read' },
+  'datasets.upload': { role: 'member', scope: 'datasets:write' },
+  'datasets.delete': { role: 'member', scope: 'datasets:write' },
+  'jobs.read': { role: 'viewer', scope: 'jobs:read' },
+  'jobs.estimate': { role: 'viewer', scope: 'jobs:read' },
+  'jobs.submit': { role: 'member', scope: 'jobs:write' },
+  'jobs.control': { role: 'member', scope: 'jobs:write' },
+  'sweeps.read': { role: 'viewer', scope: 'jobs:read' },
+  'sweeps.submit': { role: 'member', scope: 'jobs:write' },
+  'sweeps.control': { role: 'member', scope: 'jobs:write' },
+  'adapters.read': { role: 'viewer', scope: 'adapters:read' },
+  'adapters.write': { role: 'member', scope: 'adapters:write' },
+  'team.read': { role: 'viewer', scope: 'team:read' },
+  'team.quotas': { role: 'admin', scope: 'team:write', platform: true },
+  'keys.read': { role: 'admin', scope: 'keys:read' },
+  'keys.write': { role: 'admin', scope: 'keys:write' },
+  'webhooks.read': { role: 'admin', scope: 'webhooks:read' },
+  'webhooks.write': { role: 'admin', scope: 'webhooks:write' },
+  'workers.read': { role: 'admin', scope: 'platform:read', platform: true },
+  'workers.drain': { role: 'admin', scope: 'platform:write', platform: true },
+  'metrics.read': { role: 'admin', scope: 'platform:read', platform: true },
+} as const satisfies Record<string, Access>;
+export type Action = keyof typeof actions;
+
+/** Who or what does something. */
+export const actorSchema = z.object({
+  type: z.enum(['key']),
+  id: z.string(),
+  name: z.string(),
+});
+export type Actor = z.infer<typeof actorSchema>;
+
+/** On whose behalf a request is answered. */
+export const principalSchema = z.object({
+  teamId: idSchema('team'),
+  role: roleSchema,
+  /** null: all that the role may do. */
+  scopes: z.array(scopeSchema).nullable(),
+  /** Whether the team is the one that runs this installation. */
+  operator: z.boolean(),
+  actor: actorSchema,
+  expiresAt: timeSchema.nullable(),
+});
+export type Principal = z.infer<typeof principalSchema>;

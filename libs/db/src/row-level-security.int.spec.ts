@@ -1,0 +1,143 @@
+import { type Repositories, type UnitOfWork } from '@lowrank/domain';
+import { codeOf, makeDataset, makeManifest, seedTeam, type SeededTeam } from '@lowrank/testing';
+import { SpecDatabase } from './test/database';
+import { createUnitOfWork } from './unit-of-work';
+
+const database = new SpecDatabase();
+let other: SeededTeam;
+let mine: UnitOfWork;
+beforeEach(async () => {
+  other = await seedTeam(database.unitOfWork, 'other');
+  mine = database.unitOfWork.forTeam(database.crew.id);
+});
+
+/** Belong to no team. */
+const shared = ['parties', 'workers'];
+const asTeam = async (teamId: string | null, text: string) => {
+  await database.sql('BEGIN; SET LOCAL ROLE lowrank_api');
+  try {
+    if (teamId !== null) await database.sql(`SELECT set_config('lowrank.team_id', $1, true)`, [teamId]);
+    return await database.sql<{ count: string }>(text);
+  } finally {
+    await database.sql('ROLLBACK');
+  }
+};
+
+/** Two teams with a row in every table. */
+async function fill(): Promise<void> {
+  for (const team of [database.crew, other]) {
+    const { id } = await team.addJob();
+    const manifest = makeManifest(await team.addJob());
+    await database.run(({ adapters }) =>
+      adapters.publish(team.id, { id: `ver_${team.id}`, manifest, at: '2026-01-01T00:00:00.000Z' }),
+    );
+    await database.sql(`
+      INSERT INTO team_usage (team_id, hour, seconds) VALUES ('${team.id}', now(), 1);
+      INSERT INTO api_keys (id, team_id, name, role, hint, secret_sha256, created_at)
+        VALUES ('key_${team.id}', '${team.id}', 'a', 'member', 'a', encode(sha256('${team.id}'), 'hex'), now());
+      INSERT INTO job_events (job_id, seq, at, epoch, level, type, message)
+        VALUES ('${id}', 9, now(), 1, 'info', 'message', 'a');
+      INSERT INTO job_metrics (job_id, step, kind, at, loss, epochs) VALUES ('${id}', 1, 'train', now(), 1, 1);
+      INSERT INTO job_log (job_id, seq, at, epoch, level, message) VALUES ('${id}', 1, now(), 1, 'info', 'a');
+      INSERT INTO outbox (job_id, epoch) VALUES ('${id}', 1);
+      INSERT INTO webhooks (id, team_id, url, events, secret, enabled, created_at)
+        VALUES ('whk_${team.id}', '${team.id}', 'https://a.example', '[]', 'whsec_a', true, now());
+      INSERT INTO webhook_deliveries (id, webhook_id, type, body, state, created_at)
+        VALUES ('msg_${team.id}', 'whk_${team.id}', 'webhook.test', '{}', 'dead', now());
+      INSERT INTO sweeps (id, team_id, state, base_model_id, base_model_name, base_model_revision, dataset_id,
+          dataset_filename, dataset_sha256, adapter, recipe, space, method, metric, created_at)
+        VALUES ('swp_${team.id}', '${team.id}', 'running', '${team.baseModel.id}', 'a', 'a', 'a', 'a', 'a', 'captain',
+          '{}', '{}', '{}', 'loss', now());
+      INSERT INTO sweep_trials (sweep_id, number, job_id, parameters) VALUES ('swp_${team.id}', 1, '${id}', '{}');
+      INSERT INTO sweep_reports (sweep_id, rung, trial, step, value, at) VALUES ('swp_${team.id}', 0, 1, 1, 1, now())`);
+  }
+}
+
+const tables = async () =>
+  (
+    await database.sql<{ name: string }>(
+      `SELECT tablename AS name FROM pg_tables
+       WHERE schemaname = 'public' AND tablename <> '_prisma_migrations' ORDER BY 1`,
+    )
+  ).map(({ name }) => name);
+
+it('guards every table, but those that belong to no team', async () => {
+  const guarded = await database.sql<{ name: string }>(
+    `SELECT c.relname AS name FROM pg_class c JOIN pg_policy p ON p.polrelid = c.oid AND p.polcmd = '*'
+     WHERE c.relrowsecurity AND p.polroles = ARRAY['lowrank_api'::regrole::oid] ORDER BY 1`,
+  );
+  expect([...guarded.map(({ name }) => name), ...shared].sort()).toEqual(await tables());
+});
+
+it('shows each team its own rows of every table, and none without a team', async () => {
+  await fill();
+  const seen: Record<string, string[]> = {};
+  for (const table of (await tables()).filter((name) => !shared.includes(name))) {
+    const count = `SELECT count(*) FROM ${table}`;
+    const counts = [await database.sql<{ count: string }>(count)];
+    for (const team of [database.crew.id, other.id, 'team_none', '', null])
+      counts.push(await asTeam(team, count));
+    seen[table] = counts.map(([row]) => row?.count ?? '');
+  }
+  for (const [table, [all, first, second, ...nobody]] of Object.entries(seen)) {
+    expect([table, Number(first), Number(second)]).toEqual([table, Number(all) / 2, Number(all) / 2]);
+    expect([table, Number(first) > 0, nobody]).toEqual([table, true, ['0', '0', '0']]);
+  }
+});
+
+it('does not let a forgotten filter leak, by any kind of transaction', async () => {
+  const theirs = await other.addJob();
+  const ways: ((work: (repositories: Repositories) => Promise<unknown>) => Promise<unknown>)[] = [
+    mine.run,
+    mine.runLightly,
+    mine.look,
+    mine.read,
+  ];
+  for (const way of ways) {
+    expect(await way(({ jobs }) => jobs.find(other.id, theirs.id))).toBeNull();
+    expect(await way(({ jobs }) => jobs.events(theirs.id, 0, 9))).toEqual([]);
+    expect(await way(({ datasets }) => datasets.list(other.id, { limit: 9 }))).toMatchObject({ data: [] });
+    expect(await way(({ datasets }) => datasets.list(database.crew.id, { limit: 9 }))).toMatchObject({
+      data: [{ id: database.crew.dataset.id }],
+    });
+  }
+  expect(await mine.acrossTeams.look(({ jobs }) => jobs.find(other.id, theirs.id))).not.toBeNull();
+});
+
+it("writes no row of another team's", async () => {
+  const theirs = await other.addJob();
+  await expect(mine.run(({ datasets }) => datasets.insert(other.id, makeDataset()))).rejects.toThrow(
+    'row-level security',
+  );
+  await expect(mine.look(({ datasets }) => datasets.insert(other.id, makeDataset()))).rejects.toThrow(
+    'row-level security',
+  );
+  expect(await mine.run(({ jobs }) => jobs.update(theirs.id, 1, { step: 7 }))).toBe(false);
+  expect(await mine.run(({ datasets }) => datasets.delete(other.id, other.dataset.id))).toBe(false);
+  expect(await other.job(theirs.id)).toMatchObject({ step: 0 });
+});
+
+it('keeps teams apart that share one connection, at once and after errors', async () => {
+  const unitOfWork = createUnitOfWork(database.url, { max: 1 });
+  try {
+    const list = (team: SeededTeam) =>
+      unitOfWork.forTeam(team.id).look(({ datasets }) => datasets.find(team.id, team.dataset.id));
+    const all = Array.from({ length: 40 }, (_, index) => (index % 2 === 0 ? database.crew : other));
+    const found = await Promise.all(all.map(list));
+    expect(found.map((dataset) => dataset?.id)).toEqual(all.map((team) => team.dataset.id));
+    const failing = () =>
+      unitOfWork.forTeam(other.id).look(({ datasets }) => datasets.insert(database.crew.id, makeDataset()));
+    await expect(failing()).rejects.toThrow();
+    const twice = makeDataset();
+    const insert = () =>
+      unitOfWork.forTeam(other.id).look(({ datasets }) => datasets.insert(other.id, twice));
+    await insert();
+    expect(await codeOf(insert())).toBe('conflict');
+    expect(await list(database.crew)).toEqual(database.crew.dataset);
+    // The owner, on the same connection, is bound by nothing that was set for a team.
+    expect(await unitOfWork.look(({ teams }) => teams.find(other.id))).not.toBeNull();
+    expect(await unitOfWork.run(({ teams }) => teams.find(other.id))).not.toBeNull();
+  } finally {
+    await unitOfWork.close();
+  }
+});
