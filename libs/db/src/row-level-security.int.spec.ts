@@ -28,9 +28,12 @@ async function fill(): Promise<void> {
   for (const team of [database.crew, other]) {
     const { id } = await team.addJob();
     const manifest = makeManifest(await team.addJob());
-    await database.run(({ adapters }) =>
-      adapters.publish(team.id, { id: `ver_${team.id}`, manifest, at: '2026-01-01T00:00:00.000Z' }),
-    );
+    const at = '2026-01-01T00:00:00.000Z';
+    const move = { seq: 1, action: 'move' as const, from: null, to: 1, returnsTo: null, at, by: 'a' };
+    await database.run(async ({ adapters, aliases }) => {
+      await adapters.publish(team.id, { id: `ver_${team.id}`, manifest, at });
+      await aliases.record(team.id, manifest.adapter, 'prod', move);
+    });
     await database.sql(`
       INSERT INTO team_usage (team_id, hour, seconds) VALUES ('${team.id}', now(), 1);
       INSERT INTO api_keys (id, team_id, name, role, hint, secret_sha256, created_at)

@@ -4,6 +4,7 @@ import {
   type AdapterVersion,
   type Alias,
   type AliasMove,
+  type Principal,
 } from '@lowrank/contracts';
 import { TestApi } from '../test/api';
 import { publish, startAttempt, submit } from '../test/job';
@@ -17,7 +18,7 @@ beforeAll(async () => {
     await publish(api, await startAttempt(api, await submit(api)), {
       'adapter_config.json': Buffer.from(content),
     });
-  keyId = (await api.call<{ id: string }>('GET', '/api/v1/me', 200)).id;
+  keyId = (await api.call<Principal>('GET', '/api/v1/me', 200)).actor.id;
 });
 afterAll(() => api.close());
 

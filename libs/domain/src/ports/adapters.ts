@@ -1,0 +1,31 @@
+import {
+  type Adapter,
+  type AdapterVersion,
+  type DescribeAdapter,
+  type Manifest,
+  type Page,
+  type PageQuery,
+} from '@lowrank/contracts';
+
+export interface AdapterRepository {
+  /** Gets or makes the adapter of that name; LowrankError conflict when it exists for another base model. */
+  ensure(
+    teamId: string,
+    adapter: { id: string; name: string; baseModelName: string; at: string },
+  ): Promise<Adapter>;
+  find(teamId: string, name: string): Promise<Adapter | null>;
+  /** The same, its row locked until the transaction ends. */
+  lock(teamId: string, name: string): Promise<Adapter | null>;
+  list(teamId: string, page: PageQuery & { query?: string }): Promise<Page<Adapter>>;
+  /** What somebody has written as its card; null: nothing, or there is no such adapter. */
+  card(teamId: string, name: string): Promise<string | null>;
+  describe(teamId: string, name: string, changes: DescribeAdapter & { at: string }): Promise<void>;
+  /**
+   * Makes the manifest the next version of its adapter. Once per job: a second call for the same job returns the first's row.
+   */
+  publish(teamId: string, version: { id: string; manifest: Manifest; at: string }): Promise<AdapterVersion>;
+  versions(teamId: string, name: string): Promise<AdapterVersion[]>;
+  version(teamId: string, name: string, number: number): Promise<AdapterVersion | null>;
+  /** The newest version with these files; see revisionOf. */
+  versionByRevision(teamId: string, name: string, revision: string): Promise<AdapterVersion | null>;
+}
