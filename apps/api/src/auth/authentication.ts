@@ -1,18 +1,19 @@
 import { type ApiKey, LowrankError } from '@lowrank/contracts';
 import { isSameSecret } from '@lowrank/domain';
 import { type FastifyRequest, type onRequestAsyncHookHandler } from 'fastify';
+import { downloadRoute } from '../hub/route';
 import { metricsRoute } from '../metrics/route';
 import { type KeyCache } from './key-cache';
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** Who asks; null on the open route only. */
+    /** Who asks; null on open routes only. */
     apiKey: ApiKey | null;
   }
 }
 
-/** The route that answers without a key, as it was registered. Everything else, unknown paths too, needs one. */
-const openRoute = '/health';
+/** Routes that answer without a key, as they were registered: links to files are signed. Everything else, unknown paths too, needs one. */
+const openRoutes: readonly string[] = ['/health', downloadRoute];
 const docsRoute = /^\/docs(?:$|[/-])/;
 
 /**
@@ -22,7 +23,7 @@ const docsRoute = /^\/docs(?:$|[/-])/;
 export function requireApiKey(keys: KeyCache, metricsToken: string | null): onRequestAsyncHookHandler {
   return async (request) => {
     const route = request.routeOptions.url ?? '';
-    if (route === openRoute) return;
+    if (openRoutes.includes(route)) return;
     const secret = secretOf(request, docsRoute.test(route));
     if (secret === null) throw new LowrankError('unauthorized', 'The request has no API key.');
     if (route === metricsRoute && metricsToken !== null && isSameSecret(secret, metricsToken)) return;
