@@ -8,6 +8,7 @@ import { type Dependencies, DependenciesModule } from './dependencies';
 import { FilesModule } from './files/files.module';
 import { HealthModule } from './health/health.module';
 import { ErrorFilter } from './http/error.filter';
+import { HubModule } from './hub/hub.module';
 import { loggingOf } from './http/logging';
 import { ShutdownModule } from './http/shutdown';
 import { StagingModule } from './http/staging';
@@ -41,6 +42,7 @@ export class AppModule {
         JobsModule,
         SweepsModule,
         AdaptersModule,
+        HubModule,
         TeamModule,
         WorkersModule,
         MetricsModule,

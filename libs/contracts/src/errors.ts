@@ -12,6 +12,10 @@ export const errorCatalog = {
   validation_failed: { status: 400, help: 'Correct the fields listed in details.' },
   body_too_large: { status: 413, help: 'Send less, or raise the limit in the configuration.' },
   unsupported_media_type: { status: 415, help: 'Send the content type that the route documents.' },
+  range_not_satisfiable: {
+    status: 416,
+    help: 'Ask for bytes that the file has; Content-Range says how many.',
+  },
   conflict: { status: 409, help: 'Read the current state and decide again.' },
   illegal_transition: {
     status: 409,

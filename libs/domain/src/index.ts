@@ -55,6 +55,7 @@ export * from './ports/data-planner';
 export * from './ports/job-queue';
 export * from './ports/object-store';
 export * from './ports/outbox';
+export type * from './ports/adapters';
 export * from './ports/repositories';
 export * from './ports/sweeps';
 export * from './ports/webhooks';

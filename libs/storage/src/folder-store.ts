@@ -80,6 +80,11 @@ export class FolderStore implements ObjectStore {
     return found;
   }
 
+  async signedUrl(key: string): Promise<null> {
+    assertKey(key);
+    return null;
+  }
+
   async head(key: string): Promise<ObjectInfo | null> {
     assertKey(key);
     return this.#unlessMissing(key, async () => {

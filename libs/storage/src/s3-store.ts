@@ -8,6 +8,7 @@ import {
   S3ServiceException,
 } from '@aws-sdk/client-s3';
 import { Upload } from '@aws-sdk/lib-storage';
+import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
 import { type S3Config } from '@lowrank/config';
 import { LowrankError } from '@lowrank/contracts';
 import { type ObjectInfo, type ObjectStore } from '@lowrank/domain';
@@ -83,6 +84,17 @@ export class S3Store implements ObjectStore {
       const chunks = this.#resuming(key, first, start, end, open);
       return { body: Readable.from(chunks, { objectMode: false }), bytes: end - start };
     });
+  }
+
+  async signedUrl(key: string, options: { seconds: number; filename: string }): Promise<string> {
+    assertKey(key);
+    const command = new GetObjectCommand({
+      Bucket: this.#bucket,
+      Key: key,
+      ResponseContentType: 'application/octet-stream',
+      ResponseContentDisposition: `attachment; filename="${options.filename.replace(/[^A-Za-z0-9._-]/g, '_')}"`,
+    });
+    return this.#translate(key, () => getSignedUrl(this.#client, command, { expiresIn: options.seconds }));
   }
 
   async head(key: string): Promise<ObjectInfo | null> {

@@ -37,6 +37,16 @@ export function catalogConformance(seeded: () => Seeded): void {
       expect(await find('none')).toBeNull();
     });
 
+    it('are found by where they came from, the newest first', async () => {
+      const source = 'Owner/Model';
+      const rows = [1, 2].map((n) => makeBaseModel({ source, createdAt: day(n) }));
+      for (const row of [...rows, makeBaseModel({ source, status: 'importing' })])
+        await run(({ baseModels }) => baseModels.insert(crew.id, row));
+      const bySource = (text: string) => run(({ baseModels }) => baseModels.bySource(crew.id, text));
+      expect(await bySource(source)).toEqual([rows[1], rows[0]]);
+      expect(await bySource('owner/model')).toEqual([]);
+    });
+
     it('know the oldest that is ready', async () => {
       const team = await run(({ apiKeys }) => apiKeys.ensureTeam('other'));
       const firstReady = () => run(({ baseModels }) => baseModels.firstReady(team));

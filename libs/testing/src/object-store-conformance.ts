@@ -136,6 +136,19 @@ export function objectStoreConformance(
       }
     });
 
+    it('signs a URL that reads without any header, where it has an address', async () => {
+      await put('a/signed', '0123456789');
+      const url = await store.signedUrl('a/signed', { seconds: 60, filename: 'weights.bin' });
+      expect(await codeOf(store.signedUrl('../up', { seconds: 60, filename: 'x' }))).toBe(
+        'validation_failed',
+      );
+      if (url === null) return;
+      const whole = await fetch(url);
+      expect(whole.headers.get('content-disposition')).toBe('attachment; filename="weights.bin"');
+      expect(await whole.text()).toBe('0123456789');
+      expect(await (await fetch(url, { headers: { range: 'bytes=7-' } })).text()).toBe('789');
+    });
+
     it('says not_found, null or nothing for a missing key', async () => {
       expect(await codeOf(store.get('a/missing'))).toBe('not_found');
       expect(await codeOf(store.get('nowhere/at/all'))).toBe('not_found');

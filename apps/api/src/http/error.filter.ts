@@ -1,5 +1,6 @@
 import { ArgumentsHost, Catch, ExceptionFilter, Logger } from '@nestjs/common';
 import { type FastifyReply, type FastifyRequest } from 'fastify';
+import { hubErrorHeaders } from '../hub/errors';
 import { toPublicError } from './errors';
 
 /** The one place where errors become responses: `{error: {code, message, help, details?, requestId}}` with the code's status. */
@@ -25,8 +26,10 @@ export class ErrorFilter implements ExceptionFilter {
       const isDocs = request.url.startsWith('/docs');
       reply.header('www-authenticate', isDocs ? 'Basic realm="Lowrank API key as password"' : 'Bearer');
     }
+    const hasKey = request.headers.authorization !== undefined;
     void reply
       .status(error.status)
+      .headers(hubErrorHeaders(request.url, error, hasKey))
       .type('application/json')
       .send(error.toBody(String(request.id)));
   }

@@ -1,9 +1,11 @@
 import { applyDecorators, Global, Inject, Injectable, Module } from '@nestjs/common';
 import { ApiOkResponse, ApiResponse } from '@nestjs/swagger';
-import { type StoredFile } from '@lowrank/contracts';
+import { LowrankError, type StoredFile } from '@lowrank/contracts';
 import { type Blobs } from '@lowrank/storage';
 import { type FastifyReply, type FastifyRequest } from 'fastify';
+import { Readable } from 'node:stream';
 import { BLOBS } from '../dependencies';
+import { type ByteRange, rangeOf } from './range';
 
 const binary = { 'application/octet-stream': { schema: { type: 'string', format: 'binary' } } };
 
@@ -12,6 +14,11 @@ export const ApiFileResponse = () =>
   applyDecorators(
     ApiOkResponse({
       description: 'The bytes, with their SHA-256 as ETag. A damaged file is cut off before its end.',
+      content: binary,
+    }),
+    ApiResponse({
+      status: 206,
+      description: 'The bytes that Range asks for, not verified.',
       content: binary,
     }),
     ApiResponse({ status: 304, description: 'If-None-Match names this SHA-256.' }),
@@ -30,18 +37,35 @@ export class StoredFiles {
     name: string = file.path,
   ): Promise<void> {
     const etag = `"${file.sha256}"`;
-    reply.header('etag', etag).header('cache-control', 'private, no-cache');
+    void reply
+      .header('etag', etag)
+      .header('cache-control', 'private, no-cache')
+      .header('accept-ranges', 'bytes');
     if (request.headers['if-none-match'] === etag) {
       void reply.status(304).send();
       return;
     }
-    const { body } = await this.blobs.open(file.sha256);
+    const range = rangeOf(request.headers, etag, file.bytes);
+    if (range === null) {
+      void reply.header('content-range', `bytes */${file.bytes}`);
+      throw new LowrankError('range_not_satisfiable', `${file.path} has ${file.bytes} bytes.`);
+    }
+    const { start, end } = range;
+    if (end - start < file.bytes)
+      void reply.status(206).header('content-range', `bytes ${start}-${end - 1}/${file.bytes}`);
     void reply
       .header('content-type', 'application/octet-stream')
-      .header('content-length', file.bytes)
+      .header('content-length', end - start)
       .header('content-disposition', attachment(name))
       .header('x-content-type-options', 'nosniff')
-      .send(body);
+      // Of a stream Fastify keeps the headers when the request is a HEAD.
+      .send(request.method === 'HEAD' ? Readable.from([]) : await this.open(file, range));
+  }
+
+  /** The whole is verified on its way; a part cannot be. */
+  private async open({ sha256, bytes }: StoredFile, range: ByteRange): Promise<Readable> {
+    if (range.end - range.start === bytes) return (await this.blobs.open(sha256)).body;
+    return this.blobs.openPart(sha256, range);
   }
 }
 

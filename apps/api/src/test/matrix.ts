@@ -12,6 +12,8 @@ export interface Samples {
     'baseModel' | 'dataset' | 'job' | 'version' | 'sweep' | 'key' | 'webhook' | 'delivery' | 'worker',
     string
   >;
+  /** The team's name. */
+  team: string;
   adapter: string;
   baseModel: string;
   /** Ids, names and contents that are nobody else's business. */
@@ -98,6 +100,7 @@ export async function samplesOf(api: TestApi, teamId: string): Promise<Samples> 
   return {
     teamId,
     ids: { ...ids, key: key.id, webhook: webhook.id, delivery: delivery.id, worker: worker.id },
+    team: (await unitOfWork.look(({ teams }) => teams.find(teamId)))?.name ?? '',
     adapter,
     baseModel: baseModel.name,
     secrets: [teamId, ...Object.values(ids), key.id, webhook.id, delivery.id, mark],
@@ -110,10 +113,12 @@ export interface Target {
   json?: unknown;
   /** What of the samples it names, so that another team finds nothing; else it is about the caller's own, or about all teams. */
   names?: keyof Samples['ids'];
+  /** What whoever is allowed to ask is told, instead of anything that is neither forbidden nor unknown. */
+  status?: number;
 }
 
 /** A request for every route that needs a key, as the OpenAPI description has it. A new route is to have one here. */
-export function targetsOf({ ids, adapter, baseModel }: Samples): Record<string, Target> {
+export function targetsOf({ ids, team, adapter, baseModel }: Samples): Record<string, Target> {
   const { job, dataset, sweep, key, webhook, delivery, worker } = ids;
   // Right in all but that the dataset has no pairs: whether its parts are found is told before that.
   const recipe = { objective: { type: 'dpo' } };
@@ -124,6 +129,7 @@ export function targetsOf({ ids, adapter, baseModel }: Samples): Record<string, 
     json,
   });
   const own = (path: string, json?: unknown): Target => ({ path: `/api/v1/${path}`, json });
+  const hub = (names: keyof Samples['ids'], path: string): Target => ({ path: `/${path}`, names });
   const version = `adapters/${adapter}/versions/1`;
   return {
     'GET /api/v1/me': own('me'),
@@ -173,6 +179,12 @@ export function targetsOf({ ids, adapter, baseModel }: Samples): Record<string, 
       `${version}/files/adapter_model.safetensors`,
     ),
     'GET /api/v1/adapters/:name/versions/:version/archive': of('version', `${version}/archive`),
+    'GET /api/whoami-v2': { path: '/api/whoami-v2' },
+    'GET /api/models/:owner/:name': hub('version', `api/models/${team}/${adapter}`),
+    'GET /api/models/:owner/:name/revision/:revision': hub('version', `api/models/${team}/${adapter}/revision/v1`),
+    'GET /api/models/:owner/:name/tree/:revision': hub('baseModel', `api/models/${team}/${baseModel}/tree/main`),
+    'GET /api/models/:owner/:name/tree/:revision/:path': { path: `/api/models/${team}/${adapter}/tree/v1/none`, status: 404 },
+    'GET /:owner/:name/resolve/:revision/:path': hub('baseModel', `${team}/${baseModel}/resolve/main/config.json`),
     'GET /api/v1/jobs': own('jobs'),
     'POST /api/v1/jobs': of('dataset', 'jobs', { ...request, adapter }),
     'POST /api/v1/jobs/estimate': of('dataset', 'jobs/estimate', request),

@@ -83,7 +83,7 @@ export const adapterRepository = (db: Tx): AdapterRepository => {
         where: { teamId, name },
         data: {
           description: description === undefined ? undefined : storableText(description),
-          card: card === undefined || card === null ? card : storableText(card),
+          card: typeof card === 'string' ? storableText(card) : card,
           tags: tags === undefined ? undefined : toJson(tags),
           updatedAt: new Date(at),
         },

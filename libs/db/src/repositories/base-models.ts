@@ -47,6 +47,14 @@ export const baseModelRepository = (db: Tx): BaseModelRepository => ({
     return row && toBaseModel(row);
   },
 
+  async bySource(teamId, source) {
+    const rows = await db.baseModel.findMany({
+      where: { teamId, source, status: 'ready' },
+      orderBy: [{ createdAt: 'desc' }, { id: 'desc' }],
+    });
+    return rows.map(toBaseModel);
+  },
+
   list: (teamId, page) =>
     readPage(
       page,

@@ -8,7 +8,7 @@ export interface ObjectInfo {
  * Bytes by key. Keys are '/'-separated segments of [A-Za-z0-9._-], made by the server, never starting with a dot.
  *
  * Promises: a put is visible whole or not at all; a read after a put sees it; ifAbsent has one winner among racing writers.
- * Deliberately left out: listing order beyond key order, metadata, versions, presigned URLs, copying.
+ * Deliberately left out: listing order beyond key order, metadata, versions, copying.
  * Errors: LowrankError `not_found` for a missing key on get, `store_unavailable` when the store does not answer after retries.
  */
 export interface ObjectStore {
@@ -23,6 +23,11 @@ export interface ObjectStore {
   ): Promise<boolean>;
   /** A stream of the whole object, or of bytes [start, end) of it. */
   get(key: string, range?: { start: number; end: number }): Promise<{ body: Readable; bytes: number }>;
+  /**
+   * An absolute URL that reads the object, ranges included, for as long as it is valid and without any header; saved under `filename`.
+   * null where the store has no address of its own.
+   */
+  signedUrl(key: string, options: { seconds: number; filename: string }): Promise<string | null>;
   head(key: string): Promise<ObjectInfo | null>;
   /** No error when the key is absent. */
   delete(key: string): Promise<void>;

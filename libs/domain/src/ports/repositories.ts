@@ -84,6 +84,8 @@ export interface BaseModelRepository {
   /** LowrankError name_taken when the team has one of that name. */
   insert(teamId: string, model: BaseModel): Promise<void>;
   find(teamId: string, nameOrId: string): Promise<BaseModel | null>;
+  /** Those that are ready and came from there, the newest first. */
+  bySource(teamId: string, source: string): Promise<BaseModel[]>;
   list(teamId: string, page: PageQuery): Promise<Page<BaseModel>>;
   /** Oldest that is ready: whose tokenizer counts tokens of an upload that names none. */
   firstReady(teamId: string): Promise<BaseModel | null>;

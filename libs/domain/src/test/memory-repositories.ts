@@ -54,6 +54,11 @@ export function repositoriesOf(tables: Tables): Repositories {
           withoutTeam,
         );
       },
+      bySource: async (teamId, source) =>
+        ofTeam(tables.baseModels, teamId)
+          .filter((one) => one.source === source && one.status === 'ready')
+          .sort((a, b) => byAge(b, a))
+          .map(withoutTeam),
       list: async (teamId, page) => pageOf(ofTeam(tables.baseModels, teamId), page, withoutTeam),
       firstReady: async (teamId) =>
         orNull(

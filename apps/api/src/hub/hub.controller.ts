@@ -1,0 +1,139 @@
+import { Controller, Get, Inject, Param, Query, Req, Res } from '@nestjs/common';
+import { ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
+import { type Principal } from '@lowrank/contracts';
+import { found, type Ports } from '@lowrank/domain';
+import { type FastifyReply, type FastifyRequest } from 'fastify';
+import { createZodDto } from 'nestjs-zod';
+import { z } from 'zod';
+import { Action } from '../auth/action';
+import { Caller, TeamId } from '../auth/caller';
+import { PORTS } from '../dependencies';
+import { Answer } from '../http/answers';
+import { ApiFileResponse, StoredFiles } from '../http/stored-files';
+import { Downloads } from './downloads';
+import { HubNotFound } from './errors';
+import { HubRepos } from './repos';
+import {
+  isLarge,
+  modelInfoOf,
+  repoSchema,
+  treeEntryOf,
+  treeEntrySchema,
+  whoamiOf,
+  whoamiSchema,
+} from './views';
+
+/** Whatever else is asked for is not there, which is for the repositories to say. */
+const repoParams = z.object({ owner: z.string().max(200), name: z.string().max(200) });
+const revisionParams = repoParams.extend({ revision: z.string().max(200) });
+class RepoParams extends createZodDto(repoParams) {}
+class RevisionParams extends createZodDto(revisionParams) {}
+class EntryParams extends createZodDto(revisionParams.extend({ path: z.string().max(500) })) {}
+class InfoQuery extends createZodDto(z.object({ blobs: z.string().max(5).default('') })) {}
+class TreeQuery extends createZodDto(
+  z.object({
+    cursor: z.string().max(200).optional(),
+    limit: z.coerce.number().int().min(1).max(1000).default(1000),
+  }),
+) {}
+class RepoDto extends createZodDto(repoSchema) {}
+class TreeDto extends createZodDto(z.array(treeEntrySchema)) {}
+class WhoamiDto extends createZodDto(whoamiSchema) {}
+
+/** The part of Hugging Face's protocol that reads models, with the team's API key as the token. Everything is private. */
+@ApiTags('Hugging Face hub')
+@Controller()
+export class HubController {
+  constructor(
+    @Inject(PORTS) private readonly ports: Ports,
+    private readonly repos: HubRepos,
+    private readonly downloads: Downloads,
+    private readonly storedFiles: StoredFiles,
+  ) {}
+
+  @Get('api/whoami-v2')
+  @Action('me.read')
+  @ApiOperation({ summary: 'Whose token this is.' })
+  @Answer({ status: 200, type: WhoamiDto, description: 'The API key, and its team as an organisation.' })
+  async whoami(@Caller() principal: Principal) {
+    const team = await this.ports.unitOfWork.look(({ teams }) => teams.find(principal.teamId));
+    return whoamiOf(principal, found(team, 'team', principal.teamId));
+  }
+
+  @Get('api/models/:owner/:name')
+  @Action('adapters.read')
+  @ApiOperation({ summary: 'An adapter or base model, at its newest.' })
+  @Answer({ status: 200, type: RepoDto, description: 'The repository.' })
+  model(@TeamId() teamId: string, @Param() params: RepoParams, @Query() query: InfoQuery) {
+    return this.modelAt(teamId, { ...params, revision: 'main' }, query);
+  }
+
+  @Get('api/models/:owner/:name/revision/:revision')
+  @Action('adapters.read')
+  @ApiOperation({ summary: 'An adapter or base model, at a version, alias or commit.' })
+  @Answer({ status: 200, type: RepoDto, description: 'The repository.' })
+  async modelAt(@TeamId() teamId: string, @Param() params: RevisionParams, @Query() { blobs }: InfoQuery) {
+    return modelInfoOf(await this.repos.find(teamId, params), /^(?:1|true)$/i.test(blobs));
+  }
+
+  @Get('api/models/:owner/:name/tree/:revision')
+  @Action('adapters.read')
+  @ApiOperation({ summary: 'The files of a repository. Link with rel="next" leads to the next page.' })
+  @Answer({ status: 200, type: TreeDto, description: 'One page.' })
+  async tree(
+    @TeamId() teamId: string,
+    @Param() params: RevisionParams,
+    @Query() { cursor = '', limit }: TreeQuery,
+    @Req() request: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ) {
+    const { files, sha } = await this.repos.find(teamId, params);
+    void reply.header('x-repo-commit', sha);
+    const sorted = files.toSorted((a, b) => (a.path < b.path ? -1 : 1)).filter(({ path }) => path > cursor);
+    const page = sorted.slice(0, limit);
+    const last = page.at(-1);
+    if (last !== undefined && sorted.length > limit) {
+      const [path] = request.url.split('?');
+      const query = new URLSearchParams({ limit: String(limit), cursor: last.path });
+      void reply.header('link', `<${originOf(request)}${path}?${query}>; rel="next"`);
+    }
+    return page.map(treeEntryOf);
+  }
+
+  @Get('api/models/:owner/:name/tree/:revision/:path')
+  @Action('adapters.read')
+  @ApiOperation({ summary: 'The files of a folder in a repository: there are no folders.' })
+  @Answer({ status: 200, type: TreeDto, description: 'Never.' })
+  async folder(@TeamId() teamId: string, @Param() { path, ...params }: EntryParams): Promise<never> {
+    const { id } = await this.repos.find(teamId, params);
+    throw new HubNotFound('EntryNotFound', `'${id}' has no folder '${path}'.`);
+  }
+
+  @Get(':owner/:name/resolve/:revision/:path')
+  @Action('adapters.read')
+  @ApiOperation({ summary: 'A file: itself, or where its weights are.' })
+  @ApiFileResponse()
+  @ApiResponse({ status: 302, description: 'Weights: a link that needs no key and holds for an hour.' })
+  async file(
+    @TeamId() teamId: string,
+    @Param() { path, ...params }: EntryParams,
+    @Req() request: FastifyRequest,
+    @Res() reply: FastifyReply,
+  ): Promise<void> {
+    const { id, sha, files } = await this.repos.find(teamId, params);
+    void reply.header('x-repo-commit', sha);
+    const file = files.find((one) => one.path === path);
+    if (file === undefined) throw new HubNotFound('EntryNotFound', `'${id}' has no file '${path}'.`);
+    if (!isLarge(file)) return this.storedFiles.send(file, request, reply);
+    void reply
+      .status(302)
+      .header('location', await this.downloads.urlOf(file, originOf(request)))
+      .header('cache-control', 'no-store')
+      .header('x-linked-etag', `"${file.sha256}"`)
+      .header('x-linked-size', file.bytes)
+      .send();
+  }
+}
+
+/** How the client reaches this server. */
+const originOf = ({ protocol, host }: FastifyRequest): string => `${protocol}://${host}`;
