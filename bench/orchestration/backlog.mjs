@@ -19,6 +19,13 @@ export async function queueJobs(world, count, teams) {
      SELECT ${idOf('team', 'i')}, 'bench-' || i, now() FROM generate_series(1, $1 - 1) i`,
     [teams],
   );
+  await sql(
+    world.databaseUrl,
+    `INSERT INTO adapters SELECT (jsonb_populate_record(adapters, jsonb_build_object(
+       'id', ${idOf('adp', 'i')}, 'team_id', ${idOf('team', 'i')}))).*
+     FROM adapters, generate_series(1, $2 - 1) i WHERE team_id = $1`,
+    [world.teamId, teams],
+  );
   // The first team has half of all: its pages are the deepest.
   await sql(
     world.databaseUrl,

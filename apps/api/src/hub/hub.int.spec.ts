@@ -1,5 +1,5 @@
 import { type AdapterVersion } from '@lowrank/contracts';
-import { addBaseModel, createApiKey } from '@lowrank/domain';
+import { createApiKey } from '@lowrank/domain';
 import { randomBytes } from 'node:crypto';
 import { TestApi } from '../test/api';
 import { publish, startAttempt, submit } from '../test/job';
@@ -12,8 +12,8 @@ let versions: AdapterVersion[];
 beforeAll(async () => {
   api = await TestApi.start();
   const tiny = await api.importTiny();
-  const { id: _id, status: _status, createdAt: _createdAt, decoder, ...facts } = tiny;
-  await addBaseModel(api.ports, api.teamId, { ...facts, decoder, name: 'from-hub', source: 'Org/Model' });
+  const fromHub = { ...tiny, id: api.ports.ids.make('baseModel'), name: 'from-hub', source: 'Org/Model' };
+  await api.ports.unitOfWork.run(({ baseModels }) => baseModels.insert(api.teamId, fromHub));
   for (const content of weights)
     await publish(api, await startAttempt(api, await submit(api)), {
       'adapter_config.json': config,
