@@ -27,6 +27,8 @@ export interface AttemptOptions {
   /** Least time between two checkpoints that are copied to the object store; null: none is. */
   mirrorIntervalMs: number | null;
   signal: AbortSignal;
+  /** Step of the last checkpoint of this attempt that the worker has written down, with everything before it. */
+  writtenStep(): number;
   send(message: JobMessage): void;
   /** Writes a line of the job's log. */
   log(level: LogLevel, message: string): void;
@@ -86,7 +88,7 @@ export async function runAttempt(options: AttemptOptions): Promise<Manifest> {
 }
 
 async function trainAndPublish(options: AttemptOptions, checkpoints: AttemptCheckpoints): Promise<Manifest> {
-  const { assignment, bases, signal, send, log } = options;
+  const { assignment, bases, signal, writtenStep, send, log } = options;
   const { jobId, epoch, baseModel, dataset, recipe, cacheDir, threads } = assignment;
   log('info', `attempt ${epoch}: adapter ${assignment.adapter} on ${baseModel.name}, ${threads} threads`);
 
@@ -125,9 +127,10 @@ async function trainAndPublish(options: AttemptOptions, checkpoints: AttemptChec
       log(level, message);
       send({ type: 'message', level, message });
     },
-    onPlan: (totalSteps, resumedFromStep) => {
+    writtenStep,
+    onPlan: (totalSteps, resumedFromStep, metrics) => {
       log('info', `${totalSteps} steps, from step ${resumedFromStep}`);
-      send({ type: 'plan', totalSteps, resumedFromStep });
+      send({ type: 'plan', totalSteps, resumedFromStep, ...(metrics.length > 0 && { metrics }) });
       send({ type: 'phase', phase: 'running' });
     },
     onMetric: (metric, trainedTokens) => {

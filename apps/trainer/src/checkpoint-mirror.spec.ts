@@ -82,6 +82,7 @@ describe('CheckpointMirror', () => {
     await saveCheckpoint(folder, 'run', {
       progress: { ...freshProgress, step },
       state: Buffer.alloc(10, step),
+      metrics: [],
     });
     mirror.offer(step);
   };

@@ -61,13 +61,6 @@ describe('fetchCheckpoint', () => {
     expect(await there()).toEqual(['step-00000030']);
   });
 
-  it('takes one that is known of before later ones', async () => {
-    expect(await fetch(0, { mirroredStep: 20 })).toBe(true);
-    failures = [null, new LowrankError('integrity_failed', 'No good.')];
-    expect(await fetch(10, { mirroredStep: 20 })).toBe(true);
-    expect(fetched).toEqual([20, 20, 30]);
-  });
-
   it('takes none that is not beyond what is there', async () => {
     expect(await fetch(30)).toBe(false);
     expect(await fetch(31)).toBe(false);

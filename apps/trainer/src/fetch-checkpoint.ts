@@ -19,9 +19,8 @@ export interface FetchOptions {
 const codeOf = (error: unknown): string | null => (error instanceof LowrankError ? error.code : null);
 
 /**
- * Puts the newest checkpoint of a run that the store has, and that is beyond a step, into the folder; false when there is none. Those
- * that Postgres knows of come first, and one that is damaged is passed over. When the store is away the checkpoint on this machine
- * does, unless a later one is known of.
+ * Puts the newest checkpoint of a run that the store has, and that is beyond a step, into the folder; false when there is none. One
+ * that is damaged is passed over. When the store is away the checkpoint on this machine does, unless a later one is known of.
  * Errors: store_unavailable after the patience; the signal's reason.
  */
 export async function fetchCheckpoint(options: FetchOptions, run: string, beyond: number): Promise<boolean> {
@@ -48,11 +47,9 @@ export async function fetchCheckpoint(options: FetchOptions, run: string, beyond
 }
 
 async function fetchNewest(options: FetchOptions, run: string, beyond: number): Promise<boolean> {
-  const { checkpoints, jobId, mirroredStep, onMessage } = options;
-  const further = (await checkpoints.list(jobId)).filter(({ step }) => step > beyond);
-  // With a checkpoint that was reported the metrics up to it were too; from a later one their curve would have a gap.
-  const isKnown = ({ step }: StoredCheckpoint) => step <= mirroredStep;
-  for (const checkpoint of [...further.filter(isKnown), ...further.filter((one) => !isKnown(one))]) {
+  const { checkpoints, jobId, onMessage } = options;
+  for (const checkpoint of await checkpoints.list(jobId)) {
+    if (checkpoint.step <= beyond) return false;
     try {
       await place(options, checkpoint, run);
       onMessage('info', `fetched the checkpoint of step ${checkpoint.step} from the object store`);

@@ -12,6 +12,7 @@ import { openChannel } from './channel';
 const tracing = startTracing('lowrank-trainer');
 /** Of each job that was assigned. */
 const stops = new Map<string, AbortController>();
+const writtenSteps = new Map<string, number>();
 
 /** The first reason counts. */
 function stop(jobId: string, reason: StopReason): void {
@@ -39,6 +40,7 @@ async function attempt(
     const work = () =>
       runAttempt({
         ...{ assignment, store, blobs, bases, signal, send },
+        writtenStep: () => writtenSteps.get(jobId) ?? 0,
         mirrorIntervalMs: mirrorSeconds === null ? null : 1000 * mirrorSeconds,
         log: (level, message) => send({ type: 'log', level, message }),
       });
@@ -73,6 +75,7 @@ async function run(assignments: Assignment[]): Promise<never> {
 const channel = openChannel({
   onMessage(message) {
     if (message.type === 'stop') return stop(message.jobId, message.reason);
+    if (message.type === 'written') return void writtenSteps.set(message.jobId, message.step);
     if (stops.size === 0) void run(message.assignments);
   },
   onLost(problem) {

@@ -41,10 +41,18 @@ export const stopSchema = z.object({
   reason: z.enum(['cancel', 'drain']),
 });
 
+/** Of one job: its checkpoint of this step, and everything that was reported before it, is written. */
+export const writtenSchema = z.object({
+  type: z.literal('written'),
+  jobId: idSchema('job'),
+  step: z.int().nonnegative(),
+});
+
 /** Worker → trainer: first the attempts, one of each job, which train together when there are several; later what concerns one of them. */
 export const toTrainerSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('assign'), assignments: z.array(assignmentSchema).min(1) }),
   stopSchema,
+  writtenSchema,
 ]);
 export type ToTrainer = z.infer<typeof toTrainerSchema>;
 
@@ -58,6 +66,8 @@ export const jobMessageSchema = z.discriminatedUnion('type', [
     type: z.literal('plan'),
     totalSteps: z.int().positive(),
     resumedFromStep: z.int().nonnegative(),
+    /** Those that the checkpoint brought along, since nobody had said that they were written. */
+    metrics: z.array(jobMetricSchema).optional(),
   }),
   z.object({ type: z.literal('metric'), metric: jobMetricSchema, trainedTokens: z.int().nonnegative() }),
   z.object({ type: z.literal('checkpoint'), step: z.int().nonnegative(), sha256: sha256Schema }),

@@ -1,3 +1,4 @@
+import { makeMetric } from '@lowrank/testing';
 import { randomBytes } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { mkdir, mkdtemp, readdir, readFile, rm, truncate, writeFile } from 'node:fs/promises';
@@ -19,6 +20,7 @@ const checkpoint = (step: number): Checkpoint => ({
     evalBefore: { loss: 2.1, accuracy: 1 / 3 },
   },
   state: Uint8Array.from(randomBytes(1000)),
+  metrics: [makeMetric({ step })],
 });
 const save = (step: number, run = 'run') => saveCheckpoint(folder, run, checkpoint(step));
 const name = (step: number) => `step-${String(step).padStart(8, '0')}`;
@@ -50,6 +52,7 @@ describe('checkpoints', () => {
     const hash = await saveCheckpoint(folder, 'run', given);
     const found = await loadCheckpoint(folder, 'run');
     expect(found?.progress).toEqual(given.progress);
+    expect(found?.metrics).toEqual(given.metrics);
     expect(Buffer.from(found?.state ?? []).equals(given.state)).toBe(true);
     expect(hash).toBe(sha256(await readFile(file(50, 'meta.json'))));
     expect(await names()).toEqual([name(50)]);
@@ -174,6 +177,7 @@ describe('a checkpoint that cannot be written', () => {
         },
       },
       state: state.state,
+      metrics: [],
     };
     await expect(saveCheckpoint(folder, 'run', sly)).rejects.toMatchObject({ code });
     expect(await names()).toEqual([name(3)]);

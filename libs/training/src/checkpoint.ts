@@ -2,6 +2,8 @@ import {
   type CheckpointMeta,
   checkpointMetaFile,
   checkpointMetaSchema,
+  type JobMetric,
+  jobMetricSchema,
   sha256Schema,
 } from '@lowrank/contracts';
 import { mkdir, readdir, readFile, rename, rm } from 'node:fs/promises';
@@ -33,6 +35,7 @@ const progressSchema = z.object({
   rollbacks: z.int().nonnegative().default(0),
   seconds: z.number(),
 }) satisfies z.ZodType<Progress>;
+const storedSchema = progressSchema.extend({ metrics: z.array(jobMetricSchema).default([]) });
 const metaSchema = checkpointMetaSchema.extend({
   files: z.object({ [STATE]: sha256Schema, [PROGRESS]: sha256Schema }),
 });
@@ -43,6 +46,8 @@ export interface Checkpoint {
   progress: Progress;
   /** For Adapter.importState. */
   state: Uint8Array;
+  /** Those up to its step that may be written nowhere else. */
+  metrics: JobMetric[];
 }
 
 const nameOf = (step: number): string => `step-${String(step).padStart(8, '0')}`;
@@ -56,10 +61,10 @@ export const checkpointFolder = (folder: string, step: number): string => join(f
 export async function saveCheckpoint(
   folder: string,
   run: string,
-  { progress, state }: Checkpoint,
+  { progress, state, metrics }: Checkpoint,
 ): Promise<string> {
   const meta = await placeCheckpoint(folder, progress.step, async (temporary) => {
-    const progressText = JSON.stringify(progress);
+    const progressText = JSON.stringify({ ...progress, metrics });
     const files = { [STATE]: sha256(state), [PROGRESS]: sha256(progressText) };
     const listed = JSON.stringify({ format: 1, run, files } satisfies CheckpointMeta);
     await writeSynced(join(temporary, STATE), state);
@@ -126,7 +131,8 @@ async function load(folder: string, run: string): Promise<Checkpoint | null> {
     ]);
     if (meta.run !== run || sha256(state) !== meta.files[STATE] || sha256(progress) !== meta.files[PROGRESS])
       return null;
-    return { state, progress: progressSchema.parse(JSON.parse(progress.toString('utf8'))) };
+    const { metrics, ...stored } = storedSchema.parse(JSON.parse(progress.toString('utf8')));
+    return { state, progress: stored, metrics };
   } catch {
     return null;
   }

@@ -48,7 +48,7 @@ async function run(job: string, changes: Partial<RunOptions> = {}) {
     threads: 1,
     signal: new AbortController().signal,
     onMessage: (level, message) => told.messages.push(`${level} ${message}`),
-    onPlan: (...plan) => told.plans.push(plan),
+    onPlan: (totalSteps, from) => told.plans.push([totalSteps, from]),
     onMetric: (metric, trainedTokens) => {
       told.metrics.push(metric);
       onMetric?.(metric, trainedTokens);
@@ -177,6 +177,13 @@ describe('a run', () => {
     expect(again.plans).toEqual([[STEPS, STEPS]]);
     expect(again.metrics).toEqual([]);
     expect(filesOf(again)).toEqual(filesOf(undisturbed));
+  });
+
+  it('brings along in its checkpoint the metrics that nobody said to be written', async () => {
+    const first = await run('unwritten', { writtenStep: () => STEPS - 2 });
+    const onPlan = jest.fn();
+    await run('unwritten', { onPlan });
+    expect(onPlan.mock.calls[0]?.[2]).toEqual(first.metrics.filter(({ step }) => step > STEPS - 2));
   });
 
   it('without held-out rows has neither evaluations nor samples', async () => {

@@ -10,7 +10,6 @@ import { loadChatTokenizer, type ChatTokenizer, type EncodedRow } from '@lowrank
 import { sequencesPerRow, splitRows } from '@lowrank/domain';
 import { spanned } from '@lowrank/telemetry';
 import { type Adapter, type Base, type Kernels } from '@lowrank/kernels';
-import { readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { chooseStorage, loadTokens, openQuantizedBase, storageName } from './caches';
@@ -29,6 +28,7 @@ import { sampleOutputs } from './samples';
 import { toSequences, type Batch, type Sequence } from './sequences';
 import { type OpenedBase, type SharedBases } from './shared-bases';
 import { adapterSpec } from './targets';
+import { versionMetrics } from './version-metrics';
 
 export type StopReason = 'cancel' | 'drain';
 
@@ -65,9 +65,12 @@ export interface RunOptions {
   /** Aborted with a StopReason: `drain` writes a checkpoint before the rejection. */
   signal: AbortSignal;
   onMessage(level: 'info' | 'warn', message: string): void;
-  onPlan(totalSteps: number, resumedFromStep: number): void;
+  /** With the metrics up to the step that nobody has said to be written; only a checkpoint has any. */
+  onPlan(totalSteps: number, resumedFromStep: number, metrics: JobMetric[]): void;
   onMetric(metric: JobMetric, trainedTokens: number): void;
   onCheckpoint(step: number, sha256: string): void;
+  /** Step up to which all metrics are written for good. Checkpoints bring along those beyond it. By default everything is written. */
+  writtenStep?(): number;
   /**
    * Called before training begins with the run's identity and the step of its newest checkpoint here, 0 without one: puts one that is
    * further into checkpointsDir, if there is such a one elsewhere, and says whether it did.
@@ -201,7 +204,7 @@ async function trainAdapter(
   run: string,
   options: RunOptions,
 ): Promise<Progress> {
-  const { recipe, checkpointsDir, signal, onMetric, onMessage } = options;
+  const { recipe, checkpointsDir, signal, onMetric, onMessage, writtenStep = () => Infinity } = options;
   const load = () =>
     loadCheckpoint(checkpointsDir, run, (name) =>
       onMessage('warn', `checkpoint ${name} is damaged or of another run and was passed over`),
@@ -213,11 +216,17 @@ async function trainAdapter(
   else adapter.importState(state);
   let current = checkpoint?.progress ?? freshProgress;
   let saved = current;
+  let unwritten = checkpoint?.metrics ?? [];
   const save = (progress: Progress) =>
     spanned('checkpoint', async (span) => {
       span.setAttribute('lowrank.step', progress.step);
       const written = (state = adapter.exportState(state));
-      const hash = await saveCheckpoint(checkpointsDir, run, { progress, state: written });
+      unwritten = unwritten.filter(({ step }) => step > writtenStep() && step <= progress.step);
+      const hash = await saveCheckpoint(checkpointsDir, run, {
+        progress,
+        state: written,
+        metrics: unwritten,
+      });
       saved = progress;
       options.onCheckpoint(progress.step, hash);
     });
@@ -232,7 +241,7 @@ async function trainAdapter(
     await save(current);
   };
   for (;;) {
-    options.onPlan(data.plan.totalSteps, current.step);
+    options.onPlan(data.plan.totalSteps, current.step, [...unwritten]);
     try {
       return await train({
         base,
@@ -242,7 +251,10 @@ async function trainAdapter(
         evaluation: data.evaluation,
         progress: current,
         signal,
-        onMetric,
+        onMetric: (metric, trainedTokens) => {
+          unwritten.push(metric);
+          onMetric(metric, trainedTokens);
+        },
         onWarning: (message) => onMessage('warn', message),
         onCheckpoint: save,
         onProgress: (progress) => {
@@ -262,31 +274,6 @@ async function trainAdapter(
 /** Whether an error is the answer to the signal, not a failure that came at the same time. */
 function isStop(error: unknown, signal: AbortSignal): boolean {
   return signal.aborted && (error === signal.reason || isCancelled(error));
-}
-
-/** Most memory that this process had at one time. Of a child process, resourceUsage().maxRSS is its parent's where that had more. */
-function peakMemoryBytes(): number {
-  const [, kibibytes] = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync('/proc/self/status', 'utf8')) ?? [];
-  return Number(kibibytes) * 1024;
-}
-
-function metricsOf(progress: Progress): VersionMetrics {
-  const { evalBefore, evalAfter } = progress;
-  if (progress.lossTokens === 0)
-    throw new LowrankError('loss_not_finite', 'every update of the last tenth of the steps was discarded');
-  return {
-    steps: progress.step,
-    skippedSteps: progress.skippedSteps,
-    rollbacks: progress.rollbacks,
-    trainedTokens: progress.trainedTokens,
-    trainLoss: progress.lossSum / progress.lossTokens,
-    evalLossBefore: evalBefore?.loss ?? null,
-    evalLossAfter: evalAfter?.loss ?? null,
-    evalAccuracyBefore: evalBefore?.accuracy ?? null,
-    evalAccuracyAfter: evalAfter?.accuracy ?? null,
-    seconds: progress.seconds,
-    peakMemoryBytes: peakMemoryBytes(),
-  };
 }
 
 /** What training leaves: the version but for its samples, and what these are made from. */
@@ -334,7 +321,7 @@ function exportAdapter(
   const { recipe, dataset, adapter: name } = options;
   const { source, revision } = options.base;
   const weights = adapterWeights(adapter);
-  const metrics = metricsOf(progress);
+  const metrics = versionMetrics(progress);
   const card = { adapter: name, source, revision, dataset, recipe, base: base.info, metrics, templateSha256 };
   return {
     files: [

@@ -67,6 +67,7 @@ export class AttemptRun {
     );
     this.reports = new ReportQueue(ports, this.attempt, timings, {
       onFenced: () => this.fence(),
+      onCheckpoint: (step) => this.seat?.written(step),
       // Whoever follows the job stops when it has ended.
       beforePublishing: () => this.trainerLog.settled(),
       onPublished: () => {

@@ -19,6 +19,8 @@ export type Report = Exclude<JobMessage, { type: 'log' | 'stopped' | 'failed' }>
 export interface ReportListeners {
   /** The job has moved on to another attempt: nothing more of this one will be written. */
   onFenced(): void;
+  /** A checkpoint is written down, and with it every report before it. */
+  onCheckpoint(step: number): void;
   /** Awaited before the write that ends the job. */
   beforePublishing(): Promise<void>;
   onPublished(): void;
@@ -99,7 +101,11 @@ export class ReportQueue {
       case 'plan':
         return () => reportPlan(ports, attempt, report);
       case 'checkpoint':
-        return () => reportCheckpoint(ports, attempt, report);
+        return async () => {
+          const written = await reportCheckpoint(ports, attempt, report);
+          if (written) this.listeners.onCheckpoint(report.step);
+          return written;
+        };
       case 'mirrored':
         return () => reportMirrored(ports, attempt, report);
       case 'message':

@@ -17,6 +17,8 @@ export interface Seat {
   /** How the process ended, or this job's part in it while it goes on for others; never rejects. */
   readonly exit: Promise<SeatExit>;
   stop(reason: 'cancel' | 'drain'): void;
+  /** This job's checkpoint of a step, and every report before it, is written. */
+  written(step: number): void;
   /** Nothing more comes about this job. If the process goes on for others its part ends here. */
   finish(): void;
   /** Ends the process; if it works for others too, only this job's part in it. */
@@ -69,6 +71,7 @@ export class SharedTrainer {
         seat.stopping = reason;
         this.process?.send({ type: 'stop', jobId, reason });
       },
+      written: (step) => this.process?.send({ type: 'written', jobId, step }),
       finish: () => {
         if (this.seats.size > 1) this.leave(jobId);
       },

@@ -32,8 +32,11 @@ const trainers = {
     await send({ type: 'plan', totalSteps: 40, resumedFromStep: 0 });
     await send({ type: 'phase', phase: 'running' });
     for (let step = 1; step <= 20; step++) await send(metric(step));
+    const written = new Promise((resolve) => process.once('message', resolve));
     await send({ type: 'checkpoint', step: 20, sha256: 'c'.repeat(64) });
     for (let step = 21; step <= 40; step++) await send(metric(step));
+    const { type, step } = await written;
+    if (type !== 'written' || step !== 20) process.exit(1);
     await send({ type: 'phase', phase: 'publishing' });
     await send({ type: 'published', manifest: require('./manifest.json') });
     process.exit(0);

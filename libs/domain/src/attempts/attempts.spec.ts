@@ -126,6 +126,15 @@ describe('reports', () => {
     expect(job()).toMatchObject({ step: 2, totalSteps: 12 });
   });
 
+  it('come with a checkpoint that the worker of the attempt before did not hear of', async () => {
+    await reportMetrics(world, attempt, { metrics: [world.metric(1)], trainedTokens: 200 });
+    await endAttempt(world, attempt, crashed);
+    await next();
+    const metrics = [1, 2, 3].map((step) => world.metric(step));
+    await reportPlan(world, attempt, { totalSteps: 12, resumedFromStep: 3, metrics });
+    expect(world.tables.metrics.map((metric) => metric.step)).toEqual([1, 2, 3]);
+  });
+
   it('are each a sign of life', async () => {
     const reports = [
       () => reportHeartbeat(world, attempt),

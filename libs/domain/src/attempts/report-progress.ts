@@ -56,16 +56,22 @@ export async function reportHeartbeat(
 
 /**
  * The data are packed and the number of steps is known. An attempt that resumes drops the metrics beyond its checkpoint, since it
- * will take those steps again.
+ * will take those steps again, and writes those that the checkpoint brought along: the worker of the attempt before may not have.
  */
 export async function reportPlan(
   { unitOfWork, clock }: ReportPorts,
   attempt: AttemptRef,
-  { totalSteps, resumedFromStep }: { totalSteps: number; resumedFromStep: number },
+  {
+    totalSteps,
+    resumedFromStep,
+    metrics = [],
+  }: { totalSteps: number; resumedFromStep: number; metrics?: JobMetric[] },
 ): Promise<boolean> {
   const at = clock.now();
-  const written = await withAttempt(unitOfWork, attempt, async ({ jobs }, job) => {
+  const written = await withAttempt(unitOfWork, attempt, async (repositories, job) => {
+    const { jobs } = repositories;
     await jobs.truncateMetrics(job.id, resumedFromStep);
+    await jobs.putMetrics(job.id, metrics);
     await jobs.update(job.id, job.epoch, { totalSteps, step: resumedFromStep, heartbeatAt: at });
     await jobs.appendEvent(job.id, {
       at,
@@ -78,6 +84,7 @@ export async function reportPlan(
           : `Starts at the first of ${totalSteps} steps.`,
       state: null,
     });
+    await judgeTrial(repositories, { ...job, totalSteps }, metrics, at);
     return true;
   });
   return written ?? false;

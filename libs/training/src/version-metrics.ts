@@ -1,0 +1,29 @@
+import { LowrankError, type VersionMetrics } from '@lowrank/contracts';
+import { readFileSync } from 'node:fs';
+import { type Progress } from './loop';
+
+/** Most memory that this process had at one time. Of a child process, resourceUsage().maxRSS is its parent's where that had more. */
+function peakMemoryBytes(): number {
+  const [, kibibytes] = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync('/proc/self/status', 'utf8')) ?? [];
+  return Number(kibibytes) * 1024;
+}
+
+/** What a version says of the run that made it. Throws loss_not_finite when none of its last steps counted. */
+export function versionMetrics(progress: Progress): VersionMetrics {
+  const { evalBefore, evalAfter } = progress;
+  if (progress.lossTokens === 0)
+    throw new LowrankError('loss_not_finite', 'every update of the last tenth of the steps was discarded');
+  return {
+    steps: progress.step,
+    skippedSteps: progress.skippedSteps,
+    rollbacks: progress.rollbacks,
+    trainedTokens: progress.trainedTokens,
+    trainLoss: progress.lossSum / progress.lossTokens,
+    evalLossBefore: evalBefore?.loss ?? null,
+    evalLossAfter: evalAfter?.loss ?? null,
+    evalAccuracyBefore: evalBefore?.accuracy ?? null,
+    evalAccuracyAfter: evalAfter?.accuracy ?? null,
+    seconds: progress.seconds,
+    peakMemoryBytes: peakMemoryBytes(),
+  };
+}
