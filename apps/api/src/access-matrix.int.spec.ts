@@ -75,7 +75,11 @@ describe.each([0, 1] as const)('team %i', (mine) => {
   describe.each(roleSchema.options)('as %s', (role) => {
     it('may do with its own what the table says', async () => {
       const team = teams[mine];
-      for (const { route, target, isAllowed, status, text } of await walk(team, role, await samplesOf(api, team))) {
+      for (const { route, target, isAllowed, status, text } of await walk(
+        team,
+        role,
+        await samplesOf(api, team),
+      )) {
         const given = `${route} ${status} ${text.slice(0, 200)}`;
         // What is allowed may come at the wrong time, but is neither forbidden nor unknown.
         if (!isAllowed) expect([given, status]).toEqual([given, 403]);

@@ -100,7 +100,10 @@ export function modelInfoOf(repo: Repo, withBlobs: boolean): z.infer<typeof repo
 }
 
 /** An API key as a user, and its team as the organisation that owns what it sees. */
-export function whoamiOf({ actor }: Principal, team: { id: string; name: string }): z.infer<typeof whoamiSchema> {
+export function whoamiOf(
+  { actor }: Principal,
+  team: { id: string; name: string },
+): z.infer<typeof whoamiSchema> {
   return {
     type: 'user',
     id: actor.id,

@@ -181,10 +181,22 @@ export function targetsOf({ ids, team, adapter, baseModel }: Samples): Record<st
     'GET /api/v1/adapters/:name/versions/:version/archive': of('version', `${version}/archive`),
     'GET /api/whoami-v2': { path: '/api/whoami-v2' },
     'GET /api/models/:owner/:name': hub('version', `api/models/${team}/${adapter}`),
-    'GET /api/models/:owner/:name/revision/:revision': hub('version', `api/models/${team}/${adapter}/revision/v1`),
-    'GET /api/models/:owner/:name/tree/:revision': hub('baseModel', `api/models/${team}/${baseModel}/tree/main`),
-    'GET /api/models/:owner/:name/tree/:revision/:path': { path: `/api/models/${team}/${adapter}/tree/v1/none`, status: 404 },
-    'GET /:owner/:name/resolve/:revision/:path': hub('baseModel', `${team}/${baseModel}/resolve/main/config.json`),
+    'GET /api/models/:owner/:name/revision/:revision': hub(
+      'version',
+      `api/models/${team}/${adapter}/revision/v1`,
+    ),
+    'GET /api/models/:owner/:name/tree/:revision': hub(
+      'baseModel',
+      `api/models/${team}/${baseModel}/tree/main`,
+    ),
+    'GET /api/models/:owner/:name/tree/:revision/:path': {
+      path: `/api/models/${team}/${adapter}/tree/v1/none`,
+      status: 404,
+    },
+    'GET /:owner/:name/resolve/:revision/:path': hub(
+      'baseModel',
+      `${team}/${baseModel}/resolve/main/config.json`,
+    ),
     'GET /api/v1/jobs': own('jobs'),
     'POST /api/v1/jobs': of('dataset', 'jobs', { ...request, adapter }),
     'POST /api/v1/jobs/estimate': of('dataset', 'jobs/estimate', request),
