@@ -16,7 +16,8 @@ constexpr int64_t kSlices = 4;   // slices of a deep block
 constexpr int64_t kLaneStride = kSlices * kLanes + 16;  // between rows of packed A: no power of two, or rows would share cache sets
 // Rows of packed A. 400 KB for the second cache where that has 1 MB or more, as on processors with AVX-512; those with AVX2 alone have 512 KB
 // and half of it is faster there (docs/kernel-notes.md).
-constexpr int64_t kBlockRows = W == 16 ? 96 : 48;
+constexpr int64_t kMostBlockRows = 96;
+constexpr int64_t kBlockRows = W == 16 ? kMostBlockRows : kMostBlockRows / 2;
 constexpr int64_t kPackedB = 1 << 19;                   // floats of packed B
 constexpr int64_t kBlockCols = 2048;                    // most columns of B in a block
 // Below this many multiply-adds a product ends before other threads have woken.
@@ -87,9 +88,10 @@ struct NoTerms {
   void add(int64_t, int64_t, int64_t, int64_t, float*) const {}
 };
 
-// Floats of workspace for one thread: packed B, packed A, a line or a few on their way there, a column of tiles of C.
+// Floats of workspace for one thread: packed B, packed A, a line or a few on their way there, a column of tiles of C. With room for the most rows
+// everywhere, so that memory can be predicted without knowing the processor; rows that are not used take none.
 constexpr int64_t kPackBuffer = 2 * kBlockCols > W * 2 * kLanes ? 2 * kBlockCols : W * 2 * kLanes;
-constexpr int64_t kGemmWorkspace = kPackedB + kBlockRows * kLaneStride + kPackBuffer + kBlockRows * kTileCols;
+constexpr int64_t kGemmWorkspace = kPackedB + kMostBlockRows * kLaneStride + kPackBuffer + kMostBlockRows * kTileCols;
 
 // Packs B[k … k+depth-1, col … col+cols-1] into panels of kTileCols columns, [panel][lane of k][kTileCols]; missing columns and
 // elements are zero. buffer is [W · 2 · kLanes].
