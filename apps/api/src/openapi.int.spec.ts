@@ -71,14 +71,13 @@ it('refers to nothing that is not there, and to all that is', () => {
   expect([...referred].filter((name) => !present.includes(String(name)))).toEqual([]);
 });
 
-it('asks for an API key everywhere but at /health and signed links', () => {
+it('asks for an API key everywhere but at /health', () => {
   expect(description.security).toEqual([{ apiKey: [] }]);
   expect(description.components?.securitySchemes).toMatchObject({
     apiKey: { type: 'http', scheme: 'bearer' },
   });
   expect(operations.filter(([, { security }]) => security !== undefined).map(([route]) => route)).toEqual([
     'GET /health',
-    'GET /downloads/:sha256/:path',
   ]);
 });
 

@@ -60,11 +60,6 @@ export class Blobs {
     return (await this.store.get(blobKey(sha256), range)).body;
   }
 
-  /** Bytes of a blob, or null when there is none. */
-  async bytes(sha256: string): Promise<number | null> {
-    return (await this.store.head(blobKey(sha256)))?.bytes ?? null;
-  }
-
   /** Writes a blob to a file, which appears whole, checked and synced, or not at all. Makes the file's folder if need be. */
   async fetchTo(sha256: string, file: string): Promise<void> {
     const { body } = await this.open(sha256);

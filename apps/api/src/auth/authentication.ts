@@ -1,19 +1,18 @@
 import { LowrankError, type Principal } from '@lowrank/contracts';
 import { assertAllowed, isSameSecret } from '@lowrank/domain';
 import { type FastifyRequest, type onRequestAsyncHookHandler } from 'fastify';
-import { downloadRoute } from '../hub/route';
 import { metricsRoute } from '../metrics/route';
 import { type KeyCache } from './key-cache';
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** On whose behalf the request is answered; null on open routes, and for Prometheus' own token. */
+    /** On whose behalf the request is answered; null on the open route, and for Prometheus' own token. */
     principal: Principal | null;
   }
 }
 
-/** Routes that answer without a key, as they were registered: links to files are signed. Everything else, unknown paths too, needs one. */
-const openRoutes: readonly string[] = ['/health', downloadRoute];
+/** Answers without a key. Everything else, unknown paths too, needs one. */
+const openRoute = '/health';
 const docsRoute = /^\/docs(?:$|[/-])/;
 
 /**
@@ -24,7 +23,7 @@ const docsRoute = /^\/docs(?:$|[/-])/;
 export function requirePrincipal(keys: KeyCache, metricsToken: string | null): onRequestAsyncHookHandler {
   return async (request) => {
     const { url: route, config } = request.routeOptions;
-    if (route !== undefined && openRoutes.includes(route)) return;
+    if (route === openRoute) return;
     const isDocs = route !== undefined && docsRoute.test(route);
     const secret = secretOf(request, isDocs);
     if (secret === null) throw new LowrankError('unauthorized', 'The request has no API key.');

@@ -1,16 +1,16 @@
 import { Controller, Get, Inject, Param, Query, Req, Res } from '@nestjs/common';
 import { ApiOperation, ApiResponse, ApiTags } from '@nestjs/swagger';
 import { type Principal } from '@lowrank/contracts';
-import { found, type Ports } from '@lowrank/domain';
+import { found, type ObjectStore, type Ports } from '@lowrank/domain';
+import { blobKey } from '@lowrank/storage';
 import { type FastifyReply, type FastifyRequest } from 'fastify';
 import { createZodDto } from 'nestjs-zod';
 import { z } from 'zod';
 import { Action } from '../auth/action';
 import { Caller, TeamId } from '../auth/caller';
-import { PORTS } from '../dependencies';
+import { PORTS, STORE } from '../dependencies';
 import { Answer } from '../http/answers';
 import { ApiFileResponse, StoredFiles } from '../http/stored-files';
-import { Downloads } from './downloads';
 import { HubNotFound } from './errors';
 import { HubRepos } from './repos';
 import {
@@ -47,7 +47,7 @@ export class HubController {
   constructor(
     @Inject(PORTS) private readonly ports: Ports,
     private readonly repos: HubRepos,
-    private readonly downloads: Downloads,
+    @Inject(STORE) private readonly store: ObjectStore,
     private readonly storedFiles: StoredFiles,
   ) {}
 
@@ -113,7 +113,7 @@ export class HubController {
   @Action('adapters.read')
   @ApiOperation({ summary: 'A file: itself, or where its weights are.' })
   @ApiFileResponse()
-  @ApiResponse({ status: 302, description: 'Weights: a link that needs no key and holds for an hour.' })
+  @ApiResponse({ status: 302, description: 'Weights on S3: a link that needs no key and holds for an hour.' })
   async file(
     @TeamId() teamId: string,
     @Param() { path, ...params }: EntryParams,
@@ -124,16 +124,23 @@ export class HubController {
     void reply.header('x-repo-commit', sha);
     const file = files.find((one) => one.path === path);
     if (file === undefined) throw new HubNotFound('EntryNotFound', `'${id}' has no file '${path}'.`);
-    if (!isLarge(file)) return this.storedFiles.send(file, request, reply);
+    const link = isLarge(file)
+      ? await this.store.signedUrl(blobKey(file.sha256), { seconds: linkSeconds, filename: path })
+      : null;
+    // Where the store has no address of its own the file comes from here: a client follows no link to where it is already.
+    if (link === null) return this.storedFiles.send(file, request, reply);
     void reply
       .status(302)
-      .header('location', await this.downloads.urlOf(file, originOf(request)))
+      .header('location', link)
       .header('cache-control', 'no-store')
       .header('x-linked-etag', `"${file.sha256}"`)
       .header('x-linked-size', file.bytes)
       .send();
   }
 }
+
+/** An hour, as the hub's own links have: a client that tries again uses the first link. */
+const linkSeconds = 3600;
 
 /** How the client reaches this server. */
 const originOf = ({ protocol, host }: FastifyRequest): string => `${protocol}://${host}`;

@@ -120,26 +120,26 @@ it('serves a small file with its commit, size and ETag, whole or in part', async
   expect([beyond.status, beyond.headers.get('content-range')]).toEqual([416, `bytes */${config.length}`]);
 });
 
-it('leads to weights by a link that needs no key, and holds for that file and an hour only', async () => {
+it('sends weights itself, where the store has no address of its own', async () => {
+  const path = 'test/captain-v2/resolve/main/adapter_model.safetensors';
+  const response = await resolve('GET', path);
+  expect([response.status, response.headers.get('x-repo-commit')]).toEqual([200, versions[1]?.revision]);
+  expect(response.headers.get('etag')).toBe(`"${versions[1]?.files[1]?.sha256}"`);
+  expect(Buffer.from(await response.arrayBuffer())).toEqual(weights[1]);
+});
+
+it('leads to weights on S3 by a link that holds for an hour', async () => {
+  const url = 'https://objects.example/signed';
+  const signedUrl = jest.spyOn(api.store, 'signedUrl').mockResolvedValue(url);
   for (const method of ['HEAD', 'GET']) {
     const response = await resolve(method, 'test/captain-v2/resolve/main/adapter_model.safetensors');
-    expect(response.status).toBe(302);
+    expect([response.status, response.headers.get('location')]).toEqual([302, url]);
     expect(response.headers.get('x-repo-commit')).toBe(versions[1]?.revision);
     expect(response.headers.get('x-linked-etag')).toBe(`"${versions[1]?.files[1]?.sha256}"`);
     expect(response.headers.get('x-linked-size')).toBe('100000');
-    const location = response.headers.get('location') ?? '';
-    expect(Buffer.from(await (await fetch(location)).arrayBuffer())).toEqual(weights[1]);
-    const rest = await fetch(location, { headers: { range: 'bytes=99990-' } });
-    expect(rest.status).toBe(206);
-    expect(Buffer.from(await rest.arrayBuffer())).toEqual(weights[1]?.subarray(99_990));
-    const other = location.replace(versions[1]?.files[1]?.sha256 ?? '', versions[0]?.files[1]?.sha256 ?? '');
-    const later = location.replace(/expires=\d+/, 'expires=99999999999');
-    for (const wrong of [other, later, location.split('?')[0] ?? '', `${location}0`])
-      expect((await fetch(wrong)).status).toBe(401);
-    jest.spyOn(Date, 'now').mockReturnValue(Date.now() + 3_601_000);
-    expect((await fetch(location)).status).toBe(401);
-    jest.restoreAllMocks();
   }
+  expect(signedUrl.mock.lastCall?.[1]).toEqual({ seconds: 3600, filename: 'adapter_model.safetensors' });
+  signedUrl.mockRestore();
 });
 
 it('tells whose token it is', async () => {
