@@ -1,8 +1,9 @@
 import { type RecipeInput, recipeSchema } from '@lowrank/contracts';
-import { type Command, InvalidArgumentError } from 'commander';
+import { type Command } from 'commander';
 import { readFile } from 'node:fs/promises';
 import { z } from 'zod';
 import { CliError, exitCodes } from './errors';
+import { number } from './option-values';
 
 export interface RecipeOptions {
   recipe?: string;
@@ -36,12 +37,6 @@ export const addRecipeOptions = (command: Command): Command =>
     .option('--sequence-length <tokens>', 'longest sequence, and length of a packed row', number)
     .option('--rows <n>', 'packed rows in a micro-batch', number)
     .option('--seed <n>', 'seed of everything random', number);
-
-function number(text: string): number {
-  const value = Number(text);
-  if (text.trim() === '' || !Number.isFinite(value)) throw new InvalidArgumentError('It must be a number.');
-  return value;
-}
 
 /** The recipe of a file and of options. Error: CliError naming every field at fault. */
 export async function makeRecipe(options: RecipeOptions): Promise<RecipeInput> {

@@ -1,7 +1,7 @@
 import { loadConfig } from '@lowrank/config';
 import { type BaseModel, type AdapterVersion } from '@lowrank/contracts';
 import { greedy } from '@lowrank/training';
-import { type Command, InvalidArgumentError } from 'commander';
+import { type Command } from 'commander';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline/promises';
 import { Conversation } from '../chat/conversation';
@@ -9,6 +9,7 @@ import { openLocalModel } from '../chat/local-model';
 import { type Api } from '../client/api';
 import { connect } from '../connect';
 import { CliError, exitCodes } from '../errors';
+import { decimal, whole } from '../option-values';
 import { note, paint } from '../terminal';
 import { parseVersionRef } from '../version-ref';
 
@@ -66,18 +67,6 @@ export function addChatCommand(program: Command): void {
         model.close();
       }
     });
-}
-
-function decimal(text: string): number {
-  const value = Number(text);
-  if (text.trim() === '' || !(value >= 0)) throw new InvalidArgumentError('It must be a number from 0 up.');
-  return value;
-}
-
-function whole(text: string): number {
-  const value = decimal(text);
-  if (!Number.isSafeInteger(value)) throw new InvalidArgumentError('It must be a whole number.');
-  return value;
 }
 
 async function choose(

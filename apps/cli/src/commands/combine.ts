@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { connect } from '../connect';
 import { CliError, exitCodes } from '../errors';
+import { number, whole } from '../option-values';
 import { pullVersion } from '../pull';
 import { print } from '../terminal';
 import { parseVersionRef } from '../version-ref';
@@ -84,18 +85,6 @@ export function addCombineCommand(program: Command): void {
 }
 
 const weights = (text: string): number[] => text.split(',').map(number);
-
-function number(text: string): number {
-  const value = Number(text);
-  if (text.trim() === '' || !Number.isFinite(value)) throw new InvalidArgumentError('It must be a number.');
-  return value;
-}
-
-function whole(text: string): number {
-  const value = number(text);
-  if (!Number.isSafeInteger(value) || value < 0) throw new InvalidArgumentError('It must be a whole number.');
-  return value;
-}
 
 function share(text: string): number {
   const value = number(text);

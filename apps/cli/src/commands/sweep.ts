@@ -2,6 +2,7 @@ import { type CreateSweepInput, idSchema, type SweepWithTrials } from '@lowrank/
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { connect } from '../connect';
 import { CliError } from '../errors';
+import { whole } from '../option-values';
 import { addRecipeOptions, makeRecipe, type RecipeOptions } from '../recipe-options';
 import { addSchedulingOptions, makeScheduling, type SchedulingOptions } from '../scheduling-options';
 import { addDimension, describeDimension, type Space } from '../space-options';
@@ -35,7 +36,7 @@ export function addSweepCommands(program: Command): void {
   sweep
     .command('list', { isDefault: true })
     .description('list sweeps, newest first')
-    .option('--limit <n>', 'at most this many', wholeNumber, 20)
+    .option('--limit <n>', 'at most this many', whole, 20)
     .action(async ({ limit }: { limit: number }, command: Command) => {
       const rows: string[][] = [];
       for await (const one of connect(command).sweeps()) {
@@ -81,7 +82,7 @@ export function addSweepCommands(program: Command): void {
     .command('promote')
     .description("make another trial the adapter's next version")
     .argument('<sweep>', 'id of the sweep')
-    .argument('<trial>', 'number of the trial', wholeNumber)
+    .argument('<trial>', 'number of the trial', whole)
     .action(async (id: string, trial: number, _options, command: Command) =>
       print(describeSweep(await connect(command).promoteTrial(id, trial))),
     );
@@ -103,9 +104,9 @@ function addSubmit(sweep: Command): void {
         .choices(['grid', 'random', 'asha'])
         .default('grid'),
     )
-    .option('--trials <n>', 'how many are drawn, for random and asha', wholeNumber)
-    .option('--draw-seed <n>', 'the same seed draws the same trials, for random and asha', wholeNumber)
-    .option('--reduction <n>', 'asha: one in so many goes on at each rung', wholeNumber)
+    .option('--trials <n>', 'how many are drawn, for random and asha', whole)
+    .option('--draw-seed <n>', 'the same seed draws the same trials, for random and asha', whole)
+    .option('--reduction <n>', 'asha: one in so many goes on at each rung', whole)
     .option('--minimum <n>', 'asha: steps of every trial, or below 1 their share of all steps', Number)
     .addOption(
       new Option('--metric <metric>', 'what trials are compared by on held-out rows').choices([
@@ -113,7 +114,7 @@ function addSubmit(sweep: Command): void {
         'accuracy',
       ]),
     )
-    .option('--max-concurrent <n>', 'most trials that train at a time', wholeNumber);
+    .option('--max-concurrent <n>', 'most trials that train at a time', whole);
   addSchedulingOptions(addRecipeOptions(submit))
     .option('--watch', 'follow the sweep until it ends')
     .action(async (source: string, options: SweepOptions, command: Command) => {
@@ -145,13 +146,6 @@ function makeMethod({
   if (type === 'grid') return { type };
   if (trials === undefined) throw new InvalidArgumentError(`--method ${type} needs --trials <n>.`);
   return type === 'random' ? { type, trials, seed } : { type, trials, seed, reduction, minimum };
-}
-
-function wholeNumber(text: string): number {
-  const value = Number(text);
-  if (text.trim() === '' || !Number.isInteger(value) || value < 0)
-    throw new InvalidArgumentError('It must be a whole number.');
-  return value;
 }
 
 function printSweep(sweep: SweepWithTrials): void {
