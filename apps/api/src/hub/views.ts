@@ -53,7 +53,7 @@ export const whoamiSchema = z.object({
   }),
 });
 
-/** Weights, which the hub keeps in Git LFS: read from elsewhere, by a link. */
+/** Weights, which the hub keeps in Git LFS, and which are read from the object store itself where it has an address. */
 export const isLarge = ({ path }: StoredFile): boolean => path.endsWith('.safetensors');
 
 /** Length of the text that stands for a large file in Git (https://github.com/git-lfs/git-lfs/blob/main/docs/spec.md). */

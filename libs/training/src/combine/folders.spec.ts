@@ -1,4 +1,4 @@
-import { codeOf } from '@lowrank/testing';
+import { codeOf, makeRecipe } from '@lowrank/testing';
 import { mkdir, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -6,7 +6,6 @@ import { makeSequence, openTiny, type Tiny } from '../../test/tiny';
 import { adapterConfig, adapterWeights, loadAdapter } from '../peft';
 import { ADAPTER_CONFIG, ADAPTER_WEIGHTS } from '../peft-config';
 import { toBatch } from '../sequences';
-import { makeRecipe } from '@lowrank/testing';
 import { type CombineSettings } from './combine';
 import { combineFolders } from './folders';
 
