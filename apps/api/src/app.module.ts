@@ -3,6 +3,7 @@ import { APP_FILTER, APP_PIPE } from '@nestjs/core';
 import { LoggerModule } from 'nestjs-pino';
 import { createZodValidationPipe } from 'nestjs-zod';
 import { AdaptersModule } from './adapters/adapters.module';
+import { AuditModule } from './audit/audit.module';
 import { BaseModelsModule } from './base-models/base-models.module';
 import { type Dependencies, DependenciesModule } from './dependencies';
 import { FilesModule } from './files/files.module';
@@ -37,6 +38,7 @@ export class AppModule {
         HealthModule,
         MeModule,
         KeysModule,
+        AuditModule,
         BaseModelsModule,
         FilesModule,
         JobsModule,

@@ -21,6 +21,7 @@ export const scopeSchema = z.enum([
   'keys:write',
   'webhooks:read',
   'webhooks:write',
+  'audit:read',
   'platform:read',
   'platform:write',
 ]);
@@ -59,11 +60,15 @@ export const actions = {
   'keys.write': { role: 'admin', scope: 'keys:write' },
   'webhooks.read': { role: 'admin', scope: 'webhooks:read' },
   'webhooks.write': { role: 'admin', scope: 'webhooks:write' },
+  'audit.read': { role: 'admin', scope: 'audit:read' },
   'workers.read': { role: 'admin', scope: 'platform:read', platform: true },
   'workers.drain': { role: 'admin', scope: 'platform:write', platform: true },
   'metrics.read': { role: 'admin', scope: 'platform:read', platform: true },
 } as const satisfies Record<string, Access>;
 export type Action = keyof typeof actions;
+
+/** Whether an action changes something, so that each time it is done the audit log has a row of it. The others are named for what they do. */
+export const isChange = (action: Action): boolean => !/\.(read|estimate)$/.test(action);
 
 /** Who or what does something. */
 export const actorSchema = z.object({

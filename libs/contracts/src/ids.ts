@@ -14,6 +14,7 @@ export const idPrefixes = {
   delivery: 'msg',
   sweep: 'swp',
   party: 'pty',
+  auditEntry: 'aud',
 } as const;
 
 export type IdKind = keyof typeof idPrefixes;

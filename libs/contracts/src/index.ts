@@ -2,6 +2,7 @@ export * from './access';
 export * from './adapter';
 export * from './alias';
 export * from './api-key';
+export * from './audit';
 export * from './base-model';
 export * from './checkpoint';
 export * from './dataset';

@@ -52,6 +52,8 @@ async function fill(): Promise<void> {
         VALUES ('swp_${team.id}', '${team.id}', 'running', '${team.baseModel.id}', 'a', 'a', 'a', 'a', 'a', 'captain',
           '{}', '{}', '{}', 'loss', now());
       INSERT INTO sweep_trials (sweep_id, number, job_id, parameters) VALUES ('swp_${team.id}', 1, '${id}', '{}');
+      INSERT INTO audit_log (id, team_id, actor_type, actor_id, actor_name, action, change, target_kind, details, request_id)
+        VALUES ('aud_${team.id}', '${team.id}', 'key', 'a', 'a', 'jobs.submit', 'submit', 'job', '{}', 'a');
       INSERT INTO sweep_reports (sweep_id, rung, trial, step, value, at) VALUES ('swp_${team.id}', 0, 1, 1, 1, now())`);
   }
 }
@@ -118,6 +120,12 @@ it("writes no row of another team's", async () => {
   expect(await mine.run(({ jobs }) => jobs.update(theirs.id, 1, { step: 7 }))).toBe(false);
   expect(await mine.run(({ datasets }) => datasets.delete(other.id, other.dataset.id))).toBe(false);
   expect(await other.job(theirs.id)).toMatchObject({ step: 0 });
+});
+
+it('lets nobody who answers requests take back what the audit log has', async () => {
+  await fill();
+  for (const text of ['DELETE FROM audit_log', "UPDATE audit_log SET actor_id = 'b'", 'TRUNCATE audit_log'])
+    await expect(asTeam(database.crew.id, text)).rejects.toThrow('permission denied');
 });
 
 it('keeps teams apart that share one connection, at once and after errors', async () => {

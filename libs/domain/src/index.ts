@@ -50,6 +50,7 @@ export * from './not-found';
 export { type JobWithInputs, smallBatchTokens } from './parties/companions';
 export * from './ports';
 export * from './ports/aliases';
+export type * from './ports/audit';
 export * from './ports/clock';
 export * from './ports/data-planner';
 export * from './ports/job-queue';

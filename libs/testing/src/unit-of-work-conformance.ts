@@ -1,6 +1,7 @@
 import { type JobWakeUp } from '@lowrank/contracts';
 import { type Repositories, type UnitOfWork } from '@lowrank/domain';
 import { aliasConformance } from './alias-conformance';
+import { auditConformance } from './audit-conformance';
 import { newsConformance } from './news-conformance';
 import { catalogConformance } from './catalog-conformance';
 import { makeDataset, makeEvent, makeMetric, makeWorker } from './factories';
@@ -369,6 +370,7 @@ export function unitOfWorkConformance(name: string, open: () => Promise<UnitOfWo
     partyConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     jobUpkeepConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     estimateConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
+    auditConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     webhookConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     sweepConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
   });

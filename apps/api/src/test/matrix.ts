@@ -137,6 +137,7 @@ export function targetsOf({ ids, team, adapter, baseModel }: Samples): Record<st
     'GET /api/v1/keys': own('keys'),
     'POST /api/v1/keys': own('keys', { name: 'made', role: 'viewer' }),
     'DELETE /api/v1/keys/:id': of('key', `keys/${key}`),
+    'GET /api/v1/audit': own('audit'),
     'GET /api/v1/team': own('team'),
     'PATCH /api/v1/team': own('team', { maxQueued: 1000 }),
     'GET /api/v1/workers': own('workers'),

@@ -31,6 +31,9 @@ export async function createApiKey(
     expiresAt,
     revokedAt: null,
   };
-  await unitOfWork.run(({ apiKeys }) => apiKeys.insert({ ...key, secretSha256: hashApiKeySecret(secret) }));
+  await unitOfWork.run(async ({ apiKeys, audit }) => {
+    await apiKeys.insert({ ...key, secretSha256: hashApiKeySecret(secret) });
+    await audit.add('make', { kind: 'key', id: key.id, name }, { role, scopes, expiresAt });
+  });
   return { ...key, secret };
 }

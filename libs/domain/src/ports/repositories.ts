@@ -17,6 +17,7 @@ import {
 } from '@lowrank/contracts';
 import { type AdapterRepository } from './adapters';
 import { type AliasRepository } from './aliases';
+import { type AuditRepository, type Deed } from './audit';
 import { type AddressedWakeUp } from './job-queue';
 import { type News, type OutboxRepository } from './outbox';
 import { type FinishedRun } from '../preflight/time';
@@ -38,6 +39,7 @@ export interface Repositories {
   statistics: StatisticsRepository;
   webhooks: WebhookRepository;
   sweeps: SweepRepository;
+  audit: AuditRepository;
 }
 
 /**
@@ -57,6 +59,8 @@ export interface UnitOfWork {
   read<T>(work: (repositories: Repositories) => Promise<T>): Promise<T>;
   /** The same, for one team's requests: no row of another team can be seen or written, whatever the work asks for. */
   forTeam(teamId: string): UnitOfWork;
+  /** The same, for one request of its team; `audit` writes down who asked, `acrossTeams` too. */
+  forDeed(deed: Deed): UnitOfWork;
   /** The same, for what concerns all teams. */
   readonly acrossTeams: UnitOfWork;
   /**

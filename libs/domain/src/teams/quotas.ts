@@ -28,5 +28,6 @@ export const changeQuotas = (
   unitOfWork.run(async (repositories) => {
     found(await repositories.teams.lock(id), 'team', id);
     await repositories.teams.change(id, quotas);
+    await repositories.audit.add('change', { kind: 'team', id }, quotas);
     return teamOf(repositories, id, clock.now());
   });

@@ -4,6 +4,7 @@ import {
   type Alias,
   type AliasMove,
   type ApiKey,
+  type AuditEntry,
   type BaseModel,
   type Dataset,
   type Estimate,
@@ -50,6 +51,7 @@ export interface Tables {
     sweepId: string;
     result: TrialResult | null;
   })[];
+  audit: Owned<Omit<AuditEntry, 'at'> & { createdAt: string }>[];
   /** What trials have reported at rungs. */
   rungs: { sweepId: string; rung: number; trial: number; value: number }[];
 }
@@ -78,6 +80,7 @@ export const emptyTables = (): Tables => ({
   sweeps: [],
   trials: [],
   rungs: [],
+  audit: [],
 });
 
 /** A team with nothing decided about it. */
