@@ -16,8 +16,10 @@ import { StagingModule } from './http/staging';
 import { StoredFilesModule } from './http/stored-files';
 import { JobsModule } from './jobs/jobs.module';
 import { KeysModule } from './keys/keys.module';
+import { MembersModule } from './members/members.module';
 import { MeModule } from './me/me.module';
 import { MetricsModule } from './metrics/metrics.module';
+import { SessionModule } from './session/session.module';
 import { SweepsModule } from './sweeps/sweeps.module';
 import { TeamModule } from './team/team.module';
 import { WebhooksModule } from './webhooks/webhooks.module';
@@ -38,6 +40,8 @@ export class AppModule {
         HealthModule,
         MeModule,
         KeysModule,
+        SessionModule,
+        MembersModule,
         AuditModule,
         BaseModelsModule,
         FilesModule,

@@ -15,6 +15,9 @@ export const idPrefixes = {
   sweep: 'swp',
   party: 'pty',
   auditEntry: 'aud',
+  user: 'usr',
+  session: 'ses',
+  invitation: 'inv',
 } as const;
 
 export type IdKind = keyof typeof idPrefixes;

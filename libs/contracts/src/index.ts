@@ -11,6 +11,7 @@ export * from './errors';
 export * from './estimate';
 export * from './ids';
 export * from './job';
+export * from './member';
 export * from './paging';
 export * from './queue';
 export * from './recipe';

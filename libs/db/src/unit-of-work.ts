@@ -10,6 +10,7 @@ import { apiKeyRepository } from './repositories/api-keys';
 import { auditRepository } from './repositories/audit';
 import { baseModelRepository } from './repositories/base-models';
 import { datasetRepository } from './repositories/datasets';
+import { invitationRepository, memberRepository, sessionRepository } from './repositories/members';
 import { jobRepository } from './repositories/jobs';
 import { outboxRepository } from './repositories/outbox';
 import { partyRepository } from './repositories/parties';
@@ -45,6 +46,9 @@ const repositoriesOf = (db: Tx, traceparent: string | null, deed: Deed | null): 
   webhooks: webhookRepository(db),
   sweeps: sweepRepository(db),
   audit: auditRepository(db, deed),
+  members: memberRepository(db),
+  sessions: sessionRepository(db),
+  invitations: invitationRepository(db),
 });
 
 type Work<T> = (repositories: Repositories) => Promise<T>;

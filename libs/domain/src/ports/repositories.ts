@@ -14,10 +14,12 @@ import {
   type Page,
   type PageQuery,
   type Quotas,
+  type Role,
 } from '@lowrank/contracts';
 import { type AdapterRepository } from './adapters';
 import { type AliasRepository } from './aliases';
 import { type AuditRepository, type Deed } from './audit';
+import { type InvitationRepository, type MemberRepository, type SessionRepository } from './members';
 import { type AddressedWakeUp } from './job-queue';
 import { type News, type OutboxRepository } from './outbox';
 import { type FinishedRun } from '../preflight/time';
@@ -40,6 +42,9 @@ export interface Repositories {
   webhooks: WebhookRepository;
   sweeps: SweepRepository;
   audit: AuditRepository;
+  members: MemberRepository;
+  sessions: SessionRepository;
+  invitations: InvitationRepository;
 }
 
 /**
@@ -75,11 +80,18 @@ export interface UnitOfWork {
 
 export interface ApiKeyRepository {
   insert(key: ApiKey & { secretSha256: string }): Promise<void>;
-  /** Of any team; `operator`: whether it is the one that runs the installation. */
-  findBySecret(secretSha256: string): Promise<{ key: ApiKey; operator: boolean } | null>;
+  /**
+   * Of any team; `operator`: whether it is the one that runs the installation; `memberRole`: of the member that the key belongs to, null
+   * when there is none.
+   */
+  findBySecret(
+    secretSha256: string,
+  ): Promise<{ key: ApiKey; operator: boolean; memberRole: Role | null } | null>;
   list(teamId: string): Promise<ApiKey[]>;
   /** Returns false when there is no such key. */
   revoke(teamId: string, id: string, at: string): Promise<boolean>;
+  /** Revokes the keys of a member that are not yet. Resolves to how many. */
+  revokeOf(teamId: string, memberId: string, at: string): Promise<number>;
   /** The team of that name, made if need be. The first that is ever made is the operator's. */
   ensureTeam(name: string): Promise<string>;
 }

@@ -15,7 +15,12 @@ export const apiKeyRepositoryOf = (tables: Tables): Repositories['apiKeys'] => (
   findBySecret: async (sha256) =>
     orNull(
       tables.apiKeys.find((key) => key.secretSha256 === sha256),
-      (key) => ({ key: withoutSecret(key), operator: tables.teams[0]?.id === key.teamId }),
+      (key) => ({
+        key: withoutSecret(key),
+        operator: tables.teams[0]?.id === key.teamId,
+        memberRole:
+          ofTeam(tables.members, key.teamId).find(({ userId }) => userId === key.memberId)?.role ?? null,
+      }),
     ),
   list: async (teamId) =>
     ofTeam(tables.apiKeys, teamId)
@@ -25,6 +30,13 @@ export const apiKeyRepositoryOf = (tables: Tables): Repositories['apiKeys'] => (
     const key = ofTeam(tables.apiKeys, teamId).find((one) => one.id === id);
     if (key) key.revokedAt ??= at;
     return key !== undefined;
+  },
+  revokeOf: async (teamId, memberId, at) => {
+    const keys = ofTeam(tables.apiKeys, teamId).filter(
+      (one) => one.memberId === memberId && one.revokedAt === null,
+    );
+    for (const key of keys) key.revokedAt = at;
+    return keys.length;
   },
   ensureTeam: async (name) => {
     const team = tables.teams.find((one) => one.name === name) ?? freshTeam(randomIds.make('team'), name);

@@ -8,15 +8,18 @@ import {
   type BaseModel,
   type Dataset,
   type Estimate,
+  type Invitation,
   type JobEvent,
   type JobLogLine,
   type JobMetric,
   type JobWakeUp,
+  type Role,
   type SweepTrial,
   type Webhook,
   type WebhookDelivery,
 } from '@lowrank/contracts';
 import { type JobRecord, type PartyRecord, type TeamRecord, type WorkerRecord } from '../ports/repositories';
+import { type SessionRecord, type UserRecord } from '../ports/members';
 import { type SweepRecord, type TrialResult } from '../ports/sweeps';
 
 type Owned<T> = T & { teamId: string };
@@ -52,6 +55,10 @@ export interface Tables {
     result: TrialResult | null;
   })[];
   audit: Owned<Omit<AuditEntry, 'at'> & { createdAt: string }>[];
+  users: UserRecord[];
+  members: Owned<{ userId: string; role: Role; createdAt: string }>[];
+  sessions: SessionRecord[];
+  invitations: Owned<Invitation & { tokenSha256: string }>[];
   /** What trials have reported at rungs. */
   rungs: { sweepId: string; rung: number; trial: number; value: number }[];
 }
@@ -81,6 +88,10 @@ export const emptyTables = (): Tables => ({
   trials: [],
   rungs: [],
   audit: [],
+  users: [],
+  members: [],
+  sessions: [],
+  invitations: [],
 });
 
 /** A team with nothing decided about it. */
