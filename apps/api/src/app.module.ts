@@ -22,6 +22,7 @@ import { MetricsModule } from './metrics/metrics.module';
 import { SessionModule } from './session/session.module';
 import { SweepsModule } from './sweeps/sweeps.module';
 import { TeamModule } from './team/team.module';
+import { TeamsModule } from './teams/teams.module';
 import { WebhooksModule } from './webhooks/webhooks.module';
 import { WorkersModule } from './workers/workers.module';
 
@@ -50,6 +51,7 @@ export class AppModule {
         AdaptersModule,
         HubModule,
         TeamModule,
+        TeamsModule,
         WorkersModule,
         MetricsModule,
         WebhooksModule,

@@ -60,6 +60,8 @@ export const actions = {
   'adapters.write': { role: 'member', scope: 'adapters:write' },
   'team.read': { role: 'viewer', scope: 'team:read' },
   'team.quotas': { role: 'admin', scope: 'team:write', platform: true },
+  'teams.read': { role: 'admin', scope: 'platform:read', platform: true },
+  'teams.write': { role: 'admin', scope: 'platform:write', platform: true },
   'keys.read': { role: 'admin', scope: 'keys:read' },
   'keys.write': { role: 'admin', scope: 'keys:write' },
   'members.read': { role: 'viewer', scope: 'team:read' },

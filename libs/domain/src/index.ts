@@ -74,6 +74,7 @@ export * from './state-machine';
 export { neededAt, rungsOf } from './sweeps/asha';
 export * from './sweeps/control-sweep';
 export * from './sweeps/submit-sweep';
+export * from './teams/manage';
 export * from './teams/quotas';
 export * from './webhooks/deliver';
 export * from './webhooks/manage';

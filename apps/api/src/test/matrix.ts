@@ -87,7 +87,14 @@ export async function samplesOf(api: TestApi, teamId: string): Promise<Samples> 
   const invitation = make.make('invitation');
   const email = `${mark}@example.org`;
   await unitOfWork.run(async ({ members, invitations }) => {
-    const user = { id: member, email, name: mark, passwordHash: 'scrypt$4$8$1$YQ$YQ', isService: false, createdAt };
+    const user = {
+      id: member,
+      email,
+      name: mark,
+      passwordHash: 'scrypt$4$8$1$YQ$YQ',
+      isService: false,
+      createdAt,
+    };
     await members.insertUser(user);
     await members.add(teamId, { userId: member, role: 'viewer', at: createdAt });
     const times = { createdAt, expiresAt: createdAt, acceptedAt: null };
@@ -145,6 +152,8 @@ export async function samplesOf(api: TestApi, teamId: string): Promise<Samples> 
 }
 
 export interface Target {
+  /** What of another team's whoever is allowed to ask may be told. */
+  tells?: string[];
   path: string;
   json?: unknown;
   /** What of the samples it names, so that another team finds nothing; else it is about the caller's own, or about all teams. */
@@ -154,7 +163,7 @@ export interface Target {
 }
 
 /** A request for every route that needs a key, as the OpenAPI description has it. A new route is to have one here. */
-export function targetsOf({ ids, team, adapter, baseModel, email }: Samples): Record<string, Target> {
+export function targetsOf({ teamId, ids, team, adapter, baseModel, email }: Samples): Record<string, Target> {
   const { job, dataset, sweep, key, webhook, delivery, worker, member, invitation } = ids;
   // Right in all but that the dataset has no pairs: whether its parts are found is told before that.
   const recipe = { objective: { type: 'dpo' } };
@@ -174,7 +183,8 @@ export function targetsOf({ ids, team, adapter, baseModel, email }: Samples): Re
     'GET /api/v1/keys': own('keys'),
     'POST /api/v1/keys': own('keys', { name: 'made', role: 'viewer' }),
     'DELETE /api/v1/keys/:id': of('key', `keys/${key}`),
-    'GET /api/v1/audit': own('audit'),
+    // The operator's log names the teams that it has changed.
+    'GET /api/v1/audit': { ...own('audit'), tells: [teamId, team] },
     'POST /api/v1/session': { ...own('session', { email, password }), status: 401 },
     // Made with a key, these requests have no session.
     'GET /api/v1/session': { ...own('session'), status: 404 },
@@ -195,6 +205,11 @@ export function targetsOf({ ids, team, adapter, baseModel, email }: Samples): Re
     },
     'GET /api/v1/team': own('team'),
     'PATCH /api/v1/team': own('team', { maxQueued: 1000 }),
+    // The operator sees all teams.
+    'GET /api/v1/teams': { ...own('teams'), tells: [teamId, team] },
+    'POST /api/v1/teams': own('teams', { name: `new-${adapter}`, owner: `owner.${email}` }),
+    'GET /api/v1/teams/:id': { ...own(`teams/${teamId}`), tells: [teamId, team] },
+    'PATCH /api/v1/teams/:id': { ...own(`teams/${teamId}`, {}), tells: [teamId, team] },
     'GET /api/v1/workers': own('workers'),
     'POST /api/v1/workers/:id/drain': own(`workers/${worker}/drain`, { mode: 'finish' }),
     'POST /api/v1/workers/:id/undrain': own(`workers/${worker}/undrain`),

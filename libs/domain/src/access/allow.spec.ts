@@ -1,4 +1,13 @@
-import { type Action, actions, isChange, isOpen, type Principal, type Role, roleSchema, type Scope } from '@lowrank/contracts';
+import {
+  type Action,
+  actions,
+  isChange,
+  isOpen,
+  type Principal,
+  type Role,
+  roleSchema,
+  type Scope,
+} from '@lowrank/contracts';
 import { assertAllowed, assertMayGive, includesScope, isAtLeast } from './allow';
 
 const principal = (role: Role, scopes: Scope[] | null = null, operator = true): Principal => ({
@@ -53,7 +62,8 @@ describe('scopes', () => {
     expect(includesScope(['jobs:read'], 'jobs:write')).toBe(false);
   });
 
-  it('widen no role', () => expect(allowed(principal('viewer', ['keys:write']))).toEqual(['me.read', 'session.use']));
+  it('widen no role', () =>
+    expect(allowed(principal('viewer', ['keys:write']))).toEqual(['me.read', 'session.use']));
 
   it('are named when they are missing', () =>
     expect(() => assertAllowed(principal('admin', ['jobs:read']), 'jobs.submit')).toThrow(
@@ -63,7 +73,14 @@ describe('scopes', () => {
 
 it('keeps what concerns all teams to the operator', () => {
   const refused = all.filter((action) => !allowed(principal('owner', null, false)).includes(action));
-  expect(refused).toEqual(['team.quotas', 'workers.read', 'workers.drain', 'metrics.read']);
+  expect(refused).toEqual([
+    'team.quotas',
+    'teams.read',
+    'teams.write',
+    'workers.read',
+    'workers.drain',
+    'metrics.read',
+  ]);
 });
 
 describe('giving', () => {

@@ -5,6 +5,7 @@ import {
   LowrankError,
   type Member,
   type Principal,
+  type Role,
 } from '@lowrank/contracts';
 import { assertMayGive } from '../access/allow';
 import { after } from '../clock-and-ids';
@@ -16,25 +17,37 @@ import { type Repositories } from '../ports/repositories';
 import { hashPassword, isPassword } from './password';
 
 const hourMs = 3_600_000;
+const defaultHours = 72;
 const prefix = 'lri_';
+
+/** An invitation that is not written yet, and its token, which is for whoever it is for. */
+export function newInvitation(
+  { clock, ids }: Pick<Ports, 'clock' | 'ids'>,
+  email: string,
+  role: Role,
+  expiresInHours = defaultHours,
+): Invitation & { token: string; tokenSha256: string } {
+  const token = makeToken(prefix);
+  const createdAt = clock.now();
+  return {
+    ...{ id: ids.make('invitation'), email: email.toLowerCase(), role, createdAt, acceptedAt: null },
+    expiresAt: after(createdAt, expiresInHours * hourMs),
+    ...{ token, tokenSha256: hashApiKeySecret(token) },
+  };
+}
 
 /** Opens a team to an address. The token is returned this once. Errors: forbidden; conflict when somebody of that address is a member. */
 export async function invite(
-  { unitOfWork, clock, ids }: Ports,
+  ports: Ports,
   caller: Principal,
   { email, role, expiresInHours }: CreateInvitation,
 ): Promise<Invitation & { token: string }> {
   assertMayGive(caller, { role, scopes: null });
-  const token = makeToken(prefix);
-  const createdAt = clock.now();
-  const invitation: Invitation = {
-    ...{ id: ids.make('invitation'), email: email.toLowerCase(), role, createdAt, acceptedAt: null },
-    expiresAt: after(createdAt, expiresInHours * hourMs),
-  };
-  await unitOfWork.run(async ({ invitations, members, audit }) => {
+  const { token, tokenSha256, ...invitation } = newInvitation(ports, email, role, expiresInHours);
+  await ports.unitOfWork.run(async ({ invitations, members, audit }) => {
     if ((await members.list(caller.teamId)).some((one) => one.email === invitation.email))
       throw new LowrankError('conflict', `${invitation.email} is a member already.`);
-    await invitations.insert(caller.teamId, { ...invitation, tokenSha256: hashApiKeySecret(token) });
+    await invitations.insert(caller.teamId, { ...invitation, tokenSha256 });
     await audit.add('invite', { kind: 'invitation', id: invitation.id, name: invitation.email }, { role });
   });
   return { ...invitation, token };

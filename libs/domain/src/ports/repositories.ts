@@ -364,7 +364,10 @@ export interface TeamRepository {
   find(id: string): Promise<TeamRecord | null>;
   /** The same, its row locked until the transaction ends: for checks of a quota that others may be using up. */
   lock(id: string): Promise<TeamRecord | null>;
-  change(id: string, quotas: Partial<Quotas>): Promise<void>;
+  findByName(name: string): Promise<TeamRecord | null>;
+  /** With nothing decided about it. */
+  insert(team: { id: string; name: string }): Promise<void>;
+  change(id: string, changes: Partial<Quotas & { name: string }>): Promise<void>;
   /** Adds device seconds to hours, which are ISO times. */
   charge(id: string, hours: { hour: string; seconds: number }[]): Promise<void>;
   /** One team, or all in order of their ids. */

@@ -13,7 +13,7 @@ import { statisticsOf } from './memory-statistics';
 import { sweepRepositoryOf } from './memory-sweeps';
 import { partyRepositoryOf } from './memory-parties';
 import { webhookRepositoryOf } from './memory-webhooks';
-import { type Tables } from './tables';
+import { freshTeam, type Tables } from './tables';
 
 export function repositoriesOf(tables: Tables, deed: Deed | null): Repositories {
   return {
@@ -353,6 +353,8 @@ function teamRepositoryOf(tables: Tables): Repositories['teams'] {
   return {
     find,
     lock: find,
+    findByName: async (name) => tables.teams.find((team) => team.name === name) ?? null,
+    insert: async ({ id, name }) => void tables.teams.push(freshTeam(id, name)),
     change: async (id, quotas) => void Object.assign((await find(id)) ?? {}, quotas),
     charge: async (teamId, hours) => {
       refuseUnless(hours.length === 0 || (await find(teamId)) !== null, 'team');
