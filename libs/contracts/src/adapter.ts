@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { aliasSchema } from './alias';
 import { storedFileSchema } from './base-model';
 import { idSchema, nameSchema, sha256Schema, timeSchema } from './ids';
+import { parentSchema } from './lineage';
 import { recipeSchema } from './recipe';
 
 export const versionMetricsSchema = z.object({
@@ -13,7 +14,7 @@ export const versionMetricsSchema = z.object({
   trainedTokens: z.int().nonnegative(),
   /** Mean of the objective over the last tenth of the steps; this and the others as in jobMetricSchema. */
   trainLoss: z.number(),
-  /** Held-out loss of the bare base and of the adapter; null without an eval split. */
+  /** Held-out loss of what training started from (the bare base, or a version) and of the adapter; null without an eval split. */
   evalLossBefore: z.number().nullable(),
   evalLossAfter: z.number().nullable(),
   evalAccuracyBefore: z.number().nullable(),
@@ -32,6 +33,8 @@ export const manifestSchema = z.object({
   baseModel: z.object({ id: idSchema('baseModel'), name: nameSchema, revision: z.string() }),
   dataset: z.object({ id: idSchema('dataset'), sha256: sha256Schema }),
   recipe: recipeSchema,
+  /** The versions that it was made from. */
+  parents: z.array(parentSchema).default([]),
   /** SHA-256 of the chat template text that the data were rendered with. */
   templateSha256: sha256Schema,
   metrics: versionMetricsSchema,
@@ -48,6 +51,8 @@ export const adapterVersionSchema = z.object({
   baseModel: z.object({ id: idSchema('baseModel'), name: nameSchema, revision: z.string() }),
   dataset: z.object({ id: idSchema('dataset'), sha256: sha256Schema }),
   recipe: recipeSchema,
+  /** The versions that it was made from. */
+  parents: z.array(parentSchema),
   templateSha256: sha256Schema,
   metrics: versionMetricsSchema,
   files: z.array(storedFileSchema),

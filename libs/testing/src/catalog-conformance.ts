@@ -1,4 +1,11 @@
-import { finalJobStates, jobStateSchema, type Manifest, type Page, type PageQuery } from '@lowrank/contracts';
+import {
+  finalJobStates,
+  jobStateSchema,
+  type Manifest,
+  type Page,
+  type PageQuery,
+  type Parent,
+} from '@lowrank/contracts';
 import { randomIds, type Repositories, revisionOf, type UnitOfWork } from '@lowrank/domain';
 import { makeBaseModel, makeDataset, makeManifest } from './factories';
 import { codeOf } from './object-store-conformance';
@@ -216,6 +223,23 @@ export function catalogConformance(seeded: () => Seeded): void {
           createdAt: day(1),
           updatedAt: day(3),
         });
+      });
+    });
+
+    it('are found by id, and remember what they were made from when that is gone', async () => {
+      const v1 = await publish(makeManifest(await crew.addJob()), day(2));
+      const gone = { versionId: randomIds.make('version'), adapter: 'gone', number: 7 };
+      const parents: Parent[] = [
+        { versionId: v1.id, adapter: 'captain', number: 1, kind: 'continued' },
+        { ...gone, kind: 'combined' },
+      ];
+      const v2 = await publish(makeManifest(await crew.addJob(), { parents }), day(3));
+      expect(v2.parents).toEqual(parents);
+      const other = await seedTeam(unitOfWork, 'other');
+      await run(async ({ adapters }) => {
+        expect(await adapters.versionById(crew.id, v2.id)).toEqual(v2);
+        expect(await adapters.versionById(crew.id, v1.id)).toEqual(v1);
+        expect(await adapters.versionById(other.id, v2.id)).toBeNull();
       });
     });
 

@@ -1,6 +1,7 @@
-import { type Adapter, type AdapterVersion, LowrankError } from '@lowrank/contracts';
+import { type Adapter, type AdapterVersion, LowrankError, type Parent } from '@lowrank/contracts';
 import { type AdapterRepository } from '@lowrank/domain';
-import { type AdapterModel, type AdapterVersionModel } from '../generated/models';
+import { type Prisma } from '../generated/client';
+import { type AdapterModel, type AdapterVersionModel, type VersionParentModel } from '../generated/models';
 import { placed, readPage } from '../paging';
 import { fromJson, iso, storableText, toJson, type Tx } from '../values';
 
@@ -23,14 +24,30 @@ const toAdapter = (row: AdapterRow): Adapter => ({
   updatedAt: iso(row.updatedAt),
 });
 
-const toVersion = (adapter: string, row: AdapterVersionModel): AdapterVersion => ({
+type VersionRow = AdapterVersionModel & {
+  adapter: { name: string };
+  parents: Omit<VersionParentModel, 'versionId'>[];
+};
+
+const withParents = {
+  include: {
+    adapter: { select: { name: true } },
+    parents: { orderBy: [{ adapter: 'asc' }, { number: 'asc' }] },
+  },
+} satisfies Prisma.AdapterVersionDefaultArgs;
+
+const toVersion = (row: VersionRow): AdapterVersion => ({
   id: row.id,
-  adapter,
+  adapter: row.adapter.name,
   number: row.number,
   jobId: row.jobId,
   baseModel: { id: row.baseModelId, name: row.baseModelName, revision: row.baseModelRevision },
   dataset: { id: row.datasetId, sha256: row.datasetSha256 },
   recipe: fromJson(row.recipe),
+  parents: row.parents.map(({ parentId: versionId, kind, adapter, number }) => ({
+    ...{ versionId, adapter, number },
+    kind: kind as Parent['kind'],
+  })),
   templateSha256: row.templateSha256,
   metrics: fromJson(row.metrics),
   files: fromJson(row.files),
@@ -108,8 +125,9 @@ export const adapterRepository = (db: Tx): AdapterRepository => {
       if (!adapter) throw new LowrankError('not_found', `There is no adapter '${manifest.adapter}'.`);
       const earlier = await db.adapterVersion.findFirst({
         where: { jobId: manifest.jobId, adapterId: adapter.id },
+        ...withParents,
       });
-      if (earlier) return toVersion(manifest.adapter, earlier);
+      if (earlier) return toVersion(earlier);
       const number = (adapter.latest ?? 0) + 1;
       const row = await db.adapterVersion.create({
         data: {
@@ -128,34 +146,46 @@ export const adapterRepository = (db: Tx): AdapterRepository => {
           files: toJson(manifest.files),
           bytes: manifest.files.reduce((sum, file) => sum + file.bytes, 0),
           createdAt: new Date(at),
+          parents: {
+            create: manifest.parents.map(({ versionId: parentId, ...parent }) => ({ parentId, ...parent })),
+          },
         },
+        ...withParents,
       });
       await db.adapter.update({
         where: { id: adapter.id },
         data: { latestVersion: number, updatedAt: new Date(at) },
       });
-      return toVersion(manifest.adapter, row);
+      return toVersion(row);
     },
 
     async versions(teamId, name) {
       const rows = await db.adapterVersion.findMany({
         where: { adapter: { teamId, name } },
         orderBy: { number: 'desc' },
+        ...withParents,
       });
-      return rows.map((row) => toVersion(name, row));
+      return rows.map(toVersion);
     },
 
     async version(teamId, name, number) {
-      const row = await db.adapterVersion.findFirst({ where: { adapter: { teamId, name }, number } });
-      return row && toVersion(name, row);
+      const where = { adapter: { teamId, name }, number };
+      const row = await db.adapterVersion.findFirst({ where, ...withParents });
+      return row && toVersion(row);
+    },
+
+    async versionById(teamId, id) {
+      const row = await db.adapterVersion.findFirst({ where: { adapter: { teamId }, id }, ...withParents });
+      return row && toVersion(row);
     },
 
     async versionByRevision(teamId, name, revision) {
       const row = await db.adapterVersion.findFirst({
         where: { adapter: { teamId, name }, revision },
         orderBy: { number: 'desc' },
+        ...withParents,
       });
-      return row && toVersion(name, row);
+      return row && toVersion(row);
     },
   };
 };

@@ -26,6 +26,7 @@ export interface AdapterRepository {
   publish(teamId: string, version: { id: string; manifest: Manifest; at: string }): Promise<AdapterVersion>;
   versions(teamId: string, name: string): Promise<AdapterVersion[]>;
   version(teamId: string, name: string, number: number): Promise<AdapterVersion | null>;
+  versionById(teamId: string, id: string): Promise<AdapterVersion | null>;
   /** The newest version with these files; see revisionOf. */
   versionByRevision(teamId: string, name: string, revision: string): Promise<AdapterVersion | null>;
 }

@@ -70,6 +70,11 @@ export function adapterRepositoryOf(tables: Tables): Repositories['adapters'] {
         versionsOf(teamId, name).find((one) => one.number === number),
         withoutTeam,
       ),
+    versionById: async (teamId, id) =>
+      orNull(
+        ofTeam(tables.versions, teamId).find((one) => one.id === id),
+        withoutTeam,
+      ),
     versionByRevision: async (teamId, name, revision) =>
       orNull(
         versionsOf(teamId, name).findLast((one) => one.revision === revision),

@@ -1,0 +1,44 @@
+import { z } from 'zod';
+import { versionRefSchema } from './alias';
+import { idSchema, nameSchema } from './ids';
+
+/** Names one version for good, whatever becomes of its adapter's aliases. */
+export const versionNameSchema = z.object({
+  versionId: idSchema('version'),
+  adapter: nameSchema,
+  number: z.int().positive(),
+});
+export type VersionName = z.infer<typeof versionNameSchema>;
+
+/** How a version comes from another: training went on from its weights, or it was combined with others. */
+export const parentKindSchema = z.enum(['continued', 'combined']);
+export const parentSchema = versionNameSchema.extend({ kind: parentKindSchema });
+/** A version that another was made from. */
+export type Parent = z.infer<typeof parentSchema>;
+
+/** The versions that a job's result is made from. */
+export const parentsOf = ({ initFrom }: { initFrom: VersionName | null }): Parent[] => {
+  if (initFrom === null) return [];
+  const { versionId, adapter, number } = initFrom;
+  return [{ versionId, adapter, number, kind: 'continued' }];
+};
+
+const parts = (text: string): [string, string] => {
+  const at = text.indexOf('@');
+  return at === -1 ? [text, 'latest'] : [text.slice(0, at), text.slice(at + 1)];
+};
+
+/** `support@v3`, `support@prod`, or `support` for the newest. */
+export const versionSelectorSchema = z
+  .string()
+  .max(200)
+  .refine((text) => {
+    const [adapter, version] = parts(text);
+    return nameSchema.safeParse(adapter).success && versionRefSchema.safeParse(version).success;
+  }, "must name a version like 'support@v3' or 'support@prod'");
+
+/** What a version's selector names. */
+export function readVersionSelector(text: string): { adapter: string; version: string } {
+  const [adapter, version] = parts(text);
+  return { adapter, version };
+}
