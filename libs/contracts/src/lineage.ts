@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { versionRefSchema } from './alias';
-import { idSchema, nameSchema } from './ids';
+import { idSchema, nameSchema, sha256Schema } from './ids';
 
 /** Names one version for good, whatever becomes of its adapter's aliases. */
 export const versionNameSchema = z.object({
@@ -42,3 +42,47 @@ export function readVersionSelector(text: string): { adapter: string; version: s
   const [adapter, version] = parts(text);
   return { adapter, version };
 }
+
+const gone = {
+  /** It was deleted; what is still known of it is its name. */
+  isGone: z.boolean(),
+};
+
+/** What a version's lineage is about: versions, and what they were made from besides versions. */
+export const lineageNodeSchema = z.discriminatedUnion('type', [
+  z.object({
+    type: z.literal('version'),
+    id: idSchema('version'),
+    adapter: nameSchema,
+    number: z.int().positive(),
+    ...gone,
+  }),
+  z.object({ type: z.literal('dataset'), id: idSchema('dataset'), sha256: sha256Schema }),
+  z.object({
+    type: z.literal('baseModel'),
+    id: idSchema('baseModel'),
+    name: nameSchema,
+    revision: z.string(),
+  }),
+  z.object({ type: z.literal('job'), id: idSchema('job') }),
+]);
+export type LineageNode = z.infer<typeof lineageNodeSchema>;
+
+export const lineageEdgeSchema = z.object({
+  /** Ids of nodes: what something was made from, and the version that was made. */
+  from: z.string(),
+  to: idSchema('version'),
+  kind: z.enum([...parentKindSchema.options, 'base', 'data', 'job']),
+});
+export type LineageEdge = z.infer<typeof lineageEdgeSchema>;
+
+/** All that a version comes from, and all that was made from it. */
+export const lineageSchema = z.object({
+  /** Id of the version that was asked for. */
+  of: idSchema('version'),
+  nodes: z.array(lineageNodeSchema),
+  edges: z.array(lineageEdgeSchema),
+  /** There is more than could be shown; what is nearest is here. */
+  isTruncated: z.boolean(),
+});
+export type Lineage = z.infer<typeof lineageSchema>;

@@ -6,13 +6,14 @@ import {
   adapterSchema,
   adapterVersionSchema,
   describeAdapterSchema,
+  lineageSchema,
   nameSchema,
   pageQuerySchema,
   pageSchema,
   storedFileSchema,
   versionRefSchema,
 } from '@lowrank/contracts';
-import { describeAdapter, findVersion, found, type Ports, readCard } from '@lowrank/domain';
+import { describeAdapter, findVersion, found, type Ports, readCard, readLineage } from '@lowrank/domain';
 import { type Blobs } from '@lowrank/storage';
 import { type FastifyReply, type FastifyRequest } from 'fastify';
 import { createZodDto } from 'nestjs-zod';
@@ -32,6 +33,7 @@ class AdapterDto extends createZodDto(adapterSchema) {}
 class AdapterPageDto extends createZodDto(pageSchema(adapterSchema)) {}
 class AdapterVersionDto extends createZodDto(adapterVersionSchema) {}
 class AdapterVersionListDto extends createZodDto(z.object({ data: z.array(adapterVersionSchema) })) {}
+class LineageDto extends createZodDto(lineageSchema) {}
 class AdapterCardDto extends createZodDto(adapterCardSchema) {}
 class DescribeAdapterDto extends createZodDto(describeAdapterSchema) {}
 class VersionFileParams extends createZodDto(
@@ -101,6 +103,20 @@ export class AdaptersController {
   @Answer({ status: 200, type: AdapterVersionDto, description: 'What it is and what it was made from.' })
   version(@TeamId() teamId: string, @Param() { name, version }: VersionParams): Promise<AdapterVersion> {
     return this.ports.unitOfWork.look((repositories) => findVersion(repositories, teamId, name, version));
+  }
+
+  @Get(':name/versions/:version/lineage')
+  @Action('adapters.read')
+  @ApiOperation({
+    summary: 'Where a version comes from and what came of it: versions, datasets, base models, jobs.',
+  })
+  @Answer({
+    status: 200,
+    type: LineageDto,
+    description: 'A graph: edges go from what was used to what was made.',
+  })
+  lineage(@TeamId() teamId: string, @Param() { name, version }: VersionParams) {
+    return readLineage(this.ports, teamId, name, version);
   }
 
   @Get(':name/versions/:version/files/:path')

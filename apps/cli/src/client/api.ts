@@ -57,6 +57,7 @@ import { openAsBlob } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { CliError, exitCodes } from '../errors';
+import { Catalog } from './catalog';
 import { Http } from './http';
 import { readServerSentEvents } from './sse';
 
@@ -67,12 +68,14 @@ const aliasPath = (adapter: string, alias: string) =>
 /** The native API of a Lowrank server, typed and parsed. Errors as in Http. */
 export class Api {
   private readonly http: Http;
+  readonly catalog: Catalog;
 
   constructor(
     readonly url: string,
     key: string | null,
   ) {
     this.http = new Http(url, key);
+    this.catalog = new Catalog(this.http);
   }
 
   /** Whether a server is up; needs no key. */

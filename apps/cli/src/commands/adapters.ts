@@ -2,6 +2,7 @@ import { type Adapter } from '@lowrank/contracts';
 import { type Command } from 'commander';
 import { readFile } from 'node:fs/promises';
 import { connect } from '../connect';
+import { lineageRows } from '../lineage-view';
 import { formatAge, formatBytes, paint, print, printTable } from '../terminal';
 import { parseVersionRef } from '../version-ref';
 import { pullVersion } from '../pull';
@@ -43,7 +44,7 @@ export function addAdapterCommands(program: Command): void {
 
   adapters
     .command('show')
-    .description('show the versions of an adapter, or the files of one version')
+    .description('show the versions of an adapter, or files and lineage of one version')
     .argument('<adapter[@version]>', 'e.g. support, support@v3 or support@prod')
     .action(async (text: string, _options, command: Command) => {
       const api = connect(command);
@@ -72,6 +73,12 @@ export function addAdapterCommands(program: Command): void {
         ['FILE', 'SIZE', 'SHA-256'],
         files.map(({ path, bytes, sha256 }) => [path, formatBytes(bytes), sha256]),
       );
+      const lineage = await api.catalog.lineage(ref.adapter, `v${version.number}`);
+      const rows = lineageRows(lineage);
+      if (rows.length === 0) return;
+      print(paint('bold', '\nLineage'));
+      printTable(['FROM', 'HOW', 'TO'], rows);
+      if (lineage.isTruncated) print('… and more');
     });
 
   adapters

@@ -179,6 +179,25 @@ export const adapterRepository = (db: Tx): AdapterRepository => {
       return row && toVersion(row);
     },
 
+    async related(teamId, id, limit) {
+      // Postgres goes breadth first, and no further than the limit.
+      const found = await db.$queryRaw<{ id: string }[]>`
+      WITH RECURSIVE ancestors (id) AS (
+        SELECT ${id}
+        UNION SELECT parent_id FROM version_parents JOIN ancestors ON version_id = ancestors.id
+      ), descendants (id) AS (
+        SELECT ${id}
+        UNION SELECT version_id FROM version_parents JOIN descendants ON parent_id = descendants.id
+      )
+      (SELECT id FROM ancestors LIMIT ${limit}) UNION (SELECT id FROM descendants LIMIT ${limit}) LIMIT ${limit}`;
+      const rows = await db.adapterVersion.findMany({
+        where: { adapter: { teamId }, id: { in: found.map((row) => row.id) } },
+        orderBy: [{ createdAt: 'asc' }, { id: 'asc' }],
+        ...withParents,
+      });
+      return rows.map(toVersion);
+    },
+
     async versionByRevision(teamId, name, revision) {
       const row = await db.adapterVersion.findFirst({
         where: { adapter: { teamId, name }, revision },

@@ -27,6 +27,8 @@ export interface AdapterRepository {
   versions(teamId: string, name: string): Promise<AdapterVersion[]>;
   version(teamId: string, name: string, number: number): Promise<AdapterVersion | null>;
   versionById(teamId: string, id: string): Promise<AdapterVersion | null>;
+  /** A version, those that it comes from and those that come from it, over any number of steps: the nearest `limit`. */
+  related(teamId: string, id: string, limit: number): Promise<AdapterVersion[]>;
   /** The newest version with these files; see revisionOf. */
   versionByRevision(teamId: string, name: string, revision: string): Promise<AdapterVersion | null>;
 }

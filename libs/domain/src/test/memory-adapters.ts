@@ -75,6 +75,25 @@ export function adapterRepositoryOf(tables: Tables): Repositories['adapters'] {
         ofTeam(tables.versions, teamId).find((one) => one.id === id),
         withoutTeam,
       ),
+    related: async (teamId, id, limit) => {
+      const all = ofTeam(tables.versions, teamId);
+      const reach = (next: (from: string) => string[]): Set<string> => {
+        const seen = new Set([id]);
+        for (const one of seen) for (const other of next(one)) seen.add(other);
+        return seen;
+      };
+      const parentsOf = (of: string) => all.find((one) => one.id === of)?.parents ?? [];
+      const ancestors = reach((one) => parentsOf(one).map(({ versionId }) => versionId));
+      const descendants = reach((one) =>
+        all
+          .filter(({ parents }) => parents.some(({ versionId }) => versionId === one))
+          .map((child) => child.id),
+      );
+      return all
+        .filter((one) => ancestors.has(one.id) || descendants.has(one.id))
+        .slice(0, limit)
+        .map(withoutTeam);
+    },
     versionByRevision: async (teamId, name, revision) =>
       orNull(
         versionsOf(teamId, name).findLast((one) => one.revision === revision),
