@@ -134,6 +134,9 @@ export const evaluationPointSchema = z.union([z.int().min(1).max(10_000_000), z.
 export const evaluationStep = (point: number, totalSteps: number): number =>
   point < 1 ? Math.ceil(Number((point * totalSteps).toPrecision(12))) : point;
 
+/** What training can minimise: next-token loss on answers, or a preference between two answers. */
+export const objectiveTypeSchema = z.enum(['sft', 'dpo', 'orpo']);
+
 /** How the frozen linear layers of a base model are kept. */
 export const baseStorageSchema = z.strictObject({
   /** 4 bits (QLoRA), 8 bits, or as numbers of 16 or 32 bits (plain LoRA). A checkpoint that is quantized already stays as it is. */

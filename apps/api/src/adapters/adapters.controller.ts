@@ -3,12 +3,12 @@ import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import {
   type AdapterVersion,
   adapterCardSchema,
+  adapterQuerySchema,
   adapterSchema,
   adapterVersionSchema,
   describeAdapterSchema,
   lineageSchema,
   nameSchema,
-  pageQuerySchema,
   pageSchema,
   storedFileSchema,
   versionRefSchema,
@@ -26,9 +26,7 @@ import { ApiFileResponse, attachment, StoredFiles } from '../http/stored-files';
 import { archiveOf } from './archive';
 import { AdapterParams, VersionParams } from './version-params';
 
-class AdapterListQuery extends createZodDto(
-  pageQuerySchema.extend({ query: z.string().max(96).optional().describe('Part of a name.') }),
-) {}
+class AdapterListQuery extends createZodDto(adapterQuerySchema) {}
 class AdapterDto extends createZodDto(adapterSchema) {}
 class AdapterPageDto extends createZodDto(pageSchema(adapterSchema)) {}
 class AdapterVersionDto extends createZodDto(adapterVersionSchema) {}
@@ -51,7 +49,9 @@ export class AdaptersController {
 
   @Get()
   @Action('adapters.read')
-  @ApiOperation({ summary: 'List adapters, newest first.' })
+  @ApiOperation({
+    summary: 'Find adapters: by text, base model, tag, method or metric; newest first, or sorted.',
+  })
   @Answer({ status: 200, type: AdapterPageDto, description: 'One page.' })
   list(@TeamId() teamId: string, @Query() query: AdapterListQuery) {
     return this.ports.unitOfWork.look(({ adapters }) => adapters.list(teamId, query));

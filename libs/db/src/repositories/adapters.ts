@@ -1,16 +1,37 @@
-import { type Adapter, type AdapterVersion, LowrankError, type Parent } from '@lowrank/contracts';
+import {
+  type Adapter,
+  type AdapterVersion,
+  LowrankError,
+  methodOf,
+  type Parent,
+  type Recipe,
+  type VersionMetrics,
+} from '@lowrank/contracts';
 import { type AdapterRepository } from '@lowrank/domain';
 import { type Prisma } from '../generated/client';
 import { type AdapterModel, type AdapterVersionModel, type VersionParentModel } from '../generated/models';
-import { placed, readPage } from '../paging';
 import { fromJson, iso, storableText, toJson, type Tx } from '../values';
+import { findAdapters } from './adapter-search';
 
-/** An adapter's row with its aliases, and without its card, which only AdapterRepository.card reads. */
-type AdapterRow = Omit<AdapterModel, 'card'> & { aliases: Adapter['aliases'] };
+/** An adapter's row with aliases and newest version, and without its card, which only AdapterRepository.card reads. */
+type AdapterRow = Omit<AdapterModel, 'card'> & {
+  aliases: Adapter['aliases'];
+  newest: Pick<AdapterVersionModel, 'recipe' | 'metrics'> | null;
+};
 
-const withAliases = {
-  include: { aliases: { select: { name: true, version: true }, orderBy: { name: 'asc' } } },
+const shown = {
+  include: {
+    aliases: { select: { name: true, version: true }, orderBy: { name: 'asc' } },
+    newest: { select: { recipe: true, metrics: true } },
+  },
 } as const;
+
+function latestOf({ newest }: AdapterRow): Adapter['latest'] {
+  if (newest === null) return null;
+  const recipe = fromJson<Recipe>(newest.recipe);
+  const { evalLossAfter: loss, evalAccuracyAfter: accuracy } = fromJson<VersionMetrics>(newest.metrics);
+  return { objective: recipe.objective.type, method: methodOf(recipe), loss, accuracy };
+}
 
 const toAdapter = (row: AdapterRow): Adapter => ({
   id: row.id,
@@ -20,6 +41,7 @@ const toAdapter = (row: AdapterRow): Adapter => ({
   tags: fromJson(row.tags),
   aliases: row.aliases,
   latestVersion: row.latestVersion,
+  latest: latestOf(row),
   createdAt: iso(row.createdAt),
   updatedAt: iso(row.updatedAt),
 });
@@ -56,12 +78,9 @@ const toVersion = (row: VersionRow): AdapterVersion => ({
   createdAt: iso(row.createdAt),
 });
 
-/** `%`, `_` and `\` stand for something in LIKE; here they stand for themselves. */
-const literally = (text: string): string => text.replace(/[\\%_]/g, '\\$&');
-
 export const adapterRepository = (db: Tx): AdapterRepository => {
   const find: AdapterRepository['find'] = async (teamId, name) => {
-    const row = await db.adapter.findUnique({ where: { teamId_name: { teamId, name } }, ...withAliases });
+    const row = await db.adapter.findUnique({ where: { teamId_name: { teamId, name } }, ...shown });
     return row && toAdapter(row);
   };
   return {
@@ -72,7 +91,7 @@ export const adapterRepository = (db: Tx): AdapterRepository => {
         skipDuplicates: true,
       });
       const where = { teamId_name: { teamId, name } };
-      const row = await db.adapter.findUniqueOrThrow({ where, ...withAliases });
+      const row = await db.adapter.findUniqueOrThrow({ where, ...shown });
       if (row.baseModel !== baseModelName)
         throw new LowrankError(
           'conflict',
@@ -107,14 +126,11 @@ export const adapterRepository = (db: Tx): AdapterRepository => {
       });
     },
 
-    list(teamId, { query, ...page }) {
-      const where = { teamId, ...(query ? { name: { contains: literally(query.toLowerCase()) } } : {}) };
-      return readPage(
-        page,
-        (id) => db.adapter.findFirst({ where: { teamId, id }, select: placed }),
-        (older, window) => db.adapter.findMany({ where: { ...where, ...older }, ...window, ...withAliases }),
-        toAdapter,
-      );
+    async list(teamId, query) {
+      const { ids, hasMore } = await findAdapters(db, teamId, query);
+      const rows = await db.adapter.findMany({ where: { teamId, id: { in: ids } }, ...shown });
+      const byId = new Map(rows.map((row) => [row.id, toAdapter(row)]));
+      return { data: ids.flatMap((id) => byId.get(id) ?? []), hasMore };
     },
 
     async publish(teamId, { id, manifest, at }) {
