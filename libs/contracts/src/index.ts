@@ -17,5 +17,6 @@ export * from './recipe';
 export * from './sweep';
 export * from './team';
 export * from './trainer';
+export * from './version-diff';
 export * from './webhook';
 export * from './worker';

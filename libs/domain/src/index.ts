@@ -19,6 +19,7 @@ export * from './batches/sequences';
 export * from './catalog/add-base-model';
 export * from './catalog/add-dataset';
 export * from './catalog/aliases';
+export { compareVersions } from './catalog/compare-versions';
 export * from './catalog/delete-dataset';
 export * from './catalog/describe-adapter';
 export * from './catalog/find-version';

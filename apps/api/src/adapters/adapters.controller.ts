@@ -11,9 +11,19 @@ import {
   nameSchema,
   pageSchema,
   storedFileSchema,
+  versionDiffSchema,
   versionRefSchema,
+  versionSelectorSchema,
 } from '@lowrank/contracts';
-import { describeAdapter, findVersion, found, type Ports, readCard, readLineage } from '@lowrank/domain';
+import {
+  compareVersions,
+  describeAdapter,
+  findVersion,
+  found,
+  type Ports,
+  readCard,
+  readLineage,
+} from '@lowrank/domain';
 import { type Blobs } from '@lowrank/storage';
 import { type FastifyReply, type FastifyRequest } from 'fastify';
 import { createZodDto } from 'nestjs-zod';
@@ -32,6 +42,10 @@ class AdapterPageDto extends createZodDto(pageSchema(adapterSchema)) {}
 class AdapterVersionDto extends createZodDto(adapterVersionSchema) {}
 class AdapterVersionListDto extends createZodDto(z.object({ data: z.array(adapterVersionSchema) })) {}
 class LineageDto extends createZodDto(lineageSchema) {}
+class VersionDiffDto extends createZodDto(versionDiffSchema) {}
+class DiffQuery extends createZodDto(
+  z.object({ to: versionSelectorSchema.describe('The other version, e.g. `support@v3` or `support@prod`.') }),
+) {}
 class AdapterCardDto extends createZodDto(adapterCardSchema) {}
 class DescribeAdapterDto extends createZodDto(describeAdapterSchema) {}
 class VersionFileParams extends createZodDto(
@@ -117,6 +131,18 @@ export class AdaptersController {
   })
   lineage(@TeamId() teamId: string, @Param() { name, version }: VersionParams) {
     return readLineage(this.ports, teamId, name, version);
+  }
+
+  @Get(':name/versions/:version/diff')
+  @Action('adapters.read')
+  @ApiOperation({ summary: 'What differs between a version and another, of this adapter or of another one.' })
+  @Answer({
+    status: 200,
+    type: VersionDiffDto,
+    description: 'Differences of source and recipe; metrics and files of both.',
+  })
+  diff(@TeamId() teamId: string, @Param() { name, version }: VersionParams, @Query() { to }: DiffQuery) {
+    return compareVersions(this.ports, teamId, { adapter: name, version }, to);
   }
 
   @Get(':name/versions/:version/files/:path')

@@ -175,6 +175,7 @@ export function targetsOf({ ids, team, adapter, baseModel }: Samples): Record<st
     'GET /api/v1/adapters/:name/versions': of('version', `adapters/${adapter}/versions`),
     'GET /api/v1/adapters/:name/versions/:version': of('version', version),
     'GET /api/v1/adapters/:name/versions/:version/lineage': of('version', `${version}/lineage`),
+    'GET /api/v1/adapters/:name/versions/:version/diff': of('version', `${version}/diff?to=${adapter}`),
     'GET /api/v1/adapters/:name/versions/:version/files/:path': of(
       'version',
       `${version}/files/adapter_model.safetensors`,

@@ -4,6 +4,8 @@ import {
   adapterSchema,
   type Lineage,
   lineageSchema,
+  type VersionDiff,
+  versionDiffSchema,
 } from '@lowrank/contracts';
 import { type Http } from './http';
 
@@ -26,5 +28,10 @@ export class Catalog {
 
   lineage(adapter: string, version: string): Promise<Lineage> {
     return this.http.json(`${versionPath(adapter, version)}/lineage`, lineageSchema);
+  }
+
+  /** `to`: the other version, like `support@v3`. */
+  diff(adapter: string, version: string, to: string): Promise<VersionDiff> {
+    return this.http.json(`${versionPath(adapter, version)}/diff?to=${part(to)}`, versionDiffSchema);
   }
 }

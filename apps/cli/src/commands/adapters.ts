@@ -8,6 +8,7 @@ import { type Command, Option } from 'commander';
 import { readFile } from 'node:fs/promises';
 import { type AdapterFilter } from '../client/catalog';
 import { connect } from '../connect';
+import { diffTables } from '../diff-view';
 import { number } from '../option-values';
 import { lineageRows } from '../lineage-view';
 import { formatAge, formatBytes, paint, print, printTable } from '../terminal';
@@ -106,6 +107,21 @@ export function addAdapterCommands(program: Command): void {
       print(paint('bold', '\nLineage'));
       printTable(['FROM', 'HOW', 'TO'], rows);
       if (lineage.isTruncated) print('… and more');
+    });
+
+  adapters
+    .command('diff')
+    .description('compare two versions: what they were made from, recipe, metrics, files')
+    .argument('<adapter[@version]>', 'e.g. support@v1; without a version the latest')
+    .argument('<adapter[@version]>', 'the other one, e.g. support@v2')
+    .action(async (first: string, second: string, _options, command: Command) => {
+      const [from, to] = [parseVersionRef(first), parseVersionRef(second)];
+      const other = `${to.adapter}@${to.version ?? 'latest'}`;
+      const diff = await connect(command).catalog.diff(from.adapter, from.version ?? 'latest', other);
+      for (const [i, { title, head, rows }] of diffTables(diff).entries()) {
+        print(paint('bold', i === 0 ? title : `\n${title}`));
+        printTable(head, rows);
+      }
     });
 
   adapters
