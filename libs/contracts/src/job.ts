@@ -39,6 +39,13 @@ export const schedulingShape = {
   deadline: timeSchema.nullable().default(null),
 };
 
+/** What somebody notes on a job for programs of their own, of which nothing here takes notice: up to 16 texts by name. */
+const noteSchema = z.string().regex(/^[^\0\p{Surrogate}]*$/u, 'must be text without NUL and half characters');
+export const metadataSchema = z
+  .record(noteSchema.min(1).max(64), noteSchema.max(512))
+  .refine((notes) => Object.keys(notes).length <= 16, 'must have at most 16 entries');
+export type Metadata = z.infer<typeof metadataSchema>;
+
 export const createJobSchema = z.strictObject({
   /** Name or id of a base model. */
   baseModel: z.string().min(1).max(96),
@@ -47,6 +54,7 @@ export const createJobSchema = z.strictObject({
   /** Name of the adapter that the result becomes the next version of; made when it does not exist. */
   adapter: nameSchema,
   recipe: recipeSchema.prefault({}),
+  metadata: metadataSchema.default({}),
   ...schedulingShape,
 });
 export type CreateJobInput = z.input<typeof createJobSchema>;
@@ -63,6 +71,7 @@ export const cloneJobSchema = z.strictObject({
   dataset: createJobSchema.shape.dataset.optional(),
   adapter: createJobSchema.shape.adapter.optional(),
   recipe: z.record(z.string(), z.unknown()).optional(),
+  metadata: metadataSchema.optional(),
   priority: prioritySchema.optional(),
   placement: placementSchema.optional(),
   notBefore: timeSchema.nullable().optional(),
@@ -90,6 +99,7 @@ export const jobSchema = z.object({
   dataset: z.object({ id: idSchema('dataset'), filename: z.string(), sha256: sha256Schema }),
   adapter: nameSchema,
   recipe: recipeSchema,
+  metadata: metadataSchema,
   /** Optimizer steps done and in all; totalSteps is null until the data are packed. */
   step: z.int().nonnegative(),
   totalSteps: z.int().positive().nullable(),

@@ -52,6 +52,7 @@ export * from './ports';
 export * from './ports/aliases';
 export * from './ports/clock';
 export * from './ports/data-planner';
+export type * from './ports/job-log';
 export * from './ports/job-queue';
 export * from './ports/object-store';
 export * from './ports/outbox';

@@ -56,6 +56,7 @@ export const makeDataset = (overrides: Partial<Dataset> = {}): Dataset => ({
   lossTokens: 5_000,
   tokensOf: 'tiny',
   createdAt: at,
+  expiresAt: null,
   ...overrides,
 });
 
@@ -93,6 +94,7 @@ export function makeJob(
     dataset: { id: dataset.id, filename: dataset.filename, sha256: dataset.sha256 },
     adapter: 'captain',
     recipe: makeRecipe(),
+    metadata: {},
     createdAt,
     priority: 0,
     placement: { deviceClasses: null, memoryBytes: null },

@@ -23,6 +23,7 @@ const toJob = (row: JobRow): Job => ({
   dataset: { id: row.datasetId, filename: row.datasetFilename, sha256: row.datasetSha256 },
   adapter: row.adapter,
   recipe: fromJson(row.recipe),
+  metadata: fromJson(row.metadata),
   step: row.step,
   totalSteps: row.totalSteps,
   trainedTokens: Number(row.trainedTokens),
@@ -163,6 +164,7 @@ export const jobRepository = (db: Tx, traceparent: string | null): JobRepository
         datasetSha256: job.dataset.sha256,
         adapter: job.adapter,
         recipe: toJson(job.recipe),
+        metadata: toJson(job.metadata),
         createdAt: new Date(job.createdAt),
         priority: job.priority,
         placement: toJson(job.placement),
@@ -191,12 +193,13 @@ export const jobRepository = (db: Tx, traceparent: string | null): JobRepository
     return row && { ...toJob(row), estimate: fromJson(row.estimate) };
   },
 
-  list(teamId, { state, adapter, sweep, ...page }) {
+  list(teamId, { state, adapter, sweep, metadata = {}, ...page }) {
     const where = {
       teamId,
       ...(state ? { state } : {}),
       ...(adapter ? { adapter } : {}),
       ...(sweep ? { sweepId: sweep } : {}),
+      AND: Object.entries(metadata).map(([name, text]) => ({ metadata: { path: [name], equals: text } })),
     };
     return readPage(
       page,

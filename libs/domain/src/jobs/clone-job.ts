@@ -27,11 +27,12 @@ export async function cloneJob(
 }
 
 function requestOf(job: Job, { recipe = {}, ...changes }: CloneJob): CreateJob {
-  const { adapter, priority, placement } = job;
+  const { adapter, metadata, priority, placement } = job;
   const parsed = createJobSchema.safeParse({
     baseModel: job.baseModel.id,
     dataset: job.dataset.id,
     adapter,
+    metadata,
     priority,
     placement,
     ...changes,

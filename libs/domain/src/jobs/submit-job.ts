@@ -24,7 +24,7 @@ export async function submitJob(
   request: CreateJob,
   clonedFrom: string | null = null,
 ): Promise<JobDetail> {
-  const { recipe } = request;
+  const { recipe, metadata } = request;
   scheduleOf(request, ports.clock.now());
   // Counting tokens may take seconds: whoever may not submit need not wait for it, and no transaction does.
   const material = await ports.unitOfWork.run(async (repositories) => {
@@ -50,7 +50,7 @@ export async function submitJob(
     });
     const job = {
       ...{ ...factsOf(baseModel, dataset), ...schedule },
-      ...{ id, adapter, recipe, estimate, createdAt: at, clonedFrom, sweep: null },
+      ...{ id, adapter, recipe, metadata, estimate, createdAt: at, clonedFrom, sweep: null },
     };
     await addJobs(repositories, teamId, dataset, [job]);
     return found(await repositories.jobs.detail(teamId, id), 'job', id);

@@ -7,6 +7,9 @@ import {
   type PageQuery,
 } from '@lowrank/contracts';
 
+/** Which version, and since when. */
+export type VersionName = Pick<AdapterVersion, 'adapter' | 'number' | 'createdAt'>;
+
 export interface AdapterRepository {
   /** Gets or makes the adapter of that name; LowrankError conflict when it exists for another base model. */
   ensure(
@@ -25,6 +28,8 @@ export interface AdapterRepository {
    */
   publish(teamId: string, version: { id: string; manifest: Manifest; at: string }): Promise<AdapterVersion>;
   versions(teamId: string, name: string): Promise<AdapterVersion[]>;
+  /** Of all adapters, the newest first. */
+  allVersions(teamId: string, limit: number): Promise<VersionName[]>;
   version(teamId: string, name: string, number: number): Promise<AdapterVersion | null>;
   /** The newest version with these files; see revisionOf. */
   versionByRevision(teamId: string, name: string, revision: string): Promise<AdapterVersion | null>;
