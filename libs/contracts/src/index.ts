@@ -10,6 +10,7 @@ export * from './errors';
 export * from './estimate';
 export * from './ids';
 export * from './job';
+export * from './openai';
 export * from './paging';
 export * from './queue';
 export * from './recipe';

@@ -39,10 +39,15 @@ export const schedulingShape = {
   deadline: timeSchema.nullable().default(null),
 };
 
+const unstorable = 'must be text without NUL and half characters';
+const isStorable = (text: string): boolean => !/[\0\p{Surrogate}]/u.test(text);
+
 /** What somebody notes on a job for programs of their own, of which nothing here takes notice: up to 16 texts by name. */
-const noteSchema = z.string().regex(/^[^\0\p{Surrogate}]*$/u, 'must be text without NUL and half characters');
 export const metadataSchema = z
-  .record(noteSchema.min(1).max(64), noteSchema.max(512))
+  .record(
+    z.string().min(1).max(64).refine(isStorable, unstorable),
+    z.string().max(512).refine(isStorable, unstorable),
+  )
   .refine((notes) => Object.keys(notes).length <= 16, 'must have at most 16 entries');
 export type Metadata = z.infer<typeof metadataSchema>;
 
