@@ -4,6 +4,7 @@ import { LoggerModule } from 'nestjs-pino';
 import { createZodValidationPipe } from 'nestjs-zod';
 import { AdaptersModule } from './adapters/adapters.module';
 import { BaseModelsModule } from './base-models/base-models.module';
+import { CompletionsModule } from './completions/completions.module';
 import { type Dependencies, DependenciesModule } from './dependencies';
 import { FilesModule } from './files/files.module';
 import { HealthModule } from './health/health.module';
@@ -45,6 +46,7 @@ export class AppModule {
         AdaptersModule,
         HubModule,
         OpenAiModule,
+        CompletionsModule,
         TeamModule,
         WorkersModule,
         MetricsModule,

@@ -178,6 +178,7 @@ export type JobPatch = Partial<
     | 'deviceClass'
     | 'stoppedEarly'
     | 'party'
+    | 'waitingFor'
   >
 >;
 
@@ -194,6 +195,7 @@ export type WaitingRecord = Pick<
   | 'queuedAt'
   | 'rankAt'
   | 'host'
+  | 'waitingFor'
 >;
 export type PlacedRecord = Pick<
   JobRecord,
