@@ -15,6 +15,10 @@ export async function addDataset(
   const createdAt = clock.now();
   const expiresAt = expiresAfter === null ? null : after(createdAt, expiresAfter * 1000);
   const dataset: Dataset = { id: ids.make('dataset'), ...facts, createdAt, expiresAt };
-  await unitOfWork.run(({ datasets }) => datasets.insert(teamId, dataset));
+  const { id, filename: name, sha256, rows } = dataset;
+  await unitOfWork.run(async ({ datasets, audit }) => {
+    await datasets.insert(teamId, dataset);
+    await audit.add('upload', { kind: 'dataset', id, name }, { sha256, rows });
+  });
   return dataset;
 }
