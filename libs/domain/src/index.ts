@@ -62,6 +62,7 @@ export type * from './ports/audit';
 export * from './ports/clock';
 export type * from './ports/members';
 export * from './ports/data-planner';
+export type * from './ports/job-log';
 export * from './ports/job-queue';
 export * from './ports/object-store';
 export * from './ports/outbox';

@@ -175,6 +175,20 @@ export const adapterRepository = (db: Tx): AdapterRepository => {
       return toVersion(row);
     },
 
+    async allVersions(teamId, limit) {
+      const rows = await db.adapterVersion.findMany({
+        where: { adapter: { teamId } },
+        orderBy: [{ createdAt: 'desc' }, { id: 'desc' }],
+        take: limit,
+        select: { number: true, createdAt: true, adapter: { select: { name: true } } },
+      });
+      return rows.map(({ adapter, number, createdAt }) => ({
+        adapter: adapter.name,
+        number,
+        createdAt: iso(createdAt),
+      }));
+    },
+
     async versions(teamId, name) {
       const rows = await db.adapterVersion.findMany({
         where: { adapter: { teamId, name } },

@@ -8,6 +8,9 @@ import {
   type PageQuery,
 } from '@lowrank/contracts';
 
+/** Which version, and since when. */
+export type VersionName = Pick<AdapterVersion, 'adapter' | 'number' | 'createdAt'>;
+
 export interface AdapterRepository {
   /** Gets or makes the adapter of that name; LowrankError conflict when it exists for another base model. */
   ensure(
@@ -27,6 +30,8 @@ export interface AdapterRepository {
    */
   publish(teamId: string, version: { id: string; manifest: Manifest; at: string }): Promise<AdapterVersion>;
   versions(teamId: string, name: string): Promise<AdapterVersion[]>;
+  /** Of all adapters, the newest first. */
+  allVersions(teamId: string, limit: number): Promise<VersionName[]>;
   version(teamId: string, name: string, number: number): Promise<AdapterVersion | null>;
   versionById(teamId: string, id: string): Promise<AdapterVersion | null>;
   /** A version, those that it comes from and those that come from it, over any number of steps: the nearest `limit`. */

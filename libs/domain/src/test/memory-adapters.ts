@@ -10,7 +10,7 @@ import {
 } from '@lowrank/contracts';
 import { revisionOf } from '../catalog/revision';
 import { type Repositories } from '../ports/repositories';
-import { compare, ofTeam, orNull, refuseUnless, withoutTeam } from './rows';
+import { byAge, compare, ofTeam, orNull, refuseUnless, withoutTeam } from './rows';
 import { type Tables } from './tables';
 
 /** What a manifest and its version have in common. */
@@ -132,6 +132,11 @@ export function adapterRepositoryOf(tables: Tables): Repositories['adapters'] {
       tables.versions.push({ ...version, teamId });
       return version;
     },
+    allVersions: async (teamId, limit) =>
+      ofTeam(tables.versions, teamId)
+        .sort((a, b) => byAge(b, a))
+        .slice(0, limit)
+        .map(({ adapter, number, createdAt }) => ({ adapter, number, createdAt })),
     versions: async (teamId, name) =>
       versionsOf(teamId, name)
         .sort((a, b) => b.number - a.number)
