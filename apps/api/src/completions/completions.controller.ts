@@ -17,6 +17,7 @@ import { createZodDto } from 'nestjs-zod';
 import { Action } from '../auth/action';
 import { TeamId } from '../auth/caller';
 import { PORTS } from '../dependencies';
+import { ApiOpenAiError } from '../openai/errors';
 import { Servers } from './servers';
 
 class ChatCompletionDto extends createZodDto(chatCompletionSchema) {}
@@ -26,6 +27,7 @@ class TextCompletionAnswerDto extends createZodDto(textCompletionAnswerSchema) {
 
 /** Answers of adapters and base models, as OpenAI's API gives them. What generates them is apps/serve. */
 @ApiTags('Completions')
+@ApiOpenAiError()
 @Controller('v1')
 export class CompletionsController {
   constructor(

@@ -6,15 +6,6 @@ const openAiPath = /^\/v1(?:[/?]|$)/;
 /** Whether a URL is one of OpenAI's API, whose errors have a shape of their own. */
 export const isOpenAiUrl = (url: string): boolean => openAiPath.test(url);
 
-/** There is no such model, said so that OpenAI's clients know it by its code. */
-export class ModelNotFound extends LowrankError {
-  constructor(name: string) {
-    super('not_found', `There is no model '${name}'.`, [{ path: 'model', message: 'no such model' }], {
-      help: 'GET /v1/models lists what there is.',
-    });
-  }
-}
-
 const renamed: [RegExp, string][] = [
   [/^recipe\b/, 'qlora'],
   [/^baseModel$/, 'model'],
@@ -41,7 +32,7 @@ export function openAiErrorOf(error: LowrankError, hasRoute: boolean): OpenAiErr
     error: { message, type: typeOf(error), param: param === undefined ? null : paramOf(param), code },
   });
   if (error.code === 'unauthorized') return body('invalid_api_key');
-  if (error instanceof ModelNotFound) return body('model_not_found');
+  if (error.code === 'not_found' && param === 'model') return body('model_not_found');
   if (error.code === 'not_found' && !hasRoute)
     return body(
       'unknown_url',

@@ -104,12 +104,9 @@ describe('errors', () => {
   });
 
   it('say what this server does not answer', async () => {
-    const chat = { model: 'tiny', messages: [{ role: 'user' as const, content: 'hello' }] };
     const expected = { status: 404, code: 'unknown_url', type: 'invalid_request_error', param: null };
     for (const asked of [
-      () => client.chat.completions.create(chat),
-      () => client.chat.completions.create({ ...chat, stream: true }),
-      () => client.completions.create({ model: 'tiny', prompt: 'hello' }),
+      () => client.responses.create({ model: 'tiny', input: 'hello' }),
       () => client.embeddings.create({ model: 'tiny', input: 'hello' }),
       () => client.get('/'),
     ])
