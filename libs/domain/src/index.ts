@@ -22,6 +22,7 @@ export * from './catalog/aliases';
 export { compareVersions } from './catalog/compare-versions';
 export * from './catalog/delete-dataset';
 export * from './catalog/describe-adapter';
+export * from './catalog/find-model';
 export * from './catalog/find-servable';
 export * from './catalog/find-version';
 export * from './catalog/lineage';

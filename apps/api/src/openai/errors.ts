@@ -6,15 +6,6 @@ const openAiPath = /^\/v1(?:[/?]|$)/;
 /** Whether a URL is one of OpenAI's API, whose errors have a shape of their own. */
 export const isOpenAiUrl = (url: string): boolean => openAiPath.test(url);
 
-/** There is no such model, said so that OpenAI's clients know it by its code. */
-export class ModelNotFound extends LowrankError {
-  constructor(name: string) {
-    super('not_found', `There is no model '${name}'.`, [{ path: 'model', message: 'no such model' }], {
-      help: 'GET /v1/models lists what there is.',
-    });
-  }
-}
-
 const renamed: [RegExp, string][] = [
   [/^recipe\b/, 'qlora'],
   [/^baseModel$/, 'model'],

@@ -106,6 +106,7 @@ describe('errors', () => {
   it('say what this server does not answer', async () => {
     const expected = { status: 404, code: 'unknown_url', type: 'invalid_request_error', param: null };
     for (const asked of [
+      () => client.responses.create({ model: 'tiny', input: 'hello' }),
       () => client.embeddings.create({ model: 'tiny', input: 'hello' }),
       () => client.get('/'),
     ])

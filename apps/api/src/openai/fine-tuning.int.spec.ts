@@ -245,6 +245,8 @@ describe('a job that trains', () => {
       'test%2Fsailor@v1',
       'sailor%40v1',
       'sailor@latest',
+      'sailor',
+      'sailor-v1',
       'test/sailor@prod',
     ])
       expect(await api.call('GET', `/v1/models/${path}`, 200)).toEqual(model);
@@ -255,7 +257,9 @@ describe('a job that trains', () => {
     for (const name of [
       'sailor@v2',
       'other/sailor@v1',
-      'sailor',
+      'sailor-v2',
+      'sailor@',
+      'sailor@v1@v1',
       'gpt',
       'a@b',
       'a/b',
