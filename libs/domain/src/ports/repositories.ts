@@ -247,6 +247,8 @@ export interface JobRepository {
   /** Adds lines to the job's log, whose row the caller has locked, and drops all but the newest `keep`. */
   appendLog(id: string, lines: Omit<JobLogLine, 'seq'>[], keep: number): Promise<void>;
   log(id: string, afterSeq: number, limit: number): Promise<JobLogLine[]>;
+  /** How many jobs of the team's adapter have not ended. */
+  countUnfinished(teamId: string, adapter: string): Promise<number>;
   /** How many of the team's jobs are queued, assigned ones included. */
   countQueued(teamId: string): Promise<number>;
   /**
