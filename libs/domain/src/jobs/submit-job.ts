@@ -57,6 +57,8 @@ export async function submitJob(
       ...{ createdAt: at, clonedFrom, sweep: null },
     };
     await addJobs(repositories, teamId, dataset, [job]);
+    const facts = { adapter, baseModel: baseModel.name, dataset: dataset.id, clonedFrom };
+    await repositories.audit.add('submit', { kind: 'job', id }, facts);
     return found(await repositories.jobs.detail(teamId, id), 'job', id);
   });
 }

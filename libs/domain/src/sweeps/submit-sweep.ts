@@ -68,6 +68,8 @@ export async function submitSweep(
     }));
     await addJobs(repositories, teamId, dataset, jobs);
     await repositories.sweeps.addTrials(id, trials);
+    const told = { adapter, baseModel: baseModel.name, dataset: dataset.id, trials: trials.length };
+    await repositories.audit.add('submit', { kind: 'sweep', id }, told);
     return sweepWithTrials(repositories, teamId, id);
   });
 }

@@ -1,10 +1,13 @@
 import { finalJobStates, type Job, LowrankError } from '@lowrank/contracts';
-import { randomIds } from '../clock-and-ids';
+import { type Deed } from '../ports/audit';
 import { type JobRecord, type Repositories } from '../ports/repositories';
 import { isFinal, isHeld } from '../state-machine';
 import { byAge, compare, ofTeam, orNull, pageOf, refuseUnless, storable, withoutTeam } from './rows';
 import { adapterRepositoryOf } from './memory-adapters';
 import { aliasRepositoryOf } from './memory-aliases';
+import { apiKeyRepositoryOf } from './memory-api-keys';
+import { auditRepositoryOf } from './memory-audit';
+import { memberRepositoriesOf } from './memory-members';
 import { outboxOf } from './memory-outbox';
 import { statisticsOf } from './memory-statistics';
 import { sweepRepositoryOf } from './memory-sweeps';
@@ -12,35 +15,11 @@ import { partyRepositoryOf } from './memory-parties';
 import { webhookRepositoryOf } from './memory-webhooks';
 import { freshTeam, type Tables } from './tables';
 
-export function repositoriesOf(tables: Tables): Repositories {
-  const withoutSecret = ({ secretSha256: _secret, ...key }: Tables['apiKeys'][number]) => key;
+export function repositoriesOf(tables: Tables, deed: Deed | null): Repositories {
   return {
-    apiKeys: {
-      insert: async (key) => {
-        if (tables.apiKeys.some((one) => one.secretSha256 === key.secretSha256))
-          throw new LowrankError('conflict', 'There is a key of that secret.');
-        tables.apiKeys.push(key);
-      },
-      findBySecret: async (sha256) =>
-        orNull(
-          tables.apiKeys.find((key) => key.secretSha256 === sha256),
-          (key) => ({ key: withoutSecret(key), operator: tables.teams[0]?.id === key.teamId }),
-        ),
-      list: async (teamId) =>
-        ofTeam(tables.apiKeys, teamId)
-          .sort((a, b) => byAge(b, a))
-          .map(withoutSecret),
-      revoke: async (teamId, id, at) => {
-        const key = ofTeam(tables.apiKeys, teamId).find((one) => one.id === id);
-        if (key) key.revokedAt ??= at;
-        return key !== undefined;
-      },
-      ensureTeam: async (name) => {
-        const team = tables.teams.find((one) => one.name === name) ?? freshTeam(randomIds.make('team'), name);
-        if (!tables.teams.includes(team)) tables.teams.push(team);
-        return team.id;
-      },
-    },
+    apiKeys: apiKeyRepositoryOf(tables),
+    audit: auditRepositoryOf(tables, deed),
+    ...memberRepositoriesOf(tables),
     baseModels: {
       insert: async (teamId, model) => {
         if (ofTeam(tables.baseModels, teamId).some((one) => one.name === model.name))
@@ -138,7 +117,7 @@ const toJob = ({
   preemptRequested: _preempt,
   queuedAt: _queued,
   rankAt: _rank,
-  assignedTo: _assignee,
+  assignedTo,
   assignedAt: _assigned,
   attemptStartedAt: _attempt,
   host: _host,
@@ -149,7 +128,10 @@ const toJob = ({
   estimate: _estimate,
   traceparent: _trace,
   ...job
-}: Tables['jobs'][number]): Job => job;
+}: Tables['jobs'][number]): Job => ({
+  ...job,
+  waitingFor: job.state === 'queued' && assignedTo === null ? job.waitingFor : null,
+});
 
 const isAlike = (job: JobRecord, like: JobRecord): boolean =>
   job.id !== like.id &&
@@ -210,6 +192,7 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
           attemptStartedAt: null,
           host: null,
           party: null,
+          waitingFor: null,
           deviceClass: null,
           estimatedBytes: job.estimate?.memory?.bytes ?? null,
           sharedBytes: job.estimate?.memory?.sharedBytes ?? null,
@@ -318,11 +301,8 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
       const first = byRank.filter((job) => ofTeam(byRank, job.teamId).indexOf(job) < perTeam);
       return first.map(({ id, epoch, teamId, priority, placement, ...job }) => ({
         ...{ id, epoch, teamId, priority, placement },
-        estimatedBytes: job.estimatedBytes,
-        sharedBytes: job.sharedBytes,
-        queuedAt: job.queuedAt,
-        rankAt: job.rankAt,
-        host: job.host,
+        ...{ estimatedBytes: job.estimatedBytes, sharedBytes: job.sharedBytes },
+        ...{ queuedAt: job.queuedAt, rankAt: job.rankAt, host: job.host, waitingFor: job.waitingFor },
       }));
     },
     placed: async () =>
@@ -331,8 +311,7 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
         .sort((a, b) => compare(a.id, b.id))
         .map(({ id, epoch, teamId, state, priority, placement, workerId, ...job }) => ({
           ...{ id, epoch, teamId, state, priority, placement, workerId },
-          estimatedBytes: job.estimatedBytes,
-          sharedBytes: job.sharedBytes,
+          ...{ estimatedBytes: job.estimatedBytes, sharedBytes: job.sharedBytes },
           rankAt: job.rankAt,
           assignedTo: job.assignedTo,
           assignedAt: job.assignedAt,
@@ -372,6 +351,8 @@ function teamRepositoryOf(tables: Tables): Repositories['teams'] {
   return {
     find,
     lock: find,
+    findByName: async (name) => tables.teams.find((team) => team.name === name) ?? null,
+    insert: async ({ id, name }) => void tables.teams.push(freshTeam(id, name)),
     change: async (id, quotas) => void Object.assign((await find(id)) ?? {}, quotas),
     charge: async (teamId, hours) => {
       refuseUnless(hours.length === 0 || (await find(teamId)) !== null, 'team');
