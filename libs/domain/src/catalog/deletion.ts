@@ -25,12 +25,13 @@ export async function deleteVersion(
   const number = assertNumber(ref);
   const at = clock.now();
   await unitOfWork.run(async (repositories) => {
-    const { adapters, aliases } = repositories;
+    const { adapters, aliases, audit } = repositories;
     found(await adapters.lock(teamId, adapter), 'adapter', adapter);
-    await findVersion(repositories, teamId, adapter, ref);
+    const { id } = await findVersion(repositories, teamId, adapter, ref);
     const standing = (await aliases.list(teamId, adapter)).filter(({ version }) => version === number);
     if (standing.length > 0) throw inUse(`Version ${adapter}@v${number}`, standing);
     await adapters.setVersionDeleted(teamId, adapter, number, at);
+    await audit.add('delete', { kind: 'version', id, name: `${adapter}@v${number}` });
   });
 }
 
@@ -43,10 +44,12 @@ export async function restoreVersion(
 ): Promise<AdapterVersion> {
   const number = assertNumber(ref);
   return unitOfWork.run(async (repositories) => {
-    const { adapters } = repositories;
+    const { adapters, audit } = repositories;
     found(await adapters.lock(teamId, adapter), 'adapter', adapter);
     await adapters.setVersionDeleted(teamId, adapter, number, null);
-    return findVersion(repositories, teamId, adapter, ref);
+    const version = await findVersion(repositories, teamId, adapter, ref);
+    await audit.add('restore', { kind: 'version', id: version.id, name: `${adapter}@v${number}` });
+    return version;
   });
 }
 
@@ -60,8 +63,8 @@ export async function deleteAdapter(
   name: string,
 ): Promise<void> {
   const at = clock.now();
-  await unitOfWork.run(async ({ adapters, aliases, jobs }) => {
-    found(await adapters.lock(teamId, name), 'adapter', name);
+  await unitOfWork.run(async ({ adapters, aliases, audit, jobs }) => {
+    const { id } = found(await adapters.lock(teamId, name), 'adapter', name);
     const standing = await aliases.list(teamId, name);
     if (standing.length > 0) throw inUse(`Adapter '${name}'`, standing);
     const unfinished = await jobs.countUnfinished(teamId, name);
@@ -73,6 +76,7 @@ export async function deleteAdapter(
         { help: 'Wait for them, or cancel them first.' },
       );
     await adapters.setDeleted(teamId, name, at);
+    await audit.add('delete', { kind: 'adapter', id, name });
   });
 }
 
@@ -82,10 +86,11 @@ export function restoreAdapter(
   teamId: string,
   name: string,
 ): Promise<Adapter> {
-  return unitOfWork.run(async ({ adapters }) => {
+  return unitOfWork.run(async ({ adapters, audit }) => {
     await adapters.setDeleted(teamId, name, null);
     const adapter = await adapters.find(teamId, name);
     if (adapter === null) throw notFound('adapter', name);
+    await audit.add('restore', { kind: 'adapter', id: adapter.id, name });
     return adapter;
   });
 }
