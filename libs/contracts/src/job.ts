@@ -2,7 +2,8 @@ import { z } from 'zod';
 import { errorCodeSchema } from './errors';
 import { estimateSchema } from './estimate';
 import { idSchema, nameSchema, sha256Schema, timeSchema } from './ids';
-import { recipeSchema } from './recipe';
+import { versionNameSchema, versionSelectorSchema } from './lineage';
+import { recipeRequestSchema, recipeSchema } from './recipe';
 
 export const jobStateSchema = z.enum([
   'queued',
@@ -58,8 +59,10 @@ export const createJobSchema = z.strictObject({
   dataset: idSchema('dataset'),
   /** Name of the adapter that the result becomes the next version of; made when it does not exist. */
   adapter: nameSchema,
-  recipe: recipeSchema.prefault({}),
   metadata: metadataSchema.default({}),
+  recipe: recipeRequestSchema.prefault({}),
+  /** Version whose weights training starts from, e.g. `support@v3`; the recipe's `lora` is that of the version then. null: from none. */
+  initFrom: versionSelectorSchema.nullable().default(null),
   ...schedulingShape,
 });
 export type CreateJobInput = z.input<typeof createJobSchema>;
@@ -77,6 +80,7 @@ export const cloneJobSchema = z.strictObject({
   adapter: createJobSchema.shape.adapter.optional(),
   recipe: z.record(z.string(), z.unknown()).optional(),
   metadata: metadataSchema.optional(),
+  initFrom: versionSelectorSchema.nullable().optional(),
   priority: prioritySchema.optional(),
   placement: placementSchema.optional(),
   notBefore: timeSchema.nullable().optional(),
@@ -105,6 +109,8 @@ export const jobSchema = z.object({
   adapter: nameSchema,
   recipe: recipeSchema,
   metadata: metadataSchema,
+  /** The version whose weights training starts from. */
+  initFrom: versionNameSchema.nullable(),
   /** Optimizer steps done and in all; totalSteps is null until the data are packed. */
   step: z.int().nonnegative(),
   totalSteps: z.int().positive().nullable(),

@@ -95,6 +95,7 @@ export function makeJob(
     adapter: 'captain',
     recipe: makeRecipe(),
     metadata: {},
+    initFrom: null,
     createdAt,
     priority: 0,
     placement: { deviceClasses: null, memoryBytes: null },
@@ -176,6 +177,7 @@ export const makeManifest = (
   baseModel: job.baseModel,
   dataset: { id: job.dataset.id, sha256: job.dataset.sha256 },
   recipe: job.recipe,
+  parents: [],
   templateSha256: sha256('template'),
   metrics: makeVersionMetrics(),
   files: [

@@ -1,5 +1,6 @@
 import { type JobWakeUp } from '@lowrank/contracts';
 import { type Repositories, type UnitOfWork } from '@lowrank/domain';
+import { adapterSearchConformance } from './adapter-search-conformance';
 import { aliasConformance } from './alias-conformance';
 import { auditConformance } from './audit-conformance';
 import { memberConformance } from './member-conformance';
@@ -367,6 +368,7 @@ export function unitOfWorkConformance(name: string, open: () => Promise<UnitOfWo
 
     newsConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     catalogConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
+    adapterSearchConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     aliasConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     jobRepositoryConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     jobLogConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));

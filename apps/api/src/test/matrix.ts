@@ -253,6 +253,8 @@ export function targetsOf({ teamId, ids, team, adapter, baseModel, email }: Samp
     ),
     'GET /api/v1/adapters/:name/versions': of('version', `adapters/${adapter}/versions`),
     'GET /api/v1/adapters/:name/versions/:version': of('version', version),
+    'GET /api/v1/adapters/:name/versions/:version/lineage': of('version', `${version}/lineage`),
+    'GET /api/v1/adapters/:name/versions/:version/diff': of('version', `${version}/diff?to=${adapter}`),
     'GET /api/v1/adapters/:name/versions/:version/files/:path': of(
       'version',
       `${version}/files/adapter_model.safetensors`,

@@ -237,9 +237,18 @@ export type PlacedRecord = Pick<
 /** What is decided about a job when it is made. */
 export type NewJob = Pick<
   Job,
-  'id' | 'baseModel' | 'dataset' | 'adapter' | 'metadata' | 'createdAt' | 'clonedFrom' | 'sweep'
+  | 'id'
+  | 'baseModel'
+  | 'dataset'
+  | 'adapter'
+  | 'recipe'
+  | 'metadata'
+  | 'initFrom'
+  | 'createdAt'
+  | 'clonedFrom'
+  | 'sweep'
 > &
-  Pick<CreateJob, 'recipe' | 'priority' | 'placement' | 'notBefore' | 'deadline'> &
+  Pick<CreateJob, 'priority' | 'placement' | 'notBefore' | 'deadline'> &
   Pick<JobRecord, 'queuedAt' | 'rankAt'> & { estimate: Estimate | null };
 
 export interface JobRepository extends JobLogRepository {
