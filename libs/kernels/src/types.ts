@@ -247,6 +247,8 @@ export interface Base {
   ): Promise<Float64Array>;
   /** [tokens × vocab], for parity checks. */
   logits(batch: PackedBatch, rows: Rows[]): Promise<Float32Array>;
+  /** Memory for keys and values of `pages` × `pageTokens` tokens. */
+  openCache(options: { pageTokens: number; pages: number }): Cache;
   openSession(options: { adapter?: Adapter | null; capacity: number }): Session;
   close(): void;
 }
@@ -262,6 +264,39 @@ export interface Adapter {
   /** Written over `into` when that has the right size, which states of one adapter all have. */
   exportState(into?: Uint8Array): Uint8Array;
   importState(state: Uint8Array): void;
+  close(): void;
+}
+
+/** New tokens of one sequence of a cache. */
+export interface CachedSequence {
+  /** At least one; to decode exactly one. */
+  tokens: Int32Array;
+  /** Tokens of the sequence that are in the cache already. */
+  past: number;
+  /** Its pages, in order: token i lies in page pages[⌊i / pageTokens⌋]. Enough for past and new tokens. */
+  pages: Int32Array;
+  adapter: Adapter | null;
+  /** Where rotary frequencies depend on a sequence's length: the one they are of; see lr_cached_batch. Default: the length so far. */
+  ropeLength?: number;
+  /** Whether logits after its last token are wanted. Default: true. */
+  wanted?: boolean;
+}
+
+/** Keys and values of many sequences, in pages that the caller hands out. */
+export interface Cache {
+  readonly pageTokens: number;
+  readonly pages: number;
+  /**
+   * Runs new tokens through the model and keeps their keys and values: prompts by `prefill`, generated tokens by `decode`. A
+   * sequence gets the same bytes whatever else is in the batch. Returns logits [sequences wanted × vocab] in the order of the batch.
+   * A page that receives tokens belongs to one sequence of the call; pages that are only read may be shared. Whatever ends a call early,
+   * tokens that were in the cache stay. Rejects with KernelError: invalid_argument, out_of_memory, cancelled.
+   */
+  run(
+    kind: 'prefill' | 'decode',
+    sequences: readonly CachedSequence[],
+    options?: { signal?: AbortSignal },
+  ): Promise<Float32Array>;
   close(): void;
 }
 

@@ -2,7 +2,7 @@
 #include <cmath>
 
 #include "../model/sampling.h"
-#include "handles.h"
+#include "checks.h"
 
 using namespace lr;
 
@@ -34,12 +34,7 @@ lr_status lr_session_append(lr_session* session, const int32_t* tokens, uint32_t
       fail(LR_INVALID_ARGUMENT, "%u tokens do not fit: the session has %lld and room for %lld more", n,
            static_cast<long long>(s.length()), static_cast<long long>(s.room()));
     }
-    for (uint32_t i = 0; i < n; ++i) {
-      if (tokens[i] < 0 || tokens[i] >= s.config().vocab) {
-        fail(LR_INVALID_ARGUMENT, "tokens[%u] is %d; the vocabulary has ids 0 to %lld", i, tokens[i],
-             static_cast<long long>(s.config().vocab - 1));
-      }
-    }
+    check_tokens(tokens, n, "tokens", 0, s.config().vocab);
     s.append(runtime, tokens, n, flag_of(cancel));
   });
 }
