@@ -353,6 +353,37 @@ typedef struct lr_cached_batch {
 LR_API lr_status lr_cache_run(lr_cache* cache, uint32_t kind, const lr_cached_batch* batch, const lr_rows* rows, uint32_t n_rows,
                               lr_cancel* cancel, float* logits);
 
+/**
+ * How a token is drawn from logits. In this order: biases are added; penalties lower what history has; tokens that are not allowed go;
+ * logits are divided by the temperature; top_k, top_p and min_p leave tokens out. 0 or NULL switches a field off, but for top_p.
+ */
+typedef struct lr_sampling {
+  float temperature;        /* 0 = greedy: the highest logit, lowest id on a tie */
+  float top_p;              /* 0 < top_p ≤ 1; nucleus (Holtzman et al. 2020); 1 = off */
+  uint32_t top_k;
+  uint64_t seed;            /* with the position it fixes the draw */
+  uint64_t position;        /* of the token that is drawn; lr_session_sample takes the length of its sequence */
+  float min_p;              /* in [0, 1]: tokens of less than min_p times the highest probability go (Nguyen et al. 2024) */
+  float repetition_penalty; /* > 0, 1 = off: logits above 0 of tokens in history are divided by it, others multiplied (Keskar et al.
+                               2019, CTRL) */
+  float presence_penalty;   /* taken off the logits of generated tokens; */
+  float frequency_penalty;  /* times how often each was generated (OpenAI's API) */
+  const int32_t* history;   /* [n_history] the sequence so far; from n_prompt on it was generated */
+  uint32_t n_history, n_prompt;
+  const int32_t* bias_tokens; /* [n_biases] */
+  const float* biases;        /* [n_biases] */
+  uint32_t n_biases;
+  const uint32_t* allowed;  /* [ceil(vocab / 32)] token t may be drawn when bit t % 32 of word t / 32 is set; NULL: every token */
+} lr_sampling;
+/**
+ * Draws a token from each row of logits [n, vocab], by sampling [n], into tokens [n]. With logprobs [n, 1 + n_top], unless NULL: the
+ * log-probability of the token that was drawn, and those of the n_top most probable ones, top_tokens [n, n_top], falling (lowest id
+ * first on a tie), all as the model has them: of the logits as they came. Errors: LR_INVALID_ARGUMENT, LR_OUT_OF_MEMORY,
+ * LR_NOT_FINITE.
+ */
+LR_API lr_status lr_sample(lr_context* ctx, const float* logits, uint32_t vocab, const lr_sampling* sampling, uint32_t n, int32_t* tokens,
+                           uint32_t n_top, int32_t* top_tokens, float* logprobs);
+
 /** A sequence of at most capacity tokens over base with adapter (NULL: bare base). */
 LR_API lr_status lr_session_create(lr_base* base, lr_adapter* adapter, uint32_t capacity, lr_session** session);
 LR_API void lr_session_destroy(lr_session* session);
@@ -363,12 +394,7 @@ LR_API lr_status lr_session_append(lr_session* session, const int32_t* tokens, u
 /** logits [vocab] after the last appended token. */
 LR_API lr_status lr_session_logits(lr_session* session, float* logits);
 
-typedef struct lr_sampling {
-  float temperature; /* 0 = greedy: the highest logit, lowest id on a tie */
-  float top_p;       /* 0 < top_p ≤ 1; nucleus (Holtzman et al. 2020); 1 = off */
-  uint32_t top_k;    /* 0 = off */
-  uint64_t seed;     /* with the position in the sequence it fixes the draw */
-} lr_sampling;
+/** Draws from the last logits as lr_sample does; the token is not appended. */
 LR_API lr_status lr_session_sample(lr_session* session, const lr_sampling* sampling, int32_t* token);
 
 #ifdef __cplusplus

@@ -94,3 +94,50 @@ it('stops when it is told to', async () => {
     .catch((reason: unknown) => reason);
   expect(error).toMatchObject({ status: 'cancelled' });
 });
+
+describe('sample', () => {
+  const plain = { temperature: 0, topP: 1, topK: 0, seed: 1n };
+  const logits = new Float32Array(2 * vocab);
+  logits[7] = 3;
+  logits[8] = 2;
+  logits[vocab + 60] = 5;
+
+  it('draws from each row by its own settings', async () => {
+    const allowed = new Uint32Array(2).fill(0xffff_ffff);
+    allowed[1] = 0xffff_ffff & ~(1 << (60 - 32));
+    const bias = { tokens: Int32Array.of(8), values: Float32Array.of(1.5) };
+    const draws = await cache.sample(logits, [
+      { ...plain, bias },
+      { ...plain, allowed },
+    ]);
+    expect(draws).toEqual([{ token: 8 }, { token: 0 }]);
+    const history = { tokens: Int32Array.of(7, 60), prompt: 1 };
+    const penalised = await cache.sample(logits, [
+      { ...plain, history, repetitionPenalty: 2 },
+      { ...plain, history, presencePenalty: 4, frequencyPenalty: 2 },
+    ]);
+    expect(penalised).toEqual([{ token: 8 }, { token: 0 }]);
+    const warm = { ...plain, temperature: 3, position: 4, minP: 0.01 };
+    expect(await cache.sample(logits, [warm, warm])).toEqual(await cache.sample(logits, [warm, warm]));
+  });
+
+  it('gives log-probabilities of the model', async () => {
+    const [draw] = await cache.sample(logits, [plain, plain], { logprobs: 2 });
+    const total = Math.log(Math.exp(3) + Math.exp(2) + vocab - 2);
+    expect(draw?.top).toEqual([
+      { token: 7, logprob: expect.closeTo(3 - total, 5) as number },
+      { token: 8, logprob: expect.closeTo(2 - total, 5) as number },
+    ]);
+    expect(draw).toMatchObject({ token: 7, logprob: draw?.top?.[0]?.logprob });
+  });
+
+  it('says what is wrong', async () => {
+    await expect(cache.sample(logits, [plain])).rejects.toThrow(`${2 * vocab} logits for 1 samplings`);
+    await expect(cache.sample(logits, [plain, { ...plain, topP: 0 }])).rejects.toThrow(
+      'sampling[1]: top_p 0',
+    );
+    await expect(cache.sample(logits, [plain, { ...plain, allowed: new Uint32Array(1) }])).rejects.toThrow(
+      'allowed has 1 words',
+    );
+  });
+});

@@ -1,6 +1,7 @@
 import { handleOf } from './adapter';
 import { nativeRows } from './batch';
 import { type Context, type Handle } from './context';
+import { sample } from './sampling';
 import type { BaseInfo, Cache, CachedSequence } from './types';
 import { uint32 } from './values';
 
@@ -87,6 +88,8 @@ export function openCache(
       });
       return logits;
     },
+    sample: (logits, samplings, { logprobs } = {}) =>
+      sample(context, info.vocab, logits, samplings, logprobs),
     close: () => handle.close(),
   };
 }

@@ -88,7 +88,24 @@ const cachedBatch = koffi.struct({
   n_tokens: 'uint32_t',
   n_sequences: 'uint32_t',
 });
-const sampling = koffi.struct({ temperature: 'float', top_p: 'float', top_k: 'uint32_t', seed: 'uint64_t' });
+const sampling = koffi.struct({
+  temperature: 'float',
+  top_p: 'float',
+  top_k: 'uint32_t',
+  seed: 'uint64_t',
+  position: 'uint64_t',
+  min_p: 'float',
+  repetition_penalty: 'float',
+  presence_penalty: 'float',
+  frequency_penalty: 'float',
+  history: 'int32_t *',
+  n_history: 'uint32_t',
+  n_prompt: 'uint32_t',
+  bias_tokens: 'int32_t *',
+  biases: 'float *',
+  n_biases: 'uint32_t',
+  allowed: 'uint32_t *',
+});
 
 const to = koffi.pointer;
 
@@ -129,6 +146,17 @@ const SIGNATURES = {
   lr_logits: [handle, to(batch), to(rows), 'uint32_t', 'float *'],
   lr_cache_create: [handle, 'uint32_t', 'uint32_t', outHandle],
   lr_cache_run: [handle, 'uint32_t', to(cachedBatch), to(rows), 'uint32_t', handle, 'float *'],
+  lr_sample: [
+    handle,
+    'float *',
+    'uint32_t',
+    to(sampling),
+    'uint32_t',
+    'int32_t *',
+    'uint32_t',
+    'int32_t *',
+    'float *',
+  ],
   lr_session_create: [handle, handle, 'uint32_t', outHandle],
   lr_session_append: [handle, 'int32_t *', 'uint32_t', handle],
   lr_session_logits: [handle, 'float *'],

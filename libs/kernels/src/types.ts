@@ -182,13 +182,38 @@ export interface AdamW {
   bRateRatio?: number;
 }
 
+/** How a token is drawn; the order in which settings act is that of lr_sampling. Those left out are off. */
 export interface Sampling {
   /** 0 = greedy. */
   temperature: number;
+  /** In (0, 1]; 1 = off. */
   topP: number;
   /** 0 = off. */
   topK: number;
   seed: bigint;
+  /** Of the token that is drawn: with the seed it fixes the draw. A session takes its length instead. Default: 0. */
+  position?: number;
+  /** Tokens of less than this share of the highest probability are left out. */
+  minP?: number;
+  /** Divides logits above 0 of tokens in history, multiplies others; 1 = off. */
+  repetitionPenalty?: number;
+  /** Taken off the logits of tokens that were generated. */
+  presencePenalty?: number;
+  /** The same times how often they were. */
+  frequencyPenalty?: number;
+  /** The sequence so far, which penalties look at; its first `prompt` tokens were not generated. */
+  history?: { tokens: Int32Array; prompt: number };
+  /** Added to the logits of these tokens. */
+  bias?: { tokens: Int32Array; values: Float32Array };
+  /** [⌈vocab / 32⌉] token t may be drawn when bit t mod 32 of word ⌊t / 32⌋ is set. Default: every token. */
+  allowed?: Uint32Array;
+}
+
+/** A token that was drawn. With log-probabilities: its own and the most probable tokens', falling, as the model has them. */
+export interface Draw {
+  token: number;
+  logprob?: number;
+  top?: { token: number; logprob: number }[];
 }
 
 export interface Memory {
@@ -297,6 +322,16 @@ export interface Cache {
     sequences: readonly CachedSequence[],
     options?: { signal?: AbortSignal },
   ): Promise<Float32Array>;
+  /**
+   * Draws a token from each row of logits [samplings × vocab], as `run` returned them. `logprobs`: how many of the most probable
+   * tokens come along; left out, there are no log-probabilities. Rejects with KernelError: invalid_argument, out_of_memory,
+   * not_finite.
+   */
+  sample(
+    logits: Float32Array,
+    samplings: readonly Sampling[],
+    options?: { logprobs?: number },
+  ): Promise<Draw[]>;
   close(): void;
 }
 

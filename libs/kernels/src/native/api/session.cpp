@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <cmath>
 
 #include "../model/sampling.h"
 #include "checks.h"
@@ -52,12 +51,11 @@ lr_status lr_session_sample(lr_session* session, const lr_sampling* sampling, in
   return guarded(context_of(session), [&] {
     require(sampling, "sampling");
     require(token, "token");
-    if (!(sampling->temperature >= 0 && std::isfinite(sampling->temperature))) {
-      fail(LR_INVALID_ARGUMENT, "temperature %g is negative or not finite", sampling->temperature);
-    }
-    if (!(sampling->top_p > 0 && sampling->top_p <= 1)) fail(LR_INVALID_ARGUMENT, "top_p %g is not in (0, 1]", sampling->top_p);
     const Session& s = session->session;
-    *token = sample_token(s.logits(), s.config().vocab, *sampling, static_cast<uint64_t>(s.length()));
+    check_sampling(*sampling, s.config().vocab, "");
+    lr_sampling here = *sampling;
+    here.position = static_cast<uint64_t>(s.length());
+    *token = sample_token(s.logits(), s.config().vocab, here);
   });
 }
 
