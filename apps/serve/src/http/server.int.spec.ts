@@ -154,7 +154,7 @@ describe('refusals', () => {
       expect(await refusal(chat(target, { messages: long, stream }))).toMatchObject({
         status: 400,
         code: 'context_exceeded',
-        message: expect.stringContaining("the model's context is 256"),
+        message: expect.stringContaining('there is room for 256'),
       });
   });
 
