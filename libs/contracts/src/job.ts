@@ -59,10 +59,10 @@ export const createJobSchema = z.strictObject({
   dataset: idSchema('dataset'),
   /** Name of the adapter that the result becomes the next version of; made when it does not exist. */
   adapter: nameSchema,
-  metadata: metadataSchema.default({}),
   recipe: recipeRequestSchema.prefault({}),
   /** Version whose weights training starts from, e.g. `support@v3`; the recipe's `lora` is that of the version then. null: from none. */
   initFrom: versionSelectorSchema.nullable().default(null),
+  metadata: metadataSchema.default({}),
   ...schedulingShape,
 });
 export type CreateJobInput = z.input<typeof createJobSchema>;
@@ -79,8 +79,8 @@ export const cloneJobSchema = z.strictObject({
   dataset: createJobSchema.shape.dataset.optional(),
   adapter: createJobSchema.shape.adapter.optional(),
   recipe: z.record(z.string(), z.unknown()).optional(),
-  metadata: metadataSchema.optional(),
   initFrom: versionSelectorSchema.nullable().optional(),
+  metadata: metadataSchema.optional(),
   priority: prioritySchema.optional(),
   placement: placementSchema.optional(),
   notBefore: timeSchema.nullable().optional(),
@@ -108,9 +108,9 @@ export const jobSchema = z.object({
   dataset: z.object({ id: idSchema('dataset'), filename: z.string(), sha256: sha256Schema }),
   adapter: nameSchema,
   recipe: recipeSchema,
-  metadata: metadataSchema,
   /** The version whose weights training starts from. */
   initFrom: versionNameSchema.nullable(),
+  metadata: metadataSchema,
   /** Optimizer steps done and in all; totalSteps is null until the data are packed. */
   step: z.int().nonnegative(),
   totalSteps: z.int().positive().nullable(),

@@ -1,6 +1,6 @@
 import {
-  type Dataset,
   type AdapterVersion,
+  type Dataset,
   finalJobStates,
   jobStateSchema,
   type Manifest,

@@ -26,7 +26,7 @@ class ChatCompletionAnswerDto extends createZodDto(chatCompletionAnswerSchema) {
 class TextCompletionAnswerDto extends createZodDto(textCompletionAnswerSchema) {}
 
 /** Answers of adapters and base models, as OpenAI's API gives them. What generates them is apps/serve. */
-@ApiTags('Completions')
+@ApiTags('OpenAI')
 @ApiOpenAiError()
 @Controller('v1')
 export class CompletionsController {

@@ -23,7 +23,7 @@ function typeOf({ status, code }: LowrankError): OpenAiError['error']['type'] {
 }
 
 /**
- * An error for OpenAI's clients. Codes are those of docs/errors.md, but for three that clients know by another name.
+ * An error for OpenAI's clients. Codes are those of docs/errors.md, but for some that clients know by another name.
  * `hasRoute`: whether the request was for something that there is.
  */
 export function openAiErrorOf(error: LowrankError, hasRoute: boolean): OpenAiError {
@@ -33,6 +33,7 @@ export function openAiErrorOf(error: LowrankError, hasRoute: boolean): OpenAiErr
   });
   if (error.code === 'unauthorized') return body('invalid_api_key');
   if (error.code === 'not_found' && param === 'model') return body('model_not_found');
+  if (error.code === 'context_exceeded') return body('context_length_exceeded');
   if (error.code === 'not_found' && !hasRoute)
     return body(
       'unknown_url',

@@ -29,14 +29,15 @@ export async function findModel(
   const { adapters, teams } = repositories;
   const own = found(await teams.find(teamId), 'team', teamId).name;
   const named = model.startsWith(`${own}/`) ? model.slice(own.length + 1) : model;
-  const [name = '', ref] = named.split('@', 2);
+  const [name = '', ...refs] = named.split('@');
+  const ref = refs.length === 0 ? 'latest' : refs.join('@');
   const [, adapter = '', number] = pinned.exec(named) ?? [];
   const versionOf = async (of: string, at: string): Promise<Model> => {
     if (!versionRefSchema.safeParse(at).success) throw notFound('model', model, 'model');
     return { version: await findVersion(repositories, teamId, of, at) };
   };
   try {
-    if (isName(name) && (await adapters.find(teamId, name))) return await versionOf(name, ref ?? 'latest');
+    if (isName(name) && (await adapters.find(teamId, name))) return await versionOf(name, ref);
     if (number !== undefined && isName(adapter) && (await adapters.find(teamId, adapter)))
       return await versionOf(adapter, number);
   } catch (error) {

@@ -26,7 +26,6 @@ export async function submitJob(
   request: CreateJob,
   clonedFrom: string | null = null,
 ): Promise<JobDetail> {
-  const { metadata } = request;
   scheduleOf(request, ports.clock.now());
   // Counting tokens may take seconds: whoever may not submit need not wait for it, and no transaction does.
   const { material, recipe } = await ports.unitOfWork.run(async (repositories) => {
@@ -54,7 +53,7 @@ export async function submitJob(
     });
     const job = {
       ...{ ...factsOf(baseModel, dataset), ...schedule },
-      ...{ id, adapter, recipe, metadata, initFrom, estimate },
+      ...{ id, adapter, recipe, initFrom, metadata: request.metadata, estimate },
       ...{ createdAt: at, clonedFrom, sweep: null },
     };
     await addJobs(repositories, teamId, dataset, [job]);
