@@ -346,6 +346,9 @@ export function targetsOf({ teamId, ids, team, adapter, baseModel, email }: Samp
     'GET /v1/models': { path: '/v1/models' },
     'GET /v1/models/:model': openAi('baseModel', `models/${baseModel}`),
     'GET /v1/models/:owner/:name': openAi('version', `models/${team}/${adapter}@v1`),
+    // An alias stands on the version, and a base model is not deleted.
+    'DELETE /v1/models/:model': openAi('baseModel', `models/${baseModel}`),
+    'DELETE /v1/models/:owner/:name': openAi('version', `models/${team}/${adapter}@v1`),
     // What takes away comes last.
     'DELETE /api/v1/adapters/:name/aliases/:alias': of('version', `adapters/${adapter}/aliases/prod`),
     'DELETE /api/v1/members/:id': of('member', `members/${member}`),
