@@ -4,7 +4,7 @@ import { createReadStream } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 import { checkDataset } from './check';
 import { encodeChat } from './encode';
-import { RowError } from './formats';
+import { RowError } from './row-error';
 import { type ThreadReply, type ThreadRequest } from './thread';
 import { encodeDataset, measureDataset } from './token-file';
 import { loadChatTokenizer } from './tokenizer';

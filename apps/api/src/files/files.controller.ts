@@ -17,6 +17,12 @@ class DatasetDto extends createZodDto(datasetSchema) {}
 class DatasetPageDto extends createZodDto(pageSchema(datasetSchema)) {}
 class DatasetParams extends createZodDto(z.object({ id: idSchema('dataset') })) {}
 
+/** The name of a file's rows as JSONL. */
+const asJsonl = (filename: string): string =>
+  filename.replace(/(\.(?:csv|tsv|parquet|json))?(\.gz)?$/i, (end) =>
+    end === '' || filename.toLowerCase().endsWith('.jsonl.gz') ? '' : '.jsonl',
+  );
+
 @ApiTags('Files')
 @Controller('api/v1/files')
 export class FilesController {
@@ -29,9 +35,9 @@ export class FilesController {
   @Post()
   @Action('datasets.upload')
   @ApiOperation({
-    summary: 'Upload a dataset: JSONL, checked line by line',
+    summary: 'Upload a dataset: JSONL, CSV or Parquet, checked row by row',
     description:
-      'Rows are chats (`messages`), `prompt` and `completion`, alpaca (`instruction`, `input`, `output`), or preferences (`prompt`, `chosen`, `rejected`). A file with wrong lines is refused with the first 20 of them.',
+      'Rows are chats (`messages`, with `tools` if need be), ShareGPT (`conversations`), `prompt` and `completion`, alpaca (`instruction`, `input`, `output`), or preferences (`prompt`, `chosen`, `rejected`). CSV is told by its name, Parquet and gzip by their content; either is kept as JSONL. A file with wrong rows is refused with the first 20 of them.',
   })
   @ApiConsumes('multipart/form-data')
   @ApiBody({
@@ -86,7 +92,9 @@ export class FilesController {
 
   @Get(':id/content')
   @Action('datasets.read')
-  @ApiOperation({ summary: 'Download a dataset as it was uploaded.' })
+  @ApiOperation({
+    summary: 'Download the rows of a dataset as JSONL: the uploaded file, unless it was of another encoding.',
+  })
   @ApiFileResponse()
   async content(
     @TeamId() teamId: string,
@@ -95,6 +103,6 @@ export class FilesController {
     @Res() reply: FastifyReply,
   ): Promise<void> {
     const { filename, sha256, bytes } = await this.get(teamId, { id });
-    await this.storedFiles.send({ path: id, sha256, bytes }, request, reply, filename);
+    await this.storedFiles.send({ path: id, sha256, bytes }, request, reply, asJsonl(filename));
   }
 }

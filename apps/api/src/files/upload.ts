@@ -1,5 +1,6 @@
 import { type Multipart, type MultipartFile } from '@fastify/multipart';
 import { datasetFormatSchema, LowrankError } from '@lowrank/contracts';
+import { hasLines } from '@lowrank/datasets';
 import { type FastifyRequest } from 'fastify';
 import { createWriteStream } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
@@ -20,7 +21,7 @@ export interface Upload extends UploadFields {
 
 /**
  * Reads a multipart request: one part `file`, written to `target` as it arrives, and the fields, in any order. Memory stays bounded,
- * and a file or a line that is too long is refused as soon as it is, not when it ends.
+ * and a file, or a line of one that has lines, is refused as soon as it is too long, not when it ends.
  * Errors: unsupported_media_type, body_too_large, dataset_invalid (a line too long), validation_failed (parts or fields).
  */
 export async function receiveUpload(
@@ -83,10 +84,12 @@ async function save(
   let line = 1;
   /** Bytes of the line so far. */
   let held = 0;
+  let isChecked: boolean | null = null;
   const checked = async function* (chunks: AsyncIterable<Buffer>) {
     for await (const chunk of chunks) {
       bytes += chunk.length;
-      for (let start = 0; start < chunk.length;) {
+      isChecked ??= hasLines(chunk, part.filename);
+      for (let start = 0; isChecked && start < chunk.length;) {
         const end = chunk.indexOf(newline, start);
         held += (end < 0 ? chunk.length : end) - start;
         if (held > lineBytes)
