@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { errorDetailSchema } from './errors';
 import { idSchema, sha256Schema, timeSchema } from './ids';
 
 export const datasetFormatSchema = z.enum(['chat', 'sharegpt', 'prompt-completion', 'alpaca', 'preference']);
@@ -62,3 +63,46 @@ export const datasetSchema = z.object({
   createdAt: timeSchema,
 });
 export type Dataset = z.infer<typeof datasetSchema>;
+
+/** Rows that are shown at once, and tokens of a conversation: more than anybody reads. */
+export const previewLimits = { rows: 20, tokens: 8192 };
+
+export const previewQuerySchema = z.strictObject({
+  /** Name or id of the base model that renders; default: the oldest. */
+  baseModel: z.string().min(1).max(96).optional(),
+  /** The first row to show, 1-based. */
+  row: z.coerce.number().int().min(1).default(1),
+  /** How many to show. */
+  rows: z.coerce.number().int().min(1).max(previewLimits.rows).default(1),
+});
+export type PreviewQuery = z.output<typeof previewQuerySchema>;
+
+/** One conversation as the model sees it in training. */
+export const previewedConversationSchema = z.object({
+  /** Token by token, the first 8,192: what it adds to the text, and whether it is learnt. Text of a character in several tokens comes with the last. */
+  tokens: z.array(z.object({ id: z.int(), text: z.string(), learnt: z.boolean() })),
+  /** Of the whole conversation. */
+  tokenCount: z.int().nonnegative(),
+  lossTokens: z.int().nonnegative(),
+});
+export type PreviewedConversation = z.infer<typeof previewedConversationSchema>;
+
+export const previewedRowSchema = z.object({
+  row: z.int().positive(),
+  line: z.int().positive(),
+  /** Why the row cannot be trained on with this base model; null when it can. */
+  error: errorDetailSchema.nullable(),
+  /** One; of a preference two, chosen then rejected; none with an error. */
+  conversations: z.array(previewedConversationSchema),
+});
+export type PreviewedRow = z.infer<typeof previewedRowSchema>;
+
+/** Rows of a dataset rendered with a base model's template. */
+export const datasetPreviewSchema = z.object({
+  /** Name of the base model. */
+  baseModel: z.string(),
+  rows: z.array(previewedRowSchema),
+  /** Whether rows follow. */
+  hasMore: z.boolean(),
+});
+export type DatasetPreview = z.infer<typeof datasetPreviewSchema>;

@@ -11,6 +11,13 @@ export { parseConversations } from './preference';
 export { readCheckpointQuantization } from './quantized-checkpoint';
 export { readSafetensorsHeader, SafetensorsError, type SafetensorsEntry } from './safetensors';
 export { RowError } from './row-error';
-export { checkDatasetFile, encodeDatasetFile, measureDatasetFile, type CheckFileOptions } from './thread';
+export { selectRows } from './preview';
+export {
+  checkDatasetFile,
+  encodeDatasetFile,
+  measureDatasetFile,
+  previewInThread,
+  type CheckFileOptions,
+} from './thread';
 export { readTokenFile } from './token-file';
 export { loadChatTokenizer, type ChatTokenizer, type TextStream } from './tokenizer';

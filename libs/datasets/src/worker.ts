@@ -4,6 +4,7 @@ import { createReadStream } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 import { checkDataset } from './check';
 import { encodeChat } from './encode';
+import { previewRows } from './preview';
 import { RowError } from './row-error';
 import { type ThreadReply, type ThreadRequest } from './thread';
 import { encodeDataset, measureDataset } from './token-file';
@@ -33,6 +34,8 @@ async function work(request: ThreadRequest): Promise<unknown> {
     }
     case 'measure':
       return measureDataset(request.file, await loadChatTokenizer(request.folder), request);
+    case 'preview':
+      return previewRows(request.lines, request.format, await loadChatTokenizer(request.folder));
     case 'encode':
       await encodeDataset(request.file, request.target, await loadChatTokenizer(request.folder), request);
       return null;

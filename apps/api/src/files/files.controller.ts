@@ -1,6 +1,13 @@
 import { Controller, Delete, Get, HttpCode, Inject, Param, Post, Query, Req, Res } from '@nestjs/common';
 import { ApiBody, ApiConsumes, ApiNoContentResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
-import { datasetFormatSchema, datasetSchema, idSchema, pageSchema } from '@lowrank/contracts';
+import {
+  datasetFormatSchema,
+  datasetPreviewSchema,
+  datasetSchema,
+  idSchema,
+  pageSchema,
+  previewQuerySchema,
+} from '@lowrank/contracts';
 import { deleteDataset, found, type Ports } from '@lowrank/domain';
 import { type FastifyReply, type FastifyRequest } from 'fastify';
 import { createZodDto } from 'nestjs-zod';
@@ -11,10 +18,13 @@ import { PORTS } from '../dependencies';
 import { Answer } from '../http/answers';
 import { PageQueryDto } from '../http/paging';
 import { ApiFileResponse, StoredFiles } from '../http/stored-files';
+import { DatasetViews } from './dataset-views';
 import { DatasetUploads } from './datasets';
 
 class DatasetDto extends createZodDto(datasetSchema) {}
 class DatasetPageDto extends createZodDto(pageSchema(datasetSchema)) {}
+class DatasetPreviewDto extends createZodDto(datasetPreviewSchema) {}
+class PreviewQueryDto extends createZodDto(previewQuerySchema) {}
 class DatasetParams extends createZodDto(z.object({ id: idSchema('dataset') })) {}
 
 /** The name of a file's rows as JSONL. */
@@ -29,6 +39,7 @@ export class FilesController {
   constructor(
     @Inject(PORTS) private readonly ports: Ports,
     private readonly uploads: DatasetUploads,
+    private readonly views: DatasetViews,
     private readonly storedFiles: StoredFiles,
   ) {}
 
@@ -88,6 +99,17 @@ export class FilesController {
   @ApiNoContentResponse({ description: 'Deleted.' })
   delete(@TeamId() teamId: string, @Param() { id }: DatasetParams): Promise<void> {
     return deleteDataset(this.ports, teamId, id);
+  }
+
+  @Get(':id/preview')
+  @Action('datasets.read')
+  @ApiOperation({
+    summary: 'Rows as a base model sees them: rendered with its template, in tokens, with what is learnt.',
+    description: 'A row that cannot be used with this base model has an error with its line instead.',
+  })
+  @Answer({ status: 200, type: DatasetPreviewDto, description: 'The rows from `row` on.' })
+  preview(@TeamId() teamId: string, @Param() { id }: DatasetParams, @Query() query: PreviewQueryDto) {
+    return this.views.preview(teamId, id, query);
   }
 
   @Get(':id/content')

@@ -1,4 +1,4 @@
-import { type Dataset } from '@lowrank/contracts';
+import { type Dataset, type DatasetPreview } from '@lowrank/contracts';
 import { tinyDataset } from '@lowrank/testing';
 import { readFile } from 'node:fs/promises';
 import { request as httpRequest } from 'node:http';
@@ -233,6 +233,31 @@ function sendEndlessLine(): Promise<{ status: number | undefined; body: string; 
     send();
   });
 }
+
+describe('previewing', () => {
+  it('shows rows as a base model sees them', async () => {
+    const base = await api.importTiny('previewing');
+    const { id } = await api.upload(tinyDataset(3));
+    const path = `/api/v1/files/${id}/preview`;
+    const preview = await api.call<DatasetPreview>('GET', `${path}?baseModel=previewing&row=2&rows=9`, 200);
+    expect(preview).toMatchObject({ baseModel: 'previewing', hasMore: false });
+    expect(preview.rows.map(({ row, line, error }) => [row, line, error])).toEqual([
+      [2, 2, null],
+      [3, 3, null],
+    ]);
+    const [conversation] = preview.rows[0]?.conversations ?? [];
+    const text = conversation?.tokens.map((token) => token.text).join('') ?? '';
+    expect(text).toContain('<|im_start|>user');
+    const learnt = conversation?.tokens.filter((token) => token.learnt).map((token) => token.text);
+    expect(text).toContain(learnt?.join(''));
+    const first = await api.call<DatasetPreview>('GET', `${path}?baseModel=${base.id}`, 200);
+    expect([first.rows.length, first.hasMore]).toEqual([1, true]);
+    expect(await api.call('GET', `${path}?row=99`, 200)).toMatchObject({ rows: [], hasMore: false });
+    for (const query of ['row=0', 'rows=21', 'row=x', 'baseModel=', 'other=1'])
+      expect(await api.refusal('GET', `${path}?${query}`)).toMatchObject({ status: 400 });
+    expect(await api.refusal('GET', `${path}?baseModel=none`)).toMatchObject({ status: 404 });
+  });
+});
 
 describe('deleting', () => {
   it('waits for unfinished jobs', async () => {

@@ -1,6 +1,7 @@
 import { Module } from '@nestjs/common';
+import { DatasetViews } from './dataset-views';
 import { DatasetUploads } from './datasets';
 import { FilesController } from './files.controller';
 
-@Module({ controllers: [FilesController], providers: [DatasetUploads] })
+@Module({ controllers: [FilesController], providers: [DatasetUploads, DatasetViews] })
 export class FilesModule {}

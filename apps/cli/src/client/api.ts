@@ -14,6 +14,8 @@ import {
   type CloneJob,
   type CreateJobInput,
   type Dataset,
+  type DatasetPreview,
+  datasetPreviewSchema,
   datasetSchema,
   type DescribeAdapter,
   type DrainMode,
@@ -115,6 +117,17 @@ export class Api {
 
   datasets(): AsyncGenerator<Dataset, void> {
     return this.all('/api/v1/files', datasetSchema);
+  }
+
+  /** Rows as a base model sees them; by default the oldest. */
+  preview(id: string, query: { baseModel?: string; row: number; rows: number }): Promise<DatasetPreview> {
+    const { baseModel, row, rows } = query;
+    const base = baseModel === undefined ? '' : `&baseModel=${part(baseModel)}`;
+    return this.http.json(
+      `/api/v1/files/${part(id)}/preview?row=${row}&rows=${rows}${base}`,
+      datasetPreviewSchema,
+      { timeoutMs: 120_000 },
+    );
   }
 
   submit(job: CreateJobInput): Promise<JobDetail> {
