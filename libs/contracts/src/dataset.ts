@@ -106,3 +106,63 @@ export const datasetPreviewSchema = z.object({
   hasMore: z.boolean(),
 });
 export type DatasetPreview = z.infer<typeof datasetPreviewSchema>;
+
+/** How long conversations are, in tokens of one base model. */
+export const lengthStatisticsSchema = z.object({
+  conversations: z.int().nonnegative(),
+  tokens: z.int().nonnegative(),
+  lossTokens: z.int().nonnegative(),
+  mean: z.number().nonnegative(),
+  percentiles: z.object({
+    p0: z.int(),
+    p50: z.int(),
+    p90: z.int(),
+    p95: z.int(),
+    p99: z.int(),
+    p100: z.int(),
+  }),
+  /** Conversations of [from, to) tokens; `to` doubles from one to the next. */
+  histogram: z.array(z.object({ from: z.int(), to: z.int(), conversations: z.int().nonnegative() })),
+  /** Conversations of more tokens than fit. */
+  tooLong: z.object({ sequenceLength: z.int().positive(), conversations: z.int().nonnegative() }),
+});
+export type LengthStatistics = z.infer<typeof lengthStatisticsSchema>;
+
+/** Rows that say the same: the first of each group, by line, and its copies. The first 20 groups. */
+const copiesSchema = z.object({
+  /** Rows that could go: all but the first of each group. */
+  rows: z.int().nonnegative(),
+  groups: z.array(z.object({ line: z.int().positive(), copies: z.array(z.int().positive()) })),
+});
+
+export const duplicateReportSchema = z.object({
+  rows: z.int().nonnegative(),
+  /** The same text but for case, punctuation and white space. */
+  exact: copiesSchema,
+  /** Four fifths or more of their stretches of five words in common, by estimate. */
+  near: copiesSchema,
+  /** Rows that near copies were looked for among: the first of them. */
+  nearOf: z.int().nonnegative(),
+  /** Rows of another dataset that are copies of rows here: `line` is here, `copies` are there. null: none was named. */
+  overlap: z.object({ rows: z.int().nonnegative(), exact: copiesSchema, near: copiesSchema }).nullable(),
+});
+export type DuplicateReport = z.infer<typeof duplicateReportSchema>;
+
+export const statisticsQuerySchema = z.strictObject({
+  /** Name or id of the base model whose tokenizer counts; default: the oldest. */
+  baseModel: z.string().min(1).max(96).optional(),
+  sequenceLength: z.coerce.number().int().min(1).max(1_048_576).default(2048),
+  /** Another dataset, such as the one to evaluate on, whose rows should not be here. */
+  against: idSchema('dataset').optional(),
+});
+export type StatisticsQuery = z.output<typeof statisticsQuerySchema>;
+
+export const datasetStatisticsSchema = z.object({
+  /** Name of the base model. */
+  baseModel: z.string(),
+  /** null: still being counted; ask again. */
+  lengths: lengthStatisticsSchema.nullable(),
+  /** null: still being looked for; ask again. */
+  duplicates: duplicateReportSchema.nullable(),
+});
+export type DatasetStatistics = z.infer<typeof datasetStatisticsSchema>;

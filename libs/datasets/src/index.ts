@@ -11,10 +11,13 @@ export { parseConversations } from './preference';
 export { readCheckpointQuantization } from './quantized-checkpoint';
 export { readSafetensorsHeader, SafetensorsError, type SafetensorsEntry } from './safetensors';
 export { RowError } from './row-error';
+export { duplicatesFormat } from './duplicates';
+export { lengthStatistics } from './statistics';
 export { selectRows } from './preview';
 export {
   checkDatasetFile,
   encodeDatasetFile,
+  findDuplicatesInFiles,
   measureDatasetFile,
   previewInThread,
   type CheckFileOptions,

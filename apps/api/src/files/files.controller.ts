@@ -4,9 +4,11 @@ import {
   datasetFormatSchema,
   datasetPreviewSchema,
   datasetSchema,
+  datasetStatisticsSchema,
   idSchema,
   pageSchema,
   previewQuerySchema,
+  statisticsQuerySchema,
 } from '@lowrank/contracts';
 import { deleteDataset, found, type Ports } from '@lowrank/domain';
 import { type FastifyReply, type FastifyRequest } from 'fastify';
@@ -24,6 +26,8 @@ import { DatasetUploads } from './datasets';
 class DatasetDto extends createZodDto(datasetSchema) {}
 class DatasetPageDto extends createZodDto(pageSchema(datasetSchema)) {}
 class DatasetPreviewDto extends createZodDto(datasetPreviewSchema) {}
+class DatasetStatisticsDto extends createZodDto(datasetStatisticsSchema) {}
+class StatisticsQueryDto extends createZodDto(statisticsQuerySchema) {}
 class PreviewQueryDto extends createZodDto(previewQuerySchema) {}
 class DatasetParams extends createZodDto(z.object({ id: idSchema('dataset') })) {}
 
@@ -110,6 +114,18 @@ export class FilesController {
   @Answer({ status: 200, type: DatasetPreviewDto, description: 'The rows from `row` on.' })
   preview(@TeamId() teamId: string, @Param() { id }: DatasetParams, @Query() query: PreviewQueryDto) {
     return this.views.preview(teamId, id, query);
+  }
+
+  @Get(':id/statistics')
+  @Action('datasets.read')
+  @ApiOperation({
+    summary:
+      'Lengths of a dataset in tokens of a base model, its duplicates, and what it shares with another dataset.',
+    description: 'Counted once and kept. What is still being counted after 15 s is null: ask again.',
+  })
+  @Answer({ status: 200, type: DatasetStatisticsDto, description: 'What is known.' })
+  statistics(@TeamId() teamId: string, @Param() { id }: DatasetParams, @Query() query: StatisticsQueryDto) {
+    return this.views.statistics(teamId, id, query);
   }
 
   @Get(':id/content')

@@ -1,4 +1,4 @@
-import { type Dataset, type DatasetPreview } from '@lowrank/contracts';
+import { type Dataset, type DatasetPreview, type DatasetStatistics } from '@lowrank/contracts';
 import { tinyDataset } from '@lowrank/testing';
 import { readFile } from 'node:fs/promises';
 import { request as httpRequest } from 'node:http';
@@ -256,6 +256,39 @@ describe('previewing', () => {
     for (const query of ['row=0', 'rows=21', 'row=x', 'baseModel=', 'other=1'])
       expect(await api.refusal('GET', `${path}?${query}`)).toMatchObject({ status: 400 });
     expect(await api.refusal('GET', `${path}?baseModel=none`)).toMatchObject({ status: 404 });
+  });
+});
+
+describe('statistics', () => {
+  it('counts lengths and copies once, and keeps them', async () => {
+    await api.importTiny('counting');
+    const rows = tinyDataset(6);
+    const [first = ''] = rows.split('\n');
+    const { id, tokens, lossTokens } = await api.upload(`${rows}${first}\n`);
+    const held = await api.upload(`${first}\n`);
+    const path = `/api/v1/files/${id}/statistics?baseModel=counting&sequenceLength=8&against=${held.id}`;
+    const statistics = await api.call<DatasetStatistics>('GET', path, 200);
+    expect(statistics).toMatchObject({
+      baseModel: 'counting',
+      lengths: { conversations: 7, tokens, lossTokens, tooLong: { sequenceLength: 8, conversations: 7 } },
+      duplicates: {
+        rows: 7,
+        exact: { rows: 1, groups: [{ line: 1, copies: [7] }] },
+        overlap: { rows: 1, exact: { rows: 1, groups: [{ line: 1, copies: [1] }] } },
+      },
+    });
+    const fetched = jest.spyOn(api.blobs, 'fetchTo');
+    expect(await api.call('GET', path, 200)).toEqual(statistics);
+    expect(fetched).not.toHaveBeenCalled();
+    for (const query of ['sequenceLength=0', 'against=x', 'other=1'])
+      expect(await api.refusal('GET', `/api/v1/files/${id}/statistics?${query}`)).toMatchObject({
+        status: 400,
+      });
+    const unknown = held.id.replace(/.{4}$/, 'aaaa');
+    expect(await api.refusal('GET', `/api/v1/files/${id}/statistics?against=${unknown}`)).toMatchObject({
+      status: 404,
+      details: [{ path: 'against' }],
+    });
   });
 });
 

@@ -156,6 +156,7 @@ export function targetsOf({ ids, team, adapter, baseModel }: Samples): Record<st
     'POST /api/v1/files': own('files', {}),
     'GET /api/v1/files/:id': of('dataset', `files/${dataset}`),
     'GET /api/v1/files/:id/preview': of('dataset', `files/${dataset}/preview`),
+    'GET /api/v1/files/:id/statistics': of('dataset', `files/${dataset}/statistics`),
     'GET /api/v1/files/:id/content': of('dataset', `files/${dataset}/content`),
     'GET /api/v1/adapters': own('adapters'),
     'GET /api/v1/adapters/:name': of('version', `adapters/${adapter}`),

@@ -17,6 +17,8 @@ import {
   type DatasetPreview,
   datasetPreviewSchema,
   datasetSchema,
+  type DatasetStatistics,
+  datasetStatisticsSchema,
   type DescribeAdapter,
   type DrainMode,
   type Estimate,
@@ -128,6 +130,21 @@ export class Api {
       datasetPreviewSchema,
       { timeoutMs: 120_000 },
     );
+  }
+
+  /** Lengths and duplicates, as far as they are counted. */
+  statistics(
+    id: string,
+    { baseModel, sequenceLength, against }: { baseModel?: string; sequenceLength: number; against?: string },
+  ): Promise<DatasetStatistics> {
+    const query = new URLSearchParams({
+      sequenceLength: String(sequenceLength),
+      ...(baseModel !== undefined && { baseModel }),
+      ...(against !== undefined && { against }),
+    });
+    return this.http.json(`/api/v1/files/${part(id)}/statistics?${query}`, datasetStatisticsSchema, {
+      timeoutMs: 60_000,
+    });
   }
 
   submit(job: CreateJobInput): Promise<JobDetail> {

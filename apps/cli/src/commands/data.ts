@@ -8,8 +8,16 @@ import { connect } from '../connect';
 import { convertToChats, withJsonl } from '../convert';
 import { CliError, exitCodes } from '../errors';
 import { whole } from '../option-values';
+import { statisticsLines } from '../statistics-view';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { previewLines } from '../preview-view';
 import { isColoured, note, print } from '../terminal';
+
+interface StatisticsOptions {
+  base?: string;
+  sequenceLength: number;
+  against?: string;
+}
 
 interface PreviewOptions {
   base?: string;
@@ -48,6 +56,24 @@ export function addDataCommands(program: Command): void {
       for (const row of rows) for (const line of previewLines(row, coloured)) print(line);
       if (rows.length === 0) note(`There is no row ${options.row}.`);
       else if (hasMore) note(`More with: --row ${options.row + options.rows}`);
+    });
+
+  data
+    .command('stats')
+    .description('lengths of a dataset in tokens, its duplicates, and what it shares with another dataset')
+    .argument('<dataset>', 'the id (data_…) of a dataset')
+    .option('--base <name>', 'base model whose tokenizer counts; default: the oldest')
+    .option('--sequence-length <tokens>', 'count conversations that are longer', whole, 2048)
+    .option('--against <dataset>', 'another dataset, such as the one to evaluate on')
+    .action(async (id: string, { base, ...options }: StatisticsOptions, command: Command) => {
+      const api = connect(command);
+      const request = { baseModel: base, ...options };
+      let found = await api.statistics(id, request);
+      for (; found.lengths === null || found.duplicates === null; found = await api.statistics(id, request)) {
+        note('Still counting …');
+        await sleep(2000);
+      }
+      for (const line of statisticsLines(found)) print(line);
     });
 
   data
