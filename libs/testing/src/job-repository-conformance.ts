@@ -1,4 +1,4 @@
-import { type JobState, LowrankError } from '@lowrank/contracts';
+import { type JobState, LowrankError, type Metadata } from '@lowrank/contracts';
 import { heldStates, type JobPatch, type UnitOfWork } from '@lowrank/domain';
 import { type Seeded } from './catalog-conformance';
 import { makeBaseModel, makeDataset, makeEstimate, makeEvent, makeJob, makeManifest } from './factories';
@@ -28,6 +28,7 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
         totalSteps: null,
         trainedTokens: 0,
         cancelRequested: false,
+        waitingFor: null,
         version: null,
         error: null,
         startedAt: null,
@@ -69,6 +70,19 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
       expect(await codeOf(insert)).toBe(missing === 'dataset' ? 'not_found' : 'conflict');
     });
 
+    it('tell what they wait for while they are queued and have no slot', async () => {
+      const { id } = await crew.addJob();
+      const told = async (patch: JobPatch) => {
+        await run(({ jobs }) => jobs.update(id, 1, patch));
+        return (await run(({ jobs }) => jobs.find(crew.id, id)))?.waitingFor;
+      };
+      expect(await told({ waitingFor: 'no worker.' })).toBe('no worker.');
+      const [waiting] = await run(({ jobs }) => jobs.waiting(day(9), 1));
+      expect(waiting?.waitingFor).toBe('no worker.');
+      expect(await told({ assignedTo: 'wrk_1', assignedAt: day(1) })).toBeNull();
+      expect(await told({ assignedTo: null, assignedAt: null, state: 'cancelled' })).toBeNull();
+    });
+
     it('take every field of a patch and keep the others', async () => {
       const { id } = await crew.addJob();
       const patch: Required<JobPatch> = {
@@ -101,6 +115,7 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
         deviceClass: 'h100',
         stoppedEarly: { rung: 1, step: 30, value: 2.5, needed: 2.25 },
         party: 'pty_1',
+        waitingFor: 'no worker.',
       };
       const before = await run(({ jobs }) => jobs.lock(id));
       expect(await run(({ jobs }) => jobs.update(id, 1, patch))).toBe(true);
@@ -117,6 +132,7 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
         assignedAt: null,
         attemptStartedAt: null,
         host: null,
+        waitingFor: null,
         stoppedEarly: null,
         party: null,
       };
@@ -130,6 +146,18 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
       expect(await run(({ jobs }) => jobs.update(id, epoch, { step: 5, heartbeatAt: day(9) }))).toBe(false);
       expect(await run(({ jobs }) => jobs.update(nobody, 1, { step: 5 }))).toBe(false);
       expect(await run(({ jobs }) => jobs.lock(id))).toEqual(before);
+    });
+
+    it('are listed by what is noted on them', async () => {
+      const a = await crew.addJob({ createdAt: day(2), metadata: { 'a.b': 'o\'"\\数', run: '1' } });
+      const b = await crew.addJob({ createdAt: day(3), metadata: { run: '1' } });
+      const list = async (metadata: Metadata) =>
+        (await run(({ jobs }) => jobs.list(crew.id, { metadata, limit: 9 }))).data.map((job) => job.id);
+      expect((await crew.job(a.id)).metadata).toEqual(a.metadata);
+      expect(await list({ run: '1' })).toEqual([b.id, a.id]);
+      expect(await list(a.metadata)).toEqual([a.id]);
+      expect(await list({ run: '2' })).toEqual([]);
+      expect(await list({ other: '1' })).toEqual([]);
     });
 
     it('are listed by state and adapter', async () => {
@@ -193,6 +221,7 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
         id: first.id,
         epoch: 1,
         teamId: crew.id,
+        waitingFor: null,
         priority: 3,
         placement: first.placement,
         estimatedBytes: 4_500_000_000,
@@ -354,6 +383,7 @@ async function fill(
       name: 'theirs',
       role: 'admin',
       scopes: null,
+      memberId: null,
       hint: 'lrk_1234',
       createdAt: day(1),
       expiresAt: null,

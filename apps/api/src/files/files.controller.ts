@@ -22,6 +22,7 @@ import { PageQueryDto } from '../http/paging';
 import { ApiFileResponse, StoredFiles } from '../http/stored-files';
 import { DatasetViews } from './dataset-views';
 import { DatasetUploads } from './datasets';
+import { asJsonl } from './upload';
 
 class DatasetDto extends createZodDto(datasetSchema) {}
 class DatasetPageDto extends createZodDto(pageSchema(datasetSchema)) {}
@@ -30,12 +31,6 @@ class DatasetStatisticsDto extends createZodDto(datasetStatisticsSchema) {}
 class StatisticsQueryDto extends createZodDto(statisticsQuerySchema) {}
 class PreviewQueryDto extends createZodDto(previewQuerySchema) {}
 class DatasetParams extends createZodDto(z.object({ id: idSchema('dataset') })) {}
-
-/** The name of a file's rows as JSONL. */
-const asJsonl = (filename: string): string =>
-  filename.replace(/(\.(?:csv|tsv|parquet|json))?(\.gz)?$/i, (end) =>
-    end === '' || filename.toLowerCase().endsWith('.jsonl.gz') ? '' : '.jsonl',
-  );
 
 @ApiTags('Files')
 @Controller('api/v1/files')

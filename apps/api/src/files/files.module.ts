@@ -3,5 +3,9 @@ import { DatasetViews } from './dataset-views';
 import { DatasetUploads } from './datasets';
 import { FilesController } from './files.controller';
 
-@Module({ controllers: [FilesController], providers: [DatasetUploads, DatasetViews] })
+@Module({
+  controllers: [FilesController],
+  providers: [DatasetUploads, DatasetViews],
+  exports: [DatasetUploads],
+})
 export class FilesModule {}

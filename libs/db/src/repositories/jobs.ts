@@ -23,9 +23,12 @@ const toJob = (row: JobRow): Job => ({
   dataset: { id: row.datasetId, filename: row.datasetFilename, sha256: row.datasetSha256 },
   adapter: row.adapter,
   recipe: fromJson(row.recipe),
+  initFrom: fromJson(row.initFrom),
+  metadata: fromJson(row.metadata),
   step: row.step,
   totalSteps: row.totalSteps,
   trainedTokens: Number(row.trainedTokens),
+  waitingFor: row.state === 'queued' && row.assignedTo === null ? row.waitingFor : null,
   cancelRequested: row.cancelRequested,
   pauseRequested: row.pauseRequested,
   priority: row.priority,
@@ -45,6 +48,7 @@ const toJob = (row: JobRow): Job => ({
 
 const toJobRecord = (row: JobRow): JobRecord => ({
   ...toJob(row),
+  waitingFor: row.waitingFor,
   teamId: row.teamId,
   fruitlessAttempts: row.fruitlessAttempts,
   memoryRetries: row.memoryRetries,
@@ -163,6 +167,8 @@ export const jobRepository = (db: Tx, traceparent: string | null): JobRepository
         datasetSha256: job.dataset.sha256,
         adapter: job.adapter,
         recipe: toJson(job.recipe),
+        initFrom: job.initFrom === null ? Prisma.DbNull : toJson(job.initFrom),
+        metadata: toJson(job.metadata),
         createdAt: new Date(job.createdAt),
         priority: job.priority,
         placement: toJson(job.placement),
@@ -191,12 +197,13 @@ export const jobRepository = (db: Tx, traceparent: string | null): JobRepository
     return row && { ...toJob(row), estimate: fromJson(row.estimate) };
   },
 
-  list(teamId, { state, adapter, sweep, ...page }) {
+  list(teamId, { state, adapter, sweep, metadata = {}, ...page }) {
     const where = {
       teamId,
       ...(state ? { state } : {}),
       ...(adapter ? { adapter } : {}),
       ...(sweep ? { sweepId: sweep } : {}),
+      AND: Object.entries(metadata).map(([name, text]) => ({ metadata: { path: [name], equals: text } })),
     };
     return readPage(
       page,
@@ -224,7 +231,8 @@ export const jobRepository = (db: Tx, traceparent: string | null): JobRepository
     const rows = await db.$queryRaw<WaitingRow[]>`
       SELECT first.* FROM teams CROSS JOIN LATERAL (
         SELECT id, epoch, team_id AS "teamId", priority, placement, queued_at AS "queuedAt",
-          rank_at AS "rankAt", host, estimated_bytes AS "estimatedBytes", shared_bytes AS "sharedBytes"
+          rank_at AS "rankAt", host, estimated_bytes AS "estimatedBytes", shared_bytes AS "sharedBytes",
+          waiting_for AS "waitingFor"
         FROM jobs
         WHERE team_id = teams.id AND state = 'queued' AND assigned_to IS NULL
           AND (not_before IS NULL OR not_before <= ${new Date(now)})

@@ -1,6 +1,8 @@
 import { claimAttempt } from '../attempts/claim-attempt';
 import { endAttempt } from '../attempts/end-attempt';
 import { reportHeartbeat, reportPhase } from '../attempts/report-progress';
+import { addDataset, type DatasetFacts } from '../catalog/add-dataset';
+import { cancelJob } from '../jobs/cancel-job';
 import { pauseJob } from '../jobs/pause-job';
 import { before } from '../clock-and-ids';
 import { team, World } from '../test/world';
@@ -8,6 +10,7 @@ import { freshTeam } from '../test/tables';
 import { carryWakeUps, dispatchOutbox } from './dispatch-outbox';
 import { drainWorker, listWorkers } from './drain-worker';
 import { reconcile } from './reconcile';
+import { explainWaiting } from './waiting-for';
 import { scheduleJobs } from './schedule';
 
 let world: World;
@@ -215,6 +218,52 @@ describe('scheduleJobs', () => {
   });
 });
 
+describe('explainWaiting', () => {
+  const explain = () => explainWaiting(world, options.unseenAfterMs);
+  const reasonOf = async (id: string) =>
+    (await world.unitOfWork.run(({ jobs }) => jobs.find(team, id)))?.waitingFor ?? null;
+  const told = (id: string) =>
+    world.tables.events.filter(({ jobId }) => jobId === id).map(({ message }) => message);
+
+  it('tells once why a job would not start though every slot were free, and takes it back', async () => {
+    const { id } = await world.submit({ placement: { deviceClasses: ['h100'], memoryBytes: 2e9 } });
+    expect(await explain()).toBe(1);
+    expect(await explain()).toBe(0);
+    expect(await reasonOf(id)).toBe('no worker is there that takes jobs.');
+    world.addWorker({ deviceClass: 'cpu', memoryBytes: 8e9 });
+    const become = (changes: object) => Object.assign(world.tables.workers[0] ?? {}, changes);
+    await explain();
+    expect(await reasonOf(id)).toBe('no worker of class h100 is there that takes jobs.');
+    become({ deviceClass: 'h100', memoryBytes: 1e9 });
+    await explain();
+    expect(await reasonOf(id)).toBe(
+      'it takes 2.00 GB at its peak, and the largest worker that may run it has 1.00 GB.',
+    );
+    expect(told(id).at(-1)).toMatch(/^It waits: it takes 2.00 GB/);
+    become({ memoryBytes: 4e9 });
+    await explain();
+    expect(await reasonOf(id)).toBeNull();
+    expect(told(id).at(-1)).toBe('It takes its turn again.');
+  });
+
+  it('says nothing of a job that only waits for its turn, nor of one that has a slot', async () => {
+    world.addWorker();
+    const first = await world.submit();
+    const second = await world.submit();
+    await schedule();
+    expect(await explain()).toBe(0);
+    for (const { id } of [first, second]) expect(await reasonOf(id)).toBeNull();
+  });
+
+  it('names a quota that is used up', async () => {
+    world.addWorker();
+    const { id } = await world.submit();
+    Object.assign(world.tables.teams[0] ?? {}, { deviceSecondsPerMonth: 0 });
+    await explain();
+    expect(await reasonOf(id)).toMatch(/used up the 0 device seconds/);
+  });
+});
+
 describe('reconcile', () => {
   const limits = { silentAfterMs: 30_000, forgetAfterMs: 3_600_000 };
   const mend = () => reconcile(world, world.queue, limits);
@@ -252,6 +301,24 @@ describe('reconcile', () => {
     });
     expect(await mend()).toMatchObject({ crashed: 0 });
     expect(world.job(attempt.jobId).state).toBe('preparing');
+  });
+
+  it('deletes datasets that have expired, once no job needs them', async () => {
+    const counted = { rows: 40, tokens: null, lossTokens: null, tokensOf: null };
+    const file = { filename: 'gone.jsonl', bytes: 4000, sha256: 'e'.repeat(64) };
+    const facts: DatasetFacts = { ...file, ...counted, format: 'chat' };
+    const [idle, used] = [await addDataset(world, team, facts, 60), await addDataset(world, team, facts, 60)];
+    const { id } = await world.submit({ dataset: used.id });
+    const left = () => world.tables.datasets.map((dataset) => dataset.id).slice(1);
+    world.pass(59_999);
+    await mend();
+    expect(left()).toEqual([idle.id, used.id]);
+    world.pass(1);
+    await mend();
+    expect(left()).toEqual([used.id]);
+    await cancelJob(world, team, id);
+    await mend();
+    expect(left()).toEqual([]);
   });
 
   it('ends jobs whose deadline has come: those that wait at once, those that run by a stop', async () => {

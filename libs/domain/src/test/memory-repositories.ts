@@ -1,10 +1,14 @@
 import { finalJobStates, type Job, LowrankError } from '@lowrank/contracts';
-import { randomIds } from '../clock-and-ids';
+import { type Deed } from '../ports/audit';
 import { type JobRecord, type Repositories } from '../ports/repositories';
 import { isFinal, isHeld } from '../state-machine';
 import { byAge, compare, ofTeam, orNull, pageOf, refuseUnless, storable, withoutTeam } from './rows';
 import { adapterRepositoryOf } from './memory-adapters';
+import { jobLogOf } from './memory-job-log';
 import { aliasRepositoryOf } from './memory-aliases';
+import { apiKeyRepositoryOf } from './memory-api-keys';
+import { auditRepositoryOf } from './memory-audit';
+import { memberRepositoriesOf } from './memory-members';
 import { outboxOf } from './memory-outbox';
 import { statisticsOf } from './memory-statistics';
 import { sweepRepositoryOf } from './memory-sweeps';
@@ -12,35 +16,14 @@ import { partyRepositoryOf } from './memory-parties';
 import { webhookRepositoryOf } from './memory-webhooks';
 import { freshTeam, type Tables } from './tables';
 
-export function repositoriesOf(tables: Tables): Repositories {
-  const withoutSecret = ({ secretSha256: _secret, ...key }: Tables['apiKeys'][number]) => key;
+export function repositoriesOf(tables: Tables, deed: Deed | null): Repositories {
+  /** An unfinished job on a dataset. */
+  const userOf = (id: string) =>
+    tables.jobs.find((job) => job.dataset.id === id && !finalJobStates.includes(job.state));
   return {
-    apiKeys: {
-      insert: async (key) => {
-        if (tables.apiKeys.some((one) => one.secretSha256 === key.secretSha256))
-          throw new LowrankError('conflict', 'There is a key of that secret.');
-        tables.apiKeys.push(key);
-      },
-      findBySecret: async (sha256) =>
-        orNull(
-          tables.apiKeys.find((key) => key.secretSha256 === sha256),
-          (key) => ({ key: withoutSecret(key), operator: tables.teams[0]?.id === key.teamId }),
-        ),
-      list: async (teamId) =>
-        ofTeam(tables.apiKeys, teamId)
-          .sort((a, b) => byAge(b, a))
-          .map(withoutSecret),
-      revoke: async (teamId, id, at) => {
-        const key = ofTeam(tables.apiKeys, teamId).find((one) => one.id === id);
-        if (key) key.revokedAt ??= at;
-        return key !== undefined;
-      },
-      ensureTeam: async (name) => {
-        const team = tables.teams.find((one) => one.name === name) ?? freshTeam(randomIds.make('team'), name);
-        if (!tables.teams.includes(team)) tables.teams.push(team);
-        return team.id;
-      },
-    },
+    apiKeys: apiKeyRepositoryOf(tables),
+    audit: auditRepositoryOf(tables, deed),
+    ...memberRepositoriesOf(tables),
     baseModels: {
       insert: async (teamId, model) => {
         if (ofTeam(tables.baseModels, teamId).some((one) => one.name === model.name))
@@ -81,9 +64,14 @@ export function repositoriesOf(tables: Tables): Repositories {
           withoutTeam,
         ),
       list: async (teamId, page) => pageOf(ofTeam(tables.datasets, teamId), page, withoutTeam),
+      expired: async (now, limit) =>
+        tables.datasets
+          .filter(({ id, expiresAt }) => expiresAt !== null && expiresAt <= now && !userOf(id))
+          .slice(0, limit)
+          .map(({ teamId, id }) => ({ teamId, id })),
       delete: async (teamId, id) => {
         if (!ofTeam(tables.datasets, teamId).some((one) => one.id === id)) return false;
-        const user = tables.jobs.find((job) => job.dataset.id === id && !finalJobStates.includes(job.state));
+        const user = userOf(id);
         if (user) throw new LowrankError('in_use', `Job ${user.id} trains on dataset ${id}.`);
         tables.datasets = tables.datasets.filter((one) => one.id !== id);
         return true;
@@ -138,7 +126,7 @@ const toJob = ({
   preemptRequested: _preempt,
   queuedAt: _queued,
   rankAt: _rank,
-  assignedTo: _assignee,
+  assignedTo,
   assignedAt: _assigned,
   attemptStartedAt: _attempt,
   host: _host,
@@ -149,7 +137,10 @@ const toJob = ({
   estimate: _estimate,
   traceparent: _trace,
   ...job
-}: Tables['jobs'][number]): Job => job;
+}: Tables['jobs'][number]): Job => ({
+  ...job,
+  waitingFor: job.state === 'queued' && assignedTo === null ? job.waitingFor : null,
+});
 
 const isAlike = (job: JobRecord, like: JobRecord): boolean =>
   job.id !== like.id &&
@@ -180,6 +171,7 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
       .sort(byRankOf)
       .filter(mayHaveSlot);
   return {
+    ...jobLogOf(tables),
     insert: async (teamId, ...jobs) => {
       for (const job of jobs) {
         if (!ofTeam(tables.datasets, teamId).some((one) => one.id === job.dataset.id))
@@ -209,6 +201,7 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
           attemptStartedAt: null,
           host: null,
           party: null,
+          waitingFor: null,
           deviceClass: null,
           estimatedBytes: job.estimate?.memory?.bytes ?? null,
           sharedBytes: job.estimate?.memory?.sharedBytes ?? null,
@@ -237,7 +230,7 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
         ofTeam(tables.jobs, teamId).find((job) => job.id === id),
         (job) => ({ ...toJob(job), estimate: job.estimate }),
       ),
-    list: async (teamId, { state, adapter, sweep, ...page }) =>
+    list: async (teamId, { state, adapter, sweep, metadata = {}, ...page }) =>
       pageOf(
         ofTeam(tables.jobs, teamId),
         page,
@@ -245,7 +238,8 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
         (job) =>
           (!state || job.state === state) &&
           (!adapter || job.adapter === adapter) &&
-          (!sweep || job.sweep?.id === sweep),
+          (!sweep || job.sweep?.id === sweep) &&
+          Object.entries(metadata).every(([name, text]) => job.metadata[name] === text),
       ),
     lock: async (id) => orNull(find(id), ({ estimate: _estimate, ...record }) => record),
     update: async (id, epoch, patch) => {
@@ -255,58 +249,6 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
       if (patch.error) job.error = { ...patch.error, message: storable(patch.error.message) };
       return true;
     },
-    appendEvent: async (id, event) => {
-      if (!find(id)) throw new LowrankError('not_found', `There is no job ${id}.`);
-      const seq = tables.events.filter((one) => one.jobId === id).length + 1;
-      const row = { ...event, message: storable(event.message), seq };
-      tables.events.push({ ...row, jobId: id });
-      return row;
-    },
-    beginHistory: async (ids, event) =>
-      void tables.events.push(...ids.map((jobId) => ({ ...event, jobId, seq: 1 }))),
-    events: async (id, afterSeq, limit) =>
-      tables.events
-        .filter((event) => event.jobId === id && event.seq > afterSeq)
-        .slice(0, limit)
-        .map(({ jobId: _jobId, ...event }) => event),
-    putMetrics: async (id, metrics) => {
-      refuseUnless(metrics.length === 0 || find(id) !== undefined, 'job');
-      for (const metric of metrics) {
-        tables.metrics = tables.metrics.filter(
-          (one) => !(one.jobId === id && one.step === metric.step && one.kind === metric.kind),
-        );
-        tables.metrics.push({ ...metric, jobId: id });
-      }
-    },
-    metrics: async (id, { afterStep = -1, limit }) =>
-      tables.metrics
-        .filter((metric) => metric.jobId === id && metric.step > afterStep)
-        .sort((a, b) => a.step - b.step || compare(a.kind, b.kind))
-        .slice(0, limit)
-        .map(({ jobId: _jobId, ...metric }) => metric),
-    truncateMetrics: async (id, step) => {
-      tables.metrics = tables.metrics.filter((metric) => metric.jobId !== id || metric.step <= step);
-    },
-    appendLog: async (id, lines, keep) => {
-      refuseUnless(lines.length === 0 || find(id) !== undefined, 'job');
-      const rowsOf = () => tables.log.filter((line) => line.jobId === id);
-      const last = rowsOf().at(-1)?.seq ?? 0;
-      tables.log.push(
-        ...lines.map((line, i) => ({
-          ...line,
-          message: storable(line.message),
-          jobId: id,
-          seq: last + 1 + i,
-        })),
-      );
-      const kept = rowsOf().slice(-keep);
-      tables.log = [...tables.log.filter((line) => line.jobId !== id), ...kept];
-    },
-    log: async (id, afterSeq, limit) =>
-      tables.log
-        .filter((line) => line.jobId === id && line.seq > afterSeq)
-        .slice(0, limit)
-        .map(({ jobId: _jobId, ...line }) => line),
     countQueued: async (teamId) => ofTeam(tables.jobs, teamId).filter((job) => job.state === 'queued').length,
     assign: async (choices, at) =>
       choices.flatMap(({ jobId, epoch, workerId }) => {
@@ -320,11 +262,8 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
       const first = byRank.filter((job) => ofTeam(byRank, job.teamId).indexOf(job) < perTeam);
       return first.map(({ id, epoch, teamId, priority, placement, ...job }) => ({
         ...{ id, epoch, teamId, priority, placement },
-        estimatedBytes: job.estimatedBytes,
-        sharedBytes: job.sharedBytes,
-        queuedAt: job.queuedAt,
-        rankAt: job.rankAt,
-        host: job.host,
+        ...{ estimatedBytes: job.estimatedBytes, sharedBytes: job.sharedBytes },
+        ...{ queuedAt: job.queuedAt, rankAt: job.rankAt, host: job.host, waitingFor: job.waitingFor },
       }));
     },
     placed: async () =>
@@ -333,8 +272,7 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
         .sort((a, b) => compare(a.id, b.id))
         .map(({ id, epoch, teamId, state, priority, placement, workerId, ...job }) => ({
           ...{ id, epoch, teamId, state, priority, placement, workerId },
-          estimatedBytes: job.estimatedBytes,
-          sharedBytes: job.sharedBytes,
+          ...{ estimatedBytes: job.estimatedBytes, sharedBytes: job.sharedBytes },
           rankAt: job.rankAt,
           assignedTo: job.assignedTo,
           assignedAt: job.assignedAt,
@@ -374,6 +312,8 @@ function teamRepositoryOf(tables: Tables): Repositories['teams'] {
   return {
     find,
     lock: find,
+    findByName: async (name) => tables.teams.find((team) => team.name === name) ?? null,
+    insert: async ({ id, name }) => void tables.teams.push(freshTeam(id, name)),
     change: async (id, quotas) => void Object.assign((await find(id)) ?? {}, quotas),
     charge: async (teamId, hours) => {
       refuseUnless(hours.length === 0 || (await find(teamId)) !== null, 'team');
