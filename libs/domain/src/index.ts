@@ -21,6 +21,7 @@ export * from './catalog/add-dataset';
 export * from './catalog/aliases';
 export { compareVersions } from './catalog/compare-versions';
 export * from './catalog/delete-dataset';
+export * from './catalog/deletion';
 export * from './catalog/describe-adapter';
 export * from './catalog/find-model';
 export * from './catalog/find-servable';

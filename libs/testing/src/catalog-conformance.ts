@@ -237,6 +237,7 @@ export function catalogConformance(seeded: () => Seeded): void {
         revision: revisionOf(first.files),
         bytes: 4_000_000_700,
         createdAt: day(2),
+        deletedAt: null,
       });
       const v2 = await publish(second, day(3));
       await run(async ({ adapters }) => {

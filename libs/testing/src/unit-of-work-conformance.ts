@@ -6,6 +6,7 @@ import { auditConformance } from './audit-conformance';
 import { memberConformance } from './member-conformance';
 import { newsConformance } from './news-conformance';
 import { catalogConformance } from './catalog-conformance';
+import { deletionConformance } from './deletion-conformance';
 import { makeDataset, makeEvent, makeMetric, makeWorker } from './factories';
 import { estimateConformance } from './estimate-conformance';
 import { jobLogConformance } from './job-log-conformance';
@@ -370,6 +371,7 @@ export function unitOfWorkConformance(name: string, open: () => Promise<UnitOfWo
     catalogConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     adapterSearchConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     aliasConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
+    deletionConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     jobRepositoryConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     jobLogConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     partyConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));

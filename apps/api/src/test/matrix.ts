@@ -255,6 +255,11 @@ export function targetsOf({ teamId, ids, team, adapter, baseModel, email }: Samp
     ),
     'GET /api/v1/adapters/:name/versions': of('version', `adapters/${adapter}/versions`),
     'GET /api/v1/adapters/:name/versions/:version': of('version', version),
+    // The alias of the samples is in the way of the first two.
+    'DELETE /api/v1/adapters/:name': of('version', `adapters/${adapter}`),
+    'DELETE /api/v1/adapters/:name/versions/:version': of('version', version),
+    'POST /api/v1/adapters/:name/restore': of('version', `adapters/${adapter}/restore`),
+    'POST /api/v1/adapters/:name/versions/:version/restore': of('version', `${version}/restore`),
     'GET /api/v1/adapters/:name/versions/:version/lineage': of('version', `${version}/lineage`),
     'GET /api/v1/adapters/:name/versions/:version/diff': of('version', `${version}/diff?to=${adapter}`),
     'GET /api/v1/adapters/:name/versions/:version/files/:path': of(

@@ -224,6 +224,9 @@ export const jobRepository = (db: Tx, traceparent: string | null): JobRepository
     return count === 1;
   },
 
+  countUnfinished: (teamId, adapter) =>
+    db.job.count({ where: { teamId, adapter, state: { notIn: [...finalJobStates] } } }),
+
   countQueued: (teamId) => db.job.count({ where: { teamId, state: 'queued' } }),
 
   async waiting(now, perTeam) {

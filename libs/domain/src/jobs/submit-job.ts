@@ -57,7 +57,8 @@ export async function submitJob(
       ...{ createdAt: at, clonedFrom, sweep: null },
     };
     await addJobs(repositories, teamId, dataset, [job]);
-    const facts = { adapter, baseModel: baseModel.name, dataset: dataset.id, clonedFrom };
+    const start = initFrom && `${initFrom.adapter}@v${initFrom.number}`;
+    const facts = { adapter, baseModel: baseModel.name, dataset: dataset.id, initFrom: start, clonedFrom };
     await repositories.audit.add('submit', { kind: 'job', id }, facts);
     return found(await repositories.jobs.detail(teamId, id), 'job', id);
   });

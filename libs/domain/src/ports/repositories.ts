@@ -265,6 +265,8 @@ export interface JobRepository extends JobLogRepository {
   lock(id: string): Promise<JobRecord | null>;
   /** Writes only if the job still has this epoch; resolves to false, changing nothing, when it has not. */
   update(id: string, epoch: number, patch: JobPatch): Promise<boolean>;
+  /** How many jobs of the team's adapter have not ended. */
+  countUnfinished(teamId: string, adapter: string): Promise<number>;
   /** How many of the team's jobs are queued, assigned ones included. */
   countQueued(teamId: string): Promise<number>;
   /**

@@ -150,6 +150,7 @@ const isAlike = (job: JobRecord, like: JobRecord): boolean =>
 
 function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
   const find = (id: string) => tables.jobs.find((job) => job.id === id);
+  const own = (teamId: string, id: string) => ofTeam(tables.jobs, teamId).find((job) => job.id === id);
   const byRankOf = (a: JobRecord, b: JobRecord) => compare(a.rankAt, b.rankAt) || compare(a.id, b.id);
   /** Whether fewer trials of its sweep than may have a slot have one or come before it. */
   const mayHaveSlot = (job: JobRecord): boolean => {
@@ -220,16 +221,9 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
         });
       }
     },
-    find: async (teamId, id) =>
-      orNull(
-        ofTeam(tables.jobs, teamId).find((job) => job.id === id),
-        toJob,
-      ),
+    find: async (teamId, id) => orNull(own(teamId, id), toJob),
     detail: async (teamId, id) =>
-      orNull(
-        ofTeam(tables.jobs, teamId).find((job) => job.id === id),
-        (job) => ({ ...toJob(job), estimate: job.estimate }),
-      ),
+      orNull(own(teamId, id), (job) => ({ ...toJob(job), estimate: job.estimate })),
     list: async (teamId, { state, adapter, sweep, metadata = {}, ...page }) =>
       pageOf(
         ofTeam(tables.jobs, teamId),
@@ -249,6 +243,10 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
       if (patch.error) job.error = { ...patch.error, message: storable(patch.error.message) };
       return true;
     },
+    countUnfinished: async (teamId, adapter) =>
+      ofTeam(tables.jobs, teamId).filter(
+        (job) => job.adapter === adapter && !finalJobStates.includes(job.state),
+      ).length,
     countQueued: async (teamId) => ofTeam(tables.jobs, teamId).filter((job) => job.state === 'queued').length,
     assign: async (choices, at) =>
       choices.flatMap(({ jobId, epoch, workerId }) => {
