@@ -168,6 +168,15 @@ describe('encodeChat', () => {
       expect(text).toContain('<|im_start|>user<r>4</r><r>9</r><|im_end|>\n');
     });
 
+    it('refuses calls that the template does not write', () => {
+      expect(() => encodeChat(row, tokenizer)).toThrow(
+        expect.objectContaining({
+          path: 'messages.1.tool_calls',
+          message: expect.stringContaining("does not write the call of 'square'"),
+        }),
+      );
+    });
+
     it('leaves out answers that are context', () => {
       expect(learnt({ ...row, notLearnt: [1] }, withTemplate(tokenizer, source))).toEqual([
         '4 and 9.<|im_end|>',

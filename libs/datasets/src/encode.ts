@@ -87,6 +87,18 @@ function tokenIndexes(
   );
 }
 
+/** Templates of models that know no tools leave calls out without a word. */
+function assertCallsWritten({ messages }: ChatRow, text: string): void {
+  messages.forEach(({ tool_calls: calls = [] }, i) => {
+    const missing = calls.find((call) => !text.includes(call.function.name));
+    if (missing)
+      throw new RowError(
+        `the model's chat template does not write the call of '${missing.function.name.slice(0, 100)}'`,
+        `messages.${i}.tool_calls`,
+      );
+  });
+}
+
 /**
  * Tokens of a conversation, rendered with the model's own template, and which of them are to be learnt. What the template writes
  * after an answer's last end-of-turn token (a line break, mostly) is not: generation stops before it.
@@ -94,6 +106,7 @@ function tokenIndexes(
  */
 export function encodeChat(row: ChatRow, tokenizer: ChatTokenizer): EncodedRow {
   const text = tokenizer.render(row.messages, { tools: row.tools });
+  assertCallsWritten(row, text);
   const spans = answerSpans(row, tokenizer, text);
   const ids = tokenizer.encode(text);
   const edges = tokenIndexes(
