@@ -234,6 +234,8 @@ export function targetsOf({ teamId, ids, team, adapter, baseModel, email }: Samp
     'GET /api/v1/files': own('files'),
     'POST /api/v1/files': own('files', {}),
     'GET /api/v1/files/:id': of('dataset', `files/${dataset}`),
+    'GET /api/v1/files/:id/preview': of('dataset', `files/${dataset}/preview`),
+    'GET /api/v1/files/:id/statistics': of('dataset', `files/${dataset}/statistics`),
     'GET /api/v1/files/:id/content': of('dataset', `files/${dataset}/content`),
     'GET /api/v1/adapters': own('adapters'),
     'GET /api/v1/adapters/:name': of('version', `adapters/${adapter}`),

@@ -2,7 +2,6 @@ import {
   type ChatCompletionAnswer,
   chatCompletionAnswerSchema,
   type ChatCompletionInput,
-  type ChatMessage,
   errorBodySchema,
   type ServeTarget,
   textCompletionAnswerSchema,
@@ -15,7 +14,7 @@ let world: World;
 let served: Served;
 let adapter: Adapter;
 let target: ServeTarget;
-const messages: ChatMessage[] = [{ role: 'user', content: '1+2' }];
+const messages = [{ role: 'user' as const, content: '1+2' }];
 
 beforeAll(async () => {
   world = await World.make();
