@@ -184,6 +184,20 @@ export const adapterRepository = (db: Tx): AdapterRepository => {
       return toVersion(row);
     },
 
+    async allVersions(teamId, limit) {
+      const rows = await db.adapterVersion.findMany({
+        where: { adapter: { teamId, deletedAt: null }, deletedAt: null },
+        orderBy: [{ createdAt: 'desc' }, { id: 'desc' }],
+        take: limit,
+        select: { number: true, createdAt: true, adapter: { select: { name: true } } },
+      });
+      return rows.map(({ adapter, number, createdAt }) => ({
+        adapter: adapter.name,
+        number,
+        createdAt: iso(createdAt),
+      }));
+    },
+
     async versions(teamId, name, deleted = false) {
       const rows = await db.adapterVersion.findMany({
         where: { adapter: { teamId, name, deletedAt: null }, deletedAt: deleted ? { not: null } : null },

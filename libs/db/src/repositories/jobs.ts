@@ -24,6 +24,7 @@ const toJob = (row: JobRow): Job => ({
   adapter: row.adapter,
   recipe: fromJson(row.recipe),
   initFrom: fromJson(row.initFrom),
+  metadata: fromJson(row.metadata),
   step: row.step,
   totalSteps: row.totalSteps,
   trainedTokens: Number(row.trainedTokens),
@@ -167,6 +168,7 @@ export const jobRepository = (db: Tx, traceparent: string | null): JobRepository
         adapter: job.adapter,
         recipe: toJson(job.recipe),
         initFrom: job.initFrom === null ? Prisma.DbNull : toJson(job.initFrom),
+        metadata: toJson(job.metadata),
         createdAt: new Date(job.createdAt),
         priority: job.priority,
         placement: toJson(job.placement),
@@ -195,12 +197,13 @@ export const jobRepository = (db: Tx, traceparent: string | null): JobRepository
     return row && { ...toJob(row), estimate: fromJson(row.estimate) };
   },
 
-  list(teamId, { state, adapter, sweep, ...page }) {
+  list(teamId, { state, adapter, sweep, metadata = {}, ...page }) {
     const where = {
       teamId,
       ...(state ? { state } : {}),
       ...(adapter ? { adapter } : {}),
       ...(sweep ? { sweepId: sweep } : {}),
+      AND: Object.entries(metadata).map(([name, text]) => ({ metadata: { path: [name], equals: text } })),
     };
     return readPage(
       page,

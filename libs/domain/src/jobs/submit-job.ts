@@ -53,7 +53,7 @@ export async function submitJob(
     });
     const job = {
       ...{ ...factsOf(baseModel, dataset), ...schedule },
-      ...{ id, adapter, recipe, initFrom, estimate },
+      ...{ id, adapter, recipe, initFrom, metadata: request.metadata, estimate },
       ...{ createdAt: at, clonedFrom, sweep: null },
     };
     await addJobs(repositories, teamId, dataset, [job]);

@@ -8,6 +8,9 @@ import {
   type PageQuery,
 } from '@lowrank/contracts';
 
+/** Which version, and since when. */
+export type VersionName = Pick<AdapterVersion, 'adapter' | 'number' | 'createdAt'>;
+
 /** Finds what is not deleted, unless a method says otherwise. */
 export interface AdapterRepository {
   /** Gets or makes the adapter of that name; LowrankError conflict when it exists for another base model, or is deleted. */
@@ -27,6 +30,8 @@ export interface AdapterRepository {
    * Makes the manifest the next version of its adapter. Once per job: a second call for the same job returns the first's row.
    */
   publish(teamId: string, version: { id: string; manifest: Manifest; at: string }): Promise<AdapterVersion>;
+  /** Of all adapters, the newest first. */
+  allVersions(teamId: string, limit: number): Promise<VersionName[]>;
   /** By number, the highest first: those that are not deleted, or those that are. */
   versions(teamId: string, name: string, deleted?: boolean): Promise<AdapterVersion[]>;
   version(teamId: string, name: string, number: number): Promise<AdapterVersion | null>;

@@ -10,7 +10,7 @@ import {
 } from '@lowrank/contracts';
 import { revisionOf } from '../catalog/revision';
 import { type Repositories } from '../ports/repositories';
-import { compare, ofTeam, orNull, refuseUnless, withoutTeam } from './rows';
+import { byAge, compare, ofTeam, orNull, refuseUnless, withoutTeam } from './rows';
 import { type Tables } from './tables';
 
 /** What a manifest and its version have in common. */
@@ -150,6 +150,12 @@ export function adapterRepositoryOf(tables: Tables): Repositories['adapters'] {
       tables.versions.push({ ...version, teamId });
       return version;
     },
+    allVersions: async (teamId, limit) =>
+      ofTeam(tables.versions, teamId)
+        .filter(({ adapter, deletedAt }) => deletedAt === null && find(teamId, adapter) !== undefined)
+        .sort((a, b) => byAge(b, a))
+        .slice(0, limit)
+        .map(({ adapter, number, createdAt }) => ({ adapter, number, createdAt })),
     versions: async (teamId, name, deleted) =>
       versionsOf(teamId, name, deleted)
         .sort((a, b) => b.number - a.number)
