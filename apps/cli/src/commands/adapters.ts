@@ -161,7 +161,7 @@ export function addAdapterCommands(program: Command): void {
 
   adapters
     .command('delete')
-    .description('delete a version, or without one the whole adapter; restore brings it back for a while')
+    .description('delete a version, or without one the whole adapter; restore brings it back')
     .argument('<adapter[@version]>', 'e.g. support@v3')
     .action(async (text: string, _options, command: Command) => {
       const { adapter, version } = parseVersionRef(text);
