@@ -66,6 +66,18 @@ export const adapterVersionSchema = z.object({
 });
 export type AdapterVersion = z.infer<typeof adapterVersionSchema>;
 
+/** Where a version's files can be fetched from without a key, for a while. */
+export const versionLinksSchema = z.object({
+  files: z.array(
+    storedFileSchema.extend({
+      /** null: the object store has no address of its own; the API sends the file itself. */
+      url: z.string().nullable(),
+    }),
+  ),
+  expiresAt: timeSchema,
+});
+export type VersionLinks = z.infer<typeof versionLinksSchema>;
+
 /** A word that adapters are found by. */
 export const tagSchema = z
   .string()

@@ -11,29 +11,34 @@ import {
   lineageSchema,
   nameSchema,
   pageSchema,
+  type StoredFile,
   storedFileSchema,
   versionDiffSchema,
+  type VersionLinks,
+  versionLinksSchema,
   versionRefSchema,
   versionSelectorSchema,
 } from '@lowrank/contracts';
 import {
+  after,
   compareVersions,
   describeAdapter,
   findVersion,
   found,
+  type ObjectStore,
   type Ports,
   readCard,
   readLineage,
 } from '@lowrank/domain';
-import { type Blobs } from '@lowrank/storage';
+import { type Blobs, blobKey } from '@lowrank/storage';
 import { type FastifyReply, type FastifyRequest } from 'fastify';
 import { createZodDto } from 'nestjs-zod';
 import { z } from 'zod';
 import { Action } from '../auth/action';
 import { TeamId } from '../auth/caller';
-import { BLOBS, PORTS } from '../dependencies';
+import { BLOBS, PORTS, STORE } from '../dependencies';
 import { Answer } from '../http/answers';
-import { ApiFileResponse, attachment, StoredFiles } from '../http/stored-files';
+import { ApiFileResponse, attachment, linkSeconds, StoredFiles } from '../http/stored-files';
 import { archiveOf } from './archive';
 import { AdapterParams, VersionParams } from './version-params';
 
@@ -45,6 +50,7 @@ class AdapterVersionDto extends createZodDto(adapterVersionSchema) {}
 class AdapterVersionListDto extends createZodDto(z.object({ data: z.array(adapterVersionSchema) })) {}
 class LineageDto extends createZodDto(lineageSchema) {}
 class VersionDiffDto extends createZodDto(versionDiffSchema) {}
+class VersionLinksDto extends createZodDto(versionLinksSchema) {}
 class DiffQuery extends createZodDto(
   z.object({ to: versionSelectorSchema.describe('The other version, e.g. `support@v3` or `support@prod`.') }),
 ) {}
@@ -60,6 +66,7 @@ export class AdaptersController {
   constructor(
     @Inject(PORTS) private readonly ports: Ports,
     @Inject(BLOBS) private readonly blobs: Blobs,
+    @Inject(STORE) private readonly store: ObjectStore,
     private readonly storedFiles: StoredFiles,
   ) {}
 
@@ -137,6 +144,24 @@ export class AdaptersController {
   })
   lineage(@TeamId() teamId: string, @Param() { name, version }: VersionParams) {
     return readLineage(this.ports, teamId, name, version);
+  }
+
+  @Get(':name/versions/:version/links')
+  @Action('adapters.read')
+  @ApiOperation({ summary: "Links to a version's files that need no key and hold for an hour." })
+  @Answer({
+    status: 200,
+    type: VersionLinksDto,
+    description: 'A link a file, where the object store has an address.',
+  })
+  async links(@TeamId() teamId: string, @Param() params: VersionParams): Promise<VersionLinks> {
+    const { files } = await this.version(teamId, params);
+    const expiresAt = after(this.ports.clock.now(), linkSeconds * 1000);
+    const link = async ({ path, sha256, bytes }: StoredFile) => {
+      const options = { seconds: linkSeconds, filename: path };
+      return { path, sha256, bytes, url: await this.store.signedUrl(blobKey(sha256), options) };
+    };
+    return { files: await Promise.all(files.map(link)), expiresAt };
   }
 
   @Get(':name/versions/:version/diff')

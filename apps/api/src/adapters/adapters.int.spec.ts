@@ -1,4 +1,4 @@
-import { type Adapter, type AdapterVersion } from '@lowrank/contracts';
+import { type Adapter, type AdapterVersion, type VersionLinks } from '@lowrank/contracts';
 import { blobKey } from '@lowrank/storage';
 import { randomBytes } from 'node:crypto';
 import { Readable } from 'node:stream';
@@ -83,6 +83,21 @@ it('sends a file, byte for byte', async () => {
     expect(Buffer.from(await response.arrayBuffer())).toEqual(content);
     expect(response.headers.get('content-length')).toBe(String(content.length));
   }
+});
+
+it('links to the files where the object store has an address', async () => {
+  const links = () => get<VersionLinks>('/captain/versions/1/links');
+  const { files: without, expiresAt } = await links();
+  expect(without.map(({ path, url }) => [path, url])).toEqual(Object.keys(files).map((path) => [path, null]));
+  expect(Date.parse(expiresAt)).toBeGreaterThan(Date.now());
+  const signedUrl = jest.spyOn(api.store, 'signedUrl').mockResolvedValue('https://store.example/a');
+  const [first] = (await links()).files;
+  expect(first?.url).toBe('https://store.example/a');
+  expect(signedUrl.mock.calls[0]).toEqual([
+    blobKey(first?.sha256 ?? ''),
+    { seconds: 3600, filename: 'adapter_config.json' },
+  ]);
+  signedUrl.mockRestore();
 });
 
 it('sends a whole version as an archive', async () => {

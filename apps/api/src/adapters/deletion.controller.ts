@@ -20,7 +20,7 @@ export class DeletionController {
   @Delete()
   @Action('adapters.write')
   @HttpCode(204)
-  @ApiOperation({ summary: 'Delete an adapter with its versions; it can be restored for a while.' })
+  @ApiOperation({ summary: 'Delete an adapter with its versions; it can be restored.' })
   @ApiNoContentResponse({ description: 'Deleted.' })
   deleteAdapter(@TeamId() teamId: string, @Param() { name }: AdapterParams): Promise<void> {
     return deleteAdapter(this.ports, teamId, name);
@@ -38,7 +38,7 @@ export class DeletionController {
   @Delete('versions/:version')
   @Action('adapters.write')
   @HttpCode(204)
-  @ApiOperation({ summary: 'Delete a version, named by its number; it can be restored for a while.' })
+  @ApiOperation({ summary: 'Delete a version, named by its number; it can be restored.' })
   @ApiNoContentResponse({ description: 'Deleted.' })
   deleteVersion(@TeamId() teamId: string, @Param() { name, version }: VersionParams): Promise<void> {
     return deleteVersion(this.ports, teamId, name, version);

@@ -79,6 +79,9 @@ export function attachment(name: string): string {
   return `attachment; filename="${ascii}"${ascii === name ? '' : `; filename*=UTF-8''${encoded}`}`;
 }
 
+/** How long links to the object store hold: as long as Hugging Face's own, whose clients use the first link when they try again. */
+export const linkSeconds = 3600;
+
 @Global()
 @Module({ providers: [StoredFiles], exports: [StoredFiles] })
 export class StoredFilesModule {}

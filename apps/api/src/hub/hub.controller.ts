@@ -10,7 +10,7 @@ import { Action } from '../auth/action';
 import { Caller, TeamId } from '../auth/caller';
 import { PORTS, STORE } from '../dependencies';
 import { Answer } from '../http/answers';
-import { ApiFileResponse, StoredFiles } from '../http/stored-files';
+import { ApiFileResponse, linkSeconds, StoredFiles } from '../http/stored-files';
 import { HubNotFound } from './errors';
 import { HubRepos } from './repos';
 import {
@@ -138,9 +138,6 @@ export class HubController {
       .send();
   }
 }
-
-/** An hour, as the hub's own links have: a client that tries again uses the first link. */
-const linkSeconds = 3600;
 
 /** How the client reaches this server. */
 const originOf = ({ protocol, host }: FastifyRequest): string => `${protocol}://${host}`;

@@ -260,6 +260,7 @@ export function targetsOf({ teamId, ids, team, adapter, baseModel, email }: Samp
     'DELETE /api/v1/adapters/:name/versions/:version': of('version', version),
     'POST /api/v1/adapters/:name/restore': of('version', `adapters/${adapter}/restore`),
     'POST /api/v1/adapters/:name/versions/:version/restore': of('version', `${version}/restore`),
+    'GET /api/v1/adapters/:name/versions/:version/links': of('version', `${version}/links`),
     'GET /api/v1/adapters/:name/versions/:version/lineage': of('version', `${version}/lineage`),
     'GET /api/v1/adapters/:name/versions/:version/diff': of('version', `${version}/diff?to=${adapter}`),
     'GET /api/v1/adapters/:name/versions/:version/files/:path': of(

@@ -326,9 +326,9 @@ export class Api {
     return this.http.json(`/api/v1/adapters/${part(name)}`, adapterSchema);
   }
 
-  async versions(name: string): Promise<AdapterVersion[]> {
+  async versions(name: string, deleted = false): Promise<AdapterVersion[]> {
     const page = await this.http.json(
-      `/api/v1/adapters/${part(name)}/versions`,
+      `/api/v1/adapters/${part(name)}/versions?deleted=${deleted}`,
       z.object({ data: z.array(adapterVersionSchema) }),
     );
     return page.data;

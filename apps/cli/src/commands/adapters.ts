@@ -75,11 +75,13 @@ export function addAdapterCommands(program: Command): void {
     .command('show')
     .description('show the versions of an adapter, or files and lineage of one version')
     .argument('<adapter[@version]>', 'e.g. support, support@v3 or support@prod')
-    .action(async (text: string, _options, command: Command) => {
+    .option('--deleted', 'versions that can be restored, instead')
+    .action(async (text: string, { deleted }: { deleted?: boolean }, command: Command) => {
       const api = connect(command);
       const ref = parseVersionRef(text);
       if (ref.version === null) {
-        const [{ aliases }, versions] = [await api.adapter(ref.adapter), await api.versions(ref.adapter)];
+        const { aliases } = await api.adapter(ref.adapter);
+        const versions = await api.versions(ref.adapter, deleted);
         const rows = versions.map(({ number, metrics, bytes, jobId, createdAt }) => [
           `v${number}`,
           namesOf(aliases, number),
@@ -90,7 +92,7 @@ export function addAdapterCommands(program: Command): void {
           jobId,
           formatAge(createdAt),
         ]);
-        if (rows.length === 0) print(`${ref.adapter} has no published version yet.`);
+        if (rows.length === 0) print(`${ref.adapter} has no ${deleted ? 'deleted' : 'published'} version.`);
         else printTable(versionColumns, rows);
         return;
       }
@@ -159,7 +161,7 @@ export function addAdapterCommands(program: Command): void {
 
   adapters
     .command('delete')
-    .description('delete a version, or without one the whole adapter; restore brings it back for a while')
+    .description('delete a version, or without one the whole adapter; restore brings it back')
     .argument('<adapter[@version]>', 'e.g. support@v3')
     .action(async (text: string, _options, command: Command) => {
       const { adapter, version } = parseVersionRef(text);

@@ -5,6 +5,7 @@ import {
   readVersionSelector,
   type VersionDiff,
   type VersionMetrics,
+  versionMetricsSchema,
 } from '@lowrank/contracts';
 import { type Ports } from '../ports';
 import { findVersion } from './find-version';
@@ -62,7 +63,7 @@ const sorted = (value: unknown): unknown =>
   isRecord(value) ? Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)) : value;
 
 function metricDiffs(from: VersionMetrics, to: VersionMetrics): VersionDiff['metrics'] {
-  const names = Object.keys({ ...from, ...to }) as (keyof VersionMetrics)[];
+  const names = Object.keys(versionMetricsSchema.shape) as (keyof VersionMetrics)[];
   return names.map((name) => {
     const [before, after] = [from[name] ?? null, to[name] ?? null];
     const change = before === null || after === null ? null : after - before;

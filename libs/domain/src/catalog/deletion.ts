@@ -12,8 +12,7 @@ import { findVersion } from './find-version';
 type DeletionPorts = Pick<Ports, 'unitOfWork' | 'clock'>;
 
 /**
- * Deletes a version: nobody finds it any more, and after a while its files are removed. Until then it can be restored. Its number is
- * never given again.
+ * Deletes a version: nobody finds it any more until it is restored. Its files stay, and its number is never given again.
  * Errors: not_found; validation_failed unless it is named by its number; in_use while an alias stands on it.
  */
 export async function deleteVersion(
@@ -54,7 +53,7 @@ export async function restoreVersion(
 }
 
 /**
- * Deletes an adapter with all of its versions, which can be restored together for a while. Its name stays taken.
+ * Deletes an adapter with all of its versions, which can be restored together. Its name stays taken.
  * Errors: not_found; in_use while it has aliases, or jobs that have not ended.
  */
 export async function deleteAdapter(
