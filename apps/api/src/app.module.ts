@@ -7,6 +7,7 @@ import { AuditModule } from './audit/audit.module';
 import { BaseModelsModule } from './base-models/base-models.module';
 import { type Dependencies, DependenciesModule } from './dependencies';
 import { FilesModule } from './files/files.module';
+import { GrantsModule } from './grants/grants.module';
 import { HealthModule } from './health/health.module';
 import { ErrorFilter } from './http/error.filter';
 import { HubModule } from './hub/hub.module';
@@ -49,6 +50,7 @@ export class AppModule {
         JobsModule,
         SweepsModule,
         AdaptersModule,
+        GrantsModule,
         HubModule,
         TeamModule,
         TeamsModule,

@@ -58,6 +58,7 @@ export const actions = {
   'sweeps.control': { role: 'member', scope: 'jobs:write' },
   'adapters.read': { role: 'viewer', scope: 'adapters:read' },
   'adapters.write': { role: 'member', scope: 'adapters:write' },
+  'grants.write': { role: 'admin', scope: 'adapters:write' },
   'team.read': { role: 'viewer', scope: 'team:read' },
   'team.quotas': { role: 'admin', scope: 'team:write', platform: true },
   'teams.read': { role: 'admin', scope: 'platform:read', platform: true },

@@ -16,6 +16,7 @@ export type ResourceKind =
   | 'sweep'
   | 'trial'
   | 'member'
+  | 'grant'
   | 'service account'
   | 'invitation';
 

@@ -7,6 +7,7 @@ import { newsConformance } from './news-conformance';
 import { catalogConformance } from './catalog-conformance';
 import { makeDataset, makeEvent, makeMetric, makeWorker } from './factories';
 import { estimateConformance } from './estimate-conformance';
+import { grantConformance } from './grant-conformance';
 import { jobLogConformance } from './job-log-conformance';
 import { jobRepositoryConformance } from './job-repository-conformance';
 import { jobUpkeepConformance } from './job-upkeep-conformance';
@@ -373,6 +374,7 @@ export function unitOfWorkConformance(name: string, open: () => Promise<UnitOfWo
     partyConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     jobUpkeepConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     estimateConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
+    grantConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     memberConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     auditConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     webhookConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));

@@ -12,7 +12,7 @@ import {
   storedFileSchema,
   versionRefSchema,
 } from '@lowrank/contracts';
-import { describeAdapter, findVersion, found, type Ports, readCard } from '@lowrank/domain';
+import { describeAdapter, findVersion, found, ownerOf, type Ports, readCard } from '@lowrank/domain';
 import { type Blobs } from '@lowrank/storage';
 import { type FastifyReply, type FastifyRequest } from 'fastify';
 import { createZodDto } from 'nestjs-zod';
@@ -23,7 +23,7 @@ import { BLOBS, PORTS } from '../dependencies';
 import { Answer } from '../http/answers';
 import { ApiFileResponse, attachment, StoredFiles } from '../http/stored-files';
 import { archiveOf } from './archive';
-import { AdapterParams, VersionParams } from './version-params';
+import { AdapterParams, OwnerQuery, VersionParams } from './version-params';
 
 class AdapterListQuery extends createZodDto(
   pageQuerySchema.extend({ query: z.string().max(96).optional().describe('Part of a name.') }),
@@ -59,10 +59,12 @@ export class AdaptersController {
   @Action('adapters.read')
   @ApiOperation({ summary: 'One adapter.' })
   @Answer({ status: 200, type: AdapterDto, description: 'The adapter.' })
-  get(@TeamId() teamId: string, @Param() { name }: AdapterParams) {
-    return this.ports.unitOfWork.look(async ({ adapters }) =>
-      found(await adapters.find(teamId, name), 'adapter', name),
-    );
+  get(@TeamId() teamId: string, @Param() { name }: AdapterParams, @Query() { team }: OwnerQuery) {
+    return this.ports.unitOfWork.look(async (repositories) => {
+      const owner = await ownerOf(repositories, teamId, name, team);
+      const adapter = found(await repositories.adapters.find(owner, name), 'adapter', name);
+      return { ...adapter, sharedBy: owner === teamId ? null : (team ?? null) };
+    });
   }
 
   @Patch(':name')
@@ -80,18 +82,20 @@ export class AdaptersController {
       'What there is to read about an adapter: as somebody wrote it, or made from its versions and lineage.',
   })
   @Answer({ status: 200, type: AdapterCardDto, description: 'Markdown.' })
-  card(@TeamId() teamId: string, @Param() { name }: AdapterParams) {
-    return readCard(this.ports, teamId, name);
+  card(@TeamId() teamId: string, @Param() { name }: AdapterParams, @Query() { team }: OwnerQuery) {
+    return readCard(this.ports, teamId, name, team);
   }
 
   @Get(':name/versions')
   @Action('adapters.read')
   @ApiOperation({ summary: "List an adapter's versions." })
   @Answer({ status: 200, type: AdapterVersionListDto, description: 'All versions.' })
-  versions(@TeamId() teamId: string, @Param() { name }: AdapterParams) {
-    return this.ports.unitOfWork.look(async ({ adapters }) => {
-      found(await adapters.find(teamId, name), 'adapter', name);
-      return { data: await adapters.versions(teamId, name) };
+  versions(@TeamId() teamId: string, @Param() { name }: AdapterParams, @Query() { team }: OwnerQuery) {
+    return this.ports.unitOfWork.look(async (repositories) => {
+      const { adapters } = repositories;
+      const owner = await ownerOf(repositories, teamId, name, team);
+      found(await adapters.find(owner, name), 'adapter', name);
+      return { data: await adapters.versions(owner, name) };
     });
   }
 
@@ -99,8 +103,15 @@ export class AdaptersController {
   @Action('adapters.read')
   @ApiOperation({ summary: 'One version: `3`, `v3`, `latest` or an alias.' })
   @Answer({ status: 200, type: AdapterVersionDto, description: 'What it is and what it was made from.' })
-  version(@TeamId() teamId: string, @Param() { name, version }: VersionParams): Promise<AdapterVersion> {
-    return this.ports.unitOfWork.look((repositories) => findVersion(repositories, teamId, name, version));
+  version(
+    @TeamId() teamId: string,
+    @Param() { name, version }: VersionParams,
+    @Query() { team }: OwnerQuery,
+  ): Promise<AdapterVersion> {
+    return this.ports.unitOfWork.look(async (repositories) => {
+      const owner = await ownerOf(repositories, teamId, name, team);
+      return findVersion(repositories, owner, name, version);
+    });
   }
 
   @Get(':name/versions/:version/files/:path')
@@ -110,10 +121,11 @@ export class AdaptersController {
   async file(
     @TeamId() teamId: string,
     @Param() { name, version, path }: VersionFileParams,
+    @Query() owner: OwnerQuery,
     @Req() request: FastifyRequest,
     @Res() reply: FastifyReply,
   ): Promise<void> {
-    const { files } = await this.version(teamId, { name, version });
+    const { files } = await this.version(teamId, { name, version }, owner);
     const file = found(files.find((one) => one.path === path) ?? null, 'file', path);
     await this.storedFiles.send(file, request, reply);
   }
@@ -128,9 +140,10 @@ export class AdaptersController {
   async archive(
     @TeamId() teamId: string,
     @Param() params: VersionParams,
+    @Query() owner: OwnerQuery,
     @Res() reply: FastifyReply,
   ): Promise<void> {
-    const version = await this.version(teamId, params);
+    const version = await this.version(teamId, params, owner);
     void reply
       .header('content-type', 'application/x-tar')
       .header('content-disposition', attachment(`${version.adapter}-v${version.number}.tar`))

@@ -1,5 +1,13 @@
 import { type Webhook } from '@lowrank/contracts';
-import { createApiKey, makeWebhookSecret, moveAlias, type Repositories, testWebhook } from '@lowrank/domain';
+import {
+  createApiKey,
+  found,
+  grant,
+  makeWebhookSecret,
+  moveAlias,
+  type Repositories,
+  testWebhook,
+} from '@lowrank/domain';
 import { makeBaseModel, makeDataset, makeJob, makeManifest, makeWorker } from '@lowrank/testing';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -18,6 +26,7 @@ export interface Samples {
     | 'webhook'
     | 'member'
     | 'invitation'
+    | 'grant'
     | 'delivery'
     | 'worker',
     string
@@ -83,6 +92,7 @@ export async function samplesOf(api: TestApi, teamId: string): Promise<Samples> 
   await unitOfWork.run(({ webhooks }) =>
     webhooks.insert(teamId, { ...webhook, secret: makeWebhookSecret() }),
   );
+  const { id: granted } = await grantToThird(api, teamId, adapter);
   const member = make.make('user');
   const invitation = make.make('invitation');
   const email = `${mark}@example.org`;
@@ -115,6 +125,7 @@ export async function samplesOf(api: TestApi, teamId: string): Promise<Samples> 
     webhooks,
     members,
     invitations,
+    grants,
   }: Repositories) => [
     await adapters.find(teamId, adapter),
     await aliases.moves(teamId, adapter, 'prod', { limit: 200 }),
@@ -129,6 +140,7 @@ export async function samplesOf(api: TestApi, teamId: string): Promise<Samples> 
     await webhooks.list(teamId),
     await members.list(teamId),
     await invitations.list(teamId),
+    await grants.list(teamId),
     await webhooks.deliveries(teamId, webhook.id, { limit: 200 }),
   ];
   return {
@@ -141,14 +153,44 @@ export async function samplesOf(api: TestApi, teamId: string): Promise<Samples> 
       worker: worker.id,
       member,
       invitation,
+      grant: granted,
     },
     team: (await unitOfWork.look(({ teams }) => teams.find(teamId)))?.name ?? '',
     adapter,
     baseModel: baseModel.name,
     email,
-    secrets: [teamId, ...Object.values(ids), key.id, webhook.id, delivery.id, member, invitation, mark],
+    secrets: [
+      teamId,
+      ...Object.values(ids),
+      key.id,
+      webhook.id,
+      delivery.id,
+      member,
+      invitation,
+      granted,
+      mark,
+    ],
     state: () => unitOfWork.run(stored),
   };
+}
+
+/** Another version of a team's adapter. */
+export async function publishAgain({ ports: { unitOfWork, ids } }: TestApi, samples: Samples): Promise<void> {
+  const { teamId, adapter } = samples;
+  await unitOfWork.run(async ({ adapters, baseModels, datasets, jobs }) => {
+    const base = found(await baseModels.find(teamId, samples.ids.baseModel), 'base model', adapter);
+    const dataset = found(await datasets.find(teamId, samples.ids.dataset), 'dataset', adapter);
+    const job = makeJob(base, dataset, { adapter });
+    await jobs.insert(teamId, job);
+    const at = job.createdAt;
+    await adapters.publish(teamId, { id: ids.make('version'), manifest: makeManifest(job), at });
+  });
+}
+
+/** Lets a team that nobody asks as read an adapter. */
+async function grantToThird({ ports }: TestApi, teamId: string, adapter: string) {
+  await ports.unitOfWork.run(({ apiKeys }) => apiKeys.ensureTeam('third'));
+  return grant(ports, teamId, { adapter, to: 'third', alias: null });
 }
 
 export interface Target {
@@ -301,7 +343,10 @@ export function targetsOf({ teamId, ids, team, adapter, baseModel, email }: Samp
       'delivery',
       `webhooks/${webhook}/deliveries/${delivery}/replay`,
     ),
+    'GET /api/v1/grants': own('grants'),
+    'POST /api/v1/grants': of('version', 'grants', { adapter, to: team }),
     // What takes away comes last.
+    'DELETE /api/v1/grants/:id': of('grant', `grants/${ids.grant}`),
     'DELETE /api/v1/adapters/:name/aliases/:alias': of('version', `adapters/${adapter}/aliases/prod`),
     'DELETE /api/v1/members/:id': of('member', `members/${member}`),
     'DELETE /api/v1/invitations/:id': of('invitation', `invitations/${invitation}`),

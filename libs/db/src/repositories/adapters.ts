@@ -14,6 +14,7 @@ const withAliases = {
 const toAdapter = (row: AdapterRow): Adapter => ({
   id: row.id,
   name: row.name,
+  sharedBy: null,
   baseModel: row.baseModel,
   description: row.description,
   tags: fromJson(row.tags),
@@ -90,14 +91,26 @@ export const adapterRepository = (db: Tx): AdapterRepository => {
       });
     },
 
-    list(teamId, { query, ...page }) {
-      const where = { teamId, ...(query ? { name: { contains: literally(query.toLowerCase()) } } : {}) };
-      return readPage(
+    async list(teamId, { query, ...page }) {
+      const there = { OR: [{ teamId }, { grants: { some: { toTeamId: teamId } } }] };
+      const name = query ? { contains: literally(query.toLowerCase()) } : undefined;
+      const { data, hasMore } = await readPage(
         page,
-        (id) => db.adapter.findFirst({ where: { teamId, id }, select: placed }),
-        (older, window) => db.adapter.findMany({ where: { ...where, ...older }, ...window, ...withAliases }),
-        toAdapter,
+        (id) => db.adapter.findFirst({ where: { ...there, id }, select: placed }),
+        (older, window) =>
+          db.adapter.findMany({ where: { AND: [there, { name }, older] }, ...window, ...withAliases }),
+        (row) => row,
       );
+      const others = data.map((row) => row.teamId).filter((id) => id !== teamId);
+      const teams =
+        others.length === 0
+          ? []
+          : await db.team.findMany({ where: { id: { in: others } }, select: { id: true, name: true } });
+      const sharedBy = new Map(teams.map((team) => [team.id, team.name]));
+      return {
+        data: data.map((row) => ({ ...toAdapter(row), sharedBy: sharedBy.get(row.teamId) ?? null })),
+        hasMore,
+      };
     },
 
     async publish(teamId, { id, manifest, at }) {

@@ -16,6 +16,7 @@ export interface AdapterRepository {
   find(teamId: string, name: string): Promise<Adapter | null>;
   /** The same, its row locked until the transaction ends. */
   lock(teamId: string, name: string): Promise<Adapter | null>;
+  /** Its own, and those that other teams let it read. */
   list(teamId: string, page: PageQuery & { query?: string }): Promise<Page<Adapter>>;
   /** What somebody has written as its card; null: nothing, or there is no such adapter. */
   card(teamId: string, name: string): Promise<string | null>;

@@ -19,6 +19,7 @@ import {
 import { type AdapterRepository } from './adapters';
 import { type AliasRepository } from './aliases';
 import { type AuditRepository, type Deed } from './audit';
+import { type GrantRepository } from './grants';
 import { type InvitationRepository, type MemberRepository, type SessionRepository } from './members';
 import { type AddressedWakeUp } from './job-queue';
 import { type News, type OutboxRepository } from './outbox';
@@ -45,6 +46,7 @@ export interface Repositories {
   members: MemberRepository;
   sessions: SessionRepository;
   invitations: InvitationRepository;
+  grants: GrantRepository;
 }
 
 /**

@@ -12,6 +12,7 @@ export function adapterRepositoryOf(tables: Tables): Repositories['adapters'] {
     tables.adapters.find((adapter) => adapter.teamId === teamId && adapter.name === name);
   const toAdapter = ({ teamId, card: _card, ...row }: Tables['adapters'][number]): Adapter => ({
     ...row,
+    sharedBy: null,
     aliases: ofTeam(tables.aliases, teamId)
       .filter((alias) => alias.adapter === row.name)
       .map(({ name, version }) => ({ name, version }))
@@ -19,6 +20,9 @@ export function adapterRepositoryOf(tables: Tables): Repositories['adapters'] {
   });
   const versionsOf = (teamId: string, name: string) =>
     ofTeam(tables.versions, teamId).filter((one) => one.adapter === name);
+  const teamName = (id: string) => tables.teams.find((team) => team.id === id)?.name ?? '';
+  const isGranted = ({ teamId, name }: Tables['adapters'][number], toTeamId: string) =>
+    tables.grants.some((one) => one.teamId === teamId && one.adapter === name && one.toTeamId === toTeamId);
   return {
     ensure: async (teamId, { id, name, baseModelName, at }) => {
       const existing = find(teamId, name);
@@ -34,8 +38,11 @@ export function adapterRepositoryOf(tables: Tables): Repositories['adapters'] {
     find: async (teamId, name) => orNull(find(teamId, name), toAdapter),
     lock: async (teamId, name) => orNull(find(teamId, name), toAdapter),
     list: async (teamId, { query = '', ...page }) =>
-      pageOf(ofTeam(tables.adapters, teamId), page, toAdapter, ({ name }) =>
-        name.includes(query.toLowerCase()),
+      pageOf(
+        tables.adapters.filter((one) => one.teamId === teamId || isGranted(one, teamId)),
+        page,
+        (one) => ({ ...toAdapter(one), sharedBy: one.teamId === teamId ? null : teamName(one.teamId) }),
+        ({ name }) => name.includes(query.toLowerCase()),
       ),
     card: async (teamId, name) => find(teamId, name)?.card ?? null,
     describe: async (teamId, name, { at, ...changes }) => {
