@@ -59,20 +59,26 @@ import { z } from 'zod';
 import { CliError, exitCodes } from '../errors';
 import { Http } from './http';
 import { readServerSentEvents } from './sse';
+import { TeamApi } from './team-api';
 
 const part = encodeURIComponent;
+/** Whose adapter it is; null: one's own team's. */
+const ownedBy = (team: string | null): string => (team === null ? '' : `?team=${part(team)}`);
 const aliasPath = (adapter: string, alias: string) =>
   `/api/v1/adapters/${part(adapter)}/aliases/${part(alias)}`;
 
 /** The native API of a Lowrank server, typed and parsed. Errors as in Http. */
 export class Api {
   private readonly http: Http;
+  /** Teams, members, keys, grants and the audit log. */
+  readonly team: TeamApi;
 
   constructor(
     readonly url: string,
     key: string | null,
   ) {
     this.http = new Http(url, key);
+    this.team = new TeamApi(this.http);
   }
 
   /** Whether a server is up; needs no key. */
@@ -294,29 +300,31 @@ export class Api {
     return this.all('/api/v1/adapters', adapterSchema);
   }
 
-  adapter(name: string): Promise<Adapter> {
-    return this.http.json(`/api/v1/adapters/${part(name)}`, adapterSchema);
+  /** Of these, `team` names the team that shares the adapter. */
+  adapter(name: string, team: string | null = null): Promise<Adapter> {
+    return this.http.json(`/api/v1/adapters/${part(name)}${ownedBy(team)}`, adapterSchema);
   }
 
-  async versions(name: string): Promise<AdapterVersion[]> {
+  async versions(name: string, team: string | null = null): Promise<AdapterVersion[]> {
     const page = await this.http.json(
-      `/api/v1/adapters/${part(name)}/versions`,
+      `/api/v1/adapters/${part(name)}/versions${ownedBy(team)}`,
       z.object({ data: z.array(adapterVersionSchema) }),
     );
     return page.data;
   }
 
   /** `ref`: `v3`, `latest` or an alias. */
-  version(name: string, ref: string): Promise<AdapterVersion> {
-    return this.http.json(`/api/v1/adapters/${part(name)}/versions/${part(ref)}`, adapterVersionSchema);
+  version(name: string, ref: string, team: string | null = null): Promise<AdapterVersion> {
+    const path = `/api/v1/adapters/${part(name)}/versions/${part(ref)}${ownedBy(team)}`;
+    return this.http.json(path, adapterVersionSchema);
   }
 
   describeAdapter(name: string, json: DescribeAdapter): Promise<Adapter> {
     return this.http.json(`/api/v1/adapters/${part(name)}`, adapterSchema, { method: 'PATCH', json });
   }
 
-  card(name: string): Promise<AdapterCard> {
-    return this.http.json(`/api/v1/adapters/${part(name)}/card`, adapterCardSchema);
+  card(name: string, team: string | null = null): Promise<AdapterCard> {
+    return this.http.json(`/api/v1/adapters/${part(name)}/card${ownedBy(team)}`, adapterCardSchema);
   }
 
   moveAlias(name: string, alias: string, version: string): Promise<Alias> {
@@ -343,8 +351,9 @@ export class Api {
   }
 
   /** Bytes of a file of an adapter version. */
-  versionFile(name: string, number: number, path: string): Promise<Response> {
-    return this.http.response(`/api/v1/adapters/${part(name)}/versions/${number}/files/${part(path)}`);
+  versionFile(name: string, number: number, path: string, team: string | null = null): Promise<Response> {
+    const file = `/api/v1/adapters/${part(name)}/versions/${number}/files/${part(path)}`;
+    return this.http.response(file + ownedBy(team));
   }
 
   /** Every item of a list, page after page. */

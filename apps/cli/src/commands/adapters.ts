@@ -3,7 +3,7 @@ import { type Command } from 'commander';
 import { readFile } from 'node:fs/promises';
 import { connect } from '../connect';
 import { formatAge, formatBytes, paint, print, printTable } from '../terminal';
-import { parseVersionRef } from '../version-ref';
+import { parseSharedRef } from '../version-ref';
 import { pullVersion } from '../pull';
 
 const versionColumns = [
@@ -35,7 +35,8 @@ export function addAdapterCommands(program: Command): void {
       for await (const adapter of connect(command).adapters()) {
         const latest = adapter.latestVersion === null ? '–' : `v${adapter.latestVersion}`;
         const aliases = adapter.aliases.map(({ name, version }) => `${name}=v${version}`).join(' ') || '–';
-        rows.push([adapter.name, latest, aliases, adapter.baseModel, formatAge(adapter.updatedAt)]);
+        const name = adapter.sharedBy === null ? adapter.name : `${adapter.sharedBy}/${adapter.name}`;
+        rows.push([name, latest, aliases, adapter.baseModel, formatAge(adapter.updatedAt)]);
       }
       if (rows.length === 0) print('No adapters yet. Train one with: lowrank submit');
       else printTable(['ADAPTER', 'LATEST', 'ALIASES', 'BASE MODEL', 'UPDATED'], rows);
@@ -44,12 +45,16 @@ export function addAdapterCommands(program: Command): void {
   adapters
     .command('show')
     .description('show the versions of an adapter, or the files of one version')
-    .argument('<adapter[@version]>', 'e.g. support, support@v3 or support@prod')
+    .argument(
+      '<adapter[@version]>',
+      'e.g. support, support@v3, support@prod, or research/support of another team',
+    )
     .action(async (text: string, _options, command: Command) => {
       const api = connect(command);
-      const ref = parseVersionRef(text);
+      const ref = parseSharedRef(text);
       if (ref.version === null) {
-        const [{ aliases }, versions] = [await api.adapter(ref.adapter), await api.versions(ref.adapter)];
+        const { aliases } = await api.adapter(ref.adapter, ref.team);
+        const versions = await api.versions(ref.adapter, ref.team);
         const rows = versions.map(({ number, metrics, bytes, jobId, createdAt }) => [
           `v${number}`,
           namesOf(aliases, number),
@@ -64,7 +69,7 @@ export function addAdapterCommands(program: Command): void {
         else printTable(versionColumns, rows);
         return;
       }
-      const version = await api.version(ref.adapter, ref.version);
+      const version = await api.version(ref.adapter, ref.version, ref.team);
       const { files, ...rest } = version;
       print(JSON.stringify(rest, null, 2));
       print(paint('bold', '\nFiles'));
@@ -77,9 +82,10 @@ export function addAdapterCommands(program: Command): void {
   adapters
     .command('card')
     .description("print an adapter's card, which is Markdown")
-    .argument('<adapter>')
-    .action(async (name: string, _options, command: Command) => {
-      process.stdout.write((await connect(command).card(name)).text);
+    .argument('<adapter>', 'e.g. support, or research/support of another team')
+    .action(async (text: string, _options, command: Command) => {
+      const { adapter, team } = parseSharedRef(text);
+      process.stdout.write((await connect(command).card(adapter, team)).text);
     });
 
   adapters
@@ -109,14 +115,17 @@ export function addAdapterCommands(program: Command): void {
   program
     .command('pull')
     .description("download an adapter version in PEFT's layout and check every file's SHA-256")
-    .argument('<adapter[@version]>', 'e.g. support, support@v3 or support@prod; without a version the latest')
+    .argument(
+      '<adapter[@version]>',
+      'e.g. support, support@v3, or research/support@prod of another team; without a version the latest',
+    )
     .argument('[folder]', 'where to put it; default: <adapter>-v<number> here')
     .action(async (text: string, folder: string | undefined, _options, command: Command) => {
       const api = connect(command);
-      const ref = parseVersionRef(text);
-      const version = await api.version(ref.adapter, ref.version ?? 'latest');
+      const ref = parseSharedRef(text);
+      const version = await api.version(ref.adapter, ref.version ?? 'latest', ref.team);
       const target = folder ?? `${version.adapter}-v${version.number}`;
-      await pullVersion(api, version, target);
+      await pullVersion(api, version, target, ref.team);
       print(
         `${version.adapter} v${version.number}: ${version.files.length} files in ${target}, all verified.`,
       );
