@@ -102,8 +102,8 @@ function assertNothing({ route, target, isAllowed, status, text }: Answer, their
   const leaked = theirs.secrets.filter((secret) => text.includes(secret) && !asked.includes(secret));
   expect([given, leaked]).toEqual([given, []]);
   if (!isAllowed) expect([given, status]).toEqual([given, 403]);
-  else if (target.status !== undefined) expect([given, status]).toEqual([given, target.status]);
   else if (target.names !== undefined) expect([given, status]).toEqual([given, 404]);
+  else if (target.status !== undefined) expect([given, status]).toEqual([given, target.status]);
   else expect([given, status < 500 && ![401, 403].includes(status)]).toEqual([given, true]);
 }
 

@@ -5,6 +5,7 @@ import { createZodValidationPipe } from 'nestjs-zod';
 import { AdaptersModule } from './adapters/adapters.module';
 import { AuditModule } from './audit/audit.module';
 import { BaseModelsModule } from './base-models/base-models.module';
+import { CompletionsModule } from './completions/completions.module';
 import { type Dependencies, DependenciesModule } from './dependencies';
 import { FilesModule } from './files/files.module';
 import { GrantsModule } from './grants/grants.module';
@@ -20,6 +21,7 @@ import { KeysModule } from './keys/keys.module';
 import { MembersModule } from './members/members.module';
 import { MeModule } from './me/me.module';
 import { MetricsModule } from './metrics/metrics.module';
+import { OpenAiModule } from './openai/openai.module';
 import { SessionModule } from './session/session.module';
 import { SweepsModule } from './sweeps/sweeps.module';
 import { TeamModule } from './team/team.module';
@@ -52,6 +54,8 @@ export class AppModule {
         AdaptersModule,
         GrantsModule,
         HubModule,
+        OpenAiModule,
+        CompletionsModule,
         TeamModule,
         TeamsModule,
         WorkersModule,

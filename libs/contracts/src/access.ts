@@ -59,6 +59,7 @@ export const actions = {
   'adapters.read': { role: 'viewer', scope: 'adapters:read' },
   'adapters.write': { role: 'member', scope: 'adapters:write' },
   'grants.write': { role: 'admin', scope: 'adapters:write' },
+  'completions.generate': { role: 'viewer', scope: 'adapters:read' },
   'team.read': { role: 'viewer', scope: 'team:read' },
   'team.quotas': { role: 'admin', scope: 'team:write', platform: true },
   'teams.read': { role: 'admin', scope: 'platform:read', platform: true },
@@ -82,7 +83,7 @@ export type Action = keyof typeof actions;
 export const isOpen = (action: Action): boolean => (actions[action] as Access).open === true;
 
 /** Whether an action changes something of a team, so that each time it is done the audit log has a row of it. The others are named for what they do. */
-export const isChange = (action: Action): boolean => !/^session\.|\.(read|estimate)$/.test(action);
+export const isChange = (action: Action): boolean => !/^session\.|\.(read|estimate|generate)$/.test(action);
 
 /** Who or what does something. */
 export const actorSchema = z.object({

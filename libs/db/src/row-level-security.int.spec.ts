@@ -1,3 +1,4 @@
+import { type Parent } from '@lowrank/contracts';
 import { type Repositories, type UnitOfWork } from '@lowrank/domain';
 import { codeOf, makeDataset, makeManifest, seedTeam, type SeededTeam } from '@lowrank/testing';
 import { SpecDatabase } from './test/database';
@@ -31,7 +32,8 @@ const asTeam = async (teamId: string | null, text: string) => {
 async function fill(): Promise<void> {
   for (const team of [database.crew, other]) {
     const { id } = await team.addJob();
-    const manifest = makeManifest(await team.addJob());
+    const parents: Parent[] = [{ versionId: 'ver_gone', adapter: 'captain', number: 1, kind: 'continued' }];
+    const manifest = makeManifest(await team.addJob(), { parents });
     const at = '2026-01-01T00:00:00.000Z';
     const move = { seq: 1, action: 'move' as const, from: null, to: 1, returnsTo: null, at, by: 'a' };
     await database.run(async ({ adapters, aliases }) => {

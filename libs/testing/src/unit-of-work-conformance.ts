@@ -1,10 +1,12 @@
 import { type JobWakeUp } from '@lowrank/contracts';
 import { type Repositories, type UnitOfWork } from '@lowrank/domain';
+import { adapterSearchConformance } from './adapter-search-conformance';
 import { aliasConformance } from './alias-conformance';
 import { auditConformance } from './audit-conformance';
 import { memberConformance } from './member-conformance';
 import { newsConformance } from './news-conformance';
 import { catalogConformance } from './catalog-conformance';
+import { deletionConformance } from './deletion-conformance';
 import { makeDataset, makeEvent, makeMetric, makeWorker } from './factories';
 import { estimateConformance } from './estimate-conformance';
 import { grantConformance } from './grant-conformance';
@@ -368,7 +370,9 @@ export function unitOfWorkConformance(name: string, open: () => Promise<UnitOfWo
 
     newsConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     catalogConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
+    adapterSearchConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     aliasConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
+    deletionConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     jobRepositoryConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     jobLogConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     partyConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));

@@ -18,18 +18,14 @@ SELECT lowrank_guard('grants');
 CREATE POLICY granted ON grants FOR SELECT TO lowrank_api
     USING (to_team_id = (SELECT current_setting('lowrank.team_id', true)));
 
--- Rows of an adapter are its team's by the team itself, and no longer by whether the adapter can be seen: others may see it now.
+-- What belongs to a row is its team's by that row's own rule, and no longer by whether the row can be seen: others may see it now.
 CREATE OR REPLACE FUNCTION lowrank_guard(guarded regclass, via text DEFAULT 'team_id', parent regclass DEFAULT NULL) RETURNS void
 LANGUAGE plpgsql AS $$
 DECLARE
-    own constant text := '(SELECT current_setting(''lowrank.team_id'', true))';
-    has_team boolean := EXISTS (SELECT FROM pg_attribute WHERE attrelid = parent AND attname = 'team_id' AND NOT attisdropped);
+    rule text := (SELECT pg_get_expr(polqual, polrelid) FROM pg_policy WHERE polrelid = parent AND polname = 'of_team');
     is_own text := CASE
-        WHEN parent IS NULL THEN format('%I = %s', via, own)
-        WHEN has_team THEN
-            format('EXISTS (SELECT FROM %s AS parent WHERE parent.id = %s.%I AND parent.team_id = %s)', parent, guarded, via, own)
-        -- The parent's own policy hides other teams' rows from this.
-        ELSE format('EXISTS (SELECT FROM %s AS parent WHERE parent.id = %s.%I)', parent, guarded, via)
+        WHEN parent IS NULL THEN format('%I = (SELECT current_setting(''lowrank.team_id'', true))', via)
+        ELSE format('EXISTS (SELECT FROM %1$s WHERE %1$s.id = %2$s.%3$I AND %4$s)', parent, guarded, via, rule)
     END;
 BEGIN
     EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', guarded);

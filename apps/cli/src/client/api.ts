@@ -35,7 +35,6 @@ import {
   type JobStreamItem,
   jobStreamSchema,
   LowrankError,
-  type Page,
   pageSchema,
   principalSchema,
   type CreateSweepInput,
@@ -57,6 +56,7 @@ import { openAsBlob } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { CliError, exitCodes } from '../errors';
+import { Catalog } from './catalog';
 import { Http } from './http';
 import { readServerSentEvents } from './sse';
 import { TeamApi } from './team-api';
@@ -72,6 +72,7 @@ export class Api {
   private readonly http: Http;
   /** Teams, members, keys, grants and the audit log. */
   readonly team: TeamApi;
+  readonly catalog: Catalog;
 
   constructor(
     readonly url: string,
@@ -79,6 +80,7 @@ export class Api {
   ) {
     this.http = new Http(url, key);
     this.team = new TeamApi(this.http);
+    this.catalog = new Catalog(this.http);
   }
 
   /** Whether a server is up; needs no key. */
@@ -96,7 +98,7 @@ export class Api {
   }
 
   baseModels(): AsyncGenerator<BaseModel, void> {
-    return this.all('/api/v1/base-models', baseModelSchema);
+    return this.http.pages('/api/v1/base-models', baseModelSchema);
   }
 
   baseModel(name: string): Promise<BaseModel> {
@@ -120,7 +122,7 @@ export class Api {
   }
 
   datasets(): AsyncGenerator<Dataset, void> {
-    return this.all('/api/v1/files', datasetSchema);
+    return this.http.pages('/api/v1/files', datasetSchema);
   }
 
   submit(job: CreateJobInput): Promise<JobDetail> {
@@ -133,7 +135,7 @@ export class Api {
   }
 
   jobs(): AsyncGenerator<Job, void> {
-    return this.all('/api/v1/jobs', jobSchema);
+    return this.http.pages('/api/v1/jobs', jobSchema);
   }
 
   job(id: string): Promise<JobDetail> {
@@ -164,7 +166,7 @@ export class Api {
   }
 
   sweeps(): AsyncGenerator<Sweep, void> {
-    return this.all('/api/v1/sweeps', sweepSchema);
+    return this.http.pages('/api/v1/sweeps', sweepSchema);
   }
 
   sweep(id: string, signal?: AbortSignal): Promise<SweepWithTrials> {
@@ -296,10 +298,6 @@ export class Api {
     }
   }
 
-  adapters(): AsyncGenerator<Adapter, void> {
-    return this.all('/api/v1/adapters', adapterSchema);
-  }
-
   /** Of these, `team` names the team that shares the adapter. */
   adapter(name: string, team: string | null = null): Promise<Adapter> {
     return this.http.json(`/api/v1/adapters/${part(name)}${ownedBy(team)}`, adapterSchema);
@@ -354,21 +352,6 @@ export class Api {
   versionFile(name: string, number: number, path: string, team: string | null = null): Promise<Response> {
     const file = `/api/v1/adapters/${part(name)}/versions/${number}/files/${part(path)}`;
     return this.http.response(file + ownedBy(team));
-  }
-
-  /** Every item of a list, page after page. */
-  private async *all<T extends z.ZodType<{ id: string }>>(
-    path: string,
-    item: T,
-  ): AsyncGenerator<z.output<T>, void> {
-    let query = '?limit=200';
-    for (;;) {
-      const page = (await this.http.json(`${path}${query}`, pageSchema(item))) as Page<z.output<T>>;
-      yield* page.data;
-      const last = page.data.at(-1);
-      if (!page.hasMore || last === undefined) return;
-      query = `?limit=200&after=${part(last.id)}`;
-    }
   }
 }
 

@@ -38,8 +38,10 @@ export interface Tables {
   events: (JobEvent & { jobId: string })[];
   metrics: (JobMetric & { jobId: string })[];
   log: (JobLogLine & { jobId: string })[];
-  /** Their aliases are in the table of those. */
-  adapters: Owned<Omit<Adapter, 'aliases' | 'sharedBy'> & { card: string | null }>[];
+  /** Their aliases and versions are in the tables of those. */
+  adapters: Owned<
+    Omit<Adapter, 'aliases' | 'latest' | 'sharedBy'> & { card: string | null; lastNumber: number }
+  >[];
   aliases: Owned<Alias & { adapter: string }>[];
   aliasMoves: Owned<AliasMove & { adapter: string; alias: string }>[];
   versions: Owned<AdapterVersion>[];
