@@ -73,6 +73,7 @@ seen = {
         "cancelled twice": error_of(lambda: jobs.cancel(second.id)),
         "wrong setting": error_of(lambda: submit(extra_body={"qlora": {"lora": {"ranks": 4}}})),
     },
-    "deleted": client.files.delete(file.id).to_dict(),
+    "deleted": [client.files.delete(file.id).to_dict(), client.models.delete(job.fine_tuned_model).to_dict()],
+    "left": [one.id for one in client.models.list()],
 }
 print(json.dumps(seen))

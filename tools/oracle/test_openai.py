@@ -23,8 +23,8 @@ def test_openai_client_trains_an_adapter(installation):
     assert job["qlora"]["lora"]["rank"] == 4
     assert job["trained_tokens"] > 0 and job["finished_at"] >= job["created_at"]
 
-    # The same job by our own API, and what it trained.
-    version = installation.call("/api/v1/adapters/openai-sailor/versions/v1")
+    # The same job by our own API, which brings back what was deleted, and what it trained.
+    version = installation.call("/api/v1/adapters/openai-sailor/versions/v1/restore", "POST")
     assert version["jobId"] == job["id"] and version["metrics"]["trainedTokens"] == job["trained_tokens"]
     assert metrics["train"][-1] < metrics["train"][0]
     assert len(metrics["train"]) == version["metrics"]["steps"]
@@ -34,7 +34,9 @@ def test_openai_client_trains_an_adapter(installation):
     assert {"sample", f"{team}/captain@v1", job["fine_tuned_model"]} <= set(seen["models"])
     assert seen["listed_by_metadata"] == [job["id"]]
     assert seen["statuses"] == ["paused", "queued", "cancelled"]
-    assert seen["deleted"] == {"id": seen["file"]["id"], "deleted": True, "object": "file"}
+    assert seen["deleted"] == [{"id": seen["file"]["id"], "deleted": True, "object": "file"},
+                               {"id": job["fine_tuned_model"], "deleted": True, "object": "model"}]
+    assert job["fine_tuned_model"] not in seen["left"]
     assert seen["errors"] == {
         "no key": ["AuthenticationError", "invalid_api_key"],
         "no model": ["NotFoundError", "model_not_found"],

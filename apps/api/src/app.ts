@@ -2,7 +2,7 @@ import multipart from '@fastify/multipart';
 import { authenticateSession } from '@lowrank/domain';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
-import { type FastifyError, type FastifyReply, type FastifyRequest } from 'fastify';
+import { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify';
 import { Logger, PinoLogger } from 'nestjs-pino';
 import { AppModule } from './app.module';
 import { requirePrincipal } from './auth/authentication';
@@ -49,6 +49,15 @@ export function createAdapter(): FastifyAdapter {
   return adapter;
 }
 
+/** OpenAI's Python client announces JSON where it sends no body; a route that needs one refuses that by itself. */
+function takeNothingAsJson(fastify: FastifyInstance): void {
+  const parse = fastify.getDefaultJsonParser('error', 'error');
+  fastify.removeContentTypeParser('application/json');
+  fastify.addContentTypeParser('application/json', { parseAs: 'string' }, (request, body, done) =>
+    body === '' ? done(null) : parse(request, String(body), done),
+  );
+}
+
 /** The application on the given ports, ready to listen or to have requests injected. */
 export async function createApp(
   dependencies: Dependencies,
@@ -75,6 +84,7 @@ export async function createApp(
   const fastify = app.getHttpAdapter().getInstance();
   // JSON and multipart are all there is; Fastify would take plain text too.
   fastify.removeContentTypeParser('text/plain');
+  takeNothingAsJson(fastify);
   fastify.decorateRequest('principal', null);
   fastify.addHook('onClose', async () => closing.abort());
   fastify.addHook('onRequest', (request, reply, done) => {

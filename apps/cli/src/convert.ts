@@ -1,11 +1,38 @@
 import { type ErrorDetail, LowrankError } from '@lowrank/contracts';
-import { convertRow, detectFormat, parseLine, readLines, RowError } from '@lowrank/datasets';
+import {
+  convertRow,
+  detectFormat,
+  parseLine,
+  prepareDatasetFile,
+  readLines,
+  RowError,
+} from '@lowrank/datasets';
 import { once } from 'node:events';
 import { createReadStream, createWriteStream } from 'node:fs';
-import { rename, rm } from 'node:fs/promises';
+import { mkdtemp, rename, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { basename, join } from 'node:path';
 import { finished } from 'node:stream/promises';
 
 const shownErrors = 20;
+
+/** Runs `work` with a dataset file as JSONL, whatever its encoding, and with a folder for what else it makes; both are gone afterwards. */
+export async function withJsonl<T>(
+  path: string,
+  { uploadBytes, lineBytes }: { uploadBytes: number; lineBytes: number },
+  work: (rows: string, folder: string) => Promise<T>,
+): Promise<T> {
+  const folder = await mkdtemp(join(tmpdir(), 'lowrank-'));
+  try {
+    const limits = { maxBytes: uploadBytes, maxLineBytes: lineBytes };
+    return await work(
+      await prepareDatasetFile(path, folder, { filename: basename(path), ...limits }),
+      folder,
+    );
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
+}
 
 /**
  * Writes the rows of a JSONL file as chats: question/answer rows, or any format that is uploaded. Resolves to how many.

@@ -12,9 +12,12 @@ export function note(line: string): void {
   process.stderr.write(`${line}\n`);
 }
 
+/** Whether what is printed may be in colour. */
+export const isColoured = (): boolean => process.stdout.isTTY && !process.env.NO_COLOR;
+
 /** Styled text where the output is a terminal and NO_COLOR is not set, else the text itself. */
 export function paint(style: Style, text: string): string {
-  return process.stdout.isTTY && !process.env.NO_COLOR ? styleText(style, text) : text;
+  return isColoured() ? styleText(style, text) : text;
 }
 
 /** A head and rows as lines, in columns as wide as their widest cell; cells must not be styled. */

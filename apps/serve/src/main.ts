@@ -34,6 +34,7 @@ async function main(): Promise<void> {
     cacheDir: join(config.dataDir, 'cache'),
     keepBases: serve.bases,
     keepAdapters: serve.adapters,
+    cacheTokens: serve.cacheTokens,
   });
   const turns = new Turns({ running: serve.running, waiting: serve.waiting, patienceMs });
   const service = new Service(models, turns);

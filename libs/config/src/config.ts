@@ -64,6 +64,8 @@ export interface Config {
     /** Bases and adapters that stay in a server's memory when nobody uses them. */
     bases: number;
     adapters: number;
+    /** Tokens that the answers on one base have room for together, prompts included. */
+    cacheTokens: number;
   };
   /** Networks such as `10.1.0.0/16` that webhooks may be in although they are not public. */
   webhookNetworks: readonly string[];
@@ -154,10 +156,11 @@ const environmentSchema = z
     LOWRANK_SERVE_HOST: z.string().default('127.0.0.1'),
     LOWRANK_SERVE_PORT: integer(0, 65_535).default(7381),
     LOWRANK_SERVE_TOKEN: token.optional(),
-    LOWRANK_SERVE_RUNNING: integer(1, 1024).default(8),
+    LOWRANK_SERVE_RUNNING: integer(1, 1024).default(64),
     LOWRANK_SERVE_WAITING: integer(0, 100_000).default(256),
     LOWRANK_SERVE_BASES: integer(0, 64).default(1),
     LOWRANK_SERVE_ADAPTERS: integer(0, 100_000).default(64),
+    LOWRANK_SERVE_CACHE_TOKENS: integer(256, 2 ** 24).default(16_384),
     LOWRANK_WORKER_METRICS_PORT: integer(0, 65_535).optional(),
     LOWRANK_WORKER_METRICS_HOST: z.string().default('127.0.0.1'),
     LOWRANK_WEBHOOK_NETWORKS: networks.optional(),
@@ -251,6 +254,7 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
       waiting: value.LOWRANK_SERVE_WAITING,
       bases: value.LOWRANK_SERVE_BASES,
       adapters: value.LOWRANK_SERVE_ADAPTERS,
+      cacheTokens: value.LOWRANK_SERVE_CACHE_TOKENS,
     },
     webhookNetworks: value.LOWRANK_WEBHOOK_NETWORKS ?? [],
     workerMetrics:

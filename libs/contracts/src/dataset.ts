@@ -1,20 +1,40 @@
 import { z } from 'zod';
+import { errorDetailSchema } from './errors';
 import { idSchema, sha256Schema, timeSchema } from './ids';
 
-export const datasetFormatSchema = z.enum(['chat', 'prompt-completion', 'alpaca', 'preference']);
+export const datasetFormatSchema = z.enum(['chat', 'sharegpt', 'prompt-completion', 'alpaca', 'preference']);
 export type DatasetFormat = z.infer<typeof datasetFormatSchema>;
 
-export const chatMessageSchema = z.object({
-  role: z.enum(['system', 'user', 'assistant']),
-  content: z.string(),
-});
-export type ChatMessage = z.infer<typeof chatMessageSchema>;
+/** A call of a tool that the assistant asks for. */
+export interface ToolCall {
+  id?: string;
+  type: 'function';
+  /** Arguments by name: the object that templates expect, also where the file has it as JSON text. */
+  function: { name: string; arguments: Record<string, unknown> };
+}
+
+/** One turn, as chat templates see it. */
+export interface ChatMessage {
+  role: 'system' | 'user' | 'assistant' | 'tool';
+  /** Absent: an answer that only calls tools. Templates get along with a field that is missing, not with one that is none. */
+  content?: string;
+  /** What the assistant thought before an answer. */
+  reasoning_content?: string;
+  tool_calls?: ToolCall[];
+  /** Of a tool's result: which call it answers, and which tool gave it. */
+  tool_call_id?: string;
+  name?: string;
+}
 
 /** Every format becomes this, a preference two of it, before it is rendered with the model's own template. */
 export interface ChatRow {
   messages: ChatMessage[];
+  /** What the assistant may call, as JSON schemas of functions. */
+  tools?: object[];
   /** Index of the first message that may be learnt; 0 unless given: every answer of the assistant. */
   learnFrom?: number;
+  /** Indexes of answers that are context only. */
+  notLearnt?: number[];
 }
 
 /** Of every conversation of a dataset, under one tokenizer: how many tokens it has and which are learnt. Millions fit in memory. */
@@ -45,3 +65,106 @@ export const datasetSchema = z.object({
   expiresAt: timeSchema.nullable(),
 });
 export type Dataset = z.infer<typeof datasetSchema>;
+
+/** Rows that are shown at once, and tokens of a conversation: more than anybody reads. */
+export const previewLimits = { rows: 20, tokens: 8192 };
+
+export const previewQuerySchema = z.strictObject({
+  /** Name or id of the base model that renders; default: the oldest. */
+  baseModel: z.string().min(1).max(96).optional(),
+  /** The first row to show, 1-based. */
+  row: z.coerce.number().int().min(1).default(1),
+  /** How many to show. */
+  rows: z.coerce.number().int().min(1).max(previewLimits.rows).default(1),
+});
+export type PreviewQuery = z.output<typeof previewQuerySchema>;
+
+/** One conversation as the model sees it in training. */
+export const previewedConversationSchema = z.object({
+  /** Token by token, the first 8,192: what it adds to the text, and whether it is learnt. Text of a character in several tokens comes with the last. */
+  tokens: z.array(z.object({ id: z.int(), text: z.string(), learnt: z.boolean() })),
+  /** Of the whole conversation. */
+  tokenCount: z.int().nonnegative(),
+  lossTokens: z.int().nonnegative(),
+});
+export type PreviewedConversation = z.infer<typeof previewedConversationSchema>;
+
+export const previewedRowSchema = z.object({
+  row: z.int().positive(),
+  line: z.int().positive(),
+  /** Why the row cannot be trained on with this base model; null when it can. */
+  error: errorDetailSchema.nullable(),
+  /** One; of a preference two, chosen then rejected; none with an error. */
+  conversations: z.array(previewedConversationSchema),
+});
+export type PreviewedRow = z.infer<typeof previewedRowSchema>;
+
+/** Rows of a dataset rendered with a base model's template. */
+export const datasetPreviewSchema = z.object({
+  /** Name of the base model. */
+  baseModel: z.string(),
+  rows: z.array(previewedRowSchema),
+  /** Whether rows follow. */
+  hasMore: z.boolean(),
+});
+export type DatasetPreview = z.infer<typeof datasetPreviewSchema>;
+
+/** How long conversations are, in tokens of one base model. */
+export const lengthStatisticsSchema = z.object({
+  conversations: z.int().nonnegative(),
+  tokens: z.int().nonnegative(),
+  lossTokens: z.int().nonnegative(),
+  mean: z.number().nonnegative(),
+  percentiles: z.object({
+    p0: z.int(),
+    p50: z.int(),
+    p90: z.int(),
+    p95: z.int(),
+    p99: z.int(),
+    p100: z.int(),
+  }),
+  /** Conversations of [from, to) tokens; `to` doubles from one to the next. */
+  histogram: z.array(z.object({ from: z.int(), to: z.int(), conversations: z.int().nonnegative() })),
+  /** Conversations of more tokens than fit. */
+  tooLong: z.object({ sequenceLength: z.int().positive(), conversations: z.int().nonnegative() }),
+});
+export type LengthStatistics = z.infer<typeof lengthStatisticsSchema>;
+
+/** Rows that say the same: the first of each group, by line, and its copies. The first 20 groups. */
+const copiesSchema = z.object({
+  /** Rows that could go: all but the first of each group. */
+  rows: z.int().nonnegative(),
+  groups: z.array(z.object({ line: z.int().positive(), copies: z.array(z.int().positive()) })),
+});
+
+export const duplicateReportSchema = z.object({
+  rows: z.int().nonnegative(),
+  /** The same text but for case, punctuation and white space. */
+  exact: copiesSchema,
+  /** Four fifths or more of their stretches of five words in common, by estimate. */
+  near: copiesSchema,
+  /** Rows that near copies were looked for among: the first of them. */
+  nearOf: z.int().nonnegative(),
+  /** Rows of another dataset that are copies of rows here: `line` is here, `copies` are there. null: none was named. */
+  overlap: z.object({ rows: z.int().nonnegative(), exact: copiesSchema, near: copiesSchema }).nullable(),
+});
+export type DuplicateReport = z.infer<typeof duplicateReportSchema>;
+
+export const statisticsQuerySchema = z.strictObject({
+  /** Name or id of the base model whose tokenizer counts; default: the oldest. */
+  baseModel: z.string().min(1).max(96).optional(),
+  sequenceLength: z.coerce.number().int().min(1).max(1_048_576).default(2048),
+  /** Another dataset, such as the one to evaluate on, whose rows should not be here. */
+  against: idSchema('dataset').optional(),
+});
+export type StatisticsQuery = z.output<typeof statisticsQuerySchema>;
+
+export const datasetStatisticsSchema = z.object({
+  /** Name of the base model. */
+  baseModel: z.string(),
+  /** null: still being counted; ask again. */
+  lengths: lengthStatisticsSchema.nullable(),
+  /** null: still being looked for; ask again. */
+  duplicates: duplicateReportSchema.nullable(),
+});
+export type DatasetStatistics = z.infer<typeof datasetStatisticsSchema>;

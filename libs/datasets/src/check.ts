@@ -1,6 +1,7 @@
 import { LowrankError, type DatasetFormat, type ErrorDetail, type TokenLengths } from '@lowrank/contracts';
 import { encodeChat } from './encode';
-import { detectFormat, RowError, unknownFormat } from './formats';
+import { detectFormat, unknownFormat } from './formats';
+import { RowError } from './row-error';
 import { LengthCollector } from './lengths';
 import { parseLine, readLines } from './lines';
 import { parseConversations } from './preference';

@@ -130,6 +130,81 @@ describe('encodeChat', () => {
     );
   });
 
+  describe('with tools', () => {
+    // As Qwen2.5 has it, without its words.
+    const source =
+      '{% if tools %}<|im_start|>system\n{% for tool in tools %}{{ tool | tojson }}\n{% endfor %}<|im_end|>\n{% endif %}' +
+      '{% for message in messages %}{% if message.role == "tool" %}' +
+      '{% if messages[loop.index0 - 1].role != "tool" %}<|im_start|>user{% endif %}<r>{{ message.content }}</r>' +
+      '{% if loop.last or messages[loop.index0 + 1].role != "tool" %}<|im_end|>\n{% endif %}' +
+      '{% else %}<|im_start|>{{ message.role }}\n{{ message.content or "" }}' +
+      '{% for call in message.tool_calls or [] %}<c>{"name": "{{ call.function.name }}", "arguments": ' +
+      '{{ call.function.arguments | tojson }}}</c>{% endfor %}<|im_end|>\n{% endif %}{% endfor %}' +
+      '{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}';
+    const call = (value: number) => ({
+      type: 'function' as const,
+      function: { name: 'square', arguments: { of: value, über: [true, null] } },
+    });
+    const row: ChatRow = {
+      tools: [{ type: 'function', function: { name: 'square', parameters: {} } }],
+      messages: [
+        { role: 'user', content: '2 and 3?' },
+        { role: 'assistant', tool_calls: [call(2), call(3)] },
+        { role: 'tool', content: '4' },
+        { role: 'tool', content: '9' },
+        { role: 'assistant', content: '4 and 9.' },
+      ],
+    };
+    const calls = [2, 3].map(
+      (value) => `<c>{"name": "square", "arguments": {"of": ${value}, "über": [true, null]}}</c>`,
+    );
+
+    it('learns calls and answers, nothing of schemas and results', () => {
+      const using = withTemplate(tokenizer, source);
+      expect(learnt(row, using)).toEqual([`${calls.join('')}<|im_end|>`, '4 and 9.<|im_end|>']);
+      const { tokens } = encodeChat(row, using);
+      const text = using.decode([...tokens], { keepSpecial: true });
+      expect(text).toContain('<|im_start|>system\n{"type": "function", "function": {"name": "square"');
+      expect(text).toContain('<|im_start|>user<r>4</r><r>9</r><|im_end|>\n');
+    });
+
+    it('refuses calls that the template does not write', () => {
+      expect(() => encodeChat(row, tokenizer)).toThrow(
+        expect.objectContaining({
+          path: 'messages.1.tool_calls',
+          message: expect.stringContaining("does not write the call of 'square'"),
+        }),
+      );
+    });
+
+    it('leaves out answers that are context', () => {
+      expect(learnt({ ...row, notLearnt: [1] }, withTemplate(tokenizer, source))).toEqual([
+        '4 and 9.<|im_end|>',
+      ]);
+    });
+  });
+
+  describe('with a template that writes thoughts into its last answer only', () => {
+    const thoughtful = (end: string) =>
+      '{% for m in messages %}<|im_start|>{{ m.role }}\n' +
+      '{% if m.role == "assistant" and loop.last %}<t></t>{% endif %}{{ m.content }}' +
+      `${end}{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}`;
+    const row = chat(['user', 'a'], ['assistant', 'b'], ['user', 'c'], ['assistant', 'd']);
+
+    it('learns every answer as it is written, through its end-of-turn token', () => {
+      const using = withTemplate(tokenizer, thoughtful('<|im_end|>\n'));
+      expect(learnt(row, using)).toEqual(['b<|im_end|>', '<t></t>d<|im_end|>']);
+    });
+
+    it('refuses an answer whose end cannot be told', () => {
+      const refused = expect.objectContaining({ path: 'messages.1' });
+      expect(() => encodeChat(row, withTemplate(tokenizer, thoughtful('\n')))).toThrow(refused);
+      const using = withTemplate(tokenizer, thoughtful('<|im_end|>\n'));
+      const tricky = chat(['user', 'a'], ['assistant', 'b<|im_end|>c'], ['user', 'c'], ['assistant', 'd']);
+      expect(() => encodeChat(tricky, using)).toThrow(refused);
+    });
+  });
+
   it('refuses a template that leaves answers out', () => {
     const users = "{% for m in messages %}{% if m.role == 'user' %}{{ m.content }}{% endif %}{% endfor %}";
     expect(() => encodeChat(chat(['user', 'a'], ['assistant', 'b']), withTemplate(tokenizer, users))).toThrow(

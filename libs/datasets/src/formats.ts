@@ -1,18 +1,8 @@
-import { chatMessageSchema, type ChatMessage, type ChatRow, type DatasetFormat } from '@lowrank/contracts';
+import { type ChatMessage, type ChatRow, type DatasetFormat } from '@lowrank/contracts';
 import { z } from 'zod';
-
-/** More turns than any conversation has; each assistant turn is rendered on its own. */
-export const MAX_MESSAGES = 1000;
-
-/** What is wrong with one row: `path` names the field, as `messages.1.role`. */
-export class RowError extends Error {
-  constructor(
-    message: string,
-    readonly path?: string,
-  ) {
-    super(message);
-  }
-}
+import { isAnswer, isObject, notLearntOf, parseMessages, parseTools } from './messages';
+import { RowError } from './row-error';
+import { parseShareGpt } from './sharegpt';
 
 /** Formats with one conversation a row; of a preference, see preference.ts. */
 export type ConversationFormat = Exclude<DatasetFormat, 'preference'>;
@@ -25,6 +15,7 @@ export function detectFormat(row: unknown): DatasetFormat | null {
   if (('chosen' in row && 'rejected' in row) || ('preferred_output' in row && 'non_preferred_output' in row))
     return 'preference';
   if ('messages' in row) return 'chat';
+  if ('conversations' in row) return 'sharegpt';
   if ('instruction' in row && 'output' in row) return 'alpaca';
   if ('prompt' in row && ('completion' in row || 'response' in row)) return 'prompt-completion';
   return null;
@@ -37,16 +28,6 @@ const text = (what: string) =>
 const answer = (what: string) => text(what).refine((value) => value.trim() !== '', `${what} is empty`);
 
 const schemas = {
-  chat: z.object({
-    messages: z
-      .array(chatMessageSchema, 'messages has to be a list of {role, content}')
-      .min(1, 'messages is empty')
-      .max(MAX_MESSAGES, `more than ${MAX_MESSAGES} messages`)
-      .refine(
-        (messages) => messages.some(({ role, content }) => role === 'assistant' && content.trim() !== ''),
-        'no message of the assistant to learn from',
-      ),
-  }),
   'prompt-completion': z.object({
     prompt: text('prompt'),
     completion: answer('completion').optional(),
@@ -57,9 +38,9 @@ const schemas = {
     input: text('input').nullish(),
     output: answer('output'),
   }),
-} satisfies Record<ConversationFormat, z.ZodType>;
+} satisfies Partial<Record<ConversationFormat, z.ZodType>>;
 
-function parse<F extends ConversationFormat>(format: F, row: unknown): z.output<(typeof schemas)[F]> {
+function parse<F extends keyof typeof schemas>(format: F, row: unknown): z.output<(typeof schemas)[F]> {
   const result = schemas[format].safeParse(row);
   if (result.success) return result.data as z.output<(typeof schemas)[F]>;
   const issue = result.error.issues[0];
@@ -71,19 +52,35 @@ const turn = (question: string, reply: string): ChatMessage[] => [
   { role: 'assistant', content: reply },
 ];
 
+function parseChat(row: Record<string, unknown>): ChatRow {
+  const messages = parseMessages(row['messages'], 'messages');
+  const tools = parseTools(row['tools']);
+  const notLearnt = notLearntOf(row['messages'] as unknown[], 'messages');
+  return { messages, ...(tools && { tools }), ...(notLearnt.length > 0 && { notLearnt }) };
+}
+
+function assertAnswered(row: ChatRow, path: string): ChatRow {
+  if (!row.messages.some((message, i) => isAnswer(message) && !row.notLearnt?.includes(i)))
+    throw new RowError('no message of the assistant to learn from', path);
+  return row;
+}
+
 /**
  * One row of a dataset as a conversation. Fields that the format does not know are ignored.
- *  - chat: `messages` [{role: system | user | assistant, content}]
+ *  - chat: `messages` [{role: system | user | assistant | tool, content}], answers with `tool_calls`, and `tools`, as OpenAI has them;
+ *    an answer of `weight` 0 is not learnt
+ *  - sharegpt: `conversations` [{from, value}]; see sharegpt.ts
  *  - prompt-completion: `prompt` with `completion` or `response`
  *  - alpaca: `instruction`, optional `input` (appended after an empty line), `output`
  * Throws RowError.
  */
 export function parseRow(row: unknown, format: ConversationFormat): ChatRow {
-  if (typeof row !== 'object' || row === null || Array.isArray(row))
-    throw new RowError('a row has to be a JSON object');
+  if (!isObject(row)) throw new RowError('a row has to be a JSON object');
   switch (format) {
     case 'chat':
-      return { messages: parse('chat', row).messages };
+      return assertAnswered(parseChat(row), 'messages');
+    case 'sharegpt':
+      return assertAnswered(parseShareGpt(row), 'conversations');
     case 'prompt-completion': {
       const { prompt, completion, response } = parse('prompt-completion', row);
       const reply = completion ?? response;
@@ -101,10 +98,14 @@ export function parseRow(row: unknown, format: ConversationFormat): ChatRow {
  * A row of any known format, or a {question, answer} row as in GSM8K, as a chat row: what the CLI converts files with.
  * Throws RowError.
  */
-export function convertRow(row: unknown): ChatRow {
+export function convertRow(row: unknown): { messages: object[]; tools?: object[] } {
   const format = detectFormat(row);
   if (format === 'preference') throw new RowError('a preference has two answers: upload the file as it is');
-  if (format !== null) return parseRow(row, format);
+  if (format !== null) {
+    const { messages, tools, notLearnt } = parseRow(row, format);
+    const weighted = messages.map((one, i) => (notLearnt?.includes(i) ? { ...one, weight: 0 } : one));
+    return { messages: weighted, ...(tools && { tools }) };
+  }
   const { question, answer: reply } = (row ?? {}) as { question?: unknown; answer?: unknown };
   if (isText(question) && isText(reply)) return { messages: turn(question, reply) };
   throw new RowError(unknownFormat(row));
@@ -115,5 +116,5 @@ export function unknownFormat(row: unknown): string {
   if (typeof row !== 'object' || row === null || Array.isArray(row)) return 'a row has to be a JSON object';
   const fields = Object.keys(row).slice(0, 8).join(', ').slice(0, 200);
   const hint = 'question' in row && 'answer' in row ? '; convert question/answer rows to messages first' : '';
-  return `fields {${fields}} are none of: messages | prompt, completion | prompt, response | instruction, output | chosen, rejected${hint}`;
+  return `fields {${fields}} are none of: messages | conversations | prompt, completion | prompt, response | instruction, output | chosen, rejected${hint}`;
 }

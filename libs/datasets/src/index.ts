@@ -1,6 +1,8 @@
+export { hasLines } from './convert/encoding';
+export { prepareDatasetFile } from './convert/prepare';
 export { assertDatasetValid, checkDataset, type CheckOptions, type DatasetCheck } from './check';
 export { encodeChat, type EncodedRow, tokensFormat } from './encode';
-export { convertRow, detectFormat, parseRow, RowError } from './formats';
+export { convertRow, detectFormat, parseRow } from './formats';
 export { learntSpans, packLengths, unpackLengths } from './lengths';
 export { type Line, parseLine, readLines } from './lines';
 export { type ModelConfig, parseModelConfig } from './model-config';
@@ -8,6 +10,17 @@ export { inspectModelFolder, type InspectOptions, type ModelFile, type ModelFold
 export { parseConversations } from './preference';
 export { readCheckpointQuantization } from './quantized-checkpoint';
 export { readSafetensorsHeader, SafetensorsError, type SafetensorsEntry } from './safetensors';
-export { checkDatasetFile, encodeDatasetFile, measureDatasetFile, type CheckFileOptions } from './thread';
+export { RowError } from './row-error';
+export { duplicatesFormat } from './duplicates';
+export { lengthStatistics } from './statistics';
+export { selectRows } from './preview';
+export {
+  checkDatasetFile,
+  encodeDatasetFile,
+  findDuplicatesInFiles,
+  measureDatasetFile,
+  previewInThread,
+  type CheckFileOptions,
+} from './thread';
 export { readTokenFile } from './token-file';
 export { loadChatTokenizer, type ChatTokenizer, type TextStream } from './tokenizer';

@@ -12,12 +12,14 @@ const NEWLINE = 0x0a;
 const BOM = Buffer.from([0xef, 0xbb, 0xbf]);
 
 /**
- * The lines of a byte stream: strict UTF-8, ended by LF or CRLF, a byte-order mark at the start dropped, blank lines left out.
+ * The lines of a byte stream: strict UTF-8, ended by LF or CRLF, a byte-order mark at the start dropped, blank lines left out unless
+ * they are asked for.
  * A line of more than maxLineBytes comes back as a problem and is never held: memory stays within that and one chunk.
  */
 export async function* readLines(
   stream: AsyncIterable<Uint8Array>,
   maxLineBytes: number,
+  { blank = false }: { blank?: boolean } = {},
 ): AsyncGenerator<Line> {
   let parts: Uint8Array[] = [];
   let held = 0;
@@ -37,7 +39,7 @@ export async function* readLines(
   const finish = (): Line | null => {
     const line = tooLong
       ? { line: number, text: null, problem: `longer than ${maxLineBytes} bytes` }
-      : decode(number, Buffer.concat(parts));
+      : decode(number, Buffer.concat(parts), blank);
     number += 1;
     parts = [];
     held = 0;
@@ -59,11 +61,11 @@ export async function* readLines(
   if (last !== null) yield last;
 }
 
-function decode(line: number, bytes: Buffer): Line | null {
+function decode(line: number, bytes: Buffer, keepBlank: boolean): Line | null {
   const body = line === 1 && bytes.subarray(0, 3).equals(BOM) ? bytes.subarray(3) : bytes;
   if (!isUtf8(body)) return { line, text: null, problem: 'not valid UTF-8' };
   const text = body.toString('utf8').replace(/\r$/, '');
-  return text.trim() === '' ? null : { line, text, problem: null };
+  return text.trim() === '' && !keepBlank ? null : { line, text, problem: null };
 }
 
 /** A line's JSON value. `problem` is set instead when it has none. */

@@ -6,7 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { checkDataset } from './check';
 import { encodeChat } from './encode';
-import { convertRow, detectFormat, RowError } from './formats';
+import { convertRow, detectFormat } from './formats';
+import { RowError } from './row-error';
 import { parseConversations } from './preference';
 import { encodeDataset, readTokenFile } from './token-file';
 
@@ -31,6 +32,7 @@ describe('parseConversations', () => {
       'a shared beginning with a prompt beside it',
       { prompt: '2+2?', chosen: [ask, good], rejected: [ask, bad] },
     ],
+    ['messages, with no tools', { prompt: [ask], chosen: [good], rejected: [bad], tools: null }],
     [
       "OpenAI's fields",
       { input: { messages: [ask], tools: [] }, preferred_output: [good], non_preferred_output: [bad] },
@@ -74,9 +76,15 @@ describe('parseConversations', () => {
     ],
     [
       'a wrong role',
-      { prompt: [{ role: 'tool', content: '' }], chosen: '4', rejected: '5' },
-      'prompt ',
+      { prompt: [{ role: 'robot', content: '' }], chosen: '4', rejected: '5' },
+      'role has to be one of',
       'prompt.0.role',
+    ],
+    [
+      'tools that are none',
+      { prompt: [ask], chosen: [good], rejected: [bad], tools: [1] },
+      'a tool has to be an object',
+      'tools.0',
     ],
     ['no input', { preferred_output: [good], non_preferred_output: [bad] }, 'input is missing', 'input'],
     [

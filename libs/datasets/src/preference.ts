@@ -1,33 +1,26 @@
-import { chatMessageSchema, type ChatMessage, type ChatRow, type DatasetFormat } from '@lowrank/contracts';
-import { z } from 'zod';
-import { MAX_MESSAGES, parseRow, RowError } from './formats';
+import { type ChatMessage, type ChatRow, type DatasetFormat } from '@lowrank/contracts';
+import { isDeepStrictEqual } from 'node:util';
+import { parseRow } from './formats';
+import { isAbsent, isAnswer, isObject, parseMessages, parseTools } from './messages';
+import { RowError } from './row-error';
 
 /** The two answers' fields: in Hugging Face's layout, and in OpenAI's. */
 const CHOSEN = ['chosen', 'rejected'] as const;
 const PREFERRED = ['preferred_output', 'non_preferred_output'] as const;
 
-const messagesSchema = z
-  .array(chatMessageSchema, 'has to be text or a list of {role, content}')
-  .min(1, 'is empty')
-  .max(MAX_MESSAGES, `has more than ${MAX_MESSAGES} messages`);
-const inputSchema = z.object({ messages: z.unknown() }, 'has to be {messages: […]}');
-
-function check<T>(schema: z.ZodType<T>, value: unknown, field: string): T {
-  const result = schema.safeParse(value);
-  if (result.success) return result.data;
-  const issue = result.error.issues[0];
-  const path = [field, ...(issue?.path ?? [])].join('.');
-  throw new RowError(`${field} ${value === undefined ? 'is missing' : (issue?.message ?? 'is wrong')}`, path);
-}
-
-const messagesOf = (value: unknown, field: string): ChatMessage[] => check(messagesSchema, value, field);
+const messagesOf = (value: unknown, field: string): ChatMessage[] => {
+  if (isAbsent(value)) throw new RowError(`${field} is missing`, field);
+  if (!Array.isArray(value))
+    throw new RowError(`${field} has to be text or a list of {role, content}`, field);
+  return parseMessages(value, field);
+};
 
 /** Text as one message of the role; messages as they are. */
 const asMessages = (value: unknown, field: string, role: ChatMessage['role']): ChatMessage[] =>
   typeof value === 'string' ? [{ role, content: value }] : messagesOf(value, field);
 
 const same = (a: ChatMessage | undefined, b: ChatMessage | undefined): boolean =>
-  a !== undefined && a.role === b?.role && a.content === b.content;
+  a !== undefined && isDeepStrictEqual(a, b);
 
 /** How many messages two conversations share at their beginning; each keeps at least one of its own. */
 function sharedLength(a: readonly ChatMessage[], b: readonly ChatMessage[]): number {
@@ -40,8 +33,7 @@ function sharedLength(a: readonly ChatMessage[], b: readonly ChatMessage[]): num
 function answerOf(messages: ChatMessage[], from: number, field: string): ChatRow {
   if (messages[from]?.role !== 'assistant')
     throw new RowError(`${field} has to go on with an answer of the assistant after the prompt`, field);
-  if (!messages.slice(from).some(({ role, content }) => role === 'assistant' && content.trim() !== ''))
-    throw new RowError(`${field} is empty`, field);
+  if (!messages.slice(from).some(isAnswer)) throw new RowError(`${field} is empty`, field);
   return { messages, learnFrom: from };
 }
 
@@ -63,14 +55,16 @@ function pairOf(
  * A preference as two conversations, chosen then rejected, of which only what follows the prompt is learnt:
  *  - `prompt` (text or messages) with `chosen` and `rejected` (text or messages)
  *  - `chosen` and `rejected` as whole conversations that begin alike; a `prompt` of text beside them is not needed and ignored
- *  - OpenAI's `input` {messages} with `preferred_output` and `non_preferred_output`
- * Throws RowError.
+ *  - OpenAI's `input` {messages, tools} with `preferred_output` and `non_preferred_output`
+ * `tools` beside them are those of both. Throws RowError.
  */
-function parsePreference(row: object): [ChatRow, ChatRow] {
-  const fields = row as Record<string, unknown>;
-  if ('preferred_output' in row || 'non_preferred_output' in row) {
+function parsePair(fields: Record<string, unknown>): [ChatRow, ChatRow] {
+  if ('preferred_output' in fields || 'non_preferred_output' in fields) {
     const names = PREFERRED;
-    const prompt = messagesOf(check(inputSchema, fields['input'], 'input').messages, 'input.messages');
+    const { input } = fields;
+    if (!isObject(input))
+      throw new RowError(isAbsent(input) ? 'input is missing' : 'input has to be {messages: […]}', 'input');
+    const prompt = messagesOf(input['messages'], 'input.messages');
     return pairOf(
       prompt,
       [messagesOf(fields[names[0]], names[0]), messagesOf(fields[names[1]], names[1])],
@@ -95,10 +89,16 @@ function parsePreference(row: object): [ChatRow, ChatRow] {
   return pairOf(asMessages(prompt, 'prompt', 'user'), [chosen, rejected], names);
 }
 
+function parsePreference(row: Record<string, unknown>): ChatRow[] {
+  const { input } = row;
+  const tools =
+    parseTools(row['tools']) ?? parseTools(isObject(input) ? input['tools'] : null, 'input.tools');
+  return parsePair(row).map((chat) => ({ ...chat, ...(tools && { tools }) }));
+}
+
 /** What is learnt from a row of any format: one conversation, or of a preference two, chosen then rejected. Throws RowError. */
 export function parseConversations(row: unknown, format: DatasetFormat): ChatRow[] {
   if (format !== 'preference') return [parseRow(row, format)];
-  if (typeof row !== 'object' || row === null || Array.isArray(row))
-    throw new RowError('a row has to be a JSON object');
+  if (!isObject(row)) throw new RowError('a row has to be a JSON object');
   return parsePreference(row);
 }

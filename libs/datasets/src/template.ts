@@ -13,6 +13,8 @@ const SPACE_LIMIT = 1000;
 export interface RenderOptions {
   /** End with what comes before an answer of the assistant. */
   addGenerationPrompt?: boolean;
+  /** What the assistant may call; templates see none otherwise. */
+  tools?: readonly object[];
 }
 
 export interface ChatTemplate {
@@ -108,8 +110,16 @@ function environment(variables: Record<string, unknown>): Environment {
   return scope;
 }
 
+/** Characters that a template is given to write; tools and calls as the JSON that most of it writes. */
+const lengthOf = (messages: readonly ChatMessage[], tools: readonly object[] | undefined): number =>
+  messages.reduce(
+    (sum, { content = '', reasoning_content: thoughts = '', tool_calls: calls }) =>
+      sum + content.length + thoughts.length + (calls === undefined ? 0 : JSON.stringify(calls).length),
+    tools === undefined ? 0 : JSON.stringify(tools).length,
+  );
+
 /**
- * A model's own chat template. Jinja without access to anything but the messages and the special tokens; no clock, so that the
+ * A model's own chat template. Jinja without access to anything but the messages, the tools and the special tokens; no clock, so that the
  * same messages always give the same text.
  */
 export function compileTemplate(source: string, specialTokens: Record<string, string>): ChatTemplate {
@@ -131,10 +141,15 @@ export function compileTemplate(source: string, specialTokens: Record<string, st
   }
   return {
     sha256: createHash('sha256').update(source).digest('hex'),
-    render(messages, { addGenerationPrompt = false } = {}) {
-      const given = messages.reduce((sum, { content }) => sum + content.length, 0);
-      const scope = environment({ ...specialTokens, messages, add_generation_prompt: addGenerationPrompt });
+    render(messages, { addGenerationPrompt = false, tools } = {}) {
       try {
+        const given = lengthOf(messages, tools);
+        // As transformers has it: what is not given is none, not undefined.
+        const scope = environment({
+          ...specialTokens,
+          ...{ messages, tools: tools ?? null, documents: null },
+          add_generation_prompt: addGenerationPrompt,
+        });
         const interpreter = new BoundedInterpreter(scope, OUTPUT_LIMIT + given);
         return String(interpreter.run(template.parsed).value);
       } catch (error) {

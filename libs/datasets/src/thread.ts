@@ -2,12 +2,21 @@ import {
   errorCodeSchema,
   LowrankError,
   type DatasetFormat,
+  type DuplicateReport,
   type ErrorDetail,
+  type PreviewedRow,
   type TokenLengths,
 } from '@lowrank/contracts';
 import { extname, join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { type DatasetCheck } from './check';
+import { type NumberedLine } from './preview';
+
+/** A JSONL file whose rows have a format. */
+export interface FormattedFile {
+  file: string;
+  format: DatasetFormat;
+}
 
 /** What the thread can be asked for, and what it answers. Paths are files and folders of this machine. */
 export interface ThreadTasks {
@@ -19,6 +28,14 @@ export interface ThreadTasks {
   measure: {
     request: { file: string; folder: string; format: DatasetFormat; maxLineBytes: number };
     response: TokenLengths;
+  };
+  duplicates: {
+    request: { file: string; format: DatasetFormat; against: FormattedFile | null; maxLineBytes: number };
+    response: DuplicateReport;
+  };
+  preview: {
+    request: { lines: NumberedLine[]; folder: string; format: DatasetFormat };
+    response: PreviewedRow[];
   };
   encode: {
     request: { file: string; target: string; folder: string; format: DatasetFormat; maxLineBytes: number };
@@ -97,6 +114,24 @@ export function measureDatasetFile(
 ): Promise<TokenLengths> {
   const { tokenizerDir, format, maxLineBytes, signal } = options;
   return runInThread({ task: 'measure', file, folder: tokenizerDir, format, maxLineBytes }, { signal });
+}
+
+/** findDuplicates over files, in a thread of its own. */
+export function findDuplicatesInFiles(
+  source: FormattedFile,
+  options: { against: FormattedFile | null; maxLineBytes: number; signal?: AbortSignal },
+): Promise<DuplicateReport> {
+  const { signal, ...rest } = options;
+  return runInThread({ task: 'duplicates', ...source, ...rest }, { signal });
+}
+
+/** previewRows with the tokenizer of a model folder, in a thread of its own. */
+export function previewInThread(
+  lines: NumberedLine[],
+  options: { tokenizerDir: string; format: DatasetFormat; signal?: AbortSignal },
+): Promise<PreviewedRow[]> {
+  const { tokenizerDir, format, signal } = options;
+  return runInThread({ task: 'preview', lines, folder: tokenizerDir, format }, { signal });
 }
 
 /** encodeDataset with the tokenizer of a model folder, in a thread of its own. */

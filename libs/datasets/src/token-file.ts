@@ -4,7 +4,7 @@ import { createReadStream } from 'node:fs';
 import { mkdir, open, readFile, rename, rm, type FileHandle } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { encodeChat, type EncodedRow } from './encode';
-import { RowError } from './formats';
+import { RowError } from './row-error';
 import { LengthCollector } from './lengths';
 import { parseLine, readLines } from './lines';
 import { parseConversations } from './preference';

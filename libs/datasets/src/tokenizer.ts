@@ -49,7 +49,7 @@ export interface ChatTokenizer {
   encode(text: string): number[];
   /** Text of ids, special tokens left out unless asked for. */
   decode(ids: readonly number[], options?: { keepSpecial?: boolean }): string;
-  stream(): TextStream;
+  stream(options?: { keepSpecial?: boolean }): TextStream;
   render(messages: readonly ChatMessage[], options?: RenderOptions): string;
   /** UTF-8 bytes that each id stands for when tokens spell their text exactly (byte-level BPE), else null. */
   byteLengths(ids: readonly number[]): number[] | null;
@@ -151,7 +151,7 @@ export async function loadChatTokenizer(folder: string): Promise<ChatTokenizer> 
       return ids;
     },
     decode: (ids, { keepSpecial = false } = {}) => decode(ids, keepSpecial),
-    stream: () => textStream(decode),
+    stream: ({ keepSpecial = false } = {}) => textStream((ids) => decode(ids, keepSpecial)),
     render: (messages, options) => template.render(messages, options),
     byteLengths(ids) {
       if (!byteLevel) return null;

@@ -3,8 +3,10 @@ import { LowrankError } from '@lowrank/contracts';
 import { createReadStream } from 'node:fs';
 import { parentPort, workerData } from 'node:worker_threads';
 import { checkDataset } from './check';
+import { findDuplicates } from './duplicates';
 import { encodeChat } from './encode';
-import { RowError } from './formats';
+import { previewRows } from './preview';
+import { RowError } from './row-error';
 import { type ThreadReply, type ThreadRequest } from './thread';
 import { encodeDataset, measureDataset } from './token-file';
 import { loadChatTokenizer } from './tokenizer';
@@ -15,12 +17,17 @@ const PROBE = ['Hello', 'Hi.', 'How are you?', 'Fine.'].map((content, i) => ({
   content,
 }));
 
+const read = (file: string) => createReadStream(file, { highWaterMark: 1 << 20 });
+
 async function work(request: ThreadRequest): Promise<unknown> {
   switch (request.task) {
     case 'check': {
       const tokenizer = request.folder === undefined ? undefined : await loadChatTokenizer(request.folder);
-      const stream = createReadStream(request.file, { highWaterMark: 1 << 20 });
-      return checkDataset(stream, { format: request.format, maxLineBytes: request.maxLineBytes, tokenizer });
+      return checkDataset(read(request.file), {
+        format: request.format,
+        maxLineBytes: request.maxLineBytes,
+        tokenizer,
+      });
     }
     case 'tokenizer': {
       const tokenizer = await loadChatTokenizer(request.folder);
@@ -33,6 +40,14 @@ async function work(request: ThreadRequest): Promise<unknown> {
     }
     case 'measure':
       return measureDataset(request.file, await loadChatTokenizer(request.folder), request);
+    case 'duplicates': {
+      const { file, format, against } = request;
+      const source = { stream: read(file), format };
+      const other = against && { stream: read(against.file), format: against.format };
+      return findDuplicates(source, other, request.maxLineBytes);
+    }
+    case 'preview':
+      return previewRows(request.lines, request.format, await loadChatTokenizer(request.folder));
     case 'encode':
       await encodeDataset(request.file, request.target, await loadChatTokenizer(request.folder), request);
       return null;

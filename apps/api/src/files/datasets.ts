@@ -1,7 +1,7 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { type Config } from '@lowrank/config';
 import { type BaseModel, type Dataset } from '@lowrank/contracts';
-import { assertDatasetValid, checkDatasetFile } from '@lowrank/datasets';
+import { assertDatasetValid, checkDatasetFile, prepareDatasetFile } from '@lowrank/datasets';
 import { addDataset, found, type ObjectStore, type Ports } from '@lowrank/domain';
 import { type Blobs } from '@lowrank/storage';
 import { type FastifyRequest } from 'fastify';
@@ -13,7 +13,7 @@ import { StoredLengths } from '../preflight/stored-lengths';
 import { fetchTokenizer } from '../preflight/tokenizer-files';
 import { receiveUpload, type UploadFields } from './upload';
 
-/** Takes uploads in: to disk, checked off-thread, to the object store, then the row. */
+/** Takes uploads in: to disk, made JSONL, checked off-thread, to the object store, then the row. */
 @Injectable()
 export class DatasetUploads {
   constructor(
@@ -27,17 +27,20 @@ export class DatasetUploads {
   /** `fields`: what may be said of the file. Errors: those of receiveUpload, not_found (base model), dataset_invalid with the first lines at fault, dataset_empty. */
   accept(teamId: string, request: FastifyRequest, fields?: ZodType<UploadFields>): Promise<Dataset> {
     return this.staging.use('upload', async (folder) => {
-      const path = join(folder, 'file');
-      const { filename, format, baseModel, expiresAfter } = await receiveUpload(
-        request,
-        path,
-        this.config.limits,
-        fields,
-      );
+      const { limits } = this.config;
+      const received = join(folder, 'file');
+      const upload = await receiveUpload(request, received, limits, fields);
+      const { filename, format, baseModel, expiresAfter } = upload;
       const counter = await this.counterOf(teamId, baseModel);
+      const maxLineBytes = limits.lineBytes;
+      const path = await prepareDatasetFile(received, folder, {
+        filename,
+        maxBytes: limits.uploadBytes,
+        maxLineBytes,
+      });
       const check = await checkDatasetFile(path, {
         format,
-        maxLineBytes: this.config.limits.lineBytes,
+        maxLineBytes,
         tokenizerDir:
           counter === null ? undefined : await fetchTokenizer(this.blobs, counter, join(folder, 'tokenizer')),
       });

@@ -1,6 +1,15 @@
 import { Controller, Delete, Get, HttpCode, Inject, Param, Post, Query, Req, Res } from '@nestjs/common';
 import { ApiBody, ApiConsumes, ApiNoContentResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
-import { datasetFormatSchema, datasetSchema, idSchema, pageSchema } from '@lowrank/contracts';
+import {
+  datasetFormatSchema,
+  datasetPreviewSchema,
+  datasetSchema,
+  datasetStatisticsSchema,
+  idSchema,
+  pageSchema,
+  previewQuerySchema,
+  statisticsQuerySchema,
+} from '@lowrank/contracts';
 import { deleteDataset, found, type Ports } from '@lowrank/domain';
 import { type FastifyReply, type FastifyRequest } from 'fastify';
 import { createZodDto } from 'nestjs-zod';
@@ -11,10 +20,16 @@ import { PORTS } from '../dependencies';
 import { Answer } from '../http/answers';
 import { PageQueryDto } from '../http/paging';
 import { ApiFileResponse, StoredFiles } from '../http/stored-files';
+import { DatasetViews } from './dataset-views';
 import { DatasetUploads } from './datasets';
+import { asJsonl } from './upload';
 
 class DatasetDto extends createZodDto(datasetSchema) {}
 class DatasetPageDto extends createZodDto(pageSchema(datasetSchema)) {}
+class DatasetPreviewDto extends createZodDto(datasetPreviewSchema) {}
+class DatasetStatisticsDto extends createZodDto(datasetStatisticsSchema) {}
+class StatisticsQueryDto extends createZodDto(statisticsQuerySchema) {}
+class PreviewQueryDto extends createZodDto(previewQuerySchema) {}
 class DatasetParams extends createZodDto(z.object({ id: idSchema('dataset') })) {}
 
 @ApiTags('Files')
@@ -23,15 +38,16 @@ export class FilesController {
   constructor(
     @Inject(PORTS) private readonly ports: Ports,
     private readonly uploads: DatasetUploads,
+    private readonly views: DatasetViews,
     private readonly storedFiles: StoredFiles,
   ) {}
 
   @Post()
   @Action('datasets.upload')
   @ApiOperation({
-    summary: 'Upload a dataset: JSONL, checked line by line',
+    summary: 'Upload a dataset: JSONL, CSV or Parquet, checked row by row',
     description:
-      'Rows are chats (`messages`), `prompt` and `completion`, alpaca (`instruction`, `input`, `output`), or preferences (`prompt`, `chosen`, `rejected`). A file with wrong lines is refused with the first 20 of them.',
+      'Rows are chats (`messages`, with `tools` if need be), ShareGPT (`conversations`), `prompt` and `completion`, alpaca (`instruction`, `input`, `output`), or preferences (`prompt`, `chosen`, `rejected`). CSV is told by its name, Parquet and gzip by their content; either is kept as JSONL. A file with wrong rows is refused with the first 20 of them.',
   })
   @ApiConsumes('multipart/form-data')
   @ApiBody({
@@ -84,9 +100,34 @@ export class FilesController {
     return deleteDataset(this.ports, teamId, id);
   }
 
+  @Get(':id/preview')
+  @Action('datasets.read')
+  @ApiOperation({
+    summary: 'Rows as a base model sees them: rendered with its template, in tokens, with what is learnt.',
+    description: 'A row that cannot be used with this base model has an error with its line instead.',
+  })
+  @Answer({ status: 200, type: DatasetPreviewDto, description: 'The rows from `row` on.' })
+  preview(@TeamId() teamId: string, @Param() { id }: DatasetParams, @Query() query: PreviewQueryDto) {
+    return this.views.preview(teamId, id, query);
+  }
+
+  @Get(':id/statistics')
+  @Action('datasets.read')
+  @ApiOperation({
+    summary:
+      'Lengths of a dataset in tokens of a base model, its duplicates, and what it shares with another dataset.',
+    description: 'Counted once and kept. What is still being counted after 15 s is null: ask again.',
+  })
+  @Answer({ status: 200, type: DatasetStatisticsDto, description: 'What is known.' })
+  statistics(@TeamId() teamId: string, @Param() { id }: DatasetParams, @Query() query: StatisticsQueryDto) {
+    return this.views.statistics(teamId, id, query);
+  }
+
   @Get(':id/content')
   @Action('datasets.read')
-  @ApiOperation({ summary: 'Download a dataset as it was uploaded.' })
+  @ApiOperation({
+    summary: 'Download the rows of a dataset as JSONL: the uploaded file, unless it was of another encoding.',
+  })
   @ApiFileResponse()
   async content(
     @TeamId() teamId: string,
@@ -95,6 +136,6 @@ export class FilesController {
     @Res() reply: FastifyReply,
   ): Promise<void> {
     const { filename, sha256, bytes } = await this.get(teamId, { id });
-    await this.storedFiles.send({ path: id, sha256, bytes }, request, reply, filename);
+    await this.storedFiles.send({ path: id, sha256, bytes }, request, reply, asJsonl(filename));
   }
 }

@@ -1,6 +1,9 @@
-import { type Dataset } from '@lowrank/contracts';
+import { type Dataset, type DatasetPreview, type DatasetStatistics } from '@lowrank/contracts';
 import { tinyDataset } from '@lowrank/testing';
+import { readFile } from 'node:fs/promises';
 import { request as httpRequest } from 'node:http';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { TestApi } from '../test/api';
 
 const lineBytes = 64 * 1024;
@@ -15,6 +18,9 @@ beforeAll(async () => {
 });
 afterEach(async () => expect(await api.staged()).toEqual([]));
 afterAll(() => api.close());
+
+const parquet = (name: string): Promise<Buffer> =>
+  readFile(join(__dirname, `../../../../libs/datasets/test/parquet/${name}.parquet`));
 
 const refused = (content: string | Uint8Array, fields?: Record<string, string>) =>
   api.refusal('POST', '/api/v1/files', { body: api.form(content, fields) });
@@ -56,9 +62,25 @@ describe('uploading', () => {
     ['prompt-completion', '{"prompt":"2+2","completion":"4"}\n'],
     ['alpaca', '{"instruction":"Add.","input":"2 2","output":"4"}\n'],
     ['preference', '{"prompt":"2+2","chosen":"4","rejected":"5"}\n'],
+    ['sharegpt', '{"conversations":[{"from":"human","value":"2+2"},{"from":"gpt","value":"4"}]}\n'],
   ])('recognises %s', async (format, line) =>
     expect(await api.upload(line.repeat(3))).toMatchObject({ format, rows: 3 }),
   );
+
+  it.each<[string, () => Promise<Buffer> | Buffer | string, string, number]>([
+    ['pairs.csv', () => 'prompt;completion\n"2\n+2";4\n1+1;2\n', 'prompt-completion', 2],
+    ['chats.parquet', () => parquet('zstd'), 'chat', 7],
+    ['pairs.jsonl.gz', () => gzipSync('{"prompt":"2+2","completion":"4"}\n'), 'prompt-completion', 1],
+    ['pairs.json', () => '[{"prompt":"2+2",\n"completion":"4"}]', 'prompt-completion', 1],
+  ])('makes JSONL of %s', async (name, content, format, rows) => {
+    const body = api.form(await content(), {}, name);
+    const dataset = await api.call<Dataset>('POST', '/api/v1/files', 201, { body });
+    expect(dataset).toMatchObject({ filename: name, format, rows });
+    const response = await api.fetch('GET', `/api/v1/files/${dataset.id}/content`);
+    expect(response.headers.get('content-disposition')).toMatch(/filename="(pairs|chats)\.jsonl"$/);
+    const lines = (await response.text()).split('\n').filter((line) => line !== '');
+    expect(lines.map((line) => JSON.parse(line))).toHaveLength(rows);
+  });
 
   it('keeps the last part of a name, without what could do harm', async () => {
     const body = api.form(tinyDataset(2), {}, '../../etc/"Grüße"\t.jsonl');
@@ -70,6 +92,39 @@ describe('uploading', () => {
 });
 
 describe('refusing', () => {
+  it.each<[string, string, () => Promise<Buffer> | Buffer | string, number, object]>([
+    [
+      'a cell',
+      'a.csv',
+      () => 'prompt,completion\na,b\n"c\nd",\n',
+      422,
+      { details: [{ line: 3, path: 'completion' }] },
+    ],
+    ['a record', 'a.csv', () => 'prompt,completion\na\n', 422, { details: [{ line: 2 }] }],
+    ['half a Parquet file', 'a.parquet', async () => (await parquet('zstd')).subarray(0, 999), 422, {}],
+    ['a codec', 'a.parquet', () => parquet('lz4'), 422, { message: expect.stringMatching(/LZ4/) }],
+    [
+      'what gzip becomes',
+      'a.jsonl.gz',
+      () => gzipSync(Buffer.alloc(2 ** 26)),
+      413,
+      { code: 'body_too_large' },
+    ],
+    ['a ZIP archive', 'a.xlsx', () => 'PK\u0003\u0004', 422, { message: expect.stringMatching(/Excel/) }],
+    [
+      'a tool that cannot be called',
+      'a.jsonl',
+      () =>
+        `{"messages":[{"role":"assistant","content":"a"}],"tools":${'['.repeat(9999)}${']'.repeat(9999)}}`,
+      422,
+      { details: [{ line: 1, path: 'tools.0' }] },
+    ],
+  ])('for %s of another encoding', async (_title, name, content, status, error) => {
+    const body = api.form(await content(), {}, name);
+    expect(await api.refusal('POST', '/api/v1/files', { body })).toMatchObject({ status, ...error });
+    await api.call('GET', '/health', 200);
+  });
+
   it('names every wrong line, and where in it', async () => {
     const good = tinyDataset(1).trim();
     const content = [
@@ -178,6 +233,64 @@ function sendEndlessLine(): Promise<{ status: number | undefined; body: string; 
     send();
   });
 }
+
+describe('previewing', () => {
+  it('shows rows as a base model sees them', async () => {
+    const base = await api.importTiny('previewing');
+    const { id } = await api.upload(tinyDataset(3));
+    const path = `/api/v1/files/${id}/preview`;
+    const preview = await api.call<DatasetPreview>('GET', `${path}?baseModel=previewing&row=2&rows=9`, 200);
+    expect(preview).toMatchObject({ baseModel: 'previewing', hasMore: false });
+    expect(preview.rows.map(({ row, line, error }) => [row, line, error])).toEqual([
+      [2, 2, null],
+      [3, 3, null],
+    ]);
+    const [conversation] = preview.rows[0]?.conversations ?? [];
+    const text = conversation?.tokens.map((token) => token.text).join('') ?? '';
+    expect(text).toContain('<|im_start|>user');
+    const learnt = conversation?.tokens.filter((token) => token.learnt).map((token) => token.text);
+    expect(text).toContain(learnt?.join(''));
+    const first = await api.call<DatasetPreview>('GET', `${path}?baseModel=${base.id}`, 200);
+    expect([first.rows.length, first.hasMore]).toEqual([1, true]);
+    expect(await api.call('GET', `${path}?row=99`, 200)).toMatchObject({ rows: [], hasMore: false });
+    for (const query of ['row=0', 'rows=21', 'row=x', 'baseModel=', 'other=1'])
+      expect(await api.refusal('GET', `${path}?${query}`)).toMatchObject({ status: 400 });
+    expect(await api.refusal('GET', `${path}?baseModel=none`)).toMatchObject({ status: 404 });
+  });
+});
+
+describe('statistics', () => {
+  it('counts lengths and copies once, and keeps them', async () => {
+    await api.importTiny('counting');
+    const rows = tinyDataset(6);
+    const [first = ''] = rows.split('\n');
+    const { id, tokens, lossTokens } = await api.upload(`${rows}${first}\n`);
+    const held = await api.upload(`${first}\n`);
+    const path = `/api/v1/files/${id}/statistics?baseModel=counting&sequenceLength=8&against=${held.id}`;
+    const statistics = await api.call<DatasetStatistics>('GET', path, 200);
+    expect(statistics).toMatchObject({
+      baseModel: 'counting',
+      lengths: { conversations: 7, tokens, lossTokens, tooLong: { sequenceLength: 8, conversations: 7 } },
+      duplicates: {
+        rows: 7,
+        exact: { rows: 1, groups: [{ line: 1, copies: [7] }] },
+        overlap: { rows: 1, exact: { rows: 1, groups: [{ line: 1, copies: [1] }] } },
+      },
+    });
+    const fetched = jest.spyOn(api.blobs, 'fetchTo');
+    expect(await api.call('GET', path, 200)).toEqual(statistics);
+    expect(fetched).not.toHaveBeenCalled();
+    for (const query of ['sequenceLength=0', 'against=x', 'other=1'])
+      expect(await api.refusal('GET', `/api/v1/files/${id}/statistics?${query}`)).toMatchObject({
+        status: 400,
+      });
+    const unknown = held.id.replace(/.{4}$/, 'aaaa');
+    expect(await api.refusal('GET', `/api/v1/files/${id}/statistics?against=${unknown}`)).toMatchObject({
+      status: 404,
+      details: [{ path: 'against' }],
+    });
+  });
+});
 
 describe('deleting', () => {
   it('waits for unfinished jobs', async () => {

@@ -1,6 +1,11 @@
 import { Module } from '@nestjs/common';
+import { DatasetViews } from './dataset-views';
 import { DatasetUploads } from './datasets';
 import { FilesController } from './files.controller';
 
-@Module({ controllers: [FilesController], providers: [DatasetUploads], exports: [DatasetUploads] })
+@Module({
+  controllers: [FilesController],
+  providers: [DatasetUploads, DatasetViews],
+  exports: [DatasetUploads],
+})
 export class FilesModule {}

@@ -1,5 +1,6 @@
 import { type Multipart, type MultipartFile } from '@fastify/multipart';
 import { type DatasetFormat, datasetFormatSchema, LowrankError } from '@lowrank/contracts';
+import { hasLines } from '@lowrank/datasets';
 import { type FastifyRequest } from 'fastify';
 import { createWriteStream } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
@@ -27,7 +28,7 @@ export interface Upload extends UploadFields {
 
 /**
  * Reads a multipart request: one part `file`, written to `target` as it arrives, and the fields of `schema`, in any order. Memory stays bounded,
- * and a file or a line that is too long is refused as soon as it is, not when it ends.
+ * and a file, or a line of one that has lines, is refused as soon as it is too long, not when it ends.
  * Errors: unsupported_media_type, body_too_large, dataset_invalid (a line too long), validation_failed (parts or fields).
  */
 export async function receiveUpload(
@@ -91,10 +92,12 @@ async function save(
   let line = 1;
   /** Bytes of the line so far. */
   let held = 0;
+  let isChecked: boolean | null = null;
   const checked = async function* (chunks: AsyncIterable<Buffer>) {
     for await (const chunk of chunks) {
       bytes += chunk.length;
-      for (let start = 0; start < chunk.length;) {
+      isChecked ??= hasLines(chunk, part.filename);
+      for (let start = 0; isChecked && start < chunk.length;) {
         const end = chunk.indexOf(newline, start);
         held += (end < 0 ? chunk.length : end) - start;
         if (held > lineBytes)
@@ -123,3 +126,9 @@ async function save(
 /** A file's name as it may be shown and stored: no folders, no control characters, at most 200 characters. */
 const cleanName = (name: string): string =>
   (name.split(/[/\\]/).at(-1) ?? '').replace(/\p{Cc}/gu, '').slice(0, 200) || 'dataset.jsonl';
+
+/** The name that a file's rows are downloaded by, which are JSONL whatever was uploaded. */
+export const asJsonl = (filename: string): string =>
+  filename.replace(/(\.(?:csv|tsv|parquet|json))?(\.gz)?$/i, (end) =>
+    end === '' || filename.toLowerCase().endsWith('.jsonl.gz') ? '' : '.jsonl',
+  );

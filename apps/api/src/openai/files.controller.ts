@@ -15,6 +15,7 @@ import { Action } from '../auth/action';
 import { TeamId } from '../auth/caller';
 import { PORTS } from '../dependencies';
 import { DatasetUploads } from '../files/datasets';
+import { asJsonl } from '../files/upload';
 import { Answer } from '../http/answers';
 import { ApiFileResponse, StoredFiles } from '../http/stored-files';
 import { ApiOpenAiError } from './errors';
@@ -106,7 +107,7 @@ export class OpenAiFilesController {
     @Res() reply: FastifyReply,
   ): Promise<void> {
     const { filename, sha256, bytes } = await this.find(teamId, id);
-    await this.storedFiles.send({ path: id, sha256, bytes }, request, reply, filename);
+    await this.storedFiles.send({ path: id, sha256, bytes }, request, reply, asJsonl(filename));
   }
 
   private find(teamId: string, id: string) {

@@ -120,6 +120,11 @@ describe('errors', () => {
       code: 'validation_failed',
     });
     const headers = { 'content-type': 'application/json' };
+    // As the Python client does.
+    const empty = await api.call<object>('POST', '/v1/fine_tuning/jobs/job_none/cancel', 404, { headers });
+    expect(empty).toMatchObject({ error: { code: 'not_found' } });
+    const nothing = await api.call<object>('POST', '/v1/fine_tuning/jobs', 400, { headers });
+    expect(nothing).toMatchObject({ error: { code: 'validation_failed' } });
     const broken = await api.call<object>('POST', '/v1/fine_tuning/jobs', 400, { headers, body: '{' });
     expect(broken).toMatchObject({ error: { code: 'validation_failed' } });
     const json = await api.call<object>('POST', '/v1/files', 415, { json: {} });

@@ -279,6 +279,16 @@ describe('a job that trains', () => {
     });
   });
 
+  it('deletes a model that no alias stands on', async () => {
+    const name = 'test/sailor@v1';
+    expect(await refused(client.models.delete(name))).toMatchObject({ status: 409, code: 'in_use' });
+    await api.call('DELETE', '/api/v1/adapters/sailor/aliases/prod', 204);
+    expect(await client.models.delete(name)).toEqual({ id: name, object: 'model', deleted: true });
+    expect(await refused(client.models.retrieve(name))).toMatchObject({ status: 404 });
+    expect((await client.models.list()).data.map(({ id }) => id)).toEqual(['tiny']);
+    expect(await refused(client.models.delete('tiny'))).toMatchObject({ status: 400, param: 'model' });
+  });
+
   it('knows a base model by where it came from too', async () => {
     const tiny = await api.importTiny('other');
     const base = { ...tiny, id: api.ports.ids.make('baseModel'), name: 'from-hub', source: 'Org/Model-1.5' };

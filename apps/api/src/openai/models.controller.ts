@@ -1,6 +1,6 @@
-import { Controller, Get, Param } from '@nestjs/common';
+import { Controller, Delete, Get, Param } from '@nestjs/common';
 import { ApiOperation, ApiTags } from '@nestjs/swagger';
-import { openAiModelSchema } from '@lowrank/contracts';
+import { openAiDeletedSchema, openAiModelSchema } from '@lowrank/contracts';
 import { createZodDto } from 'nestjs-zod';
 import { z } from 'zod';
 import { Action } from '../auth/action';
@@ -14,6 +14,7 @@ class OpenAiModelDto extends createZodDto(openAiModelSchema) {}
 class OpenAiModelListDto extends createZodDto(
   z.object({ object: z.literal('list'), data: z.array(openAiModelSchema) }),
 ) {}
+class OpenAiDeletedModelDto extends createZodDto(openAiDeletedSchema) {}
 class OpenAiModelParams extends createZodDto(z.object({ model: name })) {}
 class OpenAiOwnedModelParams extends createZodDto(z.object({ owner: name, name })) {}
 
@@ -46,5 +47,22 @@ export class OpenAiModelsController {
   @Answer({ status: 200, type: OpenAiModelDto, description: 'The model.' })
   getOwned(@TeamId() teamId: string, @Param() { owner, name }: OpenAiOwnedModelParams) {
     return this.models.find(teamId, `${owner}/${name}`);
+  }
+
+  @Delete(':model')
+  @Action('adapters.write')
+  @ApiOperation({ summary: 'Delete a version, a slash in its name written as %2F.' })
+  @Answer({ status: 200, type: OpenAiDeletedModelDto, description: 'Deleted.' })
+  async delete(@TeamId() teamId: string, @Param() { model }: OpenAiModelParams) {
+    const id = await this.models.delete(teamId, model);
+    return { id, object: 'model' as const, deleted: true as const };
+  }
+
+  @Delete(':owner/:name')
+  @Action('adapters.write')
+  @ApiOperation({ summary: 'Delete a version by its name with a slash in it.' })
+  @Answer({ status: 200, type: OpenAiDeletedModelDto, description: 'Deleted.' })
+  deleteOwned(@TeamId() teamId: string, @Param() { owner, name }: OpenAiOwnedModelParams) {
+    return this.delete(teamId, { model: `${owner}/${name}` });
   }
 }

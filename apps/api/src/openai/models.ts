@@ -1,6 +1,7 @@
 import { Inject, Injectable } from '@nestjs/common';
-import { type BaseModel, type OpenAiModel } from '@lowrank/contracts';
+import { type BaseModel, LowrankError, type OpenAiModel } from '@lowrank/contracts';
 import {
+  deleteVersion,
   findBaseModel,
   findModel,
   found,
@@ -44,6 +45,23 @@ export class OpenAiModels {
       const model = await findModel(repositories, teamId, name);
       return 'version' in model ? versionView(team, model.version) : baseView(team, model.baseModel);
     });
+  }
+
+  /**
+   * Deletes a version, which can be restored for a while. Resolves to its name.
+   * Errors: not_found; in_use while an alias stands on it; validation_failed when it is a base model.
+   */
+  async delete(teamId: string, name: string): Promise<string> {
+    const { id, version } = await this.ports.unitOfWork.look(async (repositories) => {
+      const model = await findModel(repositories, teamId, name);
+      if ('version' in model)
+        return { id: modelNameOf(await teamName(repositories, teamId), model.version), ...model };
+      throw new LowrankError('validation_failed', `'${name}' is a base model, which is not deleted.`, [
+        { path: 'model', message: 'must be a version of an adapter' },
+      ]);
+    });
+    await deleteVersion(this.ports, teamId, version.adapter, `v${version.number}`);
+    return id;
   }
 
   /** What a job is to be trained on: a base model, or the weights of a version on its own base model. Error: not_found. */

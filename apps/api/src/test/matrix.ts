@@ -271,6 +271,8 @@ export function targetsOf({ teamId, ids, team, adapter, baseModel, email }: Samp
     'GET /api/v1/files': own('files'),
     'POST /api/v1/files': own('files', {}),
     'GET /api/v1/files/:id': of('dataset', `files/${dataset}`),
+    'GET /api/v1/files/:id/preview': of('dataset', `files/${dataset}/preview`),
+    'GET /api/v1/files/:id/statistics': of('dataset', `files/${dataset}/statistics`),
     'GET /api/v1/files/:id/content': of('dataset', `files/${dataset}/content`),
     'GET /api/v1/adapters': own('adapters'),
     'GET /api/v1/adapters/:name': of('version', `adapters/${adapter}`),
@@ -385,6 +387,9 @@ export function targetsOf({ teamId, ids, team, adapter, baseModel, email }: Samp
     'GET /v1/models': { path: '/v1/models' },
     'GET /v1/models/:model': openAi('baseModel', `models/${baseModel}`),
     'GET /v1/models/:owner/:name': openAi('version', `models/${team}/${adapter}@v1`),
+    // An alias stands on the version, and a base model is not deleted.
+    'DELETE /v1/models/:model': openAi('baseModel', `models/${baseModel}`),
+    'DELETE /v1/models/:owner/:name': openAi('version', `models/${team}/${adapter}@v1`),
     // What takes away comes last.
     'DELETE /api/v1/grants/:id': of('grant', `grants/${ids.grant}`),
     'DELETE /api/v1/adapters/:name/aliases/:alias': of('version', `adapters/${adapter}/aliases/prod`),

@@ -14,7 +14,11 @@ import {
   type CloneJob,
   type CreateJobInput,
   type Dataset,
+  type DatasetPreview,
+  datasetPreviewSchema,
   datasetSchema,
+  type DatasetStatistics,
+  datasetStatisticsSchema,
   type DescribeAdapter,
   type DrainMode,
   type Estimate,
@@ -123,6 +127,32 @@ export class Api {
 
   datasets(): AsyncGenerator<Dataset, void> {
     return this.http.pages('/api/v1/files', datasetSchema);
+  }
+
+  /** Rows as a base model sees them; by default the oldest. */
+  preview(id: string, query: { baseModel?: string; row: number; rows: number }): Promise<DatasetPreview> {
+    const { baseModel, row, rows } = query;
+    const base = baseModel === undefined ? '' : `&baseModel=${part(baseModel)}`;
+    return this.http.json(
+      `/api/v1/files/${part(id)}/preview?row=${row}&rows=${rows}${base}`,
+      datasetPreviewSchema,
+      { timeoutMs: 120_000 },
+    );
+  }
+
+  /** Lengths and duplicates, as far as they are counted. */
+  statistics(
+    id: string,
+    { baseModel, sequenceLength, against }: { baseModel?: string; sequenceLength: number; against?: string },
+  ): Promise<DatasetStatistics> {
+    const query = new URLSearchParams({
+      sequenceLength: String(sequenceLength),
+      ...(baseModel !== undefined && { baseModel }),
+      ...(against !== undefined && { against }),
+    });
+    return this.http.json(`/api/v1/files/${part(id)}/statistics?${query}`, datasetStatisticsSchema, {
+      timeoutMs: 60_000,
+    });
   }
 
   submit(job: CreateJobInput): Promise<JobDetail> {

@@ -16,7 +16,10 @@ export function addEstimateCommand(program: Command): void {
   const estimate = program
     .command('estimate')
     .description('say what a job would take, without submitting it: steps, memory, time, who can serve it')
-    .argument('<file|dataset>', 'a JSONL file, which is uploaded, or the id (data_…) of one uploaded before')
+    .argument(
+      '<file|dataset>',
+      'a JSONL, CSV or Parquet file, which is uploaded, or the id (data_…) of one uploaded before',
+    )
     .requiredOption('--base <name>', 'base model to train on; see: lowrank models')
     .option('--adapter <name>', 'as for submit; not needed');
   addSchedulingOptions(addRecipeOptions(estimate)).action(

@@ -1,12 +1,11 @@
 import { loadConfig } from '@lowrank/config';
 import { type Estimate, idSchema } from '@lowrank/contracts';
 import { type Command } from 'commander';
-import { access, mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { access } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { type Api } from '../client/api';
 import { connect } from '../connect';
-import { convertToChats, needsConversion } from '../convert';
+import { convertToChats, needsConversion, withJsonl } from '../convert';
 import { CliError, exitCodes } from '../errors';
 import { summary } from '../estimate-view';
 import { addRecipeOptions, makeRecipe, type RecipeOptions } from '../recipe-options';
@@ -26,7 +25,7 @@ export function addSubmitCommand(program: Command): void {
   const submit = program
     .command('submit')
     .description('train an adapter on a dataset: uploads the file and submits a job')
-    .argument('<file|dataset>', 'a JSONL file, or the id (data_…) of one uploaded before')
+    .argument('<file|dataset>', 'a JSONL, CSV or Parquet file, or the id (data_…) of one uploaded before')
     .option('--base <name>', 'base model to train on; see: lowrank models')
     .option('--adapter <name>', 'adapter that the result becomes the next version of')
     .option(
@@ -91,22 +90,20 @@ export async function uploadFile(api: Api, path: string, baseModel: string): Pro
   await access(path).catch((cause) => {
     throw new CliError(`cannot read ${path}: ${cause.message}`, { exitCode: exitCodes.usage, cause });
   });
-  const { lineBytes } = loadConfig().limits;
-  const folder = await mkdtemp(join(tmpdir(), 'lowrank-'));
-  try {
+  const { limits } = loadConfig();
+  return withJsonl(path, limits, async (rows, folder) => {
     let file = path;
-    if (await needsConversion(path, lineBytes)) {
+    if (await needsConversion(rows, limits.lineBytes)) {
       file = join(folder, 'chats.jsonl');
-      const rows = await convertToChats(path, file, lineBytes);
+      const count = await convertToChats(rows, file, limits.lineBytes);
       note(
-        `${basename(path)} has question/answer rows; uploading them as ${rows.toLocaleString('en')} chats.`,
+        `${basename(path)} has question/answer rows; uploading them as ${count.toLocaleString('en')} chats.`,
       );
     }
-    const dataset = await api.upload(file, basename(path), baseModel);
+    const name = file === path ? basename(path) : `${basename(path).replace(/\.[a-z.]+$/, '')}.jsonl`;
+    const dataset = await api.upload(file, name, baseModel);
     const tokens = dataset.tokens === null ? '' : `, ${dataset.tokens.toLocaleString('en')} tokens`;
     note(`Dataset ${dataset.id}: ${dataset.rows.toLocaleString('en')} rows${tokens}.`);
     return dataset.id;
-  } finally {
-    await rm(folder, { recursive: true, force: true });
-  }
+  });
 }

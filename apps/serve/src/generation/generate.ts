@@ -25,41 +25,29 @@ export interface Generated {
  * Errors: context_exceeded when the prompt leaves no room, KernelError, the signal's reason.
  */
 export async function* generate(
-  { base, tokenizer, adapter }: Model,
+  { batch, tokenizer, adapter }: Model,
   { prompt, sampling, maxTokens, stop, signal }: GenerateOptions,
 ): AsyncGenerator<string, Generated> {
-  const room = base.info.maxPositions - prompt.length;
+  const room = batch.longest - prompt.length;
   if (room < 1)
     throw new LowrankError(
       'context_exceeded',
-      `The prompt has ${prompt.length} tokens; the model's context is ${base.info.maxPositions}.`,
+      `The prompt has ${prompt.length} tokens; there is room for ${batch.longest} with the answer.`,
     );
   const limit = Math.min(maxTokens ?? room, room);
-  const session = base.openSession({ adapter, capacity: prompt.length + limit });
   const text = tokenizer.stream();
   const filter = new StopFilter(stop);
-  try {
-    await session.append(prompt, { signal });
-    let tokens = 0;
-    for (;;) {
-      const token = session.sample(sampling);
-      if (tokenizer.stopIds.has(token)) break;
-      tokens += 1;
-      const piece = filter.push(text.push(token));
-      if (piece !== '') yield piece;
-      if (filter.stopped) return { tokens, reason: 'stop' };
-      if (tokens === limit) {
-        yield filter.push(text.end()) + filter.end();
-        return { tokens, reason: filter.stopped ? 'stop' : 'length' };
-      }
-      await session.append(Int32Array.of(token), { signal });
+  let tokens = 0;
+  for await (const token of batch.generate({ adapter, prompt, maxTokens: limit, sampling, signal })) {
+    if (tokenizer.stopIds.has(token)) {
+      yield filter.push(text.end()) + filter.end();
+      return { tokens, reason: 'stop' };
     }
-    yield filter.push(text.end()) + filter.end();
-    return { tokens, reason: 'stop' };
-  } catch (error) {
-    signal.throwIfAborted();
-    throw error;
-  } finally {
-    session.close();
+    tokens += 1;
+    const piece = filter.push(text.push(token));
+    if (piece !== '') yield piece;
+    if (filter.stopped) return { tokens, reason: 'stop' };
   }
+  yield filter.push(text.end()) + filter.end();
+  return { tokens, reason: filter.stopped ? 'stop' : 'length' };
 }

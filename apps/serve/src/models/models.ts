@@ -12,11 +12,13 @@ import {
 } from '@lowrank/training';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Batch } from '../generation/batch';
 import { type Held, Shelf } from './shelf';
 
 /** A base in memory with its tokenizer and an adapter of it, for as long as it is held. */
 export interface Model {
-  base: Base;
+  /** Generates on the base, for all who hold it. */
+  batch: Batch;
   tokenizer: ChatTokenizer;
   /** null: the bare base. */
   adapter: Adapter | null;
@@ -24,6 +26,7 @@ export interface Model {
 
 interface LoadedBase {
   base: Base;
+  batch: Batch;
   tokenizer: ChatTokenizer;
   close(): void;
 }
@@ -36,6 +39,8 @@ export interface ModelsOptions {
   /** Bases and adapters that stay in memory when nobody uses them. */
   keepBases: number;
   keepAdapters: number;
+  /** Tokens that all sequences of a base have room for together. */
+  cacheTokens: number;
 }
 
 const isWeights = ({ path }: StoredFile): boolean => path.endsWith('.safetensors');
@@ -63,9 +68,8 @@ export class Models {
     const key = `${modelKey(baseModel.files)}-${storageName(baseModel.storage)}`;
     const base = await this.bases.hold(key, () => this.openBase(baseModel));
     try {
-      const { tokenizer } = base.value;
-      if (adapter === null)
-        return { value: { base: base.value.base, tokenizer, adapter: null }, release: base.release };
+      const { tokenizer, batch } = base.value;
+      if (adapter === null) return { value: { batch, tokenizer, adapter: null }, release: base.release };
       if (adapter.templateSha256 !== tokenizer.templateSha256)
         throw new LowrankError(
           'template_mismatch',
@@ -78,7 +82,7 @@ export class Models {
         held.release();
         base.release();
       };
-      return { value: { base: base.value.base, tokenizer, adapter: held.value }, release };
+      return { value: { batch, tokenizer, adapter: held.value }, release };
     } catch (error) {
       base.release();
       throw error;
@@ -106,12 +110,15 @@ export class Models {
       return folder;
     };
     const base = await openQuantizedBase(kernels, fetchWeights, { key, storage, cacheDir });
+    const batch = new Batch(base, this.options.cacheTokens);
     return {
       base,
+      batch,
       tokenizer,
       // Adapters are handles on their base, so those that stay in memory go first.
       close: () => {
         this.adapters.clear();
+        batch.close();
         base.close();
       },
     };

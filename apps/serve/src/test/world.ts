@@ -91,10 +91,20 @@ export class World {
     return generate(this.base, this.tokenizer, messages, { adapter, maxTokens });
   }
 
-  async serve(options: Partial<TurnsOptions> = {}): Promise<Served> {
+  async serve({
+    cacheTokens = 1024,
+    ...options
+  }: Partial<TurnsOptions & { cacheTokens: number }> = {}): Promise<Served> {
     const cache = await mkdtemp(join(this.folder, 'cache-'));
     const kernels = openKernels({ threads: 1 });
-    const models = new Models({ kernels, blobs: this.blobs, cacheDir: cache, keepBases: 1, keepAdapters: 1 });
+    const models = new Models({
+      kernels,
+      blobs: this.blobs,
+      cacheDir: cache,
+      keepBases: 1,
+      keepAdapters: 1,
+      cacheTokens,
+    });
     const turns = new Turns({ running: 4, waiting: 16, patienceMs: 10_000, ...options });
     const service = new Service(models, turns);
     const logger = pino({ level: 'silent' });

@@ -1,0 +1,87 @@
+import { type Adapter } from '@lowrank/kernels';
+import { World } from '../test/world';
+import { Batch, type SequenceRequest } from './batch';
+
+let world: World;
+let adapters: (Adapter | null)[];
+
+beforeAll(async () => {
+  world = await World.make();
+  adapters = [null, (await world.addAdapter(4)).adapter, (await world.addAdapter(2)).adapter];
+});
+afterAll(() => world.end());
+
+const sampling = { temperature: 0, topP: 1, topK: 0, seed: 0n };
+const never = new AbortController().signal;
+
+/** Prompts of 1 to 40 tokens, over the adapters in turn, answered with 4 to 35 tokens; some of them drawn. */
+const requests = (count: number): SequenceRequest[] =>
+  Array.from({ length: count }, (_, i) => ({
+    adapter: adapters[i % adapters.length] ?? null,
+    prompt: Int32Array.from({ length: 1 + ((i * 13) % 40) }, (_token, t) => (7 * t + i) % 250),
+    maxTokens: 4 + ((i * 7) % 32),
+    sampling: i % 4 === 3 ? { ...sampling, temperature: 1, seed: BigInt(i) } : sampling,
+    signal: never,
+  }));
+
+async function tokensOf(batch: Batch, request: SequenceRequest): Promise<number[]> {
+  const tokens: number[] = [];
+  for await (const token of batch.generate(request)) tokens.push(token);
+  return tokens;
+}
+
+/** By a session of its own, without any batch. */
+async function alone({ adapter, prompt, maxTokens, sampling: how }: SequenceRequest): Promise<number[]> {
+  const session = world.base.openSession({ adapter, capacity: prompt.length + maxTokens });
+  const tokens: number[] = [];
+  await session.append(prompt);
+  for (;;) {
+    tokens.push(session.sample(how));
+    if (tokens.length === maxTokens) break;
+    await session.append(Int32Array.from(tokens.slice(-1)));
+  }
+  session.close();
+  return tokens;
+}
+
+it.each([
+  ['with room for all', 4096],
+  // Far less than the sequences need: those that came last give way, and come again.
+  ['with room for a few', 96],
+])('gives each of many sequences what it gets alone, %s', async (_name, cacheTokens) => {
+  const batch = new Batch(world.base, cacheTokens);
+  const many = requests(17);
+  const expected = [];
+  for (const request of many) expected.push(await alone(request));
+  expect(await Promise.all(many.map((request) => tokensOf(batch, request)))).toEqual(expected);
+  // Everything has been given back: once more, in another order.
+  const again = await Promise.all(many.toReversed().map((request) => tokensOf(batch, request)));
+  expect(again.toReversed()).toEqual(expected);
+  batch.close();
+});
+
+it('goes on without those who leave', async () => {
+  const batch = new Batch(world.base, 4096);
+  const [first, second, third] = requests(3) as [SequenceRequest, SequenceRequest, SequenceRequest];
+  const leaving = new AbortController();
+  const left = tokensOf(batch, { ...second, maxTokens: 200, signal: leaving.signal });
+  const broken = (async () => {
+    for await (const _token of batch.generate({ ...third, maxTokens: 200 })) return 'read one';
+  })();
+  const stays = tokensOf(batch, first);
+  leaving.abort(new Error('left'));
+  await expect(left).rejects.toThrow('left');
+  expect(await broken).toBe('read one');
+  expect(await stays).toEqual(await alone(first));
+  batch.close();
+});
+
+it('fails the one sequence that cannot be computed, and no other', async () => {
+  const batch = new Batch(world.base, 4096);
+  const [good, other] = requests(2) as [SequenceRequest, SequenceRequest];
+  const bad = { ...other, prompt: Int32Array.of(1, 2, 100_000) };
+  const results = await Promise.allSettled([good, bad, good].map((request) => tokensOf(batch, request)));
+  expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
+  expect((results[0] as PromiseFulfilledResult<number[]>).value).toEqual(await alone(good));
+  batch.close();
+});

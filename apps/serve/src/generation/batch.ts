@@ -1,0 +1,235 @@
+import { type Adapter, type Base, type Cache, type CachedSequence, type Sampling } from '@lowrank/kernels';
+import { Pages } from './pages';
+
+/** Small pages waste little: a sequence has half of one to spare on average. */
+const pageTokens = 16;
+/** Tokens of prompts that go through the model between two steps of decoding: those who are being answered wait that long. */
+const prefillTokens = 512;
+
+export interface SequenceRequest {
+  adapter: Adapter | null;
+  prompt: Int32Array;
+  /** Of tokens that are generated, at most. */
+  maxTokens: number;
+  sampling: Sampling;
+  signal: AbortSignal;
+}
+
+interface Sequence extends SequenceRequest {
+  /** Prompt and what was generated: [length] of it are known, [cached] of those are in the cache. */
+  tokens: Int32Array;
+  length: number;
+  cached: number;
+  pages: number[];
+  deliver(token: number): void;
+  fail(error: unknown): void;
+}
+
+type Kind = 'prefill' | 'decode';
+/** A sequence, and up to where the next step takes it. */
+interface Chosen {
+  sequence: Sequence;
+  end: number;
+}
+
+const pagesFor = (tokens: number): number => Math.ceil(tokens / pageTokens);
+
+/**
+ * Generates for many sequences of one base at a time, each with its own adapter. Every round takes some tokens of prompts that are not in the
+ * cache yet, and then one token of each sequence that is being answered, all in one step of the model. The kernels give a sequence the
+ * same bytes whatever else is in the batch, so each gets what it would alone.
+ *
+ * Where the cache is full, the sequence that began last gives its pages and comes again when there are some: what it had generated is
+ * taken through the model again, token by token as before, and so to the same bytes.
+ */
+export class Batch {
+  private readonly cache: Cache;
+  private readonly pages: Pages;
+  /** In the order in which they came. */
+  private sequences: Sequence[] = [];
+  private running: Promise<void> | null = null;
+  private stepping: Promise<unknown> = Promise.resolve();
+
+  /** `cacheTokens`: of all sequences together. */
+  constructor(base: Base, cacheTokens: number) {
+    const pages = pagesFor(Math.max(cacheTokens, pageTokens));
+    this.cache = base.openCache({ pageTokens, pages });
+    this.pages = new Pages(pages);
+    this.longest = Math.min(base.info.maxPositions, pages * pageTokens);
+  }
+
+  /** Tokens that a sequence can have. */
+  readonly longest: number;
+
+  /**
+   * Yields tokens as they are drawn, until `maxTokens` or until the reader leaves. Prompt and answer have room in `longest`.
+   * Errors: KernelError, the signal's reason.
+   */
+  async *generate(request: SequenceRequest): AsyncGenerator<number, void> {
+    const ready: number[] = [];
+    let failure: { error: unknown } | null = null;
+    let wake: (() => void) | null = null;
+    const sequence: Sequence = {
+      ...request,
+      tokens: new Int32Array(request.prompt.length + request.maxTokens),
+      ...{ length: request.prompt.length, cached: 0, pages: [] },
+      deliver: (token) => {
+        ready.push(token);
+        wake?.();
+      },
+      fail: (error) => {
+        failure ??= { error };
+        wake?.();
+      },
+    };
+    sequence.tokens.set(request.prompt);
+    const onAbort = () => sequence.fail(request.signal.reason);
+    request.signal.addEventListener('abort', onAbort, { once: true });
+    try {
+      request.signal.throwIfAborted();
+      this.sequences.push(sequence);
+      this.running ??= this.run();
+      for (let told = 0; told < request.maxTokens; told += 1) {
+        while (ready.length === 0) {
+          if (failure !== null) throw (failure as { error: unknown }).error;
+          await new Promise<void>((resolve) => (wake = resolve));
+        }
+        yield ready.shift() as number;
+      }
+    } finally {
+      request.signal.removeEventListener('abort', onAbort);
+      this.remove(sequence);
+      // Whoever comes next may free what a step that has begun still works with.
+      await this.stepping;
+      this.release(sequence);
+    }
+  }
+
+  /** When nobody reads any more. */
+  close(): void {
+    this.cache.close();
+  }
+
+  private async run(): Promise<void> {
+    try {
+      while (this.sequences.some(isUnfinished)) {
+        await this.prefill();
+        await this.decode();
+        // Readers take what was drawn, and leave, before the next round.
+        await new Promise((resolve) => setImmediate(resolve));
+      }
+    } finally {
+      this.running = null;
+    }
+  }
+
+  /** Takes tokens of prompts into the cache, the oldest sequence first. */
+  private async prefill(): Promise<void> {
+    let left = prefillTokens;
+    const chosen: Chosen[] = [];
+    for (const sequence of this.sequences) {
+      const { cached, prompt } = sequence;
+      const end = Math.min(prompt.length, cached + left);
+      if (cached >= prompt.length || left === 0 || !this.hold(sequence, end)) continue;
+      chosen.push({ sequence, end });
+      left -= end - cached;
+    }
+    await this.step('prefill', chosen);
+  }
+
+  /** Takes one token further all whose prompts are in the cache. */
+  private async decode(): Promise<void> {
+    const chosen: Chosen[] = [];
+    for (const sequence of this.sequences) {
+      const { cached, prompt } = sequence;
+      if (cached < prompt.length || !isUnfinished(sequence) || !this.hold(sequence, cached + 1)) continue;
+      chosen.push({ sequence, end: cached + 1 });
+    }
+    await this.step('decode', chosen);
+  }
+
+  /** What goes wrong with one of the sequences is found out by doing them one by one, and only that one fails. */
+  private async step(kind: Kind, chosen: readonly Chosen[]): Promise<void> {
+    if (chosen.length === 0) return;
+    const step = this.take(kind, chosen);
+    this.stepping = step.catch(() => undefined);
+    try {
+      await step;
+    } catch (error) {
+      const [{ sequence }] = chosen as [Chosen];
+      if (chosen.length > 1) {
+        for (const one of chosen) if (this.sequences.includes(one.sequence)) await this.step(kind, [one]);
+      } else {
+        this.remove(sequence);
+        sequence.fail(error);
+      }
+    }
+  }
+
+  private async take(kind: Kind, chosen: readonly Chosen[]): Promise<void> {
+    const drawn = chosen.filter(({ sequence, end }) => end === sequence.length);
+    const logits = await this.cache.run(
+      kind,
+      chosen.map(({ sequence, end }): CachedSequence => {
+        const { tokens, cached, pages, adapter } = sequence;
+        return {
+          tokens: tokens.slice(cached, end),
+          ...{ past: cached, pages: Int32Array.from(pages), adapter, wanted: end === sequence.length },
+        };
+      }),
+    );
+    const draws =
+      drawn.length === 0
+        ? []
+        : await this.cache.sample(
+            logits,
+            drawn.map(({ sequence }) => samplingOf(sequence)),
+          );
+    for (const { sequence, end } of chosen) sequence.cached = end;
+    drawn.forEach(({ sequence }, i) => {
+      const { token } = draws[i] as { token: number };
+      // The last token that is wanted needs no place in the cache.
+      sequence.tokens[sequence.length] = token;
+      sequence.length += 1;
+      sequence.deliver(token);
+    });
+  }
+
+  /** Gives a sequence the pages for so many tokens; where there are none, those of the sequences that came after it. */
+  private hold(sequence: Sequence, tokens: number): boolean {
+    const missing = pagesFor(tokens) - sequence.pages.length;
+    if (missing <= 0) return true;
+    for (const other of this.sequences.toReversed()) {
+      if (this.pages.left >= missing || other === sequence) break;
+      this.release(other);
+    }
+    const pages = this.pages.take(missing);
+    if (pages !== null) sequence.pages.push(...pages);
+    return pages !== null;
+  }
+
+  private remove(sequence: Sequence): void {
+    this.sequences = this.sequences.filter((other) => other !== sequence);
+  }
+
+  private release(sequence: Sequence): void {
+    this.pages.give(sequence.pages);
+    sequence.pages = [];
+    sequence.cached = 0;
+  }
+}
+
+/** One whose answer is whole waits for its reader alone. */
+const isUnfinished = ({ length, tokens }: Sequence): boolean => length < tokens.length;
+
+function samplingOf({ sampling, tokens, length, prompt }: Sequence): Sampling {
+  const penalized =
+    (sampling.repetitionPenalty ?? 1) !== 1 ||
+    (sampling.presencePenalty ?? 0) !== 0 ||
+    (sampling.frequencyPenalty ?? 0) !== 0;
+  return {
+    ...sampling,
+    position: length,
+    ...(penalized ? { history: { tokens: tokens.slice(0, length), prompt: prompt.length } } : {}),
+  };
+}
