@@ -1,8 +1,8 @@
 import { type OpenAPIObject } from '@nestjs/swagger';
-import { type Access, actions, type Role, roleSchema } from '@lowrank/contracts';
-import { createApiKey, isAtLeast, randomIds } from '@lowrank/domain';
+import { type Access, actions, type Adapter, type Page, type Role, roleSchema } from '@lowrank/contracts';
+import { createApiKey, grant, isAtLeast, moveAlias, randomIds, revokeGrant } from '@lowrank/domain';
 import { TestApi } from './test/api';
-import { type Samples, samplesOf, type Target, targetsOf } from './test/matrix';
+import { publishAgain, type Samples, samplesOf, type Target, targetsOf } from './test/matrix';
 
 /*
  * Every route of the OpenAPI description × every role × two teams, on what is the team's own and on what is the other's. What is expected
@@ -88,18 +88,106 @@ describe.each([0, 1] as const)('team %i', (mine) => {
     it("learns nothing of another team's, and changes nothing", async () => {
       const theirs = await samplesOf(api, teams[1 - mine] as string);
       const before = await theirs.state();
-      for (const { route, target, isAllowed, status, text } of await walk(teams[mine], role, theirs)) {
-        const given = `${route} ${status} ${text.slice(0, 200)}`;
-        // A refusal repeats what was asked for, and nothing more.
-        const asked = [target.path, JSON.stringify(target.json ?? {}), ...(target.tells ?? [])].join();
-        const leaked = theirs.secrets.filter((secret) => text.includes(secret) && !asked.includes(secret));
-        expect([given, leaked]).toEqual([given, []]);
-        if (!isAllowed) expect([given, status]).toEqual([given, 403]);
-        else if (target.names !== undefined) expect([given, status]).toEqual([given, 404]);
-        else if (target.status !== undefined) expect([given, status]).toEqual([given, target.status]);
-        else expect([given, status < 500 && ![401, 403].includes(status)]).toEqual([given, true]);
+      for (const answer of await walk(teams[mine], role, theirs)) assertNothing(answer, theirs);
+      expect(await theirs.state()).toEqual(before);
+    });
+  });
+});
+
+/** That an answer tells nothing of another team's, but that one has asked for it. */
+function assertNothing({ route, target, isAllowed, status, text }: Answer, theirs: Samples): void {
+  const given = `${route} ${status} ${text.slice(0, 200)}`;
+  // A refusal repeats what was asked for, and nothing more.
+  const asked = [target.path, JSON.stringify(target.json ?? {}), ...(target.tells ?? [])].join();
+  const leaked = theirs.secrets.filter((secret) => text.includes(secret) && !asked.includes(secret));
+  expect([given, leaked]).toEqual([given, []]);
+  if (!isAllowed) expect([given, status]).toEqual([given, 403]);
+  else if (target.names !== undefined) expect([given, status]).toEqual([given, 404]);
+  else if (target.status !== undefined) expect([given, status]).toEqual([given, target.status]);
+  else expect([given, status < 500 && ![401, 403].includes(status)]).toEqual([given, true]);
+}
+
+describe('a grant', () => {
+  /** Where it shows: in lists, and in the hub's protocol, whose paths have the team. */
+  const shows = [
+    'GET /api/v1/adapters',
+    'GET /api/v1/grants',
+    'GET /api/models/:owner/:name',
+    'GET /api/models/:owner/:name/revision/:revision',
+  ];
+  const answersOf = async (theirs: Samples) => walk(teams[1], 'owner', theirs);
+
+  it.each([null, 'prod'])(
+    'of alias %s lets read one adapter, and nothing else, until it is taken back',
+    async (alias) => {
+      const theirs = await samplesOf(api, teams[0]);
+      const { adapter, team } = theirs;
+      const { id } = await grant(api.ports, teams[0], { adapter, to: 'strangers', alias });
+      const before = await theirs.state();
+      for (const answer of await answersOf(theirs)) {
+        if (!shows.includes(answer.route)) assertNothing(answer, theirs);
+        else
+          expect([answer.route, answer.status, answer.text]).toEqual([
+            answer.route,
+            200,
+            expect.stringContaining(adapter),
+          ]);
       }
       expect(await theirs.state()).toEqual(before);
+
+      const key = keys.get(`${teams[1]} viewer`);
+      const path = `/api/v1/adapters/${adapter}`;
+      const reads = ['', '/card', '/versions', '/aliases', '/versions/prod', '/versions/prod/archive'].map(
+        (rest) => path + rest,
+      );
+      const resolve = `/${team}/${adapter}/resolve/prod/adapter_model.safetensors`;
+      const statuses = async () => [
+        ...(await Promise.all(
+          reads.map(async (one) => (await api.fetch('GET', `${one}?team=${team}`, { key })).status),
+        )),
+        (await api.fetch('GET', resolve, { key })).status,
+      ];
+      expect(new Set(await statuses())).toEqual(new Set([200]));
+      expect(await api.call('GET', `${path}?team=${team}`, 200, { key })).toMatchObject({
+        name: adapter,
+        sharedBy: team,
+      });
+      const list = async () =>
+        (await api.call<Page<Adapter>>('GET', `/api/v1/adapters?query=${adapter}`, 200, { key })).data;
+      expect(await list()).toMatchObject([{ name: adapter, sharedBy: team }]);
+      await revokeGrant(api.ports, teams[0], id);
+      expect(new Set(await statuses())).toEqual(new Set([404]));
+      expect(await list()).toEqual([]);
+    },
+  );
+
+  it('of an alias shows what that stands on, and no other version', async () => {
+    const theirs = await samplesOf(api, teams[0]);
+    const { adapter, team } = theirs;
+    await publishAgain(api, theirs);
+    await grant(api.ports, teams[0], { adapter, to: 'strangers', alias: 'prod' });
+    const key = keys.get(`${teams[1]} viewer`);
+    const ask = (version: string) =>
+      api.fetch('GET', `/api/v1/adapters/${adapter}/versions/${version}?team=${team}`, { key });
+    const seen = async () =>
+      Promise.all(['v1', 'v2', 'latest', 'prod'].map(async (ref) => (await ask(ref)).status));
+    expect(await seen()).toEqual([200, 404, 404, 200]);
+    await moveAlias(api.ports, teams[0], { adapter, alias: 'prod', actor: 'a' }, { version: 'v2' });
+    expect(await seen()).toEqual([404, 200, 200, 200]);
+    // Granted again of all versions, it replaces the one before.
+    await grant(api.ports, teams[0], { adapter, to: 'strangers', alias: null });
+    expect(await seen()).toEqual([200, 200, 200, 200]);
+    expect(await api.call('GET', '/api/v1/grants', 200, { key })).toMatchObject({
+      data: expect.arrayContaining([
+        {
+          adapter,
+          from: team,
+          to: 'strangers',
+          alias: null,
+          id: expect.any(String),
+          createdAt: expect.any(String),
+        },
+      ]),
     });
   });
 });

@@ -8,6 +8,7 @@ import { BaseModelsModule } from './base-models/base-models.module';
 import { CompletionsModule } from './completions/completions.module';
 import { type Dependencies, DependenciesModule } from './dependencies';
 import { FilesModule } from './files/files.module';
+import { GrantsModule } from './grants/grants.module';
 import { HealthModule } from './health/health.module';
 import { ErrorFilter } from './http/error.filter';
 import { HubModule } from './hub/hub.module';
@@ -51,6 +52,7 @@ export class AppModule {
         JobsModule,
         SweepsModule,
         AdaptersModule,
+        GrantsModule,
         HubModule,
         OpenAiModule,
         CompletionsModule,

@@ -1,18 +1,23 @@
 import { Command, Option } from 'commander';
 import { addAdapterCommands } from './commands/adapters';
 import { addAliasCommands } from './commands/aliases';
+import { addAuditCommand } from './commands/audit';
 import { addChatCommand } from './commands/chat';
 import { addCombineCommand } from './commands/combine';
 import { addControlCommands } from './commands/control';
 import { addDataCommands } from './commands/data';
 import { addDoctorCommand } from './commands/doctor';
 import { addEstimateCommand } from './commands/estimate';
+import { addGrantCommands } from './commands/grants';
 import { addJobCommands } from './commands/jobs';
+import { addKeyCommands } from './commands/keys';
 import { addLogsCommand } from './commands/logs';
+import { addMemberCommands } from './commands/members';
 import { addMigrateCommand } from './commands/migrate';
 import { addModelCommands } from './commands/models';
 import { addSubmitCommand } from './commands/submit';
 import { addSweepCommands } from './commands/sweep';
+import { addTeamCommands } from './commands/teams';
 import { addUpCommand } from './commands/up';
 import { addWebhookCommands } from './commands/webhooks';
 import { addWorkerCommands } from './commands/workers';
@@ -59,6 +64,11 @@ export function makeProgram(): Command {
   addAliasCommands(program);
   addChatCommand(program);
   addCombineCommand(program);
+  addKeyCommands(program);
+  addMemberCommands(program);
+  addGrantCommands(program);
+  addTeamCommands(program);
+  addAuditCommand(program);
   return program;
 }
 

@@ -21,3 +21,10 @@ export function whole(text: string): number {
   if (!Number.isSafeInteger(value)) throw new InvalidArgumentError('It must be a whole number.');
   return value;
 }
+
+/** A day, or a time of one, as an ISO time. */
+export function time(text: string): string {
+  const value = new Date(text);
+  if (Number.isNaN(value.getTime())) throw new InvalidArgumentError('It must be a time such as 2026-11-01.');
+  return value.toISOString();
+}

@@ -8,10 +8,15 @@ import { pipeline } from 'node:stream/promises';
 import { type ReadableStream } from 'node:stream/web';
 import { type Api } from './client/api';
 
-/** Downloads the files of a version into a folder, each whole and of the promised SHA-256, or not at all. */
-export async function pullVersion(api: Api, version: AdapterVersion, folder: string): Promise<void> {
+/** Downloads the files of a version, of one's own or the named team's, into a folder, each whole and of the promised SHA-256, or not at all. */
+export async function pullVersion(
+  api: Api,
+  version: AdapterVersion,
+  folder: string,
+  team: string | null = null,
+): Promise<void> {
   await pullFiles(version.files, folder, ({ path }) =>
-    api.versionFile(version.adapter, version.number, path),
+    api.versionFile(version.adapter, version.number, path, team),
   );
 }
 

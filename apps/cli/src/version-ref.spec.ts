@@ -1,4 +1,4 @@
-import { parseAlias, parseVersionRef } from './version-ref';
+import { parseAlias, parseSharedRef, parseVersionRef } from './version-ref';
 
 describe('parseVersionRef', () => {
   it.each([
@@ -12,6 +12,18 @@ describe('parseVersionRef', () => {
   it.each(['Support', '../etc', 'support@', 'support@v0', 'support@0', 'support@1@2', 'support@Prod', ''])(
     'refuses %j',
     (text) => expect(() => parseVersionRef(text)).toThrow(/is not/),
+  );
+});
+
+describe('parseSharedRef', () => {
+  it.each([
+    ['support@v3', { team: null, adapter: 'support', version: 'v3' }],
+    ['research/support', { team: 'research', adapter: 'support', version: null }],
+    ['research/support@prod', { team: 'research', adapter: 'support', version: 'prod' }],
+  ])('reads %s', (text, ref) => expect(parseSharedRef(text)).toEqual(ref));
+
+  it.each(['/support', 'a/b/support', 'Research/support', 'research/', '../support'])('refuses %j', (text) =>
+    expect(() => parseSharedRef(text)).toThrow(/is not/),
   );
 });
 

@@ -16,6 +16,13 @@ export function parseVersionRef(text: string): VersionRef {
   return { adapter, version: checked(versionRefSchema, text.slice(at + 1), 'a version') };
 }
 
+/** Reads the same with the name of the team that shares it: `research/name@prod`. Error: CliError saying which part is wrong. */
+export function parseSharedRef(text: string): VersionRef & { team: string | null } {
+  const slash = text.indexOf('/');
+  const team = slash === -1 ? null : checked(nameSchema, text.slice(0, slash), "a team's name");
+  return { team, ...parseVersionRef(text.slice(slash + 1)) };
+}
+
 /** Reads `name@prod` where an alias is to be changed. Error: CliError saying which part is wrong. */
 export function parseAlias(text: string): { adapter: string; alias: string } {
   const { adapter, version } = parseVersionRef(text);

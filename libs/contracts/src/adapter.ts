@@ -106,6 +106,8 @@ export const methodOf = ({ lora: { dora, init, rsLora } }: Recipe): AdapterMetho
 export const adapterSchema = z.object({
   id: idSchema('adapter'),
   name: nameSchema,
+  /** Name of the team that lets yours read it; null: your own. */
+  sharedBy: z.string().nullable(),
   baseModel: nameSchema,
   description: z.string(),
   tags: z.array(z.string()),

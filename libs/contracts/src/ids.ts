@@ -18,6 +18,7 @@ export const idPrefixes = {
   user: 'usr',
   session: 'ses',
   invitation: 'inv',
+  grant: 'grt',
 } as const;
 
 export type IdKind = keyof typeof idPrefixes;

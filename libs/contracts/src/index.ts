@@ -10,6 +10,7 @@ export * from './dataset';
 export * from './decoder';
 export * from './errors';
 export * from './estimate';
+export * from './grant';
 export * from './ids';
 export * from './job';
 export * from './member';

@@ -14,6 +14,8 @@ beforeEach(async () => {
 
 /** Belong to no team. */
 const shared = ['parties', 'workers'];
+/** Has what a team lets others read: a test of its own. */
+const between = ['grants'];
 /** Are not for who answers requests. */
 const closed = ['sessions'];
 const asTeam = async (teamId: string | null, text: string) => {
@@ -87,7 +89,7 @@ it('guards every table, but those that belong to no team', async () => {
 it('shows each team its own rows of every table, and none without a team', async () => {
   await fill();
   const seen: Record<string, string[]> = {};
-  for (const table of (await tables()).filter((name) => ![...shared, ...closed].includes(name))) {
+  for (const table of (await tables()).filter((name) => ![...shared, ...closed, ...between].includes(name))) {
     const count = `SELECT count(*) FROM ${table}`;
     const counts = [await database.sql<{ count: string }>(count)];
     for (const team of [database.crew.id, other.id, 'team_none', '', null])
@@ -136,6 +138,51 @@ it('shows who answers requests no session, and no hash of a password', async () 
   await fill();
   for (const text of ['SELECT id FROM sessions', 'SELECT password_hash FROM users'])
     await expect(asTeam(database.crew.id, text)).rejects.toThrow('permission denied');
+});
+
+it('shows a team what it was granted, to read, and no row besides', async () => {
+  await fill();
+  const counts = async () => {
+    const all: Record<string, number> = {};
+    for (const table of (await tables()).filter((name) => !closed.includes(name)))
+      all[table] = Number((await asTeam(other.id, `SELECT count(*) FROM ${table}`))[0]?.count);
+    return all;
+  };
+  const before = await counts();
+  const [{ id: adapter } = { id: '' }] = await database.sql<{ id: string }>(
+    `SELECT id FROM adapters WHERE team_id = '${database.crew.id}' AND latest_version IS NOT NULL`,
+  );
+  const grant = (
+    alias: string,
+  ) => `DELETE FROM grants; INSERT INTO grants (id, team_id, adapter_id, to_team_id, alias, created_at)
+    VALUES ('grt_a', '${database.crew.id}', '${adapter}', '${other.id}', ${alias}, now())`;
+  const more = { grants: 1, teams: 1, adapters: 1, adapter_versions: 1, aliases: 1 };
+  const plus = (extra: Record<string, number>) =>
+    Object.fromEntries(Object.entries(before).map(([table, count]) => [table, count + (extra[table] ?? 0)]));
+  await database.sql(grant('NULL'));
+  expect(await counts()).toEqual(plus(more));
+  await database.sql(grant("'prod'"));
+  expect(await counts()).toEqual(plus(more));
+  for (const [table, column] of [
+    ['adapters', 'id'],
+    ['adapter_versions', 'adapter_id'],
+    ['aliases', 'adapter_id'],
+    ['grants', 'adapter_id'],
+  ]) {
+    const there = `WHERE ${column} = '${adapter}'`;
+    expect(
+      await asTeam(
+        other.id,
+        `WITH gone AS (DELETE FROM ${table} ${there} RETURNING 1) SELECT count(*) FROM gone`,
+      ),
+    ).toEqual([{ count: '0' }]);
+    const changed = `WITH changed AS (UPDATE ${table} SET ${column} = ${column} ${there} RETURNING 1) SELECT count(*) FROM changed`;
+    expect(await asTeam(other.id, changed)).toEqual([{ count: '0' }]);
+  }
+  await database.sql(grant("'other'"));
+  expect(await counts()).toEqual(plus({ ...more, adapter_versions: 0, aliases: 0 }));
+  await database.sql('DELETE FROM grants');
+  expect(await counts()).toEqual(before);
 });
 
 it('lets nobody who answers requests take back what the audit log has', async () => {

@@ -10,6 +10,7 @@ import { apiKeyRepository } from './repositories/api-keys';
 import { auditRepository } from './repositories/audit';
 import { baseModelRepository } from './repositories/base-models';
 import { datasetRepository } from './repositories/datasets';
+import { grantRepository } from './repositories/grants';
 import { invitationRepository, memberRepository, sessionRepository } from './repositories/members';
 import { jobRepository } from './repositories/jobs';
 import { outboxRepository } from './repositories/outbox';
@@ -49,6 +50,7 @@ const repositoriesOf = (db: Tx, traceparent: string | null, deed: Deed | null): 
   members: memberRepository(db),
   sessions: sessionRepository(db),
   invitations: invitationRepository(db),
+  grants: grantRepository(db),
 });
 
 type Work<T> = (repositories: Repositories) => Promise<T>;

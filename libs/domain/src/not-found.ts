@@ -17,6 +17,7 @@ export type ResourceKind =
   | 'sweep'
   | 'trial'
   | 'member'
+  | 'grant'
   | 'service account'
   | 'invitation';
 

@@ -9,6 +9,7 @@ import { catalogConformance } from './catalog-conformance';
 import { deletionConformance } from './deletion-conformance';
 import { makeDataset, makeEvent, makeMetric, makeWorker } from './factories';
 import { estimateConformance } from './estimate-conformance';
+import { grantConformance } from './grant-conformance';
 import { jobLogConformance } from './job-log-conformance';
 import { jobRepositoryConformance } from './job-repository-conformance';
 import { jobUpkeepConformance } from './job-upkeep-conformance';
@@ -377,6 +378,7 @@ export function unitOfWorkConformance(name: string, open: () => Promise<UnitOfWo
     partyConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     jobUpkeepConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     estimateConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
+    grantConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     memberConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     auditConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     webhookConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));

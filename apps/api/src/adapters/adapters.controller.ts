@@ -26,6 +26,7 @@ import {
   findVersion,
   found,
   type ObjectStore,
+  ownerOf,
   type Ports,
   readCard,
   readLineage,
@@ -40,10 +41,10 @@ import { BLOBS, PORTS, STORE } from '../dependencies';
 import { Answer } from '../http/answers';
 import { ApiFileResponse, attachment, linkSeconds, StoredFiles } from '../http/stored-files';
 import { archiveOf } from './archive';
-import { AdapterParams, VersionParams } from './version-params';
+import { AdapterParams, OwnerQuery, ownerQuerySchema, VersionParams } from './version-params';
 
 class AdapterListQuery extends createZodDto(adapterQuerySchema) {}
-class VersionListQuery extends createZodDto(z.object({ deleted: deletedSchema })) {}
+class VersionListQuery extends createZodDto(ownerQuerySchema.extend({ deleted: deletedSchema })) {}
 class AdapterDto extends createZodDto(adapterSchema) {}
 class AdapterPageDto extends createZodDto(pageSchema(adapterSchema)) {}
 class AdapterVersionDto extends createZodDto(adapterVersionSchema) {}
@@ -84,10 +85,12 @@ export class AdaptersController {
   @Action('adapters.read')
   @ApiOperation({ summary: 'One adapter.' })
   @Answer({ status: 200, type: AdapterDto, description: 'The adapter.' })
-  get(@TeamId() teamId: string, @Param() { name }: AdapterParams) {
-    return this.ports.unitOfWork.look(async ({ adapters }) =>
-      found(await adapters.find(teamId, name), 'adapter', name),
-    );
+  get(@TeamId() teamId: string, @Param() { name }: AdapterParams, @Query() { team }: OwnerQuery) {
+    return this.ports.unitOfWork.look(async (repositories) => {
+      const owner = await ownerOf(repositories, teamId, name, team);
+      const adapter = found(await repositories.adapters.find(owner, name), 'adapter', name);
+      return { ...adapter, sharedBy: owner === teamId ? null : (team ?? null) };
+    });
   }
 
   @Patch(':name')
@@ -105,8 +108,8 @@ export class AdaptersController {
       'What there is to read about an adapter: as somebody wrote it, or made from its versions and lineage.',
   })
   @Answer({ status: 200, type: AdapterCardDto, description: 'Markdown.' })
-  card(@TeamId() teamId: string, @Param() { name }: AdapterParams) {
-    return readCard(this.ports, teamId, name);
+  card(@TeamId() teamId: string, @Param() { name }: AdapterParams, @Query() { team }: OwnerQuery) {
+    return readCard(this.ports, teamId, name, team);
   }
 
   @Get(':name/versions')
@@ -116,11 +119,13 @@ export class AdaptersController {
   versions(
     @TeamId() teamId: string,
     @Param() { name }: AdapterParams,
-    @Query() { deleted }: VersionListQuery,
+    @Query() { deleted, team }: VersionListQuery,
   ) {
-    return this.ports.unitOfWork.look(async ({ adapters }) => {
-      found(await adapters.find(teamId, name), 'adapter', name);
-      return { data: await adapters.versions(teamId, name, deleted) };
+    return this.ports.unitOfWork.look(async (repositories) => {
+      const { adapters } = repositories;
+      const owner = await ownerOf(repositories, teamId, name, team);
+      found(await adapters.find(owner, name), 'adapter', name);
+      return { data: await adapters.versions(owner, name, deleted && owner === teamId) };
     });
   }
 
@@ -128,8 +133,15 @@ export class AdaptersController {
   @Action('adapters.read')
   @ApiOperation({ summary: 'One version: `3`, `v3`, `latest` or an alias.' })
   @Answer({ status: 200, type: AdapterVersionDto, description: 'What it is and what it was made from.' })
-  version(@TeamId() teamId: string, @Param() { name, version }: VersionParams): Promise<AdapterVersion> {
-    return this.ports.unitOfWork.look((repositories) => findVersion(repositories, teamId, name, version));
+  version(
+    @TeamId() teamId: string,
+    @Param() { name, version }: VersionParams,
+    @Query() { team }: OwnerQuery,
+  ): Promise<AdapterVersion> {
+    return this.ports.unitOfWork.look(async (repositories) => {
+      const owner = await ownerOf(repositories, teamId, name, team);
+      return findVersion(repositories, owner, name, version);
+    });
   }
 
   @Get(':name/versions/:version/lineage')
@@ -154,8 +166,12 @@ export class AdaptersController {
     type: VersionLinksDto,
     description: 'A link a file, where the object store has an address.',
   })
-  async links(@TeamId() teamId: string, @Param() params: VersionParams): Promise<VersionLinks> {
-    const { files } = await this.version(teamId, params);
+  async links(
+    @TeamId() teamId: string,
+    @Param() params: VersionParams,
+    @Query() query: OwnerQuery,
+  ): Promise<VersionLinks> {
+    const { files } = await this.version(teamId, params, query);
     const expiresAt = after(this.ports.clock.now(), linkSeconds * 1000);
     const link = async ({ path, sha256, bytes }: StoredFile) => {
       const options = { seconds: linkSeconds, filename: path };
@@ -183,10 +199,11 @@ export class AdaptersController {
   async file(
     @TeamId() teamId: string,
     @Param() { name, version, path }: VersionFileParams,
+    @Query() owner: OwnerQuery,
     @Req() request: FastifyRequest,
     @Res() reply: FastifyReply,
   ): Promise<void> {
-    const { files } = await this.version(teamId, { name, version });
+    const { files } = await this.version(teamId, { name, version }, owner);
     const file = found(files.find((one) => one.path === path) ?? null, 'file', path);
     await this.storedFiles.send(file, request, reply);
   }
@@ -201,9 +218,10 @@ export class AdaptersController {
   async archive(
     @TeamId() teamId: string,
     @Param() params: VersionParams,
+    @Query() owner: OwnerQuery,
     @Res() reply: FastifyReply,
   ): Promise<void> {
-    const version = await this.version(teamId, params);
+    const version = await this.version(teamId, params, owner);
     void reply
       .header('content-type', 'application/x-tar')
       .header('content-disposition', attachment(`${version.adapter}-v${version.number}.tar`))

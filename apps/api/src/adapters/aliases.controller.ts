@@ -8,14 +8,14 @@ import {
   nameSchema,
   pageSchema,
 } from '@lowrank/contracts';
-import { found, moveAlias, type Ports, removeAlias, rollBackAlias } from '@lowrank/domain';
+import { found, moveAlias, ownerOf, type Ports, removeAlias, rollBackAlias } from '@lowrank/domain';
 import { createZodDto } from 'nestjs-zod';
 import { z } from 'zod';
 import { Action } from '../auth/action';
 import { Actor, TeamId } from '../auth/caller';
 import { PORTS } from '../dependencies';
 import { Answer } from '../http/answers';
-import { AdapterParams } from './version-params';
+import { AdapterParams, OwnerQuery } from './version-params';
 
 class AliasDto extends createZodDto(aliasSchema) {}
 class AliasListDto extends createZodDto(z.object({ data: z.array(aliasSchema) })) {}
@@ -43,10 +43,12 @@ export class AliasesController {
   @Action('adapters.read')
   @ApiOperation({ summary: "List an adapter's aliases." })
   @Answer({ status: 200, type: AliasListDto, description: 'All aliases, by name.' })
-  list(@TeamId() teamId: string, @Param() { name }: AdapterParams) {
-    return this.ports.unitOfWork.look(async ({ adapters, aliases }) => {
-      found(await adapters.find(teamId, name), 'adapter', name);
-      return { data: await aliases.list(teamId, name) };
+  list(@TeamId() teamId: string, @Param() { name }: AdapterParams, @Query() { team }: OwnerQuery) {
+    return this.ports.unitOfWork.look(async (repositories) => {
+      const { adapters, aliases } = repositories;
+      const owner = await ownerOf(repositories, teamId, name, team);
+      found(await adapters.find(owner, name), 'adapter', name);
+      return { data: await aliases.list(owner, name) };
     });
   }
 

@@ -7,7 +7,7 @@ class ErrorBody extends createZodDto(errorBodySchema) {}
 
 const description = `Fine-tune language models with QLoRA on your own machines.
 
-Every route except \`/health\` needs an API key: \`Authorization: Bearer lrk_…\`. Errors have a stable \`code\`, say what was wrong and where, and what to do about it. Lists are newest first; pass the last id of a page as \`after\` for the next one.`;
+Every route needs an API key, \`Authorization: Bearer lrk_…\`, or the session that signing in begins; except \`/health\`, signing in, and accepting an invitation. Errors have a stable \`code\`, say what was wrong and where, and what to do about it. Lists are newest first; pass the last id of a page as \`after\` for the next one.`;
 
 /** The OpenAPI description of all routes, each with the error body as its default response. */
 export function describeApi(app: INestApplication): OpenAPIObject {

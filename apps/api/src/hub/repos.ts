@@ -38,7 +38,7 @@ const commit = /^[0-9a-f]{40}$/;
 const pinned = /^(.+)-v([1-9]\d{0,8})$/;
 
 /**
- * What a team has, as repositories: `<team>/<adapter>`, `<team>/<adapter>-v3` for one version of it, `<team>/<base model>`, and base
+ * What a team has or is let read, as repositories: `<team>/<adapter>`, `<team>/<adapter>-v3` for one version of it, `<team>/<base model>`, and base
  * models by where they came from (`org/model`). Of equal names the first in this order wins.
  */
 @Injectable()
@@ -58,10 +58,10 @@ export class HubRepos {
   }
 }
 
-/** What the owner's own repository of that name is; null when the owner is not the team, or has none. */
+/** What the owner's repository of that name is, or of an adapter that it shares; null when there is none, or it is not for the team. */
 async function ownRepo(repositories: Repositories, teamId: string, ref: RepoRef): Promise<Repo | null> {
   const { adapters, baseModels, teams } = repositories;
-  if ((await teams.find(teamId))?.name !== ref.owner) return null;
+  if ((await teams.find(teamId))?.name !== ref.owner) return sharedRepo(repositories, teamId, ref);
   const adapter = await adapters.find(teamId, ref.name);
   if (adapter !== null) return adapterRepo(repositories, teamId, ref, adapter);
   const [, name = '', number] = pinned.exec(ref.name) ?? [];
@@ -69,6 +69,18 @@ async function ownRepo(repositories: Repositories, teamId: string, ref: RepoRef)
   if (pinnedTo !== null) return adapterRepo(repositories, teamId, ref, pinnedTo, `v${number}`);
   const model = await baseModels.find(teamId, ref.name);
   return baseRepo(ref, model?.status === 'ready' ? [model] : []);
+}
+
+async function sharedRepo(repositories: Repositories, teamId: string, ref: RepoRef): Promise<Repo | null> {
+  const { adapters, grants, teams } = repositories;
+  const owner = await teams.findByName(ref.owner);
+  const [, pinnedName = '', number] = pinned.exec(ref.name) ?? [];
+  for (const [name, pin] of [[ref.name], [pinnedName, `v${number}`]] as const) {
+    const granted = owner && (await grants.find(owner.id, name, teamId));
+    const adapter = granted && (await adapters.find(owner.id, name));
+    if (adapter) return adapterRepo(repositories, owner.id, ref, adapter, pin);
+  }
+  return null;
 }
 
 async function adapterRepo(

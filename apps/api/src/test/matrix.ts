@@ -1,5 +1,13 @@
 import { type Webhook } from '@lowrank/contracts';
-import { createApiKey, makeWebhookSecret, moveAlias, type Repositories, testWebhook } from '@lowrank/domain';
+import {
+  createApiKey,
+  found,
+  grant,
+  makeWebhookSecret,
+  moveAlias,
+  type Repositories,
+  testWebhook,
+} from '@lowrank/domain';
 import { makeBaseModel, makeDataset, makeJob, makeManifest, makeWorker } from '@lowrank/testing';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -19,6 +27,7 @@ export interface Samples {
     | 'webhook'
     | 'member'
     | 'invitation'
+    | 'grant'
     | 'delivery'
     | 'worker',
     string
@@ -86,6 +95,8 @@ export async function samplesOf(api: TestApi, teamId: string): Promise<Samples> 
   await unitOfWork.run(({ webhooks }) =>
     webhooks.insert(teamId, { ...webhook, secret: makeWebhookSecret() }),
   );
+  await unitOfWork.run(({ apiKeys }) => apiKeys.ensureTeam('third'));
+  const { id: granted } = await grant(api.ports, teamId, { adapter, to: 'third', alias: null });
   const member = make.make('user');
   const invitation = make.make('invitation');
   const email = `${mark}@example.org`;
@@ -118,6 +129,7 @@ export async function samplesOf(api: TestApi, teamId: string): Promise<Samples> 
     webhooks,
     members,
     invitations,
+    grants,
   }: Repositories) => [
     await adapters.find(teamId, adapter),
     await aliases.moves(teamId, adapter, 'prod', { limit: 200 }),
@@ -132,6 +144,7 @@ export async function samplesOf(api: TestApi, teamId: string): Promise<Samples> 
     await webhooks.list(teamId),
     await members.list(teamId),
     await invitations.list(teamId),
+    await grants.list(teamId),
     await webhooks.deliveries(teamId, webhook.id, { limit: 200 }),
   ];
   return {
@@ -144,14 +157,38 @@ export async function samplesOf(api: TestApi, teamId: string): Promise<Samples> 
       worker: worker.id,
       member,
       invitation,
+      grant: granted,
     },
     team: (await unitOfWork.look(({ teams }) => teams.find(teamId)))?.name ?? '',
     adapter,
     baseModel: baseModel.name,
     email,
-    secrets: [teamId, ...Object.values(ids), key.id, webhook.id, delivery.id, member, invitation, mark],
+    secrets: [
+      teamId,
+      ...Object.values(ids),
+      key.id,
+      webhook.id,
+      delivery.id,
+      member,
+      invitation,
+      granted,
+      mark,
+    ],
     state: () => unitOfWork.run(stored),
   };
+}
+
+/** Another version of a team's adapter. */
+export async function publishAgain({ ports: { unitOfWork, ids } }: TestApi, samples: Samples): Promise<void> {
+  const { teamId, adapter } = samples;
+  await unitOfWork.run(async ({ adapters, baseModels, datasets, jobs }) => {
+    const base = found(await baseModels.find(teamId, samples.ids.baseModel), 'base model', adapter);
+    const dataset = found(await datasets.find(teamId, samples.ids.dataset), 'dataset', adapter);
+    const job = makeJob(base, dataset, { adapter });
+    await jobs.insert(teamId, job);
+    const at = job.createdAt;
+    await adapters.publish(teamId, { id: ids.make('version'), manifest: makeManifest(job), at });
+  });
 }
 
 export interface Target {
@@ -332,6 +369,8 @@ export function targetsOf({ teamId, ids, team, adapter, baseModel, email }: Samp
       'delivery',
       `webhooks/${webhook}/deliveries/${delivery}/replay`,
     ),
+    'GET /api/v1/grants': own('grants'),
+    'POST /api/v1/grants': of('version', 'grants', { adapter, to: team }),
     'GET /v1/files': { path: '/v1/files' },
     'POST /v1/files': { path: '/v1/files', json: {} },
     'GET /v1/files/:file_id': openAi('dataset', `files/${dataset}`),
@@ -353,6 +392,7 @@ export function targetsOf({ teamId, ids, team, adapter, baseModel, email }: Samp
     'DELETE /v1/models/:model': openAi('baseModel', `models/${baseModel}`),
     'DELETE /v1/models/:owner/:name': openAi('version', `models/${team}/${adapter}@v1`),
     // What takes away comes last.
+    'DELETE /api/v1/grants/:id': of('grant', `grants/${ids.grant}`),
     'DELETE /api/v1/adapters/:name/aliases/:alias': of('version', `adapters/${adapter}/aliases/prod`),
     'DELETE /api/v1/members/:id': of('member', `members/${member}`),
     'DELETE /api/v1/invitations/:id': of('invitation', `invitations/${invitation}`),

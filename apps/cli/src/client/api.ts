@@ -63,14 +63,19 @@ import { CliError, exitCodes } from '../errors';
 import { Catalog } from './catalog';
 import { Http } from './http';
 import { readServerSentEvents } from './sse';
+import { TeamApi } from './team-api';
 
 const part = encodeURIComponent;
+/** Whose adapter it is; null: one's own team's. */
+const ownedBy = (team: string | null): string => (team === null ? '' : `?team=${part(team)}`);
 const aliasPath = (adapter: string, alias: string) =>
   `/api/v1/adapters/${part(adapter)}/aliases/${part(alias)}`;
 
 /** The native API of a Lowrank server, typed and parsed. Errors as in Http. */
 export class Api {
   private readonly http: Http;
+  /** Teams, members, keys, grants and the audit log. */
+  readonly team: TeamApi;
   readonly catalog: Catalog;
 
   constructor(
@@ -78,6 +83,7 @@ export class Api {
     key: string | null,
   ) {
     this.http = new Http(url, key);
+    this.team = new TeamApi(this.http);
     this.catalog = new Catalog(this.http);
   }
 
@@ -322,29 +328,36 @@ export class Api {
     }
   }
 
-  adapter(name: string): Promise<Adapter> {
-    return this.http.json(`/api/v1/adapters/${part(name)}`, adapterSchema);
+  /** Of these, `team` names the team that shares the adapter. */
+  adapter(name: string, team: string | null = null): Promise<Adapter> {
+    return this.http.json(`/api/v1/adapters/${part(name)}${ownedBy(team)}`, adapterSchema);
   }
 
-  async versions(name: string, deleted = false): Promise<AdapterVersion[]> {
+  /** `team` as for adapter; with `deleted`, those that can be restored instead. */
+  async versions(
+    name: string,
+    { team = null, deleted = false }: { team?: string | null; deleted?: boolean } = {},
+  ): Promise<AdapterVersion[]> {
+    const query = new URLSearchParams({ deleted: String(deleted), ...(team === null ? {} : { team }) });
     const page = await this.http.json(
-      `/api/v1/adapters/${part(name)}/versions?deleted=${deleted}`,
+      `/api/v1/adapters/${part(name)}/versions?${query}`,
       z.object({ data: z.array(adapterVersionSchema) }),
     );
     return page.data;
   }
 
   /** `ref`: `v3`, `latest` or an alias. */
-  version(name: string, ref: string): Promise<AdapterVersion> {
-    return this.http.json(`/api/v1/adapters/${part(name)}/versions/${part(ref)}`, adapterVersionSchema);
+  version(name: string, ref: string, team: string | null = null): Promise<AdapterVersion> {
+    const path = `/api/v1/adapters/${part(name)}/versions/${part(ref)}${ownedBy(team)}`;
+    return this.http.json(path, adapterVersionSchema);
   }
 
   describeAdapter(name: string, json: DescribeAdapter): Promise<Adapter> {
     return this.http.json(`/api/v1/adapters/${part(name)}`, adapterSchema, { method: 'PATCH', json });
   }
 
-  card(name: string): Promise<AdapterCard> {
-    return this.http.json(`/api/v1/adapters/${part(name)}/card`, adapterCardSchema);
+  card(name: string, team: string | null = null): Promise<AdapterCard> {
+    return this.http.json(`/api/v1/adapters/${part(name)}/card${ownedBy(team)}`, adapterCardSchema);
   }
 
   moveAlias(name: string, alias: string, version: string): Promise<Alias> {
@@ -371,8 +384,9 @@ export class Api {
   }
 
   /** Bytes of a file of an adapter version. */
-  versionFile(name: string, number: number, path: string): Promise<Response> {
-    return this.http.response(`/api/v1/adapters/${part(name)}/versions/${number}/files/${part(path)}`);
+  versionFile(name: string, number: number, path: string, team: string | null = null): Promise<Response> {
+    const file = `/api/v1/adapters/${part(name)}/versions/${number}/files/${part(path)}`;
+    return this.http.response(file + ownedBy(team));
   }
 }
 

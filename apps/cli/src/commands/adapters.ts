@@ -12,7 +12,7 @@ import { diffTables } from '../diff-view';
 import { number } from '../option-values';
 import { lineageRows } from '../lineage-view';
 import { formatAge, formatBytes, paint, print, printTable } from '../terminal';
-import { parseVersionRef } from '../version-ref';
+import { parseSharedRef, parseVersionRef } from '../version-ref';
 import { pullVersion } from '../pull';
 
 const listColumns = ['ADAPTER', 'LATEST', 'ALIASES', 'BASE MODEL', 'METHOD', 'HELD OUT', 'TAGS', 'UPDATED'];
@@ -56,9 +56,10 @@ export function addAdapterCommands(program: Command): void {
       for await (const adapter of connect(command).catalog.find({ q, baseModel, ...options })) {
         const latest = adapter.latestVersion === null ? '–' : `v${adapter.latestVersion}`;
         const aliases = adapter.aliases.map(({ name, version }) => `${name}=v${version}`).join(' ') || '–';
+        const name = adapter.sharedBy === null ? adapter.name : `${adapter.sharedBy}/${adapter.name}`;
         const loss = adapter.latest?.loss?.toFixed(4) ?? '–';
         rows.push([
-          ...[adapter.name, latest, aliases, adapter.baseModel],
+          ...[name, latest, aliases, adapter.baseModel],
           ...[
             adapter.latest?.method ?? '–',
             loss,
@@ -74,14 +75,17 @@ export function addAdapterCommands(program: Command): void {
   adapters
     .command('show')
     .description('show the versions of an adapter, or files and lineage of one version')
-    .argument('<adapter[@version]>', 'e.g. support, support@v3 or support@prod')
+    .argument(
+      '<adapter[@version]>',
+      'e.g. support, support@v3, support@prod, or research/support of another team',
+    )
     .option('--deleted', 'versions that can be restored, instead')
     .action(async (text: string, { deleted }: { deleted?: boolean }, command: Command) => {
       const api = connect(command);
-      const ref = parseVersionRef(text);
+      const ref = parseSharedRef(text);
       if (ref.version === null) {
-        const { aliases } = await api.adapter(ref.adapter);
-        const versions = await api.versions(ref.adapter, deleted);
+        const { aliases } = await api.adapter(ref.adapter, ref.team);
+        const versions = await api.versions(ref.adapter, { team: ref.team, deleted });
         const rows = versions.map(({ number, metrics, bytes, jobId, createdAt }) => [
           `v${number}`,
           namesOf(aliases, number),
@@ -96,7 +100,7 @@ export function addAdapterCommands(program: Command): void {
         else printTable(versionColumns, rows);
         return;
       }
-      const version = await api.version(ref.adapter, ref.version);
+      const version = await api.version(ref.adapter, ref.version, ref.team);
       const { files, ...rest } = version;
       print(JSON.stringify(rest, null, 2));
       print(paint('bold', '\nFiles'));
@@ -104,6 +108,8 @@ export function addAdapterCommands(program: Command): void {
         ['FILE', 'SIZE', 'SHA-256'],
         files.map(({ path, bytes, sha256 }) => [path, formatBytes(bytes), sha256]),
       );
+      // What another team's version was made from is theirs to know.
+      if (ref.team !== null) return;
       const lineage = await api.catalog.lineage(ref.adapter, `v${version.number}`);
       const rows = lineageRows(lineage);
       if (rows.length === 0) return;
@@ -130,9 +136,10 @@ export function addAdapterCommands(program: Command): void {
   adapters
     .command('card')
     .description("print an adapter's card, which is Markdown")
-    .argument('<adapter>')
-    .action(async (name: string, _options, command: Command) => {
-      process.stdout.write((await connect(command).card(name)).text);
+    .argument('<adapter>', 'e.g. support, or research/support of another team')
+    .action(async (text: string, _options, command: Command) => {
+      const { adapter, team } = parseSharedRef(text);
+      process.stdout.write((await connect(command).card(adapter, team)).text);
     });
 
   adapters
@@ -184,14 +191,17 @@ export function addAdapterCommands(program: Command): void {
   program
     .command('pull')
     .description("download an adapter version in PEFT's layout and check every file's SHA-256")
-    .argument('<adapter[@version]>', 'e.g. support, support@v3 or support@prod; without a version the latest')
+    .argument(
+      '<adapter[@version]>',
+      'e.g. support, support@v3, or research/support@prod of another team; without a version the latest',
+    )
     .argument('[folder]', 'where to put it; default: <adapter>-v<number> here')
     .action(async (text: string, folder: string | undefined, _options, command: Command) => {
       const api = connect(command);
-      const ref = parseVersionRef(text);
-      const version = await api.version(ref.adapter, ref.version ?? 'latest');
+      const ref = parseSharedRef(text);
+      const version = await api.version(ref.adapter, ref.version ?? 'latest', ref.team);
       const target = folder ?? `${version.adapter}-v${version.number}`;
-      await pullVersion(api, version, target);
+      await pullVersion(api, version, target, ref.team);
       print(
         `${version.adapter} v${version.number}: ${version.files.length} files in ${target}, all verified.`,
       );

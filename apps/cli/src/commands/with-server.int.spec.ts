@@ -171,6 +171,87 @@ it('moves an alias, rolls it back, and tells of it', async () => {
   await expect(lowrank('alias', 'move', 'captain@v3', 'v1')).rejects.toThrow("'v3' is not an alias");
 }, 60_000);
 
+it('invites a member, gives keys to a service account, and shows what was done', async () => {
+  const accept = await lowrank('members', 'invite', 'ann@example.org', '--role', 'admin');
+  const [token = ''] = /lri_\S+/.exec(accept) ?? [];
+  process.env.LOWRANK_PASSWORD = 'a long enough password';
+  try {
+    const accepted = await lowrank('members', 'accept', token, '--name', 'Ann');
+    expect(accepted).toBe('ann@example.org is a member now, as admin.');
+  } finally {
+    delete process.env.LOWRANK_PASSWORD;
+  }
+  expect(await lowrank('members', 'role', 'ANN@example.org', 'viewer')).toMatch(
+    /^Ann \(usr_\w+\) is viewer\.$/,
+  );
+  const robot = await lowrank('members', 'add-service-account', 'ci');
+  const secret = await lowrank(
+    'keys',
+    'make',
+    'deploy',
+    '--scope',
+    'jobs:read',
+    '--days',
+    '2',
+    '--service-account',
+    robot,
+  );
+  expect(secret).toMatch(/^lrk_/);
+  expect(await lowrank('keys')).toMatch(
+    new RegExp(`deploy\\s+lrk_\\S+\\s+member\\s+jobs:read\\s+${robot}\\s+until`),
+  );
+  expect(await lowrank('members')).toMatch(/service account\s+ci\s+member/);
+  expect(await lowrank('members', 'remove', 'ci')).toContain('is removed.');
+  expect(await lowrank('keys')).toMatch(/deploy.*revoked/);
+  expect(await lowrank('members', 'invitations')).toMatch(/ann@example.org\s+admin\s+accepted/);
+  const log = await lowrank('audit', '--action', 'members.write', '--since', '2026-01-01');
+  expect(
+    log
+      .split('\n')
+      .slice(1)
+      .map((line) => /members\.write\s+(\S+)/.exec(line)?.[1]),
+  ).toEqual([...['remove', 'make', 'change-role', 'invite']]);
+  await expect(lowrank('members', 'remove', 'nobody')).rejects.toThrow("there is no member 'nobody'");
+}, 60_000);
+
+it('makes a team and lets it read an adapter', async () => {
+  const { id } = await crew.addJob({ adapter: 'shared' });
+  const manifest = makeManifest({ ...(await crew.job(id)), id });
+  const version = { id: randomIds.make('version'), manifest, at: '2026-01-02T00:00:00.000Z' };
+  await unitOfWork.run(({ adapters }) => adapters.publish(crew.id, version));
+  const limits = ['--weight', '2', '--max-queued', '5'];
+  expect(await lowrank('teams', 'make', 'research', '--owner', 'bob@example.org', ...limits)).toContain(
+    'lri_',
+  );
+  const changed = await lowrank(
+    'teams',
+    'change',
+    'research',
+    '--max-queued',
+    'none',
+    '--device-hours',
+    '1.5',
+  );
+  expect(changed).toMatch(/research\s+2\s+–\s+–\s+1\.5\s+0\.0/);
+  expect(await lowrank('teams')).toMatch(/crew\s+1\s+–/);
+  const granted = await lowrank('grants', 'add', 'shared', 'research');
+  expect(granted).toMatch(/^research may read shared \(grt_\w+\), as: lowrank pull crew\/shared$/);
+  const own = key;
+  try {
+    const research = await unitOfWork.run(({ apiKeys }) => apiKeys.ensureTeam('research'));
+    const ports = { unitOfWork, clock: systemClock, ids: randomIds };
+    key = (await createApiKey(ports, research, { name: 'r', role: 'viewer' })).secret;
+    expect(await lowrank('adapters')).toMatch(/crew\/shared\s+v1/);
+    expect(await lowrank('adapters', 'show', 'crew/shared')).toMatch(/v1\s/);
+    await expect(lowrank('adapters', 'show', 'shared')).rejects.toMatchObject({ code: 'not_found' });
+  } finally {
+    key = own;
+  }
+  const [grant = ''] = /grt_\w+/.exec(await lowrank('grants')) ?? [];
+  expect(await lowrank('grants', 'revoke', grant)).toBe(`Grant ${grant} is taken back.`);
+  expect(await lowrank('grants')).toContain('No grants.');
+}, 60_000);
+
 it('says something of an adapter', async () => {
   const said = ['--description', 'Answers as a captain.', '--tag', 'sea', 'de'];
   expect(await lowrank('adapters', 'describe', 'captain', ...said)).toBe(

@@ -49,7 +49,7 @@ function* conditionsOf(query: Partial<AdapterQuery>): Generator<Prisma.Sql> {
 }
 
 /**
- * Ids of a page of a team's adapters, in order. The page goes on after the adapter that `after` names, where that stands now, whether or not
+ * Ids of a page of a team's adapters, and those that it is let read, in order. The page goes on after the adapter that `after` names, where that stands now, whether or not
  * it still is one of those that are looked for.
  *
  * Text has no index: row-level security lets only operators be answered by one that leak nothing of other teams' rows, and LIKE, @> and
@@ -63,9 +63,15 @@ export async function findAdapters(
   const { key, direction } = orders[sort];
   const from = Prisma.sql`adapters a LEFT JOIN adapter_versions v ON v.adapter_id = a.id AND v.number = a.latest_version`;
   const state = query.deleted ? Prisma.sql`a.deleted_at IS NOT NULL` : Prisma.sql`a.deleted_at IS NULL`;
-  const conditions = [Prisma.sql`a.team_id = ${teamId}`, state, ...conditionsOf(query)];
+  // What others have deleted is theirs to restore.
+  const granted = query.deleted
+    ? Prisma.empty
+    : Prisma.sql`OR a.id IN (SELECT adapter_id FROM grants WHERE to_team_id = ${teamId})`;
+  const there = Prisma.sql`(a.team_id = ${teamId} ${granted})`;
+  const conditions = [there, state, ...conditionsOf(query)];
   if (after !== undefined) {
-    if ((await db.adapter.count({ where: { teamId, id: after } })) === 0)
+    const owners = [{ teamId }, { grants: { some: { toTeamId: teamId } } }];
+    if ((await db.adapter.count({ where: { OR: owners, id: after } })) === 0)
       throw new LowrankError('validation_failed', `There is nothing with id '${after}' to list on from.`, [
         { path: 'after', message: 'is not in this list; start again without it' },
       ]);

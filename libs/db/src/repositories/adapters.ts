@@ -36,6 +36,7 @@ function latestOf({ newest }: AdapterRow): Adapter['latest'] {
 const toAdapter = (row: AdapterRow): Adapter => ({
   id: row.id,
   name: row.name,
+  sharedBy: null,
   baseModel: row.baseModel,
   description: row.description,
   tags: fromJson(row.tags),
@@ -137,8 +138,16 @@ export const adapterRepository = (db: Tx): AdapterRepository => {
 
     async list(teamId, query) {
       const { ids, hasMore } = await findAdapters(db, teamId, query);
-      const rows = await db.adapter.findMany({ where: { teamId, id: { in: ids } }, ...shown });
-      const byId = new Map(rows.map((row) => [row.id, toAdapter(row)]));
+      const rows = await db.adapter.findMany({ where: { id: { in: ids } }, ...shown });
+      const others = rows.map((row) => row.teamId).filter((id) => id !== teamId);
+      const teams =
+        others.length === 0
+          ? []
+          : await db.team.findMany({ where: { id: { in: others } }, select: { id: true, name: true } });
+      const sharedBy = (id: string) => teams.find((team) => team.id === id)?.name ?? null;
+      const byId = new Map(
+        rows.map((row) => [row.id, { ...toAdapter(row), sharedBy: sharedBy(row.teamId) }]),
+      );
       return { data: ids.flatMap((id) => byId.get(id) ?? []), hasMore };
     },
 

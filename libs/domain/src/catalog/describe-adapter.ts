@@ -1,6 +1,7 @@
 import { type Adapter, type AdapterCard, type DescribeAdapter } from '@lowrank/contracts';
 import { found } from '../not-found';
 import { type Ports } from '../ports';
+import { ownerOf } from '../grants/grants';
 import { generateCard } from './card';
 
 /** Changes what people say of an adapter: description, tags, card. Error: not_found. */
@@ -19,13 +20,16 @@ export function describeAdapter(
   });
 }
 
-/** An adapter's card: what somebody wrote, or else one made from its versions as they are now. Error: not_found. */
+/** An adapter's card: what somebody wrote, or else one made from its versions as they are now. `owner` names the team that shares it. Error: not_found. */
 export function readCard(
   { unitOfWork }: Pick<Ports, 'unitOfWork'>,
-  teamId: string,
+  reader: string,
   name: string,
+  owner?: string,
 ): Promise<AdapterCard> {
-  return unitOfWork.read(async ({ adapters, baseModels, teams }) => {
+  return unitOfWork.read(async (repositories) => {
+    const { adapters, baseModels, teams } = repositories;
+    const teamId = await ownerOf(repositories, reader, name, owner);
     const adapter = found(await adapters.find(teamId, name), 'adapter', name);
     const text = await adapters.card(teamId, name);
     if (text !== null) return { text, isGenerated: false };

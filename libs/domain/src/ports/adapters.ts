@@ -21,7 +21,7 @@ export interface AdapterRepository {
   find(teamId: string, name: string): Promise<Adapter | null>;
   /** The same, its row locked until the transaction ends. */
   lock(teamId: string, name: string): Promise<Adapter | null>;
-  /** A page of those that the query lets through. LowrankError validation_failed when `after` names none of the team's. */
+  /** A page of its own, and of those that other teams let it read, that the query lets through. LowrankError validation_failed when `after` names none of these. */
   list(teamId: string, query: PageQuery & Partial<AdapterQuery>): Promise<Page<Adapter>>;
   /** What somebody has written as its card; null: nothing, or there is no such adapter. */
   card(teamId: string, name: string): Promise<string | null>;

@@ -18,6 +18,7 @@ import { type AdapterRepository } from './adapters';
 import { type AliasRepository } from './aliases';
 import { type JobLogRepository } from './job-log';
 import { type AuditRepository, type Deed } from './audit';
+import { type GrantRepository } from './grants';
 import { type InvitationRepository, type MemberRepository, type SessionRepository } from './members';
 import { type AddressedWakeUp } from './job-queue';
 import { type News, type OutboxRepository } from './outbox';
@@ -44,6 +45,7 @@ export interface Repositories {
   members: MemberRepository;
   sessions: SessionRepository;
   invitations: InvitationRepository;
+  grants: GrantRepository;
 }
 
 /**
@@ -79,10 +81,7 @@ export interface UnitOfWork {
 
 export interface ApiKeyRepository {
   insert(key: ApiKey & { secretSha256: string }): Promise<void>;
-  /**
-   * Of any team; `operator`: whether it is the one that runs the installation; `memberRole`: of the member that the key belongs to, null
-   * when there is none.
-   */
+  /** Of any team; `operator`: whether it runs the installation; `memberRole`: of the member whose key it is, null when there is none. */
   findBySecret(
     secretSha256: string,
   ): Promise<{ key: ApiKey; operator: boolean; memberRole: Role | null } | null>;

@@ -77,6 +77,7 @@ export function adapterRepositoryOf(tables: Tables): Repositories['adapters'] {
     ...row
   }: Tables['adapters'][number]): Adapter => ({
     ...row,
+    sharedBy: null,
     latest: latestOf(allOf(teamId, row.name).find(({ number }) => number === row.latestVersion)),
     aliases: ofTeam(tables.aliases, teamId)
       .filter((alias) => alias.adapter === row.name)
@@ -85,6 +86,9 @@ export function adapterRepositoryOf(tables: Tables): Repositories['adapters'] {
   });
   const allOf = (teamId: string, name: string) =>
     ofTeam(tables.versions, teamId).filter((one) => one.adapter === name);
+  const teamName = (id: string) => tables.teams.find((team) => team.id === id)?.name ?? '';
+  const isGranted = ({ teamId, name }: Tables['adapters'][number], toTeamId: string) =>
+    tables.grants.some((one) => one.teamId === teamId && one.adapter === name && one.toTeamId === toTeamId);
   const versionsOf = (teamId: string, name: string, deleted = false) =>
     find(teamId, name) ? allOf(teamId, name).filter((one) => (one.deletedAt !== null) === deleted) : [];
   return {
@@ -104,10 +108,13 @@ export function adapterRepositoryOf(tables: Tables): Repositories['adapters'] {
     find: async (teamId, name) => orNull(find(teamId, name), toAdapter),
     lock: async (teamId, name) => orNull(find(teamId, name), toAdapter),
     list: async (teamId, query) => {
-      const rows = ofTeam(tables.adapters, teamId).map((row) => ({
-        ...toAdapter(row),
-        card: row.card ?? '',
-      }));
+      const rows = tables.adapters
+        .filter((row) => row.teamId === teamId || (!query.deleted && isGranted(row, teamId)))
+        .map((row) => ({
+          ...toAdapter(row),
+          sharedBy: row.teamId === teamId ? null : teamName(row.teamId),
+          card: row.card ?? '',
+        }));
       const last = rows.find(({ id }) => id === query.after);
       if (query.after !== undefined && !last)
         throw new LowrankError(

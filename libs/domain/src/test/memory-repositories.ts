@@ -8,6 +8,7 @@ import { jobLogOf } from './memory-job-log';
 import { aliasRepositoryOf } from './memory-aliases';
 import { apiKeyRepositoryOf } from './memory-api-keys';
 import { auditRepositoryOf } from './memory-audit';
+import { grantRepositoryOf } from './memory-grants';
 import { memberRepositoriesOf } from './memory-members';
 import { outboxOf } from './memory-outbox';
 import { statisticsOf } from './memory-statistics';
@@ -24,6 +25,7 @@ export function repositoriesOf(tables: Tables, deed: Deed | null): Repositories 
     apiKeys: apiKeyRepositoryOf(tables),
     audit: auditRepositoryOf(tables, deed),
     ...memberRepositoriesOf(tables),
+    grants: grantRepositoryOf(tables),
     baseModels: {
       insert: async (teamId, model) => {
         if (ofTeam(tables.baseModels, teamId).some((one) => one.name === model.name))

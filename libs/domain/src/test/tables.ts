@@ -8,6 +8,7 @@ import {
   type BaseModel,
   type Dataset,
   type Estimate,
+  type Grant,
   type Invitation,
   type JobEvent,
   type JobLogLine,
@@ -38,7 +39,9 @@ export interface Tables {
   metrics: (JobMetric & { jobId: string })[];
   log: (JobLogLine & { jobId: string })[];
   /** Their aliases and versions are in the tables of those. */
-  adapters: Owned<Omit<Adapter, 'aliases' | 'latest'> & { card: string | null; lastNumber: number }>[];
+  adapters: Owned<
+    Omit<Adapter, 'aliases' | 'latest' | 'sharedBy'> & { card: string | null; lastNumber: number }
+  >[];
   aliases: Owned<Alias & { adapter: string }>[];
   aliasMoves: Owned<AliasMove & { adapter: string; alias: string }>[];
   versions: Owned<AdapterVersion>[];
@@ -55,6 +58,7 @@ export interface Tables {
     result: TrialResult | null;
   })[];
   audit: Owned<Omit<AuditEntry, 'at'> & { createdAt: string }>[];
+  grants: Owned<Omit<Grant, 'from' | 'to'> & { toTeamId: string }>[];
   users: UserRecord[];
   members: Owned<{ userId: string; role: Role; createdAt: string }>[];
   sessions: SessionRecord[];
@@ -88,6 +92,7 @@ export const emptyTables = (): Tables => ({
   trials: [],
   rungs: [],
   audit: [],
+  grants: [],
   users: [],
   members: [],
   sessions: [],

@@ -1,0 +1,120 @@
+import {
+  type ApiKey,
+  apiKeySchema,
+  type AuditEntry,
+  auditEntrySchema,
+  type AuditQuery,
+  type ChangeTeam,
+  type CreateApiKey,
+  createdApiKeySchema,
+  type CreatedTeam,
+  createdInvitationSchema,
+  createdTeamSchema,
+  type CreateTeam,
+  type Grant,
+  grantSchema,
+  type Invitation,
+  invitationSchema,
+  type Member,
+  memberSchema,
+  pageSchema,
+  type Role,
+  type Team,
+  teamSchema,
+} from '@lowrank/contracts';
+import { z } from 'zod';
+import { type Http } from './http';
+
+const part = encodeURIComponent;
+
+/** The part of the native API that is about teams, who is in them, and with what. Errors as in Http. */
+export class TeamApi {
+  constructor(private readonly http: Http) {}
+
+  keys(): Promise<ApiKey[]> {
+    return this.list('keys', apiKeySchema);
+  }
+
+  makeKey(json: CreateApiKey): Promise<ApiKey & { secret: string }> {
+    return this.http.json('/api/v1/keys', createdApiKeySchema, { method: 'POST', json });
+  }
+
+  revokeKey(id: string): Promise<void> {
+    return this.remove('keys', id);
+  }
+
+  members(): Promise<Member[]> {
+    return this.list('members', memberSchema);
+  }
+
+  changeRole(id: string, role: Role): Promise<Member> {
+    const path = `/api/v1/members/${part(id)}`;
+    return this.http.json(path, memberSchema, { method: 'PATCH', json: { role } });
+  }
+
+  removeMember(id: string): Promise<void> {
+    return this.remove('members', id);
+  }
+
+  makeServiceAccount(json: { name: string; role: Role }): Promise<Member> {
+    return this.http.json('/api/v1/service-accounts', memberSchema, { method: 'POST', json });
+  }
+
+  invitations(): Promise<Invitation[]> {
+    return this.list('invitations', invitationSchema);
+  }
+
+  invite(json: {
+    email: string;
+    role: Role;
+    expiresInHours: number;
+  }): Promise<Invitation & { token: string }> {
+    return this.http.json('/api/v1/invitations', createdInvitationSchema, { method: 'POST', json });
+  }
+
+  revokeInvitation(id: string): Promise<void> {
+    return this.remove('invitations', id);
+  }
+
+  acceptInvitation(json: { token: string; name?: string; password: string }): Promise<Member> {
+    return this.http.json('/api/v1/invitations/accept', memberSchema, { method: 'POST', json });
+  }
+
+  async audit(query: Partial<AuditQuery>): Promise<AuditEntry[]> {
+    const given = Object.entries(query).filter(([, value]) => value !== undefined);
+    const search = new URLSearchParams(given.map(([name, value]): [string, string] => [name, String(value)]));
+    return (await this.http.json(`/api/v1/audit?${search}`, pageSchema(auditEntrySchema))).data;
+  }
+
+  teams(): Promise<Team[]> {
+    return this.list('teams', teamSchema);
+  }
+
+  makeTeam(json: CreateTeam): Promise<CreatedTeam> {
+    return this.http.json('/api/v1/teams', createdTeamSchema, { method: 'POST', json });
+  }
+
+  changeTeam(id: string, json: ChangeTeam): Promise<Team> {
+    return this.http.json(`/api/v1/teams/${part(id)}`, teamSchema, { method: 'PATCH', json });
+  }
+
+  grants(): Promise<Grant[]> {
+    return this.list('grants', grantSchema);
+  }
+
+  grant(json: { adapter: string; to: string; alias: string | null }): Promise<Grant> {
+    return this.http.json('/api/v1/grants', grantSchema, { method: 'POST', json });
+  }
+
+  revokeGrant(id: string): Promise<void> {
+    return this.remove('grants', id);
+  }
+
+  private async list<T extends z.ZodType>(what: string, item: T): Promise<z.output<T>[]> {
+    return (await this.http.json(`/api/v1/${what}`, z.object({ data: z.array(item) }))).data;
+  }
+
+  private async remove(what: string, id: string): Promise<void> {
+    await (await this.http.response(`/api/v1/${what}/${part(id)}`, { method: 'DELETE' })).arrayBuffer();
+  }
+}
