@@ -3,7 +3,9 @@ import { APP_FILTER, APP_PIPE } from '@nestjs/core';
 import { LoggerModule } from 'nestjs-pino';
 import { createZodValidationPipe } from 'nestjs-zod';
 import { AdaptersModule } from './adapters/adapters.module';
+import { AuditModule } from './audit/audit.module';
 import { BaseModelsModule } from './base-models/base-models.module';
+import { CompletionsModule } from './completions/completions.module';
 import { type Dependencies, DependenciesModule } from './dependencies';
 import { FilesModule } from './files/files.module';
 import { HealthModule } from './health/health.module';
@@ -15,10 +17,14 @@ import { StagingModule } from './http/staging';
 import { StoredFilesModule } from './http/stored-files';
 import { JobsModule } from './jobs/jobs.module';
 import { KeysModule } from './keys/keys.module';
+import { MembersModule } from './members/members.module';
 import { MeModule } from './me/me.module';
 import { MetricsModule } from './metrics/metrics.module';
+import { OpenAiModule } from './openai/openai.module';
+import { SessionModule } from './session/session.module';
 import { SweepsModule } from './sweeps/sweeps.module';
 import { TeamModule } from './team/team.module';
+import { TeamsModule } from './teams/teams.module';
 import { WebhooksModule } from './webhooks/webhooks.module';
 import { WorkersModule } from './workers/workers.module';
 
@@ -37,13 +43,19 @@ export class AppModule {
         HealthModule,
         MeModule,
         KeysModule,
+        SessionModule,
+        MembersModule,
+        AuditModule,
         BaseModelsModule,
         FilesModule,
         JobsModule,
         SweepsModule,
         AdaptersModule,
         HubModule,
+        OpenAiModule,
+        CompletionsModule,
         TeamModule,
+        TeamsModule,
         WorkersModule,
         MetricsModule,
         WebhooksModule,

@@ -1,4 +1,5 @@
 import multipart from '@fastify/multipart';
+import { authenticateSession } from '@lowrank/domain';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { type FastifyError, type FastifyReply, type FastifyRequest } from 'fastify';
@@ -17,6 +18,7 @@ import { Staging } from './http/staging';
 import { traceRequests } from './http/tracing';
 import { measureRequests } from './metrics/http-metrics';
 import { MetricsController } from './metrics/metrics.controller';
+import { isOpenAiUrl, openAiErrorOf } from './openai/errors';
 import { StoredDataPlanner } from './preflight/data-planner';
 import { StoredLengths } from './preflight/stored-lengths';
 
@@ -35,7 +37,8 @@ export function createAdapter(): FastifyAdapter {
     routerOptions: { maxParamLength: pathParameterCharacters },
     // What is wrong before any route is found, such as a path that cannot be decoded.
     frameworkErrors: (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
-      const body = toPublicError(error).toBody(request.id);
+      const known = toPublicError(error);
+      const body = isOpenAiUrl(request.url) ? openAiErrorOf(known, true) : known.toBody(request.id);
       void reply
         .status(error.statusCode ?? 400)
         .header('x-request-id', request.id)
@@ -85,7 +88,9 @@ export async function createApp(
   // Before the keys, so that refused requests are logged too.
   logRequests(fastify, PinoLogger.root);
   const keys = new KeyCache(unitOfWork, () => dependencies.ports.clock.now());
-  fastify.addHook('onRequest', requirePrincipal(keys, config.metricsToken));
+  const sessions = (secret: string) =>
+    authenticateSession(unitOfWork, secret, dependencies.ports.clock.now());
+  fastify.addHook('onRequest', requirePrincipal(keys, sessions, config.metricsToken));
   keepToTeams(fastify);
   measureRequests(fastify, app.get(MetricsController).registry);
   await fastify.ready();

@@ -36,8 +36,9 @@ it('gives every operation a summary, a described answer and the error body', () 
     expect([route, success?.[1].description]).toEqual([route, expect.stringMatching(/\w/)]);
     if (success?.[0] !== '204')
       expect([route, Object.keys(success?.[1].content ?? {})]).toEqual([route, [expect.any(String)]]);
+    const error = route.includes(' /v1/') ? 'OpenAiErrorDto_Output' : 'ErrorBody_Output';
     expect(responses['default']?.content?.['application/json']?.schema).toEqual({
-      $ref: '#/components/schemas/ErrorBody_Output',
+      $ref: `#/components/schemas/${error}`,
     });
   }
 });
@@ -46,7 +47,7 @@ it('describes bodies and path parameters', () => {
   for (const [route, { requestBody, parameters = [] }] of operations) {
     if (
       route.startsWith('POST') &&
-      !/\/(cancel|pause|resume|retry|replay|rollback|rotate-secret|test|undrain)$/.test(route)
+      !/\/(cancel|pause|resume|retry|replay|restore|rollback|rotate-secret|test|undrain)$/.test(route)
     )
       expect([route, Object.values(requestBody?.content ?? {})[0]?.schema]).toEqual([
         route,
@@ -71,13 +72,15 @@ it('refers to nothing that is not there, and to all that is', () => {
   expect([...referred].filter((name) => !present.includes(String(name)))).toEqual([]);
 });
 
-it('asks for an API key everywhere but at /health', () => {
+it('asks for an API key everywhere but where anybody may come', () => {
   expect(description.security).toEqual([{ apiKey: [] }]);
   expect(description.components?.securitySchemes).toMatchObject({
     apiKey: { type: 'http', scheme: 'bearer' },
   });
   expect(operations.filter(([, { security }]) => security !== undefined).map(([route]) => route)).toEqual([
     'GET /health',
+    'POST /api/v1/session',
+    'POST /api/v1/invitations/accept',
   ]);
 });
 

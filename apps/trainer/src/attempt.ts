@@ -1,5 +1,6 @@
 import {
   LowrankError,
+  parentsOf,
   type Assignment,
   type JobMessage,
   type JobMetric,
@@ -8,7 +9,15 @@ import {
 } from '@lowrank/contracts';
 import { type Blobs, type createObjectStore } from '@lowrank/storage';
 import { spanned } from '@lowrank/telemetry';
-import { inTurn, modelKey, runTraining, type SharedBases } from '@lowrank/training';
+import {
+  ADAPTER_CONFIG,
+  ADAPTER_WEIGHTS,
+  inTurn,
+  modelKey,
+  runTraining,
+  type SharedBases,
+  type StartingPoint,
+} from '@lowrank/training';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type AttemptCheckpoints, withCheckpoints } from './attempt-checkpoints';
@@ -70,6 +79,19 @@ async function fetchFiles(
   }
 }
 
+/** The files of the version that training starts from; a folder by their content, which all trainers of the machine share. */
+async function fetchStart(options: AttemptOptions): Promise<StartingPoint | null> {
+  const { initFrom, cacheDir } = options.assignment;
+  if (initFrom === null) return null;
+  const { adapter, number } = initFrom;
+  const files = initFrom.files.filter(({ path }) => path === ADAPTER_CONFIG || path === ADAPTER_WEIGHTS);
+  const key = modelKey(files);
+  const dir = join(cacheDir, 'adapters', key);
+  await fetchFiles(options, dir, files);
+  options.log('info', `starts from the weights of ${adapter} v${number}`);
+  return { name: `${adapter} v${number}`, key, dir };
+}
+
 /**
  * One attempt: files from the object store, training, files and manifest to the object store. Returns the manifest that counts:
  * of this attempt, or of an earlier one that was published but never reported.
@@ -103,6 +125,8 @@ async function trainAndPublish(options: AttemptOptions, checkpoints: AttemptChec
   const datasetsDir = join(cacheDir, 'datasets');
   await fetchFiles(options, datasetsDir, [{ path: dataset.sha256, sha256: dataset.sha256 }]);
 
+  const initFrom = await fetchStart(options);
+
   const logProgress = progressLog(log);
   const steps = new StepSpans();
   const trained = await runTraining({
@@ -115,6 +139,7 @@ async function trainAndPublish(options: AttemptOptions, checkpoints: AttemptChec
       dir: modelDir,
       fetchWeights: () => fetchFiles(options, modelDir, baseModel.files.filter(isWeights)),
     },
+    initFrom,
     dataset: { file: join(datasetsDir, dataset.sha256), sha256: dataset.sha256, format: dataset.format },
     maxLineBytes: MAX_LINE_BYTES,
     cacheDir,
@@ -159,6 +184,7 @@ async function trainAndPublish(options: AttemptOptions, checkpoints: AttemptChec
     baseModel: { id: baseModel.id, name: baseModel.name, revision: baseModel.revision },
     dataset: { id: dataset.id, sha256: dataset.sha256 },
     recipe,
+    parents: parentsOf(assignment),
     templateSha256: trained.templateSha256,
     metrics: trained.metrics,
   };

@@ -8,6 +8,9 @@ export const errorCatalog = {
   unauthorized: { status: 401, help: 'Send a valid API key as "Authorization: Bearer lrk_…".' },
   key_expired: { status: 401, help: 'Use another key, or have an admin of the team make a new one.' },
   forbidden: { status: 403, help: 'Use a key that is allowed to do this.' },
+  sign_in_failed: { status: 401, help: 'Check address and password.' },
+  cross_origin_refused: { status: 403, help: "Send it from the API's own origin, or with an API key." },
+  invitation_invalid: { status: 410, help: 'Ask an admin of the team for a new invitation.' },
   not_found: { status: 404, help: 'Check the name or id; list the collection to see what exists.' },
   validation_failed: { status: 400, help: 'Correct the fields listed in details.' },
   body_too_large: { status: 413, help: 'Send less, or raise the limit in the configuration.' },
@@ -59,6 +62,16 @@ export const errorCatalog = {
     help: "Wait until jobs of your team have ended, or ask an admin to raise the team's quota.",
   },
   rate_limited: { status: 429, help: 'Wait for the time in the Retry-After header.' },
+  server_busy: { status: 429, help: 'Try again in a moment, or start more servers.' },
+  server_unavailable: {
+    status: 503,
+    help: 'Start apps/serve, or look at its log; LOWRANK_SERVE_URL says where it is.',
+  },
+  context_exceeded: {
+    status: 400,
+    help: 'Shorten the conversation, or use a base model with a longer context.',
+  },
+  template_mismatch: { status: 409, help: 'Serve it on the base model that it was trained on.' },
   // Reasons of a failed job.
   trainer_crashed: {
     status: 500,

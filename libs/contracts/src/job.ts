@@ -2,7 +2,8 @@ import { z } from 'zod';
 import { errorCodeSchema } from './errors';
 import { estimateSchema } from './estimate';
 import { idSchema, nameSchema, sha256Schema, timeSchema } from './ids';
-import { recipeSchema } from './recipe';
+import { versionNameSchema, versionSelectorSchema } from './lineage';
+import { recipeRequestSchema, recipeSchema } from './recipe';
 
 export const jobStateSchema = z.enum([
   'queued',
@@ -39,6 +40,18 @@ export const schedulingShape = {
   deadline: timeSchema.nullable().default(null),
 };
 
+const unstorable = 'must be text without NUL and half characters';
+const isStorable = (text: string): boolean => !/[\0\p{Surrogate}]/u.test(text);
+
+/** What somebody notes on a job for programs of their own, of which nothing here takes notice: up to 16 texts by name. */
+export const metadataSchema = z
+  .record(
+    z.string().min(1).max(64).refine(isStorable, unstorable),
+    z.string().max(512).refine(isStorable, unstorable),
+  )
+  .refine((notes) => Object.keys(notes).length <= 16, 'must have at most 16 entries');
+export type Metadata = z.infer<typeof metadataSchema>;
+
 export const createJobSchema = z.strictObject({
   /** Name or id of a base model. */
   baseModel: z.string().min(1).max(96),
@@ -46,7 +59,10 @@ export const createJobSchema = z.strictObject({
   dataset: idSchema('dataset'),
   /** Name of the adapter that the result becomes the next version of; made when it does not exist. */
   adapter: nameSchema,
-  recipe: recipeSchema.prefault({}),
+  recipe: recipeRequestSchema.prefault({}),
+  /** Version whose weights training starts from, e.g. `support@v3`; the recipe's `lora` is that of the version then. null: from none. */
+  initFrom: versionSelectorSchema.nullable().default(null),
+  metadata: metadataSchema.default({}),
   ...schedulingShape,
 });
 export type CreateJobInput = z.input<typeof createJobSchema>;
@@ -63,6 +79,8 @@ export const cloneJobSchema = z.strictObject({
   dataset: createJobSchema.shape.dataset.optional(),
   adapter: createJobSchema.shape.adapter.optional(),
   recipe: z.record(z.string(), z.unknown()).optional(),
+  initFrom: versionSelectorSchema.nullable().optional(),
+  metadata: metadataSchema.optional(),
   priority: prioritySchema.optional(),
   placement: placementSchema.optional(),
   notBefore: timeSchema.nullable().optional(),
@@ -90,6 +108,9 @@ export const jobSchema = z.object({
   dataset: z.object({ id: idSchema('dataset'), filename: z.string(), sha256: sha256Schema }),
   adapter: nameSchema,
   recipe: recipeSchema,
+  /** The version whose weights training starts from. */
+  initFrom: versionNameSchema.nullable(),
+  metadata: metadataSchema,
   /** Optimizer steps done and in all; totalSteps is null until the data are packed. */
   step: z.int().nonnegative(),
   totalSteps: z.int().positive().nullable(),

@@ -56,6 +56,7 @@ export const makeDataset = (overrides: Partial<Dataset> = {}): Dataset => ({
   lossTokens: 5_000,
   tokensOf: 'tiny',
   createdAt: at,
+  expiresAt: null,
   ...overrides,
 });
 
@@ -93,6 +94,8 @@ export function makeJob(
     dataset: { id: dataset.id, filename: dataset.filename, sha256: dataset.sha256 },
     adapter: 'captain',
     recipe: makeRecipe(),
+    initFrom: null,
+    metadata: {},
     createdAt,
     priority: 0,
     placement: { deviceClasses: null, memoryBytes: null },
@@ -174,6 +177,7 @@ export const makeManifest = (
   baseModel: job.baseModel,
   dataset: { id: job.dataset.id, sha256: job.dataset.sha256 },
   recipe: job.recipe,
+  parents: [],
   templateSha256: sha256('template'),
   metrics: makeVersionMetrics(),
   files: [

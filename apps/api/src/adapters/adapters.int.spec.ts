@@ -34,6 +34,10 @@ it('lists adapters, all or by a part of the name', async () => {
   ]);
   expect(await names('?query=apt')).toEqual([['captain', 2]]);
   expect(await names('?query=%25')).toEqual([]);
+  expect(await names('?q=CAPT&baseModel=tiny&objective=sft&method=lora&maxLoss=1&sort=loss')).toEqual([
+    ['captain', 2],
+  ]);
+  expect(await names('?maxLoss=0.9')).toEqual([]);
 });
 
 it('finds a version by number, with and without v, and the latest', async () => {
@@ -52,6 +56,11 @@ it('finds a version by number, with and without v, and the latest', async () => 
 });
 
 it.each([
+  ['?sort=size', 400],
+  ['?maxLoss=low', 400],
+  ['?tag=NoTag', 400],
+  ['?q=a+b+c+d+e+f+g+h+i', 400],
+  ['/captain/versions/3/lineage', 404],
   ['/none', 404],
   ['/none/versions', 404],
   ['/captain/versions/3', 404],
@@ -86,6 +95,30 @@ it('sends a whole version as an archive', async () => {
   expect(entries).toEqual(
     Object.fromEntries(Object.entries(files).map(([name, content]) => [`captain-v2/${name}`, content])),
   );
+});
+
+it('neither lists nor sends what is deleted, and restores it', async () => {
+  const path = '/api/v1/adapters/captain';
+  await api.call('PUT', `${path}/aliases/prod`, 200, { json: { version: 'v2' } });
+  expect(await api.refusal('DELETE', `${path}/versions/v2`)).toMatchObject({
+    ...{ status: 409, code: 'in_use', message: expect.stringContaining("'prod'") },
+  });
+  expect(await api.refusal('DELETE', `${path}/versions/latest`)).toMatchObject({ status: 400 });
+  await api.call('DELETE', `${path}/aliases/prod`, 204);
+  await api.call('DELETE', `${path}/versions/v2`, 204);
+  expect(await api.refusal('GET', `${path}/versions/2/archive`)).toMatchObject({ status: 404 });
+  expect(await get('/captain/versions/latest')).toMatchObject({ number: 1 });
+  const info = await api.fetch('GET', '/api/models/test/captain/revision/v2');
+  expect(info.status).toBe(404);
+  expect(info.headers.get('x-error-code')).toBe('RevisionNotFound');
+  expect(await get('/captain/versions?deleted=true')).toMatchObject({ data: [{ number: 2 }] });
+  await api.call('POST', `${path}/versions/v2/restore`, 200);
+  await api.call('DELETE', path, 204);
+  expect(await api.refusal('GET', path)).toMatchObject({ status: 404 });
+  const gone = await api.fetch('GET', '/api/models/test/captain');
+  expect(gone.headers.get('x-error-code')).toBe('RepoNotFound');
+  expect(await get('?deleted=true')).toMatchObject({ data: [{ name: 'captain' }] });
+  expect(await api.call('POST', `${path}/restore`, 200)).toMatchObject({ latestVersion: 2 });
 });
 
 it('never sends a damaged file whole', async () => {

@@ -9,13 +9,26 @@ import { type TestApi } from './api';
 export interface Samples {
   teamId: string;
   ids: Record<
-    'baseModel' | 'dataset' | 'job' | 'version' | 'sweep' | 'key' | 'webhook' | 'delivery' | 'worker',
+    | 'baseModel'
+    | 'dataset'
+    | 'secondDataset'
+    | 'job'
+    | 'version'
+    | 'sweep'
+    | 'key'
+    | 'webhook'
+    | 'member'
+    | 'invitation'
+    | 'delivery'
+    | 'worker',
     string
   >;
   /** The team's name. */
   team: string;
   adapter: string;
   baseModel: string;
+  /** Of the member. */
+  email: string;
   /** Ids, names and contents that are nobody else's business. */
   secrets: string[];
   /** All of it as it is stored now. */
@@ -30,6 +43,7 @@ export async function samplesOf(api: TestApi, teamId: string): Promise<Samples> 
   const file = await api.blobs.putFile(content);
   const baseModel = makeBaseModel({ name: `base-${mark}`, files: [{ path: 'config.json', ...file }] });
   const dataset = makeDataset({ filename: `rows-${mark}.jsonl`, ...file });
+  const secondDataset = makeDataset({ filename: `second-${mark}.jsonl`, ...file });
   const adapter = `adapter-${mark}`;
   const sweep = make.make('sweep');
   const job = makeJob(baseModel, dataset, { adapter });
@@ -37,7 +51,7 @@ export async function samplesOf(api: TestApi, teamId: string): Promise<Samples> 
   const trial = makeJob(baseModel, dataset, { adapter, sweep: { id: sweep, trial: 1 } });
   const manifest = makeManifest(done, { files: [{ path: 'adapter_model.safetensors', ...file }] });
   const ids = {
-    ...{ baseModel: baseModel.id, dataset: dataset.id, job: job.id },
+    ...{ baseModel: baseModel.id, dataset: dataset.id, secondDataset: secondDataset.id, job: job.id },
     ...{ version: make.make('version'), sweep },
   };
   const { baseModel: base, dataset: data, createdAt } = job;
@@ -45,6 +59,7 @@ export async function samplesOf(api: TestApi, teamId: string): Promise<Samples> 
   await unitOfWork.run(async ({ baseModels, datasets, adapters, jobs, sweeps, workers }) => {
     await baseModels.insert(teamId, baseModel);
     await datasets.insert(teamId, dataset);
+    await datasets.insert(teamId, secondDataset);
     await adapters.ensure(teamId, {
       id: make.make('adapter'),
       name: adapter,
@@ -71,6 +86,24 @@ export async function samplesOf(api: TestApi, teamId: string): Promise<Samples> 
   await unitOfWork.run(({ webhooks }) =>
     webhooks.insert(teamId, { ...webhook, secret: makeWebhookSecret() }),
   );
+  const member = make.make('user');
+  const invitation = make.make('invitation');
+  const email = `${mark}@example.org`;
+  await unitOfWork.run(async ({ members, invitations }) => {
+    const user = {
+      id: member,
+      email,
+      name: mark,
+      passwordHash: 'scrypt$4$8$1$YQ$YQ',
+      isService: false,
+      createdAt,
+    };
+    await members.insertUser(user);
+    await members.add(teamId, { userId: member, role: 'viewer', at: createdAt });
+    const times = { createdAt, expiresAt: createdAt, acceptedAt: null };
+    const open = { id: invitation, email: `${mark}@example.com`, role: 'viewer' as const, ...times };
+    await invitations.insert(teamId, { ...open, tokenSha256: file.sha256 });
+  });
   const delivery = await testWebhook(api.ports, teamId, webhook.id);
 
   const stored = async ({
@@ -83,6 +116,8 @@ export async function samplesOf(api: TestApi, teamId: string): Promise<Samples> 
     jobs,
     sweeps,
     webhooks,
+    members,
+    invitations,
   }: Repositories) => [
     await adapters.find(teamId, adapter),
     await aliases.moves(teamId, adapter, 'prod', { limit: 200 }),
@@ -95,20 +130,33 @@ export async function samplesOf(api: TestApi, teamId: string): Promise<Samples> 
     await jobs.detail(teamId, job.id),
     await sweeps.find(teamId, ids.sweep),
     await webhooks.list(teamId),
+    await members.list(teamId),
+    await invitations.list(teamId),
     await webhooks.deliveries(teamId, webhook.id, { limit: 200 }),
   ];
   return {
     teamId,
-    ids: { ...ids, key: key.id, webhook: webhook.id, delivery: delivery.id, worker: worker.id },
+    ids: {
+      ...ids,
+      key: key.id,
+      webhook: webhook.id,
+      delivery: delivery.id,
+      worker: worker.id,
+      member,
+      invitation,
+    },
     team: (await unitOfWork.look(({ teams }) => teams.find(teamId)))?.name ?? '',
     adapter,
     baseModel: baseModel.name,
-    secrets: [teamId, ...Object.values(ids), key.id, webhook.id, delivery.id, mark],
+    email,
+    secrets: [teamId, ...Object.values(ids), key.id, webhook.id, delivery.id, member, invitation, mark],
     state: () => unitOfWork.run(stored),
   };
 }
 
 export interface Target {
+  /** What of another team's whoever is allowed to ask may be told. */
+  tells?: string[];
   path: string;
   json?: unknown;
   /** What of the samples it names, so that another team finds nothing; else it is about the caller's own, or about all teams. */
@@ -118,11 +166,12 @@ export interface Target {
 }
 
 /** A request for every route that needs a key, as the OpenAPI description has it. A new route is to have one here. */
-export function targetsOf({ ids, team, adapter, baseModel }: Samples): Record<string, Target> {
-  const { job, dataset, sweep, key, webhook, delivery, worker } = ids;
+export function targetsOf({ teamId, ids, team, adapter, baseModel, email }: Samples): Record<string, Target> {
+  const { job, dataset, sweep, key, webhook, delivery, worker, member, invitation } = ids;
   // Right in all but that the dataset has no pairs: whether its parts are found is told before that.
   const recipe = { objective: { type: 'dpo' } };
   const request = { baseModel, dataset, recipe };
+  const password = 'not the password';
   const of = (names: keyof Samples['ids'], path: string, json?: unknown): Target => ({
     path: `/api/v1/${path}`,
     names,
@@ -130,6 +179,11 @@ export function targetsOf({ ids, team, adapter, baseModel }: Samples): Record<st
   });
   const own = (path: string, json?: unknown): Target => ({ path: `/api/v1/${path}`, json });
   const hub = (names: keyof Samples['ids'], path: string): Target => ({ path: `/${path}`, names });
+  const openAi = (names: keyof Samples['ids'], path: string, json?: unknown): Target => ({
+    path: `/v1/${path}`,
+    names,
+    json,
+  });
   const version = `adapters/${adapter}/versions/1`;
   return {
     'GET /api/v1/me': own('me'),
@@ -137,8 +191,33 @@ export function targetsOf({ ids, team, adapter, baseModel }: Samples): Record<st
     'GET /api/v1/keys': own('keys'),
     'POST /api/v1/keys': own('keys', { name: 'made', role: 'viewer' }),
     'DELETE /api/v1/keys/:id': of('key', `keys/${key}`),
+    // The operator's log names the teams that it has changed.
+    'GET /api/v1/audit': { ...own('audit'), tells: [teamId, team] },
+    'POST /api/v1/session': { ...own('session', { email, password }), status: 401 },
+    // Made with a key, these requests have no session.
+    'GET /api/v1/session': { ...own('session'), status: 404 },
+    'PUT /api/v1/session': { ...own('session', { team }), status: 404 },
+    'PUT /api/v1/session/password': {
+      ...own('session/password', { current: password, password }),
+      status: 404,
+    },
+    'DELETE /api/v1/session': { ...own('session'), status: 404 },
+    'GET /api/v1/members': own('members'),
+    'PATCH /api/v1/members/:id': of('member', `members/${member}`, { role: 'member' }),
+    'POST /api/v1/service-accounts': own('service-accounts', { name: `robot of ${email}`, role: 'viewer' }),
+    'GET /api/v1/invitations': own('invitations'),
+    'POST /api/v1/invitations': own('invitations', { email: `new.${email}`, role: 'viewer' }),
+    'POST /api/v1/invitations/accept': {
+      ...own('invitations/accept', { token: `lri_${email}`, password }),
+      status: 410,
+    },
     'GET /api/v1/team': own('team'),
     'PATCH /api/v1/team': own('team', { maxQueued: 1000 }),
+    // The operator sees all teams.
+    'GET /api/v1/teams': { ...own('teams'), tells: [teamId, team] },
+    'POST /api/v1/teams': own('teams', { name: `new-${adapter}`, owner: `owner.${email}` }),
+    'GET /api/v1/teams/:id': { ...own(`teams/${teamId}`), tells: [teamId, team] },
+    'PATCH /api/v1/teams/:id': { ...own(`teams/${teamId}`, {}), tells: [teamId, team] },
     'GET /api/v1/workers': own('workers'),
     'POST /api/v1/workers/:id/drain': own(`workers/${worker}/drain`, { mode: 'finish' }),
     'POST /api/v1/workers/:id/undrain': own(`workers/${worker}/undrain`),
@@ -174,6 +253,13 @@ export function targetsOf({ ids, team, adapter, baseModel }: Samples): Record<st
     ),
     'GET /api/v1/adapters/:name/versions': of('version', `adapters/${adapter}/versions`),
     'GET /api/v1/adapters/:name/versions/:version': of('version', version),
+    // The alias of the samples is in the way of the first two.
+    'DELETE /api/v1/adapters/:name': of('version', `adapters/${adapter}`),
+    'DELETE /api/v1/adapters/:name/versions/:version': of('version', version),
+    'POST /api/v1/adapters/:name/restore': of('version', `adapters/${adapter}/restore`),
+    'POST /api/v1/adapters/:name/versions/:version/restore': of('version', `${version}/restore`),
+    'GET /api/v1/adapters/:name/versions/:version/lineage': of('version', `${version}/lineage`),
+    'GET /api/v1/adapters/:name/versions/:version/diff': of('version', `${version}/diff?to=${adapter}`),
     'GET /api/v1/adapters/:name/versions/:version/files/:path': of(
       'version',
       `${version}/files/adapter_model.safetensors`,
@@ -197,6 +283,19 @@ export function targetsOf({ ids, team, adapter, baseModel }: Samples): Record<st
       'baseModel',
       `${team}/${baseModel}/resolve/main/config.json`,
     ),
+    // Found, and then nobody is there to answer.
+    'POST /v1/chat/completions': {
+      path: '/v1/chat/completions',
+      names: 'version',
+      json: { model: `${adapter}@v1`, messages: [{ role: 'user', content: 'x' }] },
+      status: 503,
+    },
+    'POST /v1/completions': {
+      path: '/v1/completions',
+      names: 'baseModel',
+      json: { model: baseModel, prompt: 'x' },
+      status: 503,
+    },
     'GET /api/v1/jobs': own('jobs'),
     'POST /api/v1/jobs': of('dataset', 'jobs', { ...request, adapter }),
     'POST /api/v1/jobs/estimate': of('dataset', 'jobs/estimate', request),
@@ -230,9 +329,29 @@ export function targetsOf({ ids, team, adapter, baseModel }: Samples): Record<st
       'delivery',
       `webhooks/${webhook}/deliveries/${delivery}/replay`,
     ),
+    'GET /v1/files': { path: '/v1/files' },
+    'POST /v1/files': { path: '/v1/files', json: {} },
+    'GET /v1/files/:file_id': openAi('dataset', `files/${dataset}`),
+    'GET /v1/files/:file_id/content': openAi('dataset', `files/${dataset}/content`),
+    'GET /v1/fine_tuning/jobs': { path: '/v1/fine_tuning/jobs' },
+    'POST /v1/fine_tuning/jobs': openAi('dataset', 'fine_tuning/jobs', {
+      ...{ model: baseModel, training_file: dataset, method: { type: 'dpo' } },
+    }),
+    'GET /v1/fine_tuning/jobs/:job_id': openAi('job', `fine_tuning/jobs/${job}`),
+    'GET /v1/fine_tuning/jobs/:job_id/events': openAi('job', `fine_tuning/jobs/${job}/events`),
+    'GET /v1/fine_tuning/jobs/:job_id/checkpoints': openAi('job', `fine_tuning/jobs/${job}/checkpoints`),
+    'POST /v1/fine_tuning/jobs/:job_id/pause': openAi('job', `fine_tuning/jobs/${job}/pause`),
+    'POST /v1/fine_tuning/jobs/:job_id/resume': openAi('job', `fine_tuning/jobs/${job}/resume`),
+    'POST /v1/fine_tuning/jobs/:job_id/cancel': openAi('job', `fine_tuning/jobs/${job}/cancel`),
+    'GET /v1/models': { path: '/v1/models' },
+    'GET /v1/models/:model': openAi('baseModel', `models/${baseModel}`),
+    'GET /v1/models/:owner/:name': openAi('version', `models/${team}/${adapter}@v1`),
     // What takes away comes last.
     'DELETE /api/v1/adapters/:name/aliases/:alias': of('version', `adapters/${adapter}/aliases/prod`),
+    'DELETE /api/v1/members/:id': of('member', `members/${member}`),
+    'DELETE /api/v1/invitations/:id': of('invitation', `invitations/${invitation}`),
     'DELETE /api/v1/webhooks/:id': of('webhook', `webhooks/${webhook}`),
     'DELETE /api/v1/files/:id': of('dataset', `files/${dataset}`),
+    'DELETE /v1/files/:file_id': openAi('secondDataset', `files/${ids.secondDataset}`),
   };
 }

@@ -35,7 +35,6 @@ import {
   type JobStreamItem,
   jobStreamSchema,
   LowrankError,
-  type Page,
   pageSchema,
   principalSchema,
   type CreateSweepInput,
@@ -57,6 +56,7 @@ import { openAsBlob } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { CliError, exitCodes } from '../errors';
+import { Catalog } from './catalog';
 import { Http } from './http';
 import { readServerSentEvents } from './sse';
 
@@ -67,12 +67,14 @@ const aliasPath = (adapter: string, alias: string) =>
 /** The native API of a Lowrank server, typed and parsed. Errors as in Http. */
 export class Api {
   private readonly http: Http;
+  readonly catalog: Catalog;
 
   constructor(
     readonly url: string,
     key: string | null,
   ) {
     this.http = new Http(url, key);
+    this.catalog = new Catalog(this.http);
   }
 
   /** Whether a server is up; needs no key. */
@@ -90,7 +92,7 @@ export class Api {
   }
 
   baseModels(): AsyncGenerator<BaseModel, void> {
-    return this.all('/api/v1/base-models', baseModelSchema);
+    return this.http.pages('/api/v1/base-models', baseModelSchema);
   }
 
   baseModel(name: string): Promise<BaseModel> {
@@ -114,7 +116,7 @@ export class Api {
   }
 
   datasets(): AsyncGenerator<Dataset, void> {
-    return this.all('/api/v1/files', datasetSchema);
+    return this.http.pages('/api/v1/files', datasetSchema);
   }
 
   submit(job: CreateJobInput): Promise<JobDetail> {
@@ -127,7 +129,7 @@ export class Api {
   }
 
   jobs(): AsyncGenerator<Job, void> {
-    return this.all('/api/v1/jobs', jobSchema);
+    return this.http.pages('/api/v1/jobs', jobSchema);
   }
 
   job(id: string): Promise<JobDetail> {
@@ -158,7 +160,7 @@ export class Api {
   }
 
   sweeps(): AsyncGenerator<Sweep, void> {
-    return this.all('/api/v1/sweeps', sweepSchema);
+    return this.http.pages('/api/v1/sweeps', sweepSchema);
   }
 
   sweep(id: string, signal?: AbortSignal): Promise<SweepWithTrials> {
@@ -290,10 +292,6 @@ export class Api {
     }
   }
 
-  adapters(): AsyncGenerator<Adapter, void> {
-    return this.all('/api/v1/adapters', adapterSchema);
-  }
-
   adapter(name: string): Promise<Adapter> {
     return this.http.json(`/api/v1/adapters/${part(name)}`, adapterSchema);
   }
@@ -345,21 +343,6 @@ export class Api {
   /** Bytes of a file of an adapter version. */
   versionFile(name: string, number: number, path: string): Promise<Response> {
     return this.http.response(`/api/v1/adapters/${part(name)}/versions/${number}/files/${part(path)}`);
-  }
-
-  /** Every item of a list, page after page. */
-  private async *all<T extends z.ZodType<{ id: string }>>(
-    path: string,
-    item: T,
-  ): AsyncGenerator<z.output<T>, void> {
-    let query = '?limit=200';
-    for (;;) {
-      const page = (await this.http.json(`${path}${query}`, pageSchema(item))) as Page<z.output<T>>;
-      yield* page.data;
-      const last = page.data.at(-1);
-      if (!page.hasMore || last === undefined) return;
-      query = `?limit=200&after=${part(last.id)}`;
-    }
   }
 }
 

@@ -1,15 +1,37 @@
-import { type Adapter, type AdapterVersion, LowrankError } from '@lowrank/contracts';
+import {
+  type Adapter,
+  type AdapterVersion,
+  LowrankError,
+  methodOf,
+  type Parent,
+  type Recipe,
+  type VersionMetrics,
+} from '@lowrank/contracts';
 import { type AdapterRepository } from '@lowrank/domain';
-import { type AdapterModel, type AdapterVersionModel } from '../generated/models';
-import { placed, readPage } from '../paging';
-import { fromJson, iso, storableText, toJson, type Tx } from '../values';
+import { type Prisma } from '../generated/client';
+import { type AdapterModel, type AdapterVersionModel, type VersionParentModel } from '../generated/models';
+import { dateOrNull, fromJson, iso, isoOrNull, storableText, toJson, type Tx } from '../values';
+import { findAdapters } from './adapter-search';
 
-/** An adapter's row with its aliases, and without its card, which only AdapterRepository.card reads. */
-type AdapterRow = Omit<AdapterModel, 'card'> & { aliases: Adapter['aliases'] };
+/** An adapter's row with aliases and newest version, and without its card, which only AdapterRepository.card reads. */
+type AdapterRow = Omit<AdapterModel, 'card'> & {
+  aliases: Adapter['aliases'];
+  newest: Pick<AdapterVersionModel, 'recipe' | 'metrics'> | null;
+};
 
-const withAliases = {
-  include: { aliases: { select: { name: true, version: true }, orderBy: { name: 'asc' } } },
+const shown = {
+  include: {
+    aliases: { select: { name: true, version: true }, orderBy: { name: 'asc' } },
+    newest: { select: { recipe: true, metrics: true } },
+  },
 } as const;
+
+function latestOf({ newest }: AdapterRow): Adapter['latest'] {
+  if (newest === null) return null;
+  const recipe = fromJson<Recipe>(newest.recipe);
+  const { evalLossAfter: loss, evalAccuracyAfter: accuracy } = fromJson<VersionMetrics>(newest.metrics);
+  return { objective: recipe.objective.type, method: methodOf(recipe), loss, accuracy };
+}
 
 const toAdapter = (row: AdapterRow): Adapter => ({
   id: row.id,
@@ -19,32 +41,49 @@ const toAdapter = (row: AdapterRow): Adapter => ({
   tags: fromJson(row.tags),
   aliases: row.aliases,
   latestVersion: row.latestVersion,
+  latest: latestOf(row),
   createdAt: iso(row.createdAt),
   updatedAt: iso(row.updatedAt),
+  deletedAt: isoOrNull(row.deletedAt),
 });
 
-const toVersion = (adapter: string, row: AdapterVersionModel): AdapterVersion => ({
+type VersionRow = AdapterVersionModel & {
+  adapter: { name: string };
+  parents: Omit<VersionParentModel, 'versionId'>[];
+};
+
+const withParents = {
+  include: {
+    adapter: { select: { name: true } },
+    parents: { orderBy: [{ adapter: 'asc' }, { number: 'asc' }] },
+  },
+} satisfies Prisma.AdapterVersionDefaultArgs;
+
+const toVersion = (row: VersionRow): AdapterVersion => ({
   id: row.id,
-  adapter,
+  adapter: row.adapter.name,
   number: row.number,
   jobId: row.jobId,
   baseModel: { id: row.baseModelId, name: row.baseModelName, revision: row.baseModelRevision },
   dataset: { id: row.datasetId, sha256: row.datasetSha256 },
   recipe: fromJson(row.recipe),
+  parents: row.parents.map(({ parentId: versionId, kind, adapter, number }) => ({
+    ...{ versionId, adapter, number },
+    kind: kind as Parent['kind'],
+  })),
   templateSha256: row.templateSha256,
   metrics: fromJson(row.metrics),
   files: fromJson(row.files),
   revision: row.revision,
   bytes: Number(row.bytes),
   createdAt: iso(row.createdAt),
+  deletedAt: isoOrNull(row.deletedAt),
 });
-
-/** `%`, `_` and `\` stand for something in LIKE; here they stand for themselves. */
-const literally = (text: string): string => text.replace(/[\\%_]/g, '\\$&');
 
 export const adapterRepository = (db: Tx): AdapterRepository => {
   const find: AdapterRepository['find'] = async (teamId, name) => {
-    const row = await db.adapter.findUnique({ where: { teamId_name: { teamId, name } }, ...withAliases });
+    const where = { teamId_name: { teamId, name }, deletedAt: null };
+    const row = await db.adapter.findUnique({ where, ...shown });
     return row && toAdapter(row);
   };
   return {
@@ -54,8 +93,14 @@ export const adapterRepository = (db: Tx): AdapterRepository => {
         data: [{ id, teamId, name, baseModel: baseModelName, createdAt: time, updatedAt: time }],
         skipDuplicates: true,
       });
+      // Whoever deletes it now, waits for what is made with it, or this waits for them.
+      await db.$queryRaw`SELECT 1 FROM adapters WHERE team_id = ${teamId} AND name = ${name} FOR KEY SHARE`;
       const where = { teamId_name: { teamId, name } };
-      const row = await db.adapter.findUniqueOrThrow({ where, ...withAliases });
+      const row = await db.adapter.findUniqueOrThrow({ where, ...shown });
+      if (row.deletedAt !== null)
+        throw new LowrankError('conflict', `Adapter '${name}' is deleted.`, undefined, {
+          help: 'Restore it, or choose another name for the adapter.',
+        });
       if (row.baseModel !== baseModelName)
         throw new LowrankError(
           'conflict',
@@ -90,27 +135,25 @@ export const adapterRepository = (db: Tx): AdapterRepository => {
       });
     },
 
-    list(teamId, { query, ...page }) {
-      const where = { teamId, ...(query ? { name: { contains: literally(query.toLowerCase()) } } : {}) };
-      return readPage(
-        page,
-        (id) => db.adapter.findFirst({ where: { teamId, id }, select: placed }),
-        (older, window) => db.adapter.findMany({ where: { ...where, ...older }, ...window, ...withAliases }),
-        toAdapter,
-      );
+    async list(teamId, query) {
+      const { ids, hasMore } = await findAdapters(db, teamId, query);
+      const rows = await db.adapter.findMany({ where: { teamId, id: { in: ids } }, ...shown });
+      const byId = new Map(rows.map((row) => [row.id, toAdapter(row)]));
+      return { data: ids.flatMap((id) => byId.get(id) ?? []), hasMore };
     },
 
     async publish(teamId, { id, manifest, at }) {
       // One publisher of an adapter at a time, so that numbers have no gaps and no twins.
-      const [adapter] = await db.$queryRaw<{ id: string; latest: number | null }[]>`
-      SELECT id, latest_version AS latest FROM adapters
+      const [adapter] = await db.$queryRaw<{ id: string; last: number }[]>`
+      SELECT id, greatest(last_number, latest_version) AS last FROM adapters
       WHERE team_id = ${teamId} AND name = ${manifest.adapter} FOR UPDATE`;
       if (!adapter) throw new LowrankError('not_found', `There is no adapter '${manifest.adapter}'.`);
       const earlier = await db.adapterVersion.findFirst({
         where: { jobId: manifest.jobId, adapterId: adapter.id },
+        ...withParents,
       });
-      if (earlier) return toVersion(manifest.adapter, earlier);
-      const number = (adapter.latest ?? 0) + 1;
+      if (earlier) return toVersion(earlier);
+      const number = adapter.last + 1;
       const row = await db.adapterVersion.create({
         data: {
           id,
@@ -128,34 +171,94 @@ export const adapterRepository = (db: Tx): AdapterRepository => {
           files: toJson(manifest.files),
           bytes: manifest.files.reduce((sum, file) => sum + file.bytes, 0),
           createdAt: new Date(at),
+          parents: {
+            create: manifest.parents.map(({ versionId: parentId, ...parent }) => ({ parentId, ...parent })),
+          },
         },
+        ...withParents,
       });
       await db.adapter.update({
         where: { id: adapter.id },
-        data: { latestVersion: number, updatedAt: new Date(at) },
+        data: { latestVersion: number, lastNumber: number, updatedAt: new Date(at) },
       });
-      return toVersion(manifest.adapter, row);
+      return toVersion(row);
     },
 
-    async versions(teamId, name) {
+    async allVersions(teamId, limit) {
       const rows = await db.adapterVersion.findMany({
-        where: { adapter: { teamId, name } },
-        orderBy: { number: 'desc' },
+        where: { adapter: { teamId, deletedAt: null }, deletedAt: null },
+        orderBy: [{ createdAt: 'desc' }, { id: 'desc' }],
+        take: limit,
+        select: { number: true, createdAt: true, adapter: { select: { name: true } } },
       });
-      return rows.map((row) => toVersion(name, row));
+      return rows.map(({ adapter, number, createdAt }) => ({
+        adapter: adapter.name,
+        number,
+        createdAt: iso(createdAt),
+      }));
+    },
+
+    async versions(teamId, name, deleted = false) {
+      const rows = await db.adapterVersion.findMany({
+        where: { adapter: { teamId, name, deletedAt: null }, deletedAt: deleted ? { not: null } : null },
+        orderBy: { number: 'desc' },
+        ...withParents,
+      });
+      return rows.map(toVersion);
     },
 
     async version(teamId, name, number) {
-      const row = await db.adapterVersion.findFirst({ where: { adapter: { teamId, name }, number } });
-      return row && toVersion(name, row);
+      const where = { adapter: { teamId, name, deletedAt: null }, number, deletedAt: null };
+      const row = await db.adapterVersion.findFirst({ where, ...withParents });
+      return row && toVersion(row);
+    },
+
+    async versionById(teamId, id) {
+      const row = await db.adapterVersion.findFirst({ where: { adapter: { teamId }, id }, ...withParents });
+      return row && toVersion(row);
+    },
+
+    async related(teamId, id, limit) {
+      // Postgres goes breadth first, and no further than the limit.
+      const found = await db.$queryRaw<{ id: string }[]>`
+      WITH RECURSIVE ancestors (id) AS (
+        SELECT ${id}
+        UNION SELECT parent_id FROM version_parents JOIN ancestors ON version_id = ancestors.id
+      ), descendants (id) AS (
+        SELECT ${id}
+        UNION SELECT version_id FROM version_parents JOIN descendants ON parent_id = descendants.id
+      )
+      (SELECT id FROM ancestors LIMIT ${limit}) UNION (SELECT id FROM descendants LIMIT ${limit}) LIMIT ${limit}`;
+      const rows = await db.adapterVersion.findMany({
+        where: { adapter: { teamId }, id: { in: found.map((row) => row.id) } },
+        orderBy: [{ createdAt: 'asc' }, { id: 'asc' }],
+        ...withParents,
+      });
+      return rows.map(toVersion);
     },
 
     async versionByRevision(teamId, name, revision) {
       const row = await db.adapterVersion.findFirst({
-        where: { adapter: { teamId, name }, revision },
+        where: { adapter: { teamId, name, deletedAt: null }, revision, deletedAt: null },
         orderBy: { number: 'desc' },
+        ...withParents,
       });
-      return row && toVersion(name, row);
+      return row && toVersion(row);
+    },
+
+    async setVersionDeleted(teamId, name, number, at) {
+      const where = { adapter: { teamId, name }, number };
+      const { count } = await db.adapterVersion.updateMany({ where, data: { deletedAt: dateOrNull(at) } });
+      await db.$executeRaw`
+      UPDATE adapters SET latest_version = (
+        SELECT max(number) FROM adapter_versions WHERE adapter_id = adapters.id AND deleted_at IS NULL
+      ) WHERE team_id = ${teamId} AND name = ${name}`;
+      return count > 0;
+    },
+
+    async setDeleted(teamId, name, at) {
+      const where = { teamId, name };
+      return (await db.adapter.updateMany({ where, data: { deletedAt: dateOrNull(at) } })).count > 0;
     },
   };
 };

@@ -23,6 +23,8 @@ const toJob = (row: JobRow): Job => ({
   dataset: { id: row.datasetId, filename: row.datasetFilename, sha256: row.datasetSha256 },
   adapter: row.adapter,
   recipe: fromJson(row.recipe),
+  initFrom: fromJson(row.initFrom),
+  metadata: fromJson(row.metadata),
   step: row.step,
   totalSteps: row.totalSteps,
   trainedTokens: Number(row.trainedTokens),
@@ -165,6 +167,8 @@ export const jobRepository = (db: Tx, traceparent: string | null): JobRepository
         datasetSha256: job.dataset.sha256,
         adapter: job.adapter,
         recipe: toJson(job.recipe),
+        initFrom: job.initFrom === null ? Prisma.DbNull : toJson(job.initFrom),
+        metadata: toJson(job.metadata),
         createdAt: new Date(job.createdAt),
         priority: job.priority,
         placement: toJson(job.placement),
@@ -193,12 +197,13 @@ export const jobRepository = (db: Tx, traceparent: string | null): JobRepository
     return row && { ...toJob(row), estimate: fromJson(row.estimate) };
   },
 
-  list(teamId, { state, adapter, sweep, ...page }) {
+  list(teamId, { state, adapter, sweep, metadata = {}, ...page }) {
     const where = {
       teamId,
       ...(state ? { state } : {}),
       ...(adapter ? { adapter } : {}),
       ...(sweep ? { sweepId: sweep } : {}),
+      AND: Object.entries(metadata).map(([name, text]) => ({ metadata: { path: [name], equals: text } })),
     };
     return readPage(
       page,
@@ -218,6 +223,9 @@ export const jobRepository = (db: Tx, traceparent: string | null): JobRepository
     const { count } = await db.job.updateMany({ where: { id, epoch }, data: toColumns(patch) });
     return count === 1;
   },
+
+  countUnfinished: (teamId, adapter) =>
+    db.job.count({ where: { teamId, adapter, state: { notIn: [...finalJobStates] } } }),
 
   countQueued: (teamId) => db.job.count({ where: { teamId, state: 'queued' } }),
 

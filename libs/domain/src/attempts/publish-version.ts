@@ -63,6 +63,7 @@ function assertSameJob(manifest: Manifest, job: JobRecord): void {
     manifest.adapter === job.adapter || 'adapter',
     manifest.baseModel.id === job.baseModel.id || 'base model',
     manifest.dataset.sha256 === job.dataset.sha256 || 'dataset',
+    manifest.parents[0]?.versionId === job.initFrom?.versionId || 'version to start from',
   ].filter((part) => part !== true);
   if (wrong.length > 0)
     throw new LowrankError(

@@ -10,7 +10,7 @@ export interface AliasChange {
   alias: string;
   actor: string;
 }
-const nameOf = ({ adapter, alias }: AliasChange): string => `${adapter}@${alias}`;
+const nameOf = ({ adapter, alias }: Omit<AliasChange, 'actor'>): string => `${adapter}@${alias}`;
 
 /**
  * Lets an alias stand on a version, making it if need be. Where it stands there already nothing is written.
@@ -32,7 +32,7 @@ export async function moveAlias(
 
 /**
  * Lets an alias stand where it stood before its last move. Done again it goes back one further; a move made afterwards is undone first.
- * Errors: not_found; conflict when it has never stood elsewhere.
+ * Errors: not_found; conflict when it has never stood elsewhere, or the version is deleted.
  */
 export async function rollBackAlias(
   ports: Pick<Ports, 'unitOfWork' | 'clock'>,
@@ -40,13 +40,20 @@ export async function rollBackAlias(
   change: AliasChange,
 ): Promise<Alias> {
   const { adapter, alias } = change;
-  const moved = await changing(ports, teamId, change, async ({ aliases }, current, last) => {
+  const moved = await changing(ports, teamId, change, async ({ adapters, aliases }, current, last) => {
     found(current, 'alias', nameOf(change));
     const before = last?.returnsTo ? await aliases.move(teamId, adapter, alias, last.returnsTo) : null;
     if (before === null)
       throw new LowrankError(
         'conflict',
         `Alias '${alias}' of '${adapter}' has not stood on another version before.`,
+      );
+    if (before.to !== null && (await adapters.version(teamId, adapter, before.to)) === null)
+      throw new LowrankError(
+        'conflict',
+        `Version ${adapter}@v${before.to}, on which alias '${alias}' stood before, is deleted.`,
+        undefined,
+        { help: 'Restore the version first, or move the alias to another one.' },
       );
     return { action: 'rollback', to: before.to, returnsTo: before.returnsTo };
   });
@@ -80,20 +87,17 @@ function changing(
 ): Promise<Alias | null> {
   const at = clock.now();
   return unitOfWork.run(async (repositories) => {
-    const { adapters, aliases } = repositories;
+    const { adapters, aliases, audit } = repositories;
     found(await adapters.lock(teamId, adapter), 'adapter', adapter);
     const current = await aliases.find(teamId, adapter, alias);
     const [last] = await aliases.moves(teamId, adapter, alias, { limit: 1 });
     const step = await decide(repositories, current, last);
+    const from = current?.version ?? null;
+    const { action, to } = step ?? { action: 'move', to: from };
+    await audit.add(action, { kind: 'alias', name: nameOf({ adapter, alias }) }, { from, to });
     if (step === null) return current;
     const seq = (last?.seq ?? 0) + 1;
-    await aliases.record(teamId, adapter, alias, {
-      ...step,
-      seq,
-      from: current?.version ?? null,
-      at,
-      by: actor,
-    });
+    await aliases.record(teamId, adapter, alias, { ...step, seq, from, at, by: actor });
     return aliases.find(teamId, adapter, alias);
   });
 }

@@ -27,11 +27,13 @@ export async function cloneJob(
 }
 
 function requestOf(job: Job, { recipe = {}, ...changes }: CloneJob): CreateJob {
-  const { adapter, priority, placement } = job;
+  const { adapter, initFrom, metadata, priority, placement } = job;
   const parsed = createJobSchema.safeParse({
     baseModel: job.baseModel.id,
     dataset: job.dataset.id,
     adapter,
+    initFrom: initFrom && `${initFrom.adapter}@v${initFrom.number}`,
+    metadata,
     priority,
     placement,
     ...changes,

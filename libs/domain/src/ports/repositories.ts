@@ -7,16 +7,18 @@ import {
   type Estimate,
   type Job,
   type JobDetail,
-  type JobEvent,
-  type JobLogLine,
-  type JobMetric,
   type JobState,
+  type Metadata,
   type Page,
   type PageQuery,
   type Quotas,
+  type Role,
 } from '@lowrank/contracts';
 import { type AdapterRepository } from './adapters';
 import { type AliasRepository } from './aliases';
+import { type JobLogRepository } from './job-log';
+import { type AuditRepository, type Deed } from './audit';
+import { type InvitationRepository, type MemberRepository, type SessionRepository } from './members';
 import { type AddressedWakeUp } from './job-queue';
 import { type News, type OutboxRepository } from './outbox';
 import { type FinishedRun } from '../preflight/time';
@@ -38,6 +40,10 @@ export interface Repositories {
   statistics: StatisticsRepository;
   webhooks: WebhookRepository;
   sweeps: SweepRepository;
+  audit: AuditRepository;
+  members: MemberRepository;
+  sessions: SessionRepository;
+  invitations: InvitationRepository;
 }
 
 /**
@@ -57,6 +63,8 @@ export interface UnitOfWork {
   read<T>(work: (repositories: Repositories) => Promise<T>): Promise<T>;
   /** The same, for one team's requests: no row of another team can be seen or written, whatever the work asks for. */
   forTeam(teamId: string): UnitOfWork;
+  /** The same, for one request of its team; `audit` writes down who asked, `acrossTeams` too. */
+  forDeed(deed: Deed): UnitOfWork;
   /** The same, for what concerns all teams. */
   readonly acrossTeams: UnitOfWork;
   /**
@@ -71,11 +79,18 @@ export interface UnitOfWork {
 
 export interface ApiKeyRepository {
   insert(key: ApiKey & { secretSha256: string }): Promise<void>;
-  /** Of any team; `operator`: whether it is the one that runs the installation. */
-  findBySecret(secretSha256: string): Promise<{ key: ApiKey; operator: boolean } | null>;
+  /**
+   * Of any team; `operator`: whether it is the one that runs the installation; `memberRole`: of the member that the key belongs to, null
+   * when there is none.
+   */
+  findBySecret(
+    secretSha256: string,
+  ): Promise<{ key: ApiKey; operator: boolean; memberRole: Role | null } | null>;
   list(teamId: string): Promise<ApiKey[]>;
   /** Returns false when there is no such key. */
   revoke(teamId: string, id: string, at: string): Promise<boolean>;
+  /** Revokes the keys of a member that are not yet. Resolves to how many. */
+  revokeOf(teamId: string, memberId: string, at: string): Promise<number>;
   /** The team of that name, made if need be. The first that is ever made is the operator's. */
   ensureTeam(name: string): Promise<string>;
 }
@@ -91,12 +106,17 @@ export interface BaseModelRepository {
   firstReady(teamId: string): Promise<BaseModel | null>;
 }
 
+/** `desc`: newest first, as lists are unless they say otherwise. */
+export type PageOrder = 'asc' | 'desc';
+
 export interface DatasetRepository {
   insert(teamId: string, dataset: Dataset): Promise<void>;
   find(teamId: string, id: string): Promise<Dataset | null>;
   /** The same; until the transaction ends nobody deletes it. */
   hold(teamId: string, id: string): Promise<Dataset | null>;
-  list(teamId: string, page: PageQuery): Promise<Page<Dataset>>;
+  list(teamId: string, page: PageQuery & { order?: PageOrder }): Promise<Page<Dataset>>;
+  /** Of any teams, those whose time has come by `now` and that no unfinished job trains on. */
+  expired(now: string, limit: number): Promise<{ teamId: string; id: string }[]>;
   /** LowrankError in_use when an unfinished job trains on it; false when there is none. Finished jobs keep its hash. */
   delete(teamId: string, id: string): Promise<boolean>;
 }
@@ -217,12 +237,21 @@ export type PlacedRecord = Pick<
 /** What is decided about a job when it is made. */
 export type NewJob = Pick<
   Job,
-  'id' | 'baseModel' | 'dataset' | 'adapter' | 'createdAt' | 'clonedFrom' | 'sweep'
+  | 'id'
+  | 'baseModel'
+  | 'dataset'
+  | 'adapter'
+  | 'recipe'
+  | 'initFrom'
+  | 'metadata'
+  | 'createdAt'
+  | 'clonedFrom'
+  | 'sweep'
 > &
-  Pick<CreateJob, 'recipe' | 'priority' | 'placement' | 'notBefore' | 'deadline'> &
+  Pick<CreateJob, 'priority' | 'placement' | 'notBefore' | 'deadline'> &
   Pick<JobRecord, 'queuedAt' | 'rankAt'> & { estimate: Estimate | null };
 
-export interface JobRepository {
+export interface JobRepository extends JobLogRepository {
   /** Several jobs have the same dataset. */
   insert(teamId: string, ...jobs: NewJob[]): Promise<void>;
   find(teamId: string, id: string): Promise<Job | null>;
@@ -230,25 +259,14 @@ export interface JobRepository {
   detail(teamId: string, id: string): Promise<JobDetail | null>;
   list(
     teamId: string,
-    page: PageQuery & { state?: JobState; adapter?: string; sweep?: string },
+    page: PageQuery & { state?: JobState; adapter?: string; sweep?: string; metadata?: Metadata },
   ): Promise<Page<Job>>;
   /** Any team's job, its row locked until the transaction ends. For use cases that move it. */
   lock(id: string): Promise<JobRecord | null>;
   /** Writes only if the job still has this epoch; resolves to false, changing nothing, when it has not. */
   update(id: string, epoch: number, patch: JobPatch): Promise<boolean>;
-  appendEvent(id: string, event: Omit<JobEvent, 'seq'>): Promise<JobEvent>;
-  /** The first event of jobs that were inserted in this transaction. */
-  beginHistory(ids: string[], event: Omit<JobEvent, 'seq'>): Promise<void>;
-  events(id: string, afterSeq: number, limit: number): Promise<JobEvent[]>;
-  /** Replaces rows of the same (step, kind): a resumed attempt repeats steps. */
-  putMetrics(id: string, metrics: JobMetric[]): Promise<void>;
-  /** In order of (step, kind), with step > `afterStep` when given. */
-  metrics(id: string, options: { afterStep?: number; limit: number }): Promise<JobMetric[]>;
-  /** Deletes metrics with step > `step`: called when an attempt resumes from a checkpoint. */
-  truncateMetrics(id: string, step: number): Promise<void>;
-  /** Adds lines to the job's log, whose row the caller has locked, and drops all but the newest `keep`. */
-  appendLog(id: string, lines: Omit<JobLogLine, 'seq'>[], keep: number): Promise<void>;
-  log(id: string, afterSeq: number, limit: number): Promise<JobLogLine[]>;
+  /** How many jobs of the team's adapter have not ended. */
+  countUnfinished(teamId: string, adapter: string): Promise<number>;
   /** How many of the team's jobs are queued, assigned ones included. */
   countQueued(teamId: string): Promise<number>;
   /**
@@ -348,7 +366,10 @@ export interface TeamRepository {
   find(id: string): Promise<TeamRecord | null>;
   /** The same, its row locked until the transaction ends: for checks of a quota that others may be using up. */
   lock(id: string): Promise<TeamRecord | null>;
-  change(id: string, quotas: Partial<Quotas>): Promise<void>;
+  findByName(name: string): Promise<TeamRecord | null>;
+  /** With nothing decided about it. */
+  insert(team: { id: string; name: string }): Promise<void>;
+  change(id: string, changes: Partial<Quotas & { name: string }>): Promise<void>;
   /** Adds device seconds to hours, which are ISO times. */
   charge(id: string, hours: { hour: string; seconds: number }[]): Promise<void>;
   /** One team, or all in order of their ids. */

@@ -62,12 +62,15 @@ export async function submitSweep(
     });
     const jobs = trials.map(({ number, jobId, recipe, estimate }) => ({
       ...{ ...facts, ...schedule },
-      ...{ id: jobId, recipe, estimate, clonedFrom: null, sweep: { id, trial: number } },
+      ...{ id: jobId, recipe, metadata: {}, estimate, initFrom: null, clonedFrom: null },
+      sweep: { id, trial: number },
       // Trials of the same priority go in the order of their numbers.
       rankAt: after(schedule.rankAt, number - 1),
     }));
     await addJobs(repositories, teamId, dataset, jobs);
     await repositories.sweeps.addTrials(id, trials);
+    const told = { adapter, baseModel: baseModel.name, dataset: dataset.id, trials: trials.length };
+    await repositories.audit.add('submit', { kind: 'sweep', id }, told);
     return sweepWithTrials(repositories, teamId, id);
   });
 }

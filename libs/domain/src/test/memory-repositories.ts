@@ -1,10 +1,14 @@
 import { finalJobStates, type Job, LowrankError } from '@lowrank/contracts';
-import { randomIds } from '../clock-and-ids';
+import { type Deed } from '../ports/audit';
 import { type JobRecord, type Repositories } from '../ports/repositories';
 import { isFinal, isHeld } from '../state-machine';
 import { byAge, compare, ofTeam, orNull, pageOf, refuseUnless, storable, withoutTeam } from './rows';
 import { adapterRepositoryOf } from './memory-adapters';
+import { jobLogOf } from './memory-job-log';
 import { aliasRepositoryOf } from './memory-aliases';
+import { apiKeyRepositoryOf } from './memory-api-keys';
+import { auditRepositoryOf } from './memory-audit';
+import { memberRepositoriesOf } from './memory-members';
 import { outboxOf } from './memory-outbox';
 import { statisticsOf } from './memory-statistics';
 import { sweepRepositoryOf } from './memory-sweeps';
@@ -12,35 +16,14 @@ import { partyRepositoryOf } from './memory-parties';
 import { webhookRepositoryOf } from './memory-webhooks';
 import { freshTeam, type Tables } from './tables';
 
-export function repositoriesOf(tables: Tables): Repositories {
-  const withoutSecret = ({ secretSha256: _secret, ...key }: Tables['apiKeys'][number]) => key;
+export function repositoriesOf(tables: Tables, deed: Deed | null): Repositories {
+  /** An unfinished job on a dataset. */
+  const userOf = (id: string) =>
+    tables.jobs.find((job) => job.dataset.id === id && !finalJobStates.includes(job.state));
   return {
-    apiKeys: {
-      insert: async (key) => {
-        if (tables.apiKeys.some((one) => one.secretSha256 === key.secretSha256))
-          throw new LowrankError('conflict', 'There is a key of that secret.');
-        tables.apiKeys.push(key);
-      },
-      findBySecret: async (sha256) =>
-        orNull(
-          tables.apiKeys.find((key) => key.secretSha256 === sha256),
-          (key) => ({ key: withoutSecret(key), operator: tables.teams[0]?.id === key.teamId }),
-        ),
-      list: async (teamId) =>
-        ofTeam(tables.apiKeys, teamId)
-          .sort((a, b) => byAge(b, a))
-          .map(withoutSecret),
-      revoke: async (teamId, id, at) => {
-        const key = ofTeam(tables.apiKeys, teamId).find((one) => one.id === id);
-        if (key) key.revokedAt ??= at;
-        return key !== undefined;
-      },
-      ensureTeam: async (name) => {
-        const team = tables.teams.find((one) => one.name === name) ?? freshTeam(randomIds.make('team'), name);
-        if (!tables.teams.includes(team)) tables.teams.push(team);
-        return team.id;
-      },
-    },
+    apiKeys: apiKeyRepositoryOf(tables),
+    audit: auditRepositoryOf(tables, deed),
+    ...memberRepositoriesOf(tables),
     baseModels: {
       insert: async (teamId, model) => {
         if (ofTeam(tables.baseModels, teamId).some((one) => one.name === model.name))
@@ -81,9 +64,14 @@ export function repositoriesOf(tables: Tables): Repositories {
           withoutTeam,
         ),
       list: async (teamId, page) => pageOf(ofTeam(tables.datasets, teamId), page, withoutTeam),
+      expired: async (now, limit) =>
+        tables.datasets
+          .filter(({ id, expiresAt }) => expiresAt !== null && expiresAt <= now && !userOf(id))
+          .slice(0, limit)
+          .map(({ teamId, id }) => ({ teamId, id })),
       delete: async (teamId, id) => {
         if (!ofTeam(tables.datasets, teamId).some((one) => one.id === id)) return false;
-        const user = tables.jobs.find((job) => job.dataset.id === id && !finalJobStates.includes(job.state));
+        const user = userOf(id);
         if (user) throw new LowrankError('in_use', `Job ${user.id} trains on dataset ${id}.`);
         tables.datasets = tables.datasets.filter((one) => one.id !== id);
         return true;
@@ -162,6 +150,7 @@ const isAlike = (job: JobRecord, like: JobRecord): boolean =>
 
 function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
   const find = (id: string) => tables.jobs.find((job) => job.id === id);
+  const own = (teamId: string, id: string) => ofTeam(tables.jobs, teamId).find((job) => job.id === id);
   const byRankOf = (a: JobRecord, b: JobRecord) => compare(a.rankAt, b.rankAt) || compare(a.id, b.id);
   /** Whether fewer trials of its sweep than may have a slot have one or come before it. */
   const mayHaveSlot = (job: JobRecord): boolean => {
@@ -183,6 +172,7 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
       .sort(byRankOf)
       .filter(mayHaveSlot);
   return {
+    ...jobLogOf(tables),
     insert: async (teamId, ...jobs) => {
       for (const job of jobs) {
         if (!ofTeam(tables.datasets, teamId).some((one) => one.id === job.dataset.id))
@@ -231,17 +221,10 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
         });
       }
     },
-    find: async (teamId, id) =>
-      orNull(
-        ofTeam(tables.jobs, teamId).find((job) => job.id === id),
-        toJob,
-      ),
+    find: async (teamId, id) => orNull(own(teamId, id), toJob),
     detail: async (teamId, id) =>
-      orNull(
-        ofTeam(tables.jobs, teamId).find((job) => job.id === id),
-        (job) => ({ ...toJob(job), estimate: job.estimate }),
-      ),
-    list: async (teamId, { state, adapter, sweep, ...page }) =>
+      orNull(own(teamId, id), (job) => ({ ...toJob(job), estimate: job.estimate })),
+    list: async (teamId, { state, adapter, sweep, metadata = {}, ...page }) =>
       pageOf(
         ofTeam(tables.jobs, teamId),
         page,
@@ -249,7 +232,8 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
         (job) =>
           (!state || job.state === state) &&
           (!adapter || job.adapter === adapter) &&
-          (!sweep || job.sweep?.id === sweep),
+          (!sweep || job.sweep?.id === sweep) &&
+          Object.entries(metadata).every(([name, text]) => job.metadata[name] === text),
       ),
     lock: async (id) => orNull(find(id), ({ estimate: _estimate, ...record }) => record),
     update: async (id, epoch, patch) => {
@@ -259,58 +243,10 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
       if (patch.error) job.error = { ...patch.error, message: storable(patch.error.message) };
       return true;
     },
-    appendEvent: async (id, event) => {
-      if (!find(id)) throw new LowrankError('not_found', `There is no job ${id}.`);
-      const seq = tables.events.filter((one) => one.jobId === id).length + 1;
-      const row = { ...event, message: storable(event.message), seq };
-      tables.events.push({ ...row, jobId: id });
-      return row;
-    },
-    beginHistory: async (ids, event) =>
-      void tables.events.push(...ids.map((jobId) => ({ ...event, jobId, seq: 1 }))),
-    events: async (id, afterSeq, limit) =>
-      tables.events
-        .filter((event) => event.jobId === id && event.seq > afterSeq)
-        .slice(0, limit)
-        .map(({ jobId: _jobId, ...event }) => event),
-    putMetrics: async (id, metrics) => {
-      refuseUnless(metrics.length === 0 || find(id) !== undefined, 'job');
-      for (const metric of metrics) {
-        tables.metrics = tables.metrics.filter(
-          (one) => !(one.jobId === id && one.step === metric.step && one.kind === metric.kind),
-        );
-        tables.metrics.push({ ...metric, jobId: id });
-      }
-    },
-    metrics: async (id, { afterStep = -1, limit }) =>
-      tables.metrics
-        .filter((metric) => metric.jobId === id && metric.step > afterStep)
-        .sort((a, b) => a.step - b.step || compare(a.kind, b.kind))
-        .slice(0, limit)
-        .map(({ jobId: _jobId, ...metric }) => metric),
-    truncateMetrics: async (id, step) => {
-      tables.metrics = tables.metrics.filter((metric) => metric.jobId !== id || metric.step <= step);
-    },
-    appendLog: async (id, lines, keep) => {
-      refuseUnless(lines.length === 0 || find(id) !== undefined, 'job');
-      const rowsOf = () => tables.log.filter((line) => line.jobId === id);
-      const last = rowsOf().at(-1)?.seq ?? 0;
-      tables.log.push(
-        ...lines.map((line, i) => ({
-          ...line,
-          message: storable(line.message),
-          jobId: id,
-          seq: last + 1 + i,
-        })),
-      );
-      const kept = rowsOf().slice(-keep);
-      tables.log = [...tables.log.filter((line) => line.jobId !== id), ...kept];
-    },
-    log: async (id, afterSeq, limit) =>
-      tables.log
-        .filter((line) => line.jobId === id && line.seq > afterSeq)
-        .slice(0, limit)
-        .map(({ jobId: _jobId, ...line }) => line),
+    countUnfinished: async (teamId, adapter) =>
+      ofTeam(tables.jobs, teamId).filter(
+        (job) => job.adapter === adapter && !finalJobStates.includes(job.state),
+      ).length,
     countQueued: async (teamId) => ofTeam(tables.jobs, teamId).filter((job) => job.state === 'queued').length,
     assign: async (choices, at) =>
       choices.flatMap(({ jobId, epoch, workerId }) => {
@@ -374,6 +310,8 @@ function teamRepositoryOf(tables: Tables): Repositories['teams'] {
   return {
     find,
     lock: find,
+    findByName: async (name) => tables.teams.find((team) => team.name === name) ?? null,
+    insert: async ({ id, name }) => void tables.teams.push(freshTeam(id, name)),
     change: async (id, quotas) => void Object.assign((await find(id)) ?? {}, quotas),
     charge: async (teamId, hours) => {
       refuseUnless(hours.length === 0 || (await find(teamId)) !== null, 'team');
