@@ -77,15 +77,17 @@ try {
   const kernels = openKernels({ threads, compute: flags.dtype });
   const base = await kernels.openBase(file);
   const most = Math.max(...batches);
-  const adapters = Array.from({ length: most }, (_, seed) => makeAdapter(base, seed));
+  const adapters = [];
   const cache = base.openCache({ pageTokens: past + 1, pages: most });
-  for (let s = 0; s < most; s += 1) {
-    const tokens = Int32Array.from({ length: past }, (_, i) => 3 + ((s * past + i * 7919) % 8000));
-    await cache.run('prefill', [{ tokens, past: 0, pages: Int32Array.of(s), adapter: null, wanted: false }]);
-  }
+  const prompts = Array.from({ length: most }, (_, s) => ({
+    tokens: Int32Array.from({ length: past }, (_, i) => 3 + ((s * past + i * 7919) % 8000)),
+    ...{ past: 0, pages: Int32Array.of(s), adapter: null, wanted: false },
+  }));
+  await cache.run('prefill', prompts);
   const copied = await bandwidth();
   const results = [];
   for (const batch of batches) {
+    while (adapters.length < batch) adapters.push(makeAdapter(base, adapters.length));
     const tokens = await measure(base, adapters, cache, batch);
     results.push({ batch, tokens });
     const [bare, one, each] = Object.values(tokens);
