@@ -13,8 +13,8 @@ constexpr int64_t kStreamTokens = 8;
 
 // Floats of a weight row looked at in one go when they have to be written out first.
 constexpr int64_t kSegment = 512;
-// Weight rows, and floats of each, that are written out for many tokens: they fill half of the first cache.
-constexpr int64_t kManyRows = 16, kManySegment = 256;
+// Weight rows that are written out for many tokens: their segments fill half of the first cache.
+constexpr int64_t kManyRows = 8;
 // Tokens whose sums with these rows are kept.
 constexpr int64_t kManyTokens = 256;
 
@@ -187,7 +187,7 @@ void write_out(const WeightReader& reader, int64_t row, int64_t col, int64_t n, 
   }
 }
 
-// sums[M][kManyRows], vectors each, += M tokens times R weight rows over n floats; w's rows are kManySegment apart.
+// sums[M][kManyRows], vectors each, += M tokens times R weight rows over n floats; w's rows are kSegment apart.
 template <int M, int R>
 inline void many_tile(const float* w, const float* x, int64_t stride, int64_t n, float* sums) {
   V held[M][R];
@@ -198,7 +198,7 @@ inline void many_tile(const float* w, const float* x, int64_t stride, int64_t n,
   for (int64_t i = 0; i < n; i += W) {
     V rows[R];
 #pragma GCC unroll 4
-    for (int r = 0; r < R; ++r) rows[r] = load(w + r * kManySegment + i);
+    for (int r = 0; r < R; ++r) rows[r] = load(w + r * kSegment + i);
 #pragma GCC unroll 8
     for (int m = 0; m < M; ++m) {
       const V lanes = load(x + m * stride + i);
@@ -216,7 +216,7 @@ inline void many_tile(const float* w, const float* x, int64_t stride, int64_t n,
 void many_tiles(const float* w, const float* x, int64_t stride, int64_t n, int64_t T, float* sums) {
   constexpr int R = W == 16 ? 4 : 2;  // 6 × R sums, R weights and x fit the registers
   for (int64_t row = 0; row < kManyRows; row += R) {
-    const float* rows = w + row * kManySegment;
+    const float* rows = w + row * kSegment;
     float* out = sums + row * W;
     int64_t t = 0;
     for (; t + 6 <= T; t += 6) many_tile<6, R>(rows, x + t * stride, stride, n, out + t * kManyRows * W);
@@ -228,23 +228,23 @@ void many_tiles(const float* w, const float* x, int64_t stride, int64_t n, int64
 void stream_many(const Run& run, const float* x, const Weight& w, const float* bias, float* y, int64_t T) {
   const WeightReader reader(w);
   const bool whole_blocks = in_whole_blocks(w), alone = T * w.rows * w.cols < kWorthThreads;
-  const int64_t segments = ceil_div(w.cols, kManySegment), threads = alone ? 1 : run.pool->threads(), kept = least(T, kManyTokens);
-  const int64_t segment_floats = T * kManySegment, thread_floats = kManyRows * (kManySegment + kept * W);
+  const int64_t segments = ceil_div(w.cols, kSegment), threads = alone ? 1 : run.pool->threads(), kept = least(T, kManyTokens);
+  const int64_t segment_floats = T * kSegment, thread_floats = kManyRows * (kSegment + kept * W);
   const size_t mark = run.scratch->mark();
   // [segment][T][whole vectors of it]: as x lies, rows may be a power of two apart and share cache sets.
   auto* operand = static_cast<float*>(run.scratch->take(segments * segment_floats * sizeof(float)));
   auto* workspace = static_cast<float*>(run.scratch->take(threads * thread_floats * sizeof(float)));
-  const auto width = [&](int64_t segment) { return least(kManySegment, w.cols - segment * kManySegment); };
+  const auto width = [&](int64_t segment) { return least(kSegment, w.cols - segment * kSegment); };
   const auto padded = [&](int64_t segment) { return ceil_div(width(segment), W) * W; };
   parallel(run, segments, [&](int segment, int) {
     for (int64_t t = 0; t < T; ++t) {
       float* out = operand + segment * segment_floats + t * padded(segment);
-      make_operand(run, x + t * w.cols + segment * kManySegment, width(segment), whole_blocks, out);
+      make_operand(run, x + t * w.cols + segment * kSegment, width(segment), whole_blocks, out);
       for (int64_t i = width(segment); i < padded(segment); ++i) out[i] = 0;
     }
   }, alone);
   parallel(run, ceil_div(w.rows, kManyRows), [&](int index, int thread) {
-    float *weights = workspace + thread * thread_floats, *sums = weights + kManyRows * kManySegment;
+    float *weights = workspace + thread * thread_floats, *sums = weights + kManyRows * kSegment;
     const int64_t row = index * kManyRows, rows = least(kManyRows, w.rows - row);
     for (int64_t first = 0; first < T; first += kManyTokens) {
       const int64_t count = least(kManyTokens, T - first);
@@ -252,8 +252,8 @@ void stream_many(const Run& run, const float* x, const Weight& w, const float* b
       for (int64_t segment = 0; segment < segments; ++segment) {
         const int64_t n = width(segment), stride = padded(segment);
         for (int64_t r = 0; r < kManyRows; ++r) {
-          float* out = weights + r * kManySegment;
-          if (r < rows) write_out(reader, row + r, segment * kManySegment, n, whole_blocks, out);
+          float* out = weights + r * kSegment;
+          if (r < rows) write_out(reader, row + r, segment * kSegment, n, whole_blocks, out);
           for (int64_t i = r < rows ? n : 0; i < stride; ++i) out[i] = 0;
         }
         many_tiles(weights, operand + segment * segment_floats + first * stride, stride, stride, count, sums);

@@ -1,0 +1,109 @@
+// One decode step for many sequences: tokens/s by batch, of the bare base, of one adapter for all rows, and of an adapter for each row;
+// at a batch of one, what share of the memory's bandwidth reading the weights takes. Settings take turns in one process.
+//
+//   npm run bench:decode -- [--model 100M] [--batches 1,8,32,256] [--rank 16] [--past 16] [--rounds 5] [--dtype f32|bf16] [--threads 2]
+//
+// Writes bench/results/decode.json. Needs the oracle, for making the model (tools/oracle/setup.sh).
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { makeModel, openKernels, setUpOracle } from './models.mjs';
+import { median, print, writeResults } from './results.mjs';
+
+const { values: flags } = parseArgs({
+  options: {
+    model: { type: 'string', default: '100M' },
+    batches: { type: 'string', default: '1,8,32,256' },
+    rank: { type: 'string', default: '16' },
+    past: { type: 'string', default: '16' },
+    rounds: { type: 'string', default: '5' },
+    dtype: { type: 'string', default: 'f32' },
+    threads: { type: 'string', default: '2' },
+  },
+});
+const [rank, past, rounds, threads] = [flags.rank, flags.past, flags.rounds, flags.threads].map(Number);
+const batches = flags.batches.split(',').map(Number);
+
+const seconds = async (work) => {
+  const started = performance.now();
+  await work();
+  return (performance.now() - started) / 1000;
+};
+
+/** Bytes/s that one thread reads and writes while it copies more than the caches hold. */
+async function bandwidth() {
+  const from = new Float32Array(2 ** 26).fill(1);
+  const to = new Float32Array(from.length);
+  const times = [];
+  for (let i = 0; i < 5; i += 1) times.push(await seconds(() => to.set(from)));
+  return (2 * from.byteLength) / Math.min(...times);
+}
+
+/** Bytes of weights that a decode step reads: all linear layers and the head. */
+function weightBytes({ linears, bytesPerParameter, vocab, hidden }) {
+  const parameters = linears.reduce((sum, linear) => sum + linear.in * linear.out, 0);
+  return parameters * bytesPerParameter + vocab * hidden * 2;
+}
+
+function makeAdapter(base, seed) {
+  const targets = base.info.linears.map(({ name }) => ({ name, rank, scale: 2 }));
+  return base.createAdapter({ targets, seed: BigInt(seed) });
+}
+
+async function measure(base, adapters, cache, batch) {
+  const sequences = (adapterOf) =>
+    Array.from({ length: batch }, (_, s) => ({
+      ...{ tokens: Int32Array.of(3 + s), past, pages: Int32Array.of(s), adapter: adapterOf(s) },
+    }));
+  const settings = {
+    base: sequences(() => null),
+    'one adapter': sequences(() => adapters[0]),
+    'an adapter each': sequences((s) => adapters[s]),
+  };
+  const times = Object.fromEntries(Object.keys(settings).map((name) => [name, []]));
+  for (let round = 0; round <= rounds; round += 1)
+    for (const [name, rows] of Object.entries(settings)) {
+      const time = await seconds(() => cache.run('decode', rows));
+      if (round > 0) times[name].push(time);
+    }
+  return Object.fromEntries(Object.entries(times).map(([name, all]) => [name, batch / median(all)]));
+}
+
+setUpOracle();
+const work = mkdtempSync(join(tmpdir(), 'lowrank-bench-decode-'));
+try {
+  const { base: file } = await makeModel(work, flags.model, threads);
+  const kernels = openKernels({ threads, compute: flags.dtype });
+  const base = await kernels.openBase(file);
+  const most = Math.max(...batches);
+  const adapters = [];
+  const cache = base.openCache({ pageTokens: past + 1, pages: most });
+  const prompts = Array.from({ length: most }, (_, s) => ({
+    tokens: Int32Array.from({ length: past }, (_, i) => 3 + ((s * past + i * 7919) % 8000)),
+    ...{ past: 0, pages: Int32Array.of(s), adapter: null, wanted: false },
+  }));
+  await cache.run('prefill', prompts);
+  const copied = await bandwidth();
+  const results = [];
+  for (const batch of batches) {
+    while (adapters.length < batch) adapters.push(makeAdapter(base, adapters.length));
+    const tokens = await measure(base, adapters, cache, batch);
+    results.push({ batch, tokens });
+    const [bare, one, each] = Object.values(tokens);
+    print(
+      `batch ${batch}: base ${bare.toFixed(1)} tokens/s, one adapter ${one.toFixed(1)} (${(one / bare).toFixed(2)}× the base), ` +
+        `an adapter each ${each.toFixed(1)} (${(each / one).toFixed(2)}× one adapter)`,
+    );
+  }
+  const single = results.find(({ batch }) => batch === 1);
+  const share = single && (single.tokens.base * weightBytes(base.info)) / copied;
+  if (share !== undefined)
+    print(
+      `batch 1 reads weights at ${Math.round(share * 100)} % of what one thread copies at, ${(copied / 1e9).toFixed(1)} GB/s`,
+    );
+  writeResults('decode', { flags, kernels: kernels.info, bandwidth: copied, share, results });
+  for (const handle of [cache, ...adapters, base, kernels]) handle.close();
+} finally {
+  rmSync(work, { recursive: true, force: true });
+}
