@@ -11,6 +11,7 @@ export {
 } from './caches';
 export { combineMethods, type CombineMethod, type CombineSettings } from './combine/combine';
 export { combineFolders } from './combine/folders';
+export { mergeFolder, type ExportProgress } from './export/merge';
 export { modelCard, type CardOptions } from './card';
 export {
   checkpointFiles,

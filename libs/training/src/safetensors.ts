@@ -49,7 +49,8 @@ export function encodeSafetensors(tensors: readonly TensorSource[]): Buffer {
   return Buffer.from(file);
 }
 
-function halfToFloat(half: number): number {
+/** IEEE 754 binary16 → number. */
+export function halfToFloat(half: number): number {
   const sign = half & 0x8000 ? -1 : 1;
   const exponent = (half >> 10) & 0x1f;
   const fraction = half & 0x3ff;
@@ -57,8 +58,8 @@ function halfToFloat(half: number): number {
   return exponent === 0 ? sign * fraction * 2 ** -24 : sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
 }
 
-/** `bytes` are a buffer of their own, so that they lie as floats have to. */
-function toFloats(bytes: Buffer, { dtype, elements, name }: SafetensorsEntry, where: string): Float32Array {
+/** Values of a tensor as float32; `bytes` are a buffer of their own, so that they lie as floats have to. Throws SafetensorsError. */
+export function toFloats(bytes: Buffer, { dtype, elements, name }: SafetensorsEntry, where: string): Float32Array {
   switch (dtype) {
     case 'F32':
       return new Float32Array(bytes.buffer, bytes.byteOffset, elements);
