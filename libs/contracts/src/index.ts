@@ -8,6 +8,7 @@ export * from './dataset';
 export * from './decoder';
 export * from './errors';
 export * from './estimate';
+export * from './export';
 export * from './ids';
 export * from './job';
 export * from './paging';

@@ -16,8 +16,8 @@ export interface TensorSource {
 
 const count = (shape: readonly number[]): number => shape.reduce((product, size) => product * size, 1);
 
-/** The beginning of a file: size of the header, header, blanks up to a multiple of 8 bytes. */
-function encodeHeader(tensors: readonly { name: string; shape: number[] }[]): Buffer {
+/** The beginning of a file of float32 tensors: size of the header, header, blanks up to a multiple of 8 bytes. */
+export function encodeHeader(tensors: readonly { name: string; shape: number[] }[]): Buffer {
   const header: Record<string, unknown> = { __metadata__: { format: 'pt' } };
   let at = 0;
   for (const { name, shape } of tensors) {

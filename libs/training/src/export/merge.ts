@@ -4,7 +4,7 @@ import { setImmediate } from 'node:timers/promises';
 import { readParts } from '../combine/pairs';
 import { readAdapterConfig } from '../peft-config';
 import { encodeHalves, toBf16, toF16 } from './halves';
-import { type MergedWeights, openMergedWeights, type Weight } from './weights';
+import { type MergedWeights, openWeights, type Weight } from './weights';
 
 export interface ExportProgress {
   signal?: AbortSignal;
@@ -12,10 +12,10 @@ export interface ExportProgress {
   onProgress?: (done: number, total: number) => void;
 }
 
-/** The weights of the model in `modelDir` with the adapter in `adapterDir`, in PEFT's format. Throws as openMergedWeights. */
+/** The weights of the model in `modelDir` with the adapter in `adapterDir`, in PEFT's format. Throws as openWeights. */
 export async function mergedWeights(modelDir: string, adapterDir: string): Promise<MergedWeights> {
   const parts = await readParts(adapterDir, await readAdapterConfig(adapterDir));
-  return openMergedWeights(modelDir, parts);
+  return openWeights(modelDir, parts);
 }
 
 /** float32 values in the dtype of a weight file. */

@@ -33,7 +33,7 @@ export interface WeightFile {
   header(): Promise<Buffer>;
 }
 
-/** The weights of a base model with an adapter merged into them: W + scale · B · A, DoRA's magnitudes, biases. */
+/** The weights of a base model, with an adapter merged into them when there is one: W + scale · B · A, DoRA's magnitudes, biases. */
 export interface MergedWeights {
   config: ModelConfig;
   /** config.json as it is. */
@@ -64,11 +64,13 @@ async function readAt(file: FileHandle, offset: number, bytes: number): Promise<
   return buffer;
 }
 
+const nothing: AdapterParts = { pairs: new Map(), magnitudes: new Map(), biases: new Map() };
+
 /**
  * Opens the weights of a model folder, which an import has checked. Throws LowrankError export_unsupported for a checkpoint that is
  * quantized already, validation_failed when the adapter is of another base.
  */
-export async function openMergedWeights(modelDir: string, adapter: AdapterParts): Promise<MergedWeights> {
+export async function openWeights(modelDir: string, adapter: AdapterParts = nothing): Promise<MergedWeights> {
   const settings = JSON.parse(await readFile(join(modelDir, 'config.json'), 'utf8')) as Record<
     string,
     unknown
