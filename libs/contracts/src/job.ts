@@ -95,6 +95,8 @@ export const jobSchema = z.object({
   totalSteps: z.int().positive().nullable(),
   /** Tokens trained on so far. */
   trainedTokens: z.int().nonnegative(),
+  /** Why a queued job does not start, e.g. that no worker has the memory; null: others come first, or it is not queued. */
+  waitingFor: z.string().nullable(),
   cancelRequested: z.boolean(),
   /** Its trainer was asked to write a checkpoint and give its slot back. */
   pauseRequested: z.boolean(),

@@ -30,6 +30,7 @@ export * from './dispatch/drain-worker';
 export * from './dispatch/overview';
 export * from './dispatch/plan';
 export * from './dispatch/reconcile';
+export * from './dispatch/waiting-for';
 export * from './dispatch/schedule';
 export * from './dispatch/state';
 export * from './dispatch/rank';

@@ -28,6 +28,7 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
         totalSteps: null,
         trainedTokens: 0,
         cancelRequested: false,
+        waitingFor: null,
         version: null,
         error: null,
         startedAt: null,
@@ -69,6 +70,19 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
       expect(await codeOf(insert)).toBe(missing === 'dataset' ? 'not_found' : 'conflict');
     });
 
+    it('tell what they wait for while they are queued and have no slot', async () => {
+      const { id } = await crew.addJob();
+      const told = async (patch: JobPatch) => {
+        await run(({ jobs }) => jobs.update(id, 1, patch));
+        return (await run(({ jobs }) => jobs.find(crew.id, id)))?.waitingFor;
+      };
+      expect(await told({ waitingFor: 'no worker.' })).toBe('no worker.');
+      const [waiting] = await run(({ jobs }) => jobs.waiting(day(9), 1));
+      expect(waiting?.waitingFor).toBe('no worker.');
+      expect(await told({ assignedTo: 'wrk_1', assignedAt: day(1) })).toBeNull();
+      expect(await told({ assignedTo: null, assignedAt: null, state: 'cancelled' })).toBeNull();
+    });
+
     it('take every field of a patch and keep the others', async () => {
       const { id } = await crew.addJob();
       const patch: Required<JobPatch> = {
@@ -101,6 +115,7 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
         deviceClass: 'h100',
         stoppedEarly: { rung: 1, step: 30, value: 2.5, needed: 2.25 },
         party: 'pty_1',
+        waitingFor: 'no worker.',
       };
       const before = await run(({ jobs }) => jobs.lock(id));
       expect(await run(({ jobs }) => jobs.update(id, 1, patch))).toBe(true);
@@ -117,6 +132,7 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
         assignedAt: null,
         attemptStartedAt: null,
         host: null,
+        waitingFor: null,
         stoppedEarly: null,
         party: null,
       };
@@ -193,6 +209,7 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
         id: first.id,
         epoch: 1,
         teamId: crew.id,
+        waitingFor: null,
         priority: 3,
         placement: first.placement,
         estimatedBytes: 4_500_000_000,

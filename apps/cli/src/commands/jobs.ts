@@ -80,6 +80,7 @@ function printJob(job: JobDetail): void {
   const rows: [string, string | null][] = [
     ['job', job.id],
     ['state', job.state],
+    ['waits for', job.waitingFor],
     ['base model', `${job.baseModel.name} (${job.baseModel.revision.slice(0, 12)})`],
     ['dataset', `${job.dataset.filename} (${job.dataset.id})`],
     ['adapter', job.version === null ? job.adapter : `${job.adapter} v${job.version}`],

@@ -2,6 +2,7 @@ import { Logger } from '@nestjs/common';
 import {
   carryWakeUps,
   dispatchOutbox,
+  explainWaiting,
   type JobQueue,
   locks,
   type News,
@@ -106,11 +107,12 @@ export class Dispatcher {
   }
 
   private async reconcile(): Promise<void> {
-    const { silentAfter, forgetAfter } = this.timings;
+    const { silentAfter, forgetAfter, unseenAfter } = this.timings;
     const { crashed, overdue } = await reconcile(this.ports, this.queue, {
       silentAfterMs: silentAfter,
       forgetAfterMs: forgetAfter,
     });
+    await explainWaiting(this.ports, unseenAfter);
     if (overdue > 0) this.logger.log(`Ended ${overdue} job(s) whose deadline had come.`);
     if (crashed > 0) this.logger.warn(`Took ${crashed} job(s) from workers that fell silent.`);
   }

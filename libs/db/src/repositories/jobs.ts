@@ -26,6 +26,7 @@ const toJob = (row: JobRow): Job => ({
   step: row.step,
   totalSteps: row.totalSteps,
   trainedTokens: Number(row.trainedTokens),
+  waitingFor: row.state === 'queued' && row.assignedTo === null ? row.waitingFor : null,
   cancelRequested: row.cancelRequested,
   pauseRequested: row.pauseRequested,
   priority: row.priority,
@@ -45,6 +46,7 @@ const toJob = (row: JobRow): Job => ({
 
 const toJobRecord = (row: JobRow): JobRecord => ({
   ...toJob(row),
+  waitingFor: row.waitingFor,
   teamId: row.teamId,
   fruitlessAttempts: row.fruitlessAttempts,
   memoryRetries: row.memoryRetries,
@@ -224,7 +226,8 @@ export const jobRepository = (db: Tx, traceparent: string | null): JobRepository
     const rows = await db.$queryRaw<WaitingRow[]>`
       SELECT first.* FROM teams CROSS JOIN LATERAL (
         SELECT id, epoch, team_id AS "teamId", priority, placement, queued_at AS "queuedAt",
-          rank_at AS "rankAt", host, estimated_bytes AS "estimatedBytes", shared_bytes AS "sharedBytes"
+          rank_at AS "rankAt", host, estimated_bytes AS "estimatedBytes", shared_bytes AS "sharedBytes",
+          waiting_for AS "waitingFor"
         FROM jobs
         WHERE team_id = teams.id AND state = 'queued' AND assigned_to IS NULL
           AND (not_before IS NULL OR not_before <= ${new Date(now)})

@@ -8,6 +8,7 @@ import { freshTeam } from '../test/tables';
 import { carryWakeUps, dispatchOutbox } from './dispatch-outbox';
 import { drainWorker, listWorkers } from './drain-worker';
 import { reconcile } from './reconcile';
+import { explainWaiting } from './waiting-for';
 import { scheduleJobs } from './schedule';
 
 let world: World;
@@ -212,6 +213,52 @@ describe('scheduleJobs', () => {
       world.tables.usage.push({ teamId: 'team_b', hour: world.clock.now(), seconds: 3000 });
       expect(await schedule()).toMatchObject({ preempted: 1 });
     });
+  });
+});
+
+describe('explainWaiting', () => {
+  const explain = () => explainWaiting(world, options.unseenAfterMs);
+  const reasonOf = async (id: string) =>
+    (await world.unitOfWork.run(({ jobs }) => jobs.find(team, id)))?.waitingFor ?? null;
+  const told = (id: string) =>
+    world.tables.events.filter(({ jobId }) => jobId === id).map(({ message }) => message);
+
+  it('tells once why a job would not start though every slot were free, and takes it back', async () => {
+    const { id } = await world.submit({ placement: { deviceClasses: ['h100'], memoryBytes: 2e9 } });
+    expect(await explain()).toBe(1);
+    expect(await explain()).toBe(0);
+    expect(await reasonOf(id)).toBe('no worker is there that takes jobs.');
+    world.addWorker({ deviceClass: 'cpu', memoryBytes: 8e9 });
+    const become = (changes: object) => Object.assign(world.tables.workers[0] ?? {}, changes);
+    await explain();
+    expect(await reasonOf(id)).toBe('no worker of class h100 is there that takes jobs.');
+    become({ deviceClass: 'h100', memoryBytes: 1e9 });
+    await explain();
+    expect(await reasonOf(id)).toBe(
+      'it takes 2.00 GB at its peak, and the largest worker that may run it has 1.00 GB.',
+    );
+    expect(told(id).at(-1)).toMatch(/^It waits: it takes 2.00 GB/);
+    become({ memoryBytes: 4e9 });
+    await explain();
+    expect(await reasonOf(id)).toBeNull();
+    expect(told(id).at(-1)).toBe('It takes its turn again.');
+  });
+
+  it('says nothing of a job that only waits for its turn, nor of one that has a slot', async () => {
+    world.addWorker();
+    const first = await world.submit();
+    const second = await world.submit();
+    await schedule();
+    expect(await explain()).toBe(0);
+    for (const { id } of [first, second]) expect(await reasonOf(id)).toBeNull();
+  });
+
+  it('names a quota that is used up', async () => {
+    world.addWorker();
+    const { id } = await world.submit();
+    Object.assign(world.tables.teams[0] ?? {}, { deviceSecondsPerMonth: 0 });
+    await explain();
+    expect(await reasonOf(id)).toMatch(/used up the 0 device seconds/);
   });
 });
 

@@ -174,6 +174,7 @@ export type JobPatch = Partial<
     | 'deviceClass'
     | 'stoppedEarly'
     | 'party'
+    | 'waitingFor'
   >
 >;
 
@@ -190,6 +191,7 @@ export type WaitingRecord = Pick<
   | 'queuedAt'
   | 'rankAt'
   | 'host'
+  | 'waitingFor'
 >;
 export type PlacedRecord = Pick<
   JobRecord,

@@ -138,7 +138,7 @@ const toJob = ({
   preemptRequested: _preempt,
   queuedAt: _queued,
   rankAt: _rank,
-  assignedTo: _assignee,
+  assignedTo,
   assignedAt: _assigned,
   attemptStartedAt: _attempt,
   host: _host,
@@ -149,7 +149,10 @@ const toJob = ({
   estimate: _estimate,
   traceparent: _trace,
   ...job
-}: Tables['jobs'][number]): Job => job;
+}: Tables['jobs'][number]): Job => ({
+  ...job,
+  waitingFor: job.state === 'queued' && assignedTo === null ? job.waitingFor : null,
+});
 
 const isAlike = (job: JobRecord, like: JobRecord): boolean =>
   job.id !== like.id &&
@@ -209,6 +212,7 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
           attemptStartedAt: null,
           host: null,
           party: null,
+          waitingFor: null,
           deviceClass: null,
           estimatedBytes: job.estimate?.memory?.bytes ?? null,
           sharedBytes: job.estimate?.memory?.sharedBytes ?? null,
@@ -320,11 +324,8 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
       const first = byRank.filter((job) => ofTeam(byRank, job.teamId).indexOf(job) < perTeam);
       return first.map(({ id, epoch, teamId, priority, placement, ...job }) => ({
         ...{ id, epoch, teamId, priority, placement },
-        estimatedBytes: job.estimatedBytes,
-        sharedBytes: job.sharedBytes,
-        queuedAt: job.queuedAt,
-        rankAt: job.rankAt,
-        host: job.host,
+        ...{ estimatedBytes: job.estimatedBytes, sharedBytes: job.sharedBytes },
+        ...{ queuedAt: job.queuedAt, rankAt: job.rankAt, host: job.host, waitingFor: job.waitingFor },
       }));
     },
     placed: async () =>
@@ -333,8 +334,7 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
         .sort((a, b) => compare(a.id, b.id))
         .map(({ id, epoch, teamId, state, priority, placement, workerId, ...job }) => ({
           ...{ id, epoch, teamId, state, priority, placement, workerId },
-          estimatedBytes: job.estimatedBytes,
-          sharedBytes: job.sharedBytes,
+          ...{ estimatedBytes: job.estimatedBytes, sharedBytes: job.sharedBytes },
           rankAt: job.rankAt,
           assignedTo: job.assignedTo,
           assignedAt: job.assignedAt,
