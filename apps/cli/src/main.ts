@@ -7,6 +7,7 @@ import { addControlCommands } from './commands/control';
 import { addDataCommands } from './commands/data';
 import { addDoctorCommand } from './commands/doctor';
 import { addEstimateCommand } from './commands/estimate';
+import { addExportCommands } from './commands/export';
 import { addJobCommands } from './commands/jobs';
 import { addLogsCommand } from './commands/logs';
 import { addMigrateCommand } from './commands/migrate';
@@ -59,6 +60,7 @@ export function makeProgram(): Command {
   addAliasCommands(program);
   addChatCommand(program);
   addCombineCommand(program);
+  addExportCommands(program);
   return program;
 }
 

@@ -1,4 +1,10 @@
-import { type AdapterVersion, type BaseModel, LowrankError, type StoredFile } from '@lowrank/contracts';
+import {
+  type AdapterVersion,
+  type BaseModel,
+  LowrankError,
+  type StoredFile,
+  type VersionExport,
+} from '@lowrank/contracts';
 import { createHash } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
 import { mkdir, rename, rm } from 'node:fs/promises';
@@ -13,6 +19,11 @@ export async function pullVersion(api: Api, version: AdapterVersion, folder: str
   await pullFiles(version.files, folder, ({ path }) =>
     api.versionFile(version.adapter, version.number, path),
   );
+}
+
+/** The same for the files of an export. */
+export async function pullExport(api: Api, of: VersionExport, folder: string): Promise<void> {
+  await pullFiles(of.files, folder, ({ path }) => api.exportFile(of, path));
 }
 
 /** The same for the files of a base model. */

@@ -1,4 +1,6 @@
 import { z } from 'zod';
+import { storedFileSchema } from './base-model';
+import { idSchema, nameSchema, timeSchema } from './ids';
 
 /** What a version can be written as, besides the adapter that it is. */
 export const exportFormatSchema = z.enum(['merged', 'gguf-adapter', 'gguf-f16', 'gguf-q8_0']);
@@ -34,3 +36,30 @@ export const certificateSchema = z.object({
   passed: z.boolean(),
 });
 export type Certificate = z.infer<typeof certificateSchema>;
+
+/** What a trainer publishes of an export: written last, under a key that only one writer can win. */
+export const exportManifestSchema = z.object({
+  format: z.literal(1),
+  jobId: idSchema('job'),
+  epoch: z.int().positive(),
+  versionId: idSchema('version'),
+  exportFormat: exportFormatSchema,
+  certificate: certificateSchema,
+  files: z.array(storedFileSchema).min(1),
+});
+export type ExportManifest = z.infer<typeof exportManifestSchema>;
+
+/** A version in another format. A version has at most one of each; a later export takes the place of the one before. */
+export const versionExportSchema = z.object({
+  adapter: nameSchema,
+  /** 3 for v3. */
+  version: z.int().positive(),
+  format: exportFormatSchema,
+  /** The job that made it. */
+  jobId: idSchema('job'),
+  certificate: certificateSchema,
+  files: z.array(storedFileSchema),
+  bytes: z.int().nonnegative(),
+  createdAt: timeSchema,
+});
+export type VersionExport = z.infer<typeof versionExportSchema>;

@@ -18,4 +18,5 @@ export * from './sweep';
 export * from './team';
 export * from './trainer';
 export * from './webhook';
+export * from './work';
 export * from './worker';

@@ -2,7 +2,9 @@ import { z } from 'zod';
 import { errorCodeSchema } from './errors';
 import { estimateSchema } from './estimate';
 import { idSchema, nameSchema, sha256Schema, timeSchema } from './ids';
+import { exportFormatSchema, parityThresholdsSchema } from './export';
 import { recipeSchema } from './recipe';
+import { training, workSchema } from './work';
 
 export const jobStateSchema = z.enum([
   'queued',
@@ -52,6 +54,18 @@ export const createJobSchema = z.strictObject({
 export type CreateJobInput = z.input<typeof createJobSchema>;
 export type CreateJob = z.output<typeof createJobSchema>;
 
+/** Writes a version in another format. */
+export const createExportSchema = z.strictObject({
+  format: exportFormatSchema,
+  /** Rows that the result is compared on; default: those that the version was trained on. */
+  dataset: idSchema('dataset').optional(),
+  /** What the result has to reach to be published; default: by the format, see docs/exports.md. */
+  parity: parityThresholdsSchema.partial().prefault({}),
+  ...schedulingShape,
+});
+export type CreateExportInput = z.input<typeof createExportSchema>;
+export type CreateExport = z.output<typeof createExportSchema>;
+
 /** The same body; nothing is submitted, so that an adapter need not be named yet. */
 export const estimateJobSchema = createJobSchema.extend({ adapter: nameSchema.optional() });
 export type EstimateJobInput = z.input<typeof estimateJobSchema>;
@@ -83,6 +97,8 @@ export type StoppedEarly = z.infer<typeof stoppedEarlySchema>;
 
 export const jobSchema = z.object({
   id: idSchema('job'),
+  /** What it does: `train` unless it says otherwise. */
+  work: workSchema.default(training),
   state: jobStateSchema,
   /** Number of the current attempt, from 1. Fences off older ones. */
   epoch: z.int().positive(),
@@ -111,7 +127,7 @@ export const jobSchema = z.object({
   /** The sweep that it is a trial of. */
   sweep: z.object({ id: idSchema('sweep'), trial: z.int().positive() }).nullable(),
   stoppedEarly: stoppedEarlySchema.nullable(),
-  /** Number of the published version, e.g. 3 for v3. */
+  /** Number of the version that it has made, e.g. 3 for v3. */
   version: z.int().positive().nullable(),
   error: z.object({ code: errorCodeSchema, message: z.string(), help: z.string() }).nullable(),
   createdAt: timeSchema,

@@ -9,6 +9,7 @@ import { aliasRepository } from './repositories/aliases';
 import { apiKeyRepository } from './repositories/api-keys';
 import { baseModelRepository } from './repositories/base-models';
 import { datasetRepository } from './repositories/datasets';
+import { exportRepository } from './repositories/exports';
 import { jobRepository } from './repositories/jobs';
 import { outboxRepository } from './repositories/outbox';
 import { partyRepository } from './repositories/parties';
@@ -36,6 +37,7 @@ const repositoriesOf = (db: Tx, traceparent: string | null): Repositories => ({
   jobs: jobRepository(db, traceparent),
   adapters: adapterRepository(db),
   aliases: aliasRepository(db),
+  exports: exportRepository(db),
   outbox: outboxRepository(db, traceparent),
   teams: teamRepository(db),
   workers: workerRepository(db),

@@ -9,6 +9,7 @@ export type ResourceKind =
   | 'worker'
   | 'adapter'
   | 'version'
+  | 'export'
   | 'alias'
   | 'file'
   | 'webhook'

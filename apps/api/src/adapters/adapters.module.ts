@@ -1,6 +1,7 @@
 import { Module } from '@nestjs/common';
 import { AdaptersController } from './adapters.controller';
 import { AliasesController } from './aliases.controller';
+import { ExportsController } from './exports.controller';
 
-@Module({ controllers: [AdaptersController, AliasesController] })
+@Module({ controllers: [AdaptersController, AliasesController, ExportsController] })
 export class AdaptersModule {}

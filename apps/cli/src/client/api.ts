@@ -12,6 +12,7 @@ import {
   type BaseModel,
   baseModelSchema,
   type CloneJob,
+  type CreateExportInput,
   type CreateJobInput,
   type Dataset,
   datasetSchema,
@@ -19,6 +20,7 @@ import {
   type DrainMode,
   type Estimate,
   type EstimateJobInput,
+  type ExportFormat,
   estimateSchema,
   finalJobStates,
   type ImportBaseModel,
@@ -52,6 +54,8 @@ import {
   webhookDeliverySchema,
   type WebhookDeliveryState,
   webhookSchema,
+  type VersionExport,
+  versionExportSchema,
 } from '@lowrank/contracts';
 import { openAsBlob } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -61,6 +65,8 @@ import { Http } from './http';
 import { readServerSentEvents } from './sse';
 
 const part = encodeURIComponent;
+const exportsPath = (adapter: string, version: string | number) =>
+  `/api/v1/adapters/${part(adapter)}/versions/${part(version)}/exports`;
 const aliasPath = (adapter: string, alias: string) =>
   `/api/v1/adapters/${part(adapter)}/aliases/${part(alias)}`;
 
@@ -309,6 +315,25 @@ export class Api {
   /** `ref`: `v3`, `latest` or an alias. */
   version(name: string, ref: string): Promise<AdapterVersion> {
     return this.http.json(`/api/v1/adapters/${part(name)}/versions/${part(ref)}`, adapterVersionSchema);
+  }
+
+  submitExport(name: string, version: string, json: CreateExportInput): Promise<JobDetail> {
+    return this.http.json(exportsPath(name, version), jobDetailSchema, { method: 'POST', json });
+  }
+
+  async exports(name: string, version: string): Promise<VersionExport[]> {
+    const page = z.object({ data: z.array(versionExportSchema) });
+    return (await this.http.json(exportsPath(name, version), page)).data;
+  }
+
+  export(name: string, version: number | string, format: ExportFormat): Promise<VersionExport> {
+    return this.http.json(`${exportsPath(name, version)}/${format}`, versionExportSchema);
+  }
+
+  exportFile({ adapter, version, format }: VersionExport, path: string): Promise<Response> {
+    return this.http.response(`${exportsPath(adapter, version)}/${format}/files/${part(path)}`, {
+      timeoutMs: 0,
+    });
   }
 
   describeAdapter(name: string, json: DescribeAdapter): Promise<Adapter> {

@@ -1,4 +1,4 @@
-import { finalJobStates, type Job, type JobState, LowrankError } from '@lowrank/contracts';
+import { finalJobStates, type Job, type JobState, LowrankError, training } from '@lowrank/contracts';
 import {
   heldStates,
   type JobPatch,
@@ -17,6 +17,7 @@ type JobRow = Omit<JobModel, 'estimate'>;
 
 const toJob = (row: JobRow): Job => ({
   id: row.id,
+  work: fromJson(row.work) ?? training,
   state: row.state as JobState,
   epoch: row.epoch,
   baseModel: { id: row.baseModelId, name: row.baseModelName, revision: row.baseModelRevision },
@@ -165,6 +166,7 @@ export const jobRepository = (db: Tx, traceparent: string | null): JobRepository
         datasetSha256: job.dataset.sha256,
         adapter: job.adapter,
         recipe: toJson(job.recipe),
+        ...(job.work.kind === 'train' ? {} : { work: toJson(job.work) }),
         createdAt: new Date(job.createdAt),
         priority: job.priority,
         placement: toJson(job.placement),
@@ -248,7 +250,7 @@ export const jobRepository = (db: Tx, traceparent: string | null): JobRepository
     const rows = await db.$queryRaw<{ id: string }[]>`
       SELECT id FROM jobs
       WHERE team_id = ${job.teamId} AND base_model_id = ${job.baseModel.id} AND priority = ${job.priority}
-        AND id <> ${job.id} AND state = 'queued' AND assigned_to IS NULL AND fruitless_attempts = 0
+        AND id <> ${job.id} AND work IS NULL AND state = 'queued' AND assigned_to IS NULL AND fruitless_attempts = 0
         AND (not_before IS NULL OR not_before <= ${new Date(now)}) AND ${withinSweep}
       ORDER BY rank_at, id LIMIT ${limit} FOR UPDATE SKIP LOCKED`;
     const found = await db.job.findMany({
@@ -272,7 +274,7 @@ export const jobRepository = (db: Tx, traceparent: string | null): JobRepository
     db.job.count({
       where: {
         ...{ teamId, baseModelId: baseModel.id, priority, state: 'queued' },
-        ...{ assignedTo: { not: null }, id: { not: id } },
+        ...{ assignedTo: { not: null }, id: { not: id }, work: { equals: Prisma.DbNull } },
       },
     }),
 

@@ -1,4 +1,4 @@
-import { type CreateJob, type Dataset, type JobDetail, LowrankError } from '@lowrank/contracts';
+import { type CreateJob, type Dataset, type JobDetail, LowrankError, training } from '@lowrank/contracts';
 import { rankAt } from '../dispatch/rank';
 import { found } from '../not-found';
 import { type Ports } from '../ports';
@@ -50,9 +50,9 @@ export async function submitJob(
     });
     const job = {
       ...{ ...factsOf(baseModel, dataset), ...schedule },
-      ...{ id, adapter, recipe, estimate, createdAt: at, clonedFrom, sweep: null },
+      ...{ id, adapter, recipe, estimate, createdAt: at, clonedFrom, sweep: null, work: training },
     };
-    await addJobs(repositories, teamId, dataset, [job]);
+    await addJobs(repositories, teamId, submitted(baseModel.name, dataset), [job]);
     return found(await repositories.jobs.detail(teamId, id), 'job', id);
   });
 }
@@ -83,19 +83,22 @@ export function scheduleOf(
   };
 }
 
+/** The first message of a job that trains. */
+export const submitted = (baseModel: string, { rows, filename }: Dataset): string =>
+  `Submitted: ${rows} rows of ${filename} on ${baseModel}.`;
+
 /** Writes jobs on one dataset that were found to be right, their first events, and one outbox row: it is news that there are jobs. */
 export async function addJobs(
   repositories: Pick<Repositories, 'jobs' | 'outbox' | 'webhooks'>,
   teamId: string,
-  { rows, filename }: Dataset,
+  message: string,
   newJobs: NewJob[],
 ): Promise<void> {
   const { jobs, outbox } = repositories;
   const [first] = newJobs;
   if (!first) return;
-  const { id: jobId, createdAt: at, baseModel } = first;
+  const { id: jobId, createdAt: at } = first;
   await jobs.insert(teamId, ...newJobs);
-  const message = `Submitted: ${rows} rows of ${filename} on ${baseModel.name}.`;
   const [state, epoch] = ['queued' as const, 1];
   const ids = newJobs.map(({ id }) => id);
   await jobs.beginHistory(ids, { at, epoch, level: 'info', type: 'state', message, state });

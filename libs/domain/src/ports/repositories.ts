@@ -19,6 +19,7 @@ import { type AdapterRepository } from './adapters';
 import { type AliasRepository } from './aliases';
 import { type AddressedWakeUp } from './job-queue';
 import { type News, type OutboxRepository } from './outbox';
+import { type ExportRepository } from './exports';
 import { type FinishedRun } from '../preflight/time';
 import { type SweepRepository } from './sweeps';
 import { type WebhookRepository } from './webhooks';
@@ -31,6 +32,7 @@ export interface Repositories {
   jobs: JobRepository;
   adapters: AdapterRepository;
   aliases: AliasRepository;
+  exports: ExportRepository;
   outbox: OutboxRepository;
   teams: TeamRepository;
   workers: WorkerRepository;
@@ -217,7 +219,7 @@ export type PlacedRecord = Pick<
 /** What is decided about a job when it is made. */
 export type NewJob = Pick<
   Job,
-  'id' | 'baseModel' | 'dataset' | 'adapter' | 'createdAt' | 'clonedFrom' | 'sweep'
+  'id' | 'work' | 'baseModel' | 'dataset' | 'adapter' | 'createdAt' | 'clonedFrom' | 'sweep'
 > &
   Pick<CreateJob, 'recipe' | 'priority' | 'placement' | 'notBefore' | 'deadline'> &
   Pick<JobRecord, 'queuedAt' | 'rankAt'> & { estimate: Estimate | null };
@@ -262,11 +264,11 @@ export interface JobRepository {
    */
   waiting(now: string, perTeam: number): Promise<WaitingRecord[]>;
   /**
-   * Queued jobs that no worker is chosen for, of the same team, base model and priority as another, that may start at `now` and whose
+   * Queued jobs that train and that no worker is chosen for, of the same team, base model and priority as another, that may start at `now` and whose
    * last attempt was not fruitless, by rank; their rows locked until the transaction ends. Rows that others have locked are left out.
    */
   lockAlike(job: JobRecord, now: string, limit: number): Promise<JobRecord[]>;
-  /** How many queued jobs of the same team, base model and priority as another have a worker chosen for them, that one left out. */
+  /** How many queued jobs that train, of the same team, base model and priority as another, have a worker chosen for them, that one left out. */
   countAssignedAlike(job: JobRecord): Promise<number>;
   /** Jobs that have a slot: in a worker's hands, or queued and assigned; in order of their ids. */
   placed(): Promise<PlacedRecord[]>;

@@ -12,6 +12,7 @@ import {
   type JobMetric,
   type JobWakeUp,
   type SweepTrial,
+  type VersionExport,
   type Webhook,
   type WebhookDelivery,
 } from '@lowrank/contracts';
@@ -38,6 +39,7 @@ export interface Tables {
   aliases: Owned<Alias & { adapter: string }>[];
   aliasMoves: Owned<AliasMove & { adapter: string; alias: string }>[];
   versions: Owned<AdapterVersion>[];
+  exports: Owned<VersionExport>[];
   outbox: { id: string; wakeUp: JobWakeUp; at: string }[];
   /** Locks whose holders the transaction tells of news. */
   told: string[];
@@ -69,6 +71,7 @@ export const emptyTables = (): Tables => ({
   aliases: [],
   aliasMoves: [],
   versions: [],
+  exports: [],
   outbox: [],
   told: [],
   workers: [],

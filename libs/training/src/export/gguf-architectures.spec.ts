@@ -1,4 +1,4 @@
-import { LowrankError } from '@lowrank/contracts';
+import { type LowrankError } from '@lowrank/contracts';
 import { parseModelConfig } from '@lowrank/datasets';
 import { tinyConfig } from '@lowrank/testing';
 import { ggufModel } from './gguf-architectures';
