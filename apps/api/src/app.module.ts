@@ -4,6 +4,7 @@ import { LoggerModule } from 'nestjs-pino';
 import { createZodValidationPipe } from 'nestjs-zod';
 import { AdaptersModule } from './adapters/adapters.module';
 import { BaseModelsModule } from './base-models/base-models.module';
+import { CompletionsModule } from './completions/completions.module';
 import { type Dependencies, DependenciesModule } from './dependencies';
 import { FilesModule } from './files/files.module';
 import { HealthModule } from './health/health.module';
@@ -43,6 +44,7 @@ export class AppModule {
         SweepsModule,
         AdaptersModule,
         HubModule,
+        CompletionsModule,
         TeamModule,
         WorkersModule,
         MetricsModule,

@@ -52,6 +52,19 @@ export interface Config {
   metricsToken: string | null;
   /** Where a worker answers Prometheus; null: nowhere. */
   workerMetrics: { host: string; port: number } | null;
+  /** The servers of apps/serve: where the API finds them, where one listens, and what they let the API in by. */
+  serve: {
+    urls: readonly string[];
+    host: string;
+    port: number;
+    token: string | null;
+    /** Answers that a server generates at a time, and requests that wait for a turn. */
+    running: number;
+    waiting: number;
+    /** Bases and adapters that stay in a server's memory when nobody uses them. */
+    bases: number;
+    adapters: number;
+  };
   /** Networks such as `10.1.0.0/16` that webhooks may be in although they are not public. */
   webhookNetworks: readonly string[];
 }
@@ -64,6 +77,19 @@ const integer = (min: number, max: number) =>
     .regex(/^\d+$/, 'must be a whole number')
     .transform(Number)
     .pipe(z.number().min(min, `must be at least ${min}`).max(max, `must be at most ${max}`));
+
+/** A secret that processes know each other by. */
+const token = z
+  .string()
+  .regex(/^[\x21-\x7e]{16,512}$/, 'must be 16 to 512 printable ASCII characters without blanks');
+const urls = z
+  .string()
+  .transform((text) => text.split(',').map((part) => part.trim().replace(/\/+$/, '')))
+  .refine(
+    (list) => list.every((text) => /^https?:$/.test(URL.parse(text)?.protocol ?? '')),
+    'must be URLs such as http://10.0.0.7:7381,http://10.0.0.8:7381',
+  );
+const isLoopback = (host: string): boolean => /^(127\.\d+\.\d+\.\d+|::1|localhost)$/.test(host);
 
 const isNetwork = (text: string): boolean => {
   const [address = '', bits = '', ...rest] = text.split('/');
@@ -123,21 +149,33 @@ const environmentSchema = z
       .regex(/^[a-z0-9][a-z0-9_-]{0,39}$/, "must be up to 40 lower-case letters, digits, '_' or '-'")
       .default('lowrank'),
     LOWRANK_LOG_LEVEL: logLevelSchema.default('info'),
-    LOWRANK_METRICS_TOKEN: z
-      .string()
-      .regex(/^[\x21-\x7e]{16,512}$/, 'must be 16 to 512 printable ASCII characters without blanks')
-      .optional(),
+    LOWRANK_METRICS_TOKEN: token.optional(),
+    LOWRANK_SERVE_URLS: urls.optional(),
+    LOWRANK_SERVE_HOST: z.string().default('127.0.0.1'),
+    LOWRANK_SERVE_PORT: integer(0, 65_535).default(7381),
+    LOWRANK_SERVE_TOKEN: token.optional(),
+    LOWRANK_SERVE_RUNNING: integer(1, 1024).default(8),
+    LOWRANK_SERVE_WAITING: integer(0, 100_000).default(256),
+    LOWRANK_SERVE_BASES: integer(0, 64).default(1),
+    LOWRANK_SERVE_ADAPTERS: integer(0, 100_000).default(64),
     LOWRANK_WORKER_METRICS_PORT: integer(0, 65_535).optional(),
     LOWRANK_WORKER_METRICS_HOST: z.string().default('127.0.0.1'),
     LOWRANK_WEBHOOK_NETWORKS: networks.optional(),
   })
   .superRefine((env, context) => {
-    const isLoopback = /^(127\.\d+\.\d+\.\d+|::1|localhost)$/.test(env.LOWRANK_WORKER_METRICS_HOST);
-    if (!isLoopback && env.LOWRANK_METRICS_TOKEN === undefined)
+    if (!isLoopback(env.LOWRANK_WORKER_METRICS_HOST) && env.LOWRANK_METRICS_TOKEN === undefined)
       context.addIssue({
         code: 'custom',
         path: ['LOWRANK_METRICS_TOKEN'],
         message: 'must be set, because LOWRANK_WORKER_METRICS_HOST is not loopback',
+      });
+  })
+  .superRefine((env, context) => {
+    if (env.LOWRANK_SERVE_TOKEN === undefined && env.LOWRANK_SERVE_URLS !== undefined)
+      context.addIssue({
+        code: 'custom',
+        path: ['LOWRANK_SERVE_TOKEN'],
+        message: 'must be set, because LOWRANK_SERVE_URLS is',
       });
   })
   .superRefine((env, context) => {
@@ -204,6 +242,16 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
     queuePrefix: value.LOWRANK_QUEUE_PREFIX,
     logLevel: value.LOWRANK_LOG_LEVEL,
     metricsToken: value.LOWRANK_METRICS_TOKEN ?? null,
+    serve: {
+      urls: value.LOWRANK_SERVE_URLS ?? [],
+      host: value.LOWRANK_SERVE_HOST,
+      port: value.LOWRANK_SERVE_PORT,
+      token: value.LOWRANK_SERVE_TOKEN ?? null,
+      running: value.LOWRANK_SERVE_RUNNING,
+      waiting: value.LOWRANK_SERVE_WAITING,
+      bases: value.LOWRANK_SERVE_BASES,
+      adapters: value.LOWRANK_SERVE_ADAPTERS,
+    },
     webhookNetworks: value.LOWRANK_WEBHOOK_NETWORKS ?? [],
     workerMetrics:
       value.LOWRANK_WORKER_METRICS_PORT === undefined
@@ -238,17 +286,17 @@ export function describeConfig(config: Config): Record<string, unknown> {
         ? `folder ${join(config.dataDir, 'objects')}`
         : { ...config.s3, secretAccessKey: '***' },
     metricsToken: config.metricsToken === null ? null : '***',
+    serve: { ...config.serve, token: config.serve.token === null ? null : '***' },
   };
 }
 
 /** Values of a configuration that must not be read in a log, whatever says them. */
-export function secretsOf({ databaseUrl, redis, s3, metricsToken }: Config): string[] {
-  const urls = [databaseUrl, redis?.type === 'single' ? redis.url : null];
+export function secretsOf({ databaseUrl, redis, s3, metricsToken, serve }: Config): string[] {
+  const locations = [databaseUrl, redis?.type === 'single' ? redis.url : null];
   const passwords = redis && redis.type !== 'single' ? [redis.password] : [];
   const sentinels = redis?.type === 'sentinel' ? [redis.sentinelPassword] : [];
-  return [...urls.flatMap(passwordsOf), ...passwords, ...sentinels, s3?.secretAccessKey, metricsToken].filter(
-    (secret) => typeof secret === 'string',
-  );
+  const secrets = [...passwords, ...sentinels, s3?.secretAccessKey, metricsToken, serve.token];
+  return [...locations.flatMap(passwordsOf), ...secrets].filter((secret) => typeof secret === 'string');
 }
 
 function deepFreeze<T extends object>(value: T): T {

@@ -53,6 +53,7 @@ export const actions = {
   'sweeps.control': { role: 'member', scope: 'jobs:write' },
   'adapters.read': { role: 'viewer', scope: 'adapters:read' },
   'adapters.write': { role: 'member', scope: 'adapters:write' },
+  'completions.create': { role: 'viewer', scope: 'adapters:read' },
   'team.read': { role: 'viewer', scope: 'team:read' },
   'team.quotas': { role: 'admin', scope: 'team:write', platform: true },
   'keys.read': { role: 'admin', scope: 'keys:read' },

@@ -59,6 +59,16 @@ export const errorCatalog = {
     help: "Wait until jobs of your team have ended, or ask an admin to raise the team's quota.",
   },
   rate_limited: { status: 429, help: 'Wait for the time in the Retry-After header.' },
+  server_busy: { status: 429, help: 'Try again in a moment, or start more servers.' },
+  server_unavailable: {
+    status: 503,
+    help: 'Start apps/serve, or look at its log; LOWRANK_SERVE_URL says where it is.',
+  },
+  context_exceeded: {
+    status: 400,
+    help: 'Shorten the conversation, or use a base model with a longer context.',
+  },
+  template_mismatch: { status: 409, help: 'Serve it on the base model that it was trained on.' },
   // Reasons of a failed job.
   trainer_crashed: {
     status: 500,

@@ -4,6 +4,7 @@ export * from './alias';
 export * from './api-key';
 export * from './base-model';
 export * from './checkpoint';
+export * from './completion';
 export * from './dataset';
 export * from './decoder';
 export * from './errors';

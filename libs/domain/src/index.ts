@@ -21,6 +21,7 @@ export * from './catalog/add-dataset';
 export * from './catalog/aliases';
 export * from './catalog/delete-dataset';
 export * from './catalog/describe-adapter';
+export * from './catalog/find-servable';
 export * from './catalog/find-version';
 export * from './catalog/revision';
 export { after, before, randomIds, systemClock } from './clock-and-ids';

@@ -8,6 +8,7 @@ export type ResourceKind =
   | 'team'
   | 'worker'
   | 'adapter'
+  | 'model'
   | 'version'
   | 'export'
   | 'alias'

@@ -28,7 +28,7 @@ export function withoutSecrets(line: string, known: readonly string[] = []): str
 }
 
 export interface LogOptions {
-  service: 'lowrank-api' | 'lowrank-worker';
+  service: 'lowrank-api' | 'lowrank-worker' | 'lowrank-serve';
   level: string;
   /** Values that are in no line, whatever says them. */
   secrets?: readonly (string | null | undefined)[];

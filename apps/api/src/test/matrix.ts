@@ -225,6 +225,19 @@ export function targetsOf({ ids, team, adapter, baseModel }: Samples): Record<st
       'baseModel',
       `${team}/${baseModel}/resolve/main/config.json`,
     ),
+    // Found, and then nobody is there to answer.
+    'POST /v1/chat/completions': {
+      path: '/v1/chat/completions',
+      names: 'version',
+      json: { model: `${adapter}@v1`, messages: [{ role: 'user', content: 'x' }] },
+      status: 503,
+    },
+    'POST /v1/completions': {
+      path: '/v1/completions',
+      names: 'baseModel',
+      json: { model: baseModel, prompt: 'x' },
+      status: 503,
+    },
     'GET /api/v1/jobs': own('jobs'),
     'POST /api/v1/jobs': of('dataset', 'jobs', { ...request, adapter }),
     'POST /api/v1/jobs/estimate': of('dataset', 'jobs/estimate', request),

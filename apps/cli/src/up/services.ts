@@ -1,6 +1,7 @@
 import { type Config } from '@lowrank/config';
 import { ensureAdminKey, migrate, startPostgres } from '@lowrank/platform';
 import { createUnitOfWork } from '@lowrank/db';
+import { randomBytes } from 'node:crypto';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -23,7 +24,7 @@ export interface Services {
   /** The same key, if this start made it. */
   newKey: string | null;
   logDir: string;
-  /** Stops everything in order: API, worker (which writes checkpoints), Postgres. Calling it again waits for the first call. */
+  /** Stops everything in order: API, server, worker (which writes checkpoints), Postgres. Calling it again waits for the first call. */
   stop(): Promise<void>;
 }
 
@@ -35,7 +36,7 @@ export interface ServicesOptions {
 }
 
 /**
- * Starts Postgres (unless one is configured), brings its tables up to date, and starts API and worker, which are started again when
+ * Starts Postgres (unless one is configured), brings its tables up to date, and starts API, server and worker, which are started again when
  * they crash. Resolves when the API answers. Errors: CliError saying what is in the way; nothing is left running then.
  */
 export async function startServices(config: Config, options: ServicesOptions): Promise<Services> {
@@ -56,6 +57,7 @@ export async function startServices(config: Config, options: ServicesOptions): P
     const databaseUrl = config.databaseUrl ?? (await embeddedPostgres(dataDir, stops));
     const newKey = await prepareDatabase(databaseUrl, dataDir);
 
+    const servePort = await anyFreePort('127.0.0.1');
     const env = {
       ...process.env,
       LOWRANK_DATA: dataDir,
@@ -63,9 +65,15 @@ export async function startServices(config: Config, options: ServicesOptions): P
       // Its default depends on DATABASE_URL being unset, which it no longer is.
       LOWRANK_IMPORT_ROOTS: config.importRoots.join(':'),
       DATABASE_URL: databaseUrl,
+      // The server is for the API alone: it listens on loopback, and nobody else knows its secret.
+      LOWRANK_SERVE_URLS: `http://127.0.0.1:${servePort}`,
+      LOWRANK_SERVE_HOST: '127.0.0.1',
+      LOWRANK_SERVE_PORT: String(servePort),
+      LOWRANK_SERVE_TOKEN: randomBytes(32).toString('hex'),
     };
     for (const [name, graceMs] of [
       ['worker', 75_000],
+      ['serve', 30_000],
       ['api', 10_000],
     ] as const) {
       const child = new SupervisedChild({

@@ -1,0 +1,93 @@
+import { Body, Controller, HttpCode, Inject, Post, Res } from '@nestjs/common';
+import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
+import {
+  chatCompletionAnswerSchema,
+  chatCompletionSchema,
+  errorBodySchema,
+  LowrankError,
+  type ServeRequest,
+  textCompletionAnswerSchema,
+  textCompletionSchema,
+} from '@lowrank/contracts';
+import { findServable, type Ports } from '@lowrank/domain';
+import { type FastifyReply } from 'fastify';
+import { type IncomingMessage } from 'node:http';
+import { text } from 'node:stream/consumers';
+import { createZodDto } from 'nestjs-zod';
+import { Action } from '../auth/action';
+import { TeamId } from '../auth/caller';
+import { PORTS } from '../dependencies';
+import { Servers } from './servers';
+
+class ChatCompletionDto extends createZodDto(chatCompletionSchema) {}
+class TextCompletionDto extends createZodDto(textCompletionSchema) {}
+class ChatCompletionAnswerDto extends createZodDto(chatCompletionAnswerSchema) {}
+class TextCompletionAnswerDto extends createZodDto(textCompletionAnswerSchema) {}
+
+/** Answers of adapters and base models, as OpenAI's API gives them. What generates them is apps/serve. */
+@ApiTags('Completions')
+@Controller('v1')
+export class CompletionsController {
+  constructor(
+    @Inject(PORTS) private readonly ports: Ports,
+    private readonly servers: Servers,
+  ) {}
+
+  @Post('chat/completions')
+  @Action('completions.create')
+  @ApiOperation({ summary: 'The next message of a conversation. With `stream`, as server-sent events.' })
+  @HttpCode(200)
+  @ApiOkResponse({ type: ChatCompletionAnswerDto, description: 'The answer.' })
+  chat(@TeamId() teamId: string, @Body() body: ChatCompletionDto, @Res() reply: FastifyReply) {
+    return this.complete(teamId, { kind: 'chat', body }, reply);
+  }
+
+  @Post('completions')
+  @Action('completions.create')
+  @ApiOperation({ summary: 'What follows a text. With `stream`, as server-sent events.' })
+  @HttpCode(200)
+  @ApiOkResponse({ type: TextCompletionAnswerDto, description: 'The answer.' })
+  text(@TeamId() teamId: string, @Body() body: TextCompletionDto, @Res() reply: FastifyReply) {
+    return this.complete(teamId, { kind: 'text', body }, reply);
+  }
+
+  private async complete(
+    teamId: string,
+    completion: ServeRequest['completion'],
+    reply: FastifyReply,
+  ): Promise<void> {
+    const target = await this.ports.unitOfWork.look((repositories) =>
+      findServable(repositories, teamId, completion.body.model),
+    );
+    const left = new AbortController();
+    reply.raw.once('close', () => left.abort());
+    const answer = await this.servers.complete({ teamId, target, completion }, left.signal);
+    if (answer.statusCode !== 200) throw await errorOf(answer, reply);
+    void reply
+      .status(200)
+      .header('content-type', answer.headers['content-type'])
+      .header('cache-control', 'no-store')
+      .header('x-accel-buffering', 'no')
+      .send(answer);
+  }
+}
+
+/** The server's own error; what is none of ours says that a server is not what it should be. */
+async function errorOf(answer: IncomingMessage, reply: FastifyReply): Promise<LowrankError> {
+  const body = await text(answer).catch(() => '');
+  const parsed = errorBodySchema.safeParse(parseJson(body));
+  if (!parsed.success || answer.statusCode === 401)
+    return new LowrankError('server_unavailable', `A server answered with status ${answer.statusCode}.`);
+  const after = answer.headers['retry-after'];
+  if (after !== undefined) void reply.header('retry-after', after);
+  const { code, message, details, help } = parsed.data.error;
+  return new LowrankError(code, message, details, { help });
+}
+
+function parseJson(body: string): unknown {
+  try {
+    return JSON.parse(body);
+  } catch {
+    return null;
+  }
+}

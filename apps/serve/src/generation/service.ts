@@ -1,0 +1,114 @@
+import { type ServeRequest, type ServeTarget } from '@lowrank/contracts';
+import { type ChatTokenizer } from '@lowrank/datasets';
+import { type Sampling } from '@lowrank/kernels';
+import { randomBytes } from 'node:crypto';
+import { answerOf, type Choice, Chunks, type Completion, headOf, usageOf } from '../http/answers';
+import { type Model, type Models } from '../models/models';
+import { generate, type Generated } from './generate';
+import { type Turns } from './turns';
+
+/** Answers requests: a turn, the model, the prompt, and the text as OpenAI's clients want it. */
+export class Service {
+  constructor(
+    private readonly models: Models,
+    private readonly turns: Turns,
+  ) {}
+
+  /** Errors: those of Turns, Models and generate. */
+  async answer({ teamId, target, completion }: ServeRequest, signal: AbortSignal) {
+    return this.withModel(teamId, target, signal, async (model) => {
+      const prompt = promptOf(completion, model.tokenizer);
+      const choices: Choice[] = [];
+      let completionTokens = 0;
+      for (let index = 0; index < choiceCount(completion); index += 1) {
+        const generation = generate(model, optionsOf(completion, prompt, index, signal));
+        let text = echoOf(completion);
+        let step = await generation.next();
+        for (; !step.done; step = await generation.next()) text += step.value;
+        completionTokens += step.value.tokens;
+        choices.push({ text, reason: step.value.reason });
+      }
+      return answerOf(completion.kind, headOf(completion), choices, usageOf(prompt.length, completionTokens));
+    });
+  }
+
+  /**
+   * The same as server-sent events. `begin` is called before the first, once nothing but the generation itself can fail; what fails
+   * before that is thrown.
+   */
+  async stream(
+    { teamId, target, completion }: ServeRequest,
+    signal: AbortSignal,
+    begin: () => (event: string) => Promise<void>,
+  ): Promise<void> {
+    await this.withModel(teamId, target, signal, async (model) => {
+      const prompt = promptOf(completion, model.tokenizer);
+      const chunks = new Chunks(completion.kind, headOf(completion), completion.body);
+      let send: ((event: string) => Promise<void>) | null = null;
+      let completionTokens = 0;
+      for (let index = 0; index < choiceCount(completion); index += 1) {
+        const generation = generate(model, optionsOf(completion, prompt, index, signal));
+        let step: IteratorResult<string, Generated> = await generation.next();
+        send ??= begin();
+        await send(chunks.begin(index));
+        const echo = echoOf(completion);
+        if (echo !== '') await send(chunks.text(index, echo));
+        for (; !step.done; step = await generation.next())
+          if (step.value !== '') await send(chunks.text(index, step.value));
+        completionTokens += step.value.tokens;
+        await send(chunks.finish(index, step.value.reason));
+      }
+      await send?.(chunks.end(usageOf(prompt.length, completionTokens)));
+    });
+  }
+
+  private async withModel<T>(
+    teamId: string,
+    target: ServeTarget,
+    signal: AbortSignal,
+    work: (model: Model) => Promise<T>,
+  ): Promise<T> {
+    const endTurn = await this.turns.take(teamId, signal);
+    try {
+      const held = await this.models.hold(target);
+      try {
+        return await work(held.value);
+      } finally {
+        held.release();
+      }
+    } finally {
+      endTurn();
+    }
+  }
+}
+
+const choiceCount = ({ body }: Completion): number => body.n ?? 1;
+
+const echoOf = ({ kind, body }: Completion): string =>
+  kind === 'text' && body.echo === true ? body.prompt : '';
+
+function promptOf({ kind, body }: Completion, tokenizer: ChatTokenizer): Int32Array {
+  if (kind === 'chat')
+    return Int32Array.from(tokenizer.encode(tokenizer.render(body.messages, { addGenerationPrompt: true })));
+  const tokens = tokenizer.encode(body.prompt);
+  const { bosId } = tokenizer;
+  // A template writes the beginning of a text itself; plain text has none.
+  return Int32Array.from(bosId === null || tokens[0] === bosId ? tokens : [bosId, ...tokens]);
+}
+
+function optionsOf({ kind, body }: Completion, prompt: Int32Array, index: number, signal: AbortSignal) {
+  const maxTokens = kind === 'chat' ? (body.max_completion_tokens ?? body.max_tokens) : body.max_tokens;
+  const sampling: Sampling = {
+    temperature: body.temperature ?? 1,
+    topP: body.top_p ?? 1,
+    topK: body.top_k ?? 0,
+    seed: seedOf(body.seed, index),
+  };
+  return { prompt, sampling, maxTokens, stop: body.stop, signal };
+}
+
+/** Every choice has draws of its own. */
+const seedOf = (seed: number | null, index: number): bigint =>
+  seed === null
+    ? randomBytes(8).readBigUInt64LE()
+    : BigInt.asUintN(64, BigInt(seed) + (BigInt(index) << 32n));

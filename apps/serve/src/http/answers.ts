@@ -1,0 +1,117 @@
+import {
+  type ChatCompletion,
+  type ChatCompletionAnswer,
+  type FinishReason,
+  type ServeRequest,
+  type TextCompletion,
+  type TextCompletionAnswer,
+  type Usage,
+} from '@lowrank/contracts';
+import { randomBytes } from 'node:crypto';
+
+/** What OpenAI's clients are told: https://platform.openai.com/docs/api-reference/chat/object and …/chat-streaming. */
+
+export interface AnswerHead {
+  id: string;
+  /** Seconds since 1970. */
+  created: number;
+  model: string;
+}
+
+export type Completion = ServeRequest['completion'];
+
+export function headOf({ kind, body }: Completion): AnswerHead {
+  const prefix = kind === 'chat' ? 'chatcmpl' : 'cmpl';
+  return {
+    id: `${prefix}-${randomBytes(12).toString('hex')}`,
+    created: Math.floor(Date.now() / 1000),
+    model: body.model,
+  };
+}
+
+export interface Choice {
+  text: string;
+  reason: FinishReason;
+}
+
+export const usageOf = (prompt: number, completion: number): Usage => ({
+  prompt_tokens: prompt,
+  completion_tokens: completion,
+  total_tokens: prompt + completion,
+});
+
+/** The whole answer at once. */
+export function answerOf(
+  kind: Completion['kind'],
+  head: AnswerHead,
+  choices: readonly Choice[],
+  usage: Usage,
+): ChatCompletionAnswer | TextCompletionAnswer {
+  if (kind === 'chat')
+    return {
+      ...head,
+      object: 'chat.completion',
+      choices: choices.map(({ text, reason }, index) => ({
+        index,
+        message: { role: 'assistant', content: text, refusal: null },
+        logprobs: null,
+        finish_reason: reason,
+      })),
+      usage,
+    };
+  return {
+    ...head,
+    object: 'text_completion',
+    choices: choices.map(({ text, reason }, index) => ({
+      index,
+      text,
+      logprobs: null,
+      finish_reason: reason,
+    })),
+    usage,
+  };
+}
+
+/** The chunks of a streamed answer. With `usage`, every chunk has that field, null until the last. */
+export class Chunks {
+  private readonly usage: { usage?: null };
+
+  constructor(
+    private readonly kind: Completion['kind'],
+    private readonly head: AnswerHead,
+    { stream_options: options }: Pick<ChatCompletion | TextCompletion, 'stream_options'>,
+  ) {
+    this.usage = options?.include_usage === true ? { usage: null } : {};
+  }
+
+  /** Says who speaks, before the first text. Text completions have nothing of the kind. */
+  begin(index: number): string {
+    return this.kind === 'chat' ? this.chunk(index, { delta: { role: 'assistant', content: '' } }, null) : '';
+  }
+
+  text(index: number, text: string): string {
+    return this.chunk(index, this.kind === 'chat' ? { delta: { content: text } } : { text }, null);
+  }
+
+  finish(index: number, reason: FinishReason): string {
+    return this.chunk(index, this.kind === 'chat' ? { delta: {} } : { text: '' }, reason);
+  }
+
+  /** The usage, where it is asked for, and the end of the stream. */
+  end(usage: Usage): string {
+    const last = 'usage' in this.usage ? this.event({ choices: [], usage }) : '';
+    return `${last}data: [DONE]\n\n`;
+  }
+
+  private chunk(index: number, content: object, reason: FinishReason | null): string {
+    return this.event({
+      choices: [{ index, ...content, logprobs: null, finish_reason: reason }],
+      ...this.usage,
+    });
+  }
+
+  private event(fields: object): string {
+    const object = this.kind === 'chat' ? 'chat.completion.chunk' : 'text_completion';
+    return `data: ${JSON.stringify({ ...this.head, object, ...fields })}\n\n`;
+  }
+}

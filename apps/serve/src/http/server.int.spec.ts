@@ -1,0 +1,209 @@
+import {
+  type ChatCompletionAnswer,
+  chatCompletionAnswerSchema,
+  type ChatCompletionInput,
+  type ChatMessage,
+  errorBodySchema,
+  type ServeTarget,
+  textCompletionAnswerSchema,
+} from '@lowrank/contracts';
+import { type Adapter } from '@lowrank/kernels';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Served, World } from '../test/world';
+
+let world: World;
+let served: Served;
+let adapter: Adapter;
+let target: ServeTarget;
+const messages: ChatMessage[] = [{ role: 'user', content: '1+2' }];
+
+beforeAll(async () => {
+  world = await World.make();
+  ({ adapter, target } = await world.addAdapter(4));
+  served = await world.serve();
+});
+afterAll(async () => {
+  await served.close();
+  await world.end();
+});
+
+const chat = (to: ServeTarget, body: Partial<ChatCompletionInput> = {}, server = served) =>
+  server.send(to, {
+    kind: 'chat',
+    body: { model: 'captain@v1', messages, temperature: 0, max_tokens: 12, ...body },
+  });
+
+const answer = async (response: Promise<Response>): Promise<ChatCompletionAnswer> => {
+  const { status, body } = await response.then(async (got) => ({
+    status: got.status,
+    body: await got.text(),
+  }));
+  expect([status, body]).toEqual([200, body]);
+  return chatCompletionAnswerSchema.parse(JSON.parse(body));
+};
+
+const refusal = async (response: Promise<Response>) => {
+  const got = await response;
+  return { status: got.status, headers: got.headers, ...errorBodySchema.parse(await got.json()).error };
+};
+
+const events = async (response: Promise<Response>): Promise<string[]> =>
+  (await (await response).text())
+    .split('\n\n')
+    .filter((line) => line !== '')
+    .map((line) => line.replace(/^data: /, ''));
+
+describe('a conversation', () => {
+  it('is answered as generation one at a time does, by the base and by the adapter', async () => {
+    const bare = await world.expected(messages, null, 12);
+    const adapted = await world.expected(messages, adapter, 12);
+    const { choices, usage, model } = await answer(chat(target));
+    expect(choices).toEqual([
+      {
+        index: 0,
+        message: { role: 'assistant', content: adapted.text, refusal: null },
+        logprobs: null,
+        finish_reason: adapted.reason === 'stop' ? 'stop' : 'length',
+      },
+    ]);
+    expect(usage).toEqual({
+      prompt_tokens: adapted.promptTokens,
+      completion_tokens: adapted.tokens,
+      total_tokens: adapted.promptTokens + adapted.tokens,
+    });
+    expect(model).toBe('captain@v1');
+    expect((await answer(chat(world.baseTarget))).choices[0]?.message.content).toBe(bare.text);
+    expect(bare.text).not.toBe(adapted.text);
+  });
+
+  it('comes in pieces that make the same answer, with the usage at the end where it is asked for', async () => {
+    const { text } = await world.expected(messages, adapter, 12);
+    const lines = await events(chat(target, { stream: true, stream_options: { include_usage: true } }));
+    expect(lines.at(-1)).toBe('[DONE]');
+    const chunks = lines.slice(0, -1).map((line) => JSON.parse(line));
+    expect(new Set(chunks.map(({ id, object }) => `${id} ${object}`)).size).toBe(1);
+    expect(chunks[0]).toMatchObject({
+      object: 'chat.completion.chunk',
+      choices: [{ index: 0, delta: { role: 'assistant', content: '' }, finish_reason: null }],
+      usage: null,
+    });
+    expect(chunks.map(({ choices }) => choices[0]?.delta.content ?? '').join('')).toBe(text);
+    expect(chunks.at(-2).choices[0].finish_reason).toMatch(/stop|length/);
+    expect(chunks.at(-1)).toMatchObject({ choices: [], usage: { completion_tokens: expect.any(Number) } });
+    const plain = await events(chat(target, { stream: true }));
+    expect(plain.some((line) => line.includes('usage'))).toBe(false);
+  });
+
+  it('ends before a stop string, without it', async () => {
+    const { text } = await world.expected(messages, null, 12);
+    const stop = text.slice(3, 6);
+    const { choices } = await answer(chat(world.baseTarget, { stop: [stop] }));
+    expect(choices[0]).toMatchObject({
+      message: { content: text.slice(0, text.indexOf(stop)) },
+      finish_reason: 'stop',
+    });
+  });
+
+  it('is the same for the same seed, and has as many answers as are asked for', async () => {
+    const draw = async (seed: number) =>
+      (await answer(chat(target, { temperature: 1.5, seed, n: 3 }))).choices.map(
+        ({ message }) => message.content,
+      );
+    const first = await draw(1);
+    expect(await draw(1)).toEqual(first);
+    expect(new Set([...first, ...(await draw(2))]).size).toBeGreaterThan(2);
+  });
+
+  it('is answered to many at once as to each alone', async () => {
+    const other = await world.addAdapter(2);
+    const expected = await Promise.all(
+      [null, adapter, other.adapter].map((one) => world.expected(messages, one, 12)),
+    );
+    const targets = [world.baseTarget, target, other.target];
+    const answers = await Promise.all(
+      Array.from({ length: 9 }, (_, i) => answer(chat(targets[i % 3] as ServeTarget))),
+    );
+    answers.forEach(({ choices }, i) => expect(choices[0]?.message.content).toBe(expected[i % 3]?.text));
+    // Of two adapters that nobody holds any more, one stays.
+    expect(await served.health()).toEqual({ status: 'ok', bases: 1, adapters: 1, running: 0, waiting: 0 });
+  });
+});
+
+it('goes on from a text, which comes first where that is asked for', async () => {
+  const complete = (echo: boolean) =>
+    served.send(world.baseTarget, {
+      kind: 'text',
+      body: { model: 'tiny', prompt: 'ab', temperature: 0, max_tokens: 5, echo },
+    });
+  const read = async (echo: boolean) =>
+    textCompletionAnswerSchema.parse(await (await complete(echo)).json()).choices[0]?.text;
+  const alone = await read(false);
+  expect(await read(true)).toBe(`ab${alone}`);
+});
+
+describe('refusals', () => {
+  it('lets in nobody but the API', async () => {
+    const body = { model: 'tiny', messages };
+    const stranger = served.send(world.baseTarget, { kind: 'chat', body }, { key: 'another-token-it-is' });
+    expect(await refusal(stranger)).toMatchObject({ status: 401, code: 'unauthorized' });
+  });
+
+  it('refuses a prompt without room for an answer, as a stream too', async () => {
+    const long = [{ role: 'user' as const, content: 'x'.repeat(300) }];
+    for (const stream of [false, true])
+      expect(await refusal(chat(target, { messages: long, stream }))).toMatchObject({
+        status: 400,
+        code: 'context_exceeded',
+        message: expect.stringContaining("the model's context is 256"),
+      });
+  });
+
+  it('serves an adapter with no other template than its own', async () => {
+    const strange: ServeTarget = {
+      ...target,
+      adapter: target.adapter && { ...target.adapter, templateSha256: '0'.repeat(64) },
+    };
+    expect(await refusal(chat(strange))).toMatchObject({ status: 409, code: 'template_mismatch' });
+  });
+
+  it('says what of a request it does not know', async () => {
+    const response = served.send(target, { kind: 'chat', body: { model: 'x', messages: [] } });
+    expect(await refusal(response)).toMatchObject({ status: 400, code: 'validation_failed' });
+  });
+
+  it('says that it is busy, and for how long to stay away', async () => {
+    const small = await world.serve({ running: 1, waiting: 0 });
+    try {
+      const end = await small.turns.take('others', new AbortController().signal);
+      const { status, code, headers } = await refusal(chat(target, {}, small));
+      expect([status, code, headers.get('retry-after')]).toEqual([429, 'server_busy', '2']);
+      end();
+      expect((await chat(target, {}, small)).status).toBe(200);
+    } finally {
+      await small.close();
+    }
+  });
+});
+
+it('forgets a client that leaves, and when it is closed answers what it has taken in', async () => {
+  const small = await world.serve({ running: 1 });
+  const end = await small.turns.take('others', new AbortController().signal);
+  const waiting = async (count: number) => {
+    while ((await small.health()).waiting !== count) await sleep(5);
+  };
+  const leaving = new AbortController();
+  const body: ChatCompletionInput = { model: 'x', messages, temperature: 0, max_tokens: 12 };
+  const left = small.send(target, { kind: 'chat', body }, { signal: leaving.signal });
+  await waiting(1);
+  leaving.abort();
+  await expect(left).rejects.toThrow('aborted');
+  await waiting(0);
+
+  const last = chat(target, {}, small);
+  await waiting(1);
+  const closing = small.close();
+  end();
+  const { text } = await world.expected(messages, adapter, 12);
+  expect((await answer(last)).choices[0]?.message.content).toBe(text);
+  await closing;
+});

@@ -1,0 +1,140 @@
+import { LowrankError, type ServeTarget, type StoredFile } from '@lowrank/contracts';
+import { loadChatTokenizer, type ChatTokenizer } from '@lowrank/datasets';
+import { type Adapter, type Base, type Kernels } from '@lowrank/kernels';
+import { type Blobs } from '@lowrank/storage';
+import {
+  chooseStorage,
+  inTurn,
+  loadAdapter,
+  modelKey,
+  openQuantizedBase,
+  storageName,
+} from '@lowrank/training';
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type Held, Shelf } from './shelf';
+
+/** A base in memory with its tokenizer and an adapter of it, for as long as it is held. */
+export interface Model {
+  base: Base;
+  tokenizer: ChatTokenizer;
+  /** null: the bare base. */
+  adapter: Adapter | null;
+}
+
+interface LoadedBase {
+  base: Base;
+  tokenizer: ChatTokenizer;
+  close(): void;
+}
+
+export interface ModelsOptions {
+  kernels: Kernels;
+  blobs: Blobs;
+  /** Shared with the trainers of this machine: everything in it is named by its content. */
+  cacheDir: string;
+  /** Bases and adapters that stay in memory when nobody uses them. */
+  keepBases: number;
+  keepAdapters: number;
+}
+
+const isWeights = ({ path }: StoredFile): boolean => path.endsWith('.safetensors');
+
+/** Bases and adapters, fetched and opened when they are first asked for and kept for the next request. */
+export class Models {
+  private readonly bases: Shelf<LoadedBase>;
+  private readonly adapters: Shelf<Adapter>;
+
+  constructor(private readonly options: ModelsOptions) {
+    this.bases = new Shelf(options.keepBases);
+    this.adapters = new Shelf(options.keepAdapters);
+  }
+
+  /** What is in memory now. */
+  get loaded(): { bases: number; adapters: number } {
+    return { bases: this.bases.size, adapters: this.adapters.size };
+  }
+
+  /**
+   * Errors: template_mismatch when the adapter was trained with another chat template than the base has; not_found and integrity_failed
+   * of the object store; KernelError.
+   */
+  async hold({ baseModel, adapter }: ServeTarget): Promise<Held<Model>> {
+    const key = `${modelKey(baseModel.files)}-${storageName(baseModel.storage)}`;
+    const base = await this.bases.hold(key, () => this.openBase(baseModel));
+    try {
+      const { tokenizer } = base.value;
+      if (adapter === null)
+        return { value: { base: base.value.base, tokenizer, adapter: null }, release: base.release };
+      if (adapter.templateSha256 !== tokenizer.templateSha256)
+        throw new LowrankError(
+          'template_mismatch',
+          `The adapter was trained with another chat template than ${baseModel.name} has now.`,
+        );
+      const held = await this.adapters.hold(`${key} ${adapter.id}`, () =>
+        this.openAdapter(base.value.base, adapter),
+      );
+      const release = () => {
+        held.release();
+        base.release();
+      };
+      return { value: { base: base.value.base, tokenizer, adapter: held.value }, release };
+    } catch (error) {
+      base.release();
+      throw error;
+    }
+  }
+
+  /** Nothing may be held any more. */
+  close(): void {
+    this.adapters.clear();
+    this.bases.clear();
+  }
+
+  private async openBase({ files, storage: asked }: ServeTarget['baseModel']): Promise<LoadedBase> {
+    const { kernels, cacheDir } = this.options;
+    const key = modelKey(files);
+    const folder = join(cacheDir, 'models', key);
+    await this.fetch(
+      folder,
+      files.filter((file) => !isWeights(file)),
+    );
+    const tokenizer = await loadChatTokenizer(folder);
+    const storage = await chooseStorage(folder, asked);
+    const fetchWeights = async () => {
+      await this.fetch(folder, files.filter(isWeights));
+      return folder;
+    };
+    const base = await openQuantizedBase(kernels, fetchWeights, { key, storage, cacheDir });
+    return {
+      base,
+      tokenizer,
+      // Adapters are handles on their base, so those that stay in memory go first.
+      close: () => {
+        this.adapters.clear();
+        base.close();
+      },
+    };
+  }
+
+  private async openAdapter(
+    base: Base,
+    { id, files }: NonNullable<ServeTarget['adapter']>,
+  ): Promise<Adapter> {
+    const folder = join(this.options.cacheDir, 'adapters', id);
+    await this.fetch(folder, files);
+    return loadAdapter(base, folder);
+  }
+
+  /** Files appear whole and checked, so one that is there with its size is right. */
+  private async fetch(folder: string, files: readonly StoredFile[]): Promise<void> {
+    for (const { path, sha256, bytes } of files) {
+      const target = join(folder, path);
+      await inTurn(target, async () => {
+        const found = await stat(target).catch(() => null);
+        if (found?.isFile() && found.size === bytes) return;
+        await this.options.blobs.fetchTo(sha256, target);
+      });
+    }
+  }
+}

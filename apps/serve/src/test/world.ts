@@ -1,0 +1,147 @@
+import {
+  type ChatMessage,
+  recipeSchema,
+  type ServeRequestInput,
+  type ServeTarget,
+  type StoredFile,
+} from '@lowrank/contracts';
+import { loadChatTokenizer, type ChatTokenizer } from '@lowrank/datasets';
+import { randomIds } from '@lowrank/domain';
+import { type Adapter, type Base, type Kernels, openKernels } from '@lowrank/kernels';
+import { Blobs, createObjectStore } from '@lowrank/storage';
+import { writeTinyModel } from '@lowrank/testing';
+import {
+  ADAPTER_CONFIG,
+  ADAPTER_WEIGHTS,
+  adapterConfig,
+  adapterWeights,
+  generate,
+  type Generated,
+} from '@lowrank/training';
+import { type FastifyInstance } from 'fastify';
+import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pino from 'pino';
+import { Service } from '../generation/service';
+import { Turns, type TurnsOptions } from '../generation/turns';
+import { createServer } from '../http/server';
+import { Models } from '../models/models';
+
+const token = 'a-token-of-tests';
+export const teamId = `team_${'a'.repeat(24)}`;
+
+/** A server on loopback over an object store with a tiny base model, and what it should answer. */
+export class World {
+  readonly baseTarget: ServeTarget;
+  private readonly adapters: Adapter[] = [];
+
+  private constructor(
+    private readonly folder: string,
+    private readonly kernels: Kernels,
+    readonly base: Base,
+    readonly tokenizer: ChatTokenizer,
+    private readonly blobs: Blobs,
+    baseFiles: StoredFile[],
+  ) {
+    const { base: storage } = recipeSchema.parse({});
+    this.baseTarget = { baseModel: { name: 'tiny', files: baseFiles, storage }, adapter: null };
+  }
+
+  static async make(): Promise<World> {
+    const folder = await mkdtemp(join(tmpdir(), 'lowrank-serve-'));
+    const model = join(folder, 'model');
+    await writeTinyModel(model);
+    const blobs = new Blobs(createObjectStore({ s3: null, folder: join(folder, 'objects') }));
+    const files: StoredFile[] = [];
+    for (const path of await readdir(model))
+      files.push({ path, ...(await blobs.putFile(join(model, path))) });
+    const kernels = openKernels({ threads: 1 });
+    await kernels.quantizeBase(model, join(folder, 'base.lrb'));
+    const base = await kernels.openBase(join(folder, 'base.lrb'));
+    return new World(folder, kernels, base, await loadChatTokenizer(model), blobs, files);
+  }
+
+  /** An adapter on every linear layer that says something else than the base, and the same in the object store. */
+  async addAdapter(rank: number): Promise<{ adapter: Adapter; target: ServeTarget }> {
+    const targets = this.base.info.linears.map(({ name }) => ({ name, rank, scale: 2 }));
+    const adapter = this.base.createAdapter({ targets, seed: BigInt(rank) });
+    this.adapters.push(adapter);
+    adapter.tensors.forEach(({ role }, i) => {
+      if (role === 'lora_B')
+        adapter.write(
+          i,
+          adapter.read(i).map((_, k) => ((k * 7 + i + rank) % 11) / 50 - 0.1),
+        );
+    });
+    const recipe = recipeSchema.parse({ lora: { rank, alpha: 2 * rank } });
+    const files: StoredFile[] = [];
+    for (const [path, content] of [
+      [ADAPTER_CONFIG, Buffer.from(adapterConfig(this.base, recipe, 'tiny', 'main'))],
+      [ADAPTER_WEIGHTS, adapterWeights(adapter)],
+    ] as const)
+      files.push({ path, ...(await this.blobs.put(content)) });
+    const { templateSha256 } = this.tokenizer;
+    const target = { ...this.baseTarget, adapter: { id: randomIds.make('version'), files, templateSha256 } };
+    return { adapter, target };
+  }
+
+  /** What generation one at a time answers, greedily. */
+  expected(messages: ChatMessage[], adapter: Adapter | null, maxTokens: number): Promise<Generated> {
+    return generate(this.base, this.tokenizer, messages, { adapter, maxTokens });
+  }
+
+  async serve(options: Partial<TurnsOptions> = {}): Promise<Served> {
+    const cache = await mkdtemp(join(this.folder, 'cache-'));
+    const kernels = openKernels({ threads: 1 });
+    const models = new Models({ kernels, blobs: this.blobs, cacheDir: cache, keepBases: 1, keepAdapters: 1 });
+    const turns = new Turns({ running: 4, waiting: 16, patienceMs: 10_000, ...options });
+    const service = new Service(models, turns);
+    const logger = pino({ level: 'silent' });
+    const app = createServer({ service, models, turns, token, bodyBytes: 2 ** 20, logger });
+    const url = await app.listen({ host: '127.0.0.1', port: 0 });
+    return new Served(app, url, turns, () => {
+      models.close();
+      kernels.close();
+    });
+  }
+
+  async end(): Promise<void> {
+    this.adapters.forEach((adapter) => adapter.close());
+    this.base.close();
+    this.kernels.close();
+    await rm(this.folder, { recursive: true });
+  }
+}
+
+export class Served {
+  constructor(
+    private readonly app: FastifyInstance,
+    readonly url: string,
+    readonly turns: Turns,
+    private readonly free: () => void,
+  ) {}
+
+  send(
+    target: ServeTarget,
+    completion: ServeRequestInput['completion'],
+    { signal, key = token }: { signal?: AbortSignal; key?: string } = {},
+  ): Promise<Response> {
+    const body: ServeRequestInput = { teamId, target, completion };
+    return fetch(`${this.url}/v1/completions`, {
+      method: 'POST',
+      headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
+      body: JSON.stringify(body),
+      ...(signal ? { signal } : {}),
+    });
+  }
+
+  async health(): Promise<Record<string, unknown>> {
+    return (await fetch(`${this.url}/health`)).json() as Promise<Record<string, unknown>>;
+  }
+
+  async close(): Promise<void> {
+    await this.app.close();
+    this.free();
+  }
+}

@@ -1,0 +1,150 @@
+import { z } from 'zod';
+import { storedFileSchema } from './base-model';
+import { baseStorageSchema } from './recipe';
+import { idSchema, nameSchema, sha256Schema } from './ids';
+
+/*
+ * Chat and text completions as OpenAI's API has them (https://platform.openai.com/docs/api-reference), as far as they are served here, and
+ * what the API hands to a server. What is not listed is refused by name, so that nobody believes that it had an effect.
+ */
+
+const textPartSchema = z.strictObject({ type: z.literal('text'), text: z.string() });
+/** Text, or parts of text, which are joined. */
+const contentSchema = z
+  .union([z.string(), z.array(textPartSchema).min(1)])
+  .transform((content) => (typeof content === 'string' ? content : content.map(({ text }) => text).join('')));
+
+const completionMessageSchema = z
+  .strictObject({
+    role: z.enum(['system', 'developer', 'user', 'assistant']),
+    content: contentSchema,
+    name: z.string().max(64).optional(),
+  })
+  .transform(({ role, content }) => ({ role: role === 'developer' ? ('system' as const) : role, content }));
+
+/** Tokens that an answer has where the request does not say: the rest of the model's context, up to this. */
+const mostTokens = 131_072;
+
+const samplingShape = {
+  /** 0: always the likeliest token. */
+  temperature: z.number().min(0).max(2).nullable().default(1),
+  /** Nucleus: the likeliest tokens that together have this probability. */
+  top_p: z.number().gt(0).max(1).nullable().default(1),
+  /** The likeliest so many tokens; 0: all. Not of OpenAI's. */
+  top_k: z.int().min(0).max(1_000_000).nullable().default(0),
+  /** The same request with the same seed has the same answer. */
+  seed: z.int().nullable().default(null),
+  stop: z
+    .union([z.string().min(1).max(200), z.array(z.string().min(1).max(200)).max(4)])
+    .nullable()
+    .default(null)
+    .transform((stop) => (stop === null ? [] : typeof stop === 'string' ? [stop] : stop)),
+};
+
+const answerShape = {
+  /** `team/name@version`, `name@version`, `name` (its newest version), or a base model. */
+  model: z.string().min(1).max(300),
+  n: z.int().min(1).max(8).nullable().default(1),
+  stream: z.boolean().nullable().default(false),
+  stream_options: z
+    .strictObject({ include_usage: z.boolean().default(false) })
+    .nullable()
+    .default(null),
+  /** Neither has an effect: what clients tell about themselves. */
+  user: z.string().max(256).optional(),
+  metadata: z.record(z.string(), z.string()).nullable().optional(),
+};
+
+export const chatCompletionSchema = z
+  .strictObject({
+    ...answerShape,
+    ...samplingShape,
+    messages: z.array(completionMessageSchema).min(1).max(2000),
+    max_tokens: z.int().min(1).max(mostTokens).nullable().default(null),
+    /** The newer name of max_tokens. */
+    max_completion_tokens: z.int().min(1).max(mostTokens).nullable().default(null),
+  })
+  .refine(({ messages }) => messages.at(-1)?.role !== 'assistant', {
+    path: ['messages'],
+    message: 'must not end with an answer of the assistant',
+  });
+export type ChatCompletionInput = z.input<typeof chatCompletionSchema>;
+export type ChatCompletion = z.output<typeof chatCompletionSchema>;
+
+export const textCompletionSchema = z.strictObject({
+  ...answerShape,
+  ...samplingShape,
+  prompt: z.string().min(1),
+  max_tokens: z.int().min(1).max(mostTokens).nullable().default(16),
+  /** The prompt comes first in the answer. */
+  echo: z.boolean().nullable().default(false),
+});
+export type TextCompletionInput = z.input<typeof textCompletionSchema>;
+export type TextCompletion = z.output<typeof textCompletionSchema>;
+
+/** What a server has to load for a request. */
+export const serveTargetSchema = z.strictObject({
+  baseModel: z.strictObject({
+    name: nameSchema,
+    files: z.array(storedFileSchema),
+    storage: baseStorageSchema,
+  }),
+  adapter: z
+    .strictObject({
+      /** Of the version. */
+      id: idSchema('version'),
+      files: z.array(storedFileSchema),
+      /** The template that it was trained with: it is served with no other. */
+      templateSha256: sha256Schema,
+    })
+    .nullable(),
+});
+export type ServeTarget = z.infer<typeof serveTargetSchema>;
+
+/** From the API to a server, on behalf of a team. */
+export const serveRequestSchema = z.strictObject({
+  teamId: idSchema('team'),
+  target: serveTargetSchema,
+  completion: z.discriminatedUnion('kind', [
+    z.strictObject({ kind: z.literal('chat'), body: chatCompletionSchema }),
+    z.strictObject({ kind: z.literal('text'), body: textCompletionSchema }),
+  ]),
+});
+export type ServeRequest = z.output<typeof serveRequestSchema>;
+export type ServeRequestInput = z.input<typeof serveRequestSchema>;
+
+export const finishReasonSchema = z.enum(['stop', 'length']);
+export type FinishReason = z.infer<typeof finishReasonSchema>;
+
+export const usageSchema = z.object({
+  prompt_tokens: z.int().nonnegative(),
+  completion_tokens: z.int().nonnegative(),
+  total_tokens: z.int().nonnegative(),
+});
+export type Usage = z.infer<typeof usageSchema>;
+
+const answerOf = <Name extends string, Choice extends z.ZodRawShape>(object: Name, choice: Choice) =>
+  z.object({
+    id: z.string(),
+    object: z.literal(object),
+    /** Seconds since 1970. */
+    created: z.int(),
+    model: z.string(),
+    choices: z.array(
+      z.object({
+        index: z.int().nonnegative(),
+        ...choice,
+        logprobs: z.null(),
+        finish_reason: finishReasonSchema,
+      }),
+    ),
+    usage: usageSchema,
+  });
+
+export const chatCompletionAnswerSchema = answerOf('chat.completion', {
+  message: z.object({ role: z.literal('assistant'), content: z.string(), refusal: z.null() }),
+});
+export type ChatCompletionAnswer = z.infer<typeof chatCompletionAnswerSchema>;
+
+export const textCompletionAnswerSchema = answerOf('text_completion', { text: z.string() });
+export type TextCompletionAnswer = z.infer<typeof textCompletionAnswerSchema>;

@@ -1,0 +1,37 @@
+import { moveAlias } from './aliases';
+import { findServable } from './find-servable';
+import { team, World } from '../test/world';
+
+let world: World;
+beforeEach(() => (world = new World()));
+
+const find = (model: string) =>
+  world.unitOfWork.look((repositories) => findServable(repositories, team, model));
+const idOf = async (model: string) => (await find(model)).adapter?.id;
+
+it.each(['tiny', 'crew/tiny'])('finds the base model by %s, kept as a job would keep it', async (name) => {
+  const { baseModel, adapter } = await find(name);
+  expect(baseModel).toMatchObject({
+    name: 'tiny',
+    storage: { quantization: 'nf4', doubleQuantization: true },
+  });
+  expect(adapter).toBeNull();
+});
+
+it('finds versions of an adapter by number, alias and pinned name, with or without the team', async () => {
+  const first = await world.publish();
+  const second = await world.publish();
+  await moveAlias(world, team, { adapter: 'captain', alias: 'prod', actor: 'key_1' }, { version: 'v1' });
+  for (const name of ['captain@v1', 'captain@1', 'captain@prod', 'captain-v1', 'crew/captain@prod'])
+    expect([name, await idOf(name)]).toEqual([name, first.id]);
+  for (const name of ['captain', 'captain@latest', 'crew/captain', 'crew/captain-v2'])
+    expect([name, await idOf(name)]).toEqual([name, second.id]);
+});
+
+it.each(['none', 'captain@v9', 'captain@none', 'captain-v9', 'others/captain', 'tiny@v1', ''])(
+  'does not find %j',
+  async (name) => {
+    await world.publish();
+    await expect(find(name)).rejects.toMatchObject({ code: 'not_found' });
+  },
+);
