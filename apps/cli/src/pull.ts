@@ -23,7 +23,7 @@ export async function pullVersion(api: Api, version: AdapterVersion, folder: str
 
 /** The same for the files of an export. */
 export async function pullExport(api: Api, of: VersionExport, folder: string): Promise<void> {
-  await pullFiles(of.files, folder, ({ path }) => api.exportFile(of, path));
+  await pullFiles(of.files, folder, ({ path }) => api.exports.file(of, path));
 }
 
 /** The same for the files of a base model. */

@@ -13,9 +13,10 @@ import { spanned } from '@lowrank/telemetry';
 import { modelKey, runTraining, type SharedBases } from '@lowrank/training';
 import { join } from 'node:path';
 import { type AttemptCheckpoints, withCheckpoints } from './attempt-checkpoints';
+import { combineAndPublish } from './combine-attempt';
 import { exportAndPublish } from './export-attempt';
-import { fetchFiles } from './fetch-files';
-import { type ManifestSchema, publish, readManifest } from './publish';
+import { fetchFiles, isWeights } from './fetch-files';
+import { type ManifestSchema, publish, readManifest, storeFiles } from './publish';
 import { StepSpans } from './step-spans';
 
 /** The dataset was checked when it was uploaded, under a limit that may have been raised since: this is the highest there is. */
@@ -65,6 +66,10 @@ export async function runAttempt(options: AttemptOptions): Promise<JobMessage> {
       const train = () => withCheckpoints(options, (checkpoints) => trainAndPublish(options, checkpoints));
       return { type: 'published', manifest: await onceOnly(options, manifestSchema, train) };
     }
+    case 'combine': {
+      const combine = () => combineAndPublish(options, work);
+      return { type: 'published', manifest: await onceOnly(options, manifestSchema, combine) };
+    }
     case 'export': {
       const write = () => exportAndPublish(options, work);
       return { type: 'exported', manifest: await onceOnly(options, exportManifestSchema, write) };
@@ -91,7 +96,6 @@ async function trainAndPublish(options: AttemptOptions, checkpoints: AttemptChec
 
   const key = modelKey(baseModel.files);
   const modelDir = join(cacheDir, 'models', key);
-  const isWeights = ({ path }: { path: string }) => path.endsWith('.safetensors');
   await fetchFiles(
     options,
     modelDir,
@@ -159,11 +163,9 @@ async function trainAndPublish(options: AttemptOptions, checkpoints: AttemptChec
     templateSha256: trained.templateSha256,
     metrics: trained.metrics,
   };
-  return spanned('publish', async () => {
-    const stored = [];
-    for (const { path, bytes } of trained.files) stored.push({ path, ...(await options.blobs.put(bytes)) });
-    return publish(options, manifestSchema, { ...manifest, files: stored });
-  });
+  return spanned('publish', async () =>
+    publish(options, manifestSchema, { ...manifest, files: await storeFiles(options, trained.files) }),
+  );
 }
 
 /** What the worker is told about a failure. Failures of this machine or of the store may pass; those of the job do not. */

@@ -1,4 +1,5 @@
-import { LowrankError } from '@lowrank/contracts';
+import { LowrankError, type StoredFile } from '@lowrank/contracts';
+import { type TrainedAdapter } from '@lowrank/training';
 import { type AttemptOptions } from './attempt';
 
 /** The part of a zod schema that reads a manifest. */
@@ -24,6 +25,16 @@ export async function readManifest<T>(
   } catch (error) {
     throw new LowrankError('integrity_failed', `${key} is not a manifest`, undefined, { cause: error });
   }
+}
+
+/** Stores a version's files by their SHA-256. */
+export async function storeFiles(
+  { blobs }: Pick<AttemptOptions, 'blobs'>,
+  files: TrainedAdapter['files'],
+): Promise<StoredFile[]> {
+  const stored: StoredFile[] = [];
+  for (const { path, bytes } of files) stored.push({ path, ...(await blobs.put(bytes)) });
+  return stored;
 }
 
 /**

@@ -5,6 +5,7 @@ export * from './api-key';
 export * from './base-model';
 export * from './checkpoint';
 export * from './completion';
+export * from './combine';
 export * from './dataset';
 export * from './decoder';
 export * from './errors';

@@ -2,6 +2,8 @@ import { z } from 'zod';
 import { errorCodeSchema } from './errors';
 import { estimateSchema } from './estimate';
 import { idSchema, nameSchema, sha256Schema, timeSchema } from './ids';
+import { versionRefSchema } from './alias';
+import { combineShape } from './combine';
 import { exportFormatSchema, parityThresholdsSchema } from './export';
 import { recipeSchema } from './recipe';
 import { training, workSchema } from './work';
@@ -53,6 +55,29 @@ export const createJobSchema = z.strictObject({
 });
 export type CreateJobInput = z.input<typeof createJobSchema>;
 export type CreateJob = z.output<typeof createJobSchema>;
+
+/** Makes one version of several, by one of PEFT's methods. */
+export const createCombinationSchema = z.strictObject({
+  /** Name of the adapter that the result becomes the next version of; made when it does not exist. */
+  adapter: nameSchema,
+  versions: z
+    .array(
+      z.strictObject({
+        adapter: nameSchema,
+        version: versionRefSchema.default('latest'),
+        /** May be negative; default: 1 over the number of versions. */
+        weight: z.number().optional(),
+      }),
+    )
+    .min(2)
+    .max(16),
+  ...combineShape,
+  /** What the result is measured on; default: the rows that the first version's recipe holds out. */
+  dataset: idSchema('dataset').optional(),
+  ...schedulingShape,
+});
+export type CreateCombinationInput = z.input<typeof createCombinationSchema>;
+export type CreateCombination = z.output<typeof createCombinationSchema>;
 
 /** Writes a version in another format. */
 export const createExportSchema = z.strictObject({

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { storedFileSchema } from './base-model';
+import { combineSettingsSchema } from './combine';
 import { exportFormatSchema, parityThresholdsSchema } from './export';
 import { idSchema, nameSchema } from './ids';
 
@@ -24,9 +25,17 @@ export const workSchema = z.discriminatedUnion('kind', [
     format: exportFormatSchema,
     thresholds: parityThresholdsSchema,
   }),
+  /** Make the next version of an adapter of several versions on one base. */
+  z.object({
+    kind: z.literal('combine'),
+    parents: z.array(pinnedVersionSchema).min(2),
+    settings: combineSettingsSchema,
+  }),
 ]);
 export type Work = z.infer<typeof workSchema>;
 export type ExportWork = Extract<Work, { kind: 'export' }>;
+
+export type CombineWork = Extract<Work, { kind: 'combine' }>;
 
 /** What jobs of releases before did, which had no word for it. */
 export const training: Work = { kind: 'train' };

@@ -45,6 +45,7 @@ export * from './jobs/pause-job';
 export * from './jobs/prioritize-job';
 export * from './jobs/resume-job';
 export * from './jobs/retry-job';
+export * from './jobs/submit-combination';
 export * from './jobs/submit-job';
 export * from './keys/authenticate';
 export * from './keys/create-api-key';

@@ -1,5 +1,6 @@
 import {
   cloneJobSchema,
+  createCombinationSchema,
   createJobSchema,
   estimateJobSchema,
   estimateSchema,
@@ -21,6 +22,7 @@ import { z } from 'zod';
 const limit = z.coerce.number().int().max(1000);
 
 export class CreateJobDto extends createZodDto(createJobSchema) {}
+export class CreateCombinationDto extends createZodDto(createCombinationSchema) {}
 export class EstimateJobDto extends createZodDto(estimateJobSchema) {}
 export class EstimateDto extends createZodDto(estimateSchema) {}
 export class CloneJobDto extends createZodDto(cloneJobSchema) {}

@@ -240,6 +240,10 @@ export function targetsOf({ ids, team, adapter, baseModel }: Samples): Record<st
     },
     'GET /api/v1/jobs': own('jobs'),
     'POST /api/v1/jobs': of('dataset', 'jobs', { ...request, adapter }),
+    'POST /api/v1/jobs/combine': of('version', 'jobs/combine', {
+      adapter,
+      versions: [{ adapter }, { adapter, version: 'v1' }],
+    }),
     'POST /api/v1/jobs/estimate': of('dataset', 'jobs/estimate', request),
     'GET /api/v1/jobs/:id': of('job', `jobs/${job}`),
     'GET /api/v1/jobs/:id/events': of('job', `jobs/${job}/events`),

@@ -12,7 +12,7 @@ import {
   type BaseModel,
   baseModelSchema,
   type CloneJob,
-  type CreateExportInput,
+  type CreateCombinationInput,
   type CreateJobInput,
   type Dataset,
   datasetSchema,
@@ -20,7 +20,6 @@ import {
   type DrainMode,
   type Estimate,
   type EstimateJobInput,
-  type ExportFormat,
   estimateSchema,
   finalJobStates,
   type ImportBaseModel,
@@ -54,31 +53,30 @@ import {
   webhookDeliverySchema,
   type WebhookDeliveryState,
   webhookSchema,
-  type VersionExport,
-  versionExportSchema,
 } from '@lowrank/contracts';
 import { openAsBlob } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { CliError, exitCodes } from '../errors';
+import { ExportsApi } from './exports-api';
 import { Http } from './http';
 import { readServerSentEvents } from './sse';
 
 const part = encodeURIComponent;
-const exportsPath = (adapter: string, version: string | number) =>
-  `/api/v1/adapters/${part(adapter)}/versions/${part(version)}/exports`;
 const aliasPath = (adapter: string, alias: string) =>
   `/api/v1/adapters/${part(adapter)}/aliases/${part(alias)}`;
 
 /** The native API of a Lowrank server, typed and parsed. Errors as in Http. */
 export class Api {
   private readonly http: Http;
+  readonly exports: ExportsApi;
 
   constructor(
     readonly url: string,
     key: string | null,
   ) {
     this.http = new Http(url, key);
+    this.exports = new ExportsApi(this.http);
   }
 
   /** Whether a server is up; needs no key. */
@@ -125,6 +123,10 @@ export class Api {
 
   submit(job: CreateJobInput): Promise<JobDetail> {
     return this.http.json('/api/v1/jobs', jobDetailSchema, { method: 'POST', json: job });
+  }
+
+  combine(json: CreateCombinationInput): Promise<JobDetail> {
+    return this.http.json('/api/v1/jobs/combine', jobDetailSchema, { method: 'POST', json });
   }
 
   /** What a job would take; nothing is submitted. */
@@ -315,25 +317,6 @@ export class Api {
   /** `ref`: `v3`, `latest` or an alias. */
   version(name: string, ref: string): Promise<AdapterVersion> {
     return this.http.json(`/api/v1/adapters/${part(name)}/versions/${part(ref)}`, adapterVersionSchema);
-  }
-
-  submitExport(name: string, version: string, json: CreateExportInput): Promise<JobDetail> {
-    return this.http.json(exportsPath(name, version), jobDetailSchema, { method: 'POST', json });
-  }
-
-  async exports(name: string, version: string): Promise<VersionExport[]> {
-    const page = z.object({ data: z.array(versionExportSchema) });
-    return (await this.http.json(exportsPath(name, version), page)).data;
-  }
-
-  export(name: string, version: number | string, format: ExportFormat): Promise<VersionExport> {
-    return this.http.json(`${exportsPath(name, version)}/${format}`, versionExportSchema);
-  }
-
-  exportFile({ adapter, version, format }: VersionExport, path: string): Promise<Response> {
-    return this.http.response(`${exportsPath(adapter, version)}/${format}/files/${part(path)}`, {
-      timeoutMs: 0,
-    });
   }
 
   describeAdapter(name: string, json: DescribeAdapter): Promise<Adapter> {

@@ -48,7 +48,7 @@ export function addExportCommands(program: Command): void {
       const api = connect(command);
       const { adapter, version } = parseVersionRef(text);
       const { format, dataset, klMean, agreement, watch, to } = options;
-      const job = await api.submitExport(adapter, version ?? 'latest', {
+      const job = await api.exports.submit(adapter, version ?? 'latest', {
         ...{ format, dataset, parity: { klMean, agreement } },
         ...makeScheduling(options),
       });
@@ -60,7 +60,7 @@ export function addExportCommands(program: Command): void {
       const done = await watchUntilInterrupted(api, job.id);
       assertSucceeded(done);
       if (done.work.kind !== 'export') return;
-      const made = await api.export(adapter, done.work.version.number, format);
+      const made = await api.exports.find(adapter, done.work.version.number, format);
       print(describeExport(made));
       if (to !== undefined) await pull(api, made, to);
     });
@@ -74,8 +74,8 @@ export function addExportCommands(program: Command): void {
     .action(async (text: string, { format, to }: Partial<ExportOptions>, command: Command) => {
       const api = connect(command);
       const { adapter, version } = parseVersionRef(text);
-      if (format === undefined) return list(await api.exports(adapter, version ?? 'latest'), text);
-      const found = await api.export(adapter, version ?? 'latest', format);
+      if (format === undefined) return list(await api.exports.list(adapter, version ?? 'latest'), text);
+      const found = await api.exports.find(adapter, version ?? 'latest', format);
       await pull(api, found, to ?? `${adapter}-v${found.version}-${format}`);
     });
 }

@@ -32,6 +32,7 @@ export async function reportPhase(
 const preparing = 'Preparing base model and data.';
 const phaseMessages = {
   train: { preparing, running: 'Training.', publishing: 'Publishing the adapter.' },
+  combine: { preparing, running: 'Combining.', publishing: 'Publishing the adapter.' },
   export: { preparing, running: 'Exporting.', publishing: 'Publishing the export.' },
 };
 

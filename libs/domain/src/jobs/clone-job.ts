@@ -30,9 +30,9 @@ function requestOf(job: Job, { recipe = {}, ...changes }: CloneJob): CreateJob {
   if (job.work.kind !== 'train')
     throw new LowrankError(
       'illegal_transition',
-      `Job ${job.id} trains nothing, it is an ${job.work.kind}; only jobs that train can be cloned.`,
+      `Job ${job.id} does not train (${job.work.kind}); only jobs that train can be cloned.`,
       undefined,
-      { help: 'Retry it, or ask for the export again.' },
+      { help: 'Retry it, or submit the same again.' },
     );
   const { adapter, priority, placement } = job;
   const parsed = createJobSchema.safeParse({
