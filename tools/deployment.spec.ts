@@ -40,7 +40,7 @@ const manifests = files.flatMap((file) =>
   parseAllDocuments(read(file)).map((document) => ({ file, ...(document.toJS() as Manifest) })),
 );
 const ofKind = (...kinds: string[]) => manifests.filter(({ kind }) => kinds.includes(kind));
-const pods = ofKind('Deployment', 'Job').map(({ metadata, spec }) => ({
+const pods = ofKind('Deployment', 'StatefulSet', 'Job').map(({ metadata, spec }) => ({
   name: metadata.name,
   spec: spec.template?.spec as PodSpec,
 }));
@@ -97,7 +97,7 @@ describe('Kubernetes manifests', () => {
   });
 
   it('selects what there is: deployments their pods, budgets and scalers their deployments', () => {
-    const deployments = ofKind('Deployment');
+    const deployments = ofKind('Deployment', 'StatefulSet');
     for (const { spec } of deployments)
       expect(spec.template?.metadata.labels).toEqual(spec.selector?.matchLabels);
     const labels = deployments.map(({ metadata }) => metadata.labels);

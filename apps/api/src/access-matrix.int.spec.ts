@@ -91,11 +91,12 @@ describe.each([0, 1] as const)('team %i', (mine) => {
       for (const { route, target, isAllowed, status, text } of await walk(teams[mine], role, theirs)) {
         const given = `${route} ${status} ${text.slice(0, 200)}`;
         // A refusal repeats what was asked for, and nothing more.
-        const asked = target.path + JSON.stringify(target.json ?? {});
+        const asked = [target.path, JSON.stringify(target.json ?? {}), ...(target.tells ?? [])].join();
         const leaked = theirs.secrets.filter((secret) => text.includes(secret) && !asked.includes(secret));
         expect([given, leaked]).toEqual([given, []]);
         if (!isAllowed) expect([given, status]).toEqual([given, 403]);
         else if (target.names !== undefined) expect([given, status]).toEqual([given, 404]);
+        else if (target.status !== undefined) expect([given, status]).toEqual([given, target.status]);
         else expect([given, status < 500 && ![401, 403].includes(status)]).toEqual([given, true]);
       }
       expect(await theirs.state()).toEqual(before);

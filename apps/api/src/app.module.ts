@@ -3,6 +3,7 @@ import { APP_FILTER, APP_PIPE } from '@nestjs/core';
 import { LoggerModule } from 'nestjs-pino';
 import { createZodValidationPipe } from 'nestjs-zod';
 import { AdaptersModule } from './adapters/adapters.module';
+import { AuditModule } from './audit/audit.module';
 import { BaseModelsModule } from './base-models/base-models.module';
 import { CompletionsModule } from './completions/completions.module';
 import { type Dependencies, DependenciesModule } from './dependencies';
@@ -16,10 +17,13 @@ import { StagingModule } from './http/staging';
 import { StoredFilesModule } from './http/stored-files';
 import { JobsModule } from './jobs/jobs.module';
 import { KeysModule } from './keys/keys.module';
+import { MembersModule } from './members/members.module';
 import { MeModule } from './me/me.module';
 import { MetricsModule } from './metrics/metrics.module';
+import { SessionModule } from './session/session.module';
 import { SweepsModule } from './sweeps/sweeps.module';
 import { TeamModule } from './team/team.module';
+import { TeamsModule } from './teams/teams.module';
 import { WebhooksModule } from './webhooks/webhooks.module';
 import { WorkersModule } from './workers/workers.module';
 
@@ -38,6 +42,9 @@ export class AppModule {
         HealthModule,
         MeModule,
         KeysModule,
+        SessionModule,
+        MembersModule,
+        AuditModule,
         BaseModelsModule,
         FilesModule,
         JobsModule,
@@ -46,6 +53,7 @@ export class AppModule {
         HubModule,
         CompletionsModule,
         TeamModule,
+        TeamsModule,
         WorkersModule,
         MetricsModule,
         WebhooksModule,

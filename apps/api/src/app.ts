@@ -1,4 +1,5 @@
 import multipart from '@fastify/multipart';
+import { authenticateSession } from '@lowrank/domain';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { type FastifyError, type FastifyReply, type FastifyRequest } from 'fastify';
@@ -85,7 +86,9 @@ export async function createApp(
   // Before the keys, so that refused requests are logged too.
   logRequests(fastify, PinoLogger.root);
   const keys = new KeyCache(unitOfWork, () => dependencies.ports.clock.now());
-  fastify.addHook('onRequest', requirePrincipal(keys, config.metricsToken));
+  const sessions = (secret: string) =>
+    authenticateSession(unitOfWork, secret, dependencies.ports.clock.now());
+  fastify.addHook('onRequest', requirePrincipal(keys, sessions, config.metricsToken));
   keepToTeams(fastify);
   measureRequests(fastify, app.get(MetricsController).registry);
   await fastify.ready();

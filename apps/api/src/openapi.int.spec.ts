@@ -71,13 +71,15 @@ it('refers to nothing that is not there, and to all that is', () => {
   expect([...referred].filter((name) => !present.includes(String(name)))).toEqual([]);
 });
 
-it('asks for an API key everywhere but at /health', () => {
+it('asks for an API key everywhere but where anybody may come', () => {
   expect(description.security).toEqual([{ apiKey: [] }]);
   expect(description.components?.securitySchemes).toMatchObject({
     apiKey: { type: 'http', scheme: 'bearer' },
   });
   expect(operations.filter(([, { security }]) => security !== undefined).map(([route]) => route)).toEqual([
     'GET /health',
+    'POST /api/v1/session',
+    'POST /api/v1/invitations/accept',
   ]);
 });
 

@@ -10,7 +10,7 @@ describe('who may do what', () => {
     api = await TestApi.start();
   });
 
-  it('answers 401 without a key on every route but /health', async () => {
+  it('answers 401 without a key on every route but those for anybody', async () => {
     expect(api.routes.length).toBeGreaterThan(40);
     const statuses: string[] = [];
     for (const route of api.routes) {
@@ -22,6 +22,8 @@ describe('who may do what', () => {
     expect(statuses.filter((line) => !line.endsWith(' 401'))).toEqual([
       'GET /health 200',
       'HEAD /health 200',
+      'POST /api/v1/session 400',
+      'POST /api/v1/invitations/accept 400',
     ]);
   });
 

@@ -2,6 +2,7 @@ import {
   exportManifestSchema,
   LowrankError,
   manifestSchema,
+  parentsOf,
   type Assignment,
   type JobMessage,
   type JobMetric,
@@ -10,7 +11,14 @@ import {
 } from '@lowrank/contracts';
 import { type Blobs, type createObjectStore } from '@lowrank/storage';
 import { spanned } from '@lowrank/telemetry';
-import { modelKey, runTraining, type SharedBases } from '@lowrank/training';
+import {
+  ADAPTER_CONFIG,
+  ADAPTER_WEIGHTS,
+  modelKey,
+  runTraining,
+  type SharedBases,
+  type StartingPoint,
+} from '@lowrank/training';
 import { join } from 'node:path';
 import { type AttemptCheckpoints, withCheckpoints } from './attempt-checkpoints';
 import { combineAndPublish } from './combine-attempt';
@@ -89,6 +97,19 @@ async function onceOnly<T extends { epoch: number }>(
   return earlier;
 }
 
+/** The files of the version that training starts from; a folder by their content, which all trainers of the machine share. */
+async function fetchStart(options: AttemptOptions): Promise<StartingPoint | null> {
+  const { initFrom, cacheDir } = options.assignment;
+  if (initFrom === null) return null;
+  const { adapter, number } = initFrom;
+  const files = initFrom.files.filter(({ path }) => path === ADAPTER_CONFIG || path === ADAPTER_WEIGHTS);
+  const key = modelKey(files);
+  const dir = join(cacheDir, 'adapters', key);
+  await fetchFiles(options, dir, files);
+  options.log('info', `starts from the weights of ${adapter} v${number}`);
+  return { name: `${adapter} v${number}`, key, dir };
+}
+
 async function trainAndPublish(options: AttemptOptions, checkpoints: AttemptCheckpoints): Promise<Manifest> {
   const { assignment, bases, signal, writtenStep, send, log } = options;
   const { jobId, epoch, baseModel, dataset, recipe, cacheDir, threads } = assignment;
@@ -104,6 +125,8 @@ async function trainAndPublish(options: AttemptOptions, checkpoints: AttemptChec
   const datasetsDir = join(cacheDir, 'datasets');
   await fetchFiles(options, datasetsDir, [{ path: dataset.sha256, sha256: dataset.sha256 }]);
 
+  const initFrom = await fetchStart(options);
+
   const logProgress = progressLog(log);
   const steps = new StepSpans();
   const trained = await runTraining({
@@ -116,6 +139,7 @@ async function trainAndPublish(options: AttemptOptions, checkpoints: AttemptChec
       dir: modelDir,
       fetchWeights: () => fetchFiles(options, modelDir, baseModel.files.filter(isWeights)),
     },
+    initFrom,
     dataset: { file: join(datasetsDir, dataset.sha256), sha256: dataset.sha256, format: dataset.format },
     maxLineBytes: MAX_LINE_BYTES,
     cacheDir,
@@ -160,6 +184,7 @@ async function trainAndPublish(options: AttemptOptions, checkpoints: AttemptChec
     baseModel: { id: baseModel.id, name: baseModel.name, revision: baseModel.revision },
     dataset: { id: dataset.id, sha256: dataset.sha256 },
     recipe,
+    parents: parentsOf(assignment),
     templateSha256: trained.templateSha256,
     metrics: trained.metrics,
   };

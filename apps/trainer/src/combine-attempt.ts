@@ -1,4 +1,4 @@
-import { type CombineWork, type Manifest, manifestSchema } from '@lowrank/contracts';
+import { type CombineWork, type Manifest, manifestSchema, parentsOf } from '@lowrank/contracts';
 import { spanned } from '@lowrank/telemetry';
 import { modelKey, runCombine } from '@lowrank/training';
 import { rm } from 'node:fs/promises';
@@ -51,6 +51,7 @@ export async function combineAndPublish(
     return await publish(options, manifestSchema, {
       ...{ format: 1, jobId, epoch, adapter, baseModel: { id, name, revision } },
       dataset: { id: dataset.id, sha256: dataset.sha256 },
+      parents: parentsOf(assignment),
       recipe: combined.recipe,
       templateSha256: combined.templateSha256,
       metrics: combined.metrics,

@@ -43,6 +43,7 @@ function assignment(letter: string, recipe: RecipeInput, changes: Partial<Assign
     baseModel,
     dataset,
     recipe: recipeSchema.parse(recipe),
+    initFrom: null,
     jobDir: folder(`jobs/${letter}`),
     mirroredStep: 0,
     cacheDir: folder('cache'),
@@ -55,12 +56,8 @@ function assignment(letter: string, recipe: RecipeInput, changes: Partial<Assign
 /** A model folder under root as a base model in the store. */
 async function stored(model: string): Promise<Assignment['baseModel']> {
   const put = async (path: string) => ({ path, ...(await blobs.putFile(join(folder(model), path))) });
-  const name = 'tiny';
   return {
-    id: id('base', 'a'),
-    name,
-    source: name,
-    revision: 'a'.repeat(40),
+    ...{ id: id('base', 'a'), name: 'tiny', source: 'tiny', revision: 'a'.repeat(40) },
     files: await Promise.all(files.map(put)),
   };
 }
@@ -111,12 +108,8 @@ function start(
 const stop = (child: ChildProcess, letter: string, reason: 'cancel' | 'drain') =>
   child.send({ type: 'stop', jobId: id('job', letter), reason });
 
-function only<T extends JobMessage['type']>(
-  messages: JobMessage[],
-  type: T,
-): Extract<JobMessage, { type: T }>[] {
-  return messages.filter((message): message is Extract<JobMessage, { type: T }> => message.type === type);
-}
+const only = <T extends JobMessage['type']>(messages: JobMessage[], type: T) =>
+  messages.filter((message): message is Extract<JobMessage, { type: T }> => message.type === type);
 
 const weightsOf = (manifest: Manifest): string | undefined =>
   manifest.files.find(({ path }) => path === 'adapter_model.safetensors')?.sha256;
@@ -215,6 +208,16 @@ describe('trainer', () => {
     expect([...traces.values()].sort()).toEqual(trace(undisturbed.messages).sort());
     expect(result?.metrics.trainLoss).toBe(manifest.metrics.trainLoss);
   }, 120_000);
+
+  it('starts from the weights of a version, which is a parent of the next', async () => {
+    const parent = { versionId: id('ver', 'a'), adapter: 'sums', number: 1 };
+    const from = { initFrom: { ...parent, files: manifest.files } };
+    const attempt = start(assignment('z', smallRecipe, from));
+    expect(await attempt.ended).toBe(0);
+    const [published] = only(attempt.messages, 'published');
+    expect(published?.manifest.parents).toEqual([{ ...parent, kind: 'continued' }]);
+    expect(published?.manifest.metrics.evalLossBefore).toBe(manifest.metrics.evalLossAfter);
+  });
 
   it('drains with a checkpoint, passes over a damaged one wherever it is, and goes on', async () => {
     const drained = start(assignment('d', smallRecipe), (message, child) => {

@@ -223,6 +223,7 @@ describe('Supervisor', () => {
     baseModel: job.baseModel,
     dataset: { id: job.dataset.id, sha256: job.dataset.sha256 },
     recipe: job.recipe,
+    parents: [],
     templateSha256: 'd'.repeat(64),
     metrics: {
       steps: 40,

@@ -21,6 +21,7 @@ export const scopeSchema = z.enum([
   'keys:write',
   'webhooks:read',
   'webhooks:write',
+  'audit:read',
   'platform:read',
   'platform:write',
 ]);
@@ -34,11 +35,15 @@ export interface Access {
   scope: Scope | null;
   /** It concerns all teams, so it is for the operator's team alone. */
   platform?: true;
+  /** It needs neither key nor session: who asks shows what they know in the body. */
+  open?: true;
 }
 
 /** Everything that can be done over HTTP, and who may: the one table. Each route names its action, several may share one. */
 export const actions = {
   'me.read': { role: 'viewer', scope: null },
+  'session.begin': { role: 'viewer', scope: null, open: true },
+  'session.use': { role: 'viewer', scope: null },
   'base-models.read': { role: 'viewer', scope: 'base-models:read' },
   'base-models.import': { role: 'member', scope: 'base-models:write' },
   'datasets.read': { role: 'viewer', scope: 'datasets:read' },
@@ -53,22 +58,35 @@ export const actions = {
   'sweeps.control': { role: 'member', scope: 'jobs:write' },
   'adapters.read': { role: 'viewer', scope: 'adapters:read' },
   'adapters.write': { role: 'member', scope: 'adapters:write' },
-  'completions.create': { role: 'viewer', scope: 'adapters:read' },
+  'completions.generate': { role: 'viewer', scope: 'adapters:read' },
   'team.read': { role: 'viewer', scope: 'team:read' },
   'team.quotas': { role: 'admin', scope: 'team:write', platform: true },
+  'teams.read': { role: 'admin', scope: 'platform:read', platform: true },
+  'teams.write': { role: 'admin', scope: 'platform:write', platform: true },
   'keys.read': { role: 'admin', scope: 'keys:read' },
   'keys.write': { role: 'admin', scope: 'keys:write' },
+  'members.read': { role: 'viewer', scope: 'team:read' },
+  'members.write': { role: 'admin', scope: 'team:write' },
+  'invitations.read': { role: 'admin', scope: 'team:read' },
+  'invitations.accept': { role: 'viewer', scope: null, open: true },
   'webhooks.read': { role: 'admin', scope: 'webhooks:read' },
   'webhooks.write': { role: 'admin', scope: 'webhooks:write' },
+  'audit.read': { role: 'admin', scope: 'audit:read' },
   'workers.read': { role: 'admin', scope: 'platform:read', platform: true },
   'workers.drain': { role: 'admin', scope: 'platform:write', platform: true },
   'metrics.read': { role: 'admin', scope: 'platform:read', platform: true },
 } as const satisfies Record<string, Access>;
 export type Action = keyof typeof actions;
 
+/** Whether an action needs neither key nor session. */
+export const isOpen = (action: Action): boolean => (actions[action] as Access).open === true;
+
+/** Whether an action changes something of a team, so that each time it is done the audit log has a row of it. The others are named for what they do. */
+export const isChange = (action: Action): boolean => !/^session\.|\.(read|estimate|generate)$/.test(action);
+
 /** Who or what does something. */
 export const actorSchema = z.object({
-  type: z.enum(['key']),
+  type: z.enum(['key', 'user']),
   id: z.string(),
   name: z.string(),
 });
@@ -83,6 +101,8 @@ export const principalSchema = z.object({
   /** Whether the team is the one that runs this installation. */
   operator: z.boolean(),
   actor: actorSchema,
+  /** The member that it is, or whose key it is; null: of a key of the team. */
+  memberId: idSchema('user').nullable(),
   expiresAt: timeSchema.nullable(),
 });
 export type Principal = z.infer<typeof principalSchema>;

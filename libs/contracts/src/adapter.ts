@@ -2,7 +2,9 @@ import { z } from 'zod';
 import { aliasSchema } from './alias';
 import { storedFileSchema } from './base-model';
 import { idSchema, nameSchema, sha256Schema, timeSchema } from './ids';
-import { recipeSchema } from './recipe';
+import { parentSchema } from './lineage';
+import { pageQuerySchema } from './paging';
+import { objectiveTypeSchema, type Recipe, recipeSchema } from './recipe';
 
 export const versionMetricsSchema = z.object({
   steps: z.int().nonnegative(),
@@ -13,7 +15,7 @@ export const versionMetricsSchema = z.object({
   trainedTokens: z.int().nonnegative(),
   /** Mean of the objective over the last tenth of the steps; this and the others as in jobMetricSchema. null: it was combined, not trained. */
   trainLoss: z.number().nullable(),
-  /** Held-out loss of the bare base and of the adapter; null without an eval split. */
+  /** Held-out loss of what training started from (the bare base, or a version) and of the adapter; null without an eval split. */
   evalLossBefore: z.number().nullable(),
   evalLossAfter: z.number().nullable(),
   evalAccuracyBefore: z.number().nullable(),
@@ -32,6 +34,8 @@ export const manifestSchema = z.object({
   baseModel: z.object({ id: idSchema('baseModel'), name: nameSchema, revision: z.string() }),
   dataset: z.object({ id: idSchema('dataset'), sha256: sha256Schema }),
   recipe: recipeSchema,
+  /** The versions that it was made from. */
+  parents: z.array(parentSchema).default([]),
   /** SHA-256 of the chat template text that the data were rendered with. */
   templateSha256: sha256Schema,
   metrics: versionMetricsSchema,
@@ -48,6 +52,8 @@ export const adapterVersionSchema = z.object({
   baseModel: z.object({ id: idSchema('baseModel'), name: nameSchema, revision: z.string() }),
   dataset: z.object({ id: idSchema('dataset'), sha256: sha256Schema }),
   recipe: recipeSchema,
+  /** The versions that it was made from. */
+  parents: z.array(parentSchema),
   templateSha256: sha256Schema,
   metrics: versionMetricsSchema,
   files: z.array(storedFileSchema),
@@ -72,6 +78,17 @@ const describedShape = {
     .transform((tags) => [...new Set(tags)].sort()),
 };
 
+/** How an adapter was trained: plain LoRA, or a variant of it. */
+export const adapterMethodSchema = z.enum(['lora', 'rslora', 'dora', 'pissa']);
+export type AdapterMethod = z.infer<typeof adapterMethodSchema>;
+
+/** The one word for a recipe's method. */
+export const methodOf = ({ lora: { dora, init, rsLora } }: Recipe): AdapterMethod => {
+  if (dora) return 'dora';
+  if (init === 'pissa') return 'pissa';
+  return rsLora ? 'rslora' : 'lora';
+};
+
 export const adapterSchema = z.object({
   id: idSchema('adapter'),
   name: nameSchema,
@@ -82,10 +99,51 @@ export const adapterSchema = z.object({
   aliases: z.array(aliasSchema.pick({ name: true, version: true })),
   /** Highest published version. */
   latestVersion: z.int().positive().nullable(),
+  /** What lists are filtered and sorted by: of the highest published version. */
+  latest: z
+    .object({
+      objective: objectiveTypeSchema,
+      method: adapterMethodSchema,
+      /** On the rows held out, after training. */
+      loss: z.number().nullable(),
+      accuracy: z.number().nullable(),
+    })
+    .nullable(),
   createdAt: timeSchema,
   updatedAt: timeSchema,
 });
 export type Adapter = z.infer<typeof adapterSchema>;
+
+export const adapterSortSchema = z.enum(['created', 'updated', 'name', 'loss', 'accuracy']);
+export type AdapterSort = z.infer<typeof adapterSortSchema>;
+
+/** The words of a text search. */
+export const wordsOf = (q: string): string[] => q.split(/\s+/).filter((word) => word !== '');
+
+/** Which adapters, and in which order. What is said of training is of the newest version. */
+export const adapterQuerySchema = pageQuerySchema.extend({
+  query: z.string().max(96).optional().describe('Part of a name.'),
+  q: z
+    .string()
+    .max(200)
+    .refine((text) => wordsOf(text).length <= 8, 'must have 8 words at most')
+    .optional()
+    .describe(
+      'Words that all have to be in name, description, tags or written card; upper and lower case are the same.',
+    ),
+  baseModel: nameSchema.optional().describe('Name of the base model.'),
+  tag: tagSchema.optional().describe('A tag that it has.'),
+  objective: objectiveTypeSchema.optional().describe('What training minimised.'),
+  method: adapterMethodSchema.optional().describe('How it was trained.'),
+  maxLoss: z.coerce.number().optional().describe('Highest loss on the rows held out.'),
+  minAccuracy: z.coerce.number().optional().describe('Lowest accuracy on the rows held out.'),
+  sort: adapterSortSchema
+    .default('created')
+    .describe(
+      '`created` and `updated`: the newest first; `name`; `loss`: the lowest first; `accuracy`: the highest first. Without the metric: last.',
+    ),
+});
+export type AdapterQuery = z.output<typeof adapterQuerySchema>;
 
 export const describeAdapterSchema = z
   .strictObject({

@@ -9,6 +9,8 @@ export const apiKeySchema = z.object({
   role: roleSchema,
   /** null: all that the role may do. */
   scopes: z.array(scopeSchema).nullable(),
+  /** The member or service account that it belongs to, and is revoked with; null: the team's. */
+  memberId: idSchema('user').nullable(),
   /** First characters of the key, to recognise it by. */
   hint: z.string(),
   createdAt: timeSchema,
@@ -23,6 +25,7 @@ export const createApiKeySchema = z.strictObject({
   role: roleSchema.default('member'),
   scopes: z.array(scopeSchema).min(1).max(scopeSchema.options.length).nullable().default(null),
   expiresAt: timeSchema.nullable().default(null),
+  serviceAccount: idSchema('user').optional().describe('Whom it is for; left out: whoever asks.'),
 });
 export type CreateApiKey = z.input<typeof createApiKeySchema>;
 /** `secret` is shown this once; only its SHA-256 is stored. */

@@ -14,6 +14,10 @@ export const idPrefixes = {
   delivery: 'msg',
   sweep: 'swp',
   party: 'pty',
+  auditEntry: 'aud',
+  user: 'usr',
+  session: 'ses',
+  invitation: 'inv',
 } as const;
 
 export type IdKind = keyof typeof idPrefixes;

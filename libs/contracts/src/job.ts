@@ -5,7 +5,8 @@ import { idSchema, nameSchema, sha256Schema, timeSchema } from './ids';
 import { versionRefSchema } from './alias';
 import { combineShape } from './combine';
 import { exportFormatSchema, parityThresholdsSchema } from './export';
-import { recipeSchema } from './recipe';
+import { versionNameSchema, versionSelectorSchema } from './lineage';
+import { recipeRequestSchema, recipeSchema } from './recipe';
 import { training, workSchema } from './work';
 
 export const jobStateSchema = z.enum([
@@ -50,7 +51,9 @@ export const createJobSchema = z.strictObject({
   dataset: idSchema('dataset'),
   /** Name of the adapter that the result becomes the next version of; made when it does not exist. */
   adapter: nameSchema,
-  recipe: recipeSchema.prefault({}),
+  recipe: recipeRequestSchema.prefault({}),
+  /** Version whose weights training starts from, e.g. `support@v3`; the recipe's `lora` is that of the version then. null: from none. */
+  initFrom: versionSelectorSchema.nullable().default(null),
   ...schedulingShape,
 });
 export type CreateJobInput = z.input<typeof createJobSchema>;
@@ -102,6 +105,7 @@ export const cloneJobSchema = z.strictObject({
   dataset: createJobSchema.shape.dataset.optional(),
   adapter: createJobSchema.shape.adapter.optional(),
   recipe: z.record(z.string(), z.unknown()).optional(),
+  initFrom: versionSelectorSchema.nullable().optional(),
   priority: prioritySchema.optional(),
   placement: placementSchema.optional(),
   notBefore: timeSchema.nullable().optional(),
@@ -131,6 +135,8 @@ export const jobSchema = z.object({
   dataset: z.object({ id: idSchema('dataset'), filename: z.string(), sha256: sha256Schema }),
   adapter: nameSchema,
   recipe: recipeSchema,
+  /** The version whose weights training starts from. */
+  initFrom: versionNameSchema.nullable(),
   /** Optimizer steps done and in all; totalSteps is null until the data are packed. */
   step: z.int().nonnegative(),
   totalSteps: z.int().positive().nullable(),

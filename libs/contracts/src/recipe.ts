@@ -54,6 +54,7 @@ const loraSchema = z.strictObject({
   /** Rounds that PiSSA takes to find the principal part: more are more exact. */
   initIterations: z.int().min(0).max(1000),
 });
+export type Lora = z.output<typeof loraSchema>;
 const lora = loraSchema.shape;
 
 /** Fields of `lora` that exclude each other. */
@@ -74,16 +75,67 @@ const loraConflicts: ((chosen: LoraChoice) => { path: string; message: string } 
       message: 'PiSSA is published with twice the rank, which can be 512 at most',
     },
 ];
-type LoraChoice = Pick<
-  z.output<typeof loraSchema>,
-  'layers' | 'targets' | 'init' | 'dora' | 'rank' | 'rankPattern'
->;
+type LoraChoice = Pick<Lora, 'layers' | 'targets' | 'init' | 'dora' | 'rank' | 'rankPattern'>;
+
+const loraDefaults: Omit<Lora, 'alpha'> = {
+  rank: 16,
+  dropout: 0,
+  targets: 'all-linear',
+  exclude: [],
+  layers: null,
+  rankPattern: {},
+  alphaPattern: {},
+  rsLora: false,
+  dora: false,
+  bias: 'none',
+  init: 'default',
+  initIterations: 8,
+};
+
+/** A field that may be left out; the description of the API says what it is then. */
+const field = <T extends z.ZodType>(schema: T, byDefault?: unknown) =>
+  schema.optional().meta(byDefault === undefined ? {} : { default: byDefault });
+
+/** What a client asks for of `lora`: what is left out is decided later, by default or by the version that training starts from. */
+export const loraRequestSchema = z
+  .strictObject({
+    rank: field(lora.rank, loraDefaults.rank),
+    alpha: field(lora.alpha),
+    dropout: field(lora.dropout, loraDefaults.dropout),
+    targets: field(lora.targets, loraDefaults.targets),
+    exclude: field(lora.exclude, loraDefaults.exclude),
+    layers: field(lora.layers, loraDefaults.layers),
+    rankPattern: field(lora.rankPattern, loraDefaults.rankPattern),
+    alphaPattern: field(lora.alphaPattern, loraDefaults.alphaPattern),
+    rsLora: field(lora.rsLora, loraDefaults.rsLora),
+    dora: field(lora.dora, loraDefaults.dora),
+    bias: field(lora.bias, loraDefaults.bias),
+    init: field(lora.init, loraDefaults.init),
+    initIterations: field(lora.initIterations, loraDefaults.initIterations),
+  })
+  .superRefine((asked, context) => {
+    for (const conflict of loraConflicts) {
+      const found = conflict(loraOf(asked));
+      if (found) context.addIssue({ code: 'custom', path: [found.path], message: found.message });
+    }
+  });
+export type LoraRequest = z.output<typeof loraRequestSchema>;
+
+/** Decides every field that was left out. */
+function loraOf(asked: LoraRequest): Lora {
+  const given = Object.fromEntries(Object.entries(asked).filter(([, value]) => value !== undefined));
+  const chosen = { ...structuredClone(loraDefaults), ...(given as Partial<Lora>) };
+  return { ...chosen, alpha: chosen.alpha ?? 2 * chosen.rank };
+}
 
 /** Where an evaluation is made: after so many steps or, below 1, after that share of all steps. */
 export const evaluationPointSchema = z.union([z.int().min(1).max(10_000_000), z.number().gt(0).lt(1)]);
 /** The step of a point. Shares are rounded up, but 0.7 of 10 steps are 7, whatever the last bit of the product says. */
 export const evaluationStep = (point: number, totalSteps: number): number =>
   point < 1 ? Math.ceil(Number((point * totalSteps).toPrecision(12))) : point;
+
+/** What training can minimise: next-token loss on answers, or a preference between two answers. */
+export const objectiveTypeSchema = z.enum(['sft', 'dpo', 'orpo']);
 
 /** How the frozen linear layers of a base model are kept. */
 export const baseStorageSchema = z.strictObject({
@@ -120,31 +172,7 @@ export const recipeSchema = z.strictObject({
       z.strictObject({ type: z.literal('orpo'), lambda: z.number().min(0).max(100).default(0.1) }),
     ])
     .prefault({ type: 'sft' }),
-  lora: z
-    .strictObject({
-      rank: lora.rank.default(16),
-      alpha: lora.alpha.optional(),
-      dropout: lora.dropout.default(0),
-      targets: lora.targets.default('all-linear'),
-      exclude: lora.exclude.default([]),
-      layers: lora.layers.default(null),
-      rankPattern: lora.rankPattern.default({}),
-      alphaPattern: lora.alphaPattern.default({}),
-      rsLora: lora.rsLora.default(false),
-      dora: lora.dora.default(false),
-      bias: lora.bias.default('none'),
-      init: lora.init.default('default'),
-      initIterations: lora.initIterations.default(8),
-    })
-    .prefault({})
-    .superRefine((chosen, context) => {
-      for (const conflict of loraConflicts) {
-        const found = conflict(chosen);
-        if (found) context.addIssue({ code: 'custom', path: [found.path], message: found.message });
-      }
-    })
-    .transform((chosen) => ({ ...chosen, alpha: chosen.alpha ?? 2 * chosen.rank }))
-    .pipe(loraSchema),
+  lora: loraRequestSchema.prefault({}).transform(loraOf).pipe(loraSchema),
   training: z
     .strictObject({
       /** Passes over the data; ignored when `steps` is given. */
@@ -207,3 +235,7 @@ export const recipeSchema = z.strictObject({
 /** What a client may send: every field optional. */
 export type RecipeInput = z.input<typeof recipeSchema>;
 export type Recipe = z.output<typeof recipeSchema>;
+
+/** A recipe as a job asks for it: `lora` as it was sent, because a version to start from decides what it leaves out. */
+export const recipeRequestSchema = recipeSchema.extend({ lora: loraRequestSchema.optional() });
+export type RecipeRequest = z.output<typeof recipeRequestSchema>;

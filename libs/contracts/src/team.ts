@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { idSchema } from './ids';
+import { idSchema, nameSchema } from './ids';
+import { createdInvitationSchema, emailSchema } from './member';
 
 /** What a team may use; null: no limit. */
 export const quotasSchema = z.object({
@@ -22,3 +23,16 @@ export const teamSchema = quotasSchema.extend({
   deviceSecondsUsed: z.number().nonnegative(),
 });
 export type Team = z.infer<typeof teamSchema>;
+
+export const createTeamSchema = quotasSchema
+  .partial()
+  .extend({
+    name: nameSchema,
+    owner: emailSchema.describe('Address of its first owner, who is invited.'),
+  })
+  .strict();
+export type CreateTeam = z.infer<typeof createTeamSchema>;
+export const createdTeamSchema = teamSchema.extend({ invitation: createdInvitationSchema });
+export type CreatedTeam = z.infer<typeof createdTeamSchema>;
+export const changeTeamSchema = quotasSchema.partial().extend({ name: nameSchema.optional() }).strict();
+export type ChangeTeam = z.infer<typeof changeTeamSchema>;

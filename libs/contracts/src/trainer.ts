@@ -4,6 +4,7 @@ import { storedFileSchema } from './base-model';
 import { datasetFormatSchema } from './dataset';
 import { errorCodeSchema } from './errors';
 import { idSchema, nameSchema, sha256Schema, traceparentSchema } from './ids';
+import { versionNameSchema } from './lineage';
 import { jobMetricSchema, logLevelSchema } from './job';
 import { exportManifestSchema } from './export';
 import { recipeSchema } from './recipe';
@@ -25,6 +26,11 @@ export const assignmentSchema = z.object({
   }),
   dataset: z.object({ id: idSchema('dataset'), sha256: sha256Schema, format: datasetFormatSchema }),
   recipe: recipeSchema,
+  /** The version that training starts from, and its files in PEFT's format; null: from none. */
+  initFrom: versionNameSchema
+    .extend({ files: z.array(storedFileSchema).min(2) })
+    .nullable()
+    .default(null),
   /** Folder of this job on this worker: checkpoints live here across attempts. */
   jobDir: z.string(),
   /** Step of the last checkpoint that is known to be in the object store; 0: none is. */

@@ -1,3 +1,4 @@
+import { type Parent } from '@lowrank/contracts';
 import { type Repositories, type UnitOfWork } from '@lowrank/domain';
 import { codeOf, makeDataset, makeManifest, seedTeam, type SeededTeam } from '@lowrank/testing';
 import { SpecDatabase } from './test/database';
@@ -13,6 +14,8 @@ beforeEach(async () => {
 
 /** Belong to no team. */
 const shared = ['parties', 'workers'];
+/** Are not for who answers requests. */
+const closed = ['sessions'];
 const asTeam = async (teamId: string | null, text: string) => {
   await database.sql('BEGIN; SET LOCAL ROLE lowrank_api');
   try {
@@ -27,7 +30,8 @@ const asTeam = async (teamId: string | null, text: string) => {
 async function fill(): Promise<void> {
   for (const team of [database.crew, other]) {
     const { id } = await team.addJob();
-    const manifest = makeManifest(await team.addJob());
+    const parents: Parent[] = [{ versionId: 'ver_gone', adapter: 'captain', number: 1, kind: 'continued' }];
+    const manifest = makeManifest(await team.addJob(), { parents });
     const at = '2026-01-01T00:00:00.000Z';
     const move = { seq: 1, action: 'move' as const, from: null, to: 1, returnsTo: null, at, by: 'a' };
     await database.run(async ({ adapters, aliases }) => {
@@ -52,6 +56,14 @@ async function fill(): Promise<void> {
         VALUES ('swp_${team.id}', '${team.id}', 'running', '${team.baseModel.id}', 'a', 'a', 'a', 'a', 'a', 'captain',
           '{}', '{}', '{}', 'loss', now());
       INSERT INTO sweep_trials (sweep_id, number, job_id, parameters) VALUES ('swp_${team.id}', 1, '${id}', '{}');
+      INSERT INTO users (id, email, name, password_hash, created_at) VALUES ('usr_${team.id}', '${team.id}@a.org', 'a', 'a', now());
+      INSERT INTO members (team_id, user_id, role, created_at) VALUES ('${team.id}', 'usr_${team.id}', 'viewer', now());
+      INSERT INTO sessions (id, user_id, team_id, secret_sha256, created_at, expires_at)
+        VALUES ('ses_${team.id}', 'usr_${team.id}', '${team.id}', '${team.id}', now(), now());
+      INSERT INTO invitations (id, team_id, email, role, token_sha256, created_at, expires_at)
+        VALUES ('inv_${team.id}', '${team.id}', 'a@a.org', 'viewer', '${team.id}', now(), now());
+      INSERT INTO audit_log (id, team_id, actor_type, actor_id, actor_name, action, change, target_kind, details, request_id)
+        VALUES ('aud_${team.id}', '${team.id}', 'key', 'a', 'a', 'jobs.submit', 'submit', 'job', '{}', 'a');
       INSERT INTO sweep_reports (sweep_id, rung, trial, step, value, at) VALUES ('swp_${team.id}', 0, 1, 1, 1, now())`);
   }
 }
@@ -69,13 +81,13 @@ it('guards every table, but those that belong to no team', async () => {
     `SELECT c.relname AS name FROM pg_class c JOIN pg_policy p ON p.polrelid = c.oid AND p.polcmd = '*'
      WHERE c.relrowsecurity AND p.polroles = ARRAY['lowrank_api'::regrole::oid] ORDER BY 1`,
   );
-  expect([...guarded.map(({ name }) => name), ...shared].sort()).toEqual(await tables());
+  expect([...guarded.map(({ name }) => name), ...shared, ...closed].sort()).toEqual(await tables());
 });
 
 it('shows each team its own rows of every table, and none without a team', async () => {
   await fill();
   const seen: Record<string, string[]> = {};
-  for (const table of (await tables()).filter((name) => !shared.includes(name))) {
+  for (const table of (await tables()).filter((name) => ![...shared, ...closed].includes(name))) {
     const count = `SELECT count(*) FROM ${table}`;
     const counts = [await database.sql<{ count: string }>(count)];
     for (const team of [database.crew.id, other.id, 'team_none', '', null])
@@ -118,6 +130,18 @@ it("writes no row of another team's", async () => {
   expect(await mine.run(({ jobs }) => jobs.update(theirs.id, 1, { step: 7 }))).toBe(false);
   expect(await mine.run(({ datasets }) => datasets.delete(other.id, other.dataset.id))).toBe(false);
   expect(await other.job(theirs.id)).toMatchObject({ step: 0 });
+});
+
+it('shows who answers requests no session, and no hash of a password', async () => {
+  await fill();
+  for (const text of ['SELECT id FROM sessions', 'SELECT password_hash FROM users'])
+    await expect(asTeam(database.crew.id, text)).rejects.toThrow('permission denied');
+});
+
+it('lets nobody who answers requests take back what the audit log has', async () => {
+  await fill();
+  for (const text of ['DELETE FROM audit_log', "UPDATE audit_log SET actor_id = 'b'", 'TRUNCATE audit_log'])
+    await expect(asTeam(database.crew.id, text)).rejects.toThrow('permission denied');
 });
 
 it('keeps teams apart that share one connection, at once and after errors', async () => {

@@ -1,5 +1,5 @@
 import { PrismaPg } from '@prisma/adapter-pg';
-import { type Repositories, type UnitOfWork } from '@lowrank/domain';
+import { type Deed, type Repositories, type UnitOfWork } from '@lowrank/domain';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { withAdvisoryLock } from './advisory-lock';
 import { isSerializationFailure, translated } from './errors';
@@ -7,9 +7,11 @@ import { type Prisma, PrismaClient } from './generated/client';
 import { adapterRepository } from './repositories/adapters';
 import { aliasRepository } from './repositories/aliases';
 import { apiKeyRepository } from './repositories/api-keys';
+import { auditRepository } from './repositories/audit';
 import { baseModelRepository } from './repositories/base-models';
 import { datasetRepository } from './repositories/datasets';
 import { exportRepository } from './repositories/exports';
+import { invitationRepository, memberRepository, sessionRepository } from './repositories/members';
 import { jobRepository } from './repositories/jobs';
 import { outboxRepository } from './repositories/outbox';
 import { partyRepository } from './repositories/parties';
@@ -30,7 +32,7 @@ const timeoutMs = 20_000;
 const idleInTransactionMs = 30_000;
 const attempts = 5;
 
-const repositoriesOf = (db: Tx, traceparent: string | null): Repositories => ({
+const repositoriesOf = (db: Tx, traceparent: string | null, deed: Deed | null): Repositories => ({
   apiKeys: apiKeyRepository(db),
   baseModels: baseModelRepository(db),
   datasets: datasetRepository(db),
@@ -45,6 +47,10 @@ const repositoriesOf = (db: Tx, traceparent: string | null): Repositories => ({
   statistics: statisticsRepository(db),
   webhooks: webhookRepository(db),
   sweeps: sweepRepository(db),
+  audit: auditRepository(db, deed),
+  members: memberRepository(db),
+  sessions: sessionRepository(db),
+  invitations: invitationRepository(db),
 });
 
 type Work<T> = (repositories: Repositories) => Promise<T>;
@@ -99,52 +105,54 @@ export function createUnitOfWork(databaseUrl: string, options: UnitOfWorkOptions
     }
   };
 
-  const repositories = (db: Tx) => repositoriesOf(db, traceparent());
-  const transactions = (teamId: string | null) => {
-    const sight = { teamId, isSingle: false };
-    return {
-      run: <T>(work: Work<T>) => transaction(sight, (db) => work(repositories(db))),
-      runLightly: <T>(work: Work<T>) =>
-        transaction(sight, async (db) => {
-          await db.$executeRaw`SET LOCAL synchronous_commit = off`;
-          return work(repositories(db));
-        }),
-      read: <T>(work: Work<T>) => transaction(sight, (db) => work(repositories(db)), 'RepeatableRead'),
+  const exclusively: UnitOfWork['exclusively'] = (lock, work) => withAdvisoryLock(databaseUrl, lock, work);
+  const ping = async (): Promise<string> => {
+    try {
+      const [row] = await prisma.$queryRaw<{ now: Date }[]>`SELECT clock_timestamp() AS now`;
+      if (row === undefined) throw new Error('Postgres answered without a row.');
+      return row.now.toISOString();
+    } catch (error) {
+      throw translated(error);
+    }
+  };
+  const answering = { exclusively, ping, close: () => prisma.$disconnect() };
+  /** What is done for a deed, or for nobody in particular. */
+  const unitOfWorkFor = (deed: Deed | null): UnitOfWork => {
+    const repositories = (db: Tx) => repositoriesOf(db, traceparent(), deed);
+    const transactions = (teamId: string | null) => {
+      const sight = { teamId, isSingle: false };
+      return {
+        run: <T>(work: Work<T>) => transaction(sight, (db) => work(repositories(db))),
+        runLightly: <T>(work: Work<T>) =>
+          transaction(sight, async (db) => {
+            await db.$executeRaw`SET LOCAL synchronous_commit = off`;
+            return work(repositories(db));
+          }),
+        read: <T>(work: Work<T>) => transaction(sight, (db) => work(repositories(db)), 'RepeatableRead'),
+      };
     };
+    const acrossTeams: UnitOfWork = {
+      ...answering,
+      ...transactions(null),
+      async look(work) {
+        try {
+          // To a repository the client itself is as good as one of a transaction; their types differ in what is left out unless asked for.
+          return await work(repositories(prisma as unknown as Tx));
+        } catch (error) {
+          throw translated(error);
+        }
+      },
+      forTeam: (teamId) => ({
+        ...acrossTeams,
+        ...transactions(teamId),
+        look: (work) => transaction({ teamId, isSingle: true }, (db) => work(repositories(db))),
+      }),
+      forDeed: (other) => unitOfWorkFor(other).forTeam(other.teamId),
+      get acrossTeams() {
+        return acrossTeams;
+      },
+    };
+    return acrossTeams;
   };
-
-  const acrossTeams: UnitOfWork = {
-    ...transactions(null),
-    async look(work) {
-      try {
-        // To a repository the client itself is as good as one of a transaction; their types differ in what is left out unless asked for.
-        return await work(repositories(prisma as unknown as Tx));
-      } catch (error) {
-        throw translated(error);
-      }
-    },
-    forTeam: (teamId) => ({
-      ...acrossTeams,
-      ...transactions(teamId),
-      look: (work) => transaction({ teamId, isSingle: true }, (db) => work(repositories(db))),
-    }),
-    get acrossTeams() {
-      return acrossTeams;
-    },
-
-    exclusively: (lock, work) => withAdvisoryLock(databaseUrl, lock, work),
-
-    async ping() {
-      try {
-        const [row] = await prisma.$queryRaw<{ now: Date }[]>`SELECT clock_timestamp() AS now`;
-        if (row === undefined) throw new Error('Postgres answered without a row.');
-        return row.now.toISOString();
-      } catch (error) {
-        throw translated(error);
-      }
-    },
-
-    close: () => prisma.$disconnect(),
-  };
-  return acrossTeams;
+  return unitOfWorkFor(null);
 }

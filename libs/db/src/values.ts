@@ -14,6 +14,12 @@ export const numberOrNull = (value: bigint | null): number | null => (value === 
 export const toJson = (value: unknown): Prisma.InputJsonValue => value as Prisma.InputJsonValue;
 export const fromJson = <T>(value: Prisma.JsonValue): T => value as T;
 
+/** The same of what is not known to be storable. */
+export const storableJson = (value: Record<string, unknown>): Prisma.InputJsonValue =>
+  JSON.parse(
+    JSON.stringify(value, (_key, part: unknown) => (typeof part === 'string' ? storableText(part) : part)),
+  ) as Prisma.InputJsonValue;
+
 /** Text from outside may hold NUL and, where it was cut, half a surrogate pair, which Postgres does not store. */
 export const storableText = (text: string): string =>
   text.replaceAll('\0', '\uFFFD').replace(/\p{Surrogate}/gu, '\uFFFD');

@@ -16,7 +16,10 @@ export type ResourceKind =
   | 'webhook'
   | 'delivery'
   | 'sweep'
-  | 'trial';
+  | 'trial'
+  | 'member'
+  | 'service account'
+  | 'invitation';
 
 /** The one way to say that something is not there. `path` names the field that referred to it, if a body did. */
 export const notFound = (kind: ResourceKind, name: string, path?: string): LowrankError =>

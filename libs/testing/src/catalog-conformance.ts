@@ -1,4 +1,12 @@
-import { finalJobStates, jobStateSchema, type Manifest, type Page, type PageQuery } from '@lowrank/contracts';
+import {
+  type AdapterVersion,
+  finalJobStates,
+  jobStateSchema,
+  type Manifest,
+  type Page,
+  type PageQuery,
+  type Parent,
+} from '@lowrank/contracts';
 import { randomIds, type Repositories, revisionOf, type UnitOfWork } from '@lowrank/domain';
 import { makeBaseModel, makeDataset, makeManifest } from './factories';
 import { codeOf } from './object-store-conformance';
@@ -217,6 +225,48 @@ export function catalogConformance(seeded: () => Seeded): void {
           updatedAt: day(3),
         });
       });
+    });
+
+    it('are found by id, and remember what they were made from when that is gone', async () => {
+      const v1 = await publish(makeManifest(await crew.addJob()), day(2));
+      const gone = { versionId: randomIds.make('version'), adapter: 'gone', number: 7 };
+      const parents: Parent[] = [
+        { versionId: v1.id, adapter: 'captain', number: 1, kind: 'continued' },
+        { ...gone, kind: 'combined' },
+      ];
+      const v2 = await publish(makeManifest(await crew.addJob(), { parents }), day(3));
+      expect(v2.parents).toEqual(parents);
+      const other = await seedTeam(unitOfWork, 'other');
+      await run(async ({ adapters }) => {
+        expect(await adapters.versionById(crew.id, v2.id)).toEqual(v2);
+        expect(await adapters.versionById(crew.id, v1.id)).toEqual(v1);
+        expect(await adapters.versionById(other.id, v2.id)).toBeNull();
+      });
+    });
+
+    it('know what they come from and what came of them, over any number of steps', async () => {
+      const made = async (from: AdapterVersion[]): Promise<AdapterVersion> => {
+        const parents = from.map(({ id: versionId, adapter, number }) => ({
+          ...{ versionId, adapter, number, kind: 'combined' as const },
+        }));
+        return publish(makeManifest(await crew.addJob(), { parents }), day(2));
+      };
+      const a = await made([]);
+      const b = await made([]);
+      const ab = await made([a, b]);
+      const last = await made([ab, a]);
+      const sibling = await made([b]);
+      const other = await seedTeam(unitOfWork, 'other');
+      const related = async (of: AdapterVersion, limit = 10, team = crew.id) =>
+        (await run(({ adapters }) => adapters.related(team, of.id, limit)))
+          .map(({ number }) => number)
+          .sort();
+      expect(await related(ab)).toEqual([1, 2, 3, 4]);
+      expect(await related(a)).toEqual([1, 3, 4]);
+      expect(await related(last)).toEqual([1, 2, 3, 4]);
+      expect(await related(sibling)).toEqual([2, 5]);
+      expect(await related(ab, 3)).toHaveLength(3);
+      expect(await related(ab, 10, other.id)).toEqual([]);
     });
 
     it('publish once per job', async () => {

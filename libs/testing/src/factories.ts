@@ -97,6 +97,7 @@ export function makeJob(
     dataset: { id: dataset.id, filename: dataset.filename, sha256: dataset.sha256 },
     adapter: 'captain',
     recipe: makeRecipe(),
+    initFrom: null,
     createdAt,
     priority: 0,
     placement: { deviceClasses: null, memoryBytes: null },
@@ -179,6 +180,7 @@ export const makeManifest = (
   baseModel: job.baseModel,
   dataset: { id: job.dataset.id, sha256: job.dataset.sha256 },
   recipe: job.recipe,
+  parents: [],
   templateSha256: sha256('template'),
   metrics: makeVersionMetrics(),
   files: [

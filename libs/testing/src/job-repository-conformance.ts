@@ -371,6 +371,7 @@ async function fill(
       name: 'theirs',
       role: 'admin',
       scopes: null,
+      memberId: null,
       hint: 'lrk_1234',
       createdAt: day(1),
       expiresAt: null,

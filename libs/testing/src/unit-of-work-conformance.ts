@@ -1,6 +1,9 @@
 import { type JobWakeUp } from '@lowrank/contracts';
 import { type Repositories, type UnitOfWork } from '@lowrank/domain';
+import { adapterSearchConformance } from './adapter-search-conformance';
 import { aliasConformance } from './alias-conformance';
+import { auditConformance } from './audit-conformance';
+import { memberConformance } from './member-conformance';
 import { newsConformance } from './news-conformance';
 import { catalogConformance } from './catalog-conformance';
 import { makeDataset, makeEvent, makeMetric, makeWorker } from './factories';
@@ -164,6 +167,7 @@ export function unitOfWorkConformance(name: string, open: () => Promise<UnitOfWo
         name: letter,
         role: 'member' as const,
         scopes: ['jobs:read' as const],
+        memberId: null,
         hint: `lrk_${letter.repeat(4)}`,
         createdAt,
         expiresAt: day(9),
@@ -180,6 +184,7 @@ export function unitOfWorkConformance(name: string, open: () => Promise<UnitOfWo
         expect(await run(({ apiKeys }) => apiKeys.findBySecret('1'.repeat(64)))).toEqual({
           key: row,
           operator: true,
+          memberRole: null,
         });
         expect(await run(({ apiKeys }) => apiKeys.findBySecret('2'.repeat(64)))).toBeNull();
         expect(await codeOf(insert(key('b', day(1)), '1'))).toBe('conflict');
@@ -364,6 +369,7 @@ export function unitOfWorkConformance(name: string, open: () => Promise<UnitOfWo
 
     newsConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     catalogConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
+    adapterSearchConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     aliasConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     exportConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     jobRepositoryConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
@@ -371,6 +377,8 @@ export function unitOfWorkConformance(name: string, open: () => Promise<UnitOfWo
     partyConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     jobUpkeepConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     estimateConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
+    memberConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
+    auditConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     webhookConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     sweepConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
   });

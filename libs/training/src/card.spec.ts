@@ -7,6 +7,7 @@ const options: CardOptions = {
   source: 'owner/name',
   revision: 'abc',
   dataset: { sha256: 'd'.repeat(64) },
+  initFrom: null,
   recipe: makeRecipe(),
   metrics: makeVersionMetrics(),
   templateSha256: 'e'.repeat(64),

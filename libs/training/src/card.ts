@@ -1,8 +1,10 @@
-import { type Manifest, type Recipe, type VersionMetrics } from '@lowrank/contracts';
+import { type Manifest } from '@lowrank/contracts';
 import { type BaseInfo } from '@lowrank/kernels';
 
 export type CardOptions = Pick<Manifest, 'adapter' | 'recipe' | 'metrics' | 'templateSha256'> & {
   dataset: { sha256: string };
+  /** The adapter that training started from. */
+  initFrom: { name: string } | null;
   base: Pick<BaseInfo, 'quantization' | 'prequantized'>;
   /** As in adapter_config.json: `owner/name` on a hub, or a folder's name. */
   source: string;
@@ -19,10 +21,10 @@ const units = {
   orpo: { loss: 'ORPO, a pair', accuracy: 'pairs ranked right' },
 };
 
-function metricsTable(metrics: VersionMetrics, objective: Recipe['objective']): string {
+function metricsTable({ metrics, recipe: { objective }, initFrom }: CardOptions): string {
   const { loss, accuracy } = units[objective.type];
   return [
-    '| | base | adapter |',
+    `| | ${initFrom === null ? 'base' : 'start'} | adapter |`,
     '| --- | --- | --- |',
     `| held-out loss (${loss}) | ${round(metrics.evalLossBefore)} | ${round(metrics.evalLossAfter)} |`,
     `| held-out accuracy (${accuracy}) | ${round(metrics.evalAccuracyBefore)} | ${round(metrics.evalAccuracyAfter)} |`,
@@ -44,16 +46,8 @@ function baseStorage({
 /**
  * README.md of a version, a model card as the hub reads it. Holds no times, so that equal runs give equal bytes.
  */
-export function modelCard({
-  adapter,
-  source,
-  revision,
-  dataset,
-  base,
-  recipe,
-  metrics,
-  templateSha256,
-}: CardOptions): string {
+export function modelCard(options: CardOptions): string {
+  const { adapter, source, revision, dataset, initFrom, base, recipe, templateSha256 } = options;
   const isQuantized = base.quantization.format !== 'bf16' && base.quantization.format !== 'f32';
   const front = [
     '---',
@@ -70,11 +64,11 @@ export function modelCard({
 
 # ${adapter}
 
-A LoRA adapter for \`${source}\` (revision \`${revision}\`), trained with ${isQuantized ? 'QLoRA' : 'LoRA'} by Lowrank.
+A LoRA adapter for \`${source}\` (revision \`${revision}\`), trained with ${isQuantized ? 'QLoRA' : 'LoRA'} by Lowrank${initFrom === null ? '' : `, starting from the weights of ${initFrom.name}`}.
 
 ## Results
 
-${metricsTable(metrics, recipe.objective)}
+${metricsTable(options)}
 
 ## Use
 
@@ -91,7 +85,7 @@ tokenizer = AutoTokenizer.from_pretrained(${JSON.stringify(source)})
 
 The base's linear layers were kept in ${baseStorage(base)}.
 
-Dataset SHA-256 \`${dataset.sha256}\`; chat template SHA-256 \`${templateSha256}\`. This recipe, base and dataset give the same
+Dataset SHA-256 \`${dataset.sha256}\`; chat template SHA-256 \`${templateSha256}\`. This recipe, base${initFrom === null ? '' : ', start'} and dataset give the same
 weights again, byte for byte, on a machine of the same instruction set.
 
 \`\`\`json

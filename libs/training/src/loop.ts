@@ -51,6 +51,8 @@ export const freshProgress: Readonly<Progress> = {
 export interface TrainOptions {
   base: Base;
   adapter: Adapter;
+  /** It had weights of its own before the first step, which are what training starts from; else the bare base is. */
+  isContinued?: boolean;
   recipe: Recipe;
   plan: Plan;
   /** Held-out data; empty: no evaluations. */
@@ -162,7 +164,7 @@ async function evaluateNow(progress: Progress, options: TrainOptions): Promise<P
   const started = performance.now();
   const { rewardMargin, ...result } = await evaluate(
     base,
-    progress.step === 0 ? null : adapter,
+    progress.step === 0 && !options.isContinued ? null : adapter,
     evaluation,
     signal,
     objectiveOf(options.recipe),

@@ -143,34 +143,61 @@ function createEmpty(base: Base, targets: LoraTarget[], bias: AdapterConfig['bia
   }
 }
 
-/**
- * Loads a folder in PEFT's format onto a base. Throws LowrankError validation_failed when it is not LoRA on linear layers of this
- * base, or names and shapes do not fit.
- */
-export async function loadAdapter(base: Base, folder: string): Promise<Adapter> {
-  const config = await readAdapterConfig(folder);
+async function readTensors(folder: string): Promise<Map<string, NamedTensor>> {
   const list = await readSafetensors(join(folder, ADAPTER_WEIGHTS), ADAPTER_WEIGHTS).catch(
     (error: unknown) => {
       const known = error instanceof SafetensorsError || (error as NodeJS.ErrnoException).code === 'ENOENT';
       throw known ? unusable((error as Error).message, error) : error;
     },
   );
-  const tensors = new Map(list.map((tensor) => [tensor.name, tensor]));
+  return new Map(list.map((tensor) => [tensor.name, tensor]));
+}
+
+/** Writes every weight of an adapter. Throws LowrankError validation_failed unless the tensors are those of the adapter. */
+function writeWeights(adapter: Adapter, tensors: Map<string, NamedTensor>): void {
+  const adapted = targetSet(adapter.tensors);
+  adapter.tensors.forEach((wanted, i) => {
+    const name = tensorName(wanted, adapted);
+    const found = tensors.get(name);
+    if (found?.shape.join() !== wanted.shape.join())
+      throw unusable(`${name} has shape [${found?.shape ?? 'none'}], the base needs [${wanted.shape}]`);
+    adapter.write(i, found.values);
+    tensors.delete(name);
+  });
+  const [unknown] = tensors.keys();
+  if (unknown !== undefined) throw unusable(`this base has no place for ${unknown}`);
+}
+
+/** An adapter whose weights training starts from. */
+export interface StartingPoint {
+  /** For the card, e.g. `support v3`. */
+  name: string;
+  /** modelKey of its files. */
+  key: string;
+  /** Folder in PEFT's format. */
+  dir: string;
+}
+
+/**
+ * Replaces an adapter's weights by those of a folder in PEFT's format, bit for bit where that has them in F32; training then starts from
+ * them, with a fresh optimizer. Throws LowrankError validation_failed when its tensors are not those of the adapter.
+ */
+export async function loadWeights(adapter: Adapter, folder: string): Promise<void> {
+  writeWeights(adapter, await readTensors(folder));
+}
+
+/**
+ * Loads a folder in PEFT's format onto a base. Throws LowrankError validation_failed when it is not LoRA on linear layers of this
+ * base, or names and shapes do not fit.
+ */
+export async function loadAdapter(base: Base, folder: string): Promise<Adapter> {
+  const config = await readAdapterConfig(folder);
+  const tensors = await readTensors(folder);
   const targets = targetsOf(base, tensors, config);
   if (targets.length === 0) throw unusable('no tensor is of a linear layer of this base');
   const adapter = createEmpty(base, targets, config.bias);
-  const adapted = targetSet(adapter.tensors);
   try {
-    adapter.tensors.forEach((wanted, i) => {
-      const name = tensorName(wanted, adapted);
-      const found = tensors.get(name);
-      if (found?.shape.join() !== wanted.shape.join())
-        throw unusable(`${name} has shape [${found?.shape ?? 'none'}], the base needs [${wanted.shape}]`);
-      adapter.write(i, found.values);
-      tensors.delete(name);
-    });
-    const [unknown] = tensors.keys();
-    if (unknown !== undefined) throw unusable(`this base has no place for ${unknown}`);
+    writeWeights(adapter, tensors);
     return adapter;
   } catch (error) {
     adapter.close();

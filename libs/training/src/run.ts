@@ -20,7 +20,7 @@ import { isCancelled, publicError } from './errors';
 import { sha256 } from './files';
 import { inTurn } from './in-turn';
 import { Diverged, freshProgress, train, type Progress } from './loop';
-import { adapterConfig, adapterWeights, loadAdapter } from './peft';
+import { adapterConfig, adapterWeights, loadAdapter, loadWeights, type StartingPoint } from './peft';
 import { ADAPTER_CONFIG, ADAPTER_WEIGHTS } from './peft-config';
 import { evaluationBatches, planTraining, type Plan } from './plan';
 import { withReference } from './reference';
@@ -54,6 +54,8 @@ export interface RunOptions {
     /** Completes the folder with the weights: called only when the quantized base has to be written. */
     fetchWeights(): Promise<void>;
   };
+  /** Left out or null: it starts as the recipe says. */
+  initFrom?: StartingPoint | null;
   dataset: { file: string; sha256: string; format: DatasetFormat };
   maxLineBytes: number;
   cacheDir: string;
@@ -185,8 +187,9 @@ function assertWithinContext({ info: { maxPositions } }: Base, { training }: Rec
 }
 
 /** Everything that decides the trained bytes: a checkpoint of a run with another identity is of no use. */
-function runIdentity({ recipe, base, dataset }: RunOptions, tokenizer: ChatTokenizer): string {
-  return sha256(JSON.stringify([recipe, base.key, dataset.sha256, dataset.format, tokenizer.fingerprint]));
+function runIdentity({ recipe, base, dataset, initFrom }: RunOptions, tokenizer: ChatTokenizer): string {
+  const parts = [recipe, base.key, dataset.sha256, dataset.format, tokenizer.fingerprint];
+  return sha256(JSON.stringify(initFrom ? [...parts, initFrom.key] : parts));
 }
 
 /** A diverged run goes back to its last checkpoint this often; then it fails. */
@@ -246,6 +249,7 @@ async function trainAdapter(
       return await train({
         base,
         adapter,
+        isContinued: Boolean(options.initFrom),
         recipe,
         plan: data.plan,
         evaluation: data.evaluation,
@@ -302,6 +306,7 @@ async function trainVersion(base: Base, kernels: Kernels, options: RunOptions): 
   const data = await prepareData(rows, complete, options);
   const adapter = base.createAdapter(adapterSpec(base.info.linears, recipe));
   try {
+    if (options.initFrom) await loadWeights(adapter, options.initFrom.dir);
     const run = runIdentity(options, tokenizer);
     const progress = await spanned('train', () => trainAdapter(base, adapter, data, run, options));
     const trained = exportAdapter(base, adapter, tokenizer, progress, options);
@@ -322,7 +327,8 @@ function exportAdapter(
   const { source, revision } = options.base;
   const weights = adapterWeights(adapter);
   const metrics = versionMetrics(progress);
-  const card = { adapter: name, source, revision, dataset, recipe, base: base.info, metrics, templateSha256 };
+  const made = { dataset, initFrom: options.initFrom ?? null, recipe, metrics, templateSha256 };
+  const card = { adapter: name, source, revision, base: base.info, ...made };
   return {
     files: [
       { path: ADAPTER_WEIGHTS, bytes: weights },

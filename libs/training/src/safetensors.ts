@@ -59,7 +59,11 @@ export function halfToFloat(half: number): number {
 }
 
 /** Values of a tensor as float32; `bytes` are a buffer of their own, so that they lie as floats have to. Throws SafetensorsError. */
-export function toFloats(bytes: Buffer, { dtype, elements, name }: SafetensorsEntry, where: string): Float32Array {
+export function toFloats(
+  bytes: Buffer,
+  { dtype, elements, name }: SafetensorsEntry,
+  where: string,
+): Float32Array {
   switch (dtype) {
     case 'F32':
       return new Float32Array(bytes.buffer, bytes.byteOffset, elements);

@@ -3,16 +3,27 @@ import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import {
   type AdapterVersion,
   adapterCardSchema,
+  adapterQuerySchema,
   adapterSchema,
   adapterVersionSchema,
   describeAdapterSchema,
+  lineageSchema,
   nameSchema,
-  pageQuerySchema,
   pageSchema,
   storedFileSchema,
+  versionDiffSchema,
   versionRefSchema,
+  versionSelectorSchema,
 } from '@lowrank/contracts';
-import { describeAdapter, findVersion, found, type Ports, readCard } from '@lowrank/domain';
+import {
+  compareVersions,
+  describeAdapter,
+  findVersion,
+  found,
+  type Ports,
+  readCard,
+  readLineage,
+} from '@lowrank/domain';
 import { type Blobs } from '@lowrank/storage';
 import { type FastifyReply, type FastifyRequest } from 'fastify';
 import { createZodDto } from 'nestjs-zod';
@@ -25,13 +36,16 @@ import { ApiFileResponse, attachment, StoredFiles } from '../http/stored-files';
 import { archiveOf } from './archive';
 import { AdapterParams, VersionParams } from './version-params';
 
-class AdapterListQuery extends createZodDto(
-  pageQuerySchema.extend({ query: z.string().max(96).optional().describe('Part of a name.') }),
-) {}
+class AdapterListQuery extends createZodDto(adapterQuerySchema) {}
 class AdapterDto extends createZodDto(adapterSchema) {}
 class AdapterPageDto extends createZodDto(pageSchema(adapterSchema)) {}
 class AdapterVersionDto extends createZodDto(adapterVersionSchema) {}
 class AdapterVersionListDto extends createZodDto(z.object({ data: z.array(adapterVersionSchema) })) {}
+class LineageDto extends createZodDto(lineageSchema) {}
+class VersionDiffDto extends createZodDto(versionDiffSchema) {}
+class DiffQuery extends createZodDto(
+  z.object({ to: versionSelectorSchema.describe('The other version, e.g. `support@v3` or `support@prod`.') }),
+) {}
 class AdapterCardDto extends createZodDto(adapterCardSchema) {}
 class DescribeAdapterDto extends createZodDto(describeAdapterSchema) {}
 class VersionFileParams extends createZodDto(
@@ -49,7 +63,9 @@ export class AdaptersController {
 
   @Get()
   @Action('adapters.read')
-  @ApiOperation({ summary: 'List adapters, newest first.' })
+  @ApiOperation({
+    summary: 'Find adapters: by text, base model, tag, method or metric; newest first, or sorted.',
+  })
   @Answer({ status: 200, type: AdapterPageDto, description: 'One page.' })
   list(@TeamId() teamId: string, @Query() query: AdapterListQuery) {
     return this.ports.unitOfWork.look(({ adapters }) => adapters.list(teamId, query));
@@ -101,6 +117,32 @@ export class AdaptersController {
   @Answer({ status: 200, type: AdapterVersionDto, description: 'What it is and what it was made from.' })
   version(@TeamId() teamId: string, @Param() { name, version }: VersionParams): Promise<AdapterVersion> {
     return this.ports.unitOfWork.look((repositories) => findVersion(repositories, teamId, name, version));
+  }
+
+  @Get(':name/versions/:version/lineage')
+  @Action('adapters.read')
+  @ApiOperation({
+    summary: 'Where a version comes from and what came of it: versions, datasets, base models, jobs.',
+  })
+  @Answer({
+    status: 200,
+    type: LineageDto,
+    description: 'A graph: edges go from what was used to what was made.',
+  })
+  lineage(@TeamId() teamId: string, @Param() { name, version }: VersionParams) {
+    return readLineage(this.ports, teamId, name, version);
+  }
+
+  @Get(':name/versions/:version/diff')
+  @Action('adapters.read')
+  @ApiOperation({ summary: 'What differs between a version and another, of this adapter or of another one.' })
+  @Answer({
+    status: 200,
+    type: VersionDiffDto,
+    description: 'Differences of source and recipe; metrics and files of both.',
+  })
+  diff(@TeamId() teamId: string, @Param() { name, version }: VersionParams, @Query() { to }: DiffQuery) {
+    return compareVersions(this.ports, teamId, { adapter: name, version }, to);
   }
 
   @Get(':name/versions/:version/files/:path')

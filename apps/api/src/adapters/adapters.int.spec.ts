@@ -34,6 +34,10 @@ it('lists adapters, all or by a part of the name', async () => {
   ]);
   expect(await names('?query=apt')).toEqual([['captain', 2]]);
   expect(await names('?query=%25')).toEqual([]);
+  expect(await names('?q=CAPT&baseModel=tiny&objective=sft&method=lora&maxLoss=1&sort=loss')).toEqual([
+    ['captain', 2],
+  ]);
+  expect(await names('?maxLoss=0.9')).toEqual([]);
 });
 
 it('finds a version by number, with and without v, and the latest', async () => {
@@ -52,6 +56,11 @@ it('finds a version by number, with and without v, and the latest', async () => 
 });
 
 it.each([
+  ['?sort=size', 400],
+  ['?maxLoss=low', 400],
+  ['?tag=NoTag', 400],
+  ['?q=a+b+c+d+e+f+g+h+i', 400],
+  ['/captain/versions/3/lineage', 404],
   ['/none', 404],
   ['/none/versions', 404],
   ['/captain/versions/3', 404],

@@ -1,7 +1,7 @@
 import { applyDecorators } from '@nestjs/common';
 import { RouteConfig } from '@nestjs/platform-fastify';
-import { ApiExtension } from '@nestjs/swagger';
-import { type Action as ActionName, actions } from '@lowrank/contracts';
+import { ApiExtension, ApiSecurity } from '@nestjs/swagger';
+import { type Action as ActionName, actions, isOpen } from '@lowrank/contracts';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -15,4 +15,8 @@ declare module 'fastify' {
  * OpenAPI description with what it needs.
  */
 export const Action = (action: ActionName) =>
-  applyDecorators(RouteConfig({ action }), ApiExtension('x-lowrank-access', { action, ...actions[action] }));
+  applyDecorators(
+    ...(isOpen(action) ? [ApiSecurity({})] : []),
+    RouteConfig({ action }),
+    ApiExtension('x-lowrank-access', { action, ...actions[action] }),
+  );

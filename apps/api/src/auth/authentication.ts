@@ -1,36 +1,55 @@
-import { LowrankError, type Principal } from '@lowrank/contracts';
+import { isOpen, LowrankError, type Principal } from '@lowrank/contracts';
 import { assertAllowed, isSameSecret } from '@lowrank/domain';
 import { type FastifyRequest, type onRequestAsyncHookHandler } from 'fastify';
 import { metricsRoute } from '../metrics/route';
+import { assertSameOrigin, sessionSecretOf } from '../session/cookie';
 import { type KeyCache } from './key-cache';
 
 declare module 'fastify' {
   interface FastifyRequest {
-    /** On whose behalf the request is answered; null on the open route, and for Prometheus' own token. */
+    /** On whose behalf the request is answered; null on the open routes, and for Prometheus' own token. */
     principal: Principal | null;
   }
 }
 
-/** Answers without a key. Everything else, unknown paths too, needs one. */
+/** Answers anybody, as routes of open actions do. Everything else, unknown paths too, needs a key or a session. */
 const openRoute = '/health';
 const docsRoute = /^\/docs(?:$|[/-])/;
 
 /**
- * Fastify hook that lets nobody in without a live API key, nor to a route whose action that key may not do, before a byte of the body is
- * read. A route without an action is for nobody; the OpenAPI pages are for everybody with a key, and a browser may send it to them
+ * Fastify hook that lets nobody in without a live API key or session, nor to a route whose action they may not do, before a byte of the body
+ * is read; a browser's request without a key has to come from our own pages if it changes something. A route without an action is for nobody; the OpenAPI pages are for everybody with a key, and a browser may send it to them
  * as the password of HTTP Basic. Prometheus has a token of its own for the metrics.
  */
-export function requirePrincipal(keys: KeyCache, metricsToken: string | null): onRequestAsyncHookHandler {
+export function requirePrincipal(
+  keys: KeyCache,
+  sessions: (secret: string) => Promise<Principal | null>,
+  metricsToken: string | null,
+): onRequestAsyncHookHandler {
+  const principalOf = async (request: FastifyRequest, secret: string | null): Promise<Principal> => {
+    const session = sessionSecretOf(request);
+    if (secret === null && session === null)
+      throw new LowrankError('unauthorized', 'The request has no API key.');
+    const principal = secret === null ? await sessions(session ?? '') : await keys.find(secret);
+    if (principal !== null) return principal;
+    const message = secret === null ? 'The session is over.' : 'The API key is mistyped, unknown or revoked.';
+    throw new LowrankError('unauthorized', message);
+  };
   return async (request) => {
     const { url: route, config } = request.routeOptions;
     if (route === openRoute) return;
     const isDocs = route !== undefined && docsRoute.test(route);
     const secret = secretOf(request, isDocs);
-    if (secret === null) throw new LowrankError('unauthorized', 'The request has no API key.');
-    if (route === metricsRoute && metricsToken !== null && isSameSecret(secret, metricsToken)) return;
-    request.principal = await keys.find(secret);
-    if (request.principal === null)
-      throw new LowrankError('unauthorized', 'The API key is mistyped, unknown or revoked.');
+    if (secret === null) assertSameOrigin(request);
+    if (config.action !== undefined && isOpen(config.action)) return;
+    if (
+      secret !== null &&
+      route === metricsRoute &&
+      metricsToken !== null &&
+      isSameSecret(secret, metricsToken)
+    )
+      return;
+    request.principal = await principalOf(request, secret);
     // A path without a route is answered with 404.
     if (isDocs || route === undefined) return;
     if (config.action === undefined)

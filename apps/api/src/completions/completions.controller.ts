@@ -34,7 +34,7 @@ export class CompletionsController {
   ) {}
 
   @Post('chat/completions')
-  @Action('completions.create')
+  @Action('completions.generate')
   @ApiOperation({ summary: 'The next message of a conversation. With `stream`, as server-sent events.' })
   @HttpCode(200)
   @ApiOkResponse({ type: ChatCompletionAnswerDto, description: 'The answer.' })
@@ -43,7 +43,7 @@ export class CompletionsController {
   }
 
   @Post('completions')
-  @Action('completions.create')
+  @Action('completions.generate')
   @ApiOperation({ summary: 'What follows a text. With `stream`, as server-sent events.' })
   @HttpCode(200)
   @ApiOkResponse({ type: TextCompletionAnswerDto, description: 'The answer.' })

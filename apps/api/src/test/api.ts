@@ -1,11 +1,19 @@
 import { loadConfig } from '@lowrank/config';
-import { type Action, type BaseModel, type Dataset, type ErrorBody, type Role } from '@lowrank/contracts';
+import {
+  type Action,
+  type BaseModel,
+  type Dataset,
+  type ErrorBody,
+  isChange,
+  type Role,
+} from '@lowrank/contracts';
 import { createUnitOfWork } from '@lowrank/db';
 import { createApiKey, type ObjectStore, type Ports, randomIds, systemClock } from '@lowrank/domain';
 import { Blobs, createObjectStore } from '@lowrank/storage';
 import { traceparentNow } from '@lowrank/telemetry';
 import { testDatabase, tinyDataset, writeTinyModel } from '@lowrank/testing';
 import { type NestFastifyApplication } from '@nestjs/platform-fastify';
+import { type onSendAsyncHookHandler } from 'fastify';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -28,6 +36,20 @@ function strictAnswerWriter({ schema }: { schema: unknown }): (answer: unknown) 
     const text = write(answer);
     (schema as ZodType).parse(JSON.parse(text));
     return text;
+  };
+}
+
+/** Fails a request that has changed something without exactly one row in the audit log, or has written one without changing anything. */
+function strictAudit({ unitOfWork }: Ports): onSendAsyncHookHandler {
+  return async ({ principal, routeOptions, id }, { statusCode }) => {
+    const { action } = routeOptions.config;
+    if (principal === null || action === undefined) return;
+    const { data } = await unitOfWork.look(({ audit }) =>
+      audit.list(principal.teamId, { request: id, limit: 9 }),
+    );
+    const expected = statusCode < 300 && isChange(action) ? 1 : 0;
+    if (data.length !== expected && statusCode < 500)
+      throw new Error(`${routeOptions.url} left ${data.length} rows in the audit log instead of ${expected}`);
   };
 }
 
@@ -66,6 +88,7 @@ export class TestApi {
     const ports = { unitOfWork, clock: systemClock, ids: randomIds };
     const adapter = createAdapter();
     adapter.getInstance().setSerializerCompiler(strictAnswerWriter);
+    adapter.getInstance().addHook('onSend', strictAudit(ports));
     const actions = new Map<string, Action | undefined>();
     adapter.getInstance().addHook('onRoute', ({ method, url, config }) => {
       for (const one of [method].flat()) actions.set(`${one} ${url}`, config?.action);

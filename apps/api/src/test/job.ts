@@ -1,4 +1,4 @@
-import { type Job, type JobMetric, type Manifest } from '@lowrank/contracts';
+import { type Job, type JobMetric, type Manifest, parentsOf } from '@lowrank/contracts';
 import { type AttemptRef, claimAttempt, publishVersion, reportPhase, reportPlan } from '@lowrank/domain';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -57,6 +57,7 @@ export async function publish(
     baseModel: job.baseModel,
     dataset: job.dataset,
     recipe: job.recipe,
+    parents: parentsOf(job),
     templateSha256: 'e'.repeat(64),
     metrics: {
       steps: 10,

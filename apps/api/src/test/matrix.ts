@@ -16,13 +16,25 @@ import { type TestApi } from './api';
 export interface Samples {
   teamId: string;
   ids: Record<
-    'baseModel' | 'dataset' | 'job' | 'version' | 'sweep' | 'key' | 'webhook' | 'delivery' | 'worker',
+    | 'baseModel'
+    | 'dataset'
+    | 'job'
+    | 'version'
+    | 'sweep'
+    | 'key'
+    | 'webhook'
+    | 'member'
+    | 'invitation'
+    | 'delivery'
+    | 'worker',
     string
   >;
   /** The team's name. */
   team: string;
   adapter: string;
   baseModel: string;
+  /** Of the member. */
+  email: string;
   /** Ids, names and contents that are nobody else's business. */
   secrets: string[];
   /** All of it as it is stored now. */
@@ -83,6 +95,24 @@ export async function samplesOf(api: TestApi, teamId: string): Promise<Samples> 
   await unitOfWork.run(({ webhooks }) =>
     webhooks.insert(teamId, { ...webhook, secret: makeWebhookSecret() }),
   );
+  const member = make.make('user');
+  const invitation = make.make('invitation');
+  const email = `${mark}@example.org`;
+  await unitOfWork.run(async ({ members, invitations }) => {
+    const user = {
+      id: member,
+      email,
+      name: mark,
+      passwordHash: 'scrypt$4$8$1$YQ$YQ',
+      isService: false,
+      createdAt,
+    };
+    await members.insertUser(user);
+    await members.add(teamId, { userId: member, role: 'viewer', at: createdAt });
+    const times = { createdAt, expiresAt: createdAt, acceptedAt: null };
+    const open = { id: invitation, email: `${mark}@example.com`, role: 'viewer' as const, ...times };
+    await invitations.insert(teamId, { ...open, tokenSha256: file.sha256 });
+  });
   const delivery = await testWebhook(api.ports, teamId, webhook.id);
 
   const stored = async ({
@@ -95,6 +125,8 @@ export async function samplesOf(api: TestApi, teamId: string): Promise<Samples> 
     jobs,
     sweeps,
     webhooks,
+    members,
+    invitations,
   }: Repositories) => [
     await adapters.find(teamId, adapter),
     await aliases.moves(teamId, adapter, 'prod', { limit: 200 }),
@@ -107,20 +139,33 @@ export async function samplesOf(api: TestApi, teamId: string): Promise<Samples> 
     await jobs.detail(teamId, job.id),
     await sweeps.find(teamId, ids.sweep),
     await webhooks.list(teamId),
+    await members.list(teamId),
+    await invitations.list(teamId),
     await webhooks.deliveries(teamId, webhook.id, { limit: 200 }),
   ];
   return {
     teamId,
-    ids: { ...ids, key: key.id, webhook: webhook.id, delivery: delivery.id, worker: worker.id },
+    ids: {
+      ...ids,
+      key: key.id,
+      webhook: webhook.id,
+      delivery: delivery.id,
+      worker: worker.id,
+      member,
+      invitation,
+    },
     team: (await unitOfWork.look(({ teams }) => teams.find(teamId)))?.name ?? '',
     adapter,
     baseModel: baseModel.name,
-    secrets: [teamId, ...Object.values(ids), key.id, webhook.id, delivery.id, mark],
+    email,
+    secrets: [teamId, ...Object.values(ids), key.id, webhook.id, delivery.id, member, invitation, mark],
     state: () => unitOfWork.run(stored),
   };
 }
 
 export interface Target {
+  /** What of another team's whoever is allowed to ask may be told. */
+  tells?: string[];
   path: string;
   json?: unknown;
   /** What of the samples it names, so that another team finds nothing; else it is about the caller's own, or about all teams. */
@@ -130,11 +175,12 @@ export interface Target {
 }
 
 /** A request for every route that needs a key, as the OpenAPI description has it. A new route is to have one here. */
-export function targetsOf({ ids, team, adapter, baseModel }: Samples): Record<string, Target> {
-  const { job, dataset, sweep, key, webhook, delivery, worker } = ids;
+export function targetsOf({ teamId, ids, team, adapter, baseModel, email }: Samples): Record<string, Target> {
+  const { job, dataset, sweep, key, webhook, delivery, worker, member, invitation } = ids;
   // Right in all but that the dataset has no pairs: whether its parts are found is told before that.
   const recipe = { objective: { type: 'dpo' } };
   const request = { baseModel, dataset, recipe };
+  const password = 'not the password';
   const of = (names: keyof Samples['ids'], path: string, json?: unknown): Target => ({
     path: `/api/v1/${path}`,
     names,
@@ -149,8 +195,33 @@ export function targetsOf({ ids, team, adapter, baseModel }: Samples): Record<st
     'GET /api/v1/keys': own('keys'),
     'POST /api/v1/keys': own('keys', { name: 'made', role: 'viewer' }),
     'DELETE /api/v1/keys/:id': of('key', `keys/${key}`),
+    // The operator's log names the teams that it has changed.
+    'GET /api/v1/audit': { ...own('audit'), tells: [teamId, team] },
+    'POST /api/v1/session': { ...own('session', { email, password }), status: 401 },
+    // Made with a key, these requests have no session.
+    'GET /api/v1/session': { ...own('session'), status: 404 },
+    'PUT /api/v1/session': { ...own('session', { team }), status: 404 },
+    'PUT /api/v1/session/password': {
+      ...own('session/password', { current: password, password }),
+      status: 404,
+    },
+    'DELETE /api/v1/session': { ...own('session'), status: 404 },
+    'GET /api/v1/members': own('members'),
+    'PATCH /api/v1/members/:id': of('member', `members/${member}`, { role: 'member' }),
+    'POST /api/v1/service-accounts': own('service-accounts', { name: `robot of ${email}`, role: 'viewer' }),
+    'GET /api/v1/invitations': own('invitations'),
+    'POST /api/v1/invitations': own('invitations', { email: `new.${email}`, role: 'viewer' }),
+    'POST /api/v1/invitations/accept': {
+      ...own('invitations/accept', { token: `lri_${email}`, password }),
+      status: 410,
+    },
     'GET /api/v1/team': own('team'),
     'PATCH /api/v1/team': own('team', { maxQueued: 1000 }),
+    // The operator sees all teams.
+    'GET /api/v1/teams': { ...own('teams'), tells: [teamId, team] },
+    'POST /api/v1/teams': own('teams', { name: `new-${adapter}`, owner: `owner.${email}` }),
+    'GET /api/v1/teams/:id': { ...own(`teams/${teamId}`), tells: [teamId, team] },
+    'PATCH /api/v1/teams/:id': { ...own(`teams/${teamId}`, {}), tells: [teamId, team] },
     'GET /api/v1/workers': own('workers'),
     'POST /api/v1/workers/:id/drain': own(`workers/${worker}/drain`, { mode: 'finish' }),
     'POST /api/v1/workers/:id/undrain': own(`workers/${worker}/undrain`),
@@ -186,6 +257,8 @@ export function targetsOf({ ids, team, adapter, baseModel }: Samples): Record<st
     ),
     'GET /api/v1/adapters/:name/versions': of('version', `adapters/${adapter}/versions`),
     'GET /api/v1/adapters/:name/versions/:version': of('version', version),
+    'GET /api/v1/adapters/:name/versions/:version/lineage': of('version', `${version}/lineage`),
+    'GET /api/v1/adapters/:name/versions/:version/diff': of('version', `${version}/diff?to=${adapter}`),
     'GET /api/v1/adapters/:name/versions/:version/files/:path': of(
       'version',
       `${version}/files/adapter_model.safetensors`,
@@ -277,6 +350,8 @@ export function targetsOf({ ids, team, adapter, baseModel }: Samples): Record<st
     ),
     // What takes away comes last.
     'DELETE /api/v1/adapters/:name/aliases/:alias': of('version', `adapters/${adapter}/aliases/prod`),
+    'DELETE /api/v1/members/:id': of('member', `members/${member}`),
+    'DELETE /api/v1/invitations/:id': of('invitation', `invitations/${invitation}`),
     'DELETE /api/v1/webhooks/:id': of('webhook', `webhooks/${webhook}`),
     'DELETE /api/v1/files/:id': of('dataset', `files/${dataset}`),
   };

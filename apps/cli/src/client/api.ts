@@ -36,7 +36,6 @@ import {
   type JobStreamItem,
   jobStreamSchema,
   LowrankError,
-  type Page,
   pageSchema,
   principalSchema,
   type CreateSweepInput,
@@ -58,6 +57,7 @@ import { openAsBlob } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { CliError, exitCodes } from '../errors';
+import { Catalog } from './catalog';
 import { ExportsApi } from './exports-api';
 import { Http } from './http';
 import { readServerSentEvents } from './sse';
@@ -69,6 +69,7 @@ const aliasPath = (adapter: string, alias: string) =>
 /** The native API of a Lowrank server, typed and parsed. Errors as in Http. */
 export class Api {
   private readonly http: Http;
+  readonly catalog: Catalog;
   readonly exports: ExportsApi;
 
   constructor(
@@ -76,6 +77,7 @@ export class Api {
     key: string | null,
   ) {
     this.http = new Http(url, key);
+    this.catalog = new Catalog(this.http);
     this.exports = new ExportsApi(this.http);
   }
 
@@ -94,7 +96,7 @@ export class Api {
   }
 
   baseModels(): AsyncGenerator<BaseModel, void> {
-    return this.all('/api/v1/base-models', baseModelSchema);
+    return this.http.pages('/api/v1/base-models', baseModelSchema);
   }
 
   baseModel(name: string): Promise<BaseModel> {
@@ -118,7 +120,7 @@ export class Api {
   }
 
   datasets(): AsyncGenerator<Dataset, void> {
-    return this.all('/api/v1/files', datasetSchema);
+    return this.http.pages('/api/v1/files', datasetSchema);
   }
 
   submit(job: CreateJobInput): Promise<JobDetail> {
@@ -135,7 +137,7 @@ export class Api {
   }
 
   jobs(): AsyncGenerator<Job, void> {
-    return this.all('/api/v1/jobs', jobSchema);
+    return this.http.pages('/api/v1/jobs', jobSchema);
   }
 
   job(id: string): Promise<JobDetail> {
@@ -166,7 +168,7 @@ export class Api {
   }
 
   sweeps(): AsyncGenerator<Sweep, void> {
-    return this.all('/api/v1/sweeps', sweepSchema);
+    return this.http.pages('/api/v1/sweeps', sweepSchema);
   }
 
   sweep(id: string, signal?: AbortSignal): Promise<SweepWithTrials> {
@@ -298,10 +300,6 @@ export class Api {
     }
   }
 
-  adapters(): AsyncGenerator<Adapter, void> {
-    return this.all('/api/v1/adapters', adapterSchema);
-  }
-
   adapter(name: string): Promise<Adapter> {
     return this.http.json(`/api/v1/adapters/${part(name)}`, adapterSchema);
   }
@@ -353,21 +351,6 @@ export class Api {
   /** Bytes of a file of an adapter version. */
   versionFile(name: string, number: number, path: string): Promise<Response> {
     return this.http.response(`/api/v1/adapters/${part(name)}/versions/${number}/files/${part(path)}`);
-  }
-
-  /** Every item of a list, page after page. */
-  private async *all<T extends z.ZodType<{ id: string }>>(
-    path: string,
-    item: T,
-  ): AsyncGenerator<z.output<T>, void> {
-    let query = '?limit=200';
-    for (;;) {
-      const page = (await this.http.json(`${path}${query}`, pageSchema(item))) as Page<z.output<T>>;
-      yield* page.data;
-      const last = page.data.at(-1);
-      if (!page.hasMore || last === undefined) return;
-      query = `?limit=200&after=${part(last.id)}`;
-    }
   }
 }
 

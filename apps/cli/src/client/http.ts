@@ -1,4 +1,4 @@
-import { errorBodySchema, LowrankError } from '@lowrank/contracts';
+import { errorBodySchema, LowrankError, type Page, pageSchema } from '@lowrank/contracts';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Agent } from 'undici';
 import { type z } from 'zod';
@@ -39,6 +39,22 @@ export class Http {
       );
     }
     return parsed.data;
+  }
+
+  /** Every item of a list, page after page. */
+  async *pages<T extends z.ZodType<{ id: string }>>(
+    path: string,
+    item: T,
+    query = new URLSearchParams(),
+  ): AsyncGenerator<z.output<T>, void> {
+    query.set('limit', '200');
+    for (;;) {
+      const page = (await this.json(`${path}?${query}`, pageSchema(item))) as Page<z.output<T>>;
+      yield* page.data;
+      const last = page.data.at(-1);
+      if (!page.hasMore || last === undefined) return;
+      query.set('after', last.id);
+    }
   }
 
   /** The answer with an unread body, its status already checked. A GET is tried three times when no server answers. */

@@ -1,17 +1,27 @@
-import { type Adapter } from '@lowrank/contracts';
-import { type Command } from 'commander';
+import {
+  type Adapter,
+  adapterMethodSchema,
+  adapterSortSchema,
+  objectiveTypeSchema,
+} from '@lowrank/contracts';
+import { type Command, Option } from 'commander';
 import { readFile } from 'node:fs/promises';
+import { type AdapterFilter } from '../client/catalog';
 import { connect } from '../connect';
+import { diffTables } from '../diff-view';
+import { number } from '../option-values';
+import { lineageRows } from '../lineage-view';
 import { formatAge, formatBytes, paint, print, printTable } from '../terminal';
 import { parseVersionRef } from '../version-ref';
 import { pullVersion } from '../pull';
 
+const listColumns = ['ADAPTER', 'LATEST', 'ALIASES', 'BASE MODEL', 'METHOD', 'HELD OUT', 'TAGS', 'UPDATED'];
 const versionColumns = [
   'VERSION',
   'ALIASES',
   'LOSS',
-  'HELD OUT: BASE',
-  'ADAPTER',
+  'HELD OUT: BEFORE',
+  'AFTER',
   'SIZE',
   'JOB',
   'PUBLISHED',
@@ -30,20 +40,39 @@ export function addAdapterCommands(program: Command): void {
   adapters
     .command('list', { isDefault: true })
     .description('list adapters, newest first')
-    .action(async (_options, command: Command) => {
+    .option('--search <words>', 'words that all have to be in name, description, tags or card')
+    .option('--tag <tag>', 'a tag that it has')
+    .option('--base <name>', 'base model')
+    .addOption(
+      new Option('--objective <name>', 'what training minimised').choices(objectiveTypeSchema.options),
+    )
+    .addOption(new Option('--method <name>', 'how it was trained').choices(adapterMethodSchema.options))
+    .option('--max-loss <n>', 'highest loss of the newest version on the rows held out', number)
+    .option('--min-accuracy <n>', 'lowest accuracy of the newest version on the rows held out', number)
+    .addOption(new Option('--sort <by>', 'order').choices(adapterSortSchema.options).default('created'))
+    .action(async ({ search: q, base: baseModel, ...options }: ListOptions, command: Command) => {
       const rows: string[][] = [];
-      for await (const adapter of connect(command).adapters()) {
+      for await (const adapter of connect(command).catalog.find({ q, baseModel, ...options })) {
         const latest = adapter.latestVersion === null ? '–' : `v${adapter.latestVersion}`;
         const aliases = adapter.aliases.map(({ name, version }) => `${name}=v${version}`).join(' ') || '–';
-        rows.push([adapter.name, latest, aliases, adapter.baseModel, formatAge(adapter.updatedAt)]);
+        const loss = adapter.latest?.loss?.toFixed(4) ?? '–';
+        rows.push([
+          ...[adapter.name, latest, aliases, adapter.baseModel],
+          ...[
+            adapter.latest?.method ?? '–',
+            loss,
+            adapter.tags.join(' ') || '–',
+            formatAge(adapter.updatedAt),
+          ],
+        ]);
       }
-      if (rows.length === 0) print('No adapters yet. Train one with: lowrank submit');
-      else printTable(['ADAPTER', 'LATEST', 'ALIASES', 'BASE MODEL', 'UPDATED'], rows);
+      if (rows.length === 0) print('No adapters found. Train one with: lowrank submit');
+      else printTable(listColumns, rows);
     });
 
   adapters
     .command('show')
-    .description('show the versions of an adapter, or the files of one version')
+    .description('show the versions of an adapter, or files and lineage of one version')
     .argument('<adapter[@version]>', 'e.g. support, support@v3 or support@prod')
     .action(async (text: string, _options, command: Command) => {
       const api = connect(command);
@@ -72,6 +101,27 @@ export function addAdapterCommands(program: Command): void {
         ['FILE', 'SIZE', 'SHA-256'],
         files.map(({ path, bytes, sha256 }) => [path, formatBytes(bytes), sha256]),
       );
+      const lineage = await api.catalog.lineage(ref.adapter, `v${version.number}`);
+      const rows = lineageRows(lineage);
+      if (rows.length === 0) return;
+      print(paint('bold', '\nLineage'));
+      printTable(['FROM', 'HOW', 'TO'], rows);
+      if (lineage.isTruncated) print('… and more');
+    });
+
+  adapters
+    .command('diff')
+    .description('compare two versions: what they were made from, recipe, metrics, files')
+    .argument('<adapter[@version]>', 'e.g. support@v1; without a version the latest')
+    .argument('<adapter[@version]>', 'the other one, e.g. support@v2')
+    .action(async (first: string, second: string, _options, command: Command) => {
+      const [from, to] = [parseVersionRef(first), parseVersionRef(second)];
+      const other = `${to.adapter}@${to.version ?? 'latest'}`;
+      const diff = await connect(command).catalog.diff(from.adapter, from.version ?? 'latest', other);
+      for (const [i, { title, head, rows }] of diffTables(diff).entries()) {
+        print(paint('bold', i === 0 ? title : `\n${title}`));
+        printTable(head, rows);
+      }
     });
 
   adapters
@@ -122,6 +172,8 @@ export function addAdapterCommands(program: Command): void {
       );
     });
 }
+
+type ListOptions = Omit<AdapterFilter, 'q' | 'baseModel'> & { search?: string; base?: string };
 
 interface DescribeOptions {
   description?: string;

@@ -12,11 +12,13 @@ import { summary } from '../estimate-view';
 import { addRecipeOptions, makeRecipe, type RecipeOptions } from '../recipe-options';
 import { addSchedulingOptions, makeScheduling, type SchedulingOptions } from '../scheduling-options';
 import { note, print } from '../terminal';
+import { parseVersionRef } from '../version-ref';
 import { assertSucceeded, describeSuccess, watchUntilInterrupted } from '../watch/watch-job';
 
 interface SubmitOptions extends RecipeOptions, SchedulingOptions {
-  base: string;
-  adapter: string;
+  base?: string;
+  adapter?: string;
+  from?: string;
   watch?: boolean;
 }
 
@@ -25,16 +27,20 @@ export function addSubmitCommand(program: Command): void {
     .command('submit')
     .description('train an adapter on a dataset: uploads the file and submits a job')
     .argument('<file|dataset>', 'a JSONL file, or the id (data_…) of one uploaded before')
-    .requiredOption('--base <name>', 'base model to train on; see: lowrank models')
-    .requiredOption('--adapter <name>', 'adapter that the result becomes the next version of');
+    .option('--base <name>', 'base model to train on; see: lowrank models')
+    .option('--adapter <name>', 'adapter that the result becomes the next version of')
+    .option(
+      '--from <adapter@version>',
+      'start from the weights of a version; its base model and adapter are the defaults then',
+    );
   addSchedulingOptions(addRecipeOptions(submit))
     .option('--watch', 'follow the job until it ends')
     .action(async (source: string, options: SubmitOptions, command: Command) => {
       const api = connect(command);
       const recipe = await makeRecipe(options);
-      const dataset = await datasetOf(api, source, options.base);
-      const { base: baseModel, adapter } = options;
-      const job = await api.submit({ baseModel, dataset, adapter, recipe, ...makeScheduling(options) });
+      const what = await subjectOf(api, options);
+      const dataset = await datasetOf(api, source, what.baseModel);
+      const job = await api.submit({ ...what, dataset, recipe, ...makeScheduling(options) });
       print(`Job ${job.id} is ${job.state}.`);
       if (job.estimate !== null) tellEstimate(job.estimate);
       if (!options.watch) {
@@ -45,6 +51,29 @@ export function addSubmitCommand(program: Command): void {
       assertSucceeded(done);
       print(describeSuccess(done));
     });
+}
+
+/** What is trained: as the options say, and where they leave it out as the version has it that training starts from. */
+async function subjectOf(
+  api: Api,
+  { base, adapter, from }: SubmitOptions,
+): Promise<{ baseModel: string; adapter: string; initFrom?: string }> {
+  if (from === undefined) {
+    const missing = base === undefined ? '--base' : '--adapter';
+    if (base === undefined || adapter === undefined)
+      throw new CliError(`${missing} is missing`, {
+        help: 'Name base model and adapter, or with --from a version to start from.',
+        exitCode: exitCodes.usage,
+      });
+    return { baseModel: base, adapter };
+  }
+  const ref = parseVersionRef(from);
+  const version = await api.version(ref.adapter, ref.version ?? 'latest');
+  return {
+    baseModel: base ?? version.baseModel.id,
+    adapter: adapter ?? version.adapter,
+    initFrom: `${version.adapter}@v${version.number}`,
+  };
 }
 
 function tellEstimate(estimate: Estimate): void {

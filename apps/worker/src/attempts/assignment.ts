@@ -1,5 +1,5 @@
 import { type Assignment } from '@lowrank/contracts';
-import { type JobWithInputs, withSmallerMicroBatches } from '@lowrank/domain';
+import { type JobWithInputs, versionNameOf, withSmallerMicroBatches } from '@lowrank/domain';
 import { join } from 'node:path';
 
 /** Where a worker keeps files and what a trainer gets. */
@@ -17,7 +17,7 @@ export const jobDirOf = (dataDir: string, jobId: string): string => join(dataDir
 
 /** What a trainer needs to know of an attempt. */
 export function makeAssignment(
-  { job, baseModel, dataset }: JobWithInputs,
+  { job, baseModel, dataset, initFrom }: JobWithInputs,
   { dataDir, threads, slots }: Workplace,
   traceparent: string | null = null,
 ): Assignment {
@@ -30,6 +30,7 @@ export function makeAssignment(
     baseModel: { id, name, source, revision, files },
     dataset: { id: dataset.id, sha256: dataset.sha256, format: dataset.format },
     recipe: withSmallerMicroBatches(job.recipe, job.memoryRetries) ?? job.recipe,
+    initFrom: initFrom && { ...versionNameOf(initFrom), files: initFrom.files },
     jobDir: jobDirOf(dataDir, job.id),
     mirroredStep: job.mirroredStep,
     cacheDir: join(dataDir, 'cache'),

@@ -1,15 +1,37 @@
-import { type Adapter, type AdapterVersion, LowrankError } from '@lowrank/contracts';
+import {
+  type Adapter,
+  type AdapterVersion,
+  LowrankError,
+  methodOf,
+  type Parent,
+  type Recipe,
+  type VersionMetrics,
+} from '@lowrank/contracts';
 import { type AdapterRepository } from '@lowrank/domain';
-import { type AdapterModel, type AdapterVersionModel } from '../generated/models';
-import { placed, readPage } from '../paging';
+import { type Prisma } from '../generated/client';
+import { type AdapterModel, type AdapterVersionModel, type VersionParentModel } from '../generated/models';
 import { fromJson, iso, storableText, toJson, type Tx } from '../values';
+import { findAdapters } from './adapter-search';
 
-/** An adapter's row with its aliases, and without its card, which only AdapterRepository.card reads. */
-type AdapterRow = Omit<AdapterModel, 'card'> & { aliases: Adapter['aliases'] };
+/** An adapter's row with aliases and newest version, and without its card, which only AdapterRepository.card reads. */
+type AdapterRow = Omit<AdapterModel, 'card'> & {
+  aliases: Adapter['aliases'];
+  newest: Pick<AdapterVersionModel, 'recipe' | 'metrics'> | null;
+};
 
-const withAliases = {
-  include: { aliases: { select: { name: true, version: true }, orderBy: { name: 'asc' } } },
+const shown = {
+  include: {
+    aliases: { select: { name: true, version: true }, orderBy: { name: 'asc' } },
+    newest: { select: { recipe: true, metrics: true } },
+  },
 } as const;
+
+function latestOf({ newest }: AdapterRow): Adapter['latest'] {
+  if (newest === null) return null;
+  const recipe = fromJson<Recipe>(newest.recipe);
+  const { evalLossAfter: loss, evalAccuracyAfter: accuracy } = fromJson<VersionMetrics>(newest.metrics);
+  return { objective: recipe.objective.type, method: methodOf(recipe), loss, accuracy };
+}
 
 const toAdapter = (row: AdapterRow): Adapter => ({
   id: row.id,
@@ -19,18 +41,35 @@ const toAdapter = (row: AdapterRow): Adapter => ({
   tags: fromJson(row.tags),
   aliases: row.aliases,
   latestVersion: row.latestVersion,
+  latest: latestOf(row),
   createdAt: iso(row.createdAt),
   updatedAt: iso(row.updatedAt),
 });
 
-const toVersion = (adapter: string, row: AdapterVersionModel): AdapterVersion => ({
+type VersionRow = AdapterVersionModel & {
+  adapter: { name: string };
+  parents: Omit<VersionParentModel, 'versionId'>[];
+};
+
+const withParents = {
+  include: {
+    adapter: { select: { name: true } },
+    parents: { orderBy: [{ adapter: 'asc' }, { number: 'asc' }] },
+  },
+} satisfies Prisma.AdapterVersionDefaultArgs;
+
+const toVersion = (row: VersionRow): AdapterVersion => ({
   id: row.id,
-  adapter,
+  adapter: row.adapter.name,
   number: row.number,
   jobId: row.jobId,
   baseModel: { id: row.baseModelId, name: row.baseModelName, revision: row.baseModelRevision },
   dataset: { id: row.datasetId, sha256: row.datasetSha256 },
   recipe: fromJson(row.recipe),
+  parents: row.parents.map(({ parentId: versionId, kind, adapter, number }) => ({
+    ...{ versionId, adapter, number },
+    kind: kind as Parent['kind'],
+  })),
   templateSha256: row.templateSha256,
   metrics: fromJson(row.metrics),
   files: fromJson(row.files),
@@ -39,12 +78,9 @@ const toVersion = (adapter: string, row: AdapterVersionModel): AdapterVersion =>
   createdAt: iso(row.createdAt),
 });
 
-/** `%`, `_` and `\` stand for something in LIKE; here they stand for themselves. */
-const literally = (text: string): string => text.replace(/[\\%_]/g, '\\$&');
-
 export const adapterRepository = (db: Tx): AdapterRepository => {
   const find: AdapterRepository['find'] = async (teamId, name) => {
-    const row = await db.adapter.findUnique({ where: { teamId_name: { teamId, name } }, ...withAliases });
+    const row = await db.adapter.findUnique({ where: { teamId_name: { teamId, name } }, ...shown });
     return row && toAdapter(row);
   };
   return {
@@ -55,7 +91,7 @@ export const adapterRepository = (db: Tx): AdapterRepository => {
         skipDuplicates: true,
       });
       const where = { teamId_name: { teamId, name } };
-      const row = await db.adapter.findUniqueOrThrow({ where, ...withAliases });
+      const row = await db.adapter.findUniqueOrThrow({ where, ...shown });
       if (row.baseModel !== baseModelName)
         throw new LowrankError(
           'conflict',
@@ -90,14 +126,11 @@ export const adapterRepository = (db: Tx): AdapterRepository => {
       });
     },
 
-    list(teamId, { query, ...page }) {
-      const where = { teamId, ...(query ? { name: { contains: literally(query.toLowerCase()) } } : {}) };
-      return readPage(
-        page,
-        (id) => db.adapter.findFirst({ where: { teamId, id }, select: placed }),
-        (older, window) => db.adapter.findMany({ where: { ...where, ...older }, ...window, ...withAliases }),
-        toAdapter,
-      );
+    async list(teamId, query) {
+      const { ids, hasMore } = await findAdapters(db, teamId, query);
+      const rows = await db.adapter.findMany({ where: { teamId, id: { in: ids } }, ...shown });
+      const byId = new Map(rows.map((row) => [row.id, toAdapter(row)]));
+      return { data: ids.flatMap((id) => byId.get(id) ?? []), hasMore };
     },
 
     async publish(teamId, { id, manifest, at }) {
@@ -108,8 +141,9 @@ export const adapterRepository = (db: Tx): AdapterRepository => {
       if (!adapter) throw new LowrankError('not_found', `There is no adapter '${manifest.adapter}'.`);
       const earlier = await db.adapterVersion.findFirst({
         where: { jobId: manifest.jobId, adapterId: adapter.id },
+        ...withParents,
       });
-      if (earlier) return toVersion(manifest.adapter, earlier);
+      if (earlier) return toVersion(earlier);
       const number = (adapter.latest ?? 0) + 1;
       const row = await db.adapterVersion.create({
         data: {
@@ -128,34 +162,65 @@ export const adapterRepository = (db: Tx): AdapterRepository => {
           files: toJson(manifest.files),
           bytes: manifest.files.reduce((sum, file) => sum + file.bytes, 0),
           createdAt: new Date(at),
+          parents: {
+            create: manifest.parents.map(({ versionId: parentId, ...parent }) => ({ parentId, ...parent })),
+          },
         },
+        ...withParents,
       });
       await db.adapter.update({
         where: { id: adapter.id },
         data: { latestVersion: number, updatedAt: new Date(at) },
       });
-      return toVersion(manifest.adapter, row);
+      return toVersion(row);
     },
 
     async versions(teamId, name) {
       const rows = await db.adapterVersion.findMany({
         where: { adapter: { teamId, name } },
         orderBy: { number: 'desc' },
+        ...withParents,
       });
-      return rows.map((row) => toVersion(name, row));
+      return rows.map(toVersion);
     },
 
     async version(teamId, name, number) {
-      const row = await db.adapterVersion.findFirst({ where: { adapter: { teamId, name }, number } });
-      return row && toVersion(name, row);
+      const where = { adapter: { teamId, name }, number };
+      const row = await db.adapterVersion.findFirst({ where, ...withParents });
+      return row && toVersion(row);
+    },
+
+    async versionById(teamId, id) {
+      const row = await db.adapterVersion.findFirst({ where: { adapter: { teamId }, id }, ...withParents });
+      return row && toVersion(row);
+    },
+
+    async related(teamId, id, limit) {
+      // Postgres goes breadth first, and no further than the limit.
+      const found = await db.$queryRaw<{ id: string }[]>`
+      WITH RECURSIVE ancestors (id) AS (
+        SELECT ${id}
+        UNION SELECT parent_id FROM version_parents JOIN ancestors ON version_id = ancestors.id
+      ), descendants (id) AS (
+        SELECT ${id}
+        UNION SELECT version_id FROM version_parents JOIN descendants ON parent_id = descendants.id
+      )
+      (SELECT id FROM ancestors LIMIT ${limit}) UNION (SELECT id FROM descendants LIMIT ${limit}) LIMIT ${limit}`;
+      const rows = await db.adapterVersion.findMany({
+        where: { adapter: { teamId }, id: { in: found.map((row) => row.id) } },
+        orderBy: [{ createdAt: 'asc' }, { id: 'asc' }],
+        ...withParents,
+      });
+      return rows.map(toVersion);
     },
 
     async versionByRevision(teamId, name, revision) {
       const row = await db.adapterVersion.findFirst({
         where: { adapter: { teamId, name }, revision },
         orderBy: { number: 'desc' },
+        ...withParents,
       });
-      return row && toVersion(name, row);
+      return row && toVersion(row);
     },
   };
 };

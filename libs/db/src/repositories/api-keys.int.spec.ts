@@ -9,6 +9,7 @@ const key = (secretSha256: string) => ({
   name: 'ключ 🔑',
   role: 'admin' as const,
   scopes: null,
+  memberId: null,
   hint: 'lrk_abcd',
   createdAt: '2026-01-01T00:00:00.000Z',
   expiresAt: null,

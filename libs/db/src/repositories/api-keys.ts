@@ -10,6 +10,7 @@ const toApiKey = (row: ApiKeyModel): ApiKey => ({
   name: row.name,
   role: row.role as Role,
   scopes: row.scopes === null ? null : fromJson<Scope[]>(row.scopes),
+  memberId: row.memberId,
   hint: row.hint,
   createdAt: iso(row.createdAt),
   expiresAt: isoOrNull(row.expiresAt),
@@ -34,7 +35,11 @@ export const apiKeyRepository = (db: Tx): ApiKeyRepository => ({
       where: { secretSha256 },
       include: { team: { select: { isOperator: true } } },
     });
-    return row && { key: toApiKey(row), operator: row.team.isOperator };
+    if (row === null) return null;
+    const { teamId, memberId: userId } = row;
+    const member = userId && (await db.member.findUnique({ where: { teamId_userId: { teamId, userId } } }));
+    const memberRole = member ? (member.role as Role) : null;
+    return { key: toApiKey(row), operator: row.team.isOperator, memberRole };
   },
 
   async list(teamId) {
@@ -49,6 +54,11 @@ export const apiKeyRepository = (db: Tx): ApiKeyRepository => ({
     // The time of the first revocation stays.
     await db.apiKey.updateMany({ where: { teamId, id, revokedAt: null }, data: { revokedAt: new Date(at) } });
     return (await db.apiKey.count({ where: { teamId, id } })) === 1;
+  },
+
+  async revokeOf(teamId, memberId, at) {
+    const where = { teamId, memberId, revokedAt: null };
+    return (await db.apiKey.updateMany({ where, data: { revokedAt: new Date(at) } })).count;
   },
 
   async ensureTeam(name) {

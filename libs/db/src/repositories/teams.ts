@@ -34,7 +34,16 @@ export const teamRepository = (db: Tx): TeamRepository => ({
     return this.find(id);
   },
 
-  async change(id, { deviceSecondsPerMonth: seconds, ...quotas }: Partial<Quotas>) {
+  async findByName(name) {
+    const row = await db.team.findUnique({ where: { name } });
+    return row && toTeam(row);
+  },
+
+  async insert(team) {
+    await db.team.create({ data: team });
+  },
+
+  async change(id, { deviceSecondsPerMonth: seconds, ...quotas }: Partial<Quotas & { name: string }>) {
     await db.team.updateMany({
       where: { id },
       data: {

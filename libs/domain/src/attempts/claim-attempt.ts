@@ -1,5 +1,6 @@
 import { errorCatalog, type JobWakeUp } from '@lowrank/contracts';
-import { findCompanions, type JobWithInputs } from '../parties/companions';
+import { findCompanions } from '../parties/companions';
+import { inputsOf, type JobWithInputs } from '../parties/inputs';
 import { type Ports } from '../ports';
 import { type JobRecord, type Repositories, type WorkerRecord } from '../ports/repositories';
 import { moveJob } from '../state-machine';
@@ -33,10 +34,9 @@ export async function claimAttempt(
     if (job.assignedTo !== (addressee === null ? null : workerId)) return null;
     const worker = await repositories.workers.find(workerId);
     if (worker !== null && worker.drain !== null) return null;
-    const baseModel = await repositories.baseModels.find(job.teamId, job.baseModel.id);
-    const dataset = await repositories.datasets.find(job.teamId, job.dataset.id);
-    if (baseModel === null || dataset === null) {
-      const message = `${baseModel === null ? 'Base model' : 'Dataset'} of the job is gone.`;
+    const lead = await inputsOf(repositories, job);
+    if ('gone' in lead) {
+      const message = `${lead.gone} of the job is gone.`;
       const error = { code: 'not_found' as const, message, help: errorCatalog.not_found.help };
       await moveJob(repositories, job, 'failed', {
         at,
@@ -46,7 +46,6 @@ export async function claimAttempt(
       });
       return null;
     }
-    const lead = { job, baseModel, dataset };
     const companions =
       worker === null
         ? { jobs: [], memoryBytes: null }

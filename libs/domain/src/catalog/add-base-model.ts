@@ -16,6 +16,10 @@ export async function addBaseModel(
     status: 'ready',
     createdAt: clock.now(),
   };
-  await unitOfWork.run(({ baseModels }) => baseModels.insert(teamId, model));
+  const { id, name, source, revision } = model;
+  await unitOfWork.run(async ({ baseModels, audit }) => {
+    await baseModels.insert(teamId, model);
+    await audit.add('import', { kind: 'base-model', id, name }, { source, revision });
+  });
   return model;
 }

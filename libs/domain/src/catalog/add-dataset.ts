@@ -11,6 +11,10 @@ export async function addDataset(
   facts: DatasetFacts,
 ): Promise<Dataset> {
   const dataset: Dataset = { id: ids.make('dataset'), ...facts, createdAt: clock.now() };
-  await unitOfWork.run(({ datasets }) => datasets.insert(teamId, dataset));
+  const { id, filename: name, sha256, rows } = dataset;
+  await unitOfWork.run(async ({ datasets, audit }) => {
+    await datasets.insert(teamId, dataset);
+    await audit.add('upload', { kind: 'dataset', id, name }, { sha256, rows });
+  });
   return dataset;
 }

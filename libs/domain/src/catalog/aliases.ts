@@ -10,7 +10,7 @@ export interface AliasChange {
   alias: string;
   actor: string;
 }
-const nameOf = ({ adapter, alias }: AliasChange): string => `${adapter}@${alias}`;
+const nameOf = ({ adapter, alias }: Omit<AliasChange, 'actor'>): string => `${adapter}@${alias}`;
 
 /**
  * Lets an alias stand on a version, making it if need be. Where it stands there already nothing is written.
@@ -80,20 +80,17 @@ function changing(
 ): Promise<Alias | null> {
   const at = clock.now();
   return unitOfWork.run(async (repositories) => {
-    const { adapters, aliases } = repositories;
+    const { adapters, aliases, audit } = repositories;
     found(await adapters.lock(teamId, adapter), 'adapter', adapter);
     const current = await aliases.find(teamId, adapter, alias);
     const [last] = await aliases.moves(teamId, adapter, alias, { limit: 1 });
     const step = await decide(repositories, current, last);
+    const from = current?.version ?? null;
+    const { action, to } = step ?? { action: 'move', to: from };
+    await audit.add(action, { kind: 'alias', name: nameOf({ adapter, alias }) }, { from, to });
     if (step === null) return current;
     const seq = (last?.seq ?? 0) + 1;
-    await aliases.record(teamId, adapter, alias, {
-      ...step,
-      seq,
-      from: current?.version ?? null,
-      at,
-      by: actor,
-    });
+    await aliases.record(teamId, adapter, alias, { ...step, seq, from, at, by: actor });
     return aliases.find(teamId, adapter, alias);
   });
 }

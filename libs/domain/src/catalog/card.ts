@@ -22,7 +22,7 @@ function versionTable({ adapter, versions }: CardFacts): string {
     return `| v${number} | ${aliases.join(', ')} | ${recipe.objective.type} | ${figure(metrics.trainLoss)} | ${figure(metrics.evalLossBefore)} | ${figure(metrics.evalLossAfter)} | ${createdAt.slice(0, 10)} |`;
   });
   return [
-    '| version | aliases | objective | training loss | held-out loss, base | held-out loss, adapter | published |',
+    '| version | aliases | objective | training loss | held-out loss, before | held-out loss, after | published |',
     '| --- | --- | --- | --- | --- | --- | --- |',
     ...rows,
   ].join('\n');

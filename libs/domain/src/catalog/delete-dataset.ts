@@ -1,4 +1,4 @@
-import { notFound } from '../not-found';
+import { found, notFound } from '../not-found';
 import { type Ports } from '../ports';
 
 /**
@@ -10,6 +10,9 @@ export async function deleteDataset(
   teamId: string,
   id: string,
 ): Promise<void> {
-  const deleted = await unitOfWork.run(({ datasets }) => datasets.delete(teamId, id));
-  if (!deleted) throw notFound('dataset', id);
+  await unitOfWork.run(async ({ datasets, audit }) => {
+    const { filename: name, sha256 } = found(await datasets.find(teamId, id), 'dataset', id);
+    if (!(await datasets.delete(teamId, id))) throw notFound('dataset', id);
+    await audit.add('delete', { kind: 'dataset', id, name }, { sha256 });
+  });
 }

@@ -11,9 +11,10 @@ export function describeAdapter(
   changes: DescribeAdapter,
 ): Promise<Adapter> {
   const at = clock.now();
-  return unitOfWork.run(async ({ adapters }) => {
+  return unitOfWork.run(async ({ adapters, audit }) => {
     found(await adapters.lock(teamId, name), 'adapter', name);
     await adapters.describe(teamId, name, { ...changes, at });
+    await audit.add('describe', { kind: 'adapter', name }, { fields: Object.keys(changes) });
     return found(await adapters.find(teamId, name), 'adapter', name);
   });
 }

@@ -30,9 +30,14 @@ export async function drainWorker(
   id: string,
   drain: DrainMode | null,
 ): Promise<WorkerWithJobs> {
-  return unitOfWork.acrossTeams.run(async ({ workers, jobs }) => {
+  return unitOfWork.acrossTeams.run(async ({ workers, jobs, audit }) => {
     if (!(await workers.setDrain(id, drain))) throw notFound('worker', id);
     const worker = found(await workers.find(id), 'worker', id);
+    await audit.add(
+      drain === null ? 'undrain' : 'drain',
+      { kind: 'worker', id, name: worker.hostname },
+      { mode: drain },
+    );
     return { ...worker, busy: busyOf(id, await jobs.placed()) };
   });
 }

@@ -43,11 +43,13 @@ export async function submitExport(
     const job = {
       ...{ ...factsOf(baseModel, dataset), ...schedule },
       ...{ id, adapter, recipe: version.recipe, createdAt: at },
-      ...{ estimate: null, clonedFrom: null, sweep: null },
+      ...{ estimate: null, initFrom: null, clonedFrom: null, sweep: null },
       work: { kind: 'export' as const, version: pinned, format, thresholds },
     };
     const message = `Submitted: ${adapter} v${version.number} as ${format}, compared on rows of ${dataset.filename}.`;
     await addJobs(repositories, teamId, message, [job]);
+    const told = { adapter, version: version.number, format };
+    await repositories.audit.add('export', { kind: 'job', id }, told);
     return found(await repositories.jobs.detail(teamId, id), 'job', id);
   });
 }

@@ -1,24 +1,45 @@
-import { type BaseModel, type CreateJob, type Dataset, type Job } from '@lowrank/contracts';
+import {
+  type AdapterVersion,
+  type BaseModel,
+  type CreateJob,
+  type Dataset,
+  type Job,
+  readVersionSelector,
+} from '@lowrank/contracts';
+import { findVersion } from '../catalog/find-version';
 import { found } from '../not-found';
 import { type Repositories } from '../ports/repositories';
 
 export interface Material {
   baseModel: BaseModel;
   dataset: Dataset;
+  /** The version that training starts from. */
+  initFrom: AdapterVersion | null;
 }
 
 /** What a request wants to train on. Error: not_found. */
 export async function materialOf(
-  { baseModels, datasets }: Pick<Repositories, 'baseModels' | 'datasets'>,
+  repositories: Pick<Repositories, 'baseModels' | 'datasets' | 'adapters' | 'aliases'>,
   teamId: string,
-  request: Pick<CreateJob, 'baseModel' | 'dataset'>,
+  request: Pick<CreateJob, 'baseModel' | 'dataset'> & Partial<Pick<CreateJob, 'initFrom'>>,
 ): Promise<Material> {
-  const baseModel = await baseModels.find(teamId, request.baseModel);
-  const dataset = await datasets.find(teamId, request.dataset);
+  const { baseModel: base, initFrom = null } = request;
+  const baseModel = await repositories.baseModels.find(teamId, base);
+  const dataset = await repositories.datasets.find(teamId, request.dataset);
   return {
-    baseModel: found(baseModel, 'base model', request.baseModel, 'baseModel'),
+    baseModel: found(baseModel, 'base model', base, 'baseModel'),
     dataset: found(dataset, 'dataset', request.dataset, 'dataset'),
+    initFrom: initFrom === null ? null : await startOf(repositories, teamId, initFrom),
   };
+}
+
+function startOf(
+  repositories: Pick<Repositories, 'adapters' | 'aliases'>,
+  teamId: string,
+  selector: string,
+): Promise<AdapterVersion> {
+  const { adapter, version } = readVersionSelector(selector);
+  return findVersion(repositories, teamId, adapter, version);
 }
 
 /** What a job remembers of its base model and dataset. */

@@ -1,6 +1,7 @@
 import { type Job } from '@lowrank/contracts';
 import { rankAt } from '../dispatch/rank';
 import { type Ports } from '../ports';
+import { type JobRecord, type Repositories } from '../ports/repositories';
 import { tell, withJob } from './with-job';
 
 /**
@@ -13,10 +14,11 @@ export function prioritizeJob(
   id: string,
   priority: number,
 ): Promise<Job> {
-  return withJob(ports, teamId, id, 'prioritize', async (repositories, job, at) => {
+  const work = async (repositories: Repositories, job: JobRecord, at: string) => {
     if (job.priority === priority) return;
     await repositories.jobs.update(id, job.epoch, { priority, rankAt: rankAt(job.queuedAt, priority) });
     await tell(repositories, job, at, `Priority changed from ${job.priority} to ${priority}.`);
     await repositories.outbox.add({ jobId: id, epoch: job.epoch, workerId: null });
-  });
+  };
+  return withJob(ports, teamId, id, 'prioritize', work, { priority });
 }

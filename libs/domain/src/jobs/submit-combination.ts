@@ -55,10 +55,11 @@ export async function submitCombination(
     const job = {
       ...{ ...factsOf(baseModel, dataset), ...schedule },
       ...{ id, adapter, work, recipe: first.recipe, createdAt: at },
-      ...{ estimate: null, clonedFrom: null, sweep: null },
+      ...{ estimate: null, initFrom: null, clonedFrom: null, sweep: null },
     };
     const names = parents.map((parent) => `${parent.adapter} v${parent.number}`).join(', ');
     await addJobs(repositories, teamId, `Submitted: ${names}, combined by ${method}.`, [job]);
+    await repositories.audit.add('combine', { kind: 'job', id }, { adapter, of: names, method });
     return found(await repositories.jobs.detail(teamId, id), 'job', id);
   });
 }

@@ -1,9 +1,11 @@
 import { type CreateJob, type Dataset, type JobDetail, LowrankError, training } from '@lowrank/contracts';
 import { rankAt } from '../dispatch/rank';
+import { versionNameOf } from '../catalog/lineage';
 import { found } from '../not-found';
 import { type Ports } from '../ports';
 import { type NewJob, type Repositories } from '../ports/repositories';
 import { assertFits, estimatorOf } from '../preflight/estimate-job';
+import { decideRecipe } from '../recipe/continued';
 import { checkJob } from './check-job';
 import { factsOf, materialOf } from './material';
 import { checkQueueQuota } from './quotas';
@@ -15,7 +17,7 @@ import { announceMove } from '../webhooks/announce';
  * afterwards.
  * `clonedFrom`: the job that the request was made from.
  *
- * Errors: not_found (base model, dataset), base_model_not_ready, dataset_empty, recipe_invalid, conflict (the adapter belongs to
+ * Errors: not_found (base model, dataset, version to start from), base_model_not_ready, dataset_empty, recipe_invalid, conflict (the adapter belongs to
  * another base model), quota_exceeded, deadline_exceeded, no_worker_fits; those of DataPlanner.
  */
 export async function submitJob(
@@ -24,15 +26,16 @@ export async function submitJob(
   request: CreateJob,
   clonedFrom: string | null = null,
 ): Promise<JobDetail> {
-  const { recipe } = request;
   scheduleOf(request, ports.clock.now());
   // Counting tokens may take seconds: whoever may not submit need not wait for it, and no transaction does.
-  const material = await ports.unitOfWork.run(async (repositories) => {
+  const { material, recipe } = await ports.unitOfWork.run(async (repositories) => {
     await checkQueueQuota(repositories, teamId, ports.clock.now());
-    const both = await materialOf(repositories, teamId, request);
-    checkJob(recipe, both.baseModel, both.dataset);
-    return both;
+    const found = await materialOf(repositories, teamId, request);
+    const decided = decideRecipe(request.recipe, found.baseModel, found.initFrom);
+    checkJob(decided, found.baseModel, found.dataset);
+    return { material: found, recipe: decided };
   });
+  const initFrom = material.initFrom && versionNameOf(material.initFrom);
   const estimate = await (await estimatorOf(ports, material, request.placement))(recipe);
   const at = ports.clock.now();
   const schedule = scheduleOf(request, at);
@@ -41,7 +44,7 @@ export async function submitJob(
   const adapterId = ports.ids.make('adapter');
   return ports.unitOfWork.run(async (repositories) => {
     await checkQueueQuota(repositories, teamId, at);
-    const { baseModel, dataset } = await materialOf(repositories, teamId, request);
+    const { baseModel, dataset } = await materialOf(repositories, teamId, { ...request, initFrom: null });
     const { name: adapter } = await repositories.adapters.ensure(teamId, {
       id: adapterId,
       name: request.adapter,
@@ -50,9 +53,12 @@ export async function submitJob(
     });
     const job = {
       ...{ ...factsOf(baseModel, dataset), ...schedule },
-      ...{ id, adapter, recipe, estimate, createdAt: at, clonedFrom, sweep: null, work: training },
+      ...{ id, adapter, recipe, initFrom, estimate },
+      ...{ createdAt: at, clonedFrom, sweep: null, work: training },
     };
     await addJobs(repositories, teamId, submitted(baseModel.name, dataset), [job]);
+    const facts = { adapter, baseModel: baseModel.name, dataset: dataset.id, clonedFrom };
+    await repositories.audit.add('submit', { kind: 'job', id }, facts);
     return found(await repositories.jobs.detail(teamId, id), 'job', id);
   });
 }

@@ -14,6 +14,7 @@ export function withJob(
   id: string,
   action: JobAction,
   work: (repositories: Repositories, job: JobRecord, at: string) => Promise<void>,
+  details: Record<string, unknown> = {},
 ): Promise<Job> {
   const at = clock.now();
   return unitOfWork.run(async (repositories) => {
@@ -21,6 +22,7 @@ export function withJob(
     if (job?.teamId !== teamId) throw notFound('job', id);
     assertAction(job, action);
     await work(repositories, job, at);
+    await repositories.audit.add(action, { kind: 'job', id }, { adapter: job.adapter, ...details });
     return found(await repositories.jobs.find(teamId, id), 'job', id);
   });
 }

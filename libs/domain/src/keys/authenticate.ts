@@ -1,9 +1,11 @@
-import { LowrankError, type Principal } from '@lowrank/contracts';
+import { LowrankError, type Principal, type Role } from '@lowrank/contracts';
+import { isAtLeast } from '../access/allow';
 import { type UnitOfWork } from '../ports/repositories';
 import { hashApiKeySecret, isWellFormedApiKey } from './secret';
 
 /**
- * On whose behalf a secret speaks; null when it is mistyped, which its checksum tells without a query, unknown or revoked.
+ * On whose behalf a secret speaks; null when it is mistyped, which its checksum tells without a query, unknown or revoked, or its member is
+ * one no more. A member's key may do no more than the member.
  * Error: key_expired.
  */
 export async function authenticate(
@@ -16,8 +18,13 @@ export async function authenticate(
     apiKeys.findBySecret(hashApiKeySecret(secret)),
   );
   if (found === null || found.key.revokedAt !== null) return null;
-  const { id, teamId, name, role, scopes, expiresAt } = found.key;
+  const { id, teamId, name, scopes, expiresAt, memberId } = found.key;
+  if (memberId !== null && found.memberRole === null) return null;
   if (expiresAt !== null && Date.parse(expiresAt) <= Date.parse(now))
     throw new LowrankError('key_expired', `The API key ${id} has expired at ${expiresAt}.`);
-  return { teamId, role, scopes, operator: found.operator, actor: { type: 'key', id, name }, expiresAt };
+  const role = lesser(found.key.role, found.memberRole ?? found.key.role);
+  const { operator } = found;
+  return { teamId, role, scopes, operator, memberId, actor: { type: 'key', id, name }, expiresAt };
 }
+
+const lesser = (one: Role, other: Role): Role => (isAtLeast(one, other) ? other : one);

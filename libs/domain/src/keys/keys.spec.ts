@@ -25,6 +25,7 @@ describe('API keys', () => {
       role: 'member',
       scopes: ['jobs:write'],
       operator: true,
+      memberId: null,
       actor: { type: 'key', id, name: 'member' },
       expiresAt: null,
     });

@@ -18,10 +18,11 @@ export async function revokeApiKey(
   id: string,
 ): Promise<void> {
   const at = clock.now();
-  await unitOfWork.run(async ({ apiKeys }) => {
+  await unitOfWork.run(async ({ apiKeys, audit }) => {
     const keys = await apiKeys.list(caller.teamId);
     const key = found(keys.find((one) => one.id === id) ?? null, 'API key', id);
     assertMayGive(caller, key);
+    await audit.add('revoke', { kind: 'key', id, name: key.name });
     if (key.revokedAt !== null) return;
     const others = keys.filter((one) => one.id !== id && isKeeper(one) && isAtLeast(one.role, key.role));
     if (isKeeper(key) && others.length === 0)

@@ -28,6 +28,9 @@ export function makeApiKeySecret(): string {
   return body + checksum(body);
 }
 
+/** A secret of another kind: its prefix and 256 random bits in base64url. Show it once, store `hashApiKeySecret` of it. */
+export const makeToken = (kind: string): string => kind + randomBytes(32).toString('base64url');
+
 /** SHA-256 of the whole key in lower-case hexadecimal: what is stored and looked up. */
 export const hashApiKeySecret = (secret: string): string => createHash('sha256').update(secret).digest('hex');
 

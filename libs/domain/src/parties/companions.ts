@@ -1,15 +1,8 @@
-import { type BaseModel, type Dataset } from '@lowrank/contracts';
 import { accepts, bytesOn } from '../dispatch/board';
 import { needsOf, placedSlots } from '../dispatch/placed';
 import { type JobRecord, type Repositories, type WorkerRecord } from '../ports/repositories';
+import { inputsOf, type JobWithInputs } from './inputs';
 import { type JobMemory, memoryOf, memoryTogether } from './party-memory';
-
-/** A job and what it is made from. */
-export interface JobWithInputs {
-  job: JobRecord;
-  baseModel: BaseModel;
-  dataset: Dataset;
-}
 
 export interface Companions {
   jobs: JobWithInputs[];
@@ -78,8 +71,8 @@ export async function findCompanions(
   const jobs: JobWithInputs[] = [];
   for (const job of candidates) {
     if (jobs.length >= most) break;
-    const dataset = await repositories.datasets.find(job.teamId, job.dataset.id);
-    if (dataset !== null && fits(job)) jobs.push({ job, baseModel: lead.baseModel, dataset });
+    const inputs = await inputsOf(repositories, job);
+    if (!('gone' in inputs) && fits(job)) jobs.push(inputs);
   }
   return { jobs, memoryBytes: memories.length === 0 ? null : memoryTogether(memories) };
 }

@@ -1,5 +1,6 @@
 import {
   type Adapter,
+  type AdapterQuery,
   type AdapterVersion,
   type DescribeAdapter,
   type Manifest,
@@ -16,7 +17,8 @@ export interface AdapterRepository {
   find(teamId: string, name: string): Promise<Adapter | null>;
   /** The same, its row locked until the transaction ends. */
   lock(teamId: string, name: string): Promise<Adapter | null>;
-  list(teamId: string, page: PageQuery & { query?: string }): Promise<Page<Adapter>>;
+  /** A page of those that the query lets through. LowrankError validation_failed when `after` names none of the team's. */
+  list(teamId: string, query: PageQuery & Partial<AdapterQuery>): Promise<Page<Adapter>>;
   /** What somebody has written as its card; null: nothing, or there is no such adapter. */
   card(teamId: string, name: string): Promise<string | null>;
   describe(teamId: string, name: string, changes: DescribeAdapter & { at: string }): Promise<void>;
@@ -26,6 +28,9 @@ export interface AdapterRepository {
   publish(teamId: string, version: { id: string; manifest: Manifest; at: string }): Promise<AdapterVersion>;
   versions(teamId: string, name: string): Promise<AdapterVersion[]>;
   version(teamId: string, name: string, number: number): Promise<AdapterVersion | null>;
+  versionById(teamId: string, id: string): Promise<AdapterVersion | null>;
+  /** A version, those that it comes from and those that come from it, over any number of steps: the nearest `limit`. */
+  related(teamId: string, id: string, limit: number): Promise<AdapterVersion[]>;
   /** The newest version with these files; see revisionOf. */
   versionByRevision(teamId: string, name: string, revision: string): Promise<AdapterVersion | null>;
 }

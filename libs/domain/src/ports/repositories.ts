@@ -14,12 +14,16 @@ import {
   type Page,
   type PageQuery,
   type Quotas,
+  type Role,
 } from '@lowrank/contracts';
 import { type AdapterRepository } from './adapters';
 import { type AliasRepository } from './aliases';
+import { type AuditRepository, type Deed } from './audit';
+import { type InvitationRepository, type MemberRepository, type SessionRepository } from './members';
 import { type AddressedWakeUp } from './job-queue';
 import { type News, type OutboxRepository } from './outbox';
 import { type ExportRepository } from './exports';
+import { type PartyRepository } from './parties';
 import { type FinishedRun } from '../preflight/time';
 import { type SweepRepository } from './sweeps';
 import { type WebhookRepository } from './webhooks';
@@ -40,6 +44,10 @@ export interface Repositories {
   statistics: StatisticsRepository;
   webhooks: WebhookRepository;
   sweeps: SweepRepository;
+  audit: AuditRepository;
+  members: MemberRepository;
+  sessions: SessionRepository;
+  invitations: InvitationRepository;
 }
 
 /**
@@ -59,6 +67,8 @@ export interface UnitOfWork {
   read<T>(work: (repositories: Repositories) => Promise<T>): Promise<T>;
   /** The same, for one team's requests: no row of another team can be seen or written, whatever the work asks for. */
   forTeam(teamId: string): UnitOfWork;
+  /** The same, for one request of its team; `audit` writes down who asked, `acrossTeams` too. */
+  forDeed(deed: Deed): UnitOfWork;
   /** The same, for what concerns all teams. */
   readonly acrossTeams: UnitOfWork;
   /**
@@ -73,11 +83,18 @@ export interface UnitOfWork {
 
 export interface ApiKeyRepository {
   insert(key: ApiKey & { secretSha256: string }): Promise<void>;
-  /** Of any team; `operator`: whether it is the one that runs the installation. */
-  findBySecret(secretSha256: string): Promise<{ key: ApiKey; operator: boolean } | null>;
+  /**
+   * Of any team; `operator`: whether it is the one that runs the installation; `memberRole`: of the member that the key belongs to, null
+   * when there is none.
+   */
+  findBySecret(
+    secretSha256: string,
+  ): Promise<{ key: ApiKey; operator: boolean; memberRole: Role | null } | null>;
   list(teamId: string): Promise<ApiKey[]>;
   /** Returns false when there is no such key. */
   revoke(teamId: string, id: string, at: string): Promise<boolean>;
+  /** Revokes the keys of a member that are not yet. Resolves to how many. */
+  revokeOf(teamId: string, memberId: string, at: string): Promise<number>;
   /** The team of that name, made if need be. The first that is ever made is the operator's. */
   ensureTeam(name: string): Promise<string>;
 }
@@ -219,9 +236,18 @@ export type PlacedRecord = Pick<
 /** What is decided about a job when it is made. */
 export type NewJob = Pick<
   Job,
-  'id' | 'work' | 'baseModel' | 'dataset' | 'adapter' | 'createdAt' | 'clonedFrom' | 'sweep'
+  | 'id'
+  | 'work'
+  | 'baseModel'
+  | 'dataset'
+  | 'adapter'
+  | 'recipe'
+  | 'initFrom'
+  | 'createdAt'
+  | 'clonedFrom'
+  | 'sweep'
 > &
-  Pick<CreateJob, 'recipe' | 'priority' | 'placement' | 'notBefore' | 'deadline'> &
+  Pick<CreateJob, 'priority' | 'placement' | 'notBefore' | 'deadline'> &
   Pick<JobRecord, 'queuedAt' | 'rankAt'> & { estimate: Estimate | null };
 
 export interface JobRepository {
@@ -312,27 +338,6 @@ export interface WorkerRepository {
   removeUnseen(since: string): Promise<string[]>;
 }
 
-/** Jobs of one team that hold one slot together, in one trainer. */
-export interface PartyRecord {
-  id: string;
-  /** Those that hold the slot still, one at least. */
-  members: number;
-  /** What each member has been charged with since the party began, in seconds as of `clockAt`: it runs at 1 / members. */
-  clock: number;
-  clockAt: string;
-  /** What its trainer takes of the worker's memory, bytes; null: not known. */
-  memoryBytes: number | null;
-}
-
-export interface PartyRepository {
-  insert(party: PartyRecord): Promise<void>;
-  /** Its row locked until the transaction ends. Who locks a job's row too does that first. */
-  lock(id: string): Promise<PartyRecord | null>;
-  update(party: PartyRecord): Promise<void>;
-  remove(id: string): Promise<void>;
-  list(): Promise<PartyRecord[]>;
-}
-
 export interface TeamRecord extends Quotas {
   id: string;
   name: string;
@@ -350,7 +355,10 @@ export interface TeamRepository {
   find(id: string): Promise<TeamRecord | null>;
   /** The same, its row locked until the transaction ends: for checks of a quota that others may be using up. */
   lock(id: string): Promise<TeamRecord | null>;
-  change(id: string, quotas: Partial<Quotas>): Promise<void>;
+  findByName(name: string): Promise<TeamRecord | null>;
+  /** With nothing decided about it. */
+  insert(team: { id: string; name: string }): Promise<void>;
+  change(id: string, changes: Partial<Quotas & { name: string }>): Promise<void>;
   /** Adds device seconds to hours, which are ISO times. */
   charge(id: string, hours: { hour: string; seconds: number }[]): Promise<void>;
   /** One team, or all in order of their ids. */

@@ -13,6 +13,7 @@ import { workerSeenWithinMs } from '../dispatch/overview';
 import { checkJob } from '../jobs/check-job';
 import { type Material, materialOf } from '../jobs/material';
 import { type Ports } from '../ports';
+import { decideRecipe } from '../recipe/continued';
 import { type DataPlanner, isUncounted, type Uncounted } from '../ports/data-planner';
 import { estimateMemory, makeEstimate } from './estimate';
 import { proposeChanges } from './proposals';
@@ -82,15 +83,16 @@ export async function estimatorOf(
 
 /**
  * What is known of a job before it runs: what its data become, memory, time and workers, and who can serve its adapter.
- * Errors: not_found (base model, dataset); those of checkJob and of DataPlanner.
+ * Errors: not_found (base model, dataset, version to start from); those of checkJob and of DataPlanner.
  */
 export async function estimateJob(
   ports: Pick<Ports, 'unitOfWork' | 'clock' | 'planner'>,
   teamId: string,
   request: EstimateJob,
 ): Promise<Estimate> {
-  const { recipe, placement } = request;
+  const { placement } = request;
   const material = await ports.unitOfWork.run((repositories) => materialOf(repositories, teamId, request));
+  const recipe = decideRecipe(request.recipe, material.baseModel, material.initFrom);
   checkJob(recipe, material.baseModel, material.dataset);
   const estimate = await estimatorOf(ports, material, placement);
   return estimate(recipe);

@@ -27,7 +27,7 @@ export async function cancelSweep(
   id: string,
 ): Promise<SweepWithTrials> {
   const { unitOfWork } = ports;
-  await unitOfWork.run(async ({ sweeps }) => {
+  await unitOfWork.run(async ({ sweeps, audit }) => {
     const sweep = await sweeps.lock(id);
     if (sweep?.teamId !== teamId) throw notFound('sweep', id);
     if (sweep.state !== 'running')
@@ -36,6 +36,7 @@ export async function cancelSweep(
         `Sweep ${id} is ${sweep.state}; there is nothing left to cancel.`,
       );
     await sweeps.update(id, { cancelRequested: true });
+    await audit.add('cancel', { kind: 'sweep', id }, { adapter: sweep.adapter });
   });
   await cancelTrials(ports, id);
   return unitOfWork.run((repositories) => sweepWithTrials(repositories, teamId, id));
@@ -96,6 +97,7 @@ export function promoteTrial(
       );
     }
     await promote(repositories, sweep, trial, at);
+    await repositories.audit.add('promote', { kind: 'sweep', id }, { adapter: sweep.adapter, trial });
     return sweepWithTrials(repositories, teamId, id);
   });
 }

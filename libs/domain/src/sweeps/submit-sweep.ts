@@ -63,12 +63,22 @@ export async function submitSweep(
     });
     const jobs = trials.map(({ number, jobId, recipe, estimate }) => ({
       ...{ ...facts, ...schedule },
-      ...{ id: jobId, recipe, estimate, clonedFrom: null, sweep: { id, trial: number }, work: training },
+      ...{
+        id: jobId,
+        recipe,
+        estimate,
+        initFrom: null,
+        clonedFrom: null,
+        sweep: { id, trial: number },
+        work: training,
+      },
       // Trials of the same priority go in the order of their numbers.
       rankAt: after(schedule.rankAt, number - 1),
     }));
     await addJobs(repositories, teamId, submitted(baseModel.name, dataset), jobs);
     await repositories.sweeps.addTrials(id, trials);
+    const told = { adapter, baseModel: baseModel.name, dataset: dataset.id, trials: trials.length };
+    await repositories.audit.add('submit', { kind: 'sweep', id }, told);
     return sweepWithTrials(repositories, teamId, id);
   });
 }

@@ -4,10 +4,17 @@ import { found } from '../not-found';
 import { type Ports } from '../ports';
 import { type Repositories, type TeamShare } from '../ports/repositories';
 
-async function teamOf({ teams }: Repositories, id: string, now: string): Promise<Team> {
+/** A team as of a time. Error: not_found. */
+export async function teamOf({ teams }: Repositories, id: string, now: string): Promise<Team> {
   const options = { now, monthStart: monthStart(now), decaySeconds: usageDecaySeconds, id };
   const share = found((await teams.shares(options))[0] ?? null, 'team', id);
   return withUse(share);
+}
+
+/** All teams as of a time. */
+export async function teamsOf({ teams }: Repositories, now: string): Promise<Team[]> {
+  const options = { now, monthStart: monthStart(now), decaySeconds: usageDecaySeconds };
+  return (await teams.shares(options)).map(withUse);
 }
 
 const withUse = ({ monthSeconds, recentSeconds: _recent, ...team }: TeamShare): Team => ({
@@ -28,5 +35,6 @@ export const changeQuotas = (
   unitOfWork.run(async (repositories) => {
     found(await repositories.teams.lock(id), 'team', id);
     await repositories.teams.change(id, quotas);
+    await repositories.audit.add('change', { kind: 'team', id }, quotas);
     return teamOf(repositories, id, clock.now());
   });

@@ -1,17 +1,74 @@
-import { type Adapter, LowrankError, type Manifest } from '@lowrank/contracts';
+import {
+  type Adapter,
+  type AdapterQuery,
+  type AdapterSort,
+  type AdapterVersion,
+  LowrankError,
+  type Manifest,
+  methodOf,
+  wordsOf,
+} from '@lowrank/contracts';
 import { revisionOf } from '../catalog/revision';
 import { type Repositories } from '../ports/repositories';
-import { compare, ofTeam, orNull, pageOf, refuseUnless, withoutTeam } from './rows';
+import { compare, ofTeam, orNull, refuseUnless, withoutTeam } from './rows';
 import { type Tables } from './tables';
 
 /** What a manifest and its version have in common. */
 const factsOf = ({ format: _format, epoch: _epoch, ...facts }: Manifest) => facts;
+
+const latestOf = (version: AdapterVersion | undefined): Adapter['latest'] =>
+  version === undefined
+    ? null
+    : {
+        objective: version.recipe.objective.type,
+        method: methodOf(version.recipe),
+        loss: version.metrics.evalLossAfter,
+        accuracy: version.metrics.evalAccuracyAfter,
+      };
+
+type Listed = Adapter & { card: string };
+
+function matches(row: Listed, query: Partial<AdapterQuery>): boolean {
+  const { query: part = '', q = '', baseModel, tag, objective, method, maxLoss, minAccuracy } = query;
+  const { latest } = row;
+  const text = [row.name, row.description, ...row.tags, row.card].join('\n').toLowerCase();
+  return (
+    row.name.includes(part.toLowerCase()) &&
+    wordsOf(q).every((word) => text.includes(word.toLowerCase())) &&
+    (baseModel ?? row.baseModel) === row.baseModel &&
+    (tag === undefined || row.tags.includes(tag)) &&
+    (objective === undefined || latest?.objective === objective) &&
+    (method === undefined || latest?.method === method) &&
+    (maxLoss === undefined || (latest?.loss ?? Infinity) <= maxLoss) &&
+    (minAccuracy === undefined || (latest?.accuracy ?? -Infinity) >= minAccuracy)
+  );
+}
+
+/** Negative where the first comes before the second. */
+function orderOf(sort: AdapterSort): (a: Listed, b: Listed) => number {
+  switch (sort) {
+    case 'name':
+      return (a, b) => compare(a.name, b.name);
+    case 'loss':
+      return (a, b) =>
+        difference(a.latest?.loss ?? Infinity, b.latest?.loss ?? Infinity) || compare(a.id, b.id);
+    case 'accuracy':
+      return (a, b) =>
+        difference(b.latest?.accuracy ?? -Infinity, a.latest?.accuracy ?? -Infinity) || compare(b.id, a.id);
+    case 'updated':
+      return (a, b) => compare(b.updatedAt, a.updatedAt) || compare(b.id, a.id);
+    case 'created':
+      return (a, b) => compare(b.createdAt, a.createdAt) || compare(b.id, a.id);
+  }
+}
+const difference = (a: number, b: number): number => (a === b ? 0 : a - b);
 
 export function adapterRepositoryOf(tables: Tables): Repositories['adapters'] {
   const find = (teamId: string, name: string) =>
     tables.adapters.find((adapter) => adapter.teamId === teamId && adapter.name === name);
   const toAdapter = ({ teamId, card: _card, ...row }: Tables['adapters'][number]): Adapter => ({
     ...row,
+    latest: latestOf(versionsOf(teamId, row.name).find(({ number }) => number === row.latestVersion)),
     aliases: ofTeam(tables.aliases, teamId)
       .filter((alias) => alias.adapter === row.name)
       .map(({ name, version }) => ({ name, version }))
@@ -33,10 +90,24 @@ export function adapterRepositoryOf(tables: Tables): Repositories['adapters'] {
     },
     find: async (teamId, name) => orNull(find(teamId, name), toAdapter),
     lock: async (teamId, name) => orNull(find(teamId, name), toAdapter),
-    list: async (teamId, { query = '', ...page }) =>
-      pageOf(ofTeam(tables.adapters, teamId), page, toAdapter, ({ name }) =>
-        name.includes(query.toLowerCase()),
-      ),
+    list: async (teamId, query) => {
+      const rows = ofTeam(tables.adapters, teamId).map((row) => ({
+        ...toAdapter(row),
+        card: row.card ?? '',
+      }));
+      const last = rows.find(({ id }) => id === query.after);
+      if (query.after !== undefined && !last)
+        throw new LowrankError(
+          'validation_failed',
+          `There is nothing with id '${query.after}' to list on from.`,
+        );
+      const inOrder = orderOf(query.sort ?? 'created');
+      const rest = rows
+        .filter((row) => matches(row, query) && (!last || inOrder(row, last) > 0))
+        .sort(inOrder);
+      const data = rest.slice(0, query.limit).map(({ card: _card, ...adapter }) => adapter);
+      return { data, hasMore: rest.length > query.limit };
+    },
     card: async (teamId, name) => find(teamId, name)?.card ?? null,
     describe: async (teamId, name, { at, ...changes }) => {
       const adapter = find(teamId, name);
@@ -70,6 +141,30 @@ export function adapterRepositoryOf(tables: Tables): Repositories['adapters'] {
         versionsOf(teamId, name).find((one) => one.number === number),
         withoutTeam,
       ),
+    versionById: async (teamId, id) =>
+      orNull(
+        ofTeam(tables.versions, teamId).find((one) => one.id === id),
+        withoutTeam,
+      ),
+    related: async (teamId, id, limit) => {
+      const all = ofTeam(tables.versions, teamId);
+      const reach = (next: (from: string) => string[]): Set<string> => {
+        const seen = new Set([id]);
+        for (const one of seen) for (const other of next(one)) seen.add(other);
+        return seen;
+      };
+      const parentsOf = (of: string) => all.find((one) => one.id === of)?.parents ?? [];
+      const ancestors = reach((one) => parentsOf(one).map(({ versionId }) => versionId));
+      const descendants = reach((one) =>
+        all
+          .filter(({ parents }) => parents.some(({ versionId }) => versionId === one))
+          .map((child) => child.id),
+      );
+      return all
+        .filter((one) => ancestors.has(one.id) || descendants.has(one.id))
+        .slice(0, limit)
+        .map(withoutTeam);
+    },
     versionByRevision: async (teamId, name, revision) =>
       orNull(
         versionsOf(teamId, name).findLast((one) => one.revision === revision),

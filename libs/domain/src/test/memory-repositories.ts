@@ -1,10 +1,13 @@
 import { finalJobStates, LowrankError } from '@lowrank/contracts';
-import { randomIds } from '../clock-and-ids';
+import { type Deed } from '../ports/audit';
 import { type JobRecord, type Repositories } from '../ports/repositories';
 import { isFinal, isHeld } from '../state-machine';
 import { byAge, compare, ofTeam, orNull, pageOf, refuseUnless, storable, withoutTeam } from './rows';
 import { adapterRepositoryOf } from './memory-adapters';
 import { aliasRepositoryOf } from './memory-aliases';
+import { apiKeyRepositoryOf } from './memory-api-keys';
+import { auditRepositoryOf } from './memory-audit';
+import { memberRepositoriesOf } from './memory-members';
 import { outboxOf } from './memory-outbox';
 import { statisticsOf } from './memory-statistics';
 import { isAlike, toJob } from './memory-job-rows';
@@ -14,35 +17,11 @@ import { partyRepositoryOf } from './memory-parties';
 import { webhookRepositoryOf } from './memory-webhooks';
 import { freshTeam, type Tables } from './tables';
 
-export function repositoriesOf(tables: Tables): Repositories {
-  const withoutSecret = ({ secretSha256: _secret, ...key }: Tables['apiKeys'][number]) => key;
+export function repositoriesOf(tables: Tables, deed: Deed | null): Repositories {
   return {
-    apiKeys: {
-      insert: async (key) => {
-        if (tables.apiKeys.some((one) => one.secretSha256 === key.secretSha256))
-          throw new LowrankError('conflict', 'There is a key of that secret.');
-        tables.apiKeys.push(key);
-      },
-      findBySecret: async (sha256) =>
-        orNull(
-          tables.apiKeys.find((key) => key.secretSha256 === sha256),
-          (key) => ({ key: withoutSecret(key), operator: tables.teams[0]?.id === key.teamId }),
-        ),
-      list: async (teamId) =>
-        ofTeam(tables.apiKeys, teamId)
-          .sort((a, b) => byAge(b, a))
-          .map(withoutSecret),
-      revoke: async (teamId, id, at) => {
-        const key = ofTeam(tables.apiKeys, teamId).find((one) => one.id === id);
-        if (key) key.revokedAt ??= at;
-        return key !== undefined;
-      },
-      ensureTeam: async (name) => {
-        const team = tables.teams.find((one) => one.name === name) ?? freshTeam(randomIds.make('team'), name);
-        if (!tables.teams.includes(team)) tables.teams.push(team);
-        return team.id;
-      },
-    },
+    apiKeys: apiKeyRepositoryOf(tables),
+    audit: auditRepositoryOf(tables, deed),
+    ...memberRepositoriesOf(tables),
     baseModels: {
       insert: async (teamId, model) => {
         if (ofTeam(tables.baseModels, teamId).some((one) => one.name === model.name))
@@ -343,6 +322,8 @@ function teamRepositoryOf(tables: Tables): Repositories['teams'] {
   return {
     find,
     lock: find,
+    findByName: async (name) => tables.teams.find((team) => team.name === name) ?? null,
+    insert: async ({ id, name }) => void tables.teams.push(freshTeam(id, name)),
     change: async (id, quotas) => void Object.assign((await find(id)) ?? {}, quotas),
     charge: async (teamId, hours) => {
       refuseUnless(hours.length === 0 || (await find(teamId)) !== null, 'team');

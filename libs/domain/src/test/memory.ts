@@ -1,6 +1,7 @@
 import { LowrankError } from '@lowrank/contracts';
 import { type AddressedWakeUp, type JobQueue } from '../ports/job-queue';
 import { Bell } from '../bell';
+import { type Deed } from '../ports/audit';
 import { type News } from '../ports/outbox';
 import { type Repositories, type UnitOfWork } from '../ports/repositories';
 import { repositoriesOf } from './memory-repositories';
@@ -15,10 +16,10 @@ export class MemoryUnitOfWork implements UnitOfWork {
   private last: Promise<unknown> = Promise.resolve();
   private readonly held = new Map<string, Bell>();
 
-  run<T>(work: (repositories: Repositories) => Promise<T>): Promise<T> {
+  run<T>(work: (repositories: Repositories) => Promise<T>, deed: Deed | null = null): Promise<T> {
     const turn = this.last.then(async () => {
       const draft = copyOf(this.tables);
-      const result = await work(copying(repositoriesOf(draft)));
+      const result = await work(copying(repositoriesOf(draft, deed)));
       for (const lock of draft.told.splice(0)) this.held.get(lock)?.ring();
       this.tables = draft;
       return result;
@@ -33,6 +34,22 @@ export class MemoryUnitOfWork implements UnitOfWork {
 
   forTeam(): UnitOfWork {
     return this;
+  }
+
+  forDeed(deed: Deed): UnitOfWork {
+    const run: UnitOfWork['run'] = (work) => this.run(work, deed);
+    const own: UnitOfWork = {
+      ...{ run, runLightly: run, look: run, read: run },
+      forTeam: () => own,
+      forDeed: (other) => this.forDeed(other),
+      get acrossTeams() {
+        return own;
+      },
+      exclusively: (lock, work) => this.exclusively(lock, work),
+      ping: () => this.ping(),
+      close: () => this.close(),
+    };
+    return own;
   }
 
   get acrossTeams(): UnitOfWork {

@@ -4,19 +4,24 @@ import {
   type Alias,
   type AliasMove,
   type ApiKey,
+  type AuditEntry,
   type BaseModel,
   type Dataset,
   type Estimate,
+  type Invitation,
   type JobEvent,
   type JobLogLine,
   type JobMetric,
   type JobWakeUp,
+  type Role,
   type SweepTrial,
   type VersionExport,
   type Webhook,
   type WebhookDelivery,
 } from '@lowrank/contracts';
-import { type JobRecord, type PartyRecord, type TeamRecord, type WorkerRecord } from '../ports/repositories';
+import { type PartyRecord } from '../ports/parties';
+import { type JobRecord, type TeamRecord, type WorkerRecord } from '../ports/repositories';
+import { type SessionRecord, type UserRecord } from '../ports/members';
 import { type SweepRecord, type TrialResult } from '../ports/sweeps';
 
 type Owned<T> = T & { teamId: string };
@@ -34,8 +39,8 @@ export interface Tables {
   events: (JobEvent & { jobId: string })[];
   metrics: (JobMetric & { jobId: string })[];
   log: (JobLogLine & { jobId: string })[];
-  /** Their aliases are in the table of those. */
-  adapters: Owned<Omit<Adapter, 'aliases'> & { card: string | null }>[];
+  /** Their aliases and versions are in the tables of those. */
+  adapters: Owned<Omit<Adapter, 'aliases' | 'latest'> & { card: string | null }>[];
   aliases: Owned<Alias & { adapter: string }>[];
   aliasMoves: Owned<AliasMove & { adapter: string; alias: string }>[];
   versions: Owned<AdapterVersion>[];
@@ -52,6 +57,11 @@ export interface Tables {
     sweepId: string;
     result: TrialResult | null;
   })[];
+  audit: Owned<Omit<AuditEntry, 'at'> & { createdAt: string }>[];
+  users: UserRecord[];
+  members: Owned<{ userId: string; role: Role; createdAt: string }>[];
+  sessions: SessionRecord[];
+  invitations: Owned<Invitation & { tokenSha256: string }>[];
   /** What trials have reported at rungs. */
   rungs: { sweepId: string; rung: number; trial: number; value: number }[];
 }
@@ -81,6 +91,11 @@ export const emptyTables = (): Tables => ({
   sweeps: [],
   trials: [],
   rungs: [],
+  audit: [],
+  users: [],
+  members: [],
+  sessions: [],
+  invitations: [],
 });
 
 /** A team with nothing decided about it. */

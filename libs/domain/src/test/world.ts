@@ -8,6 +8,7 @@ import {
   type JobDetail,
   type JobMetric,
   type Manifest,
+  parentsOf,
   type TokenLengths,
   wakeUpVersion,
 } from '@lowrank/contracts';
@@ -168,9 +169,9 @@ export class World implements Ports {
     return { jobId, epoch };
   }
 
-  /** A job, and what it has published as the next version of `captain`. */
-  async publish(): Promise<AdapterVersion> {
-    const { id: jobId } = await this.submit();
+  /** A job, and what it has published as the next version of its adapter. */
+  async publish(overrides: Record<string, unknown> = {}): Promise<AdapterVersion> {
+    const { id: jobId } = await this.submit(overrides);
     const version = { id: this.ids.make('version'), manifest: this.manifest(jobId), at: this.clock.now() };
     return this.unitOfWork.run(({ adapters }) => adapters.publish(team, version));
   }
@@ -213,6 +214,7 @@ export class World implements Ports {
       baseModel: job.baseModel,
       dataset: { id: job.dataset.id, sha256: job.dataset.sha256 },
       recipe: job.recipe,
+      parents: parentsOf(job),
       templateSha256: digest('e'),
       metrics: {
         steps: 12,

@@ -14,6 +14,9 @@ import { found, notFound } from '../not-found';
 import { type Ports } from '../ports';
 import { makeWebhookSecret } from './signature';
 
+/** What the audit log says of a URL: the rest of it may be a secret. */
+const originOf = (url: string): string => new URL(url).origin;
+
 /** Every move of a job writes a row for each. */
 export const maxWebhooks = 20;
 
@@ -25,7 +28,7 @@ export async function createWebhook(
 ): Promise<Webhook & { secret: string }> {
   const webhook: Webhook = { id: ids.make('webhook'), url, events, enabled: true, createdAt: clock.now() };
   const secret = makeWebhookSecret();
-  await unitOfWork.run(async ({ webhooks, teams }) => {
+  await unitOfWork.run(async ({ webhooks, teams, audit }) => {
     await teams.lock(teamId);
     if ((await webhooks.list(teamId)).length >= maxWebhooks)
       throw new LowrankError(
@@ -33,6 +36,7 @@ export async function createWebhook(
         `The team has ${maxWebhooks} webhooks, which is the most it can have.`,
       );
     await webhooks.insert(teamId, { ...webhook, secret });
+    await audit.add('make', { kind: 'webhook', id: webhook.id, name: originOf(url) }, { events });
   });
   return { ...webhook, secret };
 }
@@ -44,9 +48,16 @@ export function changeWebhook(
   id: string,
   patch: ChangeWebhook,
 ): Promise<Webhook> {
-  return unitOfWork.run(async ({ webhooks }) => {
+  const { url, ...rest } = patch;
+  return unitOfWork.run(async ({ webhooks, audit }) => {
     if (!(await webhooks.change(teamId, id, patch))) throw notFound('webhook', id);
-    return found(await webhooks.find(teamId, id), 'webhook', id);
+    const webhook = found(await webhooks.find(teamId, id), 'webhook', id);
+    await audit.add(
+      'change',
+      { kind: 'webhook', id, name: originOf(webhook.url) },
+      { ...rest, ...(url && { url: originOf(url) }) },
+    );
+    return webhook;
   });
 }
 
@@ -64,9 +75,11 @@ export async function rotateWebhookSecret(
 ): Promise<Webhook & { secret: string }> {
   const secret = makeWebhookSecret();
   const until = after(clock.now(), previousSecretMs);
-  return unitOfWork.run(async ({ webhooks }) => {
+  return unitOfWork.run(async ({ webhooks, audit }) => {
     if (!(await webhooks.rotate(teamId, id, secret, until))) throw notFound('webhook', id);
-    return { ...found(await webhooks.find(teamId, id), 'webhook', id), secret };
+    const webhook = found(await webhooks.find(teamId, id), 'webhook', id);
+    await audit.add('rotate-secret', { kind: 'webhook', id, name: originOf(webhook.url) });
+    return { ...webhook, secret };
   });
 }
 
@@ -77,10 +90,11 @@ export async function testWebhook(
   id: string,
 ): Promise<WebhookDelivery> {
   const at = clock.now();
-  return unitOfWork.run(async ({ webhooks }) => {
-    const { enabled } = found(await webhooks.find(teamId, id), 'webhook', id);
+  return unitOfWork.run(async ({ webhooks, audit }) => {
+    const { enabled, url } = found(await webhooks.find(teamId, id), 'webhook', id);
     if (!enabled) throw new LowrankError('conflict', `Webhook ${id} is not enabled: nothing is sent to it.`);
     const payload: WebhookTestPayload = { type: 'webhook.test', timestamp: at, data: { webhookId: id } };
+    await audit.add('test', { kind: 'webhook', id, name: originOf(url) });
     return webhooks.deliver(id, { type: payload.type, body: JSON.stringify(payload), at });
   });
 }
@@ -91,7 +105,11 @@ export async function removeWebhook(
   teamId: string,
   id: string,
 ): Promise<void> {
-  if (!(await unitOfWork.run(({ webhooks }) => webhooks.remove(teamId, id)))) throw notFound('webhook', id);
+  await unitOfWork.run(async ({ webhooks, audit }) => {
+    const { url } = found(await webhooks.find(teamId, id), 'webhook', id);
+    await webhooks.remove(teamId, id);
+    await audit.add('remove', { kind: 'webhook', id, name: originOf(url) });
+  });
 }
 
 /** Newest first. Error: not_found. */
@@ -115,7 +133,9 @@ export function replayDelivery(
   id: string,
 ): Promise<WebhookDelivery> {
   const at = clock.now();
-  return unitOfWork.run(async ({ webhooks }) =>
-    found(await webhooks.replay(teamId, webhookId, id, at), 'delivery', id),
-  );
+  return unitOfWork.run(async ({ webhooks, audit }) => {
+    const delivery = found(await webhooks.replay(teamId, webhookId, id, at), 'delivery', id);
+    await audit.add('replay', { kind: 'webhook', id: webhookId }, { delivery: id });
+    return delivery;
+  });
 }

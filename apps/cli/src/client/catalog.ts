@@ -1,0 +1,37 @@
+import {
+  type Adapter,
+  type AdapterQuery,
+  adapterSchema,
+  type Lineage,
+  lineageSchema,
+  type VersionDiff,
+  versionDiffSchema,
+} from '@lowrank/contracts';
+import { type Http } from './http';
+
+const part = encodeURIComponent;
+const versionPath = (adapter: string, version: string) =>
+  `/api/v1/adapters/${part(adapter)}/versions/${part(version)}`;
+
+export type AdapterFilter = Partial<Omit<AdapterQuery, 'after' | 'limit'>>;
+
+/** The part of Api that is about finding, comparing and keeping adapters. Errors as in Http. */
+export class Catalog {
+  constructor(private readonly http: Http) {}
+
+  /** All adapters that a filter lets through, in the order that it asks for. */
+  find(filter: AdapterFilter): AsyncGenerator<Adapter, void> {
+    const query = new URLSearchParams();
+    for (const [key, value] of Object.entries(filter)) if (value !== undefined) query.set(key, String(value));
+    return this.http.pages('/api/v1/adapters', adapterSchema, query);
+  }
+
+  lineage(adapter: string, version: string): Promise<Lineage> {
+    return this.http.json(`${versionPath(adapter, version)}/lineage`, lineageSchema);
+  }
+
+  /** `to`: the other version, like `support@v3`. */
+  diff(adapter: string, version: string, to: string): Promise<VersionDiff> {
+    return this.http.json(`${versionPath(adapter, version)}/diff?to=${part(to)}`, versionDiffSchema);
+  }
+}

@@ -1,0 +1,30 @@
+import { team, World } from '../test/world';
+import { readLineage } from './lineage';
+
+it('is a graph from what was used to what was made', async () => {
+  const world = new World();
+  const first = await world.publish();
+  const second = await world.publish({ initFrom: 'captain@v1', adapter: 'mate' });
+  const third = await world.publish({ initFrom: 'mate@v1' });
+  const read = (adapter: string, ref: string) => readLineage(world, team, adapter, ref);
+  const lineage = await read('mate', 'latest');
+  expect(lineage).toMatchObject({ of: second.id, isTruncated: false });
+  const edges = lineage.edges.map(({ from, kind, to }) => `${from} ${kind} ${to}`);
+  expect(edges).toContain(`${first.id} continued ${second.id}`);
+  expect(edges).toContain(`${second.id} continued ${third.id}`);
+  for (const { id, jobId, dataset, baseModel } of [first, second, third]) {
+    expect(edges).toContain(`${jobId} job ${id}`);
+    expect(edges).toContain(`${dataset.id} data ${id}`);
+    expect(edges).toContain(`${baseModel.id} base ${id}`);
+  }
+  const names = ({ nodes }: typeof lineage) =>
+    nodes.flatMap((node) =>
+      node.type === 'version' ? [`${node.adapter} v${node.number} ${node.isGone}`] : [],
+    );
+  expect(names(lineage)).toEqual(['captain v1 false', 'mate v1 false', 'captain v2 false']);
+
+  // Its parent's row is gone; the name stays.
+  world.tables.versions.shift();
+  expect(names(await read('mate', 'v1'))).toEqual(['mate v1 false', 'captain v2 false', 'captain v1 true']);
+  await expect(read('captain', 'v1')).rejects.toMatchObject({ code: 'not_found' });
+});

@@ -1,0 +1,52 @@
+import {
+  type AdapterVersion,
+  type Lineage,
+  type LineageEdge,
+  type LineageNode,
+  type VersionName,
+} from '@lowrank/contracts';
+import { type Ports } from '../ports';
+import { findVersion } from './find-version';
+
+/** Most versions that one lineage shows, of those that it comes from and of those that come from it. */
+const mostVersions = 500;
+
+export const versionNameOf = ({ id, adapter, number }: AdapterVersion): VersionName => ({
+  versionId: id,
+  adapter,
+  number,
+});
+
+/** Where a version comes from and what came of it, as a graph. Error: not_found. */
+export function readLineage(
+  { unitOfWork }: Pick<Ports, 'unitOfWork'>,
+  teamId: string,
+  adapter: string,
+  ref: string,
+): Promise<Lineage> {
+  return unitOfWork.read(async (repositories) => {
+    const { id } = await findVersion(repositories, teamId, adapter, ref);
+    const related = await repositories.adapters.related(teamId, id, mostVersions + 1);
+    return graphOf(id, related.slice(0, mostVersions), related.length > mostVersions);
+  });
+}
+
+function graphOf(of: string, versions: readonly AdapterVersion[], isTruncated: boolean): Lineage {
+  const nodes = new Map<string, LineageNode>();
+  const edges: LineageEdge[] = [];
+  for (const { id, adapter, number } of versions)
+    nodes.set(id, { type: 'version', id, adapter, number, isGone: false });
+  const add = (node: LineageNode, to: string, kind: LineageEdge['kind']): void => {
+    if (!nodes.has(node.id)) nodes.set(node.id, node);
+    edges.push({ from: node.id, to, kind });
+  };
+  for (const { id, parents, baseModel, dataset, jobId } of versions) {
+    for (const { versionId, adapter, number, kind } of parents)
+      // A parent that is not among them has no row any more, or is one too many.
+      add({ type: 'version', id: versionId, adapter, number, isGone: !isTruncated }, id, kind);
+    add({ type: 'baseModel', ...baseModel }, id, 'base');
+    add({ type: 'dataset', ...dataset }, id, 'data');
+    add({ type: 'job', id: jobId }, id, 'job');
+  }
+  return { of, nodes: [...nodes.values()], edges, isTruncated };
+}
