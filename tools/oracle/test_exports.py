@@ -1,5 +1,6 @@
 """Versions exported: merged weights against PEFT's merge_and_unload, GGUF files through the gguf package and transformers."""
 
+import json
 import shutil
 import subprocess
 
@@ -8,6 +9,9 @@ import pytest
 import torch
 from gguf import MODEL_ARCH_NAMES, GGMLQuantizationType, GGUFReader, dequantize, get_tensor_name_map, quantize
 from safetensors.torch import load_file
+from tokenizers import Tokenizer, normalizers
+from tokenizers.models import BPE
+from tokenizers.trainers import BpeTrainer
 from transformers import (AutoConfig, AutoModelForCausalLM, AutoTokenizer, Gemma2Config, Gemma3TextConfig, LlamaConfig, MistralConfig,
                           Phi3Config, Qwen2Config, Qwen3Config)
 
@@ -223,6 +227,58 @@ def test_tokenizer_of_a_gguf_model(tmp_path):
     for text in ["<|im_start|>user\nHow many apples? 12 + 30.<|im_end|>\n", "naïve café — 你好 \t x", "it's we'll  spaces   "]:
         assert ours.encode(text, add_special_tokens=False) == theirs.encode(text, add_special_tokens=False)
     assert (ours.eos_token_id, ours.chat_template) == (theirs.eos_token_id, theirs.chat_template)
+
+
+def write_byte_fallback_tokenizer(folder) -> None:
+    """BPE as Llama 2 and Mistral have it: spaces as ▁, and a token for every byte that no other token spells."""
+    tokenizer = Tokenizer(BPE(unk_token="<unk>", fuse_unk=True))
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    lines = (REPOSITORY / "samples/data/train.jsonl").read_text().splitlines()
+    texts = [message["content"] for line in lines for message in json.loads(line)["messages"]]
+    tokenizer.train_from_iterator(texts, BpeTrainer(vocab_size=700, special_tokens=["<unk>", "<s>", "</s>"], show_progress=False))
+    written = json.loads(tokenizer.to_str())
+    learnt = written["model"]["vocab"]
+    written["model"]["vocab"] = ({token: id for token, id in learnt.items() if id < 3}
+                                 | {f"<0x{byte:02X}>": 3 + byte for byte in range(256)}
+                                 | {token: id + 256 for token, id in learnt.items() if id >= 3})
+    written["model"]["byte_fallback"] = True
+    written["decoder"] = {"type": "Sequence", "decoders": [
+        {"type": "Replace", "pattern": {"String": "▁"}, "content": " "}, {"type": "ByteFallback"}, {"type": "Fuse"},
+        {"type": "Strip", "content": " ", "start": 1, "stop": 0}]}
+    (folder / "tokenizer.json").write_text(json.dumps(written))
+    (folder / "tokenizer_config.json").write_text(json.dumps({
+        "tokenizer_class": "PreTrainedTokenizerFast", "unk_token": "<unk>", "bos_token": "<s>", "eos_token": "</s>",
+        "add_bos_token": True, "chat_template": "{% for m in messages %}{{ m['content'] }}</s>{% endfor %}"}))
+
+
+def test_byte_fallback_tokenizer_of_a_gguf_model(tmp_path):
+    """Scores say in which order to merge what the list of merges says."""
+    write_gguf_model("mistral", tmp_path / "model")
+    write_byte_fallback_tokenizer(tmp_path / "model")
+    adapted(tmp_path / "model", tmp_path / "adapter")
+    export("gguf-f16", tmp_path / "model", tmp_path / "adapter", tmp_path / "model.gguf")
+    reader = GGUFReader(tmp_path / "model.gguf")
+    assert field(reader, "tokenizer.ggml.model") == "llama"
+    assert field(reader, "tokenizer.ggml.add_bos_token") and field(reader, "tokenizer.ggml.add_space_prefix")
+    kinds = field(reader, "tokenizer.ggml.token_type")
+    assert kinds[:4] + [kinds[258], kinds[259], kinds[-1]] == [2, 3, 3, 6, 6, 1, 5]
+    theirs = Tokenizer.from_file(str(tmp_path / "model" / "tokenizer.json"))
+    tokens, scores = field(reader, "tokenizer.ggml.tokens"), field(reader, "tokenizer.ggml.scores")
+    ids = {token: id for id, token in enumerate(tokens)}
+    for text in ["The capital of Norway is Oslo.", "What does a bear eat? café — 你", "aaaa  bb", "it's we'll"]:
+        assert sentencepiece(text, ids, scores) == theirs.encode(text, add_special_tokens=False).ids, text
+
+
+def sentencepiece(text: str, ids: dict[str, int], scores: list[float]) -> list[int]:
+    """As readers of such vocabularies have it: of all neighbours the pair with the best score becomes one, the left one of equal ones."""
+    parts = list("▁" + text.replace(" ", "▁"))
+    while True:
+        pairs = [(-scores[ids[a + b]], i) for i, (a, b) in enumerate(zip(parts, parts[1:])) if a + b in ids]
+        if not pairs:
+            break
+        at = min(pairs)[1]
+        parts[at:at + 2] = [parts[at] + parts[at + 1]]
+    return [id for part in parts for id in ([ids[part]] if part in ids else [3 + byte for byte in part.encode()])]
 
 
 @pytest.mark.parametrize("kind", ["lora", "rslora"])
