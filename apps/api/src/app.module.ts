@@ -20,6 +20,7 @@ import { KeysModule } from './keys/keys.module';
 import { MembersModule } from './members/members.module';
 import { MeModule } from './me/me.module';
 import { MetricsModule } from './metrics/metrics.module';
+import { OpenAiModule } from './openai/openai.module';
 import { SessionModule } from './session/session.module';
 import { SweepsModule } from './sweeps/sweeps.module';
 import { TeamModule } from './team/team.module';
@@ -51,6 +52,7 @@ export class AppModule {
         SweepsModule,
         AdaptersModule,
         HubModule,
+        OpenAiModule,
         CompletionsModule,
         TeamModule,
         TeamsModule,

@@ -18,6 +18,7 @@ import { Staging } from './http/staging';
 import { traceRequests } from './http/tracing';
 import { measureRequests } from './metrics/http-metrics';
 import { MetricsController } from './metrics/metrics.controller';
+import { isOpenAiUrl, openAiErrorOf } from './openai/errors';
 import { StoredDataPlanner } from './preflight/data-planner';
 import { StoredLengths } from './preflight/stored-lengths';
 
@@ -36,7 +37,8 @@ export function createAdapter(): FastifyAdapter {
     routerOptions: { maxParamLength: pathParameterCharacters },
     // What is wrong before any route is found, such as a path that cannot be decoded.
     frameworkErrors: (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
-      const body = toPublicError(error).toBody(request.id);
+      const known = toPublicError(error);
+      const body = isOpenAiUrl(request.url) ? openAiErrorOf(known, true) : known.toBody(request.id);
       void reply
         .status(error.statusCode ?? 400)
         .header('x-request-id', request.id)

@@ -36,8 +36,9 @@ it('gives every operation a summary, a described answer and the error body', () 
     expect([route, success?.[1].description]).toEqual([route, expect.stringMatching(/\w/)]);
     if (success?.[0] !== '204')
       expect([route, Object.keys(success?.[1].content ?? {})]).toEqual([route, [expect.any(String)]]);
+    const error = route.includes(' /v1/') ? 'OpenAiErrorDto_Output' : 'ErrorBody_Output';
     expect(responses['default']?.content?.['application/json']?.schema).toEqual({
-      $ref: '#/components/schemas/ErrorBody_Output',
+      $ref: `#/components/schemas/${error}`,
     });
   }
 });
@@ -46,7 +47,7 @@ it('describes bodies and path parameters', () => {
   for (const [route, { requestBody, parameters = [] }] of operations) {
     if (
       route.startsWith('POST') &&
-      !/\/(cancel|pause|resume|retry|replay|rollback|rotate-secret|test|undrain)$/.test(route)
+      !/\/(cancel|pause|resume|retry|replay|restore|rollback|rotate-secret|test|undrain)$/.test(route)
     )
       expect([route, Object.values(requestBody?.content ?? {})[0]?.schema]).toEqual([
         route,

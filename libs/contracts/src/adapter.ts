@@ -61,6 +61,8 @@ export const adapterVersionSchema = z.object({
   revision: z.string().regex(/^[0-9a-f]{40}$/),
   bytes: z.int().nonnegative(),
   createdAt: timeSchema,
+  /** Since when it is deleted; only lists of deleted versions show those. */
+  deletedAt: timeSchema.nullable(),
 });
 export type AdapterVersion = z.infer<typeof adapterVersionSchema>;
 
@@ -111,6 +113,8 @@ export const adapterSchema = z.object({
     .nullable(),
   createdAt: timeSchema,
   updatedAt: timeSchema,
+  /** Since when it is deleted; only lists of deleted adapters show those. */
+  deletedAt: timeSchema.nullable(),
 });
 export type Adapter = z.infer<typeof adapterSchema>;
 
@@ -119,6 +123,13 @@ export type AdapterSort = z.infer<typeof adapterSortSchema>;
 
 /** The words of a text search. */
 export const wordsOf = (q: string): string[] => q.split(/\s+/).filter((word) => word !== '');
+
+/** Whether deleted ones are asked for, which can be restored, instead of the others. */
+export const deletedSchema = z
+  .enum(['true', 'false'])
+  .default('false')
+  .transform((text) => text === 'true')
+  .describe('The deleted ones, which can be restored, instead of the others.');
 
 /** Which adapters, and in which order. What is said of training is of the newest version. */
 export const adapterQuerySchema = pageQuerySchema.extend({
@@ -137,6 +148,7 @@ export const adapterQuerySchema = pageQuerySchema.extend({
   method: adapterMethodSchema.optional().describe('How it was trained.'),
   maxLoss: z.coerce.number().optional().describe('Highest loss on the rows held out.'),
   minAccuracy: z.coerce.number().optional().describe('Lowest accuracy on the rows held out.'),
+  deleted: deletedSchema,
   sort: adapterSortSchema
     .default('created')
     .describe(

@@ -41,5 +41,7 @@ export const datasetSchema = z.object({
   /** Name of the base model whose tokenizer counted; null when none was there yet. */
   tokensOf: z.string().nullable(),
   createdAt: timeSchema,
+  /** When it is deleted by itself, as soon as no unfinished job trains on it; null: never. */
+  expiresAt: timeSchema.nullable(),
 });
 export type Dataset = z.infer<typeof datasetSchema>;

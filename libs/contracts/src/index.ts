@@ -16,6 +16,7 @@ export * from './ids';
 export * from './job';
 export * from './member';
 export * from './lineage';
+export * from './openai';
 export * from './paging';
 export * from './queue';
 export * from './recipe';

@@ -44,6 +44,18 @@ export const schedulingShape = {
   deadline: timeSchema.nullable().default(null),
 };
 
+const unstorable = 'must be text without NUL and half characters';
+const isStorable = (text: string): boolean => !/[\0\p{Surrogate}]/u.test(text);
+
+/** What somebody notes on a job for programs of their own, of which nothing here takes notice: up to 16 texts by name. */
+export const metadataSchema = z
+  .record(
+    z.string().min(1).max(64).refine(isStorable, unstorable),
+    z.string().max(512).refine(isStorable, unstorable),
+  )
+  .refine((notes) => Object.keys(notes).length <= 16, 'must have at most 16 entries');
+export type Metadata = z.infer<typeof metadataSchema>;
+
 export const createJobSchema = z.strictObject({
   /** Name or id of a base model. */
   baseModel: z.string().min(1).max(96),
@@ -54,6 +66,7 @@ export const createJobSchema = z.strictObject({
   recipe: recipeRequestSchema.prefault({}),
   /** Version whose weights training starts from, e.g. `support@v3`; the recipe's `lora` is that of the version then. null: from none. */
   initFrom: versionSelectorSchema.nullable().default(null),
+  metadata: metadataSchema.default({}),
   ...schedulingShape,
 });
 export type CreateJobInput = z.input<typeof createJobSchema>;
@@ -106,6 +119,7 @@ export const cloneJobSchema = z.strictObject({
   adapter: createJobSchema.shape.adapter.optional(),
   recipe: z.record(z.string(), z.unknown()).optional(),
   initFrom: versionSelectorSchema.nullable().optional(),
+  metadata: metadataSchema.optional(),
   priority: prioritySchema.optional(),
   placement: placementSchema.optional(),
   notBefore: timeSchema.nullable().optional(),
@@ -137,6 +151,7 @@ export const jobSchema = z.object({
   recipe: recipeSchema,
   /** The version whose weights training starts from. */
   initFrom: versionNameSchema.nullable(),
+  metadata: metadataSchema,
   /** Optimizer steps done and in all; totalSteps is null until the data are packed. */
   step: z.int().nonnegative(),
   totalSteps: z.int().positive().nullable(),

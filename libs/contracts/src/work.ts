@@ -33,6 +33,8 @@ export const workSchema = z.discriminatedUnion('kind', [
   }),
 ]);
 export type Work = z.infer<typeof workSchema>;
+export type WorkKind = Work['kind'];
+export const workKindSchema = z.enum(['train', 'export', 'combine'] satisfies WorkKind[]);
 export type ExportWork = Extract<Work, { kind: 'export' }>;
 
 export type CombineWork = Extract<Work, { kind: 'combine' }>;

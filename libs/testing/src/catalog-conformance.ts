@@ -1,5 +1,6 @@
 import {
   type AdapterVersion,
+  type Dataset,
   finalJobStates,
   jobStateSchema,
   type Manifest,
@@ -83,6 +84,29 @@ export function catalogConformance(seeded: () => Seeded): void {
       expect(await remove()).toBe(true);
       expect(await remove()).toBe(false);
       expect((await crew.job(id)).dataset.sha256).toBe(crew.dataset.sha256);
+    });
+
+    it('expire when their time has come, but not under an unfinished job', async () => {
+      const [past, used, future] = [day(2), day(1), day(4)].map((expiresAt) => makeDataset({ expiresAt }));
+      for (const dataset of [past, used, future] as Dataset[])
+        await run(({ datasets }) => datasets.insert(crew.id, dataset));
+      const { id } = await crew.addJob({ dataset: used });
+      const expired = () => run(({ datasets }) => datasets.expired(day(3), 9));
+      expect(await expired()).toEqual([{ teamId: crew.id, id: past?.id }]);
+      await run(({ jobs }) => jobs.update(id, 1, { state: 'failed' }));
+      expect((await expired()).map((one) => one.id).sort()).toEqual([past?.id, used?.id].sort());
+      expect(await run(({ datasets }) => datasets.expired(day(3), 1))).toHaveLength(1);
+      expect(await run(({ datasets }) => datasets.find(crew.id, past?.id ?? ''))).toEqual(past);
+    });
+
+    it('are listed from the oldest on too', async () => {
+      const rows = [1, 3, 2].map((n) => makeDataset({ createdAt: day(n) }));
+      const other = await run(({ apiKeys }) => apiKeys.ensureTeam('other'));
+      for (const row of rows) await run(({ datasets }) => datasets.insert(other, row));
+      const list = (after?: string) =>
+        run(({ datasets }) => datasets.list(other, { after, limit: 2, order: 'asc' }));
+      expect(await list()).toEqual({ data: [rows[0], rows[2]], hasMore: true });
+      expect(await list(rows[2]?.id)).toEqual({ data: [rows[1]], hasMore: false });
     });
 
     it('keep counts beyond 32 bits and names of every script', async () => {
@@ -213,12 +237,18 @@ export function catalogConformance(seeded: () => Seeded): void {
         revision: revisionOf(first.files),
         bytes: 4_000_000_700,
         createdAt: day(2),
+        deletedAt: null,
       });
       const v2 = await publish(second, day(3));
       await run(async ({ adapters }) => {
         expect(await adapters.versions(crew.id, 'captain')).toEqual([v2, v1]);
         expect(await adapters.version(crew.id, 'captain', 2)).toEqual(v2);
         expect(await adapters.version(crew.id, 'captain', 3)).toBeNull();
+        expect(await adapters.allVersions(crew.id, 9)).toEqual(
+          [2, 1].map((number) => ({ adapter: 'captain', number, createdAt: day(number + 1) })),
+        );
+        expect(await adapters.allVersions(crew.id, 1)).toHaveLength(1);
+        expect(await adapters.allVersions('team_other', 9)).toEqual([]);
         expect(await adapters.find(crew.id, 'captain')).toMatchObject({
           latestVersion: 2,
           createdAt: day(1),

@@ -1,3 +1,4 @@
+import { type WorkKind } from '@lowrank/contracts';
 import { randomIds } from '@lowrank/domain';
 import { type Seeded } from './catalog-conformance';
 import { makeCertificate, makeExportManifest, makeManifest } from './factories';
@@ -32,6 +33,10 @@ export function exportConformance(seeded: () => Seeded): void {
       ];
       expect((await crew.job(first.id)).work).toEqual(work);
       expect((await crew.job(version.jobId)).work).toEqual({ kind: 'train' });
+      const ofKind = (kind: WorkKind) => run(({ jobs }) => jobs.list(crew.id, { kind, limit: 10 }));
+      expect((await ofKind('train')).data.map(({ id }) => id)).toEqual([version.jobId]);
+      expect((await ofKind('export')).data).toHaveLength(3);
+      expect((await ofKind('combine')).data).toEqual([]);
       const manifest = makeExportManifest(first, version.id);
       await run(({ exports }) => exports.publish(crew.id, manifest, day(3)));
       const facts = { adapter: 'captain', version: 1, certificate: makeCertificate(), bytes: 6_000_000_000 };

@@ -60,6 +60,7 @@ export const makeDataset = (overrides: Partial<Dataset> = {}): Dataset => ({
   lossTokens: 5_000,
   tokensOf: 'tiny',
   createdAt: at,
+  expiresAt: null,
   ...overrides,
 });
 
@@ -98,6 +99,7 @@ export function makeJob(
     adapter: 'captain',
     recipe: makeRecipe(),
     initFrom: null,
+    metadata: {},
     createdAt,
     priority: 0,
     placement: { deviceClasses: null, memoryBytes: null },

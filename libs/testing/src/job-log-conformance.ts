@@ -1,4 +1,5 @@
 import { type JobLogLine, type JobMetric } from '@lowrank/contracts';
+import { type TimelineKey } from '@lowrank/domain';
 import { type Seeded } from './catalog-conformance';
 import { makeEvent, makeMetric } from './factories';
 import { codeOf } from './object-store-conformance';
@@ -55,6 +56,49 @@ export function jobLogConformance(seeded: () => Seeded): void {
       expect(await steps(a.id)).toEqual(['1 train 1']);
       expect(await steps(b.id)).toHaveLength(3);
       expect(await codeOf(put(nobody, rows))).toBe('conflict');
+    });
+  });
+
+  describe('the timeline', () => {
+    const read = async (id: string, limit: number, before?: TimelineKey) =>
+      (await run(({ jobs }) => jobs.timeline(id, { before, limit }))).map((entry) =>
+        'seq' in entry ? `event ${entry.seq}` : `${entry.kind} ${entry.step}`,
+      );
+
+    it('has events and metrics together, the newest first', async () => {
+      const [{ id }, other] = [await crew.addJob(), await crew.addJob()];
+      const event = makeEvent({ at: day(4), message: 'last' });
+      const metric = makeMetric({ step: 2, at: day(3) });
+      await run(async ({ jobs }) => {
+        await jobs.appendEvent(id, makeEvent({ at: day(1) }));
+        await jobs.putMetrics(id, [
+          makeMetric({ step: 1, at: day(2) }),
+          makeMetric({ step: 1, kind: 'eval', at: day(2) }),
+          metric,
+        ]);
+        await jobs.appendEvent(id, makeEvent({ at: day(2) }));
+        await jobs.appendEvent(id, event);
+        await jobs.appendEvent(other.id, makeEvent({ at: day(3) }));
+      });
+      const all = ['event 3', 'train 2', 'event 2', 'train 1', 'eval 1', 'event 1'];
+      expect(await read(id, 9)).toEqual(all);
+      expect(await read(id, 2)).toEqual(all.slice(0, 2));
+      expect(await read(id, 2, { step: 2, kind: 'train' })).toEqual(all.slice(2, 4));
+      expect(await read(id, 2, { seq: 2 })).toEqual(all.slice(3, 5));
+      expect(await read(id, 9, { step: 1, kind: 'train' })).toEqual(all.slice(4));
+      expect(await read(id, 9, { seq: 1 })).toEqual([]);
+      expect(await run(({ jobs }) => jobs.timeline(id, { limit: 2 }))).toEqual([
+        { ...event, seq: 3 },
+        metric,
+      ]);
+    });
+
+    it('goes on from nothing that is not there', async () => {
+      const { id } = await crew.addJob();
+      const from = (before: TimelineKey) =>
+        codeOf(run(({ jobs }) => jobs.timeline(id, { before, limit: 9 })));
+      expect(await from({ seq: 1 })).toBe('validation_failed');
+      expect(await from({ step: 1, kind: 'eval' })).toBe('validation_failed');
     });
   });
 

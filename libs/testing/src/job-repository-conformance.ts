@@ -1,4 +1,4 @@
-import { type JobState, LowrankError } from '@lowrank/contracts';
+import { type JobState, LowrankError, type Metadata } from '@lowrank/contracts';
 import { heldStates, type JobPatch, type UnitOfWork } from '@lowrank/domain';
 import { type Seeded } from './catalog-conformance';
 import { makeBaseModel, makeDataset, makeEstimate, makeEvent, makeJob, makeManifest } from './factories';
@@ -146,6 +146,18 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
       expect(await run(({ jobs }) => jobs.update(id, epoch, { step: 5, heartbeatAt: day(9) }))).toBe(false);
       expect(await run(({ jobs }) => jobs.update(nobody, 1, { step: 5 }))).toBe(false);
       expect(await run(({ jobs }) => jobs.lock(id))).toEqual(before);
+    });
+
+    it('are listed by what is noted on them', async () => {
+      const a = await crew.addJob({ createdAt: day(2), metadata: { 'a.b': 'o\'"\\数', run: '1' } });
+      const b = await crew.addJob({ createdAt: day(3), metadata: { run: '1' } });
+      const list = async (metadata: Metadata) =>
+        (await run(({ jobs }) => jobs.list(crew.id, { metadata, limit: 9 }))).data.map((job) => job.id);
+      expect((await crew.job(a.id)).metadata).toEqual(a.metadata);
+      expect(await list({ run: '1' })).toEqual([b.id, a.id]);
+      expect(await list(a.metadata)).toEqual([a.id]);
+      expect(await list({ run: '2' })).toEqual([]);
+      expect(await list({ other: '1' })).toEqual([]);
     });
 
     it('are listed by state and adapter', async () => {

@@ -7,7 +7,9 @@ export interface SeededTeam {
   baseModel: BaseModel;
   dataset: Dataset;
   /** Writes a job on them, queued, and its adapter if need be. */
-  addJob(overrides?: Parameters<typeof makeJob>[2]): Promise<ReturnType<typeof makeJob>>;
+  addJob(
+    overrides?: Parameters<typeof makeJob>[2] & { dataset?: Dataset },
+  ): Promise<ReturnType<typeof makeJob>>;
   /** The job as its team sees it. */
   job(id: string): Promise<Job>;
 }
@@ -25,8 +27,8 @@ export async function seedTeam(unitOfWork: UnitOfWork, name = 'crew'): Promise<S
     id,
     baseModel,
     dataset,
-    async addJob(overrides) {
-      const job = makeJob(baseModel, dataset, overrides);
+    async addJob({ dataset: other = dataset, ...overrides } = {}) {
+      const job = makeJob(baseModel, other, overrides);
       await unitOfWork.run(async ({ adapters, jobs }) => {
         const adapter = { id: randomIds.make('adapter'), name: job.adapter, baseModelName: baseModel.name };
         await adapters.ensure(id, { ...adapter, at: job.createdAt });

@@ -6,6 +6,7 @@ import { auditConformance } from './audit-conformance';
 import { memberConformance } from './member-conformance';
 import { newsConformance } from './news-conformance';
 import { catalogConformance } from './catalog-conformance';
+import { deletionConformance } from './deletion-conformance';
 import { makeDataset, makeEvent, makeMetric, makeWorker } from './factories';
 import { estimateConformance } from './estimate-conformance';
 import { exportConformance } from './export-conformance';
@@ -372,6 +373,7 @@ export function unitOfWorkConformance(name: string, open: () => Promise<UnitOfWo
     adapterSearchConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     aliasConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     exportConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
+    deletionConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     jobRepositoryConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     jobLogConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     partyConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));

@@ -6,6 +6,7 @@ import {
   adapterQuerySchema,
   adapterSchema,
   adapterVersionSchema,
+  deletedSchema,
   describeAdapterSchema,
   lineageSchema,
   nameSchema,
@@ -37,6 +38,7 @@ import { archiveOf } from './archive';
 import { AdapterParams, VersionParams } from './version-params';
 
 class AdapterListQuery extends createZodDto(adapterQuerySchema) {}
+class VersionListQuery extends createZodDto(z.object({ deleted: deletedSchema })) {}
 class AdapterDto extends createZodDto(adapterSchema) {}
 class AdapterPageDto extends createZodDto(pageSchema(adapterSchema)) {}
 class AdapterVersionDto extends createZodDto(adapterVersionSchema) {}
@@ -104,10 +106,14 @@ export class AdaptersController {
   @Action('adapters.read')
   @ApiOperation({ summary: "List an adapter's versions." })
   @Answer({ status: 200, type: AdapterVersionListDto, description: 'All versions.' })
-  versions(@TeamId() teamId: string, @Param() { name }: AdapterParams) {
+  versions(
+    @TeamId() teamId: string,
+    @Param() { name }: AdapterParams,
+    @Query() { deleted }: VersionListQuery,
+  ) {
     return this.ports.unitOfWork.look(async ({ adapters }) => {
       found(await adapters.find(teamId, name), 'adapter', name);
-      return { data: await adapters.versions(teamId, name) };
+      return { data: await adapters.versions(teamId, name, deleted) };
     });
   }
 

@@ -97,6 +97,30 @@ it('sends a whole version as an archive', async () => {
   );
 });
 
+it('neither lists nor sends what is deleted, and restores it', async () => {
+  const path = '/api/v1/adapters/captain';
+  await api.call('PUT', `${path}/aliases/prod`, 200, { json: { version: 'v2' } });
+  expect(await api.refusal('DELETE', `${path}/versions/v2`)).toMatchObject({
+    ...{ status: 409, code: 'in_use', message: expect.stringContaining("'prod'") },
+  });
+  expect(await api.refusal('DELETE', `${path}/versions/latest`)).toMatchObject({ status: 400 });
+  await api.call('DELETE', `${path}/aliases/prod`, 204);
+  await api.call('DELETE', `${path}/versions/v2`, 204);
+  expect(await api.refusal('GET', `${path}/versions/2/archive`)).toMatchObject({ status: 404 });
+  expect(await get('/captain/versions/latest')).toMatchObject({ number: 1 });
+  const info = await api.fetch('GET', '/api/models/test/captain/revision/v2');
+  expect(info.status).toBe(404);
+  expect(info.headers.get('x-error-code')).toBe('RevisionNotFound');
+  expect(await get('/captain/versions?deleted=true')).toMatchObject({ data: [{ number: 2 }] });
+  await api.call('POST', `${path}/versions/v2/restore`, 200);
+  await api.call('DELETE', path, 204);
+  expect(await api.refusal('GET', path)).toMatchObject({ status: 404 });
+  const gone = await api.fetch('GET', '/api/models/test/captain');
+  expect(gone.headers.get('x-error-code')).toBe('RepoNotFound');
+  expect(await get('?deleted=true')).toMatchObject({ data: [{ name: 'captain' }] });
+  expect(await api.call('POST', `${path}/restore`, 200)).toMatchObject({ latestVersion: 2 });
+});
+
 it('never sends a damaged file whole', async () => {
   const job = await submit(api, { adapter: 'damaged' });
   const content = randomBytes(200_000);

@@ -17,6 +17,7 @@ import { createZodDto } from 'nestjs-zod';
 import { Action } from '../auth/action';
 import { TeamId } from '../auth/caller';
 import { PORTS } from '../dependencies';
+import { ApiOpenAiError } from '../openai/errors';
 import { Servers } from './servers';
 
 class ChatCompletionDto extends createZodDto(chatCompletionSchema) {}
@@ -25,7 +26,8 @@ class ChatCompletionAnswerDto extends createZodDto(chatCompletionAnswerSchema) {
 class TextCompletionAnswerDto extends createZodDto(textCompletionAnswerSchema) {}
 
 /** Answers of adapters and base models, as OpenAI's API gives them. What generates them is apps/serve. */
-@ApiTags('Completions')
+@ApiTags('OpenAI')
+@ApiOpenAiError()
 @Controller('v1')
 export class CompletionsController {
   constructor(

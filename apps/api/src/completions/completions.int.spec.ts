@@ -1,4 +1,5 @@
-import { chatCompletionAnswerSchema, type ServeTarget } from '@lowrank/contracts';
+import { type ServeTarget } from '@lowrank/contracts';
+import { createApiKey } from '@lowrank/domain';
 import { makeBaseModel, writeTinyModel } from '@lowrank/testing';
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -7,12 +8,15 @@ import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import OpenAI from 'openai';
 import { TestApi } from '../test/api';
+import { refused } from '../test/openai';
 
 /* The API in front of a server of its own, both as they are in the product. */
 let api: TestApi;
 let server: ChildProcess;
 let folder: string;
+let client: OpenAI;
 
 async function freePort(): Promise<number> {
   const probe = createServer().listen(0, '127.0.0.1');
@@ -32,6 +36,7 @@ beforeAll(async () => {
     LOWRANK_SERVE_URLS: `http://127.0.0.1:1,http://127.0.0.1:${port}`,
   };
   api = await TestApi.start(env);
+  client = new OpenAI({ baseURL: `${api.url}/v1`, apiKey: api.memberKey, logLevel: 'off', maxRetries: 0 });
   server = fork(resolve(__dirname, '../../../serve/src/main.ts'), [], {
     env: {
       ...process.env,
@@ -65,39 +70,51 @@ afterAll(async () => {
   await rm(folder, { recursive: true });
 });
 
-const body = { model: 'tiny', messages: [{ role: 'user', content: '1+2' }], temperature: 0, max_tokens: 8 };
+const messages = [{ role: 'user' as const, content: '1+2' }];
+const body = { model: 'tiny', messages, temperature: 0, max_tokens: 8 };
 
-it('answers by the server that is there', async () => {
-  const { choices, model } = chatCompletionAnswerSchema.parse(
-    await api.call('POST', '/v1/chat/completions', 200, { json: body }),
-  );
+it("answers OpenAI's client by the server that is there", async () => {
+  const { choices, model, usage } = await client.chat.completions.create(body);
   expect(model).toBe('tiny');
-  const text = choices[0]?.message.content ?? '';
-  const stream = await api.fetch('POST', '/v1/chat/completions', { json: { ...body, stream: true } });
-  expect(stream.headers.get('content-type')).toMatch(/^text\/event-stream/);
-  const lines = (await stream.text()).trimEnd().split('\n\n');
-  expect(lines.pop()).toBe('data: [DONE]');
-  const pieces = lines.map((line) => JSON.parse(line.slice(6)).choices[0].delta.content ?? '');
-  expect(pieces.join('')).toBe(text);
+  expect(usage?.completion_tokens).toBeGreaterThan(0);
+  const stream = await client.chat.completions.create({ ...body, stream: true });
+  let text = '';
+  for await (const chunk of stream) text += chunk.choices[0]?.delta.content ?? '';
+  expect(text).toBe(choices[0]?.message.content);
+  const completion = await client.completions.create({
+    model: 'test/tiny',
+    prompt: 'ab',
+    temperature: 0,
+    echo: true,
+  });
+  expect(completion.choices[0]?.text).toMatch(/^ab./);
 });
 
-it("passes a server's refusal on", async () => {
-  const messages = [{ role: 'user', content: 'x'.repeat(300) }];
-  expect(await api.refusal('POST', '/v1/chat/completions', { json: { ...body, messages } })).toMatchObject({
-    code: 'context_exceeded',
-  });
+it("passes a server's refusal on, of a stream too", async () => {
+  const long = [{ role: 'user' as const, content: 'x'.repeat(300) }];
+  const expected = { status: 400, code: 'context_length_exceeded', type: 'invalid_request_error' };
+  expect(await refused(client.chat.completions.create({ ...body, messages: long }))).toMatchObject(expected);
+  expect(
+    await refused(client.chat.completions.create({ ...body, messages: long, stream: true })),
+  ).toMatchObject(expected);
 });
 
 it('names what a request asks for and is not had', async () => {
-  const ask = (change: object) =>
-    api.refusal('POST', '/v1/chat/completions', { json: { ...body, ...change } });
+  const ask = (change: object) => refused(client.chat.completions.create({ ...body, ...change }));
   expect(await ask({ model: 'none@v1' })).toMatchObject({
-    code: 'not_found',
-    message: "There is no model 'none@v1'.",
+    ...{ status: 404, code: 'model_not_found', param: 'model' },
+    message: expect.stringContaining("There is no model 'none@v1'."),
   });
-  expect(await ask({ tools: [] })).toMatchObject({
-    code: 'validation_failed',
-    message: expect.stringContaining('tools'),
+  expect(await ask({ tools: [] })).toMatchObject({ status: 400, message: expect.stringContaining('tools') });
+  expect(await ask({ temperature: 3 })).toMatchObject({ status: 400, param: 'temperature' });
+});
+
+it('answers viewers, and no key without the scope', async () => {
+  const as = (apiKey: string) =>
+    new OpenAI({ baseURL: `${api.url}/v1`, apiKey, logLevel: 'off', maxRetries: 0 });
+  expect((await as(api.viewerKey).chat.completions.create(body)).choices).toHaveLength(1);
+  const { secret } = await createApiKey(api.ports, api.teamId, {
+    ...{ name: 'narrow', role: 'member', scopes: ['jobs:read'] },
   });
-  expect(await ask({ temperature: 3 })).toMatchObject({ details: [{ path: 'temperature' }] });
+  expect(await refused(as(secret).chat.completions.create(body))).toMatchObject({ status: 403 });
 });

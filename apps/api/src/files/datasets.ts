@@ -6,11 +6,12 @@ import { addDataset, found, type ObjectStore, type Ports } from '@lowrank/domain
 import { type Blobs } from '@lowrank/storage';
 import { type FastifyRequest } from 'fastify';
 import { join } from 'node:path';
+import { type ZodType } from 'zod';
 import { BLOBS, CONFIG, PORTS, STORE } from '../dependencies';
 import { Staging } from '../http/staging';
 import { StoredLengths } from '../preflight/stored-lengths';
 import { fetchTokenizer } from '../preflight/tokenizer-files';
-import { receiveUpload } from './upload';
+import { receiveUpload, type UploadFields } from './upload';
 
 /** Takes uploads in: to disk, checked off-thread, to the object store, then the row. */
 @Injectable()
@@ -23,11 +24,16 @@ export class DatasetUploads {
     private readonly staging: Staging,
   ) {}
 
-  /** Errors: those of receiveUpload, not_found (base model), dataset_invalid with the first lines at fault, dataset_empty. */
-  accept(teamId: string, request: FastifyRequest): Promise<Dataset> {
+  /** `fields`: what may be said of the file. Errors: those of receiveUpload, not_found (base model), dataset_invalid with the first lines at fault, dataset_empty. */
+  accept(teamId: string, request: FastifyRequest, fields?: ZodType<UploadFields>): Promise<Dataset> {
     return this.staging.use('upload', async (folder) => {
       const path = join(folder, 'file');
-      const { filename, format, baseModel } = await receiveUpload(request, path, this.config.limits);
+      const { filename, format, baseModel, expiresAfter } = await receiveUpload(
+        request,
+        path,
+        this.config.limits,
+        fields,
+      );
       const counter = await this.counterOf(teamId, baseModel);
       const check = await checkDatasetFile(path, {
         format,
@@ -42,16 +48,12 @@ export class DatasetUploads {
       if (counter !== null && lengths !== null)
         await new StoredLengths(this.store).keep(counter, { sha256, format: checked }, lengths);
       const tokensOf = counter?.name ?? null;
-      return addDataset(this.ports, teamId, {
-        filename,
-        bytes,
-        sha256,
-        format: checked,
-        rows,
-        tokens,
-        lossTokens,
-        tokensOf,
-      });
+      return addDataset(
+        this.ports,
+        teamId,
+        { filename, bytes, sha256, format: checked, rows, tokens, lossTokens, tokensOf },
+        expiresAfter,
+      );
     });
   }
 

@@ -1,17 +1,24 @@
 import { type Multipart, type MultipartFile } from '@fastify/multipart';
-import { datasetFormatSchema, LowrankError } from '@lowrank/contracts';
+import { type DatasetFormat, datasetFormatSchema, LowrankError } from '@lowrank/contracts';
 import { type FastifyRequest } from 'fastify';
 import { createWriteStream } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
 import { z } from 'zod';
 import { toPublicError } from '../http/errors';
 
+/** What is said of a file that is uploaded. */
+export interface UploadFields {
+  /** Default: that of the first row. */
+  format?: DatasetFormat | undefined;
+  /** Name or id of the base model whose tokenizer counts tokens. */
+  baseModel?: string | undefined;
+  /** Seconds after which it is deleted by itself; null: never. */
+  expiresAfter?: number | null;
+}
 export const uploadFieldsSchema = z.strictObject({
   format: datasetFormatSchema.optional(),
-  /** Name or id of the base model whose tokenizer counts tokens. */
   baseModel: z.string().min(1).max(96).optional(),
 });
-export type UploadFields = z.infer<typeof uploadFieldsSchema>;
 
 export interface Upload extends UploadFields {
   filename: string;
@@ -19,7 +26,7 @@ export interface Upload extends UploadFields {
 }
 
 /**
- * Reads a multipart request: one part `file`, written to `target` as it arrives, and the fields, in any order. Memory stays bounded,
+ * Reads a multipart request: one part `file`, written to `target` as it arrives, and the fields of `schema`, in any order. Memory stays bounded,
  * and a file or a line that is too long is refused as soon as it is, not when it ends.
  * Errors: unsupported_media_type, body_too_large, dataset_invalid (a line too long), validation_failed (parts or fields).
  */
@@ -27,6 +34,7 @@ export async function receiveUpload(
   request: FastifyRequest,
   target: string,
   limits: { uploadBytes: number; lineBytes: number },
+  schema: z.ZodType<UploadFields> = uploadFieldsSchema,
 ): Promise<Upload> {
   if (!request.isMultipart())
     throw new LowrankError('unsupported_media_type', 'An upload is multipart/form-data with a part `file`.');
@@ -45,7 +53,7 @@ export async function receiveUpload(
     throw new LowrankError('validation_failed', 'The upload has no part `file`.', [
       { path: 'file', message: 'is missing' },
     ]);
-  const parsed = uploadFieldsSchema.safeParse(fields);
+  const parsed = schema.safeParse(fields);
   if (!parsed.success) {
     const details = parsed.error.issues.map(({ path, message }) => ({ path: path.join('.'), message }));
     throw new LowrankError('validation_failed', 'The fields of the upload are not valid.', details);

@@ -1,9 +1,13 @@
 import { ArgumentsHost, Catch, ExceptionFilter, Logger } from '@nestjs/common';
 import { type FastifyReply, type FastifyRequest } from 'fastify';
 import { hubErrorHeaders } from '../hub/errors';
+import { isOpenAiUrl, openAiErrorHeaders, openAiErrorOf } from '../openai/errors';
 import { toPublicError } from './errors';
 
-/** The one place where errors become responses: `{error: {code, message, help, details?, requestId}}` with the code's status. */
+/**
+ * The one place where errors become responses: `{error: {code, message, help, details?, requestId}}` with the code's status, or what OpenAI's
+ * clients read on its routes.
+ */
 @Catch()
 export class ErrorFilter implements ExceptionFilter {
   private readonly logger = new Logger(ErrorFilter.name);
@@ -26,11 +30,13 @@ export class ErrorFilter implements ExceptionFilter {
       const isDocs = request.url.startsWith('/docs');
       reply.header('www-authenticate', isDocs ? 'Basic realm="Lowrank API key as password"' : 'Bearer');
     }
+    const isOpenAi = isOpenAiUrl(request.url);
+    const hasRoute = request.routeOptions.url !== undefined;
     const hasKey = request.headers.authorization !== undefined;
     void reply
       .status(error.status)
-      .headers(hubErrorHeaders(request.url, error, hasKey))
+      .headers(isOpenAi ? openAiErrorHeaders(error) : hubErrorHeaders(request.url, error, hasKey))
       .type('application/json')
-      .send(error.toBody(String(request.id)));
+      .send(isOpenAi ? openAiErrorOf(error, hasRoute) : error.toBody(String(request.id)));
   }
 }

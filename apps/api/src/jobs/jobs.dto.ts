@@ -15,6 +15,7 @@ import {
   pageQuerySchema,
   pageSchema,
   prioritizeJobSchema,
+  workKindSchema,
 } from '@lowrank/contracts';
 import { createZodDto } from 'nestjs-zod';
 import { z } from 'zod';
@@ -34,6 +35,7 @@ export class JobParams extends createZodDto(z.object({ id: idSchema('job') })) {
 export class JobListQuery extends createZodDto(
   pageQuerySchema.extend({
     state: jobStateSchema.optional(),
+    kind: workKindSchema.optional().describe('What they do.'),
     adapter: nameSchema.optional(),
     sweep: idSchema('sweep').optional(),
   }),

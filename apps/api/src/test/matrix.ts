@@ -18,6 +18,7 @@ export interface Samples {
   ids: Record<
     | 'baseModel'
     | 'dataset'
+    | 'secondDataset'
     | 'job'
     | 'version'
     | 'sweep'
@@ -49,6 +50,7 @@ export async function samplesOf(api: TestApi, teamId: string): Promise<Samples> 
   const file = await api.blobs.putFile(content);
   const baseModel = makeBaseModel({ name: `base-${mark}`, files: [{ path: 'config.json', ...file }] });
   const dataset = makeDataset({ filename: `rows-${mark}.jsonl`, ...file });
+  const secondDataset = makeDataset({ filename: `second-${mark}.jsonl`, ...file });
   const adapter = `adapter-${mark}`;
   const sweep = make.make('sweep');
   const job = makeJob(baseModel, dataset, { adapter });
@@ -56,7 +58,7 @@ export async function samplesOf(api: TestApi, teamId: string): Promise<Samples> 
   const trial = makeJob(baseModel, dataset, { adapter, sweep: { id: sweep, trial: 1 } });
   const manifest = makeManifest(done, { files: [{ path: 'adapter_model.safetensors', ...file }] });
   const ids = {
-    ...{ baseModel: baseModel.id, dataset: dataset.id, job: job.id },
+    ...{ baseModel: baseModel.id, dataset: dataset.id, secondDataset: secondDataset.id, job: job.id },
     ...{ version: make.make('version'), sweep },
   };
   const { baseModel: base, dataset: data, createdAt } = job;
@@ -64,6 +66,7 @@ export async function samplesOf(api: TestApi, teamId: string): Promise<Samples> 
   await unitOfWork.run(async ({ baseModels, datasets, adapters, exports, jobs, sweeps, workers }) => {
     await baseModels.insert(teamId, baseModel);
     await datasets.insert(teamId, dataset);
+    await datasets.insert(teamId, secondDataset);
     await adapters.ensure(teamId, {
       id: make.make('adapter'),
       name: adapter,
@@ -188,6 +191,11 @@ export function targetsOf({ teamId, ids, team, adapter, baseModel, email }: Samp
   });
   const own = (path: string, json?: unknown): Target => ({ path: `/api/v1/${path}`, json });
   const hub = (names: keyof Samples['ids'], path: string): Target => ({ path: `/${path}`, names });
+  const openAi = (names: keyof Samples['ids'], path: string, json?: unknown): Target => ({
+    path: `/v1/${path}`,
+    names,
+    json,
+  });
   const version = `adapters/${adapter}/versions/1`;
   return {
     'GET /api/v1/me': own('me'),
@@ -257,6 +265,11 @@ export function targetsOf({ teamId, ids, team, adapter, baseModel, email }: Samp
     ),
     'GET /api/v1/adapters/:name/versions': of('version', `adapters/${adapter}/versions`),
     'GET /api/v1/adapters/:name/versions/:version': of('version', version),
+    // The alias of the samples is in the way of the first two.
+    'DELETE /api/v1/adapters/:name': of('version', `adapters/${adapter}`),
+    'DELETE /api/v1/adapters/:name/versions/:version': of('version', version),
+    'POST /api/v1/adapters/:name/restore': of('version', `adapters/${adapter}/restore`),
+    'POST /api/v1/adapters/:name/versions/:version/restore': of('version', `${version}/restore`),
     'GET /api/v1/adapters/:name/versions/:version/lineage': of('version', `${version}/lineage`),
     'GET /api/v1/adapters/:name/versions/:version/diff': of('version', `${version}/diff?to=${adapter}`),
     'GET /api/v1/adapters/:name/versions/:version/files/:path': of(
@@ -348,11 +361,29 @@ export function targetsOf({ teamId, ids, team, adapter, baseModel, email }: Samp
       'delivery',
       `webhooks/${webhook}/deliveries/${delivery}/replay`,
     ),
+    'GET /v1/files': { path: '/v1/files' },
+    'POST /v1/files': { path: '/v1/files', json: {} },
+    'GET /v1/files/:file_id': openAi('dataset', `files/${dataset}`),
+    'GET /v1/files/:file_id/content': openAi('dataset', `files/${dataset}/content`),
+    'GET /v1/fine_tuning/jobs': { path: '/v1/fine_tuning/jobs' },
+    'POST /v1/fine_tuning/jobs': openAi('dataset', 'fine_tuning/jobs', {
+      ...{ model: baseModel, training_file: dataset, method: { type: 'dpo' } },
+    }),
+    'GET /v1/fine_tuning/jobs/:job_id': openAi('job', `fine_tuning/jobs/${job}`),
+    'GET /v1/fine_tuning/jobs/:job_id/events': openAi('job', `fine_tuning/jobs/${job}/events`),
+    'GET /v1/fine_tuning/jobs/:job_id/checkpoints': openAi('job', `fine_tuning/jobs/${job}/checkpoints`),
+    'POST /v1/fine_tuning/jobs/:job_id/pause': openAi('job', `fine_tuning/jobs/${job}/pause`),
+    'POST /v1/fine_tuning/jobs/:job_id/resume': openAi('job', `fine_tuning/jobs/${job}/resume`),
+    'POST /v1/fine_tuning/jobs/:job_id/cancel': openAi('job', `fine_tuning/jobs/${job}/cancel`),
+    'GET /v1/models': { path: '/v1/models' },
+    'GET /v1/models/:model': openAi('baseModel', `models/${baseModel}`),
+    'GET /v1/models/:owner/:name': openAi('version', `models/${team}/${adapter}@v1`),
     // What takes away comes last.
     'DELETE /api/v1/adapters/:name/aliases/:alias': of('version', `adapters/${adapter}/aliases/prod`),
     'DELETE /api/v1/members/:id': of('member', `members/${member}`),
     'DELETE /api/v1/invitations/:id': of('invitation', `invitations/${invitation}`),
     'DELETE /api/v1/webhooks/:id': of('webhook', `webhooks/${webhook}`),
     'DELETE /api/v1/files/:id': of('dataset', `files/${dataset}`),
+    'DELETE /v1/files/:file_id': openAi('secondDataset', `files/${ids.secondDataset}`),
   };
 }

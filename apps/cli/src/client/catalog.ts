@@ -2,6 +2,8 @@ import {
   type Adapter,
   type AdapterQuery,
   adapterSchema,
+  type AdapterVersion,
+  adapterVersionSchema,
   type Lineage,
   lineageSchema,
   type VersionDiff,
@@ -24,6 +26,21 @@ export class Catalog {
     const query = new URLSearchParams();
     for (const [key, value] of Object.entries(filter)) if (value !== undefined) query.set(key, String(value));
     return this.http.pages('/api/v1/adapters', adapterSchema, query);
+  }
+
+  /** Deletes an adapter, or one version of it. */
+  async delete(adapter: string, version: string | null): Promise<void> {
+    const path = version === null ? `/api/v1/adapters/${part(adapter)}` : versionPath(adapter, version);
+    await (await this.http.response(path, { method: 'DELETE' })).arrayBuffer();
+  }
+
+  restoreAdapter(adapter: string): Promise<Adapter> {
+    return this.http.json(`/api/v1/adapters/${part(adapter)}/restore`, adapterSchema, { method: 'POST' });
+  }
+
+  restoreVersion(adapter: string, version: string): Promise<AdapterVersion> {
+    const path = `${versionPath(adapter, version)}/restore`;
+    return this.http.json(path, adapterVersionSchema, { method: 'POST' });
   }
 
   lineage(adapter: string, version: string): Promise<Lineage> {

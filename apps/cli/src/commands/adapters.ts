@@ -41,6 +41,7 @@ export function addAdapterCommands(program: Command): void {
     .command('list', { isDefault: true })
     .description('list adapters, newest first')
     .option('--search <words>', 'words that all have to be in name, description, tags or card')
+    .option('--deleted', 'those that can be restored, instead')
     .option('--tag <tag>', 'a tag that it has')
     .option('--base <name>', 'base model')
     .addOption(
@@ -154,6 +155,28 @@ export function addAdapterCommands(program: Command): void {
           .filter(Boolean)
           .join(' '),
       );
+    });
+
+  adapters
+    .command('delete')
+    .description('delete a version, or without one the whole adapter; restore brings it back for a while')
+    .argument('<adapter[@version]>', 'e.g. support@v3')
+    .action(async (text: string, _options, command: Command) => {
+      const { adapter, version } = parseVersionRef(text);
+      await connect(command).catalog.delete(adapter, version);
+      print(`${text} is deleted. Bring it back with: lowrank adapters restore ${text}`);
+    });
+
+  adapters
+    .command('restore')
+    .description('bring back a deleted version, or without one a deleted adapter')
+    .argument('<adapter[@version]>', 'e.g. support@v3')
+    .action(async (text: string, _options, command: Command) => {
+      const { catalog } = connect(command);
+      const { adapter, version } = parseVersionRef(text);
+      if (version === null) await catalog.restoreAdapter(adapter);
+      else await catalog.restoreVersion(adapter, version);
+      print(`${text} is back.`);
     });
 
   program

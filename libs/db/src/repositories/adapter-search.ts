@@ -62,7 +62,8 @@ export async function findAdapters(
 ): Promise<{ ids: string[]; hasMore: boolean }> {
   const { key, direction } = orders[sort];
   const from = Prisma.sql`adapters a LEFT JOIN adapter_versions v ON v.adapter_id = a.id AND v.number = a.latest_version`;
-  const conditions = [Prisma.sql`a.team_id = ${teamId}`, ...conditionsOf(query)];
+  const state = query.deleted ? Prisma.sql`a.deleted_at IS NOT NULL` : Prisma.sql`a.deleted_at IS NULL`;
+  const conditions = [Prisma.sql`a.team_id = ${teamId}`, state, ...conditionsOf(query)];
   if (after !== undefined) {
     if ((await db.adapter.count({ where: { teamId, id: after } })) === 0)
       throw new LowrankError('validation_failed', `There is nothing with id '${after}' to list on from.`, [

@@ -10,7 +10,7 @@ import {
 import { type AdapterRepository } from '@lowrank/domain';
 import { type Prisma } from '../generated/client';
 import { type AdapterModel, type AdapterVersionModel, type VersionParentModel } from '../generated/models';
-import { fromJson, iso, storableText, toJson, type Tx } from '../values';
+import { dateOrNull, fromJson, iso, isoOrNull, storableText, toJson, type Tx } from '../values';
 import { findAdapters } from './adapter-search';
 
 /** An adapter's row with aliases and newest version, and without its card, which only AdapterRepository.card reads. */
@@ -44,6 +44,7 @@ const toAdapter = (row: AdapterRow): Adapter => ({
   latest: latestOf(row),
   createdAt: iso(row.createdAt),
   updatedAt: iso(row.updatedAt),
+  deletedAt: isoOrNull(row.deletedAt),
 });
 
 type VersionRow = AdapterVersionModel & {
@@ -76,11 +77,13 @@ const toVersion = (row: VersionRow): AdapterVersion => ({
   revision: row.revision,
   bytes: Number(row.bytes),
   createdAt: iso(row.createdAt),
+  deletedAt: isoOrNull(row.deletedAt),
 });
 
 export const adapterRepository = (db: Tx): AdapterRepository => {
   const find: AdapterRepository['find'] = async (teamId, name) => {
-    const row = await db.adapter.findUnique({ where: { teamId_name: { teamId, name } }, ...shown });
+    const where = { teamId_name: { teamId, name }, deletedAt: null };
+    const row = await db.adapter.findUnique({ where, ...shown });
     return row && toAdapter(row);
   };
   return {
@@ -90,8 +93,14 @@ export const adapterRepository = (db: Tx): AdapterRepository => {
         data: [{ id, teamId, name, baseModel: baseModelName, createdAt: time, updatedAt: time }],
         skipDuplicates: true,
       });
+      // Whoever deletes it now, waits for what is made with it, or this waits for them.
+      await db.$queryRaw`SELECT 1 FROM adapters WHERE team_id = ${teamId} AND name = ${name} FOR KEY SHARE`;
       const where = { teamId_name: { teamId, name } };
       const row = await db.adapter.findUniqueOrThrow({ where, ...shown });
+      if (row.deletedAt !== null)
+        throw new LowrankError('conflict', `Adapter '${name}' is deleted.`, undefined, {
+          help: 'Restore it, or choose another name for the adapter.',
+        });
       if (row.baseModel !== baseModelName)
         throw new LowrankError(
           'conflict',
@@ -135,8 +144,8 @@ export const adapterRepository = (db: Tx): AdapterRepository => {
 
     async publish(teamId, { id, manifest, at }) {
       // One publisher of an adapter at a time, so that numbers have no gaps and no twins.
-      const [adapter] = await db.$queryRaw<{ id: string; latest: number | null }[]>`
-      SELECT id, latest_version AS latest FROM adapters
+      const [adapter] = await db.$queryRaw<{ id: string; last: number }[]>`
+      SELECT id, greatest(last_number, latest_version) AS last FROM adapters
       WHERE team_id = ${teamId} AND name = ${manifest.adapter} FOR UPDATE`;
       if (!adapter) throw new LowrankError('not_found', `There is no adapter '${manifest.adapter}'.`);
       const earlier = await db.adapterVersion.findFirst({
@@ -144,7 +153,7 @@ export const adapterRepository = (db: Tx): AdapterRepository => {
         ...withParents,
       });
       if (earlier) return toVersion(earlier);
-      const number = (adapter.latest ?? 0) + 1;
+      const number = adapter.last + 1;
       const row = await db.adapterVersion.create({
         data: {
           id,
@@ -170,14 +179,28 @@ export const adapterRepository = (db: Tx): AdapterRepository => {
       });
       await db.adapter.update({
         where: { id: adapter.id },
-        data: { latestVersion: number, updatedAt: new Date(at) },
+        data: { latestVersion: number, lastNumber: number, updatedAt: new Date(at) },
       });
       return toVersion(row);
     },
 
-    async versions(teamId, name) {
+    async allVersions(teamId, limit) {
       const rows = await db.adapterVersion.findMany({
-        where: { adapter: { teamId, name } },
+        where: { adapter: { teamId, deletedAt: null }, deletedAt: null },
+        orderBy: [{ createdAt: 'desc' }, { id: 'desc' }],
+        take: limit,
+        select: { number: true, createdAt: true, adapter: { select: { name: true } } },
+      });
+      return rows.map(({ adapter, number, createdAt }) => ({
+        adapter: adapter.name,
+        number,
+        createdAt: iso(createdAt),
+      }));
+    },
+
+    async versions(teamId, name, deleted = false) {
+      const rows = await db.adapterVersion.findMany({
+        where: { adapter: { teamId, name, deletedAt: null }, deletedAt: deleted ? { not: null } : null },
         orderBy: { number: 'desc' },
         ...withParents,
       });
@@ -185,7 +208,7 @@ export const adapterRepository = (db: Tx): AdapterRepository => {
     },
 
     async version(teamId, name, number) {
-      const where = { adapter: { teamId, name }, number };
+      const where = { adapter: { teamId, name, deletedAt: null }, number, deletedAt: null };
       const row = await db.adapterVersion.findFirst({ where, ...withParents });
       return row && toVersion(row);
     },
@@ -216,11 +239,26 @@ export const adapterRepository = (db: Tx): AdapterRepository => {
 
     async versionByRevision(teamId, name, revision) {
       const row = await db.adapterVersion.findFirst({
-        where: { adapter: { teamId, name }, revision },
+        where: { adapter: { teamId, name, deletedAt: null }, revision, deletedAt: null },
         orderBy: { number: 'desc' },
         ...withParents,
       });
       return row && toVersion(row);
+    },
+
+    async setVersionDeleted(teamId, name, number, at) {
+      const where = { adapter: { teamId, name }, number };
+      const { count } = await db.adapterVersion.updateMany({ where, data: { deletedAt: dateOrNull(at) } });
+      await db.$executeRaw`
+      UPDATE adapters SET latest_version = (
+        SELECT max(number) FROM adapter_versions WHERE adapter_id = adapters.id AND deleted_at IS NULL
+      ) WHERE team_id = ${teamId} AND name = ${name}`;
+      return count > 0;
+    },
+
+    async setDeleted(teamId, name, at) {
+      const where = { teamId, name };
+      return (await db.adapter.updateMany({ where, data: { deletedAt: dateOrNull(at) } })).count > 0;
     },
   };
 };

@@ -2,7 +2,7 @@ import { type Dataset, finalJobStates, LowrankError } from '@lowrank/contracts';
 import { type DatasetRepository } from '@lowrank/domain';
 import { type DatasetModel } from '../generated/models';
 import { placed, readPage } from '../paging';
-import { iso, numberOrNull, type Tx } from '../values';
+import { dateOrNull, iso, isoOrNull, numberOrNull, type Tx } from '../values';
 
 const toDataset = (row: DatasetModel): Dataset => ({
   id: row.id,
@@ -15,11 +15,13 @@ const toDataset = (row: DatasetModel): Dataset => ({
   lossTokens: numberOrNull(row.lossTokens),
   tokensOf: row.tokensOf,
   createdAt: iso(row.createdAt),
+  expiresAt: isoOrNull(row.expiresAt),
 });
 
 export const datasetRepository = (db: Tx): DatasetRepository => ({
   async insert(teamId, dataset) {
-    await db.dataset.create({ data: { ...dataset, teamId, createdAt: new Date(dataset.createdAt) } });
+    const times = { createdAt: new Date(dataset.createdAt), expiresAt: dateOrNull(dataset.expiresAt) };
+    await db.dataset.create({ data: { ...dataset, teamId, ...times } });
   },
 
   async find(teamId, id) {
@@ -36,9 +38,15 @@ export const datasetRepository = (db: Tx): DatasetRepository => ({
     readPage(
       page,
       (id) => db.dataset.findFirst({ where: { teamId, id }, select: placed }),
-      (older, window) => db.dataset.findMany({ where: { teamId, ...older }, ...window }),
+      (beyond, window) => db.dataset.findMany({ where: { teamId, ...beyond }, ...window }),
       toDataset,
     ),
+
+  expired: (now, limit) => db.$queryRaw<{ teamId: string; id: string }[]>`
+    SELECT team_id AS "teamId", id FROM datasets
+    WHERE expires_at <= ${new Date(now)} AND NOT EXISTS (
+      SELECT 1 FROM jobs WHERE dataset_id = datasets.id AND state <> ALL (${[...finalJobStates]}))
+    ORDER BY expires_at LIMIT ${limit}`,
 
   async delete(teamId, id) {
     // Waits for transactions that are inserting a job on it (see JobRepository.insert) and keeps new ones waiting.

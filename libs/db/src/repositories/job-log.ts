@@ -1,5 +1,5 @@
 import { type JobEvent, type JobLogLine, type JobMetric, LowrankError } from '@lowrank/contracts';
-import { type JobRepository } from '@lowrank/domain';
+import { type JobLogRepository, type TimelineEntry, type TimelineKey } from '@lowrank/domain';
 import { type JobEventModel, type JobLogModel, type JobMetricModel } from '../generated/models';
 import { iso, storableText, type Tx } from '../values';
 
@@ -25,20 +25,34 @@ const toLogLine = ({ jobId: _jobId, at, level, ...rest }: JobLogModel): JobLogLi
   level: level as JobLogLine['level'],
 });
 
-/** The part of JobRepository that grows with a job: its events, metrics and log. */
-export const jobLog = (
-  db: Tx,
-): Pick<
-  JobRepository,
-  | 'appendEvent'
-  | 'beginHistory'
-  | 'events'
-  | 'putMetrics'
-  | 'metrics'
-  | 'truncateMetrics'
-  | 'appendLog'
-  | 'log'
-> => ({
+/** Where an event or a metric stands among both: by time, and at one time metrics before events. */
+interface Place {
+  at: Date;
+  source: number;
+  /** seq or step. */
+  number: number;
+  kind: string;
+}
+const eventSource = 1;
+
+async function placeOf(db: Tx, jobId: string, key: TimelineKey): Promise<Place> {
+  const row =
+    'seq' in key
+      ? await db.jobEvent.findUnique({ where: { jobId_seq: { jobId, seq: key.seq } }, select: { at: true } })
+      : await db.jobMetric.findUnique({
+          where: { jobId_step_kind: { jobId, ...key } },
+          select: { at: true },
+        });
+  if (row === null)
+    throw new LowrankError('validation_failed', 'There is no such event to list on from.', [
+      { path: 'after', message: 'is not in this list; start again without it' },
+    ]);
+  return 'seq' in key
+    ? { at: row.at, source: eventSource, number: key.seq, kind: '' }
+    : { at: row.at, source: 0, number: key.step, kind: key.kind };
+}
+
+export const jobLog = (db: Tx): JobLogRepository => ({
   async appendEvent(id, event) {
     // Counting on the job's row locks it, so that racing writers get numbers in the order in which they commit.
     const [job] = await db.job.updateManyAndReturn({
@@ -72,6 +86,29 @@ export const jobLog = (
       take: limit,
     });
     return rows.map(toEvent);
+  },
+
+  async timeline(id, { before, limit }) {
+    const last = before === undefined ? null : await placeOf(db, id, before);
+    // Which ones first, then their rows: the two tables have few columns in common.
+    const keys = await db.$queryRaw<Place[]>`
+      SELECT at, source, number, kind FROM (
+        SELECT at, 1 AS source, seq AS number, '' AS kind FROM job_events WHERE job_id = ${id}
+        UNION ALL
+        SELECT at, 0, step, kind FROM job_metrics WHERE job_id = ${id}
+      ) entry
+      WHERE ${last === null} OR (at, source, number, kind) < (
+        ${last?.at ?? null}::timestamptz, ${last?.source ?? 0}, ${last?.number ?? 0}, ${last?.kind ?? ''})
+      ORDER BY at DESC, source DESC, number DESC, kind DESC LIMIT ${limit}`;
+    const seqs = keys.filter(({ source }) => source === eventSource).map(({ number }) => number);
+    const steps = keys.filter(({ source }) => source !== eventSource).map(({ number }) => number);
+    const events = await db.jobEvent.findMany({ where: { jobId: id, seq: { in: seqs } } });
+    const metrics = await db.jobMetric.findMany({ where: { jobId: id, step: { in: steps } } });
+    return keys.flatMap(({ source, number, kind }): TimelineEntry[] =>
+      source === eventSource
+        ? events.filter(({ seq }) => seq === number).map(toEvent)
+        : metrics.filter((metric) => metric.step === number && metric.kind === kind).map(toMetric),
+    );
   },
 
   async putMetrics(id, metrics) {

@@ -25,6 +25,7 @@ const toJob = (row: JobRow): Job => ({
   adapter: row.adapter,
   recipe: fromJson(row.recipe),
   initFrom: fromJson(row.initFrom),
+  metadata: fromJson(row.metadata),
   step: row.step,
   totalSteps: row.totalSteps,
   trainedTokens: Number(row.trainedTokens),
@@ -169,6 +170,7 @@ export const jobRepository = (db: Tx, traceparent: string | null): JobRepository
         recipe: toJson(job.recipe),
         ...(job.work.kind === 'train' ? {} : { work: toJson(job.work) }),
         initFrom: job.initFrom === null ? Prisma.DbNull : toJson(job.initFrom),
+        metadata: toJson(job.metadata),
         createdAt: new Date(job.createdAt),
         priority: job.priority,
         placement: toJson(job.placement),
@@ -197,12 +199,16 @@ export const jobRepository = (db: Tx, traceparent: string | null): JobRepository
     return row && { ...toJob(row), estimate: fromJson(row.estimate) };
   },
 
-  list(teamId, { state, adapter, sweep, ...page }) {
+  list(teamId, { state, kind, adapter, sweep, metadata = {}, ...page }) {
     const where = {
       teamId,
       ...(state ? { state } : {}),
+      ...(kind
+        ? { work: kind === 'train' ? { equals: Prisma.DbNull } : { path: ['kind'], equals: kind } }
+        : {}),
       ...(adapter ? { adapter } : {}),
       ...(sweep ? { sweepId: sweep } : {}),
+      AND: Object.entries(metadata).map(([name, text]) => ({ metadata: { path: [name], equals: text } })),
     };
     return readPage(
       page,
@@ -222,6 +228,9 @@ export const jobRepository = (db: Tx, traceparent: string | null): JobRepository
     const { count } = await db.job.updateMany({ where: { id, epoch }, data: toColumns(patch) });
     return count === 1;
   },
+
+  countUnfinished: (teamId, adapter) =>
+    db.job.count({ where: { teamId, adapter, state: { notIn: [...finalJobStates] } } }),
 
   countQueued: (teamId) => db.job.count({ where: { teamId, state: 'queued' } }),
 

@@ -32,7 +32,7 @@ export async function moveAlias(
 
 /**
  * Lets an alias stand where it stood before its last move. Done again it goes back one further; a move made afterwards is undone first.
- * Errors: not_found; conflict when it has never stood elsewhere.
+ * Errors: not_found; conflict when it has never stood elsewhere, or the version is deleted.
  */
 export async function rollBackAlias(
   ports: Pick<Ports, 'unitOfWork' | 'clock'>,
@@ -40,13 +40,20 @@ export async function rollBackAlias(
   change: AliasChange,
 ): Promise<Alias> {
   const { adapter, alias } = change;
-  const moved = await changing(ports, teamId, change, async ({ aliases }, current, last) => {
+  const moved = await changing(ports, teamId, change, async ({ adapters, aliases }, current, last) => {
     found(current, 'alias', nameOf(change));
     const before = last?.returnsTo ? await aliases.move(teamId, adapter, alias, last.returnsTo) : null;
     if (before === null)
       throw new LowrankError(
         'conflict',
         `Alias '${alias}' of '${adapter}' has not stood on another version before.`,
+      );
+    if (before.to !== null && (await adapters.version(teamId, adapter, before.to)) === null)
+      throw new LowrankError(
+        'conflict',
+        `Version ${adapter}@v${before.to}, on which alias '${alias}' stood before, is deleted.`,
+        undefined,
+        { help: 'Restore the version first, or move the alias to another one.' },
       );
     return { action: 'rollback', to: before.to, returnsTo: before.returnsTo };
   });

@@ -1,3 +1,4 @@
+import { LowrankError } from '@lowrank/contracts';
 import { found, notFound } from '../not-found';
 import { type Ports } from '../ports';
 
@@ -15,4 +16,27 @@ export async function deleteDataset(
     if (!(await datasets.delete(teamId, id))) throw notFound('dataset', id);
     await audit.add('delete', { kind: 'dataset', id, name }, { sha256 });
   });
+}
+
+/**
+ * Deletes datasets of all teams whose time has come, as deleteDataset does; those that an unfinished job trains on wait for its end.
+ * Resolves to how many there were.
+ */
+export async function deleteExpired(
+  { unitOfWork, clock }: Pick<Ports, 'unitOfWork' | 'clock'>,
+  limit: number,
+): Promise<number> {
+  const expired = await unitOfWork.run(({ datasets }) => datasets.expired(clock.now(), limit));
+  let deleted = 0;
+  for (const { teamId, id } of expired) {
+    const done = await unitOfWork
+      .run(({ datasets }) => datasets.delete(teamId, id))
+      .catch((error: unknown) => {
+        // Somebody has submitted a job on it since it was looked at.
+        if (error instanceof LowrankError && error.code === 'in_use') return false;
+        throw error;
+      });
+    deleted += Number(done);
+  }
+  return deleted;
 }

@@ -5,16 +5,12 @@ import {
   recipeSchema,
   type ServeTarget,
 } from '@lowrank/contracts';
-import { found, notFound } from '../not-found';
+import { found } from '../not-found';
 import { type Repositories } from '../ports/repositories';
-import { findVersion } from './find-version';
-
-/** vLLM and LoRAX name versions so, and so does the hub protocol. */
-const pinned = /^(.+)-v([1-9]\d{0,8})$/;
+import { findModel } from './find-model';
 
 /**
- * What a `model` of a completion names, and so what has to be loaded: `name`, `name@v3`, `name@prod` or `name-v3` of an adapter, or a base
- * model, each with the team's own name and a slash before it or not. An adapter goes before a base model of the same name.
+ * What a `model` of a completion names, as findModel finds it, and so what has to be loaded.
  * Errors: not_found, base_model_not_ready.
  */
 export async function findServable(
@@ -22,18 +18,9 @@ export async function findServable(
   teamId: string,
   model: string,
 ): Promise<ServeTarget> {
-  const { adapters, baseModels, teams } = repositories;
-  const own = found(await teams.find(teamId), 'team', teamId).name;
-  const named = model.startsWith(`${own}/`) ? model.slice(own.length + 1) : model;
-  const [name = '', ref] = named.split('@', 2);
-  if (await adapters.find(teamId, name))
-    return targetOf(repositories, teamId, await findVersion(repositories, teamId, name, ref ?? 'latest'));
-  const [, adapter = '', number] = pinned.exec(named) ?? [];
-  if (number !== undefined && (await adapters.find(teamId, adapter)))
-    return targetOf(repositories, teamId, await findVersion(repositories, teamId, adapter, number));
-  const baseModel = ref === undefined ? await baseModels.find(teamId, name) : null;
-  if (baseModel === null) throw notFound('model', model, 'model');
-  return { baseModel: readyBase(baseModel, null), adapter: null };
+  const named = await findModel(repositories, teamId, model);
+  if ('version' in named) return targetOf(repositories, teamId, named.version);
+  return { baseModel: readyBase(named.baseModel, null), adapter: null };
 }
 
 async function targetOf(

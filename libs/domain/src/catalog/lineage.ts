@@ -34,8 +34,8 @@ export function readLineage(
 function graphOf(of: string, versions: readonly AdapterVersion[], isTruncated: boolean): Lineage {
   const nodes = new Map<string, LineageNode>();
   const edges: LineageEdge[] = [];
-  for (const { id, adapter, number } of versions)
-    nodes.set(id, { type: 'version', id, adapter, number, isGone: false });
+  for (const { id, adapter, number, deletedAt } of versions)
+    nodes.set(id, { type: 'version', id, adapter, number, isGone: deletedAt !== null });
   const add = (node: LineageNode, to: string, kind: LineageEdge['kind']): void => {
     if (!nodes.has(node.id)) nodes.set(node.id, node);
     edges.push({ from: node.id, to, kind });

@@ -1,6 +1,8 @@
 import { claimAttempt } from '../attempts/claim-attempt';
 import { endAttempt } from '../attempts/end-attempt';
 import { reportHeartbeat, reportPhase } from '../attempts/report-progress';
+import { addDataset, type DatasetFacts } from '../catalog/add-dataset';
+import { cancelJob } from '../jobs/cancel-job';
 import { pauseJob } from '../jobs/pause-job';
 import { before } from '../clock-and-ids';
 import { team, World } from '../test/world';
@@ -299,6 +301,24 @@ describe('reconcile', () => {
     });
     expect(await mend()).toMatchObject({ crashed: 0 });
     expect(world.job(attempt.jobId).state).toBe('preparing');
+  });
+
+  it('deletes datasets that have expired, once no job needs them', async () => {
+    const counted = { rows: 40, tokens: null, lossTokens: null, tokensOf: null };
+    const file = { filename: 'gone.jsonl', bytes: 4000, sha256: 'e'.repeat(64) };
+    const facts: DatasetFacts = { ...file, ...counted, format: 'chat' };
+    const [idle, used] = [await addDataset(world, team, facts, 60), await addDataset(world, team, facts, 60)];
+    const { id } = await world.submit({ dataset: used.id });
+    const left = () => world.tables.datasets.map((dataset) => dataset.id).slice(1);
+    world.pass(59_999);
+    await mend();
+    expect(left()).toEqual([idle.id, used.id]);
+    world.pass(1);
+    await mend();
+    expect(left()).toEqual([used.id]);
+    await cancelJob(world, team, id);
+    await mend();
+    expect(left()).toEqual([]);
   });
 
   it('ends jobs whose deadline has come: those that wait at once, those that run by a stop', async () => {

@@ -1,6 +1,7 @@
 import { errorCatalog } from '@lowrank/contracts';
 import { notAssigned, withAttempt } from '../attempts/attempt';
 import { settleAttempt } from '../attempts/end-attempt';
+import { deleteExpired } from '../catalog/delete-dataset';
 import { before } from '../clock-and-ids';
 import { tell } from '../jobs/with-job';
 import { type Ports } from '../ports';
@@ -30,7 +31,8 @@ export interface Reconciled {
 /**
  * Makes good what got lost. Every queued job that a worker was chosen for is woken again, which has no effect on those that the queue
  * still has; every job whose worker fell silent is taken from it, one transaction each, its heartbeat looked at again under the lock;
- * jobs whose deadline has come are ended, and so are sweeps that were left half-way. Resolves to how many of each there were.
+ * jobs whose deadline has come are ended, and so are sweeps that were left half-way; datasets that have expired go. Resolves to how many
+ * of each there were.
  */
 export async function reconcile(
   ports: Omit<Ports, 'ids'>,
@@ -41,6 +43,7 @@ export async function reconcile(
   const crashed = await takeFromSilent(ports, before(clock.now(), silentAfterMs), limit);
   const overdue = await endOverdue(ports, limit);
   await settleSweeps(ports, limit);
+  await deleteExpired(ports, limit);
   const placed = await unitOfWork.run(({ jobs }) => jobs.placed());
   let woken = 0;
   for (const { id: jobId, epoch, state, assignedTo } of placed) {

@@ -43,7 +43,7 @@ export async function submitExport(
     const job = {
       ...{ ...factsOf(baseModel, dataset), ...schedule },
       ...{ id, adapter, recipe: version.recipe, createdAt: at },
-      ...{ estimate: null, initFrom: null, clonedFrom: null, sweep: null },
+      ...{ estimate: null, metadata: {}, initFrom: null, clonedFrom: null, sweep: null },
       work: { kind: 'export' as const, version: pinned, format, thresholds },
     };
     const message = `Submitted: ${adapter} v${version.number} as ${format}, compared on rows of ${dataset.filename}.`;

@@ -34,12 +34,13 @@ function requestOf(job: Job, { recipe = {}, ...changes }: CloneJob): CreateJob {
       undefined,
       { help: 'Retry it, or submit the same again.' },
     );
-  const { adapter, initFrom, priority, placement } = job;
+  const { adapter, initFrom, metadata, priority, placement } = job;
   const parsed = createJobSchema.safeParse({
     baseModel: job.baseModel.id,
     dataset: job.dataset.id,
     adapter,
     initFrom: initFrom && `${initFrom.adapter}@v${initFrom.number}`,
+    metadata,
     priority,
     placement,
     ...changes,

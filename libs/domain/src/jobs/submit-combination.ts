@@ -55,7 +55,7 @@ export async function submitCombination(
     const job = {
       ...{ ...factsOf(baseModel, dataset), ...schedule },
       ...{ id, adapter, work, recipe: first.recipe, createdAt: at },
-      ...{ estimate: null, initFrom: null, clonedFrom: null, sweep: null },
+      ...{ estimate: null, metadata: {}, initFrom: null, clonedFrom: null, sweep: null },
     };
     const names = parents.map((parent) => `${parent.adapter} v${parent.number}`).join(', ');
     await addJobs(repositories, teamId, `Submitted: ${names}, combined by ${method}.`, [job]);

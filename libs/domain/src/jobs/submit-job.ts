@@ -53,11 +53,12 @@ export async function submitJob(
     });
     const job = {
       ...{ ...factsOf(baseModel, dataset), ...schedule },
-      ...{ id, adapter, recipe, initFrom, estimate },
+      ...{ id, adapter, recipe, initFrom, metadata: request.metadata, estimate },
       ...{ createdAt: at, clonedFrom, sweep: null, work: training },
     };
     await addJobs(repositories, teamId, submitted(baseModel.name, dataset), [job]);
-    const facts = { adapter, baseModel: baseModel.name, dataset: dataset.id, clonedFrom };
+    const start = initFrom && `${initFrom.adapter}@v${initFrom.number}`;
+    const facts = { adapter, baseModel: baseModel.name, dataset: dataset.id, initFrom: start, clonedFrom };
     await repositories.audit.add('submit', { kind: 'job', id }, facts);
     return found(await repositories.jobs.detail(teamId, id), 'job', id);
   });

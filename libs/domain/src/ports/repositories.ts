@@ -7,17 +7,17 @@ import {
   type Estimate,
   type Job,
   type JobDetail,
-  type JobEvent,
-  type JobLogLine,
-  type JobMetric,
   type JobState,
+  type Metadata,
   type Page,
   type PageQuery,
   type Quotas,
   type Role,
+  type WorkKind,
 } from '@lowrank/contracts';
 import { type AdapterRepository } from './adapters';
 import { type AliasRepository } from './aliases';
+import { type JobLogRepository } from './job-log';
 import { type AuditRepository, type Deed } from './audit';
 import { type InvitationRepository, type MemberRepository, type SessionRepository } from './members';
 import { type AddressedWakeUp } from './job-queue';
@@ -110,12 +110,17 @@ export interface BaseModelRepository {
   firstReady(teamId: string): Promise<BaseModel | null>;
 }
 
+/** `desc`: newest first, as lists are unless they say otherwise. */
+export type PageOrder = 'asc' | 'desc';
+
 export interface DatasetRepository {
   insert(teamId: string, dataset: Dataset): Promise<void>;
   find(teamId: string, id: string): Promise<Dataset | null>;
   /** The same; until the transaction ends nobody deletes it. */
   hold(teamId: string, id: string): Promise<Dataset | null>;
-  list(teamId: string, page: PageQuery): Promise<Page<Dataset>>;
+  list(teamId: string, page: PageQuery & { order?: PageOrder }): Promise<Page<Dataset>>;
+  /** Of any teams, those whose time has come by `now` and that no unfinished job trains on. */
+  expired(now: string, limit: number): Promise<{ teamId: string; id: string }[]>;
   /** LowrankError in_use when an unfinished job trains on it; false when there is none. Finished jobs keep its hash. */
   delete(teamId: string, id: string): Promise<boolean>;
 }
@@ -243,6 +248,7 @@ export type NewJob = Pick<
   | 'adapter'
   | 'recipe'
   | 'initFrom'
+  | 'metadata'
   | 'createdAt'
   | 'clonedFrom'
   | 'sweep'
@@ -250,7 +256,7 @@ export type NewJob = Pick<
   Pick<CreateJob, 'priority' | 'placement' | 'notBefore' | 'deadline'> &
   Pick<JobRecord, 'queuedAt' | 'rankAt'> & { estimate: Estimate | null };
 
-export interface JobRepository {
+export interface JobRepository extends JobLogRepository {
   /** Several jobs have the same dataset. */
   insert(teamId: string, ...jobs: NewJob[]): Promise<void>;
   find(teamId: string, id: string): Promise<Job | null>;
@@ -258,25 +264,20 @@ export interface JobRepository {
   detail(teamId: string, id: string): Promise<JobDetail | null>;
   list(
     teamId: string,
-    page: PageQuery & { state?: JobState; adapter?: string; sweep?: string },
+    page: PageQuery & {
+      state?: JobState;
+      kind?: WorkKind;
+      adapter?: string;
+      sweep?: string;
+      metadata?: Metadata;
+    },
   ): Promise<Page<Job>>;
   /** Any team's job, its row locked until the transaction ends. For use cases that move it. */
   lock(id: string): Promise<JobRecord | null>;
   /** Writes only if the job still has this epoch; resolves to false, changing nothing, when it has not. */
   update(id: string, epoch: number, patch: JobPatch): Promise<boolean>;
-  appendEvent(id: string, event: Omit<JobEvent, 'seq'>): Promise<JobEvent>;
-  /** The first event of jobs that were inserted in this transaction. */
-  beginHistory(ids: string[], event: Omit<JobEvent, 'seq'>): Promise<void>;
-  events(id: string, afterSeq: number, limit: number): Promise<JobEvent[]>;
-  /** Replaces rows of the same (step, kind): a resumed attempt repeats steps. */
-  putMetrics(id: string, metrics: JobMetric[]): Promise<void>;
-  /** In order of (step, kind), with step > `afterStep` when given. */
-  metrics(id: string, options: { afterStep?: number; limit: number }): Promise<JobMetric[]>;
-  /** Deletes metrics with step > `step`: called when an attempt resumes from a checkpoint. */
-  truncateMetrics(id: string, step: number): Promise<void>;
-  /** Adds lines to the job's log, whose row the caller has locked, and drops all but the newest `keep`. */
-  appendLog(id: string, lines: Omit<JobLogLine, 'seq'>[], keep: number): Promise<void>;
-  log(id: string, afterSeq: number, limit: number): Promise<JobLogLine[]>;
+  /** How many jobs of the team's adapter have not ended. */
+  countUnfinished(teamId: string, adapter: string): Promise<number>;
   /** How many of the team's jobs are queued, assigned ones included. */
   countQueued(teamId: string): Promise<number>;
   /**

@@ -63,15 +63,8 @@ export async function submitSweep(
     });
     const jobs = trials.map(({ number, jobId, recipe, estimate }) => ({
       ...{ ...facts, ...schedule },
-      ...{
-        id: jobId,
-        recipe,
-        estimate,
-        initFrom: null,
-        clonedFrom: null,
-        sweep: { id, trial: number },
-        work: training,
-      },
+      ...{ id: jobId, recipe, metadata: {}, estimate, initFrom: null, clonedFrom: null },
+      ...{ sweep: { id, trial: number }, work: training },
       // Trials of the same priority go in the order of their numbers.
       rankAt: after(schedule.rankAt, number - 1),
     }));

@@ -10,7 +10,7 @@ import {
 } from '@lowrank/contracts';
 import { revisionOf } from '../catalog/revision';
 import { type Repositories } from '../ports/repositories';
-import { compare, ofTeam, orNull, refuseUnless, withoutTeam } from './rows';
+import { byAge, compare, ofTeam, orNull, refuseUnless, withoutTeam } from './rows';
 import { type Tables } from './tables';
 
 /** What a manifest and its version have in common. */
@@ -64,25 +64,38 @@ function orderOf(sort: AdapterSort): (a: Listed, b: Listed) => number {
 const difference = (a: number, b: number): number => (a === b ? 0 : a - b);
 
 export function adapterRepositoryOf(tables: Tables): Repositories['adapters'] {
-  const find = (teamId: string, name: string) =>
+  const any = (teamId: string, name: string) =>
     tables.adapters.find((adapter) => adapter.teamId === teamId && adapter.name === name);
-  const toAdapter = ({ teamId, card: _card, ...row }: Tables['adapters'][number]): Adapter => ({
+  const find = (teamId: string, name: string) => {
+    const adapter = any(teamId, name);
+    return adapter?.deletedAt === null ? adapter : undefined;
+  };
+  const toAdapter = ({
+    teamId,
+    card: _card,
+    lastNumber: _last,
+    ...row
+  }: Tables['adapters'][number]): Adapter => ({
     ...row,
-    latest: latestOf(versionsOf(teamId, row.name).find(({ number }) => number === row.latestVersion)),
+    latest: latestOf(allOf(teamId, row.name).find(({ number }) => number === row.latestVersion)),
     aliases: ofTeam(tables.aliases, teamId)
       .filter((alias) => alias.adapter === row.name)
       .map(({ name, version }) => ({ name, version }))
       .sort((a, b) => compare(a.name, b.name)),
   });
-  const versionsOf = (teamId: string, name: string) =>
+  const allOf = (teamId: string, name: string) =>
     ofTeam(tables.versions, teamId).filter((one) => one.adapter === name);
+  const versionsOf = (teamId: string, name: string, deleted = false) =>
+    find(teamId, name) ? allOf(teamId, name).filter((one) => (one.deletedAt !== null) === deleted) : [];
   return {
     ensure: async (teamId, { id, name, baseModelName, at }) => {
-      const existing = find(teamId, name);
+      const existing = any(teamId, name);
+      if (existing && existing.deletedAt !== null)
+        throw new LowrankError('conflict', `Adapter '${name}' is deleted.`);
       if (existing && existing.baseModel !== baseModelName)
         throw new LowrankError('conflict', `Adapter '${name}' is for base model '${existing.baseModel}'.`);
       if (existing) return toAdapter(existing);
-      const times = { createdAt: at, updatedAt: at };
+      const times = { createdAt: at, updatedAt: at, deletedAt: null, lastNumber: 0 };
       const said = { description: '', tags: [], card: null };
       const adapter = { id, teamId, name, baseModel: baseModelName, latestVersion: null, ...said, ...times };
       tables.adapters.push(adapter);
@@ -103,7 +116,12 @@ export function adapterRepositoryOf(tables: Tables): Repositories['adapters'] {
         );
       const inOrder = orderOf(query.sort ?? 'created');
       const rest = rows
-        .filter((row) => matches(row, query) && (!last || inOrder(row, last) > 0))
+        .filter(
+          (row) =>
+            (row.deletedAt !== null) === (query.deleted ?? false) &&
+            matches(row, query) &&
+            (!last || inOrder(row, last) > 0),
+        )
         .sort(inOrder);
       const data = rest.slice(0, query.limit).map(({ card: _card, ...adapter }) => adapter);
       return { data, hasMore: rest.length > query.limit };
@@ -114,9 +132,9 @@ export function adapterRepositoryOf(tables: Tables): Repositories['adapters'] {
       if (adapter) Object.assign(adapter, changes, { updatedAt: at });
     },
     publish: async (teamId, { id, manifest, at }) => {
-      const adapter = find(teamId, manifest.adapter);
+      const adapter = any(teamId, manifest.adapter);
       if (!adapter) throw new LowrankError('not_found', `There is no adapter '${manifest.adapter}'.`);
-      const earlier = versionsOf(teamId, manifest.adapter).find((one) => one.jobId === manifest.jobId);
+      const earlier = allOf(teamId, manifest.adapter).find((one) => one.jobId === manifest.jobId);
       if (earlier) return withoutTeam(earlier);
       if (tables.versions.some((one) => one.jobId === manifest.jobId))
         throw new LowrankError('conflict', `Job ${manifest.jobId} has published under another name.`);
@@ -124,16 +142,22 @@ export function adapterRepositoryOf(tables: Tables): Repositories['adapters'] {
         tables.jobs.some((job) => job.id === manifest.jobId),
         'job',
       );
-      const number = (adapter.latestVersion ?? 0) + 1;
+      const number = adapter.lastNumber + 1;
       const bytes = manifest.files.reduce((sum, file) => sum + file.bytes, 0);
       const revision = revisionOf(manifest.files);
-      const version = { ...factsOf(manifest), id, number, revision, bytes, createdAt: at };
-      Object.assign(adapter, { latestVersion: number, updatedAt: at });
+      const version = { ...factsOf(manifest), id, number, revision, bytes, createdAt: at, deletedAt: null };
+      Object.assign(adapter, { latestVersion: number, lastNumber: number, updatedAt: at });
       tables.versions.push({ ...version, teamId });
       return version;
     },
-    versions: async (teamId, name) =>
-      versionsOf(teamId, name)
+    allVersions: async (teamId, limit) =>
+      ofTeam(tables.versions, teamId)
+        .filter(({ adapter, deletedAt }) => deletedAt === null && find(teamId, adapter) !== undefined)
+        .sort((a, b) => byAge(b, a))
+        .slice(0, limit)
+        .map(({ adapter, number, createdAt }) => ({ adapter, number, createdAt })),
+    versions: async (teamId, name, deleted) =>
+      versionsOf(teamId, name, deleted)
         .sort((a, b) => b.number - a.number)
         .map(withoutTeam),
     version: async (teamId, name, number) =>
@@ -170,5 +194,19 @@ export function adapterRepositoryOf(tables: Tables): Repositories['adapters'] {
         versionsOf(teamId, name).findLast((one) => one.revision === revision),
         withoutTeam,
       ),
+    setVersionDeleted: async (teamId, name, number, at) => {
+      const version = allOf(teamId, name).find((one) => one.number === number);
+      if (!version) return false;
+      version.deletedAt = at;
+      const left = allOf(teamId, name).filter(({ deletedAt }) => deletedAt === null);
+      const latestVersion = left.length === 0 ? null : Math.max(...left.map((one) => one.number));
+      Object.assign(any(teamId, name) as object, { latestVersion });
+      return true;
+    },
+    setDeleted: async (teamId, name, at) => {
+      const adapter = any(teamId, name);
+      if (adapter) adapter.deletedAt = at;
+      return adapter !== undefined;
+    },
   };
 }

@@ -4,6 +4,7 @@ import { type JobRecord, type Repositories } from '../ports/repositories';
 import { isFinal, isHeld } from '../state-machine';
 import { byAge, compare, ofTeam, orNull, pageOf, refuseUnless, storable, withoutTeam } from './rows';
 import { adapterRepositoryOf } from './memory-adapters';
+import { jobLogOf } from './memory-job-log';
 import { aliasRepositoryOf } from './memory-aliases';
 import { apiKeyRepositoryOf } from './memory-api-keys';
 import { auditRepositoryOf } from './memory-audit';
@@ -18,6 +19,9 @@ import { webhookRepositoryOf } from './memory-webhooks';
 import { freshTeam, type Tables } from './tables';
 
 export function repositoriesOf(tables: Tables, deed: Deed | null): Repositories {
+  /** An unfinished job on a dataset. */
+  const userOf = (id: string) =>
+    tables.jobs.find((job) => job.dataset.id === id && !finalJobStates.includes(job.state));
   return {
     apiKeys: apiKeyRepositoryOf(tables),
     audit: auditRepositoryOf(tables, deed),
@@ -62,9 +66,14 @@ export function repositoriesOf(tables: Tables, deed: Deed | null): Repositories 
           withoutTeam,
         ),
       list: async (teamId, page) => pageOf(ofTeam(tables.datasets, teamId), page, withoutTeam),
+      expired: async (now, limit) =>
+        tables.datasets
+          .filter(({ id, expiresAt }) => expiresAt !== null && expiresAt <= now && !userOf(id))
+          .slice(0, limit)
+          .map(({ teamId, id }) => ({ teamId, id })),
       delete: async (teamId, id) => {
         if (!ofTeam(tables.datasets, teamId).some((one) => one.id === id)) return false;
-        const user = tables.jobs.find((job) => job.dataset.id === id && !finalJobStates.includes(job.state));
+        const user = userOf(id);
         if (user) throw new LowrankError('in_use', `Job ${user.id} trains on dataset ${id}.`);
         tables.datasets = tables.datasets.filter((one) => one.id !== id);
         return true;
@@ -110,6 +119,7 @@ export function repositoriesOf(tables: Tables, deed: Deed | null): Repositories 
 
 function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
   const find = (id: string) => tables.jobs.find((job) => job.id === id);
+  const own = (teamId: string, id: string) => ofTeam(tables.jobs, teamId).find((job) => job.id === id);
   const byRankOf = (a: JobRecord, b: JobRecord) => compare(a.rankAt, b.rankAt) || compare(a.id, b.id);
   /** Whether fewer trials of its sweep than may have a slot have one or come before it. */
   const mayHaveSlot = (job: JobRecord): boolean => {
@@ -131,6 +141,7 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
       .sort(byRankOf)
       .filter(mayHaveSlot);
   return {
+    ...jobLogOf(tables),
     insert: async (teamId, ...jobs) => {
       for (const job of jobs) {
         if (!ofTeam(tables.datasets, teamId).some((one) => one.id === job.dataset.id))
@@ -179,25 +190,20 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
         });
       }
     },
-    find: async (teamId, id) =>
-      orNull(
-        ofTeam(tables.jobs, teamId).find((job) => job.id === id),
-        toJob,
-      ),
+    find: async (teamId, id) => orNull(own(teamId, id), toJob),
     detail: async (teamId, id) =>
-      orNull(
-        ofTeam(tables.jobs, teamId).find((job) => job.id === id),
-        (job) => ({ ...toJob(job), estimate: job.estimate }),
-      ),
-    list: async (teamId, { state, adapter, sweep, ...page }) =>
+      orNull(own(teamId, id), (job) => ({ ...toJob(job), estimate: job.estimate })),
+    list: async (teamId, { state, kind, adapter, sweep, metadata = {}, ...page }) =>
       pageOf(
         ofTeam(tables.jobs, teamId),
         page,
         toJob,
         (job) =>
           (!state || job.state === state) &&
+          (!kind || job.work.kind === kind) &&
           (!adapter || job.adapter === adapter) &&
-          (!sweep || job.sweep?.id === sweep),
+          (!sweep || job.sweep?.id === sweep) &&
+          Object.entries(metadata).every(([name, text]) => job.metadata[name] === text),
       ),
     lock: async (id) => orNull(find(id), ({ estimate: _estimate, ...record }) => record),
     update: async (id, epoch, patch) => {
@@ -207,58 +213,10 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
       if (patch.error) job.error = { ...patch.error, message: storable(patch.error.message) };
       return true;
     },
-    appendEvent: async (id, event) => {
-      if (!find(id)) throw new LowrankError('not_found', `There is no job ${id}.`);
-      const seq = tables.events.filter((one) => one.jobId === id).length + 1;
-      const row = { ...event, message: storable(event.message), seq };
-      tables.events.push({ ...row, jobId: id });
-      return row;
-    },
-    beginHistory: async (ids, event) =>
-      void tables.events.push(...ids.map((jobId) => ({ ...event, jobId, seq: 1 }))),
-    events: async (id, afterSeq, limit) =>
-      tables.events
-        .filter((event) => event.jobId === id && event.seq > afterSeq)
-        .slice(0, limit)
-        .map(({ jobId: _jobId, ...event }) => event),
-    putMetrics: async (id, metrics) => {
-      refuseUnless(metrics.length === 0 || find(id) !== undefined, 'job');
-      for (const metric of metrics) {
-        tables.metrics = tables.metrics.filter(
-          (one) => !(one.jobId === id && one.step === metric.step && one.kind === metric.kind),
-        );
-        tables.metrics.push({ ...metric, jobId: id });
-      }
-    },
-    metrics: async (id, { afterStep = -1, limit }) =>
-      tables.metrics
-        .filter((metric) => metric.jobId === id && metric.step > afterStep)
-        .sort((a, b) => a.step - b.step || compare(a.kind, b.kind))
-        .slice(0, limit)
-        .map(({ jobId: _jobId, ...metric }) => metric),
-    truncateMetrics: async (id, step) => {
-      tables.metrics = tables.metrics.filter((metric) => metric.jobId !== id || metric.step <= step);
-    },
-    appendLog: async (id, lines, keep) => {
-      refuseUnless(lines.length === 0 || find(id) !== undefined, 'job');
-      const rowsOf = () => tables.log.filter((line) => line.jobId === id);
-      const last = rowsOf().at(-1)?.seq ?? 0;
-      tables.log.push(
-        ...lines.map((line, i) => ({
-          ...line,
-          message: storable(line.message),
-          jobId: id,
-          seq: last + 1 + i,
-        })),
-      );
-      const kept = rowsOf().slice(-keep);
-      tables.log = [...tables.log.filter((line) => line.jobId !== id), ...kept];
-    },
-    log: async (id, afterSeq, limit) =>
-      tables.log
-        .filter((line) => line.jobId === id && line.seq > afterSeq)
-        .slice(0, limit)
-        .map(({ jobId: _jobId, ...line }) => line),
+    countUnfinished: async (teamId, adapter) =>
+      ofTeam(tables.jobs, teamId).filter(
+        (job) => job.adapter === adapter && !finalJobStates.includes(job.state),
+      ).length,
     countQueued: async (teamId) => ofTeam(tables.jobs, teamId).filter((job) => job.state === 'queued').length,
     assign: async (choices, at) =>
       choices.flatMap(({ jobId, epoch, workerId }) => {

@@ -1,4 +1,5 @@
 import { LowrankError, type Page, type PageQuery } from '@lowrank/contracts';
+import { type PageOrder } from '../ports/repositories';
 
 /* What the repositories in memory share. */
 
@@ -23,17 +24,20 @@ export const withoutTeam = <T extends { teamId: string }>({
 export const orNull = <T, R>(row: T | undefined, to: (row: T) => R): R | null =>
   row === undefined ? null : to(row);
 
-/** Newest first, after the row that was the last of the page before, whether or not `keep` still lets it through. */
+/** Newest first unless it is to be otherwise, after the row that was the last of the page before, whether or not `keep` still lets it through. */
 export function pageOf<T extends Owned, R>(
   rows: T[],
-  { after, limit }: PageQuery,
+  { after, limit, order = 'desc' }: PageQuery & { order?: PageOrder },
   toRecord: (row: T) => R,
   keep: (row: T) => boolean = () => true,
 ): Page<R> {
   const last = rows.find((row) => row.id === after);
   if (after !== undefined && !last)
     throw new LowrankError('validation_failed', `There is nothing with id '${after}' to list on from.`);
-  const rest = rows.filter((row) => keep(row) && (!last || byAge(row, last) < 0)).sort((a, b) => byAge(b, a));
+  const sign = order === 'asc' ? 1 : -1;
+  const rest = rows
+    .filter((row) => keep(row) && (!last || sign * byAge(row, last) > 0))
+    .sort((a, b) => sign * byAge(a, b));
   return { data: rest.slice(0, limit).map(toRecord), hasMore: rest.length > limit };
 }
 

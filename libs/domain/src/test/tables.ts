@@ -40,7 +40,7 @@ export interface Tables {
   metrics: (JobMetric & { jobId: string })[];
   log: (JobLogLine & { jobId: string })[];
   /** Their aliases and versions are in the tables of those. */
-  adapters: Owned<Omit<Adapter, 'aliases' | 'latest'> & { card: string | null }>[];
+  adapters: Owned<Omit<Adapter, 'aliases' | 'latest'> & { card: string | null; lastNumber: number }>[];
   aliases: Owned<Alias & { adapter: string }>[];
   aliasMoves: Owned<AliasMove & { adapter: string; alias: string }>[];
   versions: Owned<AdapterVersion>[];

@@ -96,6 +96,7 @@ export class World implements Ports {
       tokens: 900,
       lossTokens: 500,
       tokensOf: 'tiny',
+      expiresAt: null,
       createdAt,
     });
   }
