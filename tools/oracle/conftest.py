@@ -9,6 +9,7 @@ pytest.register_assert_rewrite("checks")
 torch.set_num_threads(2)
 
 import peer
+from installation import Installation
 from lowrank import Kernels
 
 
@@ -25,3 +26,10 @@ def folders(tmp_path_factory):
         out[name] = tmp_path_factory.mktemp(name)
         peer.write_named(name, out[name])
     return out
+
+
+@pytest.fixture(scope="session")
+def installation(tmp_path_factory):
+    """The whole product, running, after it has trained and published the sample adapter."""
+    with Installation(tmp_path_factory.mktemp("lowrank")) as running:
+        yield running

@@ -2,9 +2,7 @@
 trained on are the ones that transformers makes of the same chats."""
 
 import json
-import os
 import struct
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -23,13 +21,8 @@ CHATS = [json.loads(line)["messages"] for line in (REPOSITORY / "samples/data/he
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory):
-    """Data folder of an installation of its own, after it has trained and published the sample adapter."""
-    folder = tmp_path_factory.mktemp("lowrank")
-    env = {k: v for k, v in os.environ.items() if not k.startswith(("S3_", "LOWRANK_")) and k not in ("DATABASE_URL", "REDIS_URL")}
-    subprocess.run(["node", "bin/lowrank.mjs", "up", "--sample", "--exit"], cwd=REPOSITORY, check=True, timeout=180,
-                   stdin=subprocess.DEVNULL, env=env | {"LOWRANK_DATA": str(folder), "LOWRANK_PORT": "0"})
-    return folder
+def data(installation):
+    return installation.folder
 
 
 @pytest.fixture(scope="module")

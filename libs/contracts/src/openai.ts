@@ -28,14 +28,16 @@ const preferenceSchema = z
 export type OpenAiHyperparameters = NonNullable<z.output<typeof preferenceSchema>>;
 
 export const createFineTuningJobSchema = z.strictObject({
-  model: z.string().min(1).max(200).describe('Name of a base model.'),
+  model: z.string().min(1).max(200).describe('Name of a base model, or of a version to go on from.'),
   training_file: z.string().min(1).max(64).describe('Id of an uploaded file.'),
   suffix: z
     .string()
     .min(1)
     .max(64)
     .nullish()
-    .describe("The adapter's name, in lower case. Default: the base model's, and '-ft'."),
+    .describe(
+      "The adapter's name, in lower case. Default: that of the version to go on from, or the base model's and '-ft'.",
+    ),
   method: z
     .discriminatedUnion('type', [
       z.strictObject({

@@ -57,6 +57,10 @@ struct Bench {
     const double moved = 4.0 * T * (in + out) + static_cast<double>(layout.bytes);
     line("linear_forward " + name + shape, 2.0 * T * out * in, moved,
          [&] { ops.linear_forward(run, x.data(), w, nullptr, {}, y.data(), T); });
+    Run next = run;
+    next.decoding = true;
+    line("  decoding " + name + shape, 2.0 * T * out * in, moved,
+         [&] { ops.linear_forward(next, x.data(), w, nullptr, {}, y.data(), T); });
     line("linear_backward " + name + shape, 2.0 * T * out * in, moved,
          [&] { ops.linear_backward(run, y.data(), w, {}, dx.data(), T, false); });
   }
@@ -97,8 +101,12 @@ struct Bench {
       ops.attention_backward(run, a, dout.data(), q.data(), k.data(), v.data(), o.data(), lse.data(), starts.data(), 1, dq.data(),
                              dk.data(), dv.data());
     });
-    line("attention_cached n=1 past=" + std::to_string(T - 1), 0, cache,
-         [&] { ops.attention_cached(run, a, q.data(), k.data(), v.data(), T - 1, 1, o.data()); });
+    Run next = run;
+    next.decoding = true;
+    const int32_t page = 0, one[] = {0, 1};
+    const PagedSequence sequence = {T - 1, &page};
+    line("attention_cached, the next token, past=" + std::to_string(T - 1), 0, cache,
+         [&] { ops.attention_cached(next, a, q.data(), {k.data(), v.data(), T}, &sequence, one, 1, o.data()); });
   }
 
   void head(int64_t T, int64_t d, int64_t vocab, int64_t chunk) const {

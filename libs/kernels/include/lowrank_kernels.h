@@ -6,7 +6,7 @@
  *    lr_context_error(ctx) says what was wrong, where, and what to do.
  *  - No global state. Handles are opaque; a handle is used by one call at a time (lr_cancel_set and
  *    lr_context_error excepted: any thread, any time).
- *  - A context outlives the handles made from it; a base outlives its adapters and sessions.
+ *  - A context outlives the handles made from it; a base outlives its adapters, caches and sessions.
  *  - Sizes are elements unless the name says bytes. Matrices are row-major. float is IEEE binary32.
  *  - Determinism: for one ISA level, the same inputs give the same bytes at any thread count. Every sum is taken in a
  *    fixed order; random numbers come from a counter-based generator (Philox 4x32-10, Salmon et al. 2011).
@@ -28,7 +28,7 @@ extern "C" {
 #endif
 
 /** Version of this interface; lr_interface_version() must return the one the caller was compiled with. */
-#define LR_INTERFACE_VERSION 2
+#define LR_INTERFACE_VERSION 3
 
 typedef enum lr_status {
   LR_OK = 0,
@@ -46,6 +46,7 @@ typedef enum lr_status {
 typedef struct lr_context lr_context; /* thread pool, backend, workspace, last error */
 typedef struct lr_base lr_base;       /* a memory-mapped quantized base */
 typedef struct lr_adapter lr_adapter; /* LoRA weights with gradients and optimizer state */
+typedef struct lr_cache lr_cache;     /* keys and values of many sequences, in pages */
 typedef struct lr_session lr_session; /* one sequence being generated: KV cache and last logits */
 typedef struct lr_cancel lr_cancel;   /* a flag polled by long calls */
 
@@ -306,21 +307,94 @@ LR_API lr_status lr_context_memory(lr_context* ctx, uint64_t* current_bytes, uin
 
 /* ------------------------------------------------------------------ generation */
 
+/**
+ * Keys and values of every layer for `pages` pages of `page_tokens` tokens each, as floats: 2 · layers · pages · page_tokens · kvHeads ·
+ * headDim of them, counted in lr_context_memory. Which sequence owns which page is the caller's business, and so is sharing: pages
+ * that sequences only read may be in several page tables. Errors: LR_INVALID_ARGUMENT, LR_OUT_OF_MEMORY.
+ */
+LR_API lr_status lr_cache_create(lr_base* base, uint32_t page_tokens, uint32_t pages, lr_cache** cache);
+LR_API void lr_cache_destroy(lr_cache* cache);
+
+/**
+ * How new tokens go through the model. The logits of a sequence are the same bytes whatever else is in the batch, in any order, on
+ * any number of threads, with pages of any size, shared or its own, and however its prompt was split into calls of LR_PREFILL.
+ * Between the two kinds sums are taken in another order, so logits differ by rounding: prompts, also those of one token, go through
+ * LR_PREFILL, generated tokens through LR_DECODE.
+ */
+typedef enum lr_run_kind {
+  LR_PREFILL = 0, /* any number of tokens a sequence */
+  LR_DECODE = 1   /* exactly one token a sequence */
+} lr_run_kind;
+
+/** New tokens of sequences, packed as in lr_batch. Token i of a sequence lies in token i % page_tokens of page pages[page_starts[s] +
+ *  i / page_tokens]. */
+typedef struct lr_cached_batch {
+  const int32_t* tokens;       /* [n_tokens] ids in [0, vocab) */
+  const int32_t* starts;       /* [n_sequences + 1] as in lr_batch */
+  const int32_t* past;         /* [n_sequences] tokens of the sequence that are in the cache; past + new ones ≤ positions of the model */
+  const int32_t* pages;        /* [page_starts[n_sequences]] page ids in [0, pages) */
+  const int32_t* page_starts;  /* [n_sequences + 1] ascending from 0; pages for past and new tokens, more are not looked at */
+  const int32_t* rope_lengths; /* [n_sequences] or NULL. Where rotary frequencies depend on a sequence's length (longrope, dynamic): the
+                                  length that they are of, at least past + new tokens. Keys in the cache stay as they were turned, so a
+                                  sequence keeps one length (with longrope one side of the positions of pre-training), or is computed
+                                  anew. 0 or NULL: the length so far, which is refused beyond these positions */
+  const uint8_t* wanted;       /* [n_sequences] 1: logits are wanted; NULL: of every sequence */
+  uint32_t n_tokens;
+  uint32_t n_sequences;
+} lr_cached_batch;
+
+/**
+ * Runs new tokens through the model and keeps their keys and values. kind: lr_run_kind. rows: which adapter each sequence goes
+ * through, as in steps; only adapter, begin and end matter. A page that receives tokens must be in the call once, in the table of one
+ * sequence. logits [sequences wanted, vocab], in the order of the batch, each after its sequence's last token; NULL: none are wanted.
+ * Polls cancel between layers. Whatever ends a call early, tokens that were in the cache stay as they are: the same call can be made
+ * again. Errors: LR_INVALID_ARGUMENT, LR_OUT_OF_MEMORY, LR_CANCELLED.
+ */
+LR_API lr_status lr_cache_run(lr_cache* cache, uint32_t kind, const lr_cached_batch* batch, const lr_rows* rows, uint32_t n_rows,
+                              lr_cancel* cancel, float* logits);
+
+/**
+ * How a token is drawn from logits. In this order: biases are added; penalties lower what history has; tokens that are not allowed go;
+ * logits are divided by the temperature; top_k, top_p and min_p leave tokens out. 0 or NULL switches a field off, but for top_p.
+ */
+typedef struct lr_sampling {
+  float temperature;        /* 0 = greedy: the highest logit, lowest id on a tie */
+  float top_p;              /* 0 < top_p ≤ 1; nucleus (Holtzman et al. 2020); 1 = off */
+  uint32_t top_k;
+  uint64_t seed;            /* with the position it fixes the draw */
+  uint64_t position;        /* of the token that is drawn; lr_session_sample takes the length of its sequence */
+  float min_p;              /* in [0, 1]: tokens of less than min_p times the highest probability go (Nguyen et al. 2024) */
+  float repetition_penalty; /* > 0, 1 = off: logits above 0 of tokens in history are divided by it, others multiplied (Keskar et al.
+                               2019, CTRL) */
+  float presence_penalty;   /* taken off the logits of generated tokens; */
+  float frequency_penalty;  /* times how often each was generated (OpenAI's API) */
+  const int32_t* history;   /* [n_history] the sequence so far; from n_prompt on it was generated */
+  uint32_t n_history, n_prompt;
+  const int32_t* bias_tokens; /* [n_biases] */
+  const float* biases;        /* [n_biases] */
+  uint32_t n_biases;
+  const uint32_t* allowed;  /* [ceil(vocab / 32)] token t may be drawn when bit t % 32 of word t / 32 is set; NULL: every token */
+} lr_sampling;
+/**
+ * Draws a token from each row of logits [n, vocab], by sampling [n], into tokens [n]. With logprobs [n, 1 + n_top], unless NULL: the
+ * log-probability of the token that was drawn, and those of the n_top most probable ones, top_tokens [n, n_top], falling (lowest id
+ * first on a tie), all as the model has them: of the logits as they came. Errors: LR_INVALID_ARGUMENT, LR_OUT_OF_MEMORY,
+ * LR_NOT_FINITE.
+ */
+LR_API lr_status lr_sample(lr_context* ctx, const float* logits, uint32_t vocab, const lr_sampling* sampling, uint32_t n, int32_t* tokens,
+                           uint32_t n_top, int32_t* top_tokens, float* logprobs);
+
 /** A sequence of at most capacity tokens over base with adapter (NULL: bare base). */
 LR_API lr_status lr_session_create(lr_base* base, lr_adapter* adapter, uint32_t capacity, lr_session** session);
 LR_API void lr_session_destroy(lr_session* session);
-/** Appends n tokens to the sequence (prefill, or one token a call) and computes the logits after the last of them. A model whose
+/** Appends n tokens to the sequence and computes the logits after the last of them: one token as LR_DECODE does, unless it is the
+ *  first, several as LR_PREFILL does. A model whose
  *  rotary frequencies change beyond its positions of pre-training computes the whole sequence anew when it gets there. */
 LR_API lr_status lr_session_append(lr_session* session, const int32_t* tokens, uint32_t n, lr_cancel* cancel);
 /** logits [vocab] after the last appended token. */
 LR_API lr_status lr_session_logits(lr_session* session, float* logits);
 
-typedef struct lr_sampling {
-  float temperature; /* 0 = greedy: the highest logit, lowest id on a tie */
-  float top_p;       /* 0 < top_p ≤ 1; nucleus (Holtzman et al. 2020); 1 = off */
-  uint32_t top_k;    /* 0 = off */
-  uint64_t seed;     /* with the position in the sequence it fixes the draw */
-} lr_sampling;
+/** Draws from the last logits as lr_sample does; the token is not appended. */
 LR_API lr_status lr_session_sample(lr_session* session, const lr_sampling* sampling, int32_t* token);
 
 #ifdef __cplusplus

@@ -8,6 +8,7 @@ import {
   readLosses,
   readPreferenceLosses,
 } from './batch';
+import { openCache } from './cache';
 import { type Context, type Handle, readJson } from './context';
 import { openSession } from './session';
 import type { Base, BaseInfo, Rows } from './types';
@@ -109,6 +110,7 @@ export function openBase(context: Context, file: string): Base {
       });
       return logits;
     },
+    openCache: (options) => openCache(context, handle, info, options),
     openSession: (options) => openSession(context, handle, info, options),
     close: () => handle.close(),
   };

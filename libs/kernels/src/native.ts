@@ -8,7 +8,7 @@ import { KernelError } from './errors';
 const koffi = createRequire(__filename)('koffi') as typeof Koffi;
 
 /** LR_INTERFACE_VERSION of the header that this file was written against. */
-const INTERFACE_VERSION = 2;
+const INTERFACE_VERSION = 3;
 const LIBRARY = 'liblowrank_kernels.so';
 const ASYNC_STACK = 1 << 20; // bytes
 
@@ -77,7 +77,35 @@ const adamw = koffi.struct({
   max_grad_norm: 'float',
   b_rate_ratio: 'float',
 });
-const sampling = koffi.struct({ temperature: 'float', top_p: 'float', top_k: 'uint32_t', seed: 'uint64_t' });
+const cachedBatch = koffi.struct({
+  tokens: 'int32_t *',
+  starts: 'int32_t *',
+  past: 'int32_t *',
+  pages: 'int32_t *',
+  page_starts: 'int32_t *',
+  rope_lengths: 'int32_t *',
+  wanted: 'uint8_t *',
+  n_tokens: 'uint32_t',
+  n_sequences: 'uint32_t',
+});
+const sampling = koffi.struct({
+  temperature: 'float',
+  top_p: 'float',
+  top_k: 'uint32_t',
+  seed: 'uint64_t',
+  position: 'uint64_t',
+  min_p: 'float',
+  repetition_penalty: 'float',
+  presence_penalty: 'float',
+  frequency_penalty: 'float',
+  history: 'int32_t *',
+  n_history: 'uint32_t',
+  n_prompt: 'uint32_t',
+  bias_tokens: 'int32_t *',
+  biases: 'float *',
+  n_biases: 'uint32_t',
+  allowed: 'uint32_t *',
+});
 
 const to = koffi.pointer;
 
@@ -116,6 +144,19 @@ const SIGNATURES = {
   ],
   lr_preference_eval: [handle, to(batch), to(rows), 'uint32_t', to(preference), handle, 'void *'],
   lr_logits: [handle, to(batch), to(rows), 'uint32_t', 'float *'],
+  lr_cache_create: [handle, 'uint32_t', 'uint32_t', outHandle],
+  lr_cache_run: [handle, 'uint32_t', to(cachedBatch), to(rows), 'uint32_t', handle, 'float *'],
+  lr_sample: [
+    handle,
+    'float *',
+    'uint32_t',
+    to(sampling),
+    'uint32_t',
+    'int32_t *',
+    'uint32_t',
+    'int32_t *',
+    'float *',
+  ],
   lr_session_create: [handle, handle, 'uint32_t', outHandle],
   lr_session_append: [handle, 'int32_t *', 'uint32_t', handle],
   lr_session_logits: [handle, 'float *'],
@@ -129,6 +170,7 @@ const DESTRUCTORS = [
   'lr_cancel_destroy',
   'lr_base_close',
   'lr_adapter_destroy',
+  'lr_cache_destroy',
   'lr_session_destroy',
 ] as const;
 export type Destructor = (typeof DESTRUCTORS)[number];

@@ -1,7 +1,8 @@
 import { handleOf } from './adapter';
 import { type Context, type Handle } from './context';
+import { nativeSampling } from './sampling';
 import type { Adapter, BaseInfo, Session } from './types';
-import { uint32, uint64 } from './values';
+import { uint32 } from './values';
 
 /** A sequence to generate over a base, with an adapter or none. Throws KernelError: invalid_argument, out_of_memory. */
 export function openSession(
@@ -42,15 +43,10 @@ export function openSession(
       context.sync('lr_session_logits', handle.idle('lr_session_logits'), logits);
       return logits;
     },
-    sample({ temperature, topP, topK, seed }) {
+    sample(sampling) {
       const token = new Int32Array(1);
-      const sampling = {
-        temperature,
-        top_p: topP,
-        top_k: uint32('topK', topK, 'lr_session_sample'),
-        seed: uint64('seed', seed, 'lr_session_sample'),
-      };
-      context.sync('lr_session_sample', handle.idle('lr_session_sample'), sampling, token);
+      const native = nativeSampling(sampling, info.vocab, 'lr_session_sample');
+      context.sync('lr_session_sample', handle.idle('lr_session_sample'), native, token);
       return token[0] as number;
     },
     close: () => handle.close(),

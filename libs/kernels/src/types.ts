@@ -182,13 +182,38 @@ export interface AdamW {
   bRateRatio?: number;
 }
 
+/** How a token is drawn; the order in which settings act is that of lr_sampling. Those left out are off. */
 export interface Sampling {
   /** 0 = greedy. */
   temperature: number;
+  /** In (0, 1]; 1 = off. */
   topP: number;
   /** 0 = off. */
   topK: number;
   seed: bigint;
+  /** Of the token that is drawn: with the seed it fixes the draw. A session takes its length instead. Default: 0. */
+  position?: number;
+  /** Tokens of less than this share of the highest probability are left out. */
+  minP?: number;
+  /** Divides logits above 0 of tokens in history, multiplies others; 1 = off. */
+  repetitionPenalty?: number;
+  /** Taken off the logits of tokens that were generated. */
+  presencePenalty?: number;
+  /** The same times how often they were. */
+  frequencyPenalty?: number;
+  /** The sequence so far, which penalties look at; its first `prompt` tokens were not generated. */
+  history?: { tokens: Int32Array; prompt: number };
+  /** Added to the logits of these tokens. */
+  bias?: { tokens: Int32Array; values: Float32Array };
+  /** [⌈vocab / 32⌉] token t may be drawn when bit t mod 32 of word ⌊t / 32⌋ is set. Default: every token. */
+  allowed?: Uint32Array;
+}
+
+/** A token that was drawn. With log-probabilities: its own and the most probable tokens', falling, as the model has them. */
+export interface Draw {
+  token: number;
+  logprob?: number;
+  top?: { token: number; logprob: number }[];
 }
 
 export interface Memory {
@@ -247,6 +272,8 @@ export interface Base {
   ): Promise<Float64Array>;
   /** [tokens × vocab], for parity checks. */
   logits(batch: PackedBatch, rows: Rows[]): Promise<Float32Array>;
+  /** Memory for keys and values of `pages` × `pageTokens` tokens. */
+  openCache(options: { pageTokens: number; pages: number }): Cache;
   openSession(options: { adapter?: Adapter | null; capacity: number }): Session;
   close(): void;
 }
@@ -262,6 +289,49 @@ export interface Adapter {
   /** Written over `into` when that has the right size, which states of one adapter all have. */
   exportState(into?: Uint8Array): Uint8Array;
   importState(state: Uint8Array): void;
+  close(): void;
+}
+
+/** New tokens of one sequence of a cache. */
+export interface CachedSequence {
+  /** At least one; to decode exactly one. */
+  tokens: Int32Array;
+  /** Tokens of the sequence that are in the cache already. */
+  past: number;
+  /** Its pages, in order: token i lies in page pages[⌊i / pageTokens⌋]. Enough for past and new tokens. */
+  pages: Int32Array;
+  adapter: Adapter | null;
+  /** Where rotary frequencies depend on a sequence's length: the one they are of; see lr_cached_batch. Default: the length so far. */
+  ropeLength?: number;
+  /** Whether logits after its last token are wanted. Default: true. */
+  wanted?: boolean;
+}
+
+/** Keys and values of many sequences, in pages that the caller hands out. */
+export interface Cache {
+  readonly pageTokens: number;
+  readonly pages: number;
+  /**
+   * Runs new tokens through the model and keeps their keys and values: prompts by `prefill`, generated tokens by `decode`. A
+   * sequence gets the same bytes whatever else is in the batch. Returns logits [sequences wanted × vocab] in the order of the batch.
+   * A page that receives tokens belongs to one sequence of the call; pages that are only read may be shared. Whatever ends a call early,
+   * tokens that were in the cache stay. Rejects with KernelError: invalid_argument, out_of_memory, cancelled.
+   */
+  run(
+    kind: 'prefill' | 'decode',
+    sequences: readonly CachedSequence[],
+    options?: { signal?: AbortSignal },
+  ): Promise<Float32Array>;
+  /**
+   * Draws a token from each row of logits [samplings × vocab], as `run` returned them. `logprobs`: how many of the most probable
+   * tokens come along; left out, there are no log-probabilities. Rejects with KernelError: invalid_argument, out_of_memory,
+   * not_finite.
+   */
+  sample(
+    logits: Float32Array,
+    samplings: readonly Sampling[],
+    options?: { logprobs?: number },
+  ): Promise<Draw[]>;
   close(): void;
 }
 

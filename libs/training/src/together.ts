@@ -95,6 +95,7 @@ export class TogetherBase {
         }),
       sequenceLogps: (batch, rows, options) => base.sequenceLogps(batch, rows, options),
       logits: (batch, rows) => base.logits(batch, rows),
+      openCache: (options) => base.openCache(options),
       openSession: (options) => base.openSession(options),
       close: () => {
         this.members.delete(member);

@@ -53,8 +53,8 @@ export class FineTuningController {
   @Answer({ status: 200, type: FineTuningJobDto, description: 'The queued job.' })
   async create(@TeamId() teamId: string, @Body() body: CreateFineTuningJobDto) {
     knownId('dataset', body.training_file, 'training_file');
-    const baseModel = await this.models.findBase(teamId, body.model);
-    return this.view(teamId, await submitJob(this.ports, teamId, jobRequestOf(body, baseModel)));
+    const trainable = await this.models.findTrainable(teamId, body.model);
+    return this.view(teamId, await submitJob(this.ports, teamId, jobRequestOf(body, trainable)));
   }
 
   @Get()

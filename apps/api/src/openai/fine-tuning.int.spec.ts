@@ -271,8 +271,12 @@ describe('a job that trains', () => {
         name,
         { status: 404, code: 'model_not_found', param: 'model' },
       ]);
-    const base = { model: 'test/sailor@v1' };
-    expect(await refused(world.submit(base))).toMatchObject({ status: 400, param: 'model' });
+    // Training goes on from it, to the next version of its adapter.
+    const { id } = await world.submit({ model: 'test/sailor@v1', suffix: undefined });
+    expect(await client.fineTuning.jobs.retrieve(id)).toMatchObject({ model: 'test/sailor@v1' });
+    expect(await api.call('GET', `/api/v1/jobs/${id}`, 200)).toMatchObject({
+      ...{ adapter: 'sailor', initFrom: { adapter: 'sailor', number: 1 } },
+    });
   });
 
   it('knows a base model by where it came from too', async () => {

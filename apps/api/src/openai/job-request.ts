@@ -10,6 +10,7 @@ import {
   recipeSchema,
 } from '@lowrank/contracts';
 import { paramOf } from './errors';
+import { type Trainable } from './models';
 
 /** What `auto` stands for, and multipliers multiply. */
 export const defaultRecipe = recipeSchema.parse({});
@@ -25,11 +26,12 @@ type Fields = Record<string, unknown>;
  * The job that a request of OpenAI's API means, its recipe made of `qlora` and of what else the request says.
  * Error: validation_failed with the fields at fault, one that two places of the request give among them.
  */
-export function jobRequestOf(body: CreateFineTuningJob, baseModel: BaseModel): CreateJob {
+export function jobRequestOf(body: CreateFineTuningJob, { baseModel, initFrom }: Trainable): CreateJob {
   const parsed = createJobSchema.safeParse({
     baseModel: baseModel.id,
     dataset: body.training_file,
-    adapter: adapterOf(body, baseModel),
+    adapter: initFrom !== null && !body.suffix ? initFrom.adapter : adapterOf(body, baseModel),
+    initFrom: initFrom && `${initFrom.adapter}@v${initFrom.number}`,
     recipe: recipeOf(body),
     metadata: body.metadata ?? {},
   });

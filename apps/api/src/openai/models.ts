@@ -1,5 +1,5 @@
 import { Inject, Injectable } from '@nestjs/common';
-import { type BaseModel, LowrankError, type OpenAiModel } from '@lowrank/contracts';
+import { type BaseModel, type OpenAiModel } from '@lowrank/contracts';
 import {
   findBaseModel,
   findModel,
@@ -13,6 +13,11 @@ import { modelNameOf, seconds } from './views';
 
 /** Most versions that are listed, the newest: OpenAI's list of models has no pages. */
 const listed = 10_000;
+
+export interface Trainable {
+  baseModel: BaseModel;
+  initFrom: VersionName | null;
+}
 
 /** Base models and versions of adapters, as models. */
 @Injectable()
@@ -41,16 +46,16 @@ export class OpenAiModels {
     });
   }
 
-  /** The base model that a job is to be trained on. Errors: not_found; validation_failed when it is a version. */
-  findBase(teamId: string, name: string): Promise<BaseModel> {
+  /** What a job is to be trained on: a base model, or the weights of a version on its own base model. Error: not_found. */
+  findTrainable(teamId: string, name: string): Promise<Trainable> {
     return this.ports.unitOfWork.look(async (repositories) => {
       const base = await findBaseModel(repositories, teamId, name);
-      if (base !== null) return base;
-      await findModel(repositories, teamId, name);
-      const message = `'${name}' is a version of an adapter, not a base model.`;
-      throw new LowrankError('validation_failed', message, [
-        { path: 'model', message: 'must be a base model' },
-      ]);
+      if (base !== null) return { baseModel: base, initFrom: null };
+      const model = await findModel(repositories, teamId, name);
+      if ('baseModel' in model) return { ...model, initFrom: null };
+      const { id } = model.version.baseModel;
+      const baseModel = found(await repositories.baseModels.find(teamId, id), 'base model', id, 'model');
+      return { baseModel, initFrom: model.version };
     });
   }
 }

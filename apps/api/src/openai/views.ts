@@ -58,13 +58,13 @@ function methodOf(recipe: Job['recipe']): FineTuningJob['method'] {
 }
 
 export function jobView(job: Job, { id: teamId, name: team }: { id: string; name: string }): FineTuningJob {
-  const { adapter, version, recipe, error } = job;
+  const { adapter, version, recipe, initFrom, error } = job;
   return {
     id: job.id,
     object: 'fine_tuning.job',
     created_at: seconds(job.createdAt),
     finished_at: secondsOrNull(job.finishedAt),
-    model: job.baseModel.name,
+    model: initFrom === null ? job.baseModel.name : modelNameOf(team, initFrom),
     fine_tuned_model: version === null ? null : modelNameOf(team, { adapter, number: version }),
     organization_id: teamId,
     status: statusOf[job.state],

@@ -89,6 +89,17 @@ struct Attention {
   float softcap = 0;       // scaled scores s become softcap · tanh(s / softcap) (Gemma 2); 0 = off
 };
 
+// Keys and values of a layer that are kept between calls, in pages of page_tokens tokens: k, v [pages, page_tokens, Hkv, D].
+struct PagedKeys {
+  const float *k, *v;
+  int64_t page_tokens;
+};
+// A sequence in them: token t is token t % page_tokens of page pages[t / page_tokens]. `past` of its tokens were there before.
+struct PagedSequence {
+  int64_t past;
+  const int32_t* pages;
+};
+
 // 8-bit moments of AdamW (Dettmers et al. 2022): dynamic codes of blocks of 256 values, each block scaled by its largest
 // magnitude. First moments use the signed map, second moments the unsigned one (adamw8.h).
 struct Moments8 {
@@ -107,9 +118,10 @@ struct Run {               // what every operation needs
   Pool* pool;
   Scratch* scratch;
   Compute compute;         // operand type of linear_*, attention and head products (a backend may take floats instead)
-  // linear_forward may take few tokens a faster way that sums in another order: then what a token gets depends on how many go with
-  // it. For generation; in a step a token gets the same bytes alone or in a large batch.
-  bool generating = false;
+  // Every token is the next one of a sequence of its own. Products with weights, those of pairs and attention then take a way that
+  // suits few tokens, and sum in the order of that way however many there are: what a token gets depends neither on how many go with
+  // it here nor, in the order of all other passes, on how many go with it there.
+  bool decoding = false;
 };
 
 struct Ops {
@@ -170,9 +182,10 @@ struct Ops {
   void (*attention_backward)(const Run&, const Attention& a, const float* dout, const float* q, const float* k, const float* v,
                              const float* o, const float* lse, const int32_t* starts, int64_t n_sequences, float* dq, float* dk,
                              float* dv);
-  // n new queries q[n, Hq, D] at positions past … past+n-1 against a cache k,v[past+n, Hkv, D]; o[n, Hq, D].
-  void (*attention_cached)(const Run&, const Attention& a, const float* q, const float* k, const float* v, int64_t past,
-                           int64_t n, float* o);
+  // The same for tokens whose sequences began before: q[T, Hq, D] are those at positions past, past + 1, … of sequence s for
+  // starts[s] ≤ t < starts[s+1]; their keys and values, and all before them, lie in `cache`. o[T, Hq, D].
+  void (*attention_cached)(const Run&, const Attention& a, const float* q, const PagedKeys& cache, const PagedSequence* sequences,
+                           const int32_t* starts, int64_t n_sequences, float* o);
 
   // out = activation(gate) · up, all [n]
   void (*gated_forward)(const Run&, Activation activation, const float* gate, const float* up, float* out, int64_t n);

@@ -41,7 +41,7 @@ bool given_back(const Held& before) {
 int main() {
   using namespace lr::test;
   const Held before;
-  for (const auto group : {context_cases, base_cases, adapter_cases, step_cases, session_cases, boundary_cases}) {
+  for (const auto group : {context_cases, base_cases, adapter_cases, step_cases, cache_cases, session_cases, boundary_cases}) {
     try {
       group();
     } catch (const std::exception& error) {

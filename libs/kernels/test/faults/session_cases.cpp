@@ -61,7 +61,7 @@ void appending(const Device& device, Family family, const Method& method, uint32
 }
 
 void drawing() {
-  for (const lr_sampling sampling : {lr_sampling{0, 1, 0, 1}, lr_sampling{1, 0.8f, 0, 2}, lr_sampling{1, 1, 5, 3}}) {
+  for (const lr_sampling& sampling : {lr_sampling{0, 1, 0, 1}, lr_sampling{1, 0.8f, 0, 2}, lr_sampling{1, 1, 5, 3}}) {
     survive("lr_session_sample", "top_k " + std::to_string(sampling.top_k), [=] {
       auto setup = opened(kFast, Family::LlamaPlain, kLora);
       append(*setup, 0, 3);
@@ -71,6 +71,21 @@ void drawing() {
           logits_of, [](Setup& s) { return s.output + logits_of(s); });
     });
   }
+  survive("lr_sample", "", [] {
+    auto setup = std::make_shared<Setup>(kFast, Family::LlamaPlain);
+    setup->output.resize(2 * (sizeof(int32_t) + 3 * sizeof(float)));
+    return reading(setup, [](Setup& s) {
+      static constexpr float kLogits[2 * 5] = {0, 1, 2, 3, 4, 4, 3, 2, 1, 0};
+      static constexpr int32_t kHistory[] = {3, 3, 4};
+      lr_sampling sampling[2] = {{1, 0.9f, 3, 4, 5}, {0, 1, 0, 0}};
+      sampling[0].history = kHistory;
+      sampling[0].n_history = 3;
+      sampling[0].presence_penalty = 1;
+      int32_t top[4];
+      char* out = s.output.data();
+      return lr_sample(s.handle(), kLogits, 5, sampling, 2, reinterpret_cast<int32_t*>(out), 2, top, reinterpret_cast<float*>(out + 2 * sizeof(int32_t)));
+    });
+  });
   survive("lr_session_logits", "", [] {
     auto setup = opened(kFast, Family::LlamaPlain, kLora);
     append(*setup, 0, 3);

@@ -58,6 +58,7 @@ struct Setup {
   Context context;
   BaseHandle base;
   AdapterHandle adapter;
+  CacheHandle cache;
   SessionHandle session;
   std::string output;
 
@@ -88,6 +89,7 @@ void context_cases();
 void base_cases();
 void adapter_cases();
 void step_cases();
+void cache_cases();
 void session_cases();
 void boundary_cases();
 

@@ -161,7 +161,8 @@ std::map<int32_t, int> draws(const Floats& logits, lr_sampling sampling, int cou
   std::map<int32_t, int> seen;
   for (int i = 0; i < count; ++i) {
     sampling.seed = static_cast<uint64_t>(i);
-    ++seen[sample_token(logits.data(), static_cast<int64_t>(logits.size()), sampling, 3)];
+    sampling.position = 3;
+    ++seen[sample_token(logits.data(), static_cast<int64_t>(logits.size()), sampling)];
   }
   return seen;
 }
@@ -191,15 +192,111 @@ void sampling() {
   many[4321] = 5;
   const auto wide = draws(many, {1, 0.99f, 0, 0}, 300);
   expect(wide.size() > 200 && wide.count(4321) == 1, "top-p over a flat tail");
-  const lr_sampling random = {1, 1, 0, 9};
-  expect(sample_token(many.data(), 5000, random, 7) == sample_token(many.data(), 5000, random, 7), "seed and position fix the draw");
+  const lr_sampling random = {1, 1, 0, 9, 7};
+  expect(sample_token(many.data(), 5000, random) == sample_token(many.data(), 5000, random), "seed and position fix the draw");
   many[3] = std::numeric_limits<float>::quiet_NaN();
   try {
-    sample_token(many.data(), 5000, random, 7);
+    sample_token(many.data(), 5000, random);
     expect(false, "NaN logits drawn from");
   } catch (const Error& error) {
     expect(error.status() == LR_NOT_FINITE, "NaN logits are refused");
   }
+}
+
+// Biases, penalties, masks and min-p, each where it can be counted.
+void shaped_draws() {
+  const Floats logits = {2, 1, 0, -1};
+  const auto greedy = [&](lr_sampling sampling) { return draws(logits, sampling, 1).begin()->first; };
+  lr_sampling plain = {0, 1, 0, 0};
+
+  lr_sampling biased = plain;
+  const int32_t ids[] = {0, 3};
+  const float biases[] = {-100, 2.5f};
+  biased.bias_tokens = ids;
+  biased.biases = biases;
+  biased.n_biases = 2;
+  expect(greedy(biased) == 3, "biases are added");
+
+  lr_sampling penalised = plain;
+  const int32_t history[] = {0, 0, 1, 3};
+  penalised.history = history;
+  penalised.n_history = 4;
+  penalised.repetition_penalty = 2.5f;  // 0.8, 0.4, 0, -2.5
+  expect(greedy(penalised) == 0, "a repetition penalty divides logits above 0");
+  penalised.repetition_penalty = 0;
+  penalised.n_prompt = 1;
+  penalised.presence_penalty = 1.5f;  // 0.5, -0.5, 0, -2.5
+  expect(greedy(penalised) == 0, "presence counts once");
+  penalised.frequency_penalty = 0.6f;  // -0.1, -1.1, 0, …
+  expect(greedy(penalised) == 2, "frequency counts what was generated");
+  penalised.n_prompt = 4;
+  expect(greedy(penalised) == 0, "a prompt has neither penalty");
+
+  lr_sampling masked = {1, 1, 0, 0};
+  const uint32_t mask[] = {0b1010};
+  masked.allowed = mask;
+  const auto seen = draws(logits, masked, 500);
+  expect(seen.size() == 2 && seen.count(1) == 1 && seen.count(3) == 1, "only allowed tokens are drawn");
+  const uint32_t none[] = {0b10000};
+  masked.allowed = none;
+  try {
+    greedy(masked);
+    expect(false, "nothing allowed, drawn from");
+  } catch (const Error& error) {
+    expect(error.status() == LR_INVALID_ARGUMENT, "no token is allowed");
+  }
+
+  lr_sampling likely = {1, 1, 0, 0};
+  likely.min_p = 0.3f;  // e⁻¹ stays, e⁻² goes
+  expect(draws(logits, likely, 500).size() == 2, "min-p leaves out what is unlikely beside the best");
+}
+
+// Rows of their own settings in one call, and their log-probabilities.
+void sample_rows() {
+  World world(Family::LlamaPlain, make_context(LR_BACKEND_FAST, 2));
+  lr_context* context = world.context.get();
+  const Floats logits = {0, std::log(4.0f), std::log(2.0f), std::log(4.0f), 1, 1, 3, 1};
+  lr_sampling sampling[] = {{0, 1, 0, 0}, {1, 1, 1, 5, 9}};
+  int32_t tokens[2], top[4];
+  float logprobs[6];
+  check(context, lr_sample(context, logits.data(), 4, sampling, 2, tokens, 2, top, logprobs));
+  expect(tokens[0] == 1 && tokens[1] == 2, "a token of each row");
+  expect(top[0] == 1 && top[1] == 3 && top[2] == 2 && top[3] == 0, "the most probable tokens of each row");
+  expect(std::fabs(logprobs[0] - std::log(4.0f / 11)) < 1e-6f && logprobs[1] == logprobs[0] && logprobs[2] == logprobs[0], "log-probabilities");
+  expect(std::fabs(logprobs[5] - (1 - std::log(3 * std::exp(1.0f) + std::exp(3.0f)))) < 1e-5f, "of each row");
+  sampling[0].bias_tokens = &tokens[0];
+  const float much = 50;
+  sampling[0].biases = &much;
+  sampling[0].n_biases = 1;
+  float unchanged[2];
+  check(context, lr_sample(context, logits.data(), 4, sampling, 2, tokens, 0, nullptr, unchanged));
+  expect(unchanged[0] == logprobs[0], "log-probabilities are the model's own");
+
+  struct Bad {
+    lr_sampling sampling;
+    const char* mention;
+  };
+  const int32_t strange[] = {4};
+  const float infinite[] = {INFINITY};
+  std::vector<Bad> all(9, {{1, 1, 0, 0}, ""});
+  all[0] = {{-1, 1, 0, 0}, "sampling[1]: temperature -1"};
+  all[1] = {{1, 0, 0, 0}, "top_p 0"};
+  all[2].sampling.min_p = 2, all[2].mention = "min_p 2";
+  all[3].sampling.repetition_penalty = -1, all[3].mention = "repetition_penalty -1";
+  all[4].sampling.presence_penalty = NAN, all[4].mention = "presence_penalty";
+  all[5].sampling.history = strange, all[5].sampling.n_history = 1, all[5].mention = "history[0] is 4";
+  all[6].sampling.history = strange, all[6].sampling.n_prompt = 1, all[6].mention = "1 of them a prompt";
+  all[7].sampling.bias_tokens = strange, all[7].sampling.n_biases = 1, all[7].mention = "biases is null";
+  all[8].sampling.bias_tokens = top, all[8].sampling.biases = infinite, all[8].sampling.n_biases = 1, all[8].mention = "biases[0] is not finite";
+  for (const Bad& bad : all) {
+    const lr_sampling two[] = {{0, 1, 0, 0}, bad.sampling};
+    expect_status(context, lr_sample(context, logits.data(), 4, two, 2, tokens, 0, nullptr, nullptr), LR_INVALID_ARGUMENT, "sampling", bad.mention);
+  }
+  expect_status(context, lr_sample(context, logits.data(), 4, sampling, 0, tokens, 0, nullptr, nullptr), LR_INVALID_ARGUMENT, "no rows", "0 rows");
+  expect_status(context, lr_sample(context, logits.data(), 4, sampling, 1, tokens, 5, top, logprobs), LR_INVALID_ARGUMENT, "n_top", "n_top is 5");
+  expect_status(context, lr_sample(context, logits.data(), 4, sampling, 1, tokens, 2, nullptr, logprobs), LR_INVALID_ARGUMENT, "top_tokens", "is null");
+  const Floats broken = {0, NAN, 0, 0};
+  expect_status(context, lr_sample(context, broken.data(), 4, sampling + 1, 1, tokens, 0, nullptr, nullptr), LR_NOT_FINITE, "NaN", "not finite");
 }
 
 }  // namespace
@@ -213,6 +310,8 @@ void session_cases() {
   long_prompt();
   bad_arguments();
   sampling();
+  shaped_draws();
+  sample_rows();
 }
 
 }  // namespace lr::test

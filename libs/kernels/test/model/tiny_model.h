@@ -66,6 +66,7 @@ struct Destroyer {
 using Context = std::unique_ptr<lr_context, Destroyer<lr_context, lr_context_destroy>>;
 using BaseHandle = std::unique_ptr<lr_base, Destroyer<lr_base, lr_base_close>>;
 using AdapterHandle = std::unique_ptr<lr_adapter, Destroyer<lr_adapter, lr_adapter_destroy>>;
+using CacheHandle = std::unique_ptr<lr_cache, Destroyer<lr_cache, lr_cache_destroy>>;
 using SessionHandle = std::unique_ptr<lr_session, Destroyer<lr_session, lr_session_destroy>>;
 using Cancel = std::unique_ptr<lr_cancel, Destroyer<lr_cancel, lr_cancel_destroy>>;
 
@@ -118,6 +119,7 @@ void gradient_cases();
 void objective_cases();
 void adapter_cases();
 void method_cases();
+void cache_cases();
 void session_cases();
 
 }  // namespace lr::test

@@ -32,16 +32,106 @@ void packed(const std::vector<int32_t>& starts, int64_t Hq, int64_t Hkv, int64_t
   }, 1e-4, true, kBf16);
 }
 
-void cached(int64_t past, int64_t n, int64_t Hq, int64_t Hkv, int64_t D, int64_t window = 0, float softcap = 0) {
+// A paged cache of several sequences: pages of `page_tokens`, those of a sequence in no order.
+struct Pages {
+  int64_t page_tokens;
+  std::vector<std::vector<int32_t>> tables;
+  int64_t count = 0;
+
+  Pages(int64_t tokens, const std::vector<int64_t>& lengths) : page_tokens(tokens) {
+    for (const int64_t length : lengths) count += (length + tokens - 1) / tokens;
+    int64_t next = 0;
+    for (const int64_t length : lengths) {
+      tables.emplace_back();
+      for (int64_t i = 0; i < length; i += tokens) tables.back().push_back(static_cast<int32_t>(count - 1 - next++));
+    }
+  }
+  int64_t row(size_t sequence, int64_t key) const {
+    return tables[sequence][static_cast<size_t>(key / page_tokens)] * page_tokens + key % page_tokens;
+  }
+};
+
+// Sequences with a past; n[s] new queries each.
+void cached(const std::vector<int64_t>& past, const std::vector<int64_t>& n, int64_t page_tokens, int64_t Hq, int64_t Hkv, int64_t D,
+            int64_t window = 0, float softcap = 0) {
   const Attention a = attention(Hq, Hkv, D, window, softcap);
-  const Floats q = numbers(n * Hq * D, 1, 2), k = numbers((past + n) * Hkv * D, 2, 2), v = numbers((past + n) * Hkv * D, 3);
-  check_operation("attention_cached past=" + std::to_string(past) + " n=" + std::to_string(n) + name_of(a),
-                  [&](const Ops& ops, const Run& run) {
-                    std::vector<Floats> outputs = {Floats(n * Hq * D, NAN)};
-                    ops.attention_cached(run, a, q.data(), k.data(), v.data(), past, n, outputs[0].data());
-                    return outputs;
-                  },
-                  1e-4, true, kBf16);
+  std::vector<int32_t> starts = {0};
+  std::vector<int64_t> lengths;
+  for (size_t s = 0; s < n.size(); ++s) {
+    starts.push_back(starts.back() + static_cast<int32_t>(n[s]));
+    lengths.push_back(past[s] + n[s]);
+  }
+  const bool next = starts.back() == static_cast<int32_t>(n.size());
+  const Floats q = numbers(starts.back() * Hq * D, 1, 2);
+  // The output of every sequence over pages of this size, in one call or one after the other.
+  const auto run_with = [&](const Ops& ops, const Run& run, int64_t tokens, bool together) {
+    const Pages pages(tokens, lengths);
+    Floats k(pages.count * tokens * Hkv * D, NAN), v(k.size(), NAN);  // what no token lies in is not read
+    std::vector<PagedSequence> sequences;
+    for (size_t s = 0; s < n.size(); ++s) {
+      const Floats own_k = numbers(lengths[s] * Hkv * D, 10 + s, 2), own_v = numbers(lengths[s] * Hkv * D, 20 + s);
+      for (int64_t key = 0; key < lengths[s]; ++key) {
+        std::copy_n(own_k.data() + key * Hkv * D, Hkv * D, k.data() + pages.row(s, key) * Hkv * D);
+        std::copy_n(own_v.data() + key * Hkv * D, Hkv * D, v.data() + pages.row(s, key) * Hkv * D);
+      }
+      sequences.push_back({past[s], pages.tables[s].data()});
+    }
+    const PagedKeys cache = {k.data(), v.data(), tokens};
+    Floats o(q.size(), NAN);
+    if (together) {
+      ops.attention_cached(run, a, q.data(), cache, sequences.data(), starts.data(), static_cast<int64_t>(n.size()), o.data());
+    } else {
+      for (size_t s = 0; s < n.size(); ++s) {
+        const int32_t alone[] = {0, static_cast<int32_t>(n[s])};
+        const int64_t first = starts[s] * Hq * D;
+        ops.attention_cached(run, a, q.data() + first, cache, &sequences[s], alone, 1, o.data() + first);
+      }
+    }
+    return o;
+  };
+  const std::string name = "attention_cached " + std::to_string(n.size()) + " sequences, past=" + std::to_string(past[0]) +
+                           " n=" + std::to_string(n[0]) + " pages of " + std::to_string(page_tokens) + name_of(a);
+  for (const bool decoding : {false, true}) {
+    if (decoding && !next) continue;
+    check_operation(name + (decoding ? " decoding" : ""), [&](const Ops& ops, const Run& run) {
+      Run as = run;
+      as.decoding = decoding;
+      return std::vector<Floats>{run_with(ops, as, page_tokens, true)};
+    }, 1e-4, true, kBf16);
+    for (int isa = 1; isa <= best_isa(); ++isa)
+      for (const Compute compute : {Compute::F32, Compute::BF16}) {
+        Machine machine(2, compute);
+        machine.run.decoding = decoding;
+        const Floats together = run_with(*cpu_ops(isa), machine.run, page_tokens, true);
+        expect(together == run_with(*cpu_ops(isa), machine.run, page_tokens, false), name + ": a sequence gets the same bytes alone");
+        expect(together == run_with(*cpu_ops(isa), machine.run, 1000, true), name + ": and over pages of another size");
+      }
+  }
+}
+
+// The queries of a sequence in one call, and in two that part it in other places: the same bytes.
+void split(int64_t T, int64_t Hq, int64_t Hkv, int64_t D, int64_t window, float softcap) {
+  const Attention a = attention(Hq, Hkv, D, window, softcap);
+  const Floats q = numbers(T * Hq * D, 1, 2), k = numbers(T * Hkv * D, 2, 2), v = numbers(T * Hkv * D, 3);
+  const int32_t page = 0;
+  for (int isa = 1; isa <= best_isa(); ++isa)
+    for (const Compute compute : {Compute::F32, Compute::BF16}) {
+      const Machine machine(2, compute);
+      const Ops& ops = *cpu_ops(isa);
+      const PagedKeys cache = {k.data(), v.data(), T};
+      Floats whole(q.size()), lse(T * Hq);
+      const int32_t starts[] = {0, static_cast<int32_t>(T)};
+      ops.attention_forward(machine.run, a, q.data(), k.data(), v.data(), starts, 1, whole.data(), lse.data());
+      for (const int64_t at : {int64_t{1}, int64_t{7}, int64_t{64}, T / 2, T - 1}) {
+        Floats parts(q.size(), NAN);
+        for (const auto& [begin, end] : {std::pair(int64_t{0}, at), std::pair(at, T)}) {
+          const int32_t own[] = {0, static_cast<int32_t>(end - begin)};
+          const PagedSequence sequence = {begin, &page};
+          ops.attention_cached(machine.run, a, q.data() + begin * Hq * D, cache, &sequence, own, 1, parts.data() + begin * Hq * D);
+        }
+        expect(parts == whole, std::string("attention split at ") + std::to_string(at) + " of " + std::to_string(T) + " " + ops.name + name_of(a));
+      }
+    }
 }
 
 }  // namespace
@@ -54,11 +144,6 @@ void attention_cases() {
   packed({0, 130, 131, 260}, 6, 2, 40);
   packed({0, 97}, 2, 1, 128);
   packed({0, 33}, 9, 3, 20);
-  cached(0, 1, 2, 1, 64);
-  cached(0, 70, 4, 2, 64);
-  cached(100, 1, 9, 3, 64);
-  cached(513, 2, 4, 4, 40);
-  cached(77, 50, 4, 2, 20);
   // Windows of two keys (with one there is no gradient to compare), of less and more than a tile of keys or queries, of exactly one, and longer than the sequence.
   packed({0, 5, 6, 37}, 4, 2, 16, 2);
   packed({0, 130, 131, 260}, 6, 2, 40, 7);
@@ -68,11 +153,19 @@ void attention_cases() {
   packed({0, 33}, 9, 3, 20, 1000);
   packed({0, 200}, 3, 1, 64, 0, 2);
   packed({0, 50, 260}, 4, 2, 24, 65, 0.5f);
-  cached(100, 1, 9, 3, 64, 10);
-  cached(100, 2, 4, 2, 20, 101, 1.5f);
-  cached(200, 70, 4, 2, 64, 33);
-  cached(10, 90, 2, 1, 40, 48, 3);
-  cached(0, 3, 2, 1, 40, 1, 3);
+  cached({0}, {1}, 16, 2, 1, 64);
+  cached({0}, {70}, 16, 4, 2, 64);
+  cached({100, 0, 37}, {1, 1, 1}, 16, 9, 3, 64);
+  cached({513, 0, 200}, {2, 60, 130}, 32, 4, 4, 40);
+  cached({77}, {50}, 1, 4, 2, 20);
+  cached({100, 9, 5, 63}, {1, 1, 1, 1}, 7, 9, 3, 64, 10);
+  cached({100, 300}, {2, 9}, 5, 4, 2, 20, 101, 1.5f);
+  cached({200, 63}, {70, 1}, 16, 4, 2, 64, 33);
+  cached({10, 150}, {90, 100}, 11, 2, 1, 40, 48, 3);
+  cached({0, 2, 1}, {1, 1, 1}, 2, 2, 1, 40, 1, 3);
+  split(200, 4, 2, 64, 0, 0);
+  split(130, 2, 1, 34, 33, 0);
+  split(300, 3, 1, 20, 70, 1.5f);
 }
 
 }  // namespace lr::test

@@ -20,7 +20,8 @@ void linear_cases() {
   // that are no multiple of a vector or of a quantization block.
   const Shape shapes[] = {{1, 64, 128},   {1, 1, 1},     {2, 33, 64},    {3, 100, 192},  {5, 7, 30},    {8, 257, 320},
                           {9, 96, 64},    {12, 32, 256}, {13, 31, 255},  {16, 48, 1088}, {37, 129, 65}, {64, 512, 512},
-                          {50, 640, 576}, {7, 70, 1030}, {150, 33, 600}, {29, 1100, 77}};
+                          {50, 640, 576}, {7, 70, 1030}, {150, 33, 600}, {29, 1100, 77},
+                          {261, 40, 320}};
   for (const Shape& shape : shapes)
     for (const auto& [storage, double_quant] : kStorages) {
       const auto [T, out, in] = shape;
@@ -53,21 +54,24 @@ void linear_cases() {
           },
           1e-4, true);
       check_operation(
-          name + " generating",
+          name + " decoding",
           [&](const Ops& ops, const Run& run) {
-            Run generating = run;
-            generating.generating = true;
+            Run decoding = run;
+            decoding.decoding = true;
             Floats y(T * out, NAN);
-            ops.linear_forward(generating, x.data(), w.weight, bias.data(), pairs, y.data(), T);
+            ops.linear_forward(decoding, x.data(), w.weight, bias.data(), pairs, y.data(), T);
             return std::vector<Floats>{y};
           },
           1e-4, true);
       for (int isa = 1; isa <= best_isa(); ++isa) {
-        const Machine machine(2);
-        Floats all(T * out), last(out);
-        cpu_ops(isa)->linear_forward(machine.run, x.data(), w.weight, nullptr, pairs, all.data(), T);
-        cpu_ops(isa)->linear_forward(machine.run, x.data() + (T - 1) * in, w.weight, nullptr, std::span(&alone, both[1].begin < T ? 1 : 0), last.data(), 1);
-        expect(std::equal(last.begin(), last.end(), all.end() - out), name + ": a token gets the same bytes alone");
+        Machine machine(2);
+        for (const bool decoding : {false, true}) {
+          machine.run.decoding = decoding;
+          Floats all(T * out), last(out);
+          cpu_ops(isa)->linear_forward(machine.run, x.data(), w.weight, nullptr, pairs, all.data(), T);
+          cpu_ops(isa)->linear_forward(machine.run, x.data() + (T - 1) * in, w.weight, nullptr, std::span(&alone, both[1].begin < T ? 1 : 0), last.data(), 1);
+          expect(std::equal(last.begin(), last.end(), all.end() - out), name + ": a token gets the same bytes alone" + (decoding ? ", decoding" : ""));
+        }
       }
     }
 }

@@ -42,9 +42,40 @@ void several_pairs() {
     }
 }
 
+// The same for next tokens: hidden values without packing.
+void decoding_pairs() {
+  for (const int64_t in : {1, 30, 64, 77, 320}) {
+    const int32_t ranks[] = {1, 16, 7, 33};
+    const int64_t starts[] = {0, 1, 3, 4, 9};
+    const Floats x = numbers(starts[4] * in, 1);
+    std::vector<Floats> a;
+    for (int i = 0; i < 4; ++i) a.push_back(numbers(ranks[i] * in, 10 + i));
+    const auto hidden = [&](const Ops& ops, const Run& run, bool alone) {
+      Run decoding = run;
+      decoding.decoding = true;
+      std::vector<Floats> made;
+      std::vector<LoraRows> pairs;
+      for (int i = 0; i < 4; ++i) made.emplace_back((starts[i + 1] - starts[i]) * ranks[i], NAN);
+      for (int i = 0; i < 4; ++i)
+        for (int64_t begin = starts[i]; begin < starts[i + 1]; begin += alone ? 1 : starts[i + 1] - starts[i])
+          pairs.push_back({{ranks[i], 0.5f, 0, 0, a[i].data(), nullptr, nullptr, nullptr}, begin, alone ? begin + 1 : starts[i + 1],
+                           made[i].data() + (begin - starts[i]) * ranks[i], nullptr});
+      ops.lora_hidden(decoding, x.data(), pairs, in);
+      return made;
+    };
+    const std::string name = "lora_hidden decoding in=" + std::to_string(in);
+    check_operation(name, [&](const Ops& ops, const Run& run) { return hidden(ops, run, false); });
+    for (int isa = 1; isa <= best_isa(); ++isa) {
+      const Machine machine(2);
+      expect(hidden(*cpu_ops(isa), machine.run, false) == hidden(*cpu_ops(isa), machine.run, true), name + ": a token gets the same bytes alone");
+    }
+  }
+}
+
 }  // namespace
 
 void lora_cases() {
+  decoding_pairs();
   several_pairs();
   struct Shape {
     int64_t T, in, out;

@@ -15,20 +15,15 @@ export function takeKept(arena: Arena, decoder: Decoder, T: number, keys: 'kept'
   arena.floats(T * decoder.hidden); // o_proj
 }
 
-/**
- * take_recomputed: what else backward needs of one layer's forward, its input and LoRA's x·Aᵀ excepted. `cached`: keys and values lie
- * in a session's cache.
- */
-export function takeRecomputed(arena: Arena, decoder: Decoder, T: number, keys: 'kept' | 'cached'): void {
+/** take_recomputed: what else backward needs of one layer's forward, its input and LoRA's x·Aᵀ excepted. */
+export function takeRecomputed(arena: Arena, decoder: Decoder, T: number): void {
   const { hidden: d, intermediate: f, heads, kvHeads, qkNorms, outputNorms } = decoder;
   const [q, kv] = [queryWidth(decoder), keyWidth(decoder)];
   arena.floats(T); // rstd1
   arena.floats(T); // rstd2
   arena.floats(T * q);
-  if (keys === 'kept') {
-    arena.floats(T * kv); // k
-    arena.floats(T * kv); // v
-  }
+  arena.floats(T * kv); // k
+  arena.floats(T * kv); // v
   if (qkNorms) {
     arena.floats(T * q); // before the norm
     arena.floats(T * kv);
@@ -102,7 +97,7 @@ export function stepMemory(
   const keepsAll = !training.checkpointActivations;
   const trained = Array.from({ length: layers - lowest }, (_, i) => lowest + i);
   const checkpoint = planned((arena) => takeKept(arena, decoder, T, 'kept'));
-  const recomputed = planned((arena) => takeRecomputed(arena, decoder, T, 'kept'));
+  const recomputed = planned((arena) => takeRecomputed(arena, decoder, T));
   const hiddenOf = (layer: number) => loraHidden(linears, layer, T);
 
   const everyToken = planned((arena) => {

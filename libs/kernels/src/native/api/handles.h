@@ -47,6 +47,11 @@ struct lr_adapter {
   lr::Adapter adapter;
 };
 
+struct lr_cache {
+  lr_base* base;
+  lr::Cache cache;
+};
+
 struct lr_session {
   lr_base* base;
   lr::Session session;

@@ -1,8 +1,7 @@
 #include <algorithm>
-#include <cmath>
 
 #include "../model/sampling.h"
-#include "handles.h"
+#include "checks.h"
 
 using namespace lr;
 
@@ -34,12 +33,7 @@ lr_status lr_session_append(lr_session* session, const int32_t* tokens, uint32_t
       fail(LR_INVALID_ARGUMENT, "%u tokens do not fit: the session has %lld and room for %lld more", n,
            static_cast<long long>(s.length()), static_cast<long long>(s.room()));
     }
-    for (uint32_t i = 0; i < n; ++i) {
-      if (tokens[i] < 0 || tokens[i] >= s.config().vocab) {
-        fail(LR_INVALID_ARGUMENT, "tokens[%u] is %d; the vocabulary has ids 0 to %lld", i, tokens[i],
-             static_cast<long long>(s.config().vocab - 1));
-      }
-    }
+    check_tokens(tokens, n, "tokens", 0, s.config().vocab);
     s.append(runtime, tokens, n, flag_of(cancel));
   });
 }
@@ -57,12 +51,11 @@ lr_status lr_session_sample(lr_session* session, const lr_sampling* sampling, in
   return guarded(context_of(session), [&] {
     require(sampling, "sampling");
     require(token, "token");
-    if (!(sampling->temperature >= 0 && std::isfinite(sampling->temperature))) {
-      fail(LR_INVALID_ARGUMENT, "temperature %g is negative or not finite", sampling->temperature);
-    }
-    if (!(sampling->top_p > 0 && sampling->top_p <= 1)) fail(LR_INVALID_ARGUMENT, "top_p %g is not in (0, 1]", sampling->top_p);
     const Session& s = session->session;
-    *token = sample_token(s.logits(), s.config().vocab, *sampling, static_cast<uint64_t>(s.length()));
+    check_sampling(*sampling, s.config().vocab, "");
+    lr_sampling here = *sampling;
+    here.position = static_cast<uint64_t>(s.length());
+    *token = sample_token(s.logits(), s.config().vocab, here);
   });
 }
 

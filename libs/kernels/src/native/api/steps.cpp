@@ -2,23 +2,11 @@
 #include <cmath>
 
 #include "../model/step.h"
-#include "handles.h"
+#include "checks.h"
 
 using namespace lr;
 
 namespace {
-
-constexpr uint32_t kMaxTokens = 1u << 24;
-
-void check_tokens(const int32_t* tokens, uint32_t n, const char* name, int32_t lowest, int64_t vocab) {
-  for (uint32_t t = 0; t < n; ++t) {
-    // -100 marks a token without a target; any other id has to be in the vocabulary.
-    if ((tokens[t] < 0 && tokens[t] != lowest) || tokens[t] >= vocab) {
-      fail(LR_INVALID_ARGUMENT, "%s[%u] is %d; the vocabulary has ids 0 to %lld", name, t, tokens[t],
-           static_cast<long long>(vocab - 1));
-    }
-  }
-}
 
 lr_context* context_of(const lr_base* base) { return base == nullptr ? nullptr : base->context; }
 
@@ -29,15 +17,9 @@ void check_batch(const Base& base, const lr_batch* batch, bool needs_targets) {
   require(batch->starts, "batch.starts");
   if (needs_targets) require(batch->targets, "batch.targets");
   const ModelConfig& c = base.config();
-  if (batch->n_tokens == 0 || batch->n_tokens > kMaxTokens || batch->n_sequences == 0 || batch->n_sequences > batch->n_tokens) {
-    fail(LR_INVALID_ARGUMENT, "a batch of %u tokens in %u sequences", batch->n_tokens, batch->n_sequences);
-  }
-  if (batch->starts[0] != 0 || batch->starts[batch->n_sequences] != static_cast<int32_t>(batch->n_tokens)) {
-    fail(LR_INVALID_ARGUMENT, "starts has to begin with 0 and end with the %u tokens of the batch", batch->n_tokens);
-  }
+  check_starts(batch->starts, batch->n_tokens, batch->n_sequences);
   for (uint32_t s = 0; s < batch->n_sequences; ++s) {
     const int64_t length = int64_t{batch->starts[s + 1]} - batch->starts[s];
-    if (length < 1) fail(LR_INVALID_ARGUMENT, "starts[%u] does not come after starts[%u]", s + 1, s);
     if (length > c.max_positions) {
       fail(LR_INVALID_ARGUMENT, "sequence %u has %lld tokens; the model has %lld positions", s, static_cast<long long>(length),
            static_cast<long long>(c.max_positions));
@@ -45,51 +27,6 @@ void check_batch(const Base& base, const lr_batch* batch, bool needs_targets) {
   }
   check_tokens(batch->tokens, batch->n_tokens, "tokens", 0, c.vocab);
   if (needs_targets) check_tokens(batch->targets, batch->n_tokens, "targets", -100, c.vocab);
-}
-
-// Every token has to be in exactly one entry of rows.
-std::vector<RowGroup> check_rows(const lr_base* base, const lr_batch& batch, const lr_rows* rows, uint32_t n_rows) {
-  if (n_rows == 0) fail(LR_INVALID_ARGUMENT, "no rows: say which adapter, or none, the tokens go through");
-  require(rows, "rows");
-  const int32_t* ends = batch.starts + batch.n_sequences + 1;
-  std::vector<RowGroup> groups;
-  std::vector<std::pair<uint32_t, uint32_t>> spans;
-  for (uint32_t i = 0; i < n_rows; ++i) {
-    const lr_rows& r = rows[i];
-    if (r.begin >= r.end || r.end > batch.n_tokens) {
-      fail(LR_INVALID_ARGUMENT, "rows[%u] covers tokens %u to %u of %u", i, r.begin, r.end, batch.n_tokens);
-    }
-    for (const uint32_t at : {r.begin, r.end}) {
-      if (!std::binary_search(batch.starts, ends, static_cast<int32_t>(at))) {
-        fail(LR_INVALID_ARGUMENT, "rows[%u] ends at token %u, where no sequence starts", i, at);
-      }
-    }
-    if (r.adapter != nullptr && r.adapter->base != base) {
-      fail(LR_INVALID_ARGUMENT, "the adapter of rows[%u] belongs to another base", i);
-    }
-    if (!std::isfinite(r.loss_scale)) fail(LR_INVALID_ARGUMENT, "loss_scale of rows[%u] is not finite", i);
-    if (!(r.label_smoothing >= 0 && r.label_smoothing < 1)) {
-      fail(LR_INVALID_ARGUMENT, "label_smoothing of rows[%u] is %g; it has to be at least 0 and below 1", i,
-           static_cast<double>(r.label_smoothing));
-    }
-    if (!(r.neftune_alpha >= 0 && std::isfinite(r.neftune_alpha))) {
-      fail(LR_INVALID_ARGUMENT, "neftune_alpha of rows[%u] is %g; it has to be at least 0", i, static_cast<double>(r.neftune_alpha));
-    }
-    groups.push_back({r.adapter == nullptr ? nullptr : &r.adapter->adapter, r.begin, r.end, r.loss_scale, r.dropout_seed,
-                      r.label_smoothing, r.neftune_alpha});
-    spans.emplace_back(r.begin, r.end);
-  }
-  std::sort(spans.begin(), spans.end());
-  uint32_t covered = 0;
-  for (const auto& [begin, end] : spans) {
-    if (begin != covered) {
-      fail(LR_INVALID_ARGUMENT, "token %u is in %s of rows", std::min(begin, covered),
-           begin < covered ? "two entries" : "no entry");
-    }
-    covered = end;
-  }
-  if (covered != batch.n_tokens) fail(LR_INVALID_ARGUMENT, "token %u is in no entry of rows", covered);
-  return groups;
 }
 
 void check_preference(const lr_preference& p, uint32_t entry) {
@@ -145,7 +82,7 @@ lr_status lr_train_step(lr_base* base, const lr_batch* batch, const lr_rows* row
     require(options, "options");
     require(losses, "losses");
     check_batch(base->base, batch, true);
-    const std::vector<RowGroup> groups = check_rows(base, *batch, rows, n_rows);
+    const std::vector<RowGroup> groups = check_rows(base, batch->starts, batch->n_sequences, rows, n_rows);
     const StepOptions step = {options->checkpoint_activations != 0, options->loss_chunk};
     const std::vector<lr_loss> result = train_step(runtime, base->base, *batch, groups, step, flag_of(cancel));
     std::copy(result.begin(), result.end(), losses);
@@ -157,7 +94,7 @@ lr_status lr_eval_step(lr_base* base, const lr_batch* batch, const lr_rows* rows
   return guarded_turn(context_of(base), [&](Runtime& runtime) {
     require(losses, "losses");
     check_batch(base->base, batch, true);
-    const std::vector<RowGroup> groups = check_rows(base, *batch, rows, n_rows);
+    const std::vector<RowGroup> groups = check_rows(base, batch->starts, batch->n_sequences, rows, n_rows);
     const std::vector<lr_loss> result = eval_step(runtime, base->base, *batch, groups, flag_of(cancel));
     std::copy(result.begin(), result.end(), losses);
   });
@@ -168,7 +105,7 @@ lr_status lr_sequence_logps(lr_base* base, const lr_batch* batch, const lr_rows*
   return guarded_turn(context_of(base), [&](Runtime& runtime) {
     require(logps, "logps");
     check_batch(base->base, batch, true);
-    const std::vector<RowGroup> groups = check_rows(base, *batch, rows, n_rows);
+    const std::vector<RowGroup> groups = check_rows(base, batch->starts, batch->n_sequences, rows, n_rows);
     const std::vector<SequenceLogp> result = sequence_logps(runtime, base->base, *batch, groups, flag_of(cancel));
     for (size_t s = 0; s < result.size(); ++s) {
       logps[s] = result[s].sum;
@@ -184,7 +121,7 @@ lr_status lr_preference_step(lr_base* base, const lr_batch* batch, const lr_rows
     require(options, "options");
     require(losses, "losses");
     check_batch(base->base, batch, true);
-    const std::vector<RowGroup> groups = check_rows(base, *batch, rows, n_rows);
+    const std::vector<RowGroup> groups = check_rows(base, batch->starts, batch->n_sequences, rows, n_rows);
     check_pairs(*batch, groups, preferences);
     const StepOptions step = {options->checkpoint_activations != 0, options->loss_chunk};
     const auto result = preference_step(runtime, base->base, *batch, groups, preferences, step, flag_of(cancel));
@@ -197,7 +134,7 @@ lr_status lr_preference_eval(lr_base* base, const lr_batch* batch, const lr_rows
   return guarded_turn(context_of(base), [&](Runtime& runtime) {
     require(losses, "losses");
     check_batch(base->base, batch, true);
-    const std::vector<RowGroup> groups = check_rows(base, *batch, rows, n_rows);
+    const std::vector<RowGroup> groups = check_rows(base, batch->starts, batch->n_sequences, rows, n_rows);
     check_pairs(*batch, groups, preferences);
     const auto result = preference_eval(runtime, base->base, *batch, groups, preferences, flag_of(cancel));
     std::copy(result.begin(), result.end(), losses);
@@ -208,7 +145,7 @@ lr_status lr_logits(lr_base* base, const lr_batch* batch, const lr_rows* rows, u
   return guarded_turn(context_of(base), [&](Runtime& runtime) {
     require(logits, "logits");
     check_batch(base->base, batch, false);
-    compute_logits(runtime, base->base, *batch, check_rows(base, *batch, rows, n_rows), logits);
+    compute_logits(runtime, base->base, *batch, check_rows(base, batch->starts, batch->n_sequences, rows, n_rows), logits);
   });
 }
 

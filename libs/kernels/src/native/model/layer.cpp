@@ -127,14 +127,12 @@ void take_kept(Arena& arena, const ModelConfig& c, int64_t T, bool cached, Layer
   if (!c.output_norms) a.x2 = a.o_proj;
 }
 
-void take_recomputed(Arena& arena, const ModelConfig& c, int64_t T, bool cached, LayerActivations& a) {
+void take_recomputed(Arena& arena, const ModelConfig& c, int64_t T, LayerActivations& a) {
   a.rstd1 = arena.floats(T);
   a.rstd2 = arena.floats(T);
   a.q = arena.floats(T * c.q_width());
-  if (!cached) {
-    a.k = arena.floats(T * c.kv_width());
-    a.v = arena.floats(T * c.kv_width());
-  }
+  a.k = arena.floats(T * c.kv_width());
+  a.v = arena.floats(T * c.kv_width());
   a.q_in = a.q;
   a.k_in = a.k;
   if (c.qk_norm) {

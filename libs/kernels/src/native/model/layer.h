@@ -80,10 +80,9 @@ struct LayerScratch {
   float *dk, *dv;        // [T, kv]
 };
 
-// Everything but x and h, in the two parts of LayerActivations. `cached`: k and v lie in a cache that the caller points to, and
-// nothing is kept for backward.
+// Everything but x and h, in the two parts of LayerActivations. `cached`: keys come from a cache, and nothing is kept for backward.
 void take_kept(Arena& arena, const ModelConfig& config, int64_t T, bool cached, LayerActivations& a);
-void take_recomputed(Arena& arena, const ModelConfig& config, int64_t T, bool cached, LayerActivations& a);
+void take_recomputed(Arena& arena, const ModelConfig& config, int64_t T, LayerActivations& a);
 void take_scratch(Arena& arena, const ModelConfig& config, int64_t T, bool training, LayerScratch& s);
 
 // tokens → x [T, d]

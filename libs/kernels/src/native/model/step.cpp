@@ -68,7 +68,7 @@ Plan make_plan(Arena& arena, const Pass& pass, Keep keep, int lowest) {
     take_kept(arena, c, T, false, shared);
     shared_hidden = arena.floats(hidden_size);
   }
-  if (first_kept > 0 || keep == Keep::Checkpoints) take_recomputed(arena, c, T, false, shared);
+  if (first_kept > 0 || keep == Keep::Checkpoints) take_recomputed(arena, c, T, shared);
   float* x = plan.final_x;
   for (int layer = layers - 1; layer >= 0; --layer) {
     LayerActivations& a = plan.layers[static_cast<size_t>(layer)];
@@ -78,7 +78,7 @@ Plan make_plan(Arena& arena, const Pass& pass, Keep keep, int lowest) {
       take_kept(arena, c, T, false, a);
       x = arena.floats(T * c.hidden);
     }
-    if (kept && keep == Keep::Everything) take_recomputed(arena, c, T, false, a);
+    if (kept && keep == Keep::Everything) take_recomputed(arena, c, T, a);
     place_lora_hidden(pass, layer, kept ? arena.floats(lora_hidden_total(pass, layer)) : shared_hidden, a);
     a.x = x;
   }

@@ -24,17 +24,19 @@ int64_t first_key(const Attention& a, int64_t position) {
   return a.window > 0 ? std::max<int64_t>(position + 1 - a.window, 0) : 0;
 }
 
-// One query q[D] at `position` over the rows of k and v that it sees: o[D], and the log-sum-exp of its scores.
-double attend(const Attention& a, const float* q, const float* k, const float* v, int64_t position, float* o) {
-  const int64_t stride = a.Hkv * a.D, first = first_key(a, position), keys = position + 1 - first;
+// One query q[D] at `position` over the rows of k and v that it sees, key i of them lying `at(i)` elements from their beginning: o[D],
+// and the log-sum-exp of its scores.
+template <class At>
+double attend(const Attention& a, const float* q, const float* k, const float* v, const At& at, int64_t position, float* o) {
+  const int64_t first = first_key(a, position), keys = position + 1 - first;
   std::vector<double> scores(keys), sums(a.D);
-  for (int64_t j = 0; j < keys; ++j) scores[j] = score(a, q, k + (first + j) * stride);
+  for (int64_t j = 0; j < keys; ++j) scores[j] = score(a, q, k + at(first + j));
   const double largest = *std::max_element(scores.begin(), scores.end());
   double total = 0;
   for (int64_t j = 0; j < keys; ++j) {
     const double weight = std::exp(scores[j] - largest);
     total += weight;
-    for (int64_t i = 0; i < a.D; ++i) sums[i] += weight * v[(first + j) * stride + i];
+    for (int64_t i = 0; i < a.D; ++i) sums[i] += weight * v[at(first + j) + i];
   }
   for (int64_t i = 0; i < a.D; ++i) o[i] = static_cast<float>(sums[i] / total);
   return largest + std::log(total);
@@ -49,7 +51,8 @@ void attention_forward(const Run&, const Attention& a, const float* q, const flo
       for (int64_t head = 0; head < a.Hq; ++head) {
         const int64_t first = (starts[s] * a.Hkv + head / (a.Hq / a.Hkv)) * a.D;  // key 0 of the sequence, this head
         const int64_t row = t * a.Hq + head;
-        lse[row] = static_cast<float>(attend(a, q + row * a.D, k + first, v + first, t - starts[s], o + row * a.D));
+        const auto at = [&](int64_t key) { return key * a.Hkv * a.D; };
+        lse[row] = static_cast<float>(attend(a, q + row * a.D, k + first, v + first, at, t - starts[s], o + row * a.D));
       }
 }
 
@@ -83,13 +86,20 @@ void attention_backward(const Run&, const Attention& a, const float* dout, const
   std::copy(sum_v.begin(), sum_v.end(), dv);
 }
 
-void attention_cached(const Run&, const Attention& a, const float* q, const float* k, const float* v, int64_t past, int64_t n,
-                      float* o) {
-  for (int64_t t = 0; t < n; ++t)
-    for (int64_t head = 0; head < a.Hq; ++head) {
-      const int64_t first = head / (a.Hq / a.Hkv) * a.D, row = (t * a.Hq + head) * a.D;
-      attend(a, q + row, k + first, v + first, past + t, o + row);
-    }
+void attention_cached(const Run&, const Attention& a, const float* q, const PagedKeys& cache, const PagedSequence* sequences,
+                      const int32_t* starts, int64_t n_sequences, float* o) {
+  for (int64_t s = 0; s < n_sequences; ++s) {
+    const PagedSequence& sequence = sequences[s];
+    for (int64_t t = starts[s]; t < starts[s + 1]; ++t)
+      for (int64_t head = 0; head < a.Hq; ++head) {
+        const auto at = [&](int64_t key) {
+          const int64_t row = sequence.pages[key / cache.page_tokens] * cache.page_tokens + key % cache.page_tokens;
+          return (row * a.Hkv + head / (a.Hq / a.Hkv)) * a.D;
+        };
+        const int64_t row = (t * a.Hq + head) * a.D;
+        attend(a, q + row, cache.k, cache.v, at, sequence.past + t - starts[s], o + row);
+      }
+  }
 }
 
 }  // namespace lr::reference

@@ -31,8 +31,8 @@ void attention_forward(const Run&, const Attention& a, const float* q, const flo
 void attention_backward(const Run&, const Attention& a, const float* dout, const float* q, const float* k, const float* v,
                         const float* o, const float* lse, const int32_t* starts, int64_t n_sequences, float* dq, float* dk,
                         float* dv);
-void attention_cached(const Run&, const Attention& a, const float* q, const float* k, const float* v, int64_t past, int64_t n,
-                      float* o);
+void attention_cached(const Run&, const Attention& a, const float* q, const PagedKeys& cache, const PagedSequence* sequences,
+                      const int32_t* starts, int64_t n_sequences, float* o);
 void gated_forward(const Run&, Activation activation, const float* gate, const float* up, float* out, int64_t n);
 void gated_backward(const Run&, Activation activation, const float* dout, const float* gate, const float* up, float* dgate,
                     float* dup, int64_t n);

@@ -25,22 +25,29 @@ static inline int64_t lanes_of(int64_t n) {
 // The least multiple of W that is not below n; 0 for n below 0.
 static inline int64_t whole_vectors(int64_t n) { return most(ceil_div(n, W), 0) * W; }
 
-// Rows [0, n) of x, stride floats apart, D wide, as B along D: packed[lanes of D][kKeyBlock], missing ones zero.
-template <class Operand>
-static void pack_columns(const float* x, int64_t stride, int64_t n, int64_t D, float* packed) {
+// Rows of a matrix, stride floats apart.
+struct RowsApart {
+  const float* data;
+  int64_t stride;
+  const float* operator()(int64_t row) const { return data + row * stride; }
+};
+
+// Rows [0, n) of x, which row(i) finds, D wide, as B along D: packed[lanes of D][kKeyBlock], missing ones zero.
+template <class Operand, class Row>
+static void pack_columns(const Row& row, int64_t n, int64_t D, float* packed) {
   const int64_t lanes = lanes_of<Operand>(D);
   for (int64_t lane = 0; lane < lanes; lane += W) {
     const int64_t depth = least(W, lanes - lane);
     for (int64_t key = 0; key < kKeyBlock; key += W) {
       V block[W];
-      for (int64_t j = 0; j < W; ++j) block[j] = key + j < n ? Operand::lanes(x + (key + j) * stride, lane, D, 1) : zero();
+      for (int64_t j = 0; j < W; ++j) block[j] = key + j < n ? Operand::lanes(row(key + j), lane, D, 1) : zero();
       transpose(block);
       for (int64_t j = 0; j < depth; ++j) store(packed + (lane + j) * kKeyBlock + key, block[j]);
     }
   }
 }
 
-// The same rows, factor times, as A along D: out[n], rows out_stride apart, which may be x itself.
+// Rows [0, n) of x, stride floats apart, factor times, as A along D: out[n], rows out_stride apart, which may be x itself.
 template <class Operand>
 static void pack_rows_along(const float* x, int64_t stride, int64_t n, int64_t D, float factor, float* out, int64_t out_stride) {
   const int64_t lanes = lanes_of<Operand>(D);
@@ -49,12 +56,12 @@ static void pack_rows_along(const float* x, int64_t stride, int64_t n, int64_t D
       store_part(out + i * out_stride + lane, Operand::lanes(x + i * stride, lane, D, factor), least(W, lanes - lane));
 }
 
-// The same rows along n: out[lanes of n][D], which may be x itself.
-template <class Operand>
-static void pack_rows_across(const float* x, int64_t stride, int64_t n, int64_t D, float* out) {
+// The same rows along n: out[lanes of n][D], which may be where they are.
+template <class Operand, class Row>
+static void pack_rows_across(const Row& row, int64_t n, int64_t D, float* out) {
   for (int64_t i = 0; i < n; i += Operand::kPack) {
-    const float *first = x + i * stride, *second = first + stride;
     const bool both = Operand::kPack == 2 && i + 1 < n;
+    const float *first = row(i), *second = both ? row(i + 1) : first;
     for (int64_t d = 0; d < D; d += W) {
       const int64_t width = least(W, D - d);
       const V values = Operand::join(load_part(first + d, width), both ? load_part(second + d, width) : zero());

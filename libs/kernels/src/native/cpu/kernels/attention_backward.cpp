@@ -37,9 +37,9 @@ struct Gradients {
     const int64_t group = Hq / a.Hkv, stride_q = Hq * D, stride_kv = a.Hkv * D;
     for (int64_t key = 0; key < n; key += kKeyBlock) {
       const int64_t keys = least(kKeyBlock, n - key), first = (start + key) * stride_kv + kv * D;
-      pack_columns<Operand>(k + first, stride_kv, keys, D, kt);
-      pack_columns<Operand>(v + first, stride_kv, keys, D, vt);
-      pack_rows_across<Operand>(k + first, stride_kv, keys, D, k_across);
+      pack_columns<Operand>(RowsApart{k + first, stride_kv}, keys, D, kt);
+      pack_columns<Operand>(RowsApart{v + first, stride_kv}, keys, D, vt);
+      pack_rows_across<Operand>(RowsApart{k + first, stride_kv}, keys, D, k_across);
       std::memset(sum_k, 0, keys * D * sizeof(float));
       std::memset(sum_v, 0, keys * D * sizeof(float));
       // Blocks of queries begin at multiples of kQueryBlock for every key block, so that each is met first by the block that
@@ -66,10 +66,10 @@ struct Gradients {
             probabilities(p + r * kKeyBlock, ds + r * kKeyBlock, first_key(a, query + r) - key,
                           seen(r), lse[row + r * Hq], delta[row + r * Hq]);
           if constexpr (!Operand::kAsIs) {
-            pack_rows_across<Operand>(q + row * D, stride_q, queries, D, q_across);
-            pack_rows_across<Operand>(dout + row * D, stride_q, queries, D, do_across);
-            pack_rows_across<Operand>(p, kKeyBlock, queries, kKeyBlock, p);
-            pack_rows_across<Operand>(ds, kKeyBlock, queries, kKeyBlock, ds_across);
+            pack_rows_across<Operand>(RowsApart{q + row * D, stride_q}, queries, D, q_across);
+            pack_rows_across<Operand>(RowsApart{dout + row * D, stride_q}, queries, D, do_across);
+            pack_rows_across<Operand>(RowsApart{p, kKeyBlock}, queries, kKeyBlock, p);
+            pack_rows_across<Operand>(RowsApart{ds, kKeyBlock}, queries, kKeyBlock, ds_across);
             pack_rows_along<Operand>(ds, kKeyBlock, queries, keys, 1, ds, kKeyBlock);
           }
           for (int64_t j = 0; j < keys; j += key_rows) {

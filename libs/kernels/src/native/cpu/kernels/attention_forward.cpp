@@ -7,11 +7,29 @@
 namespace lr::LR_ISA {
 namespace {
 
-// One head of one sequence: queries [n, Hq · D] at positions past …, keys and values [past + n, Hkv · D].
+// Sequences of queries starts[s] … starts[s+1] and where their keys and values lie.
+struct Sequences {
+  const int32_t* starts;
+  int64_t n;
+  const float *k, *v;
+  const PagedSequence* paged;  // null: the keys are those of the queries' own tokens, in their place
+  int64_t page_tokens;
+
+  int64_t past(int64_t s) const { return paged == nullptr ? 0 : paged[s].past; }
+  int64_t queries(int64_t s) const { return starts[s + 1] - starts[s]; }
+  int64_t keys(int64_t s) const { return past(s) + queries(s); }
+  // Row of k and v that belongs to a key.
+  int64_t row(int64_t s, int64_t key) const {
+    return paged == nullptr ? starts[s] + key : paged[s].pages[key / page_tokens] * page_tokens + key % page_tokens;
+  }
+};
+
+// One head of one sequence: queries [n, Hq · D] at positions past …, and its keys and values from block `from` on. Blocks of keys begin
+// at multiples of kKeyBlock whatever the past: a query gets the same bytes wherever its sequence was split.
 struct Head {
   const float *q, *packed_k, *packed_v;  // [key block][lanes of D][kKeyBlock], [key block][lanes of kKeyBlock][D]
   float *o, *lse;                 // lse may be null
-  int64_t past, n;
+  int64_t past, n, from;
   const Attention& a;
 };
 
@@ -38,7 +56,7 @@ void attend_block(const Head& head, int64_t begin, int64_t count, float* workspa
   const auto meet = [&](int64_t begin_row, int64_t end_row, int64_t key, int64_t width) {
     const int64_t rows = end_row - begin_row, columns = whole_vectors(width);
     float* scores = p + begin_row * kKeyBlock;
-    multiply<Operand>(Rows{q + begin_row * D, D}, rows, head.packed_k + key * D, kKeyBlock, lanes_of<Operand>(D), columns, false, scores,
+    multiply<Operand>(Rows{q + begin_row * D, D}, rows, head.packed_k + (key - head.from) * D, kKeyBlock, lanes_of<Operand>(D), columns, false, scores,
                       kKeyBlock);
     for (int64_t r = begin_row; r < end_row; ++r) {
       float* row = p + r * kKeyBlock;
@@ -73,7 +91,7 @@ void attend_block(const Head& head, int64_t begin, int64_t count, float* workspa
       total[r] += sum(sums);
     }
     if constexpr (!Operand::kAsIs) pack_rows_along<Operand>(scores, kKeyBlock, rows, width, 1, scores, kKeyBlock);
-    multiply<Operand>(Rows{scores, kKeyBlock}, rows, head.packed_v + key * D, D, lanes_of<Operand>(width), D, true, o + begin_row * D, D);
+    multiply<Operand>(Rows{scores, kKeyBlock}, rows, head.packed_v + (key - head.from) * D, D, lanes_of<Operand>(width), D, true, o + begin_row * D, D);
   };
   for (int64_t key = first_key_block(head.a, first); key < keys; key += kKeyBlock) {
     // Where the diagonal crosses a block, each tile of queries meets the keys that its last query sees, and no others.
@@ -90,19 +108,17 @@ void attend_block(const Head& head, int64_t begin, int64_t count, float* workspa
   }
 }
 
-// Sequences of queries starts[s] … starts[s+1]; the keys of a sequence are `past` and its own.
 template <class Operand>
-void attention_with(const Run& run, const Attention& a, const float* q, const float* k, const float* v, const int32_t* starts,
-                    int64_t n_sequences, int64_t past, float* o, float* lse) {
-  const int64_t Hq = a.Hq, Hkv = a.Hkv, D = a.D;
+void attention_with(const Run& run, const Attention& a, const float* q, const Sequences& sequences, float* o, float* lse) {
+  const int64_t Hq = a.Hq, Hkv = a.Hkv, D = a.D, n_sequences = sequences.n;
   const size_t mark = run.scratch->mark();
   auto* key_blocks = static_cast<int64_t*>(run.scratch->take((n_sequences + 1) * sizeof(int64_t)));  // before sequence s
   auto* query_blocks = static_cast<int64_t*>(run.scratch->take((n_sequences + 1) * sizeof(int64_t)));
   key_blocks[0] = query_blocks[0] = 0;
+  const auto from = [&](int64_t s) { return first_key_block(a, sequences.past(s)); };
   for (int64_t s = 0; s < n_sequences; ++s) {
-    const int64_t n = starts[s + 1] - starts[s];
-    key_blocks[s + 1] = key_blocks[s] + ceil_div(past + n, kKeyBlock);
-    query_blocks[s + 1] = query_blocks[s] + ceil_div(n, kQueryBlock);
+    key_blocks[s + 1] = key_blocks[s] + ceil_div(sequences.keys(s) - from(s), kKeyBlock);
+    query_blocks[s + 1] = query_blocks[s] + ceil_div(sequences.queries(s), kQueryBlock);
   }
   const int64_t all_keys = key_blocks[n_sequences], all_queries = query_blocks[n_sequences], block_size = D * kKeyBlock;
   // [Hkv][block][D][kKeyBlock] and [Hkv][block][kKeyBlock][D]: as they lie, rows may be a power of two apart and share cache sets.
@@ -111,11 +127,14 @@ void attention_with(const Run& run, const Attention& a, const float* q, const fl
   auto* workspace = static_cast<float*>(run.scratch->take(run.pool->threads() * workspace_floats(D) * sizeof(float)));
 
   parallel(run, Hkv * n_sequences, [&](int task, int) {
-    const int64_t head = task % Hkv, s = task / Hkv, n = past + starts[s + 1] - starts[s];
-    for (int64_t key = 0; key < n; key += kKeyBlock) {
-      const int64_t from = ((starts[s] + key) * Hkv + head) * D, to = (head * all_keys + key_blocks[s]) * block_size + key * D;
-      pack_columns<Operand>(k + from, Hkv * D, least(kKeyBlock, n - key), D, packed_k + to);
-      pack_rows_across<Operand>(v + from, Hkv * D, least(kKeyBlock, n - key), D, packed_v + to);
+    const int64_t head = task % Hkv, s = task / Hkv, n = sequences.keys(s);
+    for (int64_t key = from(s); key < n; key += kKeyBlock) {
+      const int64_t to = (head * all_keys + key_blocks[s]) * block_size + (key - from(s)) * D, count = least(kKeyBlock, n - key);
+      const auto row_of = [&](const float* data) {
+        return [=, &sequences](int64_t i) { return data + (sequences.row(s, key + i) * Hkv + head) * D; };
+      };
+      pack_columns<Operand>(row_of(sequences.k), count, D, packed_k + to);
+      pack_rows_across<Operand>(row_of(sequences.v), count, D, packed_v + to);
     }
   });
   // The last queries of a sequence see most keys: they go first, so that no long task starts when the others are done.
@@ -123,35 +142,48 @@ void attention_with(const Run& run, const Attention& a, const float* q, const fl
     const int64_t head = task % Hq, block = all_queries - 1 - task / Hq, kv = head / (Hq / Hkv);
     int64_t s = 0;
     while (query_blocks[s + 1] <= block) ++s;
-    const int64_t start = starts[s], n = starts[s + 1] - start, begin = (block - query_blocks[s]) * kQueryBlock;
+    const int64_t start = sequences.starts[s], n = sequences.queries(s), begin = (block - query_blocks[s]) * kQueryBlock;
     const Head one{q + (start * Hq + head) * D,
                    packed_k + (kv * all_keys + key_blocks[s]) * block_size,
                    packed_v + (kv * all_keys + key_blocks[s]) * block_size,
                    o + (start * Hq + head) * D,
                    lse == nullptr ? nullptr : lse + start * Hq + head,
-                   past, n, a};
+                   sequences.past(s), n, from(s), a};
     attend_block<Operand>(one, begin, least(kQueryBlock, n - begin), workspace + thread * workspace_floats(D));
   });
   run.scratch->release(mark);
 }
 
-void attention(const Run& run, const Attention& a, const float* q, const float* k, const float* v, const int32_t* starts,
-               int64_t n_sequences, int64_t past, float* o, float* lse) {
+void attention(const Run& run, const Attention& a, const float* q, const Sequences& sequences, float* o, float* lse) {
   const auto with = run.compute == Compute::BF16 ? attention_with<AttentionBf16> : attention_with<Exact>;
-  with(run, a, q, k, v, starts, n_sequences, past, o, lse);
+  with(run, a, q, sequences, o, lse);
 }
 
-// One query's heads that share a key head, q[group, D] against the n keys it sees [n, stride]: reads the cache once, for few
-// queries.
-void attend_cached(const Attention& a, const float* q, const float* k, const float* v, int64_t n, float* o, float* scores) {
-  const int64_t group = a.Hq / a.Hkv, stride = a.Hkv * a.D, D = a.D;
+// Calls f(key, row, count) for the keys [first, end) of sequence s, as many at a time as lie in a page.
+template <class F>
+inline void for_each_page(const Sequences& sequences, int64_t s, int64_t first, int64_t end, const F& f) {
+  for (int64_t key = first; key < end;) {
+    const int64_t count = least(sequences.page_tokens - key % sequences.page_tokens, end - key);
+    f(key, sequences.row(s, key), count);
+    key += count;
+  }
+}
+
+// The last query of sequence s, its heads that share key head kv, q[group, D], against the keys [first, end) that it sees: reads the
+// cache once. scores [group, end - first].
+void attend_decoding(const Attention& a, const float* q, const Sequences& sequences, int64_t s, int64_t kv, int64_t first, int64_t end,
+                     float* o, float* scores) {
+  const int64_t group = a.Hq / a.Hkv, stride = a.Hkv * a.D, D = a.D, n = end - first;
   const auto part = [&](const float* p, int64_t d) { return D - d >= W ? load(p + d) : load_part(p + d, D - d); };
-  for (int64_t j = 0; j < n; ++j)
-    for (int64_t g = 0; g < group; ++g) {
-      V products = zero();
-      for (int64_t d = 0; d < D; d += W) products = fma(part(q + g * D, d), part(k + j * stride, d), products);
-      scores[g * n + j] = sum(products) * a.scale;
-    }
+  for_each_page(sequences, s, first, end, [&](int64_t key, int64_t row, int64_t count) {
+    const float* k = sequences.k + row * stride + kv * D;
+    for (int64_t j = 0; j < count; ++j)
+      for (int64_t g = 0; g < group; ++g) {
+        V products = zero();
+        for (int64_t d = 0; d < D; d += W) products = fma(part(q + g * D, d), part(k + j * stride, d), products);
+        scores[g * n + key - first + j] = sum(products) * a.scale;
+      }
+  });
   for (int64_t g = 0; g < group; ++g) {
     float* p = scores + g * n;
     if (a.softcap > 0)
@@ -169,41 +201,43 @@ void attend_cached(const Attention& a, const float* q, const float* k, const flo
     std::memset(o + g * D, 0, D * sizeof(float));
     for (int64_t j = 0; j < n; ++j) p[j] /= total;
   }
-  for (int64_t j = 0; j < n; ++j)
-    for (int64_t g = 0; g < group; ++g)
-      for (int64_t d = 0; d < D; ++d) o[g * D + d] += scores[g * n + j] * v[j * stride + d];
+  for_each_page(sequences, s, first, end, [&](int64_t key, int64_t row, int64_t count) {
+    const float* v = sequences.v + row * stride + kv * D;
+    for (int64_t j = 0; j < count; ++j)
+      for (int64_t g = 0; g < group; ++g) {
+        const float p = scores[g * n + key - first + j];
+        for (int64_t d = 0; d < D; ++d) o[g * D + d] += p * v[j * stride + d];
+      }
+  });
 }
 
 }  // namespace
 
 void attention_forward(const Run& run, const Attention& a, const float* q, const float* k, const float* v, const int32_t* starts,
                        int64_t n_sequences, float* o, float* lse) {
-  attention(run, a, q, k, v, starts, n_sequences, 0, o, lse);
+  attention(run, a, q, {starts, n_sequences, k, v, nullptr, 0}, o, lse);
 }
 
-void attention_cached(const Run& run, const Attention& a, const float* q, const float* k, const float* v, int64_t past, int64_t n,
-                      float* o) {
-  // Keys before the window of the first query are left behind: only distances between positions count.
-  const int64_t unseen = first_key(a, past);
-  k += unseen * a.Hkv * a.D;
-  v += unseen * a.Hkv * a.D;
-  past -= unseen;
-  // Packing the cache costs what reading it costs: it pays once a tile of queries shares it.
-  if (n >= kTileRows) {
-    const int32_t starts[2] = {0, static_cast<int32_t>(n)};
-    return attention(run, a, q, k, v, starts, 1, past, o, nullptr);
-  }
+void attention_cached(const Run& run, const Attention& a, const float* q, const PagedKeys& cache, const PagedSequence* paged,
+                      const int32_t* starts, int64_t n_sequences, float* o) {
+  const Sequences sequences{starts, n_sequences, cache.k, cache.v, paged, cache.page_tokens};
+  if (!run.decoding) return attention(run, a, q, sequences, o, nullptr);
   const int64_t group = a.Hq / a.Hkv, threads = run.pool->threads();
+  int64_t longest = 0, keys = 0;  // that a query sees
+  for (int64_t s = 0; s < n_sequences; ++s) {
+    const int64_t seen = paged[s].past + 1 - first_key(a, paged[s].past);
+    longest = most(longest, seen);
+    keys += seen;
+  }
   const size_t mark = run.scratch->mark();
-  auto* scores = static_cast<float*>(run.scratch->take(threads * group * (past + n) * sizeof(float)));
+  auto* scores = static_cast<float*>(run.scratch->take(threads * group * longest * sizeof(float)));
   parallel(
-      run, n * a.Hkv,
+      run, n_sequences * a.Hkv,
       [&](int task, int thread) {
-        const int64_t t = task / a.Hkv, kv = task % a.Hkv, query = (t * a.Hq + kv * group) * a.D;
-        const int64_t first = first_key(a, past + t), key = (first * a.Hkv + kv) * a.D;
-        attend_cached(a, q + query, k + key, v + key, past + t + 1 - first, o + query, scores + thread * group * (past + n));
+        const int64_t s = task / a.Hkv, kv = task % a.Hkv, query = (s * a.Hq + kv * group) * a.D, past = paged[s].past;
+        attend_decoding(a, q + query, sequences, s, kv, first_key(a, past), past + 1, o + query, scores + thread * group * longest);
       },
-      n * a.Hq * (past + n) * a.D < kWorthThreads);
+      keys * a.Hq * a.D < kWorthThreads);
   run.scratch->release(mark);
 }
 

@@ -6,12 +6,17 @@
 namespace lr::LR_ISA {
 namespace {
 
-// Up to this many tokens a product reads each weight once and multiplies it in registers, without packing: generation, where
-// reading the weights is the work. From there on the blocked product is ahead.
+// Decoding multiplies without packing: each output is one vector of sums over k, whose lanes are added in the end. Up to kStreamTokens
+// tokens it reads each weight once and multiplies it in registers, for reading the weights is the work; more of them share weights that
+// are written out piece by piece. Both take the sums in the same order.
 constexpr int64_t kStreamTokens = 8;
 
 // Floats of a weight row looked at in one go when they have to be written out first.
 constexpr int64_t kSegment = 512;
+// Weight rows, and floats of each, that are written out for many tokens: they fill half of the first cache.
+constexpr int64_t kManyRows = 16, kManySegment = 256;
+// Tokens whose sums with these rows are kept.
+constexpr int64_t kManyTokens = 256;
 
 // sums[R][M] of R weight rows with M tokens, 4-bit storages in whole blocks. x lies de-interleaved in groups of 2W (even elements first),
 // the way look_up delivers weights, so that they are multiplied without being put in order.
@@ -66,27 +71,34 @@ inline void stream_any(const WeightReader& reader, int64_t row, const float* x, 
     for (int m = 0; m < M; ++m) out[r * M + m] = sum(sums[r][m]);
 }
 
+bool in_whole_blocks(const Weight& w) { return quant::is_four_bit(w.storage) && w.cols % quant::kBlock == 0; }
+
+// n elements of x as the rows of a weight want them: of the operand type, and for `whole_blocks` de-interleaved.
+void make_operand(const Run& run, const float* x, int64_t n, bool whole_blocks, float* out) {
+  copy(x, n, out);
+  if (run.compute == Compute::BF16)
+    for (int64_t i = 0; i < n; i += W) {
+      const int64_t lanes = least(W, n - i);
+      store_part(out + i, round_bf16(load_part(out + i, lanes)), lanes);
+    }
+  if (whole_blocks)
+    for (int64_t i = 0; i < n; i += 2 * W) {
+      V even, odd;
+      load_deinterleaved(out + i, &even, &odd);
+      store(out + i, even);
+      store(out + i + W, odd);
+    }
+}
+
 template <int M>
 void stream(const Run& run, const float* x, const Weight& w, const float* bias, float* y) {
   const WeightReader reader(w);
-  const bool whole_blocks = quant::is_four_bit(w.storage) && w.cols % quant::kBlock == 0;
+  const bool whole_blocks = in_whole_blocks(w);
   const size_t mark = run.scratch->mark();
   const int64_t threads = M * w.rows * w.cols < kWorthThreads ? 1 : run.pool->threads();
-  auto* operand = static_cast<float*>(run.scratch->take(M * w.cols * sizeof(float)));  // x as the rows want it
+  auto* operand = static_cast<float*>(run.scratch->take(M * w.cols * sizeof(float)));
   auto* segments = static_cast<float*>(run.scratch->take(threads * 4 * kSegment * sizeof(float)));
-  copy(x, M * w.cols, operand);
-  if (run.compute == Compute::BF16)
-    for (int64_t i = 0; i < M * w.cols; i += W) {
-      const int64_t n = least(W, M * w.cols - i);
-      store_part(operand + i, round_bf16(load_part(operand + i, n)), n);
-    }
-  if (whole_blocks)
-    for (int64_t i = 0; i < M * w.cols; i += 2 * W) {
-      V even, odd;
-      load_deinterleaved(operand + i, &even, &odd);
-      store(operand + i, even);
-      store(operand + i + W, odd);
-    }
+  make_operand(run, x, M * w.cols, whole_blocks, operand);
   // Four shares a thread, so that one that is held up elsewhere does not hold up the rest.
   const int64_t tasks = threads == 1 ? 1 : least(4 * threads, w.rows), share = ceil_div(w.rows, tasks);
   parallel(run, tasks, [&](int index, int thread) {
@@ -159,29 +171,165 @@ void with_terms(const Run& run, std::span<const LoraRows> pairs, int64_t N, bool
   run.scratch->release(mark);
 }
 
-// Few tokens: the pairs follow on their own.
-template <int M>
-void stream_with_pairs(const Run& run, const float* x, const Weight& w, const float* bias, std::span<const LoraRows> pairs, float* y) {
-  stream<M>(run, x, w, bias, y);
-  for (const LoraRows& rows : pairs)
-    lora_output(run, rows.hidden, rows.pair, w.rows, y + rows.begin * w.rows, rows.end - rows.begin);
+// Elements (row, col … col+n-1) of a weight in the order of make_operand; n is a multiple of a block for `whole_blocks`.
+void write_out(const WeightReader& reader, int64_t row, int64_t col, int64_t n, bool whole_blocks, float* out) {
+  if (!whole_blocks) return reader.read(row, col, n, out);
+  const Weight& w = reader.w;
+  for (int64_t i = 0; i < n; i += quant::kBlock) {
+    const int64_t first = row * w.cols + col + i;
+    const Levels levels = scaled_levels(reader.levels, quant::block_scale(w.scales, first / quant::kBlock, reader.dynamic));
+    for (int64_t j = 0; j < quant::kBlock; j += 2 * W) {
+      V even, odd;
+      look_up(static_cast<const uint8_t*>(w.data) + (first + j) / 2, levels, &even, &odd);
+      store(out + i + j, even);
+      store(out + i + j + W, odd);
+    }
+  }
+}
+
+// sums[M][kManyRows], vectors each, += M tokens times R weight rows over n floats; w's rows are kManySegment apart.
+template <int M, int R>
+inline void many_tile(const float* w, const float* x, int64_t stride, int64_t n, float* sums) {
+  V held[M][R];
+#pragma GCC unroll 8
+  for (int m = 0; m < M; ++m)
+#pragma GCC unroll 4
+    for (int r = 0; r < R; ++r) held[m][r] = load(sums + (m * kManyRows + r) * W);
+  for (int64_t i = 0; i < n; i += W) {
+    V rows[R];
+#pragma GCC unroll 4
+    for (int r = 0; r < R; ++r) rows[r] = load(w + r * kManySegment + i);
+#pragma GCC unroll 8
+    for (int m = 0; m < M; ++m) {
+      const V lanes = load(x + m * stride + i);
+#pragma GCC unroll 4
+      for (int r = 0; r < R; ++r) held[m][r] = fma(rows[r], lanes, held[m][r]);
+    }
+  }
+#pragma GCC unroll 8
+  for (int m = 0; m < M; ++m)
+#pragma GCC unroll 4
+    for (int r = 0; r < R; ++r) store(sums + (m * kManyRows + r) * W, held[m][r]);
+}
+
+// The same for T tokens and all rows.
+void many_tiles(const float* w, const float* x, int64_t stride, int64_t n, int64_t T, float* sums) {
+  constexpr int R = W == 16 ? 4 : 2;  // 6 × R sums, R weights and x fit the registers
+  for (int64_t row = 0; row < kManyRows; row += R) {
+    const float* rows = w + row * kManySegment;
+    float* out = sums + row * W;
+    int64_t t = 0;
+    for (; t + 6 <= T; t += 6) many_tile<6, R>(rows, x + t * stride, stride, n, out + t * kManyRows * W);
+    for (; t + 2 <= T; t += 2) many_tile<2, R>(rows, x + t * stride, stride, n, out + t * kManyRows * W);
+    if (t < T) many_tile<1, R>(rows, x + t * stride, stride, n, out + t * kManyRows * W);
+  }
+}
+
+void stream_many(const Run& run, const float* x, const Weight& w, const float* bias, float* y, int64_t T) {
+  const WeightReader reader(w);
+  const bool whole_blocks = in_whole_blocks(w), alone = T * w.rows * w.cols < kWorthThreads;
+  const int64_t segments = ceil_div(w.cols, kManySegment), threads = alone ? 1 : run.pool->threads(), kept = least(T, kManyTokens);
+  const int64_t segment_floats = T * kManySegment, thread_floats = kManyRows * (kManySegment + kept * W);
+  const size_t mark = run.scratch->mark();
+  // [segment][T][whole vectors of it]: as x lies, rows may be a power of two apart and share cache sets.
+  auto* operand = static_cast<float*>(run.scratch->take(segments * segment_floats * sizeof(float)));
+  auto* workspace = static_cast<float*>(run.scratch->take(threads * thread_floats * sizeof(float)));
+  const auto width = [&](int64_t segment) { return least(kManySegment, w.cols - segment * kManySegment); };
+  const auto padded = [&](int64_t segment) { return ceil_div(width(segment), W) * W; };
+  parallel(run, segments, [&](int segment, int) {
+    for (int64_t t = 0; t < T; ++t) {
+      float* out = operand + segment * segment_floats + t * padded(segment);
+      make_operand(run, x + t * w.cols + segment * kManySegment, width(segment), whole_blocks, out);
+      for (int64_t i = width(segment); i < padded(segment); ++i) out[i] = 0;
+    }
+  }, alone);
+  parallel(run, ceil_div(w.rows, kManyRows), [&](int index, int thread) {
+    float *weights = workspace + thread * thread_floats, *sums = weights + kManyRows * kManySegment;
+    const int64_t row = index * kManyRows, rows = least(kManyRows, w.rows - row);
+    for (int64_t first = 0; first < T; first += kManyTokens) {
+      const int64_t count = least(kManyTokens, T - first);
+      std::memset(sums, 0, count * kManyRows * W * sizeof(float));
+      for (int64_t segment = 0; segment < segments; ++segment) {
+        const int64_t n = width(segment), stride = padded(segment);
+        for (int64_t r = 0; r < kManyRows; ++r) {
+          float* out = weights + r * kManySegment;
+          if (r < rows) write_out(reader, row + r, segment * kManySegment, n, whole_blocks, out);
+          for (int64_t i = r < rows ? n : 0; i < stride; ++i) out[i] = 0;
+        }
+        many_tiles(weights, operand + segment * segment_floats + first * stride, stride, stride, count, sums);
+      }
+      for (int64_t t = 0; t < count; ++t)
+        for (int64_t r = 0; r < rows; ++r)
+          y[(first + t) * w.rows + row + r] = sum(load(sums + (t * kManyRows + r) * W)) + (bias == nullptr ? 0 : bias[row + r]);
+    }
+  }, alone);
+  run.scratch->release(mark);
+}
+
+// Outputs that one task gives to the rows of all pairs.
+constexpr int64_t kPairCols = 128;
+
+// y[T, N] += scale · hidden Bᵀ in the rows of each pair, which reads each B once. Pairs may share rows: one after the other.
+void add_pairs(const Run& run, std::span<const LoraRows> pairs, int64_t N, float* y) {
+  int64_t work = 0, rank = 0;
+  for (const LoraRows& rows : pairs) {
+    work += (rows.end - rows.begin) * rows.pair.rank * N;
+    rank = most(rank, rows.pair.rank);
+  }
+  const bool alone = work < kWorthThreads;
+  const int64_t panel_floats = ceil_div(rank, W) * W * W;
+  const size_t mark = run.scratch->mark();
+  auto* panels = static_cast<float*>(run.scratch->take((alone ? 1 : run.pool->threads()) * panel_floats * sizeof(float)));
+  parallel(run, ceil_div(N, kPairCols), [&](int task, int thread) {
+    float* panel = panels + thread * panel_floats;  // [rank][W]: W rows of B turned
+    for (const LoraRows& rows : pairs) {
+      const Lora& pair = rows.pair;
+      for (int64_t col = task * kPairCols; col < least((task + 1) * kPairCols, N); col += W) {
+        const int64_t cols = least(W, N - col);
+        for (int64_t r = 0; r < pair.rank; r += W) {
+          V block[W];
+          for (int64_t i = 0; i < W; ++i)
+            block[i] = i < cols ? load_part(pair.b + (col + i) * pair.rank + r, least(W, pair.rank - r)) : zero();
+          transpose(block);
+          for (int64_t i = 0; i < W; ++i) store(panel + (r + i) * W, block[i]);
+        }
+        for (int64_t t = rows.begin; t < rows.end; ++t) {
+          const float* hidden = rows.hidden + (t - rows.begin) * pair.rank;
+          V products = zero();
+          for (int64_t r = 0; r < pair.rank; ++r) products = fma(set(hidden[r]), load(panel + r * W), products);
+          float* out = y + t * N + col;
+          store_part(out, load_part(out, cols) + products * set(pair.scale), cols);
+        }
+      }
+    }
+  }, alone);
+  run.scratch->release(mark);
+}
+
+// A product of next tokens.
+void decode(const Run& run, const float* x, const Weight& w, const float* bias, float* y, int64_t T) {
+  static_assert(kStreamTokens == 8);
+  switch (T) {
+    case 1: return stream<1>(run, x, w, bias, y);
+    case 2: return stream<2>(run, x, w, bias, y);
+    case 3: return stream<3>(run, x, w, bias, y);
+    case 4: return stream<4>(run, x, w, bias, y);
+    case 5: return stream<5>(run, x, w, bias, y);
+    case 6: return stream<6>(run, x, w, bias, y);
+    case 7: return stream<7>(run, x, w, bias, y);
+    case 8: return stream<8>(run, x, w, bias, y);
+    default: return stream_many(run, x, w, bias, y, T);
+  }
 }
 
 }  // namespace
 
 void linear_forward(const Run& run, const float* x, const Weight& w, const float* bias, std::span<const LoraRows> pairs, float* y,
                     int64_t T) {
-  static_assert(kStreamTokens == 8);
-  switch (run.generating ? T : 0) {
-    case 1: return stream_with_pairs<1>(run, x, w, bias, pairs, y);
-    case 2: return stream_with_pairs<2>(run, x, w, bias, pairs, y);
-    case 3: return stream_with_pairs<3>(run, x, w, bias, pairs, y);
-    case 4: return stream_with_pairs<4>(run, x, w, bias, pairs, y);
-    case 5: return stream_with_pairs<5>(run, x, w, bias, pairs, y);
-    case 6: return stream_with_pairs<6>(run, x, w, bias, pairs, y);
-    case 7: return stream_with_pairs<7>(run, x, w, bias, pairs, y);
-    case 8: return stream_with_pairs<8>(run, x, w, bias, pairs, y);
-    default: break;
+  if (run.decoding) {
+    decode(run, x, w, bias, y, T);
+    if (!pairs.empty()) add_pairs(run, pairs, w.rows, y);
+    return;
   }
   const MatrixRows a{x, w.cols};
   const MatrixSink c{y, w.rows, false, bias};

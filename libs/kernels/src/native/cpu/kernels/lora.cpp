@@ -133,14 +133,65 @@ void for_each_pair(const Run& run, std::span<const LoraRows> pairs, int64_t widt
   parallel(run, static_cast<int64_t>(pairs.size()), [&](int task, int thread) {
     OneThread pool;
     BorrowedScratch scratch(memory + thread * bytes, bytes);
-    f(Run{&pool, &scratch, run.compute, run.generating}, pairs[task]);
+    f(Run{&pool, &scratch, run.compute}, pairs[task]);
   });
   run.scratch->release(mark);
+}
+
+// hidden[M, stride] of M tokens x[M, in] with R rows of A: one vector of sums over k each, whose lanes are added in the end.
+template <int M, int R>
+inline void dots(const float* x, const float* a, int64_t in, float* hidden, int64_t stride) {
+  V sums[M][R];
+  for (int m = 0; m < M; ++m)
+    for (int r = 0; r < R; ++r) sums[m][r] = zero();
+  const int64_t whole = in / W * W;
+  const auto step = [&](int64_t i, auto load_lanes) {
+    V rows[R];
+    for (int r = 0; r < R; ++r) rows[r] = load_lanes(a + r * in + i);
+    for (int m = 0; m < M; ++m) {
+      const V lanes = load_lanes(x + m * in + i);
+      for (int r = 0; r < R; ++r) sums[m][r] = fma(lanes, rows[r], sums[m][r]);
+    }
+  };
+  for (int64_t i = 0; i < whole; i += W) step(i, [](const float* p) { return load(p); });
+  if (whole < in) step(whole, [&](const float* p) { return load_part(p, in - whole); });
+  for (int m = 0; m < M; ++m)
+    for (int r = 0; r < R; ++r) hidden[m * stride + r] = sum(sums[m][r]);
+}
+
+// Rows of A that a task multiplies: its tokens are in the cache after the first of them.
+constexpr int kDotRows = 4;
+
+template <int R>
+void dots_of_rows(const LoraRows& rows, const float* x, int64_t in, int64_t row) {
+  const int64_t rank = rows.pair.rank;
+  const float* a = rows.pair.a + row * in;
+  int64_t t = rows.begin;
+  for (; t + 2 <= rows.end; t += 2) dots<2, R>(x + t * in, a, in, rows.hidden + (t - rows.begin) * rank + row, rank);
+  if (t < rows.end) dots<1, R>(x + t * in, a, in, rows.hidden + (t - rows.begin) * rank + row, rank);
+}
+
+// The same without packing, for pairs with few tokens each: it reads each A once. Without dropout.
+void hidden_decoding(const Run& run, const float* x, std::span<const LoraRows> pairs, int64_t in) {
+  int64_t work = 0, rank = 0;
+  for (const LoraRows& rows : pairs) {
+    work += (rows.end - rows.begin) * rows.pair.rank * in;
+    rank = most(rank, rows.pair.rank);
+  }
+  const int64_t shares = ceil_div(rank, kDotRows);  // of each pair; those of a lower rank have fewer
+  parallel(run, static_cast<int64_t>(pairs.size()) * shares, [&](int task, int) {
+    const LoraRows& rows = pairs[task / shares];
+    int64_t row = task % shares * kDotRows;
+    const int64_t end = least(row + kDotRows, rows.pair.rank);
+    if (row + kDotRows == end) return dots_of_rows<kDotRows>(rows, x, in, row);
+    for (; row < end; ++row) dots_of_rows<1>(rows, x, in, row);
+  }, work < kWorthThreads);
 }
 
 }  // namespace
 
 void lora_hidden(const Run& run, const float* x, std::span<const LoraRows> pairs, int64_t in) {
+  if (run.decoding) return hidden_decoding(run, x, pairs, in);
   for_each_pair(run, pairs, in, [&](const Run& one, const LoraRows& rows) {
     hidden_of(one, x + rows.begin * in, rows.pair, in, rows.hidden, rows.end - rows.begin);
   });

@@ -1,0 +1,55 @@
+"""An installation of the whole product, as `npm start` makes it, for as long as a `with` lasts."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import urllib.request
+from pathlib import Path
+
+from lowrank import REPOSITORY
+
+# What would have it use something other than its own folder, or clients something other than it.
+FOREIGN = ("S3_", "LOWRANK_", "HF_", "OPENAI_")
+
+
+def clean_environment() -> dict[str, str]:
+    return {k: v for k, v in os.environ.items() if not k.startswith(FOREIGN) and k not in ("DATABASE_URL", "REDIS_URL")}
+
+
+class Installation:
+    """Where it is (`url`), the admin's `key`, the `team`'s name, and its data `folder`. It has published the adapter `captain`."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def __enter__(self):
+        env = clean_environment() | {"LOWRANK_DATA": str(self.folder), "LOWRANK_PORT": "0"}
+        self.process = subprocess.Popen(["node", "bin/lowrank.mjs", "up", "--sample"], cwd=REPOSITORY, stdin=subprocess.DEVNULL,
+                                        stdout=subprocess.PIPE, text=True, env=env)
+        try:
+            url = None
+            for line in self.process.stdout:
+                url = url or (found := re.search(r"http://127\.0\.0\.1:\d+", line)) and found[0]
+                if "Ask it more" in line:
+                    break
+            assert url is not None and self.process.poll() is None
+            self.url = url
+            self.key = (self.folder / "admin-key").read_text().strip()
+            self.team = self.call("/api/v1/team")["name"]
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.process.send_signal(signal.SIGINT)
+        self.process.wait(timeout=60)
+
+    def call(self, path: str, method: str = "GET", body: object = None) -> dict:
+        headers = {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"}
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.url + path, method=method, data=data, headers=headers)
+        with urllib.request.urlopen(request, timeout=30) as response:
+            return json.load(response)
