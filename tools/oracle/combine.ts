@@ -3,12 +3,13 @@
  *
  *     node --require tools/typescript.cjs tools/oracle/combine.ts SETTINGS.json OUT FOLDER…
  */
-import { combineFolders, type CombineSettings } from '@lowrank/training';
+import { combineSettingsSchema } from '@lowrank/contracts';
+import { combineFolders } from '@lowrank/training';
 import { readFileSync } from 'node:fs';
 
 const [settings, out, ...folders] = process.argv.slice(2) as [string, string, ...string[]];
 
-combineFolders(folders, JSON.parse(readFileSync(settings, 'utf8')) as CombineSettings, out).catch(
+combineFolders(folders, combineSettingsSchema.parse(JSON.parse(readFileSync(settings, 'utf8'))), out).catch(
   (error: unknown) => {
     process.stderr.write(`${String(error)}\n`);
     process.exitCode = 1;

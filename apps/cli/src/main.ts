@@ -9,6 +9,7 @@ import { addDataCommands } from './commands/data';
 import { addDoctorCommand } from './commands/doctor';
 import { addEstimateCommand } from './commands/estimate';
 import { addGrantCommands } from './commands/grants';
+import { addExportCommands } from './commands/export';
 import { addJobCommands } from './commands/jobs';
 import { addKeyCommands } from './commands/keys';
 import { addLogsCommand } from './commands/logs';
@@ -69,6 +70,7 @@ export function makeProgram(): Command {
   addGrantCommands(program);
   addTeamCommands(program);
   addAuditCommand(program);
+  addExportCommands(program);
   return program;
 }
 

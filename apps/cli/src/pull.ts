@@ -1,4 +1,10 @@
-import { type AdapterVersion, type BaseModel, LowrankError, type StoredFile } from '@lowrank/contracts';
+import {
+  type AdapterVersion,
+  type BaseModel,
+  LowrankError,
+  type StoredFile,
+  type VersionExport,
+} from '@lowrank/contracts';
 import { createHash } from 'node:crypto';
 import { createReadStream, createWriteStream } from 'node:fs';
 import { mkdir, rename, rm } from 'node:fs/promises';
@@ -18,6 +24,11 @@ export async function pullVersion(
   await pullFiles(version.files, folder, ({ path }) =>
     api.versionFile(version.adapter, version.number, path, team),
   );
+}
+
+/** The same for the files of an export. */
+export async function pullExport(api: Api, of: VersionExport, folder: string): Promise<void> {
+  await pullFiles(of.files, folder, ({ path }) => api.exports.file(of, path));
 }
 
 /** The same for the files of a base model. */

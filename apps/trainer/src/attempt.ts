@@ -1,5 +1,7 @@
 import {
+  exportManifestSchema,
   LowrankError,
+  manifestSchema,
   parentsOf,
   type Assignment,
   type JobMessage,
@@ -12,20 +14,21 @@ import { spanned } from '@lowrank/telemetry';
 import {
   ADAPTER_CONFIG,
   ADAPTER_WEIGHTS,
-  inTurn,
   modelKey,
   runTraining,
   type SharedBases,
   type StartingPoint,
 } from '@lowrank/training';
-import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type AttemptCheckpoints, withCheckpoints } from './attempt-checkpoints';
-import { publish, readManifest } from './publish';
+import { combineAndPublish } from './combine-attempt';
+import { exportAndPublish } from './export-attempt';
+import { fetchFiles, isWeights } from './fetch-files';
+import { type ManifestSchema, publish, readManifest, storeFiles } from './publish';
 import { StepSpans } from './step-spans';
 
 /** The dataset was checked when it was uploaded, under a limit that may have been raised since: this is the highest there is. */
-const MAX_LINE_BYTES = 2 ** 30;
+export const MAX_LINE_BYTES = 2 ** 30;
 
 export interface AttemptOptions {
   assignment: Assignment;
@@ -46,9 +49,6 @@ export interface AttemptOptions {
 /** At most one line of progress in this time. */
 const PROGRESS_EVERY_MS = 10_000;
 
-const secondsSince = (started: number): string =>
-  ` in ${((performance.now() - started) / 1000).toFixed(1)} s`;
-
 /** Lines for the job's log: all evaluations, and now and then a step. */
 function progressLog(log: (level: LogLevel, message: string) => void): (metric: JobMetric) => void {
   let writtenAt = -Infinity;
@@ -60,23 +60,41 @@ function progressLog(log: (level: LogLevel, message: string) => void): (metric: 
   };
 }
 
-/** Fetches blobs into a folder unless they are there: files appear whole and checked, so one that is there is right. */
-async function fetchFiles(
-  { blobs, signal, log }: AttemptOptions,
-  folder: string,
-  files: readonly { path: string; sha256: string; bytes?: number }[],
-): Promise<void> {
-  for (const { path, sha256, bytes } of files) {
-    const target = join(folder, path);
-    await inTurn(target, async () => {
-      signal.throwIfAborted();
-      const found = await stat(target).catch(() => null);
-      if (found?.isFile() && (bytes === undefined || found.size === bytes)) return;
-      const started = performance.now();
-      await spanned('fetch', () => blobs.fetchTo(sha256, target), { attributes: { 'lowrank.file': path } });
-      log('info', `fetched ${path}${secondsSince(started)}`);
-    });
+/**
+ * One attempt: files from the object store, the job's work, files and manifest to the object store. Returns the last message about it, with
+ * the manifest that counts: of this attempt, or of an earlier one that was published but never reported.
+ * Throws TrainingStopped, the signal's reason, LowrankError.
+ */
+export async function runAttempt(options: AttemptOptions): Promise<JobMessage> {
+  const { assignment, send } = options;
+  const { work } = assignment;
+  send({ type: 'phase', phase: 'preparing' });
+  switch (work.kind) {
+    case 'train': {
+      const train = () => withCheckpoints(options, (checkpoints) => trainAndPublish(options, checkpoints));
+      return { type: 'published', manifest: await onceOnly(options, manifestSchema, train) };
+    }
+    case 'combine': {
+      const combine = () => combineAndPublish(options, work);
+      return { type: 'published', manifest: await onceOnly(options, manifestSchema, combine) };
+    }
+    case 'export': {
+      const write = () => exportAndPublish(options, work);
+      return { type: 'exported', manifest: await onceOnly(options, exportManifestSchema, write) };
+    }
   }
+}
+
+/** Does the work unless an earlier attempt has published what came of it. */
+async function onceOnly<T extends { epoch: number }>(
+  { store, assignment, log }: AttemptOptions,
+  schema: ManifestSchema<T>,
+  work: () => Promise<T>,
+): Promise<T> {
+  const earlier = await readManifest(store, assignment.jobId, schema);
+  if (earlier === null) return work();
+  log('info', `attempt ${earlier.epoch} has published already`);
+  return earlier;
 }
 
 /** The files of the version that training starts from; a folder by their content, which all trainers of the machine share. */
@@ -92,23 +110,6 @@ async function fetchStart(options: AttemptOptions): Promise<StartingPoint | null
   return { name: `${adapter} v${number}`, key, dir };
 }
 
-/**
- * One attempt: files from the object store, training, files and manifest to the object store. Returns the manifest that counts:
- * of this attempt, or of an earlier one that was published but never reported.
- * Throws TrainingStopped, LowrankError.
- */
-export async function runAttempt(options: AttemptOptions): Promise<Manifest> {
-  const { assignment, store, send, log } = options;
-  const { jobId } = assignment;
-  send({ type: 'phase', phase: 'preparing' });
-  const earlier = await readManifest(store, jobId);
-  if (earlier !== null) {
-    log('info', `attempt ${earlier.epoch} has published already`);
-    return earlier;
-  }
-  return withCheckpoints(options, (checkpoints) => trainAndPublish(options, checkpoints));
-}
-
 async function trainAndPublish(options: AttemptOptions, checkpoints: AttemptCheckpoints): Promise<Manifest> {
   const { assignment, bases, signal, writtenStep, send, log } = options;
   const { jobId, epoch, baseModel, dataset, recipe, cacheDir, threads } = assignment;
@@ -116,7 +117,6 @@ async function trainAndPublish(options: AttemptOptions, checkpoints: AttemptChec
 
   const key = modelKey(baseModel.files);
   const modelDir = join(cacheDir, 'models', key);
-  const isWeights = ({ path }: { path: string }) => path.endsWith('.safetensors');
   await fetchFiles(
     options,
     modelDir,
@@ -188,7 +188,9 @@ async function trainAndPublish(options: AttemptOptions, checkpoints: AttemptChec
     templateSha256: trained.templateSha256,
     metrics: trained.metrics,
   };
-  return spanned('publish', () => publish(options, trained, manifest));
+  return spanned('publish', async () =>
+    publish(options, manifestSchema, { ...manifest, files: await storeFiles(options, trained.files) }),
+  );
 }
 
 /** What the worker is told about a failure. Failures of this machine or of the store may pass; those of the job do not. */

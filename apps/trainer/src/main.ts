@@ -44,8 +44,7 @@ async function attempt(
         mirrorIntervalMs: mirrorSeconds === null ? null : 1000 * mirrorSeconds,
         log: (level, message) => send({ type: 'log', level, message }),
       });
-    const manifest = await spanned('trainer', work, { parent: assignment.traceparent });
-    return { type: 'published', manifest };
+    return await spanned('trainer', work, { parent: assignment.traceparent });
   } catch (error) {
     if (error instanceof TrainingStopped) return { type: 'stopped', reason: error.reason };
     if (signal.aborted && error === signal.reason) return { type: 'stopped', reason: error as StopReason };

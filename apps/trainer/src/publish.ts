@@ -1,36 +1,53 @@
-import { LowrankError, manifestSchema, type Manifest } from '@lowrank/contracts';
+import { LowrankError, type StoredFile } from '@lowrank/contracts';
 import { type TrainedAdapter } from '@lowrank/training';
 import { type AttemptOptions } from './attempt';
+
+/** The part of a zod schema that reads a manifest. */
+export interface ManifestSchema<T> {
+  parse(value: unknown): T;
+}
 
 const manifestKey = (jobId: string): string => `manifests/${jobId}.json`;
 
 /** The manifest of a job, if one has been published. Throws LowrankError integrity_failed when it cannot be read. */
-export async function readManifest(store: AttemptOptions['store'], jobId: string): Promise<Manifest | null> {
+export async function readManifest<T>(
+  store: AttemptOptions['store'],
+  jobId: string,
+  schema: ManifestSchema<T>,
+): Promise<T | null> {
   const key = manifestKey(jobId);
   if ((await store.head(key)) === null) return null;
   const { body } = await store.get(key);
   const parts: Buffer[] = [];
   for await (const part of body) parts.push(part as Buffer);
   try {
-    return manifestSchema.parse(JSON.parse(Buffer.concat(parts).toString('utf8')));
+    return schema.parse(JSON.parse(Buffer.concat(parts).toString('utf8')));
   } catch (error) {
     throw new LowrankError('integrity_failed', `${key} is not a manifest`, undefined, { cause: error });
   }
 }
 
-/**
- * Files first, by their SHA-256; then the manifest, under a key that only one attempt can win. Returns the manifest that won, which
- * is an earlier one's when that came first.
- */
-export async function publish(
-  { store, blobs }: Pick<AttemptOptions, 'store' | 'blobs'>,
-  { files }: TrainedAdapter,
-  manifest: Omit<Manifest, 'files'>,
-): Promise<Manifest> {
-  const stored = [];
+/** Stores a version's files by their SHA-256. */
+export async function storeFiles(
+  { blobs }: Pick<AttemptOptions, 'blobs'>,
+  files: TrainedAdapter['files'],
+): Promise<StoredFile[]> {
+  const stored: StoredFile[] = [];
   for (const { path, bytes } of files) stored.push({ path, ...(await blobs.put(bytes)) });
-  const complete = manifestSchema.parse({ ...manifest, files: stored });
+  return stored;
+}
+
+/**
+ * Writes the manifest of files that are stored, under a key that only one attempt can win. Returns the manifest that won, which is an
+ * earlier one's when that came first.
+ */
+export async function publish<T extends { jobId: string }>(
+  { store }: Pick<AttemptOptions, 'store'>,
+  schema: ManifestSchema<T>,
+  manifest: T,
+): Promise<T> {
+  const complete = schema.parse(manifest);
   const body = Buffer.from(JSON.stringify(complete));
-  const won = await store.put(manifestKey(manifest.jobId), body, { bytes: body.length, ifAbsent: true });
-  return won ? complete : ((await readManifest(store, manifest.jobId)) as Manifest);
+  const won = await store.put(manifestKey(complete.jobId), body, { bytes: body.length, ifAbsent: true });
+  return won ? complete : ((await readManifest(store, complete.jobId, schema)) as T);
 }

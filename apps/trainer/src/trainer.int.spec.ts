@@ -38,6 +38,7 @@ function assignment(letter: string, recipe: RecipeInput, changes: Partial<Assign
   return {
     jobId: id('job', letter),
     epoch: 1,
+    work: { kind: 'train' },
     adapter: 'sums',
     baseModel,
     dataset,

@@ -13,8 +13,8 @@ export const versionMetricsSchema = z.object({
   /** Times that training diverged and went back to a checkpoint with half of the learning rate. */
   rollbacks: z.int().nonnegative().default(0),
   trainedTokens: z.int().nonnegative(),
-  /** Mean of the objective over the last tenth of the steps; this and the others as in jobMetricSchema. */
-  trainLoss: z.number(),
+  /** Mean of the objective over the last tenth of the steps; this and the others as in jobMetricSchema. null: it was combined, not trained. */
+  trainLoss: z.number().nullable(),
   /** Held-out loss of what training started from (the bare base, or a version) and of the adapter; null without an eval split. */
   evalLossBefore: z.number().nullable(),
   evalLossAfter: z.number().nullable(),

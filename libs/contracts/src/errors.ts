@@ -90,6 +90,11 @@ export const errorCatalog = {
     help: "Look at the worker's log and its machine; it takes no jobs until an admin undrains it.",
   },
   loss_not_finite: { status: 500, help: 'Lower the learning rate or check the data.' },
+  export_unsupported: { status: 422, help: 'Choose another format, or a base model that the message names.' },
+  parity_failed: {
+    status: 422,
+    help: "Choose a format that loses less, or pull the adapter itself; the job's log has every figure.",
+  },
   deadline_exceeded: { status: 409, help: 'Submit it again with a later deadline, or without one.' },
   sequence_too_long: { status: 422, help: 'Raise training.sequenceLength or shorten the rows.' },
   internal: { status: 500, help: 'This is a bug in Lowrank; report it with the request id.' },

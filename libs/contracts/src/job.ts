@@ -2,8 +2,12 @@ import { z } from 'zod';
 import { errorCodeSchema } from './errors';
 import { estimateSchema } from './estimate';
 import { idSchema, nameSchema, sha256Schema, timeSchema } from './ids';
+import { versionRefSchema } from './alias';
+import { combineShape } from './combine';
+import { exportFormatSchema, parityThresholdsSchema } from './export';
 import { versionNameSchema, versionSelectorSchema } from './lineage';
 import { recipeRequestSchema, recipeSchema } from './recipe';
+import { training, workSchema } from './work';
 
 export const jobStateSchema = z.enum([
   'queued',
@@ -68,6 +72,41 @@ export const createJobSchema = z.strictObject({
 export type CreateJobInput = z.input<typeof createJobSchema>;
 export type CreateJob = z.output<typeof createJobSchema>;
 
+/** Makes one version of several, by one of PEFT's methods. */
+export const createCombinationSchema = z.strictObject({
+  /** Name of the adapter that the result becomes the next version of; made when it does not exist. */
+  adapter: nameSchema,
+  versions: z
+    .array(
+      z.strictObject({
+        adapter: nameSchema,
+        version: versionRefSchema.default('latest'),
+        /** May be negative; default: 1 over the number of versions. */
+        weight: z.number().optional(),
+      }),
+    )
+    .min(2)
+    .max(16),
+  ...combineShape,
+  /** What the result is measured on; default: the rows that the first version's recipe holds out. */
+  dataset: idSchema('dataset').optional(),
+  ...schedulingShape,
+});
+export type CreateCombinationInput = z.input<typeof createCombinationSchema>;
+export type CreateCombination = z.output<typeof createCombinationSchema>;
+
+/** Writes a version in another format. */
+export const createExportSchema = z.strictObject({
+  format: exportFormatSchema,
+  /** Rows that the result is compared on; default: those that the version was trained on. */
+  dataset: idSchema('dataset').optional(),
+  /** What the result has to reach to be published; default: by the format, see docs/exports.md. */
+  parity: parityThresholdsSchema.partial().prefault({}),
+  ...schedulingShape,
+});
+export type CreateExportInput = z.input<typeof createExportSchema>;
+export type CreateExport = z.output<typeof createExportSchema>;
+
 /** The same body; nothing is submitted, so that an adapter need not be named yet. */
 export const estimateJobSchema = createJobSchema.extend({ adapter: nameSchema.optional() });
 export type EstimateJobInput = z.input<typeof estimateJobSchema>;
@@ -101,6 +140,8 @@ export type StoppedEarly = z.infer<typeof stoppedEarlySchema>;
 
 export const jobSchema = z.object({
   id: idSchema('job'),
+  /** What it does: `train` unless it says otherwise. */
+  work: workSchema.default(training),
   state: jobStateSchema,
   /** Number of the current attempt, from 1. Fences off older ones. */
   epoch: z.int().positive(),
@@ -132,7 +173,7 @@ export const jobSchema = z.object({
   /** The sweep that it is a trial of. */
   sweep: z.object({ id: idSchema('sweep'), trial: z.int().positive() }).nullable(),
   stoppedEarly: stoppedEarlySchema.nullable(),
-  /** Number of the published version, e.g. 3 for v3. */
+  /** Number of the version that it has made, e.g. 3 for v3. */
   version: z.int().positive().nullable(),
   error: z.object({ code: errorCodeSchema, message: z.string(), help: z.string() }).nullable(),
   createdAt: timeSchema,

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { versionRefSchema } from './alias';
 import { idSchema, nameSchema, sha256Schema } from './ids';
+import { type Work } from './work';
 
 /** Names one version for good, whatever becomes of its adapter's aliases. */
 export const versionNameSchema = z.object({
@@ -17,11 +18,18 @@ export const parentSchema = versionNameSchema.extend({ kind: parentKindSchema })
 export type Parent = z.infer<typeof parentSchema>;
 
 /** The versions that a job's result is made from. */
-export const parentsOf = ({ initFrom }: { initFrom: VersionName | null }): Parent[] => {
+export function parentsOf({ initFrom, work }: { initFrom: VersionName | null; work: Work }): Parent[] {
+  if (work.kind === 'combine') {
+    const parents = work.parents.map(({ id: versionId, adapter, number }): [string, Parent] => [
+      versionId,
+      { versionId, adapter, number, kind: 'combined' },
+    ]);
+    return [...new Map(parents).values()];
+  }
   if (initFrom === null) return [];
   const { versionId, adapter, number } = initFrom;
   return [{ versionId, adapter, number, kind: 'continued' }];
-};
+}
 
 const parts = (text: string): [string, string] => {
   const at = text.indexOf('@');

@@ -6,12 +6,15 @@ import { errorCodeSchema } from './errors';
 import { idSchema, nameSchema, sha256Schema, traceparentSchema } from './ids';
 import { versionNameSchema } from './lineage';
 import { jobMetricSchema, logLevelSchema } from './job';
+import { exportManifestSchema } from './export';
 import { recipeSchema } from './recipe';
+import { training, workSchema } from './work';
 
 /** Everything that a trainer needs to know of one attempt. */
 export const assignmentSchema = z.object({
   jobId: idSchema('job'),
   epoch: z.int().positive(),
+  work: workSchema.default(training),
   adapter: nameSchema,
   baseModel: z.object({
     id: idSchema('baseModel'),
@@ -76,11 +79,14 @@ export const jobMessageSchema = z.discriminatedUnion('type', [
     metrics: z.array(jobMetricSchema).optional(),
   }),
   z.object({ type: z.literal('metric'), metric: jobMetricSchema, trainedTokens: z.int().nonnegative() }),
+  /** A step is done of which there is nothing else to say. */
+  z.object({ type: z.literal('progress'), step: z.int().nonnegative() }),
   z.object({ type: z.literal('checkpoint'), step: z.int().nonnegative(), sha256: sha256Schema }),
-  // One of these three is the last about a job; the process ends after that of its last job.
   /** The checkpoint of this step is in the object store too. */
   z.object({ type: z.literal('mirrored'), step: z.int().nonnegative() }),
+  // One of these four is the last about a job; the process ends after that of its last job.
   z.object({ type: z.literal('published'), manifest: manifestSchema }),
+  z.object({ type: z.literal('exported'), manifest: exportManifestSchema }),
   /** Answers a stop. */
   z.object({ type: z.literal('stopped'), reason: z.enum(['cancel', 'drain']) }),
   z.object({ type: z.literal('failed'), code: errorCodeSchema, message: z.string(), retryable: z.boolean() }),

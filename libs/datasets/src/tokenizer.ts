@@ -43,6 +43,8 @@ export interface ChatTokenizer {
   readonly stopIds: ReadonlySet<number>;
   /** SHA-256 of the chat template's text. */
   readonly templateSha256: string;
+  /** The chat template's text, in Jinja. */
+  readonly template: string;
   /** SHA-256 over everything that decides tokens and loss masks: tokenizer files, template and stopIds. */
   readonly fingerprint: string;
   /** Ids of a text. Special tokens written in it become themselves; none is added. */
@@ -143,6 +145,7 @@ export async function loadChatTokenizer(folder: string): Promise<ChatTokenizer> 
     eosId,
     stopIds,
     templateSha256: template.sha256,
+    template: source,
     fingerprint: hash.digest('hex'),
     encode(text) {
       const { ids } = tokenizer.encode(text, { add_special_tokens: false });

@@ -11,6 +11,7 @@ import { auditRepository } from './repositories/audit';
 import { baseModelRepository } from './repositories/base-models';
 import { datasetRepository } from './repositories/datasets';
 import { grantRepository } from './repositories/grants';
+import { exportRepository } from './repositories/exports';
 import { invitationRepository, memberRepository, sessionRepository } from './repositories/members';
 import { jobRepository } from './repositories/jobs';
 import { outboxRepository } from './repositories/outbox';
@@ -39,6 +40,7 @@ const repositoriesOf = (db: Tx, traceparent: string | null, deed: Deed | null): 
   jobs: jobRepository(db, traceparent),
   adapters: adapterRepository(db),
   aliases: aliasRepository(db),
+  exports: exportRepository(db),
   outbox: outboxRepository(db, traceparent),
   teams: teamRepository(db),
   workers: workerRepository(db),

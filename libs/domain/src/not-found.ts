@@ -10,6 +10,7 @@ export type ResourceKind =
   | 'adapter'
   | 'model'
   | 'version'
+  | 'export'
   | 'alias'
   | 'file'
   | 'webhook'

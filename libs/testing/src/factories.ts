@@ -1,13 +1,17 @@
 import {
   type BaseModel,
+  type Certificate,
   type Dataset,
   type Estimate,
+  type ExportManifest,
   type Job,
   type JobEvent,
   type JobMetric,
   type Manifest,
+  parityThresholds,
   type Recipe,
   recipeSchema,
+  training,
   type VersionMetrics,
   wakeUpVersion,
 } from '@lowrank/contracts';
@@ -103,6 +107,7 @@ export function makeJob(
     deadline: null,
     clonedFrom: null,
     sweep: null,
+    work: training,
     queuedAt: createdAt,
     rankAt: createdAt,
     estimate: null,
@@ -184,5 +189,24 @@ export const makeManifest = (
     { path: 'adapter_config.json', sha256: sha256('adapter config'), bytes: 700 },
     { path: 'adapter_model.safetensors', sha256: sha256('adapter'), bytes: 4_000_000_000 },
   ],
+  ...overrides,
+});
+
+export const makeCertificate = (overrides: Partial<Certificate> = {}): Certificate => ({
+  ...{ rows: 20, tokens: 900, klMean: 0.0005, klMax: 0.02, agreement: 0.995 },
+  thresholds: parityThresholds.merged,
+  passed: true,
+  ...overrides,
+});
+
+/** What a trainer of that job publishes, of a version exported as a merged model. */
+export const makeExportManifest = (
+  job: Pick<Job, 'id'>,
+  versionId: string,
+  overrides: Partial<ExportManifest> = {},
+): ExportManifest => ({
+  ...{ format: 1, jobId: job.id, epoch: 1, versionId, exportFormat: 'merged' },
+  certificate: makeCertificate(),
+  files: [{ path: 'model.safetensors', sha256: sha256('merged'), bytes: 6_000_000_000 }],
   ...overrides,
 });

@@ -9,8 +9,12 @@ export {
   type StoredBase,
   type TokenCacheOptions,
 } from './caches';
-export { combineMethods, type CombineMethod, type CombineSettings } from './combine/combine';
 export { combineFolders } from './combine/folders';
+export { runCombine, type RunCombineOptions } from './combine/run-combine';
+export { writeGgufAdapter } from './export/gguf-adapter';
+export { type GgufPrecision, writeGgufModel } from './export/gguf-model';
+export { mergeFolder, type ExportProgress } from './export/merge';
+export { runExport, type ExportedVersion, type ExportOptions } from './export/run-export';
 export { modelCard, type CardOptions } from './card';
 export {
   checkpointFiles,

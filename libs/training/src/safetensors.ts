@@ -16,8 +16,8 @@ export interface TensorSource {
 
 const count = (shape: readonly number[]): number => shape.reduce((product, size) => product * size, 1);
 
-/** The beginning of a file: size of the header, header, blanks up to a multiple of 8 bytes. */
-function encodeHeader(tensors: readonly { name: string; shape: number[] }[]): Buffer {
+/** The beginning of a file of float32 tensors: size of the header, header, blanks up to a multiple of 8 bytes. */
+export function encodeHeader(tensors: readonly { name: string; shape: number[] }[]): Buffer {
   const header: Record<string, unknown> = { __metadata__: { format: 'pt' } };
   let at = 0;
   for (const { name, shape } of tensors) {
@@ -49,7 +49,8 @@ export function encodeSafetensors(tensors: readonly TensorSource[]): Buffer {
   return Buffer.from(file);
 }
 
-function halfToFloat(half: number): number {
+/** IEEE 754 binary16 → number. */
+export function halfToFloat(half: number): number {
   const sign = half & 0x8000 ? -1 : 1;
   const exponent = (half >> 10) & 0x1f;
   const fraction = half & 0x3ff;
@@ -57,8 +58,12 @@ function halfToFloat(half: number): number {
   return exponent === 0 ? sign * fraction * 2 ** -24 : sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
 }
 
-/** `bytes` are a buffer of their own, so that they lie as floats have to. */
-function toFloats(bytes: Buffer, { dtype, elements, name }: SafetensorsEntry, where: string): Float32Array {
+/** Values of a tensor as float32; `bytes` are a buffer of their own, so that they lie as floats have to. Throws SafetensorsError. */
+export function toFloats(
+  bytes: Buffer,
+  { dtype, elements, name }: SafetensorsEntry,
+  where: string,
+): Float32Array {
   switch (dtype) {
     case 'F32':
       return new Float32Array(bytes.buffer, bytes.byteOffset, elements);

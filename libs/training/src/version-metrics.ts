@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { type Progress } from './loop';
 
 /** Most memory that this process had at one time. Of a child process, resourceUsage().maxRSS is its parent's where that had more. */
-function peakMemoryBytes(): number {
+export function peakMemoryBytes(): number {
   const [, kibibytes] = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync('/proc/self/status', 'utf8')) ?? [];
   return Number(kibibytes) * 1024;
 }

@@ -221,10 +221,11 @@ export class AdaptersController {
     @Query() owner: OwnerQuery,
     @Res() reply: FastifyReply,
   ): Promise<void> {
-    const version = await this.version(teamId, params, owner);
+    const { adapter, number, files, createdAt } = await this.version(teamId, params, owner);
+    const name = `${adapter}-v${number}`;
     void reply
       .header('content-type', 'application/x-tar')
-      .header('content-disposition', attachment(`${version.adapter}-v${version.number}.tar`))
-      .send(archiveOf(version, this.blobs));
+      .header('content-disposition', attachment(`${name}.tar`))
+      .send(archiveOf({ name, files, createdAt }, this.blobs));
   }
 }

@@ -12,6 +12,7 @@ import {
   type Repositories,
   resumeJob,
   retryJob,
+  submitCombination,
   submitJob,
 } from '@lowrank/domain';
 import { type FastifyReply } from 'fastify';
@@ -24,6 +25,7 @@ import { Shutdown } from '../http/shutdown';
 import { followJob, parseCursor, toServerSentEvent } from './job-stream';
 import {
   CloneJobDto,
+  CreateCombinationDto,
   CreateJobDto,
   EstimateDto,
   EstimateJobDto,
@@ -59,6 +61,16 @@ export class JobsController {
   })
   create(@TeamId() teamId: string, @Body() body: CreateJobDto) {
     return submitJob(this.ports, teamId, body);
+  }
+
+  @Post('combine')
+  @Action('jobs.submit')
+  @ApiOperation({
+    summary: 'Submit a job that makes the next version of an adapter of several versions on one base model.',
+  })
+  @Answer({ status: 201, type: JobDetailDto, description: 'The queued job.' })
+  combine(@TeamId() teamId: string, @Body() body: CreateCombinationDto) {
+    return submitCombination(this.ports, teamId, body);
   }
 
   @Post('estimate')

@@ -1,5 +1,6 @@
 import {
   cloneJobSchema,
+  createCombinationSchema,
   createJobSchema,
   estimateJobSchema,
   estimateSchema,
@@ -14,6 +15,7 @@ import {
   pageQuerySchema,
   pageSchema,
   prioritizeJobSchema,
+  workKindSchema,
 } from '@lowrank/contracts';
 import { createZodDto } from 'nestjs-zod';
 import { z } from 'zod';
@@ -21,6 +23,7 @@ import { z } from 'zod';
 const limit = z.coerce.number().int().max(1000);
 
 export class CreateJobDto extends createZodDto(createJobSchema) {}
+export class CreateCombinationDto extends createZodDto(createCombinationSchema) {}
 export class EstimateJobDto extends createZodDto(estimateJobSchema) {}
 export class EstimateDto extends createZodDto(estimateSchema) {}
 export class CloneJobDto extends createZodDto(cloneJobSchema) {}
@@ -32,6 +35,7 @@ export class JobParams extends createZodDto(z.object({ id: idSchema('job') })) {
 export class JobListQuery extends createZodDto(
   pageQuerySchema.extend({
     state: jobStateSchema.optional(),
+    kind: workKindSchema.optional().describe('What they do.'),
     adapter: nameSchema.optional(),
     sweep: idSchema('sweep').optional(),
   }),

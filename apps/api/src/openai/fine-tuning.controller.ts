@@ -71,7 +71,7 @@ export class FineTuningController {
   async list(@TeamId() teamId: string, @Query() page: FineTuningPageQuery, @Req() { query }: FastifyRequest) {
     const metadata = metadataFilterOf(query);
     const { data, hasMore, name } = await this.ports.unitOfWork.look(async ({ jobs, teams }) => ({
-      ...(await jobs.list(teamId, { ...page, metadata })),
+      ...(await jobs.list(teamId, { ...page, kind: 'train', metadata })),
       name: await teamName({ teams }, teamId),
     }));
     return pageView(

@@ -8,7 +8,14 @@ import {
   type Repositories,
   testWebhook,
 } from '@lowrank/domain';
-import { makeBaseModel, makeDataset, makeJob, makeManifest, makeWorker } from '@lowrank/testing';
+import {
+  makeBaseModel,
+  makeDataset,
+  makeExportManifest,
+  makeJob,
+  makeManifest,
+  makeWorker,
+} from '@lowrank/testing';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type TestApi } from './api';
@@ -65,7 +72,7 @@ export async function samplesOf(api: TestApi, teamId: string): Promise<Samples> 
   };
   const { baseModel: base, dataset: data, createdAt } = job;
   const worker = makeWorker({ seenAt: new Date().toISOString() });
-  await unitOfWork.run(async ({ baseModels, datasets, adapters, jobs, sweeps, workers }) => {
+  await unitOfWork.run(async ({ baseModels, datasets, adapters, exports, jobs, sweeps, workers }) => {
     await baseModels.insert(teamId, baseModel);
     await datasets.insert(teamId, dataset);
     await datasets.insert(teamId, secondDataset);
@@ -78,6 +85,11 @@ export async function samplesOf(api: TestApi, teamId: string): Promise<Samples> 
     await jobs.insert(teamId, job, done);
     await jobs.update(done.id, 1, { state: 'publishing' });
     await adapters.publish(teamId, { id: ids.version, manifest, at: createdAt });
+    await exports.publish(
+      teamId,
+      makeExportManifest(done, ids.version, { files: [{ path: 'model.safetensors', ...file }] }),
+      createdAt,
+    );
     await sweeps.insert(teamId, {
       ...{ id: ids.sweep, baseModel: base, dataset: data, adapter, createdAt, recipe: {}, space: {} },
       ...{ method: { type: 'grid' }, metric: 'loss', maxConcurrent: null },
@@ -305,6 +317,22 @@ export function targetsOf({ teamId, ids, team, adapter, baseModel, email }: Samp
       `${version}/files/adapter_model.safetensors`,
     ),
     'GET /api/v1/adapters/:name/versions/:version/archive': of('version', `${version}/archive`),
+    'POST /api/v1/adapters/:name/versions/:version/exports': of('version', `${version}/exports`, {
+      format: 'merged',
+    }),
+    'GET /api/v1/adapters/:name/versions/:version/exports': of('version', `${version}/exports`),
+    'GET /api/v1/adapters/:name/versions/:version/exports/:format': of(
+      'version',
+      `${version}/exports/merged`,
+    ),
+    'GET /api/v1/adapters/:name/versions/:version/exports/:format/files/:path': of(
+      'version',
+      `${version}/exports/merged/files/model.safetensors`,
+    ),
+    'GET /api/v1/adapters/:name/versions/:version/exports/:format/archive': of(
+      'version',
+      `${version}/exports/merged/archive`,
+    ),
     'GET /api/whoami-v2': { path: '/api/whoami-v2' },
     'GET /api/models/:owner/:name': hub('version', `api/models/${team}/${adapter}`),
     'GET /api/models/:owner/:name/revision/:revision': hub(
@@ -338,6 +366,10 @@ export function targetsOf({ teamId, ids, team, adapter, baseModel, email }: Samp
     },
     'GET /api/v1/jobs': own('jobs'),
     'POST /api/v1/jobs': of('dataset', 'jobs', { ...request, adapter }),
+    'POST /api/v1/jobs/combine': of('version', 'jobs/combine', {
+      adapter,
+      versions: [{ adapter }, { adapter, version: 'v1' }],
+    }),
     'POST /api/v1/jobs/estimate': of('dataset', 'jobs/estimate', request),
     'GET /api/v1/jobs/:id': of('job', `jobs/${job}`),
     'GET /api/v1/jobs/:id/events': of('job', `jobs/${job}/events`),

@@ -12,6 +12,7 @@ import {
   type BaseModel,
   baseModelSchema,
   type CloneJob,
+  type CreateCombinationInput,
   type CreateJobInput,
   type Dataset,
   type DatasetPreview,
@@ -61,6 +62,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { CliError, exitCodes } from '../errors';
 import { Catalog } from './catalog';
+import { ExportsApi } from './exports-api';
 import { Http } from './http';
 import { readServerSentEvents } from './sse';
 import { TeamApi } from './team-api';
@@ -77,6 +79,7 @@ export class Api {
   /** Teams, members, keys, grants and the audit log. */
   readonly team: TeamApi;
   readonly catalog: Catalog;
+  readonly exports: ExportsApi;
 
   constructor(
     readonly url: string,
@@ -85,6 +88,7 @@ export class Api {
     this.http = new Http(url, key);
     this.team = new TeamApi(this.http);
     this.catalog = new Catalog(this.http);
+    this.exports = new ExportsApi(this.http);
   }
 
   /** Whether a server is up; needs no key. */
@@ -157,6 +161,10 @@ export class Api {
 
   submit(job: CreateJobInput): Promise<JobDetail> {
     return this.http.json('/api/v1/jobs', jobDetailSchema, { method: 'POST', json: job });
+  }
+
+  combine(json: CreateCombinationInput): Promise<JobDetail> {
+    return this.http.json('/api/v1/jobs/combine', jobDetailSchema, { method: 'POST', json });
   }
 
   /** What a job would take; nothing is submitted. */

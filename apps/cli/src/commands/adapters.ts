@@ -89,7 +89,7 @@ export function addAdapterCommands(program: Command): void {
         const rows = versions.map(({ number, metrics, bytes, jobId, createdAt }) => [
           `v${number}`,
           namesOf(aliases, number),
-          metrics.trainLoss.toFixed(4),
+          metrics.trainLoss?.toFixed(4) ?? '–',
           metrics.evalLossBefore?.toFixed(4) ?? '–',
           metrics.evalLossAfter?.toFixed(4) ?? '–',
           formatBytes(bytes),

@@ -1,22 +1,27 @@
-import { combineFolders, combineMethods, type CombineMethod } from '@lowrank/training';
+import { type CombineMethod, combineMethodSchema } from '@lowrank/contracts';
+import { combineFolders } from '@lowrank/training';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { type Api } from '../client/api';
 import { connect } from '../connect';
 import { CliError, exitCodes } from '../errors';
 import { number, whole } from '../option-values';
 import { pullVersion } from '../pull';
-import { print } from '../terminal';
-import { parseVersionRef } from '../version-ref';
+import { note, print } from '../terminal';
+import { parseVersionRef, type VersionRef } from '../version-ref';
+import { assertSucceeded, describeSuccess, watchUntilInterrupted } from '../watch/watch-job';
 
 interface CombineOptions {
   method: CombineMethod;
   weights?: number[];
-  rank?: number;
+  rank?: number | null;
   density: number;
   majoritySign: 'total' | 'frequency';
   seed: number;
+  into?: string;
+  watch?: boolean;
 }
 
 const help = `
@@ -29,15 +34,21 @@ Methods, as PEFT has them:
   dare_linear      linear, of values drawn at random
   dare_ties        ties, of values drawn at random
 
-  lowrank combine tone@v3 facts@v1 ./both --method svd --rank 16 --weights 0.7,0.3`;
+  lowrank combine tone@v3 facts@v1 --into both --method svd --rank 16 --weights 0.7,0.3 --watch
+  lowrank combine tone@v3 facts@v1 ./both      # on this machine, into a folder`;
 
 export function addCombineCommand(program: Command): void {
   program
     .command('combine')
     .description('make one adapter of several on the same base model')
-    .argument('<adapters...>', 'names with versions, e.g. tone@v3 facts@v1, and last the folder to write')
+    .argument(
+      '<adapters...>',
+      'names with versions, e.g. tone@v3 facts@v1; without --into the last is the folder to write',
+    )
     .addOption(
-      new Option('--method <name>', 'way to combine, see below').choices(combineMethods).default('cat'),
+      new Option('--method <name>', 'way to combine, see below')
+        .choices(combineMethodSchema.options)
+        .default('cat'),
     )
     .option(
       '--weights <w,…>',
@@ -52,13 +63,14 @@ export function addCombineCommand(program: Command): void {
         .default('total'),
     )
     .option('--seed <n>', 'seed of what dare leaves out', whole, 0)
+    .option('--into <adapter>', 'make it the next version of this adapter, as a job')
+    .option('--watch', 'with --into: follow the job until it ends')
     .addHelpText('after', help)
     .action(async (args: string[], options: CombineOptions, command: Command) => {
-      const names = args.slice(0, -1);
-      const folder = args.at(-1) as string;
+      const names = options.into === undefined ? args.slice(0, -1) : args;
       if (names.length < 2)
         throw new CliError('two adapters or more can be combined', {
-          help: 'lowrank combine tone@v3 facts@v1 ./both',
+          help: 'lowrank combine tone@v3 facts@v1 --into both',
           exitCode: exitCodes.usage,
         });
       const refs = names.map(parseVersionRef);
@@ -68,20 +80,45 @@ export function addCombineCommand(program: Command): void {
           exitCode: exitCodes.usage,
         });
       const api = connect(command);
-      const work = await mkdtemp(join(tmpdir(), 'lowrank-combine-'));
-      try {
-        const folders: string[] = [];
-        for (const [i, ref] of refs.entries()) {
-          const version = await api.version(ref.adapter, ref.version ?? 'latest');
-          folders.push(join(work, String(i)));
-          await pullVersion(api, version, folders[i] as string);
-        }
-        const { modules, rank } = await combineFolders(folders, { ...options, weights: given }, folder);
-        print(`${names.join(' and ')}: one adapter of rank ${rank} on ${modules} layers, in ${folder}.`);
-      } finally {
-        await rm(work, { recursive: true, force: true });
-      }
+      if (options.into === undefined) return combineHere(api, refs, args.at(-1) as string, options, given);
+      const { into: adapter, method, rank, density, majoritySign, seed } = options;
+      const versions = refs.map((ref, i) => ({
+        ...{ adapter: ref.adapter, version: ref.version ?? 'latest', weight: given[i] },
+      }));
+      const job = await api.combine({ adapter, versions, method, rank, density, majoritySign, seed });
+      print(`Job ${job.id} is ${job.state}.`);
+      if (!options.watch) return note(`Follow it with: lowrank watch ${job.id}`);
+      const done = await watchUntilInterrupted(api, job.id);
+      assertSucceeded(done);
+      print(describeSuccess(done));
     });
+}
+
+/** Into a folder, on this machine. */
+async function combineHere(
+  api: Api,
+  refs: readonly VersionRef[],
+  folder: string,
+  { rank = null, ...options }: CombineOptions,
+  weights: number[],
+): Promise<void> {
+  const work = await mkdtemp(join(tmpdir(), 'lowrank-combine-'));
+  try {
+    const folders: string[] = [];
+    const names: string[] = [];
+    for (const [i, ref] of refs.entries()) {
+      const version = await api.version(ref.adapter, ref.version ?? 'latest');
+      folders.push(join(work, String(i)));
+      names.push(`${version.adapter} v${version.number}`);
+      await pullVersion(api, version, folders[i] as string);
+    }
+    const made = await combineFolders(folders, { ...options, rank, weights }, folder);
+    print(
+      `${names.join(' and ')}: one adapter of rank ${made.rank} on ${made.modules} layers, in ${folder}.`,
+    );
+  } finally {
+    await rm(work, { recursive: true, force: true });
+  }
 }
 
 const weights = (text: string): number[] => text.split(',').map(number);

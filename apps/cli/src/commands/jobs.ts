@@ -1,4 +1,4 @@
-import { type JobDetail } from '@lowrank/contracts';
+import { type Job, type JobDetail } from '@lowrank/contracts';
 import { type Command } from 'commander';
 import { connect } from '../connect';
 import { summary } from '../estimate-view';
@@ -31,7 +31,7 @@ export function addJobCommands(program: Command): void {
           job.id,
           job.state,
           `${job.step}/${job.totalSteps ?? '–'}`,
-          job.version === null ? job.adapter : `${job.adapter} v${job.version}`,
+          resultOf(job),
           job.baseModel.name,
           formatAge(job.createdAt),
         ]);
@@ -72,6 +72,12 @@ export function addJobCommands(program: Command): void {
     });
 }
 
+/** The adapter that a job works for, the version that it has made, or the format that it writes one in. */
+function resultOf({ adapter, version, work }: Job): string {
+  if (work.kind === 'export') return `${adapter} v${work.version.number} as ${work.format}`;
+  return version === null ? adapter : `${adapter} v${version}`;
+}
+
 function printJob(job: JobDetail): void {
   const seconds =
     job.startedAt === null
@@ -83,7 +89,7 @@ function printJob(job: JobDetail): void {
     ['waits for', job.waitingFor],
     ['base model', `${job.baseModel.name} (${job.baseModel.revision.slice(0, 12)})`],
     ['dataset', `${job.dataset.filename} (${job.dataset.id})`],
-    ['adapter', job.version === null ? job.adapter : `${job.adapter} v${job.version}`],
+    ['adapter', resultOf(job)],
     ['attempt', String(job.epoch)],
     ['steps', `${job.step} of ${job.totalSteps ?? '–'}`],
     ['tokens', job.trainedTokens.toLocaleString('en')],

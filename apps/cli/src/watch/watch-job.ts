@@ -50,10 +50,13 @@ export async function untilInterrupted<T>(
 }
 
 /** What a job has come to; of a trial, its sweep publishes the best. */
-export const describeSuccess = ({ adapter, version, sweep }: Job): string =>
-  version === null && sweep !== null
+export function describeSuccess({ adapter, version, sweep, work }: Job): string {
+  if (work.kind === 'export')
+    return `Exported ${adapter} v${work.version.number} as ${work.format}: lowrank exports ${adapter}@v${work.version.number}`;
+  return version === null && sweep !== null
     ? `Trial ${sweep.trial} of sweep ${sweep.id} is done.`
     : `Published ${adapter} v${version}.`;
+}
 
 /** Throws unless the job succeeded; the error carries the job's own reason. */
 export function assertSucceeded(job: Job): void {

@@ -25,6 +25,7 @@ export function makeAssignment(
   return {
     jobId: job.id,
     epoch: job.epoch,
+    work: job.work,
     adapter: job.adapter,
     baseModel: { id, name, source, revision, files },
     dataset: { id: dataset.id, sha256: dataset.sha256, format: dataset.format },

@@ -119,10 +119,10 @@ export class AttemptRun {
     const { meter } = this.options;
     if (message.type === 'plan') meter.plan(message.resumedFromStep);
     if (message.type === 'metric') meter.metric(message.metric, message.trainedTokens);
-    if (message.type === 'published') this.publishing = true;
+    if (message.type === 'published' || message.type === 'exported') this.publishing = true;
     if (message.type === 'stopped' || message.type === 'failed') this.lastWord = message;
     else this.reports.push(message);
-    if (!['stopped', 'failed', 'published'].includes(message.type)) return;
+    if (!['stopped', 'failed', 'published', 'exported'].includes(message.type)) return;
     // The process should end by itself now, unless it has other jobs; what remains of it must not hold the slot.
     this.seat?.finish();
     void this.killAfter(this.options.timings.stopGrace);

@@ -2,6 +2,7 @@ import { type JobMessage } from '@lowrank/contracts';
 import {
   type AttemptRef,
   type Ports,
+  publishExport,
   publishVersion,
   reportCheckpoint,
   reportMessage,
@@ -9,6 +10,7 @@ import {
   reportMirrored,
   reportPhase,
   reportPlan,
+  reportStep,
 } from '@lowrank/domain';
 import { pause, persistently } from '../retry';
 import { type Timings } from '../settings';
@@ -100,6 +102,15 @@ export class ReportQueue {
         return () => reportPhase(ports, attempt, report.phase);
       case 'plan':
         return () => reportPlan(ports, attempt, report);
+      case 'progress': {
+        // Of steps that wait, only the last is of interest.
+        let { step } = report;
+        for (let next = this.waiting[0]; next?.type === 'progress'; next = this.waiting[0]) {
+          step = next.step;
+          this.waiting.shift();
+        }
+        return () => reportStep(ports, attempt, step);
+      }
       case 'checkpoint':
         return async () => {
           const written = await reportCheckpoint(ports, attempt, report);
@@ -121,11 +132,15 @@ export class ReportQueue {
         return () => reportMetrics(ports, attempt, { metrics, trainedTokens });
       }
       case 'published':
+      case 'exported':
         return async () => {
           // An attempt that finds an earlier one's manifest publishes it without any phase in between.
           if (!(await reportPhase(ports, attempt, 'publishing'))) return false;
           await this.listeners.beforePublishing();
-          const job = await publishVersion(ports, attempt, report.manifest);
+          const job =
+            report.type === 'exported'
+              ? await publishExport(ports, attempt, report.manifest)
+              : await publishVersion(ports, attempt, report.manifest);
           if (job) this.listeners.onPublished();
           return job !== null;
         };

@@ -1,4 +1,4 @@
-import { finalJobStates, type Job, type JobState, LowrankError } from '@lowrank/contracts';
+import { finalJobStates, type Job, type JobState, LowrankError, training } from '@lowrank/contracts';
 import {
   heldStates,
   type JobPatch,
@@ -17,6 +17,7 @@ type JobRow = Omit<JobModel, 'estimate'>;
 
 const toJob = (row: JobRow): Job => ({
   id: row.id,
+  work: fromJson(row.work) ?? training,
   state: row.state as JobState,
   epoch: row.epoch,
   baseModel: { id: row.baseModelId, name: row.baseModelName, revision: row.baseModelRevision },
@@ -167,6 +168,7 @@ export const jobRepository = (db: Tx, traceparent: string | null): JobRepository
         datasetSha256: job.dataset.sha256,
         adapter: job.adapter,
         recipe: toJson(job.recipe),
+        ...(job.work.kind === 'train' ? {} : { work: toJson(job.work) }),
         initFrom: job.initFrom === null ? Prisma.DbNull : toJson(job.initFrom),
         metadata: toJson(job.metadata),
         createdAt: new Date(job.createdAt),
@@ -197,10 +199,13 @@ export const jobRepository = (db: Tx, traceparent: string | null): JobRepository
     return row && { ...toJob(row), estimate: fromJson(row.estimate) };
   },
 
-  list(teamId, { state, adapter, sweep, metadata = {}, ...page }) {
+  list(teamId, { state, kind, adapter, sweep, metadata = {}, ...page }) {
     const where = {
       teamId,
       ...(state ? { state } : {}),
+      ...(kind
+        ? { work: kind === 'train' ? { equals: Prisma.DbNull } : { path: ['kind'], equals: kind } }
+        : {}),
       ...(adapter ? { adapter } : {}),
       ...(sweep ? { sweepId: sweep } : {}),
       AND: Object.entries(metadata).map(([name, text]) => ({ metadata: { path: [name], equals: text } })),
@@ -256,7 +261,7 @@ export const jobRepository = (db: Tx, traceparent: string | null): JobRepository
     const rows = await db.$queryRaw<{ id: string }[]>`
       SELECT id FROM jobs
       WHERE team_id = ${job.teamId} AND base_model_id = ${job.baseModel.id} AND priority = ${job.priority}
-        AND id <> ${job.id} AND state = 'queued' AND assigned_to IS NULL AND fruitless_attempts = 0
+        AND id <> ${job.id} AND work IS NULL AND state = 'queued' AND assigned_to IS NULL AND fruitless_attempts = 0
         AND (not_before IS NULL OR not_before <= ${new Date(now)}) AND ${withinSweep}
       ORDER BY rank_at, id LIMIT ${limit} FOR UPDATE SKIP LOCKED`;
     const found = await db.job.findMany({
@@ -280,7 +285,7 @@ export const jobRepository = (db: Tx, traceparent: string | null): JobRepository
     db.job.count({
       where: {
         ...{ teamId, baseModelId: baseModel.id, priority, state: 'queued' },
-        ...{ assignedTo: { not: null }, id: { not: id } },
+        ...{ assignedTo: { not: null }, id: { not: id }, work: { equals: Prisma.DbNull } },
       },
     }),
 

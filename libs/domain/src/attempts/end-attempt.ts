@@ -132,7 +132,7 @@ async function nextState(
     if (job.memoryRetries === maxMemoryRetries)
       return fail(outcome.code, `${ended} Its micro-batches were made smaller ${maxMemoryRetries} times.`);
     const memoryRetries = job.memoryRetries + 1;
-    const smaller = withSmallerMicroBatches(job.recipe, memoryRetries);
+    const smaller = job.work.kind === 'train' ? withSmallerMicroBatches(job.recipe, memoryRetries) : null;
     if (smaller !== null) {
       const { rows, accumulation } = smaller.training;
       const change = `It begins again with ${accumulation} micro-batches a step of ${rows} rows each, the same batch in all.`;

@@ -1,4 +1,4 @@
-import { LowrankError, type Manifest } from '@lowrank/contracts';
+import { LowrankError, type Manifest, type Parent, parentsOf } from '@lowrank/contracts';
 import { type Ports } from '../ports';
 import { type JobRecord, type Repositories } from '../ports/repositories';
 import { moveJob } from '../state-machine';
@@ -56,6 +56,8 @@ async function accept(
   };
 }
 
+const idsOf = (parents: readonly Parent[]): string => parents.map(({ versionId }) => versionId).join();
+
 function assertSameJob(manifest: Manifest, job: JobRecord): void {
   const wrong = [
     manifest.jobId === job.id || 'job',
@@ -63,7 +65,7 @@ function assertSameJob(manifest: Manifest, job: JobRecord): void {
     manifest.adapter === job.adapter || 'adapter',
     manifest.baseModel.id === job.baseModel.id || 'base model',
     manifest.dataset.sha256 === job.dataset.sha256 || 'dataset',
-    manifest.parents[0]?.versionId === job.initFrom?.versionId || 'version to start from',
+    idsOf(manifest.parents) === idsOf(parentsOf(job)) || 'versions that it is made from',
   ].filter((part) => part !== true);
   if (wrong.length > 0)
     throw new LowrankError(

@@ -21,7 +21,7 @@ export async function reportPhase(
     if (job.state !== phase)
       await moveJob(repositories, job, phase, {
         at,
-        message: phaseMessages[phase],
+        message: phaseMessages[job.work.kind][phase],
         patch: { heartbeatAt: at },
       });
     return true;
@@ -29,10 +29,11 @@ export async function reportPhase(
   return written ?? false;
 }
 
+const preparing = 'Preparing base model and data.';
 const phaseMessages = {
-  preparing: 'Preparing base model and data.',
-  running: 'Training.',
-  publishing: 'Publishing the adapter.',
+  train: { preparing, running: 'Training.', publishing: 'Publishing the adapter.' },
+  combine: { preparing, running: 'Combining.', publishing: 'Publishing the adapter.' },
+  export: { preparing, running: 'Exporting.', publishing: 'Publishing the export.' },
 };
 
 /**
@@ -108,6 +109,18 @@ export async function reportMetrics(
     await judgeTrial(repositories, job, metrics, at);
     return true;
   });
+  return written ?? false;
+}
+
+/** A step is done that has no metrics. */
+export async function reportStep(
+  { unitOfWork, clock }: ReportPorts,
+  attempt: AttemptRef,
+  step: number,
+): Promise<boolean> {
+  const written = await withAttempt(unitOfWork, attempt, ({ jobs }, job) =>
+    jobs.update(job.id, job.epoch, { step, heartbeatAt: clock.now() }),
+  );
   return written ?? false;
 }
 

@@ -1,5 +1,6 @@
 import { bySlot, runOn } from '../parties/party';
-import { type PartyRecord, type PlacedRecord } from '../ports/repositories';
+import { type PartyRecord } from '../ports/parties';
+import { type PlacedRecord } from '../ports/repositories';
 import { type Needs, type PlacedJob } from './state';
 import { decayedSeconds, monthStart } from './usage';
 

@@ -6,9 +6,9 @@ import { bySlot } from '../parties/party';
 import { type Ports } from '../ports';
 import { type AddressedWakeUp } from '../ports/job-queue';
 import { type OutboxEntry } from '../ports/outbox';
+import { type PartyRecord } from '../ports/parties';
 import {
   type JobRecord,
-  type PartyRecord,
   type PlacedRecord,
   type Repositories,
   type TeamShare,

@@ -14,7 +14,7 @@ import { submitJob } from './submit-job';
 /**
  * Submits a job that is as another one, whatever state that is in, but for `changes`. Fields of the recipe are changed one by one, as
  * far down as they are given; a list, or an objective of another type, is replaced whole. Times of the other job are not taken over.
- * Errors: not_found; recipe_invalid with every field at fault; those of submitJob.
+ * Errors: not_found; illegal_transition for a job that does not train; recipe_invalid with every field at fault; those of submitJob.
  */
 export async function cloneJob(
   ports: Ports,
@@ -27,6 +27,13 @@ export async function cloneJob(
 }
 
 function requestOf(job: Job, { recipe = {}, ...changes }: CloneJob): CreateJob {
+  if (job.work.kind !== 'train')
+    throw new LowrankError(
+      'illegal_transition',
+      `Job ${job.id} does not train (${job.work.kind}); only jobs that train can be cloned.`,
+      undefined,
+      { help: 'Retry it, or submit the same again.' },
+    );
   const { adapter, initFrom, metadata, priority, placement } = job;
   const parsed = createJobSchema.safeParse({
     baseModel: job.baseModel.id,

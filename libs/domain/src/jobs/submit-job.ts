@@ -1,4 +1,4 @@
-import { type CreateJob, type Dataset, type JobDetail, LowrankError } from '@lowrank/contracts';
+import { type CreateJob, type Dataset, type JobDetail, LowrankError, training } from '@lowrank/contracts';
 import { rankAt } from '../dispatch/rank';
 import { versionNameOf } from '../catalog/lineage';
 import { found } from '../not-found';
@@ -54,9 +54,9 @@ export async function submitJob(
     const job = {
       ...{ ...factsOf(baseModel, dataset), ...schedule },
       ...{ id, adapter, recipe, initFrom, metadata: request.metadata, estimate },
-      ...{ createdAt: at, clonedFrom, sweep: null },
+      ...{ createdAt: at, clonedFrom, sweep: null, work: training },
     };
-    await addJobs(repositories, teamId, dataset, [job]);
+    await addJobs(repositories, teamId, submitted(baseModel.name, dataset), [job]);
     const start = initFrom && `${initFrom.adapter}@v${initFrom.number}`;
     const facts = { adapter, baseModel: baseModel.name, dataset: dataset.id, initFrom: start, clonedFrom };
     await repositories.audit.add('submit', { kind: 'job', id }, facts);
@@ -90,19 +90,22 @@ export function scheduleOf(
   };
 }
 
+/** The first message of a job that trains. */
+export const submitted = (baseModel: string, { rows, filename }: Dataset): string =>
+  `Submitted: ${rows} rows of ${filename} on ${baseModel}.`;
+
 /** Writes jobs on one dataset that were found to be right, their first events, and one outbox row: it is news that there are jobs. */
 export async function addJobs(
   repositories: Pick<Repositories, 'jobs' | 'outbox' | 'webhooks'>,
   teamId: string,
-  { rows, filename }: Dataset,
+  message: string,
   newJobs: NewJob[],
 ): Promise<void> {
   const { jobs, outbox } = repositories;
   const [first] = newJobs;
   if (!first) return;
-  const { id: jobId, createdAt: at, baseModel } = first;
+  const { id: jobId, createdAt: at } = first;
   await jobs.insert(teamId, ...newJobs);
-  const message = `Submitted: ${rows} rows of ${filename} on ${baseModel.name}.`;
   const [state, epoch] = ['queued' as const, 1];
   const ids = newJobs.map(({ id }) => id);
   await jobs.beginHistory(ids, { at, epoch, level: 'info', type: 'state', message, state });

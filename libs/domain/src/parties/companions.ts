@@ -52,7 +52,7 @@ export async function findCompanions(
   jobsPerTrainer: number,
   now: string,
 ): Promise<Companions> {
-  const isAlone = !isSmall(lead.job) && lead.job.sweep === null;
+  const isAlone = lead.job.work.kind !== 'train' || (!isSmall(lead.job) && lead.job.sweep === null);
   if (jobsPerTrainer <= 1 || lead.job.fruitlessAttempts > 0 || isAlone) return nobody;
   const memories: JobMemory[] = [];
   const room = await roomFor(repositories, lead.job, worker);

@@ -1,4 +1,5 @@
-import { type PartyRecord, type Repositories } from '../ports/repositories';
+import { type PartyRecord } from '../ports/parties';
+import { type Repositories } from '../ports/repositories';
 
 /** The party as of a later time, its clock run on. */
 export function runOn(party: PartyRecord, at: string): PartyRecord {

@@ -13,6 +13,7 @@ import {
   type PageQuery,
   type Quotas,
   type Role,
+  type WorkKind,
 } from '@lowrank/contracts';
 import { type AdapterRepository } from './adapters';
 import { type AliasRepository } from './aliases';
@@ -22,6 +23,8 @@ import { type GrantRepository } from './grants';
 import { type InvitationRepository, type MemberRepository, type SessionRepository } from './members';
 import { type AddressedWakeUp } from './job-queue';
 import { type News, type OutboxRepository } from './outbox';
+import { type ExportRepository } from './exports';
+import { type PartyRepository } from './parties';
 import { type FinishedRun } from '../preflight/time';
 import { type SweepRepository } from './sweeps';
 import { type WebhookRepository } from './webhooks';
@@ -34,6 +37,7 @@ export interface Repositories {
   jobs: JobRepository;
   adapters: AdapterRepository;
   aliases: AliasRepository;
+  exports: ExportRepository;
   outbox: OutboxRepository;
   teams: TeamRepository;
   workers: WorkerRepository;
@@ -237,6 +241,7 @@ export type PlacedRecord = Pick<
 export type NewJob = Pick<
   Job,
   | 'id'
+  | 'work'
   | 'baseModel'
   | 'dataset'
   | 'adapter'
@@ -258,7 +263,13 @@ export interface JobRepository extends JobLogRepository {
   detail(teamId: string, id: string): Promise<JobDetail | null>;
   list(
     teamId: string,
-    page: PageQuery & { state?: JobState; adapter?: string; sweep?: string; metadata?: Metadata },
+    page: PageQuery & {
+      state?: JobState;
+      kind?: WorkKind;
+      adapter?: string;
+      sweep?: string;
+      metadata?: Metadata;
+    },
   ): Promise<Page<Job>>;
   /** Any team's job, its row locked until the transaction ends. For use cases that move it. */
   lock(id: string): Promise<JobRecord | null>;
@@ -279,11 +290,11 @@ export interface JobRepository extends JobLogRepository {
    */
   waiting(now: string, perTeam: number): Promise<WaitingRecord[]>;
   /**
-   * Queued jobs that no worker is chosen for, of the same team, base model and priority as another, that may start at `now` and whose
+   * Queued jobs that train and that no worker is chosen for, of the same team, base model and priority as another, that may start at `now` and whose
    * last attempt was not fruitless, by rank; their rows locked until the transaction ends. Rows that others have locked are left out.
    */
   lockAlike(job: JobRecord, now: string, limit: number): Promise<JobRecord[]>;
-  /** How many queued jobs of the same team, base model and priority as another have a worker chosen for them, that one left out. */
+  /** How many queued jobs that train, of the same team, base model and priority as another, have a worker chosen for them, that one left out. */
   countAssignedAlike(job: JobRecord): Promise<number>;
   /** Jobs that have a slot: in a worker's hands, or queued and assigned; in order of their ids. */
   placed(): Promise<PlacedRecord[]>;
@@ -325,27 +336,6 @@ export interface WorkerRepository {
   remove(id: string): Promise<void>;
   /** Removes workers not seen since, and resolves to their ids. */
   removeUnseen(since: string): Promise<string[]>;
-}
-
-/** Jobs of one team that hold one slot together, in one trainer. */
-export interface PartyRecord {
-  id: string;
-  /** Those that hold the slot still, one at least. */
-  members: number;
-  /** What each member has been charged with since the party began, in seconds as of `clockAt`: it runs at 1 / members. */
-  clock: number;
-  clockAt: string;
-  /** What its trainer takes of the worker's memory, bytes; null: not known. */
-  memoryBytes: number | null;
-}
-
-export interface PartyRepository {
-  insert(party: PartyRecord): Promise<void>;
-  /** Its row locked until the transaction ends. Who locks a job's row too does that first. */
-  lock(id: string): Promise<PartyRecord | null>;
-  update(party: PartyRecord): Promise<void>;
-  remove(id: string): Promise<void>;
-  list(): Promise<PartyRecord[]>;
 }
 
 export interface TeamRecord extends Quotas {

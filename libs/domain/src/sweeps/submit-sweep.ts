@@ -4,13 +4,14 @@ import {
   type Dataset,
   type Estimate,
   LowrankError,
+  training,
   type SweepWithTrials,
 } from '@lowrank/contracts';
 import { after } from '../clock-and-ids';
 import { checkJob } from '../jobs/check-job';
 import { checkQueueQuota } from '../jobs/quotas';
 import { factsOf, type Material, materialOf } from '../jobs/material';
-import { addJobs, scheduleOf } from '../jobs/submit-job';
+import { addJobs, scheduleOf, submitted } from '../jobs/submit-job';
 import { type Ports } from '../ports';
 import { assertFits, estimatorOf } from '../preflight/estimate-job';
 import { patternTime } from '../recipe/patterns';
@@ -63,11 +64,11 @@ export async function submitSweep(
     const jobs = trials.map(({ number, jobId, recipe, estimate }) => ({
       ...{ ...facts, ...schedule },
       ...{ id: jobId, recipe, metadata: {}, estimate, initFrom: null, clonedFrom: null },
-      sweep: { id, trial: number },
+      ...{ sweep: { id, trial: number }, work: training },
       // Trials of the same priority go in the order of their numbers.
       rankAt: after(schedule.rankAt, number - 1),
     }));
-    await addJobs(repositories, teamId, dataset, jobs);
+    await addJobs(repositories, teamId, submitted(baseModel.name, dataset), jobs);
     await repositories.sweeps.addTrials(id, trials);
     const told = { adapter, baseModel: baseModel.name, dataset: dataset.id, trials: trials.length };
     await repositories.audit.add('submit', { kind: 'sweep', id }, told);

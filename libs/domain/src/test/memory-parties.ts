@@ -1,4 +1,4 @@
-import { type PartyRepository } from '../ports/repositories';
+import { type PartyRepository } from '../ports/parties';
 import { compare } from './rows';
 import { type Tables } from './tables';
 

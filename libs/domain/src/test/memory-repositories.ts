@@ -1,4 +1,4 @@
-import { finalJobStates, type Job, LowrankError } from '@lowrank/contracts';
+import { finalJobStates, LowrankError } from '@lowrank/contracts';
 import { type Deed } from '../ports/audit';
 import { type JobRecord, type Repositories } from '../ports/repositories';
 import { isFinal, isHeld } from '../state-machine';
@@ -12,6 +12,8 @@ import { grantRepositoryOf } from './memory-grants';
 import { memberRepositoriesOf } from './memory-members';
 import { outboxOf } from './memory-outbox';
 import { statisticsOf } from './memory-statistics';
+import { isAlike, toJob } from './memory-job-rows';
+import { exportRepositoryOf } from './memory-exports';
 import { sweepRepositoryOf } from './memory-sweeps';
 import { partyRepositoryOf } from './memory-parties';
 import { webhookRepositoryOf } from './memory-webhooks';
@@ -86,6 +88,7 @@ export function repositoriesOf(tables: Tables, deed: Deed | null): Repositories 
     teams: teamRepositoryOf(tables),
     statistics: statisticsOf(tables),
     webhooks: webhookRepositoryOf(tables),
+    exports: exportRepositoryOf(tables),
     sweeps: sweepRepositoryOf(tables),
     parties: partyRepositoryOf(tables),
     workers: {
@@ -115,40 +118,6 @@ export function repositoriesOf(tables: Tables, deed: Deed | null): Repositories 
     },
   };
 }
-
-/** A job's public face. */
-const toJob = ({
-  teamId: _teamId,
-  fruitlessAttempts: _fruitless,
-  memoryRetries: _retries,
-  checkpointStep: _step,
-  mirroredStep: _mirrored,
-  workerId: _worker,
-  heartbeatAt: _at,
-  preemptRequested: _preempt,
-  queuedAt: _queued,
-  rankAt: _rank,
-  assignedTo,
-  assignedAt: _assigned,
-  attemptStartedAt: _attempt,
-  host: _host,
-  party: _party,
-  deviceClass: _class,
-  estimatedBytes: _estimated,
-  sharedBytes: _shared,
-  estimate: _estimate,
-  traceparent: _trace,
-  ...job
-}: Tables['jobs'][number]): Job => ({
-  ...job,
-  waitingFor: job.state === 'queued' && assignedTo === null ? job.waitingFor : null,
-});
-
-const isAlike = (job: JobRecord, like: JobRecord): boolean =>
-  job.id !== like.id &&
-  job.teamId === like.teamId &&
-  job.baseModel.id === like.baseModel.id &&
-  job.priority === like.priority;
 
 function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
   const find = (id: string) => tables.jobs.find((job) => job.id === id);
@@ -226,13 +195,14 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
     find: async (teamId, id) => orNull(own(teamId, id), toJob),
     detail: async (teamId, id) =>
       orNull(own(teamId, id), (job) => ({ ...toJob(job), estimate: job.estimate })),
-    list: async (teamId, { state, adapter, sweep, metadata = {}, ...page }) =>
+    list: async (teamId, { state, kind, adapter, sweep, metadata = {}, ...page }) =>
       pageOf(
         ofTeam(tables.jobs, teamId),
         page,
         toJob,
         (job) =>
           (!state || job.state === state) &&
+          (!kind || job.work.kind === kind) &&
           (!adapter || job.adapter === adapter) &&
           (!sweep || job.sweep?.id === sweep) &&
           Object.entries(metadata).every(([name, text]) => job.metadata[name] === text),

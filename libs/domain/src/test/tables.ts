@@ -16,10 +16,12 @@ import {
   type JobWakeUp,
   type Role,
   type SweepTrial,
+  type VersionExport,
   type Webhook,
   type WebhookDelivery,
 } from '@lowrank/contracts';
-import { type JobRecord, type PartyRecord, type TeamRecord, type WorkerRecord } from '../ports/repositories';
+import { type PartyRecord } from '../ports/parties';
+import { type JobRecord, type TeamRecord, type WorkerRecord } from '../ports/repositories';
 import { type SessionRecord, type UserRecord } from '../ports/members';
 import { type SweepRecord, type TrialResult } from '../ports/sweeps';
 
@@ -45,6 +47,7 @@ export interface Tables {
   aliases: Owned<Alias & { adapter: string }>[];
   aliasMoves: Owned<AliasMove & { adapter: string; alias: string }>[];
   versions: Owned<AdapterVersion>[];
+  exports: Owned<VersionExport>[];
   outbox: { id: string; wakeUp: JobWakeUp; at: string }[];
   /** Locks whose holders the transaction tells of news. */
   told: string[];
@@ -82,6 +85,7 @@ export const emptyTables = (): Tables => ({
   aliases: [],
   aliasMoves: [],
   versions: [],
+  exports: [],
   outbox: [],
   told: [],
   workers: [],

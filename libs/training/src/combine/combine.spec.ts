@@ -1,5 +1,6 @@
 import { LowrankError } from '@lowrank/contracts';
-import { combine, combineMethods, type CombineSettings } from './combine';
+import { combineMethodSchema, type CombineSettings } from '@lowrank/contracts';
+import { combine } from './combine';
 import { type Pair, type Pairs } from './pairs';
 
 const [inputs, outputs] = [5, 7];
@@ -11,7 +12,7 @@ const pair = (rank: number, seed: number, scale = 2): Pair => ({
   b: numbers(outputs * rank, seed + 0.5),
 });
 const settings = (overrides: Partial<CombineSettings>): CombineSettings => ({
-  ...{ method: 'linear', weights: [0.75, -0.5], density: 0.6, majoritySign: 'total', seed: 1 },
+  ...{ method: 'linear', weights: [0.75, -0.5], rank: null, density: 0.6, majoritySign: 'total', seed: 1 },
   ...overrides,
 });
 
@@ -46,7 +47,7 @@ describe('combine', () => {
   it('gives svd the highest rank of the adapters, and an error that a higher one makes smaller', () => {
     const adapters = [new Map([['q', first]]), new Map([['q', second]])];
     const wanted = product([first, second], [0.75, -0.5]);
-    const errors = [1, 2, undefined, 4, 5].map((rank) => {
+    const errors = [1, 2, null, 4, 5].map((rank) => {
       const made = of(combine(adapters, settings({ method: 'svd', rank })), 'q');
       expect(made.rank).toBe(rank ?? 3);
       return distance(product([made], [1]), wanted);
@@ -55,7 +56,7 @@ describe('combine', () => {
   });
 
   it('leaves one adapter as it is, whatever the method, when nothing is left out', () => {
-    for (const method of combineMethods) {
+    for (const method of combineMethodSchema.options) {
       const made = of(
         combine([new Map([['q', first]])], settings({ method, weights: [1], density: 1 })),
         'q',

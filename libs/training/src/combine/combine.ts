@@ -1,32 +1,8 @@
-import { LowrankError } from '@lowrank/contracts';
+import { type CombineSettings, LowrankError } from '@lowrank/contracts';
 import { Matrix } from 'ml-matrix';
-import { disjointMean, keepAtRandom, keepLargest, type MajoritySign, weightedSum } from './elements';
+import { disjointMean, keepAtRandom, keepLargest, weightedSum } from './elements';
 import { truncatedProduct } from './low-rank';
 import { type Pair, type Pairs } from './pairs';
-
-export const combineMethods = [
-  'linear',
-  'cat',
-  'svd',
-  'ties',
-  'dare_linear',
-  'dare_ties',
-  'magnitude_prune',
-] as const;
-export type CombineMethod = (typeof combineMethods)[number];
-
-export interface CombineSettings {
-  method: CombineMethod;
-  /** One for each adapter; may be negative. */
-  weights: readonly number[];
-  /** Of the result of `svd`; the highest of the adapters where it is not given. */
-  rank?: number;
-  /** Share of values that ties, dare_linear, dare_ties and magnitude_prune keep, above 0 and up to 1. */
-  density: number;
-  majoritySign: MajoritySign;
-  /** Of what dare_linear and dare_ties leave out. */
-  seed: number;
-}
 
 /**
  * One adapter made of several on the same base, by PEFT's methods (LoraModel.add_weighted_adapter). Every pair of the result has the same rank, filled

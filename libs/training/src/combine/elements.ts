@@ -1,8 +1,9 @@
+import { type CombineSettings } from '@lowrank/contracts';
 import { keyOf, philox, Stream } from '@lowrank/domain';
 
 // Merges element by element, as PEFT has them (peft/utils/merge_utils.py): TIES (Yadav et al. 2023), DARE (Yu et al. 2023).
 
-export type MajoritySign = 'total' | 'frequency';
+type MajoritySign = CombineSettings['majoritySign'];
 
 /** The ⌊density · n⌋ values of largest magnitude; 0 in the place of the others. Of equal ones the first are kept. */
 export function keepLargest(values: Float32Array, density: number): Float32Array {

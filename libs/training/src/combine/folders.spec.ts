@@ -6,11 +6,11 @@ import { makeSequence, openTiny, type Tiny } from '../../test/tiny';
 import { adapterConfig, adapterWeights, loadAdapter } from '../peft';
 import { ADAPTER_CONFIG, ADAPTER_WEIGHTS } from '../peft-config';
 import { toBatch } from '../sequences';
-import { type CombineSettings } from './combine';
+import { type CombineSettings } from '@lowrank/contracts';
 import { combineFolders } from './folders';
 
 const settings: CombineSettings = {
-  ...{ method: 'cat', weights: [1], density: 0.5, majoritySign: 'total', seed: 0 },
+  ...{ method: 'cat', weights: [1], rank: null, density: 0.5, majoritySign: 'total', seed: 0 },
 };
 
 describe('combineFolders', () => {

@@ -1,4 +1,4 @@
-import { LowrankError } from '@lowrank/contracts';
+import { type CombineSettings, LowrankError } from '@lowrank/contracts';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
@@ -8,7 +8,7 @@ import {
   encodeAdapterConfig,
   readAdapterConfig,
 } from '../peft-config';
-import { combine, type CombineSettings } from './combine';
+import { combine } from './combine';
 import { encodePairs, readPairs } from './pairs';
 
 /**

@@ -1,0 +1,63 @@
+import { type CombineWork, type Manifest, manifestSchema, parentsOf } from '@lowrank/contracts';
+import { spanned } from '@lowrank/telemetry';
+import { modelKey, runCombine } from '@lowrank/training';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { type AttemptOptions, MAX_LINE_BYTES } from './attempt';
+import { fetchFiles, isWeights } from './fetch-files';
+import { publish, storeFiles } from './publish';
+
+/** Makes a version of several, and files and manifest to the object store. Throws as runCombine. */
+export async function combineAndPublish(
+  options: AttemptOptions,
+  { parents, settings }: CombineWork,
+): Promise<Manifest> {
+  const { assignment, signal, send, log } = options;
+  const { jobId, epoch, adapter, baseModel, dataset, recipe, cacheDir, jobDir, threads } = assignment;
+  const named = parents.map((parent) => ({
+    ...parent,
+    name: `${parent.adapter} v${parent.number}`,
+    folder: join(jobDir, 'parents', parent.id),
+  }));
+  log('info', `attempt ${epoch}: ${named.map(({ name }) => name).join(', ')} by ${settings.method}`);
+
+  const key = modelKey(baseModel.files);
+  const modelDir = join(cacheDir, 'models', key);
+  const { id, name, source, revision } = baseModel;
+  const fetchModel = (wanted: boolean) =>
+    fetchFiles(
+      options,
+      modelDir,
+      baseModel.files.filter((file) => isWeights(file) === wanted),
+    );
+  await fetchModel(false);
+  const datasetsDir = join(cacheDir, 'datasets');
+  await fetchFiles(options, datasetsDir, [{ path: dataset.sha256, sha256: dataset.sha256 }]);
+  for (const { folder, files } of named) await fetchFiles(options, folder, files);
+  send({ type: 'phase', phase: 'running' });
+
+  const into = join(jobDir, 'combined');
+  try {
+    const combined = await spanned('combine', () =>
+      runCombine({
+        ...{ adapter, recipe, cacheDir, threads, signal, settings, into, parents: named },
+        base: { source, revision, key, dir: modelDir, fetchWeights: () => fetchModel(true) },
+        dataset: { file: join(datasetsDir, dataset.sha256), sha256: dataset.sha256, format: dataset.format },
+        maxLineBytes: MAX_LINE_BYTES,
+      }),
+    );
+    signal.throwIfAborted();
+    send({ type: 'phase', phase: 'publishing' });
+    return await publish(options, manifestSchema, {
+      ...{ format: 1, jobId, epoch, adapter, baseModel: { id, name, revision } },
+      dataset: { id: dataset.id, sha256: dataset.sha256 },
+      parents: parentsOf(assignment),
+      recipe: combined.recipe,
+      templateSha256: combined.templateSha256,
+      metrics: combined.metrics,
+      files: await storeFiles(options, combined.files),
+    });
+  } finally {
+    await rm(into, { recursive: true, force: true });
+  }
+}
