@@ -1,8 +1,9 @@
 import { type OpenAPIObject } from '@nestjs/swagger';
 import { type Access, actions, type Adapter, type Page, type Role, roleSchema } from '@lowrank/contracts';
-import { createApiKey, grant, isAtLeast, moveAlias, randomIds, revokeGrant } from '@lowrank/domain';
+import { createApiKey, found, grant, isAtLeast, moveAlias, randomIds, revokeGrant } from '@lowrank/domain';
+import { makeJob, makeManifest } from '@lowrank/testing';
 import { TestApi } from './test/api';
-import { publishAgain, type Samples, samplesOf, type Target, targetsOf } from './test/matrix';
+import { type Samples, samplesOf, type Target, targetsOf } from './test/matrix';
 
 /*
  * Every route of the OpenAPI description × every role × two teams, on what is the team's own and on what is the other's. What is expected
@@ -107,6 +108,20 @@ function assertNothing({ route, target, isAllowed, status, text }: Answer, their
   else expect([given, status < 500 && ![401, 403].includes(status)]).toEqual([given, true]);
 }
 
+/** Another version of a team's adapter. */
+async function publishAgain(samples: Samples): Promise<void> {
+  const { unitOfWork, ids } = api.ports;
+  const { teamId, adapter } = samples;
+  await unitOfWork.run(async ({ adapters, baseModels, datasets, jobs }) => {
+    const base = found(await baseModels.find(teamId, samples.ids.baseModel), 'base model', adapter);
+    const dataset = found(await datasets.find(teamId, samples.ids.dataset), 'dataset', adapter);
+    const job = makeJob(base, dataset, { adapter });
+    await jobs.insert(teamId, job);
+    const at = job.createdAt;
+    await adapters.publish(teamId, { id: ids.make('version'), manifest: makeManifest(job), at });
+  });
+}
+
 describe('a grant', () => {
   /** Where it shows: in lists, and in the hub's protocol, whose paths have the team. */
   const shows = [
@@ -164,7 +179,7 @@ describe('a grant', () => {
   it('of an alias shows what that stands on, and no other version', async () => {
     const theirs = await samplesOf(api, teams[0]);
     const { adapter, team } = theirs;
-    await publishAgain(api, theirs);
+    await publishAgain(theirs);
     await grant(api.ports, teams[0], { adapter, to: 'strangers', alias: 'prod' });
     const key = keys.get(`${teams[1]} viewer`);
     const ask = (version: string) =>

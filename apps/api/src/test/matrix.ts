@@ -1,7 +1,6 @@
 import { type Webhook } from '@lowrank/contracts';
 import {
   createApiKey,
-  found,
   grant,
   makeWebhookSecret,
   moveAlias,
@@ -188,19 +187,6 @@ export async function samplesOf(api: TestApi, teamId: string): Promise<Samples> 
     ],
     state: () => unitOfWork.run(stored),
   };
-}
-
-/** Another version of a team's adapter. */
-export async function publishAgain({ ports: { unitOfWork, ids } }: TestApi, samples: Samples): Promise<void> {
-  const { teamId, adapter } = samples;
-  await unitOfWork.run(async ({ adapters, baseModels, datasets, jobs }) => {
-    const base = found(await baseModels.find(teamId, samples.ids.baseModel), 'base model', adapter);
-    const dataset = found(await datasets.find(teamId, samples.ids.dataset), 'dataset', adapter);
-    const job = makeJob(base, dataset, { adapter });
-    await jobs.insert(teamId, job);
-    const at = job.createdAt;
-    await adapters.publish(teamId, { id: ids.make('version'), manifest: makeManifest(job), at });
-  });
 }
 
 export interface Target {
