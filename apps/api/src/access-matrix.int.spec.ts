@@ -3,7 +3,8 @@ import { type Access, actions, type Adapter, type Page, type Role, roleSchema } 
 import { createApiKey, found, grant, isAtLeast, moveAlias, randomIds, revokeGrant } from '@lowrank/domain';
 import { makeJob, makeManifest } from '@lowrank/testing';
 import { TestApi } from './test/api';
-import { type Samples, samplesOf, type Target, targetsOf } from './test/matrix';
+import { type Target, targetsOf } from './test/matrix';
+import { type Samples, samplesOf } from './test/samples';
 
 /*
  * Every route of the OpenAPI description × every role × two teams, on what is the team's own and on what is the other's. What is expected

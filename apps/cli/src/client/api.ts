@@ -5,10 +5,6 @@ import {
   adapterSchema,
   type AdapterVersion,
   adapterVersionSchema,
-  type Alias,
-  type AliasMove,
-  aliasMoveSchema,
-  aliasSchema,
   type BaseModel,
   baseModelSchema,
   type CloneJob,
@@ -70,8 +66,6 @@ import { TeamApi } from './team-api';
 const part = encodeURIComponent;
 /** Whose adapter it is; null: one's own team's. */
 const ownedBy = (team: string | null): string => (team === null ? '' : `?team=${part(team)}`);
-const aliasPath = (adapter: string, alias: string) =>
-  `/api/v1/adapters/${part(adapter)}/aliases/${part(alias)}`;
 
 /** The native API of a Lowrank server, typed and parsed. Errors as in Http. */
 export class Api {
@@ -366,24 +360,6 @@ export class Api {
 
   card(name: string, team: string | null = null): Promise<AdapterCard> {
     return this.http.json(`/api/v1/adapters/${part(name)}/card${ownedBy(team)}`, adapterCardSchema);
-  }
-
-  moveAlias(name: string, alias: string, version: string): Promise<Alias> {
-    return this.http.json(aliasPath(name, alias), aliasSchema, { method: 'PUT', json: { version } });
-  }
-
-  rollBackAlias(name: string, alias: string): Promise<Alias> {
-    return this.http.json(`${aliasPath(name, alias)}/rollback`, aliasSchema, { method: 'POST' });
-  }
-
-  async removeAlias(name: string, alias: string): Promise<void> {
-    await (await this.http.response(aliasPath(name, alias), { method: 'DELETE' })).arrayBuffer();
-  }
-
-  /** The last two hundred moves, newest first. */
-  async aliasHistory(name: string, alias: string): Promise<AliasMove[]> {
-    const path = `${aliasPath(name, alias)}/history?limit=200`;
-    return (await this.http.json(path, pageSchema(aliasMoveSchema))).data;
   }
 
   /** Bytes of a file of a base model. */

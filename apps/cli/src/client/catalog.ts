@@ -4,8 +4,13 @@ import {
   adapterSchema,
   type AdapterVersion,
   adapterVersionSchema,
+  type Alias,
+  type AliasMove,
+  aliasMoveSchema,
+  aliasSchema,
   type Lineage,
   lineageSchema,
+  pageSchema,
   type VersionDiff,
   versionDiffSchema,
 } from '@lowrank/contracts';
@@ -14,6 +19,8 @@ import { type Http } from './http';
 const part = encodeURIComponent;
 const versionPath = (adapter: string, version: string) =>
   `/api/v1/adapters/${part(adapter)}/versions/${part(version)}`;
+const aliasPath = (adapter: string, alias: string) =>
+  `/api/v1/adapters/${part(adapter)}/aliases/${part(alias)}`;
 
 export type AdapterFilter = Partial<Omit<AdapterQuery, 'after' | 'limit'>>;
 
@@ -50,5 +57,23 @@ export class Catalog {
   /** `to`: the other version, like `support@v3`. */
   diff(adapter: string, version: string, to: string): Promise<VersionDiff> {
     return this.http.json(`${versionPath(adapter, version)}/diff?to=${part(to)}`, versionDiffSchema);
+  }
+
+  moveAlias(name: string, alias: string, version: string): Promise<Alias> {
+    return this.http.json(aliasPath(name, alias), aliasSchema, { method: 'PUT', json: { version } });
+  }
+
+  rollBackAlias(name: string, alias: string): Promise<Alias> {
+    return this.http.json(`${aliasPath(name, alias)}/rollback`, aliasSchema, { method: 'POST' });
+  }
+
+  async removeAlias(name: string, alias: string): Promise<void> {
+    await (await this.http.response(aliasPath(name, alias), { method: 'DELETE' })).arrayBuffer();
+  }
+
+  /** The last two hundred moves, newest first. */
+  async aliasHistory(name: string, alias: string): Promise<AliasMove[]> {
+    const path = `${aliasPath(name, alias)}/history?limit=200`;
+    return (await this.http.json(path, pageSchema(aliasMoveSchema))).data;
   }
 }

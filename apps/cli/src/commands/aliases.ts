@@ -20,7 +20,7 @@ export function addAliasCommands(program: Command): void {
     .argument('<version>', 'v3, latest, or another alias')
     .action(async (text: string, version: string, _options, command: Command) => {
       const { adapter, alias } = parseAlias(text);
-      const moved = await connect(command).moveAlias(adapter, alias, version);
+      const moved = await connect(command).catalog.moveAlias(adapter, alias, version);
       print(`${adapter}@${alias} is v${moved.version}.`);
     });
 
@@ -30,7 +30,7 @@ export function addAliasCommands(program: Command): void {
     .argument('<adapter@alias>', 'e.g. support@prod')
     .action(async (text: string, _options, command: Command) => {
       const { adapter, alias } = parseAlias(text);
-      const moved = await connect(command).rollBackAlias(adapter, alias);
+      const moved = await connect(command).catalog.rollBackAlias(adapter, alias);
       print(`${adapter}@${alias} is v${moved.version} again.`);
     });
 
@@ -40,7 +40,7 @@ export function addAliasCommands(program: Command): void {
     .argument('<adapter@alias>', 'e.g. support@prod')
     .action(async (text: string, _options, command: Command) => {
       const { adapter, alias } = parseAlias(text);
-      const moves = await connect(command).aliasHistory(adapter, alias);
+      const moves = await connect(command).catalog.aliasHistory(adapter, alias);
       if (moves.length === 0) print(`${adapter}@${alias} has never been there.`);
       else printTable(['ACTION', 'FROM', 'TO', 'BY', 'WHEN'], moves.map(toRow));
     });
@@ -51,7 +51,7 @@ export function addAliasCommands(program: Command): void {
     .argument('<adapter@alias>', 'e.g. support@prod')
     .action(async (text: string, _options, command: Command) => {
       const { adapter, alias } = parseAlias(text);
-      await connect(command).removeAlias(adapter, alias);
+      await connect(command).catalog.removeAlias(adapter, alias);
       print(`${adapter}@${alias} is removed.`);
     });
 }
