@@ -32,6 +32,19 @@ const samplingShape = {
   top_p: z.number().gt(0).max(1).nullable().default(1),
   /** The likeliest so many tokens; 0: all. Not of OpenAI's. */
   top_k: z.int().min(0).max(1_000_000).nullable().default(0),
+  /** Tokens with less than this share of the highest probability are left out. Not of OpenAI's. */
+  min_p: z.number().min(0).max(1).nullable().default(0),
+  /** Taken off the logits of tokens that the answer has already, and the same times how often it has them. */
+  presence_penalty: z.number().min(-2).max(2).nullable().default(0),
+  frequency_penalty: z.number().min(-2).max(2).nullable().default(0),
+  /** Divides the logits of tokens that prompt or answer have already, where they are above 0, and multiplies the others. Not of OpenAI's. */
+  repetition_penalty: z.number().gt(0).max(10).nullable().default(1),
+  /** Added to the logits of tokens, by their ids. */
+  logit_bias: z
+    .record(z.string().regex(/^\d{1,9}$/, 'must be the id of a token'), z.number().min(-100).max(100))
+    .refine((biases) => Object.keys(biases).length <= 1024, 'must have 1,024 tokens at most')
+    .nullable()
+    .default(null),
   /** The same request with the same seed has the same answer. */
   seed: z.int().nullable().default(null),
   stop: z

@@ -22,12 +22,13 @@ export interface Generated {
 
 /**
  * Yields an answer's text as it comes and returns how it ended.
- * Errors: context_exceeded when the prompt leaves no room, KernelError, the signal's reason.
+ * Errors: validation_failed for an empty prompt, context_exceeded when it leaves no room, KernelError, the signal's reason.
  */
 export async function* generate(
   { batch, tokenizer, adapter }: Model,
   { prompt, sampling, maxTokens, stop, signal }: GenerateOptions,
 ): AsyncGenerator<string, Generated> {
+  if (prompt.length === 0) throw new LowrankError('validation_failed', 'The prompt has no tokens.');
   const room = batch.longest - prompt.length;
   if (room < 1)
     throw new LowrankError(

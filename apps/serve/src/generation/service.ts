@@ -1,4 +1,4 @@
-import { type ServeRequest, type ServeTarget } from '@lowrank/contracts';
+import { LowrankError, type ServeRequest, type ServeTarget } from '@lowrank/contracts';
 import { type ChatTokenizer } from '@lowrank/datasets';
 import { type Sampling } from '@lowrank/kernels';
 import { randomBytes } from 'node:crypto';
@@ -21,7 +21,7 @@ export class Service {
       const choices: Choice[] = [];
       let completionTokens = 0;
       for (let index = 0; index < choiceCount(completion); index += 1) {
-        const generation = generate(model, optionsOf(completion, prompt, index, signal));
+        const generation = generate(model, optionsOf(completion, model.tokenizer, prompt, index, signal));
         let text = echoOf(completion);
         let step = await generation.next();
         for (; !step.done; step = await generation.next()) text += step.value;
@@ -47,7 +47,7 @@ export class Service {
       let send: ((event: string) => Promise<void>) | null = null;
       let completionTokens = 0;
       for (let index = 0; index < choiceCount(completion); index += 1) {
-        const generation = generate(model, optionsOf(completion, prompt, index, signal));
+        const generation = generate(model, optionsOf(completion, model.tokenizer, prompt, index, signal));
         let step: IteratorResult<string, Generated> = await generation.next();
         send ??= begin();
         await send(chunks.begin(index));
@@ -96,15 +96,38 @@ function promptOf({ kind, body }: Completion, tokenizer: ChatTokenizer): Int32Ar
   return Int32Array.from(bosId === null || tokens[0] === bosId ? tokens : [bosId, ...tokens]);
 }
 
-function optionsOf({ kind, body }: Completion, prompt: Int32Array, index: number, signal: AbortSignal) {
+function optionsOf(
+  { kind, body }: Completion,
+  { vocabSize }: ChatTokenizer,
+  prompt: Int32Array,
+  index: number,
+  signal: AbortSignal,
+) {
   const maxTokens = kind === 'chat' ? (body.max_completion_tokens ?? body.max_tokens) : body.max_tokens;
   const sampling: Sampling = {
     temperature: body.temperature ?? 1,
     topP: body.top_p ?? 1,
     topK: body.top_k ?? 0,
     seed: seedOf(body.seed, index),
+    minP: body.min_p ?? 0,
+    presencePenalty: body.presence_penalty ?? 0,
+    frequencyPenalty: body.frequency_penalty ?? 0,
+    repetitionPenalty: body.repetition_penalty ?? 1,
+    ...(body.logit_bias === null ? {} : { bias: biasOf(body.logit_bias, vocabSize) }),
   };
   return { prompt, sampling, maxTokens, stop: body.stop, signal };
+}
+
+function biasOf(biases: Record<string, number>, vocabSize: number) {
+  const unknown = Object.keys(biases).find((token) => Number(token) >= vocabSize);
+  if (unknown !== undefined)
+    throw new LowrankError('validation_failed', `The model has no token ${unknown}.`, [
+      { path: `logit_bias.${unknown}`, message: `must be below ${vocabSize}` },
+    ]);
+  return {
+    tokens: Int32Array.from(Object.keys(biases), Number),
+    values: Float32Array.from(Object.values(biases)),
+  };
 }
 
 /** Every choice has draws of its own. */

@@ -113,6 +113,28 @@ describe('a conversation', () => {
     expect(new Set([...first, ...(await draw(2))]).size).toBeGreaterThan(2);
   });
 
+  it('takes penalties, biases and thresholds into account', async () => {
+    const { text } = await world.expected(messages, null, 12);
+    const [first = 0] = world.tokenizer.encode(text);
+    const say = async (how: Partial<ChatCompletionInput>) =>
+      (await answer(chat(world.baseTarget, how))).choices[0]?.message.content ?? '';
+    expect(world.tokenizer.encode(await say({ logit_bias: { [first]: -100 } }))[0]).not.toBe(first);
+    expect(new Set(world.tokenizer.encode(await say({ logit_bias: { [first]: 100 } })))).toEqual(
+      new Set([first]),
+    );
+    const once = world.tokenizer.encode(
+      await say({
+        logit_bias: { [first]: 50 },
+        presence_penalty: 2,
+        frequency_penalty: 2,
+        repetition_penalty: 10,
+      }),
+    );
+    expect(once.filter((token) => token === first).length).toBeLessThan(12);
+    // Nothing but the likeliest token has as much probability as it has.
+    expect(await say({ temperature: 2, min_p: 1, seed: 3 })).toBe(text);
+  });
+
   it('is answered to many at once as to each alone', async () => {
     const other = await world.addAdapter(2);
     const expected = await Promise.all(
@@ -168,6 +190,13 @@ describe('refusals', () => {
   it('says what of a request it does not know', async () => {
     const response = served.send(target, { kind: 'chat', body: { model: 'x', messages: [] } });
     expect(await refusal(response)).toMatchObject({ status: 400, code: 'validation_failed' });
+  });
+
+  it('says which token of a bias the model has not', async () => {
+    expect(await refusal(chat(target, { logit_bias: { 100000: 1 } }))).toMatchObject({
+      status: 400,
+      details: [{ path: 'logit_bias.100000' }],
+    });
   });
 
   it('says that it is busy, and for how long to stay away', async () => {
