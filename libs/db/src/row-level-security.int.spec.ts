@@ -1,6 +1,13 @@
 import { type Parent } from '@lowrank/contracts';
 import { type Repositories, type UnitOfWork } from '@lowrank/domain';
-import { codeOf, makeDataset, makeManifest, seedTeam, type SeededTeam } from '@lowrank/testing';
+import {
+  codeOf,
+  makeDataset,
+  makeExportManifest,
+  makeManifest,
+  seedTeam,
+  type SeededTeam,
+} from '@lowrank/testing';
 import { SpecDatabase } from './test/database';
 import { createUnitOfWork } from './unit-of-work';
 
@@ -36,9 +43,11 @@ async function fill(): Promise<void> {
     const manifest = makeManifest(await team.addJob(), { parents });
     const at = '2026-01-01T00:00:00.000Z';
     const move = { seq: 1, action: 'move' as const, from: null, to: 1, returnsTo: null, at, by: 'a' };
-    await database.run(async ({ adapters, aliases }) => {
+    const exported = makeExportManifest(await team.addJob(), `ver_${team.id}`);
+    await database.run(async ({ adapters, aliases, exports }) => {
       await adapters.publish(team.id, { id: `ver_${team.id}`, manifest, at });
       await aliases.record(team.id, manifest.adapter, 'prod', move);
+      await exports.publish(team.id, exported, at);
     });
     await database.sql(`
       INSERT INTO team_usage (team_id, hour, seconds) VALUES ('${team.id}', now(), 1);

@@ -35,9 +35,10 @@ export function addSubmitCommand(program: Command): void {
   addSchedulingOptions(addRecipeOptions(submit))
     .option('--watch', 'follow the job until it ends')
     .action(async (source: string, options: SubmitOptions, command: Command) => {
+      const named = namedSubject(options, command);
       const api = connect(command);
       const recipe = await makeRecipe(options);
-      const what = await subjectOf(api, options);
+      const what = named ?? (await subjectOf(api, options));
       const dataset = await datasetOf(api, source, what.baseModel);
       const job = await api.submit({ ...what, dataset, recipe, ...makeScheduling(options) });
       print(`Job ${job.id} is ${job.state}.`);
@@ -52,20 +53,28 @@ export function addSubmitCommand(program: Command): void {
     });
 }
 
-/** What is trained: as the options say, and where they leave it out as the version has it that training starts from. */
-async function subjectOf(
-  api: Api,
-  { base, adapter, from }: SubmitOptions,
-): Promise<{ baseModel: string; adapter: string; initFrom?: string }> {
-  if (from === undefined) {
-    const missing = base === undefined ? '--base' : '--adapter';
-    if (base === undefined || adapter === undefined)
-      throw new CliError(`${missing} is missing`, {
-        help: 'Name base model and adapter, or with --from a version to start from.',
-        exitCode: exitCodes.usage,
-      });
-    return { baseModel: base, adapter };
-  }
+/** What is trained. */
+interface Subject {
+  baseModel: string;
+  adapter: string;
+  initFrom?: string;
+}
+
+/** As the options say it all; null when they name a version to start from. Ends with a usage error when they do neither. */
+function namedSubject({ base, adapter, from }: SubmitOptions, command: Command): Subject | null {
+  if (from !== undefined) return null;
+  if (base !== undefined && adapter !== undefined) return { baseModel: base, adapter };
+  const missing = base === undefined ? '--base' : '--adapter';
+  return command.error(
+    `error: ${missing} is missing. Name base model and adapter, or with --from a version.`,
+    {
+      exitCode: exitCodes.usage,
+    },
+  );
+}
+
+/** As the version has it that training starts from, where the options leave it out. */
+async function subjectOf(api: Api, { base, adapter, from = '' }: SubmitOptions): Promise<Subject> {
   const ref = parseVersionRef(from);
   const version = await api.version(ref.adapter, ref.version ?? 'latest');
   return {

@@ -105,7 +105,7 @@ it('gives the trainer the version, and makes it a parent of what is published', 
   const manifest = world.manifest(jobId);
   await expect(publishVersion(world, attempt, { ...manifest, parents: [] })).rejects.toMatchObject({
     code: 'conflict',
-    message: expect.stringContaining('version to start from'),
+    message: expect.stringContaining('versions that it is made from'),
   });
   await publishVersion(world, attempt, manifest);
   expect(world.tables.versions.at(-1)?.parents).toEqual([
