@@ -77,6 +77,11 @@ export function makeProgram(): Command {
 /** Runs the command line `argv` (as process.argv) and sets the exit code. */
 export async function main(argv: string[]): Promise<void> {
   const program = makeProgram();
+  // Whoever reads a pipe, such as head, may have read enough.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code === 'EPIPE') process.exit();
+    throw error;
+  });
   try {
     await program.parseAsync(argv);
   } catch (error) {

@@ -11,7 +11,8 @@ import { whole } from '../option-values';
 import { statisticsLines } from '../statistics-view';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { previewLines } from '../preview-view';
-import { isColoured, note, print } from '../terminal';
+import { formatAge, formatBytes, isColoured, note, print, printTable } from '../terminal';
+import { uploadFile } from './submit';
 
 interface StatisticsOptions {
   base?: string;
@@ -27,7 +28,36 @@ interface PreviewOptions {
 }
 
 export function addDataCommands(program: Command): void {
-  const data = program.command('data').description('convert, check and look at datasets');
+  const data = program.command('data').description('convert, check, upload and look at datasets');
+
+  data
+    .command('list', { isDefault: true })
+    .description('list datasets that were uploaded, newest first')
+    .action(async (_options, command: Command) => {
+      const rows: string[][] = [];
+      for await (const dataset of connect(command).datasets())
+        rows.push([
+          dataset.id,
+          dataset.filename,
+          dataset.format,
+          dataset.rows.toLocaleString('en'),
+          dataset.tokens?.toLocaleString('en') ?? '–',
+          formatBytes(dataset.bytes),
+          formatAge(dataset.createdAt),
+        ]);
+      if (rows.length === 0)
+        return print('No datasets yet. Upload one with: lowrank data upload chats.jsonl');
+      printTable(['DATASET', 'FILE', 'FORMAT', 'ROWS', 'TOKENS', 'SIZE', 'UPLOADED'], rows);
+    });
+
+  data
+    .command('upload')
+    .description('upload a file, which the server checks row by row, and print its id')
+    .argument('<file>', 'JSONL, CSV, Parquet or a JSON array, also packed with gzip')
+    .option('--base <name>', 'base model whose tokenizer counts its tokens; default: the oldest')
+    .action(async (file: string, { base }: { base?: string }, command: Command) => {
+      print(await uploadFile(connect(command), file, base));
+    });
 
   data
     .command('convert')
@@ -66,6 +96,11 @@ export function addDataCommands(program: Command): void {
     .option('--sequence-length <tokens>', 'count conversations that are longer', whole, 2048)
     .option('--against <dataset>', 'another dataset, such as the one to evaluate on')
     .action(async (id: string, { base, ...options }: StatisticsOptions, command: Command) => {
+      if (!idSchema('dataset').safeParse(id).success)
+        throw new CliError(`'${id}' is not the id of a dataset`, {
+          help: 'See them with: lowrank data. Upload a file with: lowrank data upload',
+          exitCode: exitCodes.usage,
+        });
       const api = connect(command);
       const request = { baseModel: base, ...options };
       let found = await api.statistics(id, request);

@@ -95,7 +95,7 @@ export const datasetOf = async (api: Api, source: string, baseModel: string): Pr
   idSchema('dataset').safeParse(source).success ? source : uploadFile(api, source, baseModel);
 
 /** Uploads a dataset and resolves to its id; question/answer rows go up as chats. */
-export async function uploadFile(api: Api, path: string, baseModel: string): Promise<string> {
+export async function uploadFile(api: Api, path: string, baseModel?: string): Promise<string> {
   await access(path).catch((cause) => {
     throw new CliError(`cannot read ${path}: ${cause.message}`, { exitCode: exitCodes.usage, cause });
   });
