@@ -60,6 +60,23 @@ it.each([
   batch.close();
 });
 
+it('keeps no room for an answer that is whole, though its reader is slow', async () => {
+  // Room for one of the two at a time.
+  const batch = new Batch(world.base, 32);
+  const [first, second] = requests(2).map((request) => ({
+    ...request,
+    prompt: Int32Array.from({ length: 20 }, (_token, t) => t),
+    maxTokens: 8,
+  })) as [SequenceRequest, SequenceRequest];
+  const slow = batch.generate(first);
+  const begun = await slow.next();
+  expect(await tokensOf(batch, second)).toEqual(await alone(second));
+  const rest: number[] = [];
+  for await (const token of slow) rest.push(token);
+  expect([begun.value, ...rest]).toEqual(await alone(first));
+  batch.close();
+});
+
 it('goes on without those who leave', async () => {
   const batch = new Batch(world.base, 4096);
   const [first, second, third] = requests(3) as [SequenceRequest, SequenceRequest, SequenceRequest];

@@ -45,7 +45,7 @@ const pagesFor = (tokens: number): number => Math.ceil(tokens / pageTokens);
 export class Batch {
   private readonly cache: Cache;
   private readonly pages: Pages;
-  /** In the order in which they came. */
+  /** Those whose answers are not whole yet, in the order in which they came. */
   private sequences: Sequence[] = [];
   private running: Promise<void> | null = null;
   private stepping: Promise<unknown> = Promise.resolve();
@@ -112,7 +112,7 @@ export class Batch {
 
   private async run(): Promise<void> {
     try {
-      while (this.sequences.some(isUnfinished)) {
+      while (this.sequences.length > 0) {
         await this.prefill();
         await this.decode();
         // Readers take what was drawn, and leave, before the next round.
@@ -142,7 +142,7 @@ export class Batch {
     const chosen: Chosen[] = [];
     for (const sequence of this.sequences) {
       const { cached, prompt } = sequence;
-      if (cached < prompt.length || !isUnfinished(sequence) || !this.hold(sequence, cached + 1)) continue;
+      if (cached < prompt.length || !this.hold(sequence, cached + 1)) continue;
       chosen.push({ sequence, end: cached + 1 });
     }
     await this.step('decode', chosen);
@@ -192,6 +192,10 @@ export class Batch {
       sequence.tokens[sequence.length] = token;
       sequence.length += 1;
       sequence.deliver(token);
+      if (sequence.length < sequence.tokens.length) return;
+      // Its reader may be slow; whoever waits for room is not to wait for that.
+      this.remove(sequence);
+      this.release(sequence);
     });
   }
 
@@ -218,9 +222,6 @@ export class Batch {
     sequence.cached = 0;
   }
 }
-
-/** One whose answer is whole waits for its reader alone. */
-const isUnfinished = ({ length, tokens }: Sequence): boolean => length < tokens.length;
 
 function samplingOf({ sampling, tokens, length, prompt }: Sequence): Sampling {
   const penalized =
