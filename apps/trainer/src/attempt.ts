@@ -14,6 +14,7 @@ import { spanned } from '@lowrank/telemetry';
 import {
   ADAPTER_CONFIG,
   ADAPTER_WEIGHTS,
+  isWeights,
   modelKey,
   runTraining,
   type SharedBases,
@@ -23,7 +24,7 @@ import { join } from 'node:path';
 import { type AttemptCheckpoints, withCheckpoints } from './attempt-checkpoints';
 import { combineAndPublish } from './combine-attempt';
 import { exportAndPublish } from './export-attempt';
-import { fetchFiles, isWeights } from './fetch-files';
+import { fetchFiles } from './fetch-files';
 import { type ManifestSchema, publish, readManifest, storeFiles } from './publish';
 import { StepSpans } from './step-spans';
 

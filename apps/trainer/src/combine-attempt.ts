@@ -1,10 +1,10 @@
 import { type CombineWork, type Manifest, manifestSchema, parentsOf } from '@lowrank/contracts';
 import { spanned } from '@lowrank/telemetry';
-import { modelKey, runCombine } from '@lowrank/training';
+import { isWeights, modelKey, runCombine } from '@lowrank/training';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type AttemptOptions, MAX_LINE_BYTES } from './attempt';
-import { fetchFiles, isWeights } from './fetch-files';
+import { fetchFiles } from './fetch-files';
 import { publish, storeFiles } from './publish';
 
 /** Makes a version of several, and files and manifest to the object store. Throws as runCombine. */

@@ -7,9 +7,6 @@ import { type AttemptOptions } from './attempt';
 const secondsSince = (started: number): string =>
   ` in ${((performance.now() - started) / 1000).toFixed(1)} s`;
 
-/** Whether a base model's file holds weights, which are not needed where the quantized base is there already. */
-export const isWeights = ({ path }: { path: string }): boolean => path.endsWith('.safetensors');
-
 /** Fetches blobs into a folder unless they are there: files appear whole and checked, so one that is there is right. */
 export async function fetchFiles(
   { blobs, signal, log }: Pick<AttemptOptions, 'blobs' | 'signal' | 'log'>,

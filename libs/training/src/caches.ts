@@ -21,6 +21,9 @@ export function modelKey(files: readonly Pick<StoredFile, 'path' | 'sha256'>[]):
   return sha256(lines.sort().join(''));
 }
 
+/** Whether a base model's file holds weights, which are not needed where the quantized base is there already. */
+export const isWeights = ({ path }: { path: string }): boolean => path.endsWith('.safetensors');
+
 /** The storage that a model's base ends up in: the checkpoint's own when it is quantized already, else what is asked for. */
 export async function chooseStorage(modelDir: string, asked: BaseStorage): Promise<BaseStorage> {
   return (await readCheckpointQuantization(modelDir)) ?? asked;

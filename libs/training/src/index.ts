@@ -1,6 +1,7 @@
 export {
   chooseStorage,
   ensureQuantizedBase,
+  isWeights,
   loadTokens,
   modelKey,
   openQuantizedBase,

@@ -1,10 +1,9 @@
 import { type ServeTarget } from '@lowrank/contracts';
 import { createApiKey } from '@lowrank/domain';
-import { makeBaseModel, writeTinyModel } from '@lowrank/testing';
+import { freePort, makeBaseModel, writeTinyModel } from '@lowrank/testing';
 import { fork, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -17,15 +16,6 @@ let api: TestApi;
 let server: ChildProcess;
 let folder: string;
 let client: OpenAI;
-
-async function freePort(): Promise<number> {
-  const probe = createServer().listen(0, '127.0.0.1');
-  await once(probe, 'listening');
-  const { port } = probe.address() as { port: number };
-  probe.close();
-  await once(probe, 'close');
-  return port;
-}
 
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'lowrank-serve-'));

@@ -1,5 +1,6 @@
 import { type Config } from '@lowrank/config';
 import { type Job } from '@lowrank/contracts';
+import { freePort } from '@lowrank/testing';
 import { type ChildProcess, fork } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer, type Server } from 'node:http';
@@ -24,15 +25,6 @@ interface Exported {
 }
 
 const outside = { traceId: '0af7651916cd43dd8448eb211c80319c', spanId: 'b7ad6b7169203331' };
-
-/** A port that nobody listens on; somebody may yet come first. */
-async function freePort(): Promise<number> {
-  const probe = createServer();
-  await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve));
-  const { port } = probe.address() as AddressInfo;
-  await new Promise((resolve) => probe.close(resolve));
-  return port;
-}
 
 /** API, worker and trainer as they are, and a collector that speaks OTLP/HTTP. */
 describe('a trace', () => {

@@ -6,6 +6,7 @@ import {
   generate,
   type Generated,
   type GenerateOptions,
+  isWeights,
   loadAdapter,
   modelKey,
   openQuantizedBase,
@@ -45,7 +46,6 @@ export async function openLocalModel(
 ): Promise<LocalModel> {
   const key = modelKey(baseModel.files);
   const modelDir = join(cacheDir, 'models', key);
-  const isWeights = ({ path }: { path: string }) => path.endsWith('.safetensors');
   const pull = (files: BaseModel['files']) => pullBaseModel(api, { ...baseModel, files }, modelDir);
   await pull(baseModel.files.filter((file) => !isWeights(file)));
   const fetchWeights = async () => {

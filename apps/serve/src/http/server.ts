@@ -1,4 +1,5 @@
 import { LowrankError, serveRequestSchema } from '@lowrank/contracts';
+import { isSameSecret } from '@lowrank/domain';
 import { publicError } from '@lowrank/training';
 import Fastify, {
   LogController,
@@ -7,7 +8,6 @@ import Fastify, {
   type FastifyReply,
 } from 'fastify';
 import { once } from 'node:events';
-import { createHash, timingSafeEqual } from 'node:crypto';
 import { type Models } from '../models/models';
 import { type Service } from '../generation/service';
 import { type Turns } from '../generation/turns';
@@ -52,7 +52,7 @@ export function createServer({
 
   app.addHook('onRequest', async ({ url, headers }) => {
     if (url === '/health') return;
-    if (!sameText(headers.authorization ?? '', `Bearer ${token}`))
+    if (!isSameSecret(headers.authorization ?? '', `Bearer ${token}`))
       throw new LowrankError('unauthorized', 'This server answers the API alone.');
   });
 
@@ -102,12 +102,6 @@ function eventStream(reply: FastifyReply): (event: string) => Promise<void> {
     if (event !== '' && !reply.raw.write(event) && !reply.raw.destroyed)
       await Promise.race([once(reply.raw, 'drain'), once(reply.raw, 'close')]);
   };
-}
-
-/** In a time that does not tell how much of it is right. */
-function sameText(given: string, wanted: string): boolean {
-  const digest = (text: string) => createHash('sha256').update(text).digest();
-  return timingSafeEqual(digest(given), digest(wanted));
 }
 
 function publicErrorOf(thrown: unknown): LowrankError {

@@ -5,6 +5,7 @@ import { type Blobs } from '@lowrank/storage';
 import {
   chooseStorage,
   inTurn,
+  isWeights,
   loadAdapter,
   modelKey,
   openQuantizedBase,
@@ -42,8 +43,6 @@ export interface ModelsOptions {
   /** Tokens that all sequences of a base have room for together. */
   cacheTokens: number;
 }
-
-const isWeights = ({ path }: StoredFile): boolean => path.endsWith('.safetensors');
 
 /** Bases and adapters, fetched and opened when they are first asked for and kept for the next request. */
 export class Models {
