@@ -58,6 +58,7 @@ export const actions = {
   'sweeps.control': { role: 'member', scope: 'jobs:write' },
   'adapters.read': { role: 'viewer', scope: 'adapters:read' },
   'adapters.write': { role: 'member', scope: 'adapters:write' },
+  'gates.write': { role: 'admin', scope: 'adapters:write' },
   'grants.write': { role: 'admin', scope: 'adapters:write' },
   'completions.generate': { role: 'viewer', scope: 'adapters:read' },
   'team.read': { role: 'viewer', scope: 'team:read' },
