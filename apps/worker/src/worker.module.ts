@@ -2,10 +2,10 @@ import { DynamicModule, Module } from '@nestjs/common';
 import { type Config, secretsOf } from '@lowrank/config';
 import { LowrankError, wakeUpVersion } from '@lowrank/contracts';
 import { createUnitOfWork } from '@lowrank/db';
-import { type Ports, randomIds, SharedClock } from '@lowrank/domain';
+import { type Ports, randomIds, removeForGood, SharedClock } from '@lowrank/domain';
 import { AddressRules, createPoster } from '@lowrank/outbound';
 import { createJobConsumer, createJobQueue } from '@lowrank/queue';
-import { Checkpoints, createObjectStore } from '@lowrank/storage';
+import { Blobs, Checkpoints, createObjectStore } from '@lowrank/storage';
 import { logOptions } from '@lowrank/telemetry';
 import { LoggerModule } from 'nestjs-pino';
 import { cpus, hostname } from 'node:os';
@@ -15,6 +15,7 @@ import { Janitor } from './janitor';
 import { MetricsServer } from './metrics/metrics-server';
 import { WorkerMetrics } from './metrics/worker-metrics';
 import { Presence } from './presence';
+import { publishingOn } from './publication';
 import { defaultTimings } from './settings';
 import { Supervisor } from './supervisor';
 import { WebhookSender } from './webhooks/webhook-sender';
@@ -55,7 +56,12 @@ export class WorkerModule {
     const { workerMetrics, metricsToken: token } = config;
     const metricsServer = workerMetrics && new MetricsServer(metrics.registry, { ...workerMetrics, token });
     const store = createObjectStore({ s3: config.s3, folder: join(dataDir, 'objects') });
-    const janitor = new Janitor(unitOfWork, new Checkpoints(store), dataDir, defaultTimings);
+    const removal = async (signal: AbortSignal): Promise<void> => {
+      if (config.retentionMs === null) return;
+      const removeBlob = (sha256: string) => new Blobs(store).remove(sha256);
+      await removeForGood({ unitOfWork, clock }, { retentionMs: config.retentionMs, removeBlob, signal });
+    };
+    const janitor = new Janitor(unitOfWork, new Checkpoints(store), dataDir, defaultTimings, removal);
     const supervisor = new Supervisor({
       ports,
       workerId: id,
@@ -63,6 +69,7 @@ export class WorkerModule {
       timings: defaultTimings,
       metrics,
       clearUp: (attempt) => janitor.clearUp(attempt),
+      publishing: publishingOn(unitOfWork, store),
       trainerEntry,
       env: { ...process.env, LOWRANK_DATA: dataDir },
     });
