@@ -26,6 +26,7 @@ export * from './catalog/describe-adapter';
 export * from './catalog/find-model';
 export * from './catalog/find-servable';
 export * from './catalog/find-version';
+export * from './catalog/import-version';
 export * from './catalog/lineage';
 export * from './catalog/retention';
 export * from './catalog/revision';

@@ -100,6 +100,7 @@ export function targetsOf({ teamId, ids, team, adapter, baseModel, email }: Samp
       `adapters/${adapter}/aliases/prod/rollback`,
     ),
     'GET /api/v1/adapters/:name/versions': of('version', `adapters/${adapter}/versions`),
+    'POST /api/v1/adapters/:name/versions': own(`adapters/${adapter}/versions`, {}),
     'GET /api/v1/adapters/:name/versions/:version': of('version', version),
     // The alias of the samples is in the way of the first two.
     'DELETE /api/v1/adapters/:name': of('version', `adapters/${adapter}`),

@@ -23,7 +23,8 @@ const remove = (before: string) =>
     await retention.removeVersions(before, 9),
     await retention.removeAdapters(before, 9),
   ]);
-const discarded = (before = '2100-01-01T00:00:00.000Z') => database.run(({ retention }) => retention.discarded(before, 99));
+const discarded = (before = '2100-01-01T00:00:00.000Z') =>
+  database.run(({ retention }) => retention.discarded(before, 99));
 const unreferenced = (...digits: string[]) =>
   database.run(({ retention }) => retention.unreferenced(digits.map(blob)));
 
