@@ -39,6 +39,18 @@ function readIfThere(file) {
   }
 }
 
+/** Whole or not at all. Whoever may not write there compiles anew each time. */
+function keep(file, code) {
+  const part = `${file}.${process.pid}-${threadId}`;
+  try {
+    mkdirSync(kept, { recursive: true });
+    writeFileSync(part, code);
+    renameSync(part, file);
+  } catch (error) {
+    if (error.code !== 'EACCES' && error.code !== 'EROFS') throw error;
+  }
+}
+
 require.extensions['.ts'] = (module, filename) => {
   const source = readFileSync(filename, 'utf8');
   const key = createHash('sha256').update([version, ...settings, filename, source].join('\0')).digest('hex');
@@ -46,10 +58,7 @@ require.extensions['.ts'] = (module, filename) => {
   let code = readIfThere(file);
   if (code === undefined) {
     code = compile(source, filename);
-    mkdirSync(kept, { recursive: true });
-    const part = `${file}.${process.pid}-${threadId}`;
-    writeFileSync(part, code);
-    renameSync(part, file);
+    keep(file, code);
   }
   module._compile(code, filename);
 };
