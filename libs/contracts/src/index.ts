@@ -1,4 +1,5 @@
 export * from './access';
+export * from './actions';
 export * from './adapter';
 export * from './alias';
 export * from './api-key';

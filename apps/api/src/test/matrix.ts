@@ -40,6 +40,7 @@ export function targetsOf({ teamId, ids, team, adapter, baseModel, email }: Samp
     // The operator's log names the teams that it has changed.
     'GET /api/v1/audit': { ...own('audit'), tells: [teamId, team] },
     'POST /api/v1/session': { ...own('session', { email, password }), status: 401 },
+    'POST /api/v1/session/key': { ...own('session/key', { key: `lrk_${email}` }), status: 401 },
     // Made with a key, these requests have no session.
     'GET /api/v1/session': { ...own('session'), status: 404 },
     'PUT /api/v1/session': { ...own('session', { team }), status: 404 },

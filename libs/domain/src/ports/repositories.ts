@@ -86,12 +86,18 @@ export interface UnitOfWork {
   close(): Promise<void>;
 }
 
+export interface FoundApiKey {
+  key: ApiKey;
+  operator: boolean;
+  memberRole: Role | null;
+}
+
 export interface ApiKeyRepository {
   insert(key: ApiKey & { secretSha256: string }): Promise<void>;
   /** Of any team; `operator`: whether it runs the installation; `memberRole`: of the member whose key it is, null when there is none. */
-  findBySecret(
-    secretSha256: string,
-  ): Promise<{ key: ApiKey; operator: boolean; memberRole: Role | null } | null>;
+  findBySecret(secretSha256: string): Promise<FoundApiKey | null>;
+  /** The same, by its id. */
+  findById(id: string): Promise<FoundApiKey | null>;
   list(teamId: string): Promise<ApiKey[]>;
   /** Returns false when there is no such key. */
   revoke(teamId: string, id: string, at: string): Promise<boolean>;
