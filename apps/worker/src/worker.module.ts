@@ -14,6 +14,7 @@ import { Dispatcher } from './dispatch/dispatcher';
 import { Janitor } from './janitor';
 import { MetricsServer } from './metrics/metrics-server';
 import { WorkerMetrics } from './metrics/worker-metrics';
+import { measureMachine } from './machine-usage';
 import { Presence } from './presence';
 import { defaultTimings } from './settings';
 import { Supervisor } from './supervisor';
@@ -78,8 +79,12 @@ export class WorkerModule {
       threads,
       wakeUpVersion,
     };
-    const presence = new Presence({ unitOfWork, clock }, worker, defaultTimings.presence, (mode) =>
-      supervisor.setDrain(mode),
+    const presence = new Presence(
+      { unitOfWork, clock },
+      worker,
+      measureMachine(),
+      defaultTimings.presence,
+      (mode) => supervisor.setDrain(mode),
     );
     return {
       module: WorkerModule,

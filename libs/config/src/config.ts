@@ -41,6 +41,8 @@ export interface Config {
   threads: number;
   /** Least time between two checkpoints of a job that are copied to the object store; null: none is. */
   mirrorSeconds: number | null;
+  /** Absolute folder that the dashboard's pages are built into; where it does not exist, the API serves none. */
+  dashboardDir: string;
   /** Absolute folders that base models may be imported from. */
   importRoots: readonly string[];
   /** Address of the hub that base models are fetched from; null: the Hugging Face hub. */
@@ -224,6 +226,7 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
   const dataDir = resolve(value.LOWRANK_DATA ?? join(repositoryRoot, '.lowrank'));
   return deepFreeze({
     dataDir,
+    dashboardDir: join(repositoryRoot, 'apps', 'dashboard', 'dist'),
     host: value.LOWRANK_HOST,
     port: value.LOWRANK_PORT,
     databaseUrl: value.DATABASE_URL ?? null,

@@ -127,6 +127,7 @@ export const makeWorker = (
   memoryBytes: 2 ** 36,
   threads: 16,
   wakeUpVersion,
+  usage: null,
   seenAt: at,
   ...overrides,
 });

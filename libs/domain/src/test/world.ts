@@ -155,6 +155,7 @@ export class World implements Ports {
       memoryBytes: 0,
       threads: 0,
       wakeUpVersion,
+      usage: null,
       drain: null,
       seenAt: this.clock.now(),
       ...overrides,
