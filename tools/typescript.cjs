@@ -53,7 +53,9 @@ function keep(file, code) {
 
 require.extensions['.ts'] = (module, filename) => {
   const source = readFileSync(filename, 'utf8');
-  const key = createHash('sha256').update([version, ...settings, filename, source].join('\0')).digest('hex');
+  const key = createHash('sha256')
+    .update([version, ...settings, filename, source].join('\0'))
+    .digest('hex');
   const file = join(kept, `${key}.js`);
   let code = readIfThere(file);
   if (code === undefined) {

@@ -34,7 +34,8 @@ function driver() {
   };
 }
 
-const { find, list, close } = client === 'driver' ? driver() : repositories({ isBound: client === 'repositories' });
+const { find, list, close } =
+  client === 'driver' ? driver() : repositories({ isBound: client === 'repositories' });
 const fastify = Fastify();
 fastify.get('/api/v1/jobs/:id', (request) => find(request.params.id));
 fastify.get('/api/v1/jobs', (request) => list(Number(request.query.limit)));
