@@ -31,6 +31,7 @@ export const actions = {
   'sweeps.control': { role: 'member', scope: 'jobs:write' },
   'adapters.read': { role: 'viewer', scope: 'adapters:read' },
   'adapters.write': { role: 'member', scope: 'adapters:write' },
+  'gates.write': { role: 'admin', scope: 'adapters:write' },
   'grants.write': { role: 'admin', scope: 'adapters:write' },
   'completions.generate': { role: 'viewer', scope: 'adapters:read' },
   'overview.read': { role: 'viewer', scope: 'jobs:read' },

@@ -11,6 +11,7 @@ export * from './combine';
 export * from './dataset';
 export * from './decoder';
 export * from './errors';
+export * from './evaluation';
 export * from './estimate';
 export * from './grant';
 export * from './export';

@@ -3,7 +3,9 @@ import { type Repositories, type UnitOfWork } from '@lowrank/domain';
 import {
   codeOf,
   makeDataset,
+  makeEvaluationManifest,
   makeExportManifest,
+  makeGate,
   makeManifest,
   seedTeam,
   type SeededTeam,
@@ -42,12 +44,17 @@ async function fill(): Promise<void> {
     const parents: Parent[] = [{ versionId: 'ver_gone', adapter: 'captain', number: 1, kind: 'continued' }];
     const manifest = makeManifest(await team.addJob(), { parents });
     const at = '2026-01-01T00:00:00.000Z';
-    const move = { seq: 1, action: 'move' as const, from: null, to: 1, returnsTo: null, at, by: 'a' };
+    const move = { seq: 1, action: 'move' as const, from: null, to: 1, returnsTo: null, gate: null, at, by: 'a' };
     const exported = makeExportManifest(await team.addJob(), `ver_${team.id}`);
-    await database.run(async ({ adapters, aliases, exports }) => {
+    const evaluated = makeEvaluationManifest(await team.addJob(), `ver_${team.id}`);
+    await database.run(async ({ adapters, aliases, evaluations, exports, gates }) => {
       await adapters.publish(team.id, { id: `ver_${team.id}`, manifest, at });
       await aliases.record(team.id, manifest.adapter, 'prod', move);
       await exports.publish(team.id, exported, at);
+      const { dataset } = team;
+      const { limits } = makeGate(dataset);
+      await evaluations.publish(team.id, evaluated, { dataset, limits, move: null, at });
+      await gates.put(team.id, makeGate(dataset));
     });
     await database.sql(`
       INSERT INTO team_usage (team_id, hour, seconds) VALUES ('${team.id}', now(), 1);

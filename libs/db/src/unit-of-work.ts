@@ -11,6 +11,7 @@ import { auditRepository } from './repositories/audit';
 import { baseModelRepository } from './repositories/base-models';
 import { datasetRepository } from './repositories/datasets';
 import { grantRepository } from './repositories/grants';
+import { evaluationRepository, gateRepository } from './repositories/evaluations';
 import { exportRepository } from './repositories/exports';
 import { invitationRepository, memberRepository, sessionRepository } from './repositories/members';
 import { jobRepository } from './repositories/jobs';
@@ -41,6 +42,8 @@ const repositoriesOf = (db: Tx, traceparent: string | null, deed: Deed | null): 
   adapters: adapterRepository(db),
   aliases: aliasRepository(db),
   exports: exportRepository(db),
+  evaluations: evaluationRepository(db),
+  gates: gateRepository(db),
   outbox: outboxRepository(db, traceparent),
   teams: teamRepository(db),
   workers: workerRepository(db),

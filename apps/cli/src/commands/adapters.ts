@@ -9,6 +9,7 @@ import { readFile } from 'node:fs/promises';
 import { type AdapterFilter } from '../client/catalog';
 import { connect } from '../connect';
 import { diffTables } from '../diff-view';
+import { evaluationLines } from '../evaluation-view';
 import { number } from '../option-values';
 import { lineageRows } from '../lineage-view';
 import { formatAge, formatBytes, paint, print, printTable } from '../terminal';
@@ -110,6 +111,9 @@ export function addAdapterCommands(program: Command): void {
       );
       // What another team's version was made from is theirs to know.
       if (ref.team !== null) return;
+      const evaluations = await api.evaluating.list(ref.adapter, version.number);
+      if (evaluations.length > 0) print(paint('bold', '\nEvaluations'));
+      if (evaluations.length > 0) for (const line of evaluationLines(evaluations)) print(line);
       const lineage = await api.catalog.lineage(ref.adapter, `v${version.number}`);
       const rows = lineageRows(lineage);
       if (rows.length === 0) return;

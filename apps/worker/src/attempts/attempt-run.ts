@@ -34,6 +34,9 @@ export interface AttemptRunOptions {
   clearUp(attempt: AttemptRef): Promise<void>;
 }
 
+/** Messages that bring what comes of a job. */
+const results: readonly JobMessage['type'][] = ['published', 'exported', 'evaluated'];
+
 /** How a run ended: published, settled otherwise, or taken away by another attempt. */
 export type AttemptEnd = 'published' | 'fenced' | AttemptOutcome['type'];
 
@@ -119,10 +122,10 @@ export class AttemptRun {
     const { meter } = this.options;
     if (message.type === 'plan') meter.plan(message.resumedFromStep);
     if (message.type === 'metric') meter.metric(message.metric, message.trainedTokens);
-    if (message.type === 'published' || message.type === 'exported') this.publishing = true;
+    if (results.includes(message.type)) this.publishing = true;
     if (message.type === 'stopped' || message.type === 'failed') this.lastWord = message;
     else this.reports.push(message);
-    if (!['stopped', 'failed', 'published', 'exported'].includes(message.type)) return;
+    if (![...results, 'stopped', 'failed'].includes(message.type)) return;
     // The process should end by itself now, unless it has other jobs; what remains of it must not hold the slot.
     this.seat?.finish();
     void this.killAfter(this.options.timings.stopGrace);

@@ -1,7 +1,9 @@
 import { type JobMessage } from '@lowrank/contracts';
 import {
   type AttemptRef,
+  type JobRecord,
   type Ports,
+  publishEvaluation,
   publishExport,
   publishVersion,
   reportCheckpoint,
@@ -29,6 +31,20 @@ export interface ReportListeners {
   /** A write was refused, or Postgres did not answer for longer than the worker's patience. */
   onFailed(error: unknown): void;
   onRetry(error: unknown): void;
+}
+
+/** What comes of a job, by its last message. */
+type Result = Extract<Report, { type: 'published' | 'exported' | 'evaluated' }>;
+
+function publishResult(ports: Ports, attempt: AttemptRef, report: Result): Promise<JobRecord | null> {
+  switch (report.type) {
+    case 'published':
+      return publishVersion(ports, attempt, report.manifest);
+    case 'exported':
+      return publishExport(ports, attempt, report.manifest);
+    case 'evaluated':
+      return publishEvaluation(ports, attempt, report.manifest);
+  }
 }
 
 /**
@@ -133,14 +149,12 @@ export class ReportQueue {
       }
       case 'published':
       case 'exported':
+      case 'evaluated':
         return async () => {
           // An attempt that finds an earlier one's manifest publishes it without any phase in between.
           if (!(await reportPhase(ports, attempt, 'publishing'))) return false;
           await this.listeners.beforePublishing();
-          const job =
-            report.type === 'exported'
-              ? await publishExport(ports, attempt, report.manifest)
-              : await publishVersion(ports, attempt, report.manifest);
+          const job = await publishResult(ports, attempt, report);
           if (job) this.listeners.onPublished();
           return job !== null;
         };

@@ -26,6 +26,7 @@ import { type GrantRepository } from './grants';
 import { type InvitationRepository, type MemberRepository, type SessionRepository } from './members';
 import { type AddressedWakeUp } from './job-queue';
 import { type News, type OutboxRepository } from './outbox';
+import { type EvaluationRepository, type GateRepository } from './evaluations';
 import { type ExportRepository } from './exports';
 import { type PartyRepository } from './parties';
 import { type FinishedRun } from '../preflight/time';
@@ -41,6 +42,8 @@ export interface Repositories {
   adapters: AdapterRepository;
   aliases: AliasRepository;
   exports: ExportRepository;
+  evaluations: EvaluationRepository;
+  gates: GateRepository;
   outbox: OutboxRepository;
   teams: TeamRepository;
   workers: WorkerRepository;
@@ -127,9 +130,9 @@ export interface DatasetRepository {
   /** The same; until the transaction ends nobody deletes it. */
   hold(teamId: string, id: string): Promise<Dataset | null>;
   list(teamId: string, page: PageQuery & { order?: PageOrder }): Promise<Page<Dataset>>;
-  /** Of any teams, those whose time has come by `now` and that no unfinished job trains on. */
+  /** Of any teams, those whose time has come by `now`, and that neither an unfinished job nor a gate uses. */
   expired(now: string, limit: number): Promise<{ teamId: string; id: string }[]>;
-  /** LowrankError in_use when an unfinished job trains on it; false when there is none. Finished jobs keep its hash. */
+  /** LowrankError in_use when an unfinished job or a gate uses it; false when there is none. Finished jobs keep its hash. */
   delete(teamId: string, id: string): Promise<boolean>;
 }
 
