@@ -76,6 +76,13 @@ export const chatCompletionSchema = z
     max_tokens: z.int().min(1).max(mostTokens).nullable().default(null),
     /** The newer name of max_tokens. */
     max_completion_tokens: z.int().min(1).max(mostTokens).nullable().default(null),
+    /** The log-probability of each token of the answer, and of so many of the likeliest tokens in its place. */
+    logprobs: z.boolean().nullable().default(false),
+    top_logprobs: z.int().min(0).max(20).nullable().default(null),
+  })
+  .refine(({ logprobs, top_logprobs: top }) => top === null || logprobs === true, {
+    path: ['top_logprobs'],
+    message: 'needs logprobs to be true',
   })
   .refine(({ messages }) => messages.at(-1)?.role !== 'assistant', {
     path: ['messages'],
@@ -84,14 +91,21 @@ export const chatCompletionSchema = z
 export type ChatCompletionInput = z.input<typeof chatCompletionSchema>;
 export type ChatCompletion = z.output<typeof chatCompletionSchema>;
 
-export const textCompletionSchema = z.strictObject({
-  ...answerShape,
-  ...samplingShape,
-  prompt: z.string().min(1),
-  max_tokens: z.int().min(1).max(mostTokens).nullable().default(16),
-  /** The prompt comes first in the answer. */
-  echo: z.boolean().nullable().default(false),
-});
+export const textCompletionSchema = z
+  .strictObject({
+    ...answerShape,
+    ...samplingShape,
+    prompt: z.string().min(1),
+    max_tokens: z.int().min(1).max(mostTokens).nullable().default(16),
+    /** The prompt comes first in the answer. */
+    echo: z.boolean().nullable().default(false),
+    /** The log-probability of each token of the answer, and of so many of the likeliest tokens in its place. */
+    logprobs: z.int().min(0).max(20).nullable().default(null),
+  })
+  .refine(({ echo, logprobs }) => echo !== true || logprobs === null, {
+    path: ['logprobs'],
+    message: 'are not had of a prompt: leave echo out',
+  });
 export type TextCompletionInput = z.input<typeof textCompletionSchema>;
 export type TextCompletion = z.output<typeof textCompletionSchema>;
 
@@ -136,6 +150,27 @@ export const usageSchema = z.object({
 });
 export type Usage = z.infer<typeof usageSchema>;
 
+const tokenLogprobShape = {
+  token: z.string(),
+  logprob: z.number(),
+  /** UTF-8 that the token writes; null where that is not known. A character may be spread over several tokens. */
+  bytes: z.array(z.int()).nullable(),
+};
+export const chatLogprobsSchema = z.object({
+  content: z.array(z.object({ ...tokenLogprobShape, top_logprobs: z.array(z.object(tokenLogprobShape)) })),
+  refusal: z.null(),
+});
+export type ChatLogprobs = z.infer<typeof chatLogprobsSchema>;
+
+/** One entry a token. `text_offset`: characters before it, those of the prompt included. */
+export const textLogprobsSchema = z.object({
+  tokens: z.array(z.string()),
+  token_logprobs: z.array(z.number()),
+  top_logprobs: z.array(z.record(z.string(), z.number())),
+  text_offset: z.array(z.int()),
+});
+export type TextLogprobs = z.infer<typeof textLogprobsSchema>;
+
 const answerOf = <Name extends string, Choice extends z.ZodRawShape>(object: Name, choice: Choice) =>
   z.object({
     id: z.string(),
@@ -147,7 +182,6 @@ const answerOf = <Name extends string, Choice extends z.ZodRawShape>(object: Nam
       z.object({
         index: z.int().nonnegative(),
         ...choice,
-        logprobs: z.null(),
         finish_reason: finishReasonSchema,
       }),
     ),
@@ -156,8 +190,12 @@ const answerOf = <Name extends string, Choice extends z.ZodRawShape>(object: Nam
 
 export const chatCompletionAnswerSchema = answerOf('chat.completion', {
   message: z.object({ role: z.literal('assistant'), content: z.string(), refusal: z.null() }),
+  logprobs: chatLogprobsSchema.nullable(),
 });
 export type ChatCompletionAnswer = z.infer<typeof chatCompletionAnswerSchema>;
 
-export const textCompletionAnswerSchema = answerOf('text_completion', { text: z.string() });
+export const textCompletionAnswerSchema = answerOf('text_completion', {
+  text: z.string(),
+  logprobs: textLogprobsSchema.nullable(),
+});
 export type TextCompletionAnswer = z.infer<typeof textCompletionAnswerSchema>;

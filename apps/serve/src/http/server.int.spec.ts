@@ -52,6 +52,13 @@ const events = async (response: Promise<Response>): Promise<string[]> =>
     .filter((line) => line !== '')
     .map((line) => line.replace(/^data: /, ''));
 
+/** By its definition, in doubles. */
+function logSoftmax(logits: Float32Array): number[] {
+  const most = Math.max(...logits);
+  const sum = logits.reduce((total, logit) => total + Math.exp(logit - most), 0);
+  return Array.from(logits, (logit) => logit - most - Math.log(sum));
+}
+
 describe('a conversation', () => {
   it('is answered as generation one at a time does, by the base and by the adapter', async () => {
     const bare = await world.expected(messages, null, 12);
@@ -133,6 +140,36 @@ describe('a conversation', () => {
     expect(once.filter((token) => token === first).length).toBeLessThan(12);
     // Nothing but the likeliest token has as much probability as it has.
     expect(await say({ temperature: 2, min_p: 1, seed: 3 })).toBe(text);
+  });
+
+  it('has log-probabilities, as the logits say, whole and in pieces', async () => {
+    const asked = { logprobs: true, top_logprobs: 3 };
+    const { choices } = await answer(chat(target, asked));
+    const content = choices[0]?.logprobs?.content ?? [];
+    expect(content.length).toBeGreaterThan(3);
+    const prompt = world.tokenizer.encode(world.tokenizer.render(messages, { addGenerationPrompt: true }));
+    const session = world.base.openSession({ adapter, capacity: 256 });
+    await session.append(Int32Array.from(prompt));
+    for (const { bytes, logprob, top_logprobs: top } of content) {
+      const expected = logSoftmax(session.logits());
+      const best = [...expected].sort((a, b) => b - a);
+      // The tiny model has a token for each byte. These answers are greedy.
+      const id = expected.indexOf(best[0] as number);
+      expect(bytes).toEqual([...(world.tokenizer.bytesOf(id) ?? [])]);
+      expect(logprob).toBeCloseTo(best[0] as number, 4);
+      expect(top.map((other) => other.logprob)).toEqual(
+        best.slice(0, 3).map((value) => expect.closeTo(value, 4) as unknown),
+      );
+      expect(top[0]?.bytes).toEqual(bytes);
+      await session.append(Int32Array.of(id));
+    }
+    session.close();
+    const lines = await events(chat(target, { ...asked, stream: true }));
+    const parts = lines.slice(0, -1).map((line) => JSON.parse(line).choices[0]);
+    expect(parts.flatMap(({ logprobs }) => logprobs?.content ?? [])).toEqual(content);
+    expect((await refusal(chat(target, { top_logprobs: 2 }))).details).toMatchObject([
+      { path: expect.stringContaining('top_logprobs') },
+    ]);
   });
 
   it('is answered to many at once as to each alone', async () => {
