@@ -25,6 +25,8 @@ const completionMessageSchema = z
 /** Tokens that an answer has where the request does not say: the rest of the model's context, up to this. */
 const mostTokens = 131_072;
 
+const mostSchemaCharacters = 65_536;
+
 const samplingShape = {
   /** 0: always the likeliest token. */
   temperature: z.number().min(0).max(2).nullable().default(1),
@@ -68,6 +70,31 @@ const answerShape = {
   metadata: z.record(z.string(), z.string()).nullable().optional(),
 };
 
+/** What an answer is to be: text, any JSON object, or JSON of a schema (docs/serving.md says which schemas). */
+const responseFormatSchema = z.discriminatedUnion('type', [
+  z.strictObject({ type: z.literal('text') }),
+  z.strictObject({ type: z.literal('json_object') }),
+  z.strictObject({
+    type: z.literal('json_schema'),
+    json_schema: z.strictObject({
+      name: z.string().regex(/^[a-zA-Z0-9_-]{1,64}$/, 'must be of letters, digits, _ and -, 64 at most'),
+      description: z.string().max(10_000).optional(),
+      schema: z
+        .record(z.string(), z.unknown())
+        .refine(
+          (schema) => JSON.stringify(schema).length <= mostSchemaCharacters,
+          `must have ${mostSchemaCharacters} characters at most`,
+        )
+        .optional(),
+      /** Has no effect: an answer always is as the schema says. */
+      strict: z.boolean().nullable().optional(),
+    }),
+  }),
+]);
+
+const isJson = (format: z.output<typeof responseFormatSchema> | null): boolean =>
+  format !== null && format.type !== 'text';
+
 export const chatCompletionSchema = z
   .strictObject({
     ...answerShape,
@@ -79,10 +106,15 @@ export const chatCompletionSchema = z
     /** The log-probability of each token of the answer, and of so many of the likeliest tokens in its place. */
     logprobs: z.boolean().nullable().default(false),
     top_logprobs: z.int().min(0).max(20).nullable().default(null),
+    response_format: responseFormatSchema.nullable().default(null),
   })
   .refine(({ logprobs, top_logprobs: top }) => top === null || logprobs === true, {
     path: ['top_logprobs'],
     message: 'needs logprobs to be true',
+  })
+  .refine(({ stop, response_format: format }) => stop.length === 0 || !isJson(format), {
+    path: ['stop'],
+    message: 'could end JSON in its middle: leave it out, or response_format',
   })
   .refine(({ messages }) => messages.at(-1)?.role !== 'assistant', {
     path: ['messages'],

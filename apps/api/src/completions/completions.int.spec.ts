@@ -105,6 +105,25 @@ it("gives OpenAI's client log-probabilities, streamed too", async () => {
   );
 });
 
+it("gives OpenAI's client JSON of its schema", async () => {
+  const schema = {
+    type: 'object',
+    properties: { answer: { type: 'integer' }, sure: { type: 'boolean' } },
+    required: ['answer', 'sure'],
+    additionalProperties: false,
+  };
+  const completion = await client.chat.completions.parse({
+    ...{ ...body, max_tokens: 200, temperature: 1, seed: 5 },
+    response_format: { type: 'json_schema', json_schema: { name: 'answer', schema, strict: true } },
+  });
+  const [choice] = completion.choices;
+  expect(choice?.finish_reason).toBe('stop');
+  expect(JSON.parse(choice?.message.content ?? '')).toEqual({
+    answer: expect.any(Number),
+    sure: expect.any(Boolean),
+  });
+});
+
 it("passes a server's refusal on, of a stream too", async () => {
   const long = [{ role: 'user' as const, content: 'x'.repeat(300) }];
   const expected = { status: 400, code: 'context_length_exceeded', type: 'invalid_request_error' };

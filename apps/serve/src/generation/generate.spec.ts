@@ -3,7 +3,7 @@ import { type Model } from '../models/models';
 import { generate, type GenerateOptions, type Piece } from './generate';
 
 /** A model that says these tokens, each with its text; one without a text is the first half of a character. */
-function saying(texts: readonly string[]): Model {
+function saying(texts: readonly string[]): Parameters<typeof generate>[0] {
   async function* tokens() {
     for (let token = 0; token < texts.length; token += 1) yield { token, logprob: -token };
   }

@@ -21,7 +21,7 @@ export interface GenerateOptions {
 
 export interface Form extends Guide {
   /** Whether nothing can follow what was accepted. */
-  readonly whole: boolean;
+  isWhole(): Promise<boolean>;
 }
 
 /** More of an answer: its text, and the tokens that it is of. A token whose text is not complete yet comes with the next. */
@@ -84,7 +84,7 @@ const characters = (text: string): number => Array.from(text).length;
  * Errors: validation_failed for an empty prompt, context_exceeded when it leaves no room, KernelError, the signal's reason.
  */
 export async function* generate(
-  { batch, tokenizer, adapter }: Model,
+  { batch, tokenizer, adapter }: Pick<Model, 'batch' | 'tokenizer' | 'adapter'>,
   { prompt, sampling, maxTokens, stop, logprobs, form, signal }: GenerateOptions,
 ): AsyncGenerator<Piece, Generated> {
   if (prompt.length === 0) throw new LowrankError('validation_failed', 'The prompt has no tokens.');
@@ -108,7 +108,7 @@ export async function* generate(
     tokens += 1;
     const piece = pieces.push(draw, text.push(draw.token));
     if (piece !== null) yield piece;
-    if (pieces.stopped || form?.whole === true) {
+    if (pieces.stopped || (await form?.isWhole()) === true) {
       reason = 'stop';
       break;
     }

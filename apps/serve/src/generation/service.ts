@@ -22,7 +22,7 @@ export class Service {
       const choices: Choice[] = [];
       let completionTokens = 0;
       for (let index = 0; index < choiceCount(completion); index += 1) {
-        const generation = generate(model, optionsOf(completion, model.tokenizer, prompt, index, signal));
+        const generation = formed(model, completion, prompt, index, signal);
         const whole: Piece = { text: echoOf(completion), draws: [], offsets: [] };
         let step = await generation.next();
         for (; !step.done; step = await generation.next()) {
@@ -56,7 +56,7 @@ export class Service {
       let send: ((event: string) => Promise<void>) | null = null;
       let completionTokens = 0;
       for (let index = 0; index < choiceCount(completion); index += 1) {
-        const generation = generate(model, optionsOf(completion, model.tokenizer, prompt, index, signal));
+        const generation = formed(model, completion, prompt, index, signal);
         let step: IteratorResult<Piece, Generated> = await generation.next();
         send ??= begin();
         await send(chunks.begin(index));
@@ -97,6 +97,34 @@ const choiceCount = ({ body }: Completion): number => body.n ?? 1;
 
 const echoOf = ({ kind, body }: Completion): string =>
   kind === 'text' && body.echo === true ? body.prompt : '';
+
+/** An answer, held to the form that the request asks for. */
+async function* formed(
+  model: Model,
+  completion: Completion,
+  prompt: Int32Array,
+  index: number,
+  signal: AbortSignal,
+): AsyncGenerator<Piece, Generated> {
+  const options = optionsOf(completion, model.tokenizer, prompt, index, signal);
+  const schema = schemaOf(completion);
+  if (schema === null) return yield* generate(model, options);
+  const form = await model.forms.open(schema, 'response_format.json_schema.schema');
+  try {
+    return yield* generate(model, { ...options, form });
+  } finally {
+    form.close();
+  }
+}
+
+/** The JSON schema that an answer is to be of; null: it is text. */
+function schemaOf({ kind, body }: Completion): Record<string, unknown> | null {
+  const format = kind === 'chat' ? body.response_format : null;
+  if (format === null || format.type === 'text') return null;
+  return format.type === 'json_object'
+    ? { type: 'object' }
+    : (format.json_schema.schema ?? { type: 'object' });
+}
 
 /** How many of the likeliest tokens are told of with each; undefined: there are to be no log-probabilities. */
 function logprobCount({ kind, body }: Completion): number | undefined {

@@ -7,6 +7,7 @@ import {
   textCompletionAnswerSchema,
 } from '@lowrank/contracts';
 import { type Adapter } from '@lowrank/kernels';
+import Ajv2020 from 'ajv/dist/2020';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Served, World } from '../test/world';
 
@@ -184,6 +185,68 @@ describe('a conversation', () => {
     answers.forEach(({ choices }, i) => expect(choices[0]?.message.content).toBe(expected[i % 3]?.text));
     // Of two adapters that nobody holds any more, one stays.
     expect(await served.health()).toEqual({ status: 'ok', bases: 1, adapters: 1, running: 0, waiting: 0 });
+  });
+});
+
+describe('JSON', () => {
+  const schema = {
+    type: 'object',
+    properties: {
+      mood: { enum: ['good', 'bad'] },
+      words: { type: 'array', items: { type: 'string', maxLength: 3 }, maxItems: 2 },
+      count: { type: ['integer', 'null'], minimum: 0, maximum: 9 },
+    },
+    required: ['mood', 'words'],
+    additionalProperties: false,
+  };
+  const format = (of: Record<string, unknown>) => ({
+    response_format: { type: 'json_schema' as const, json_schema: { name: 'thing', schema: of } },
+  });
+
+  it('is of the schema, whatever the model would say, or it is cut off', async () => {
+    const isValid = new Ajv2020({ allowUnionTypes: true }).compile(schema);
+    const asked = { ...format(schema), temperature: 2, max_tokens: 150 };
+    const plain = await answer(chat(target));
+    // A whole batch of them, with others that are not held to anything among them.
+    const [beside, ...answers] = await Promise.all([
+      answer(chat(target)),
+      ...Array.from({ length: 8 }, (_, seed) => answer(chat(target, { ...asked, seed }))),
+    ]);
+    expect(beside?.choices).toEqual(plain.choices);
+    const texts = answers.map(({ choices }) => choices[0]?.message.content ?? '');
+    for (const [i, { choices }] of answers.entries()) {
+      if (choices[0]?.finish_reason === 'length') continue;
+      expect([texts[i], isValid(JSON.parse(texts[i] as string))]).toEqual([texts[i], true]);
+    }
+    expect(answers.filter(({ choices }) => choices[0]?.finish_reason === 'stop').length).toBeGreaterThan(0);
+    expect(new Set(texts).size).toBeGreaterThan(1);
+    const [cut] = (await answer(chat(target, { ...format({ const: 'a long text' }), max_tokens: 5 })))
+      .choices;
+    expect(cut).toMatchObject({ message: { content: '"a lo' }, finish_reason: 'length' });
+  });
+
+  it('ends by itself, and comes in pieces too', async () => {
+    const whole = { ...format({ enum: [[1, 'two']] }), max_tokens: 50, logprobs: true };
+    const { choices, usage } = await answer(chat(target, whole));
+    expect(choices[0]).toMatchObject({ message: { content: '[1,"two"]' }, finish_reason: 'stop' });
+    expect(choices[0]?.logprobs?.content).toHaveLength(9);
+    expect(usage.completion_tokens).toBe(9);
+    const lines = await events(chat(target, { ...whole, stream: true }));
+    const text = lines.slice(0, -1).map((line) => JSON.parse(line).choices[0].delta.content ?? '');
+    expect(text.join('')).toBe('[1,"two"]');
+    const object = await answer(chat(target, { response_format: { type: 'json_object' }, max_tokens: 30 }));
+    expect(object.choices[0]?.message.content).toMatch(/^\{/);
+  });
+
+  it('says what of a schema it does not serve, as a stream too', async () => {
+    for (const stream of [false, true])
+      expect(
+        await refusal(chat(target, { ...format({ type: 'string', pattern: 'a' }), stream })),
+      ).toMatchObject({
+        ...{ status: 400, code: 'validation_failed' },
+        details: [{ path: 'response_format.json_schema.schema.pattern' }],
+      });
+    expect((await refusal(chat(target, { ...format(schema), stop: 'x' }))).status).toBe(400);
   });
 });
 
