@@ -43,6 +43,8 @@ export interface Config {
   mirrorSeconds: number | null;
   /** What is deleted is removed for good after this time, milliseconds; null: never. */
   retentionMs: number | null;
+  /** Absolute folder that the dashboard's pages are built into; where it does not exist, the API serves none. */
+  dashboardDir: string;
   /** Absolute folders that base models may be imported from. */
   importRoots: readonly string[];
   /** Address of the hub that base models are fetched from; null: the Hugging Face hub. */
@@ -231,6 +233,7 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
   const dataDir = resolve(value.LOWRANK_DATA ?? join(repositoryRoot, '.lowrank'));
   return deepFreeze({
     dataDir,
+    dashboardDir: join(repositoryRoot, 'apps', 'dashboard', 'dist'),
     host: value.LOWRANK_HOST,
     port: value.LOWRANK_PORT,
     databaseUrl: value.DATABASE_URL ?? null,

@@ -1,4 +1,5 @@
 export * from './access';
+export * from './actions';
 export * from './adapter';
 export * from './alias';
 export * from './api-key';
@@ -19,6 +20,7 @@ export * from './job';
 export * from './member';
 export * from './lineage';
 export * from './openai';
+export * from './overview';
 export * from './paging';
 export * from './queue';
 export * from './recipe';
