@@ -161,6 +161,10 @@ export function targetsOf({ teamId, ids, team, adapter, baseModel, email }: Samp
       path: `/api/models/${team}/${adapter}/tree/v1/none`,
       status: 404,
     },
+    'GET /api/models/:name': hub('baseModel', `api/models/${baseModel}`),
+    'GET /api/models/:name/revision/:revision': hub('baseModel', `api/models/${baseModel}/revision/main`),
+    'GET /api/models/:name/tree/:revision': hub('baseModel', `api/models/${baseModel}/tree/main`),
+    'GET /:name/resolve/:revision/:path': hub('baseModel', `${baseModel}/resolve/main/config.json`),
     'GET /:owner/:name/resolve/:revision/:path': hub(
       'baseModel',
       `${team}/${baseModel}/resolve/main/config.json`,
