@@ -50,6 +50,10 @@ export const errorCatalog = {
     help: 'Use a public address, or have its network listed in LOWRANK_WEBHOOK_NETWORKS.',
   },
   hub_unreachable: { status: 502, help: 'Check the network, or import a local folder.' },
+  adapter_invalid: {
+    status: 422,
+    help: "Import a folder in PEFT's format: LoRA on linear layers of this base model.",
+  },
   recipe_invalid: { status: 422, help: 'Correct the recipe fields listed in details.' },
   base_model_not_ready: { status: 409, help: 'Wait until the import has finished.' },
   no_worker_fits: {

@@ -4,6 +4,7 @@ import { AliasesController } from './aliases.controller';
 import { DeletionController } from './deletion.controller';
 import { EvaluationsController } from './evaluations.controller';
 import { ExportsController } from './exports.controller';
+import { AdapterImports } from './import';
 import { GatesController } from './gates.controller';
 
 @Module({
@@ -15,5 +16,6 @@ import { GatesController } from './gates.controller';
     ExportsController,
     GatesController,
   ],
+  providers: [AdapterImports],
 })
 export class AdaptersModule {}

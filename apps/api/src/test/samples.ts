@@ -93,7 +93,7 @@ export async function samplesOf(api: TestApi, teamId: string): Promise<Samples> 
       makeExportManifest(done, ids.version, { files: [{ path: 'model.safetensors', ...file }] }),
       createdAt,
     );
-    const gate = makeGate(secondDataset, { adapter });
+    const gate = makeGate(secondDataset, { adapter, alias: 'gated' });
     await evaluations.publish(teamId, makeEvaluationManifest(done, ids.version), {
       ...{ dataset: gate.dataset, limits: gate.limits, move: null, at: createdAt },
     });

@@ -9,11 +9,12 @@ import {
 } from '@lowrank/domain';
 import { withoutSecrets } from '@lowrank/telemetry';
 import { type AttemptMeter } from '../metrics/worker-metrics';
+import { type Publishing } from '../publication';
 import { messageOf, pause, persistently } from '../retry';
 import { type Timings } from '../settings';
 import { type AttemptFacts, outcomeOf } from './outcome';
 import { LogRelay } from './log-relay';
-import { ReportQueue } from './report-queue';
+import { type ReportListeners, ReportQueue } from './report-queue';
 import { type Seat, type SharedTrainer } from './shared-trainer';
 
 /** Where log lines of an attempt go. */
@@ -32,6 +33,7 @@ export interface AttemptRunOptions {
   meter: AttemptMeter;
   /** Removes the checkpoints of a job that has ended. */
   clearUp(attempt: AttemptRef): Promise<void>;
+  publishing: Publishing;
 }
 
 /** Messages that bring what comes of a job. */
@@ -63,12 +65,12 @@ export class AttemptRun {
     private readonly assignment: Assignment,
     private readonly options: AttemptRunOptions,
   ) {
-    const { ports, timings, log } = options;
+    const { ports, timings, log, publishing } = options;
     this.attempt = { jobId: assignment.jobId, epoch: assignment.epoch };
     this.trainerLog = new LogRelay(ports, this.attempt, timings, (error) =>
       log.warn(`Lines of the trainer's log wait: ${messageOf(error)}`),
     );
-    this.reports = new ReportQueue(ports, this.attempt, timings, {
+    const listeners: ReportListeners = {
       onFenced: () => this.fence(),
       onCheckpoint: (step) => this.seat?.written(step),
       // Whoever follows the job stops when it has ended.
@@ -78,7 +80,8 @@ export class AttemptRun {
       },
       onFailed: (error) => this.refuse(error),
       onRetry: (error) => log.warn(`Report waits: ${messageOf(error)}`),
-    });
+    };
+    this.reports = new ReportQueue(ports, this.attempt, timings, listeners, publishing);
   }
 
   /**

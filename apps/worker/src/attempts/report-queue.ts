@@ -14,6 +14,7 @@ import {
   reportPlan,
   reportStep,
 } from '@lowrank/domain';
+import { type Publishing } from '../publication';
 import { pause, persistently } from '../retry';
 import { type Timings } from '../settings';
 
@@ -63,6 +64,7 @@ export class ReportQueue {
     private readonly attempt: AttemptRef,
     private readonly timings: Pick<Timings, 'metricBatch' | 'reportPatience'>,
     private readonly listeners: ReportListeners,
+    private readonly publishing: Publishing,
   ) {}
 
   push(report: Report): void {
@@ -154,7 +156,11 @@ export class ReportQueue {
           // An attempt that finds an earlier one's manifest publishes it without any phase in between.
           if (!(await reportPhase(ports, attempt, 'publishing'))) return false;
           await this.listeners.beforePublishing();
-          const job = await publishResult(ports, attempt, report);
+          const { manifest } = report;
+          const files = 'files' in manifest ? manifest.files : [];
+          const job = await this.publishing({ jobId: manifest.jobId, files }, () =>
+            publishResult(ports, attempt, report),
+          );
           if (job) this.listeners.onPublished();
           return job !== null;
         };

@@ -57,7 +57,7 @@ export function diffOf(from: EvaluatedVersion, to: EvaluatedVersion): VersionDif
 
 const sourceOf = ({ baseModel, dataset, templateSha256, parents }: AdapterVersion) => ({
   baseModel: { name: baseModel.name, revision: baseModel.revision },
-  dataset: { id: dataset.id, sha256: dataset.sha256 },
+  dataset: dataset && { id: dataset.id, sha256: dataset.sha256 },
   templateSha256,
   parents: parents.map(({ adapter, number, kind }) => `${adapter}@v${number} (${kind})`),
 });

@@ -30,6 +30,7 @@ import { type EvaluationRepository, type GateRepository } from './evaluations';
 import { type ExportRepository } from './exports';
 import { type PartyRepository } from './parties';
 import { type FinishedRun } from '../preflight/time';
+import { type RetentionRepository } from './retention';
 import { type SweepRepository } from './sweeps';
 import { type WebhookRepository } from './webhooks';
 
@@ -56,6 +57,7 @@ export interface Repositories {
   sessions: SessionRepository;
   invitations: InvitationRepository;
   grants: GrantRepository;
+  retention: RetentionRepository;
 }
 
 /**
@@ -84,6 +86,11 @@ export interface UnitOfWork {
    * when the lock is, `news` is what others' transactions tell its holder.
    */
   exclusively<T>(lock: string, work: (lost: AbortSignal, news: News) => Promise<T>): Promise<T | undefined>;
+  /**
+   * The same lock, shared: waits while somebody holds it alone, and keeps others from doing so. `lost` is aborted when the lock is.
+   * Error: store_unavailable when it is not to be had within some seconds.
+   */
+  sharing<T>(lock: string, work: (lost: AbortSignal) => Promise<T>): Promise<T>;
   /** The database's time, ISO 8601 in UTC. Rejects when it does not answer. */
   ping(): Promise<string>;
   close(): Promise<void>;

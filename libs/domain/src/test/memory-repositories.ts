@@ -15,6 +15,7 @@ import { statisticsOf } from './memory-statistics';
 import { isAlike, toJob } from './memory-job-rows';
 import { evaluationRepositoryOf, gateRepositoryOf } from './memory-evaluations';
 import { exportRepositoryOf } from './memory-exports';
+import { retentionRepositoryOf } from './memory-retention';
 import { sweepRepositoryOf } from './memory-sweeps';
 import { partyRepositoryOf } from './memory-parties';
 import { webhookRepositoryOf } from './memory-webhooks';
@@ -93,6 +94,7 @@ export function repositoriesOf(tables: Tables, deed: Deed | null): Repositories 
     webhooks: webhookRepositoryOf(tables),
     exports: exportRepositoryOf(tables),
     evaluations: evaluationRepositoryOf(tables),
+    retention: retentionRepositoryOf(tables),
     gates: gateRepositoryOf(tables),
     sweeps: sweepRepositoryOf(tables),
     parties: partyRepositoryOf(tables),

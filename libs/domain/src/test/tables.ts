@@ -52,6 +52,8 @@ export interface Tables {
   exports: Owned<VersionExport>[];
   evaluations: Owned<Evaluation>[];
   gates: Owned<Gate>[];
+  /** Blobs that something has stopped to refer to. */
+  discarded: { sha256: string; at: string }[];
   outbox: { id: string; wakeUp: JobWakeUp; at: string }[];
   /** Locks whose holders the transaction tells of news. */
   told: string[];
@@ -92,6 +94,7 @@ export const emptyTables = (): Tables => ({
   exports: [],
   evaluations: [],
   gates: [],
+  discarded: [],
   outbox: [],
   told: [],
   workers: [],
