@@ -169,6 +169,7 @@ export function targetsOf({ teamId, ids, team, adapter, baseModel, email }: Samp
       versions: [{ adapter }, { adapter, version: 'v1' }],
     }),
     'POST /api/v1/jobs/estimate': of('dataset', 'jobs/estimate', request),
+    'GET /api/v1/jobs/curves': own(`jobs/curves?jobs=${job}`),
     'GET /api/v1/jobs/:id': of('job', `jobs/${job}`),
     'GET /api/v1/jobs/:id/events': of('job', `jobs/${job}/events`),
     'GET /api/v1/jobs/:id/logs': of('job', `jobs/${job}/logs`),

@@ -1,11 +1,13 @@
 import { createRouter } from '@tanstack/react-router';
 import { NotFoundState, PagePending, RouteErrorState } from '../components/states';
+import { compareRoutes } from '../features/compare/routes';
+import { jobsRoutes } from '../features/jobs/routes';
 import { overviewRoutes } from '../features/overview/routes';
 import { signInRoute } from '../features/sign-in/routes';
 import { rootRoute, shellRoute } from './shell-route';
 
 /** Every page. A feature's routes are listed here by name, so that links to them are checked by their types. */
-const routeTree = rootRoute.addChildren([signInRoute, shellRoute.addChildren([...overviewRoutes])]);
+const routeTree = rootRoute.addChildren([signInRoute, shellRoute.addChildren([...overviewRoutes, ...jobsRoutes, ...compareRoutes])]);
 
 export const router = createRouter({
   routeTree,
