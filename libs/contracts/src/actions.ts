@@ -33,6 +33,7 @@ export const actions = {
   'adapters.write': { role: 'member', scope: 'adapters:write' },
   'grants.write': { role: 'admin', scope: 'adapters:write' },
   'completions.generate': { role: 'viewer', scope: 'adapters:read' },
+  'overview.read': { role: 'viewer', scope: 'jobs:read' },
   'team.read': { role: 'viewer', scope: 'team:read' },
   'team.quotas': { role: 'admin', scope: 'team:write', platform: true },
   'teams.read': { role: 'admin', scope: 'platform:read', platform: true },
@@ -48,6 +49,7 @@ export const actions = {
   'audit.read': { role: 'admin', scope: 'audit:read' },
   'workers.read': { role: 'admin', scope: 'platform:read', platform: true },
   'workers.drain': { role: 'admin', scope: 'platform:write', platform: true },
+  'platform.read': { role: 'admin', scope: 'platform:read', platform: true },
   'metrics.read': { role: 'admin', scope: 'platform:read', platform: true },
 } as const satisfies Record<string, Access>;
 export type Action = keyof typeof actions;

@@ -19,6 +19,7 @@ export * from './job';
 export * from './member';
 export * from './lineage';
 export * from './openai';
+export * from './overview';
 export * from './paging';
 export * from './queue';
 export * from './recipe';

@@ -17,6 +17,8 @@ import {
   pageQuerySchema,
   pageSchema,
   prioritizeJobSchema,
+  retriedJobsSchema,
+  retryJobsSchema,
   workKindSchema,
 } from '@lowrank/contracts';
 import { createZodDto } from 'nestjs-zod';
@@ -77,3 +79,5 @@ export class JobCurvesQuery extends createZodDto(
   }),
 ) {}
 export class JobCurvesDto extends createZodDto(z.object({ data: z.array(jobCurveSchema) })) {}
+export class RetryJobsDto extends createZodDto(retryJobsSchema) {}
+export class RetriedJobsDto extends createZodDto(retriedJobsSchema) {}

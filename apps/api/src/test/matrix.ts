@@ -58,6 +58,13 @@ export function targetsOf({ teamId, ids, team, adapter, baseModel, email }: Samp
       ...own('invitations/accept', { token: `lri_${email}`, password }),
       status: 410,
     },
+    'GET /api/v1/overview': own('overview'),
+    'GET /api/v1/overview/stream': own('overview/stream'),
+    // The operator sees whose jobs wait and run, not what they are about.
+    'GET /api/v1/platform/overview': { ...own('platform/overview'), tells: [teamId, team] },
+    'GET /api/v1/platform/queue': { ...own('platform/queue'), tells: [teamId, team, job] },
+    'GET /api/v1/platform/services': own('platform/services'),
+    'GET /api/v1/platform/settings': own('platform/settings'),
     'GET /api/v1/team': own('team'),
     'PATCH /api/v1/team': own('team', { maxQueued: 1000 }),
     // The operator sees all teams.
@@ -168,6 +175,8 @@ export function targetsOf({ teamId, ids, team, adapter, baseModel, email }: Samp
       adapter,
       versions: [{ adapter }, { adapter, version: 'v1' }],
     }),
+    // Of several jobs none is the team's.
+    'POST /api/v1/jobs/retry': of('job', 'jobs/retry', { jobs: [job] }),
     'POST /api/v1/jobs/estimate': of('dataset', 'jobs/estimate', request),
     'GET /api/v1/jobs/curves': own(`jobs/curves?jobs=${job}`),
     'GET /api/v1/jobs/:id': of('job', `jobs/${job}`),

@@ -7,7 +7,10 @@ import { signInRoute } from '../features/sign-in/routes';
 import { rootRoute, shellRoute } from './shell-route';
 
 /** Every page. A feature's routes are listed here by name, so that links to them are checked by their types. */
-const routeTree = rootRoute.addChildren([signInRoute, shellRoute.addChildren([...overviewRoutes, ...jobsRoutes, ...compareRoutes])]);
+const routeTree = rootRoute.addChildren([
+  signInRoute,
+  shellRoute.addChildren([...overviewRoutes, ...jobsRoutes, ...compareRoutes]),
+]);
 
 export const router = createRouter({
   routeTree,

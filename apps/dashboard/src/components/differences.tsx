@@ -15,15 +15,16 @@ export function Differences({ jobs }: { jobs: readonly Job[] }) {
   );
   if (found.length === 0) return <Text size="sm">They are made of the same, but for their time.</Text>;
   return (
-    <Table.ScrollContainer minWidth={320} scrollAreaProps={{ viewportProps: { tabIndex: 0, role: 'region', 'aria-label': 'Differences' } }}>
+    <Table.ScrollContainer
+      minWidth={320}
+      scrollAreaProps={{ viewportProps: { tabIndex: 0, role: 'region', 'aria-label': 'Differences' } }}
+    >
       <Table aria-label="Differences">
         <Table.Thead>
           <Table.Tr>
             <Table.Th>Field</Table.Th>
             {jobs.map((job) => (
-              <Table.Th key={job.id}>
-                {runName(job)}
-              </Table.Th>
+              <Table.Th key={job.id}>{runName(job)}</Table.Th>
             ))}
           </Table.Tr>
         </Table.Thead>

@@ -1,5 +1,5 @@
 import { Alert, Badge, Code, Group, List, Stack, Table, Text } from '@mantine/core';
-import { type Estimate, type Servability } from '@lowrank/contracts';
+import { type DeviceEstimate, type Estimate, type Servability } from '@lowrank/contracts';
 import { formatBytes, formatCompact, formatCount, formatDuration, formatPercent } from '../lib/format';
 import { Icon } from './icon';
 
@@ -15,6 +15,17 @@ const bases = {
   'other-models': 'on other models',
 } as const;
 
+/** How long a job would take there, and what that is told from. */
+function timeText({ seconds, basis, measuredJobs }: DeviceEstimate): string {
+  if (seconds === null || basis === null)
+    return 'How long it takes is not known: no job has finished there yet.';
+  const source =
+    basis === 'device'
+      ? 'what its workers have measured with a small model'
+      : `${measuredJobs === 1 ? 'one finished job' : `${measuredJobs} finished jobs`} ${bases[basis]}`;
+  return `About ${formatDuration(seconds)}, told from ${source}.`;
+}
+
 /** What a job takes, where it fits, and what can load its adapter. */
 export function EstimateView({ estimate }: { estimate: Estimate }) {
   const { data, memory, devices, servability, proposals, warnings } = estimate;
@@ -26,7 +37,9 @@ export function EstimateView({ estimate }: { estimate: Estimate }) {
           ['Tokens', `${formatCompact(data.tokens)}, ${formatCompact(data.lossTokens)} of them learnt`],
           ['Rows', `${formatCount(data.rows)} to train on, ${formatCount(data.heldOutRows)} held out`],
           ['Packing', `${formatCount(data.packedRows)} rows of tokens, ${formatPercent(data.fill)} full`],
-          ...(data.truncatedRows > 0 ? [['Cut', `${formatCount(data.truncatedRows)} rows are too long`]] : []),
+          ...(data.truncatedRows > 0
+            ? [['Cut', `${formatCount(data.truncatedRows)} rows are too long`]]
+            : []),
           ...(data.droppedRows > 0 ? [['Left out', `${formatCount(data.droppedRows)} rows`]] : []),
         ] as [string, string][])),
     ...(memory === null ? [] : ([['Peak memory', formatBytes(memory.bytes)]] as [string, string][])),
@@ -69,11 +82,7 @@ export function EstimateView({ estimate }: { estimate: Estimate }) {
             <b>{device.deviceClass}</b>, {device.workers === 1 ? 'one worker' : `${device.workers} workers`}
             {device.memoryBytes > 0 && ` with ${formatBytes(device.memoryBytes)}`}
             {'. '}
-            {!device.fits
-              ? device.reason
-              : device.seconds === null || device.basis === null
-                ? 'How long it takes is not known: no job has finished there yet.'
-                : `About ${formatDuration(device.seconds)}, told from ${device.measuredJobs} finished jobs ${bases[device.basis]}.`}
+            {device.fits ? timeText(device) : device.reason}
           </Text>
         </Group>
       ))}
@@ -121,7 +130,10 @@ function YesNo({ isYes }: { isYes: boolean }) {
       color={color}
       tt="none"
       w={44}
-      style={{ flex: 'none', color: `light-dark(var(--mantine-color-${color}-9), var(--mantine-color-${color}-2))` }}
+      style={{
+        flex: 'none',
+        color: `light-dark(var(--mantine-color-${color}-9), var(--mantine-color-${color}-2))`,
+      }}
     >
       {isYes ? 'yes' : 'no'}
     </Badge>

@@ -13,7 +13,9 @@ export function Sparkline({ label, y, width = 120, height = 28 }: SparklineProps
   const [low, high] = [Math.min(...numbers), Math.max(...numbers)];
   const at = (value: number, i: number) =>
     `${((i / Math.max(1, numbers.length - 1)) * (width - 4) + 2).toFixed(1)},${(
-      height - 3 - ((value - low) / (high - low || 1)) * (height - 6)
+      height -
+      3 -
+      ((value - low) / (high - low || 1)) * (height - 6)
     ).toFixed(1)}`;
   const last = numbers.at(-1);
   return (
@@ -25,7 +27,12 @@ export function Sparkline({ label, y, width = 120, height = 28 }: SparklineProps
       style={{ display: 'block', flex: 'none' }}
     >
       {numbers.length > 1 && (
-        <polyline points={numbers.map(at).join(' ')} fill="none" stroke="var(--mantine-color-anchor)" strokeWidth={1.5} />
+        <polyline
+          points={numbers.map(at).join(' ')}
+          fill="none"
+          stroke="var(--mantine-color-anchor)"
+          strokeWidth={1.5}
+        />
       )}
     </svg>
   );

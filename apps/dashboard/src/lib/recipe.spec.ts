@@ -2,7 +2,10 @@ import { parse } from 'yaml';
 import { changesFrom, differences, fieldAt, fieldsOf, withField } from './recipe';
 import { toYaml } from './yaml';
 
-const recipe = { lora: { rank: 16, targets: ['q_proj'], rankPattern: {} }, training: { epochs: 3, steps: null } };
+const recipe = {
+  lora: { rank: 16, targets: ['q_proj'], rankPattern: {} },
+  training: { epochs: 3, steps: null },
+};
 
 it('tells fields by their paths, and sets one', () => {
   expect(fieldsOf(recipe)).toEqual({
@@ -13,7 +16,11 @@ it('tells fields by their paths, and sets one', () => {
     'training.steps': null,
   });
   const changed = withField(recipe, 'lora.rank', 8);
-  expect([fieldAt(changed, 'lora.rank'), recipe.lora.rank, fieldAt(changed, 'no.such')]).toEqual([8, 16, undefined]);
+  expect([fieldAt(changed, 'lora.rank'), recipe.lora.rank, fieldAt(changed, 'no.such')]).toEqual([
+    8,
+    16,
+    undefined,
+  ]);
 });
 
 it('tells differences', () => {

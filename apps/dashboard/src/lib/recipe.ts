@@ -40,7 +40,9 @@ export function withField<T extends object>(value: T, path: string, field: unkno
 }
 
 export const fieldAt = (value: object, path: string): unknown =>
-  path.split('.').reduce<unknown>((inner, name) => (inner as Record<string, unknown> | undefined)?.[name], value);
+  path
+    .split('.')
+    .reduce<unknown>((inner, name) => (inner as Record<string, unknown> | undefined)?.[name], value);
 
 /** The fields that differ from those of another object, nested as they were: what a request has to say beyond defaults. */
 export function changesFrom(base: object, value: object): Record<string, unknown> {

@@ -7,11 +7,15 @@ export function toYaml(value: unknown, indent = ''): string {
   if (typeof value === 'object' && value !== null) {
     const entries = Object.entries(value);
     if (entries.length === 0) return ' {}\n';
-    const lines = entries.map(([name, inner]) => `${indent}${scalar(name)}:${toYaml(inner, `${indent}  `)}`).join('');
+    const lines = entries
+      .map(([name, inner]) => `${indent}${scalar(name)}:${toYaml(inner, `${indent}  `)}`)
+      .join('');
     return indent === '' ? lines : `\n${lines}`;
   }
   return ` ${typeof value === 'string' ? scalar(value) : JSON.stringify(value)}\n`;
 }
 
 const scalar = (text: string): string =>
-  /^[A-Za-z_][\w./@-]*$/.test(text) && !/^(true|false|null|yes|no|on|off|y|n)$/i.test(text) ? text : JSON.stringify(text);
+  /^[A-Za-z_][\w./@-]*$/.test(text) && !/^(true|false|null|yes|no|on|off|y|n)$/i.test(text)
+    ? text
+    : JSON.stringify(text);

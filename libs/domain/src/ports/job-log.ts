@@ -24,6 +24,11 @@ export interface JobLogRepository {
    * `points` + 1 of a kind. In order of (step, kind).
    */
   sampledMetrics(teamId: string, ids: readonly string[], points: number): Promise<JobCurve[]>;
+  /** Training losses of the last `points` steps of each of these jobs, the oldest first; jobs without any may be left out. */
+  lossTails(
+    ids: string[],
+    points: number,
+  ): Promise<{ jobId: string; losses: { step: number; loss: number }[] }[]>;
   /** Deletes metrics with step > `step`: called when an attempt resumes from a checkpoint. */
   truncateMetrics(id: string, step: number): Promise<void>;
   /** Adds lines to the job's log, whose row the caller has locked, and drops all but the newest `keep`. */

@@ -8,9 +8,12 @@ import {
   type Job,
   type JobDetail,
   type JobState,
+  type MachineUsage,
   type Metadata,
   type Page,
   type PageQuery,
+  type QueuedJob,
+  type QueueQuery,
   type Quotas,
   type Role,
   type WorkKind,
@@ -325,8 +328,12 @@ export interface WorkerRecord {
   memoryBytes: number;
   /** Of all of its slots together; 0: not known. */
   threads: number;
+  /** Operations of a training step, as trainingOperations counts them, that one of its trainers does in a second; null: not known. */
+  operationsPerSecond: number | null;
   /** Version of the wake-ups that it understands; workers of before there were versions have 1. */
   wakeUpVersion: number;
+  /** How busy its machine is; null: not known. */
+  usage: MachineUsage | null;
   /** Whether somebody wants it to leave; null: it works. */
   drain: DrainMode | null;
   seenAt: string;
@@ -376,12 +383,28 @@ export interface TeamRepository {
   }): Promise<TeamShare[]>;
 }
 
-/** Counts over all teams. */
+/** What the jobs of a team take. */
+export interface JobsUse {
+  teamId: string;
+  /** Of jobs that have not ended, or not before a month's start. */
+  trainedTokens: number;
+  /** Jobs that hold a slot, and that are queued. */
+  running: number;
+  queued: number;
+}
+
+/** Counts over all teams, or over the one that is named. */
 export interface StatisticsRepository {
   /** States that no job is in may be left out. */
-  jobsByState(): Promise<{ state: JobState; count: number }[]>;
+  jobsByState(teamId?: string): Promise<{ state: JobState; count: number }[]>;
   /** Queued jobs by the device classes that they name, null for those that name none; one that names several counts in each. */
-  queuedByDeviceClass(): Promise<{ deviceClass: string | null; count: number }[]>;
+  queuedByDeviceClass(teamId?: string): Promise<{ deviceClass: string | null; count: number }[]>;
+  /** In order of the teams' ids; teams without such jobs may be left out. */
+  jobsUse(query: { monthStart: string; teamId?: string }): Promise<JobsUse[]>;
+  /** Queued jobs of all teams, the longest waiting first. */
+  queue(query: QueueQuery): Promise<QueuedJob[]>;
+  /** Version and size of the database. */
+  database(): Promise<{ version: string; bytes: number }>;
   outbox(): Promise<{ entries: number; oldestAt: string | null }>;
   /**
    * Newest succeeded jobs that have an estimate of their operations: of each device class up to `limit`, and up to `limit` on this base

@@ -28,7 +28,11 @@ const Picture = lazy(() => import('./picture'));
 export function Chart(props: ChartProps) {
   const { label, lines, height = 240 } = props;
   return (
-    <Box role="img" aria-label={`${label}. ${lines.map(describe).join('; ') || 'Nothing yet.'}`} mih={height + 30}>
+    <Box
+      role="img"
+      aria-label={`${label}. ${lines.map(describe).join('; ') || 'Nothing yet.'}`}
+      mih={height + 30}
+    >
       <Suspense fallback={<Skeleton height={height} />}>
         <Picture {...props} height={height} />
       </Suspense>

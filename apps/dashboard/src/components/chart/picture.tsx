@@ -11,7 +11,13 @@ import { align, downsample, smooth } from './series';
 type Range = [from: number, to: number];
 
 /** What `Chart` shows. As many points are drawn as there are pixels, of the stretch that is shown: zooming in brings the others back. */
-export default function Picture({ lines, height = 240, isLog = false, smoothing = 0, xLabel = 'step' }: ChartProps) {
+export default function Picture({
+  lines,
+  height = 240,
+  isLog = false,
+  smoothing = 0,
+  xLabel = 'step',
+}: ChartProps) {
   const { ref, width } = useElementSize();
   const host = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
@@ -23,13 +29,16 @@ export default function Picture({ lines, height = 240, isLog = false, smoothing 
     [lines, smoothing],
   );
   const whole: Range = useMemo(() => {
-    const ends = lines.flatMap(({ x }) => (x.length === 0 ? [] : [x[0] as number, x[x.length - 1] as number]));
+    const ends = lines.flatMap(({ x }) =>
+      x.length === 0 ? [] : [x[0] as number, x[x.length - 1] as number],
+    );
     const [from, to] = ends.length === 0 ? [0, 1] : [Math.min(...ends), Math.max(...ends)];
     return [from, to > from ? to : from + 1];
   }, [lines]);
   const [from, to] = zoom ?? whole;
   const data = useMemo(() => {
-    const positive = (y: ArrayLike<number>) => (isLog ? Array.from(y, (value) => (value > 0 ? value : NaN)) : y);
+    const positive = (y: ArrayLike<number>) =>
+      isLog ? Array.from(y, (value) => (value > 0 ? value : NaN)) : y;
     const buckets = Math.max(100, Math.round(width));
     return align(
       smoothed.map(({ x, y }) => downsample({ x, y: positive(y) }, from, to, buckets)),
@@ -38,7 +47,9 @@ export default function Picture({ lines, height = 240, isLog = false, smoothing 
   const latest = useRef({ data, from, to });
 
   // What the picture is made of; only what it shows is changed in place.
-  const look = lines.map(({ label, color, isDashed, isExact }) => [label, color, isDashed, isExact].join('|')).join('\n');
+  const look = lines
+    .map(({ label, color, isDashed, isExact }) => [label, color, isDashed, isExact].join('|'))
+    .join('\n');
   const hasWidth = width > 0;
   useEffect(() => {
     if (host.current === null || !hasWidth) return;

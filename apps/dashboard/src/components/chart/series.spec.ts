@@ -18,7 +18,9 @@ describe('downsample', () => {
     }
     for (let bucket = 0; bucket < 800; bucket++) {
       const [from, to] = [bucket * 125, (bucket + 1) * 125];
-      const inside = Array.from(thin.y).filter((_, i) => (thin.x[i] as number) >= from && (thin.x[i] as number) < to);
+      const inside = Array.from(thin.y).filter(
+        (_, i) => (thin.x[i] as number) >= from && (thin.x[i] as number) < to,
+      );
       expect(Math.max(...inside)).toBe(Math.max(...y.slice(from, to)));
       expect(Math.min(...inside)).toBe(Math.min(...y.slice(from, to)));
     }
@@ -49,7 +51,12 @@ it('smooths without a bias at the beginning', () => {
 });
 
 it('lays lines side by side over all of their x', () => {
-  expect(align([{ x: [1, 3], y: [10, 30] }, { x: [2, 3], y: [NaN, 33] }])).toEqual([
+  expect(
+    align([
+      { x: [1, 3], y: [10, 30] },
+      { x: [2, 3], y: [NaN, 33] },
+    ]),
+  ).toEqual([
     [1, 2, 3],
     [10, null, 30],
     [null, null, 33],

@@ -1,7 +1,7 @@
 import { Group, Select, Stack, TextInput } from '@mantine/core';
 import { type Job, type JobCurve, type Page, type Sweep, type SweepWithTrials } from '@lowrank/contracts';
 import { useQueries, useQuery } from '@tanstack/react-query';
-import { getRouteApi, Link, useNavigate } from '@tanstack/react-router';
+import { getRouteApi, Link } from '@tanstack/react-router';
 import { useMemo, useState } from 'react';
 import { Chart, type Line } from '../../components/chart/chart';
 import { lineColor } from '../../components/chart/colors';
@@ -26,9 +26,9 @@ const most = { curves: 12, differences: 4 };
 /** Runs side by side: what they were given, what came of it, how they got there. */
 export function ComparePage() {
   const search = route.useSearch();
-  const navigate = useNavigate();
+  const navigate = route.useNavigate();
   const change = (part: Partial<CompareSearch>) =>
-    void navigate({ to: '/compare', search: (now) => ({ ...now, ...part }), replace: true });
+    void navigate({ search: (now) => ({ ...now, ...part }), replace: true });
   const sweeps = useQuery(apiQuery<Page<Sweep>>('/api/v1/sweeps', { limit: 100 }));
   return (
     <>
@@ -197,14 +197,21 @@ function Comparison({ runs, metric, change }: PartProps & { runs: Run[]; metric:
 
 function Curves({ runs, active }: { runs: Run[]; active: string | null }) {
   const curves = useQuery({
-    ...apiQuery<{ data: JobCurve[] }>('/api/v1/jobs/curves', { jobs: runs.map(({ id }) => id).join(','), points: 500 }),
+    ...apiQuery<{ data: JobCurve[] }>('/api/v1/jobs/curves', {
+      jobs: runs.map(({ id }) => id).join(','),
+      points: 500,
+    }),
     refetchInterval: 10_000,
   });
   const lines = useMemo(
-    () => ({ train: linesOf(runs, curves.data?.data ?? [], 'train'), eval: linesOf(runs, curves.data?.data ?? [], 'eval') }),
+    () => ({
+      train: linesOf(runs, curves.data?.data ?? [], 'train'),
+      eval: linesOf(runs, curves.data?.data ?? [], 'eval'),
+    }),
     [runs, curves.data],
   );
-  const emphasize = (list: Line[]) => list.map((line, i) => (runs[i]?.id === active ? { ...line, isDashed: true } : line));
+  const emphasize = (list: Line[]) =>
+    list.map((line, i) => (runs[i]?.id === active ? { ...line, isDashed: true } : line));
   return (
     <>
       <Section title="Training loss">
@@ -221,7 +228,9 @@ function Curves({ runs, active }: { runs: Run[]; active: string | null }) {
 
 const linesOf = (runs: Run[], curves: JobCurve[], kind: 'train' | 'eval'): Line[] =>
   runs.map(({ id, name }, i) => {
-    const own = (curves.find(({ job }) => job === id)?.metrics ?? []).filter((metric) => metric.kind === kind);
+    const own = (curves.find(({ job }) => job === id)?.metrics ?? []).filter(
+      (metric) => metric.kind === kind,
+    );
     return {
       ...{ x: own.map(({ step }) => step), y: own.map(({ loss }) => loss) },
       ...{ label: name, color: lineColor(i), isExact: kind === 'eval' },
@@ -234,7 +243,9 @@ function Recipes({ ids }: { ids: string[] }) {
     combine: (all) => all.flatMap(({ data }) => (data === undefined ? [] : [data])),
   });
   return (
-    <Section title={ids.length === 2 ? 'How the recipes differ' : `How the recipes of the best ${ids.length} differ`}>
+    <Section
+      title={ids.length === 2 ? 'How the recipes differ' : `How the recipes of the best ${ids.length} differ`}
+    >
       {jobs.length < ids.length ? <LoadingState rows={3} /> : <Differences jobs={jobs} />}
     </Section>
   );

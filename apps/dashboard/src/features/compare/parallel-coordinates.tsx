@@ -53,7 +53,13 @@ export function ParallelCoordinates({ runs, metric, active, onActive }: Parallel
               key={run.id}
               points={points.join(' ')}
               fill="none"
-              stroke={isActive ? '#d55e00' : good === null ? 'var(--mantine-color-dimmed)' : 'var(--mantine-color-anchor)'}
+              stroke={
+                isActive
+                  ? '#d55e00'
+                  : good === null
+                    ? 'var(--mantine-color-dimmed)'
+                    : 'var(--mantine-color-anchor)'
+              }
               strokeWidth={isActive ? 3 : 1.6}
               strokeOpacity={isActive ? 1 : good === null ? 0.25 : 0.15 + 0.85 * good ** 2}
               strokeDasharray={good === null ? '4 4' : undefined}
@@ -65,7 +71,14 @@ export function ParallelCoordinates({ runs, metric, active, onActive }: Parallel
         {axes.map(({ label, ticks }, i) => (
           <g key={label}>
             <line x1={x(i)} x2={x(i)} y1={y(0)} y2={y(1)} stroke="var(--lowrank-border)" strokeWidth={1.5} />
-            <text x={x(i)} y={14} textAnchor="middle" fontSize={12} fontWeight={600} fill="var(--mantine-color-text)">
+            <text
+              x={x(i)}
+              y={14}
+              textAnchor="middle"
+              fontSize={12}
+              fontWeight={600}
+              fill="var(--mantine-color-text)"
+            >
               {label.length > 20 ? `…${label.slice(-19)}` : label}
             </text>
             {ticks.map(({ at, text }) => (

@@ -71,7 +71,8 @@ export function axisOf(
     const [low, high] = [Math.min(...values), Math.max(...values)];
     const isLog = low > 0 && high / low > 100;
     const scale = (value: number) => (isLog ? Math.log(value) : value);
-    const place = (value: number) => (high === low ? 0.5 : (scale(value) - scale(low)) / (scale(high) - scale(low)));
+    const place = (value: number) =>
+      high === low ? 0.5 : (scale(value) - scale(low)) / (scale(high) - scale(low));
     const at = (run: Run) => {
       const value = valueOf(run);
       return typeof value === 'number' ? place(value) : null;

@@ -1,4 +1,10 @@
-import { type Job, type JobEvent, type JobLogLine, type JobMetric, type JobStreamItem } from '@lowrank/contracts';
+import {
+  type Job,
+  type JobEvent,
+  type JobLogLine,
+  type JobMetric,
+  type JobStreamItem,
+} from '@lowrank/contracts';
 import { type ServerSentEvent } from '../../lib/event-stream';
 import { lowerBound } from '../../components/chart/series';
 

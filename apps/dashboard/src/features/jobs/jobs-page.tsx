@@ -1,10 +1,11 @@
-import { Button, Checkbox, Group, Select, TextInput } from '@mantine/core';
+import { Checkbox, Group, Select, TextInput } from '@mantine/core';
 import { type Job, type JobState } from '@lowrank/contracts';
 import { useInfiniteQuery } from '@tanstack/react-query';
-import { getRouteApi, Link, useNavigate } from '@tanstack/react-router';
+import { getRouteApi, Link } from '@tanstack/react-router';
 import { useState } from 'react';
 import { DataTable } from '../../components/data-table';
 import { Icon } from '../../components/icon';
+import { LinkButton } from '../../components/links';
 import { JobStateBadge } from '../../components/job-state';
 import { PageHeader } from '../../components/page-header';
 import { EmptyState, QueryState } from '../../components/states';
@@ -18,11 +19,14 @@ const route = getRouteApi('/shell/jobs');
 /** All jobs, newest first; some of them can be compared. */
 export function JobsPage() {
   const { state, adapter } = route.useSearch();
-  const navigate = useNavigate();
+  const navigate = route.useNavigate();
   const [chosen, setChosen] = useState<string[]>([]);
-  const jobs = useInfiniteQuery({ ...apiPages<Job>('/api/v1/jobs', { state, adapter }), refetchInterval: 10_000 });
+  const jobs = useInfiniteQuery({
+    ...apiPages<Job>('/api/v1/jobs', { state, adapter }),
+    refetchInterval: 10_000,
+  });
   const filter = (search: { state?: JobState; adapter?: string }) =>
-    void navigate({ to: '/jobs', search: (now) => ({ ...now, ...search }), replace: true });
+    void navigate({ search: (now) => ({ ...now, ...search }), replace: true });
   return (
     <>
       <PageHeader
@@ -30,13 +34,13 @@ export function JobsPage() {
         actions={
           <>
             {chosen.length > 1 && (
-              <Button component={Link} to="/compare" search={{ jobs: chosen }} size="xs" variant="default">
+              <LinkButton to="/compare" search={{ jobs: chosen }} size="xs" variant="default">
                 Compare {chosen.length}
-              </Button>
+              </LinkButton>
             )}
-            <Button component={Link} to="/jobs/new" size="xs" leftSection={<Icon name="plus" size={16} />}>
+            <LinkButton to="/jobs/new" size="xs" leftSection={<Icon name="plus" size={16} />}>
               New job
-            </Button>
+            </LinkButton>
           </>
         }
       />
@@ -72,9 +76,9 @@ export function JobsPage() {
               <EmptyState
                 title={state || adapter ? 'No job is like that' : 'No jobs yet'}
                 action={
-                  <Button component={Link} to="/jobs/new" size="xs">
+                  <LinkButton to="/jobs/new" size="xs">
                     Submit one
-                  </Button>
+                  </LinkButton>
                 }
               >
                 A job trains an adapter on a base model with your data.
@@ -120,7 +124,8 @@ export function JobsPage() {
                   key: 'progress',
                   header: 'Done',
                   align: 'right',
-                  cell: ({ step, totalSteps }) => (totalSteps === null ? '–' : formatPercent(step / totalSteps)),
+                  cell: ({ step, totalSteps }) =>
+                    totalSteps === null ? '–' : formatPercent(step / totalSteps),
                 },
                 { key: 'work', header: 'Work', from: 'md', cell: ({ work }) => work.kind },
                 { key: 'base', header: 'Base model', from: 'sm', cell: ({ baseModel }) => baseModel.name },

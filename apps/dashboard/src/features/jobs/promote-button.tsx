@@ -12,7 +12,8 @@ export function PromoteButton({ adapter, version }: { adapter: string; version: 
   const [isOpen, { open, close }] = useDisclosure(false);
   const [alias, setAlias] = useState('prod');
   const move = useMutation({
-    mutationFn: () => api.put(`/api/v1/adapters/${adapter}/aliases/${encodeURIComponent(alias)}`, { version: `v${version}` }),
+    mutationFn: () =>
+      api.put(`/api/v1/adapters/${adapter}/aliases/${encodeURIComponent(alias)}`, { version: `v${version}` }),
     onSuccess: () => {
       notify(`${adapter}@${alias} is v${version} now.`);
       void invalidate('/api/v1/adapters');
@@ -33,7 +34,8 @@ export function PromoteButton({ adapter, version }: { adapter: string; version: 
         >
           <Stack gap="sm">
             <Text size="sm">
-              Whoever asks for <Code>{`${adapter}@${alias || '…'}`}</Code> gets this version from now on. The move can be taken back.
+              Whoever asks for <Code>{`${adapter}@${alias || '…'}`}</Code> gets this version from now on. The
+              move can be taken back.
             </Text>
             <TextInput
               label="Alias"

@@ -38,9 +38,14 @@ export const jobsRoutes = [
     getParentRoute: () => shellRoute,
     path: '/jobs/$id',
     /** `with`: other runs whose curves are laid over these. */
-    validateSearch: (search): { tab?: RunTab; smooth?: number; log?: boolean; with?: string[]; diff?: string } => ({
+    validateSearch: (
+      search,
+    ): { tab?: RunTab; smooth?: number; log?: boolean; with?: string[]; diff?: string } => ({
       tab: runTabs.find((tab) => tab === search.tab),
-      smooth: typeof search.smooth === 'number' && search.smooth >= 0 && search.smooth < 1 ? search.smooth : undefined,
+      smooth:
+        typeof search.smooth === 'number' && search.smooth >= 0 && search.smooth < 1
+          ? search.smooth
+          : undefined,
       log: search.log === true ? true : undefined,
       with: texts(search.with),
       diff: text(search.diff),

@@ -2,8 +2,8 @@ import { Button, Group, Modal, Text } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { type Job } from '@lowrank/contracts';
 import { useMutation } from '@tanstack/react-query';
-import { Link } from '@tanstack/react-router';
 import { Icon, type IconName } from '../../components/icon';
+import { LinkButton } from '../../components/links';
 import { api } from '../../lib/api';
 import { notify, notifyError } from '../../lib/notify';
 import { invalidate } from '../../lib/query';
@@ -16,7 +16,11 @@ const controls: Record<Control, { label: string; icon: IconName; states: Job['st
   pause: { label: 'Pause', icon: 'pause', states: ['queued', 'preparing', 'running'] },
   resume: { label: 'Resume', icon: 'play', states: ['paused'] },
   retry: { label: 'Retry', icon: 'retry', states: ['failed', 'cancelled'] },
-  cancel: { label: 'Cancel', icon: 'stop', states: ['queued', 'preparing', 'running', 'publishing', 'paused'] },
+  cancel: {
+    label: 'Cancel',
+    icon: 'stop',
+    states: ['queued', 'preparing', 'running', 'publishing', 'paused'],
+  },
 };
 
 /** What can be done with a job now. */
@@ -37,8 +41,11 @@ export function RunActions({ job, onChange }: { job: Job; onChange: () => void }
     onError: notifyError,
     onSettled: close,
   });
-  const possible = (Object.keys(controls) as Control[]).filter((name) => controls[name].states.includes(job.state));
-  const isAsked = (name: Control) => (name === 'cancel' ? job.cancelRequested : name === 'pause' && job.pauseRequested);
+  const possible = (Object.keys(controls) as Control[]).filter((name) =>
+    controls[name].states.includes(job.state),
+  );
+  const isAsked = (name: Control) =>
+    name === 'cancel' ? job.cancelRequested : name === 'pause' && job.pauseRequested;
   return (
     <>
       {may('jobs.control') &&
@@ -55,10 +62,11 @@ export function RunActions({ job, onChange }: { job: Job; onChange: () => void }
             {isAsked(name) ? `${controls[name].label} requested` : controls[name].label}
           </Button>
         ))}
-      {job.version !== null && may('adapters.write') && <PromoteButton adapter={job.adapter} version={job.version} />}
+      {job.version !== null && may('adapters.write') && (
+        <PromoteButton adapter={job.adapter} version={job.version} />
+      )}
       {job.work.kind === 'train' && may('jobs.submit') && (
-        <Button
-          component={Link}
+        <LinkButton
           to="/jobs/new"
           search={{ from: job.id }}
           size="xs"
@@ -66,12 +74,12 @@ export function RunActions({ job, onChange }: { job: Job; onChange: () => void }
           leftSection={<Icon name="copy" size={15} />}
         >
           Clone and edit
-        </Button>
+        </LinkButton>
       )}
       <Modal opened={isAsking} onClose={close} title="Cancel this job?" centered>
         <Text size="sm">
-          It stops at its next micro-batch and publishes nothing. It can be queued again later, and goes on from its last
-          checkpoint while that is kept.
+          It stops at its next micro-batch and publishes nothing. It can be queued again later, and goes on
+          from its last checkpoint while that is kept.
         </Text>
         <Group justify="flex-end" mt="md">
           <Button variant="default" onClick={close}>

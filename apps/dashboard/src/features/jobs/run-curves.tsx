@@ -1,7 +1,7 @@
 import { Group, SimpleGrid, Slider, Stack, Switch, Text } from '@mantine/core';
 import { type Job, type JobCurve, type JobMetric } from '@lowrank/contracts';
 import { keepPreviousData, useQuery } from '@tanstack/react-query';
-import { getRouteApi, useNavigate } from '@tanstack/react-router';
+import { getRouteApi } from '@tanstack/react-router';
 import { useMemo } from 'react';
 import { Chart, type Line } from '../../components/chart/chart';
 import { lineColor } from '../../components/chart/colors';
@@ -20,7 +20,13 @@ const lineOf = (columns: MetricColumns, field: Field, label: string, color: stri
   ...{ label, color },
 });
 
-function otherLine(metrics: JobMetric[], kind: JobMetric['kind'], field: Field, label: string, color: string): Line {
+function otherLine(
+  metrics: JobMetric[],
+  kind: JobMetric['kind'],
+  field: Field,
+  label: string,
+  color: string,
+): Line {
   const own = metrics.filter((metric) => metric.kind === kind);
   return {
     ...{ x: own.map(({ step }) => step), y: own.map((metric) => metric[field] ?? NaN) },
@@ -32,9 +38,9 @@ function otherLine(metrics: JobMetric[], kind: JobMetric['kind'], field: Field, 
 export function RunCurves({ job, news }: { job: Job; news: JobNews }) {
   const { id } = route.useParams();
   const { smooth = 0, log = false, with: others = [] } = route.useSearch();
-  const navigate = useNavigate();
+  const navigate = route.useNavigate();
   const change = (search: { smooth?: number; log?: boolean; with?: string[] }) =>
-    void navigate({ to: '/jobs/$id', params: { id }, search: (now) => ({ ...now, ...search }), replace: true });
+    void navigate({ search: (now) => ({ ...now, ...search }), replace: true });
   const overlay = useQuery({
     ...apiQuery<{ data: JobCurve[] }>('/api/v1/jobs/curves', { jobs: others.join(','), points: 1000 }),
     enabled: others.length > 0,
@@ -72,7 +78,10 @@ export function RunCurves({ job, news }: { job: Job; news: JobNews }) {
   }, [news, curves]);
   if (news.train.step.length === 0 && news.evaluations.step.length === 0 && others.length === 0)
     return (
-      <EmptyState icon="compare" title={job.work.kind === 'train' ? 'No steps yet' : 'This job does not train'}>
+      <EmptyState
+        icon="compare"
+        title={job.work.kind === 'train' ? 'No steps yet' : 'This job does not train'}
+      >
         {job.work.kind === 'train'
           ? 'Curves appear with the first optimizer step, and go on by themselves.'
           : 'Curves are of jobs that train.'}

@@ -16,7 +16,9 @@ export function RunHistory({ job, events }: { job: Job; events: readonly JobEven
   /** Seconds until the next move. */
   const stay = (event: JobEvent): number | null => {
     const next = moves[moves.indexOf(event) + 1];
-    return event.state === null || next === undefined ? null : (Date.parse(next.at) - Date.parse(event.at)) / 1000;
+    return event.state === null || next === undefined
+      ? null
+      : (Date.parse(next.at) - Date.parse(event.at)) / 1000;
   };
   return (
     <SimpleGrid cols={{ base: 1, lg: 2 }}>
@@ -46,8 +48,8 @@ export function RunHistory({ job, events }: { job: Job; events: readonly JobEven
       <Section title="Checkpoints">
         {checkpoints.length === 0 ? (
           <EmptyState title="No checkpoint yet">
-            One is written every <Code>{String(job.recipe.checkpoints.everySteps)}</Code> steps, and when the job is paused or gives its slot up.
-            The run goes on from it bit for bit.
+            One is written every <Code>{String(job.recipe.checkpoints.everySteps)}</Code> steps, and when the
+            job is paused or gives its slot up. The run goes on from it bit for bit.
           </EmptyState>
         ) : (
           <DataTable

@@ -45,7 +45,12 @@ export function RunLogs({ job, log }: { job: Job; log: readonly JobLogLine[] }) 
           value={least}
           onChange={(level) => setLeast(level as LogLevel)}
         />
-        <Button size="xs" variant="default" onClick={download} leftSection={<Icon name="download" size={15} />}>
+        <Button
+          size="xs"
+          variant="default"
+          onClick={download}
+          leftSection={<Icon name="download" size={15} />}
+        >
           Download
         </Button>
       </Group>
@@ -61,14 +66,21 @@ export function RunLogs({ job, log }: { job: Job; log: readonly JobLogLine[] }) 
         }
       >
         {shown.map(({ seq, at, level, message, epoch }) => (
-          <div key={seq} style={{ color: colors[level], contentVisibility: 'auto', containIntrinsicSize: 'auto 20px' }}>
+          <div
+            key={seq}
+            style={{ color: colors[level], contentVisibility: 'auto', containIntrinsicSize: 'auto 20px' }}
+          >
             {at.slice(11, 19)} {level.padEnd(5)} {job.epoch > 1 ? `[${epoch}] ` : ''}
             {message}
           </div>
         ))}
       </div>
       <Text size="xs" c="dimmed">
-        {isFinal(job.state) ? `${log.length} lines.` : isFollowing ? 'Following the end.' : 'Scroll to the end to follow it.'}
+        {isFinal(job.state)
+          ? `${log.length} lines.`
+          : isFollowing
+            ? 'Following the end.'
+            : 'Scroll to the end to follow it.'}
       </Text>
     </Stack>
   );

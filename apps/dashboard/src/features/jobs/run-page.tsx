@@ -1,7 +1,7 @@
 import { Alert, Anchor, Box, Group, Progress, Stack, Tabs, Text } from '@mantine/core';
 import { type JobDetail } from '@lowrank/contracts';
 import { useQuery } from '@tanstack/react-query';
-import { getRouteApi, Link, useNavigate } from '@tanstack/react-router';
+import { getRouteApi, Link } from '@tanstack/react-router';
 import { useState, useSyncExternalStore } from 'react';
 import { Icon } from '../../components/icon';
 import { JobStateBadge } from '../../components/job-state';
@@ -37,7 +37,7 @@ function Run({ id }: { id: string }) {
   );
   const news = useSyncExternalStore(feed.subscribe, feed.read);
   const { tab = 'curves' } = route.useSearch();
-  const navigate = useNavigate();
+  const navigate = route.useNavigate();
   const detail = useQuery({ ...apiQuery<JobDetail>(`/api/v1/jobs/${id}`), staleTime: Infinity });
   const job = news.job ?? detail.data ?? null;
   if (stream.error !== null && job === null) return <ErrorState error={stream.error} />;
@@ -62,7 +62,9 @@ function Run({ id }: { id: string }) {
         badge={<JobStateBadge state={job.state} />}
         above={[
           { label: 'Jobs', to: '/jobs' },
-          ...(job.sweep === null ? [] : [{ label: `Sweep, trial ${job.sweep.trial}`, to: `/compare?sweep=${job.sweep.id}` }]),
+          ...(job.sweep === null
+            ? []
+            : [{ label: `Sweep, trial ${job.sweep.trial}`, to: `/compare?sweep=${job.sweep.id}` }]),
         ]}
         actions={<RunActions job={job} onChange={() => setRound((one) => one + 1)} />}
         description={
@@ -103,8 +105,6 @@ function Run({ id }: { id: string }) {
           value={tab}
           onChange={(chosen) =>
             void navigate({
-              to: '/jobs/$id',
-              params: { id },
               search: (search) => ({ ...search, tab: (chosen ?? 'curves') as RunTab }),
               replace: true,
             })

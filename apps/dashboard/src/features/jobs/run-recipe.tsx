@@ -1,7 +1,7 @@
 import { Select, SimpleGrid, Stack } from '@mantine/core';
 import { type Estimate, type Job } from '@lowrank/contracts';
 import { useQuery } from '@tanstack/react-query';
-import { getRouteApi, useNavigate } from '@tanstack/react-router';
+import { getRouteApi } from '@tanstack/react-router';
 import { Section } from '../../components/section';
 import { Snippet } from '../../components/snippet';
 import { QueryState } from '../../components/states';
@@ -17,7 +17,7 @@ const route = getRouteApi('/shell/jobs/$id');
 export function RunRecipe({ job, estimate }: { job: Job; estimate: Estimate | null }) {
   const { id } = route.useParams();
   const { diff } = route.useSearch();
-  const navigate = useNavigate();
+  const navigate = route.useNavigate();
   const jobs = useQuery(apiQuery<Page<Job>>('/api/v1/jobs', { kind: 'train', limit: 200 }));
   const other = useQuery({ ...apiQuery<Job>(`/api/v1/jobs/${diff}`), enabled: diff !== undefined });
   const made = { baseModel: job.baseModel, dataset: job.dataset, initFrom: job.initFrom, recipe: job.recipe };
@@ -42,12 +42,12 @@ export function RunRecipe({ job, estimate }: { job: Job; estimate: Estimate | nu
             searchable
             clearable
             clearButtonProps={{ 'aria-label': 'Choose none' }}
-            data={(jobs.data?.data ?? []).filter((one) => one.id !== id).map((one) => ({ value: one.id, label: runName(one) }))}
+            data={(jobs.data?.data ?? [])
+              .filter((one) => one.id !== id)
+              .map((one) => ({ value: one.id, label: runName(one) }))}
             value={diff ?? null}
             onChange={(chosen) =>
               void navigate({
-                to: '/jobs/$id',
-                params: { id },
                 search: (search) => ({ ...search, diff: chosen ?? undefined }),
                 replace: true,
               })

@@ -52,7 +52,12 @@ export function RunSamples({ job }: { job: Job }) {
       <SimpleGrid cols={{ base: 1, sm: 2 }}>
         {['Before: the base model', `After: ${job.adapter} v${job.version}`].map((title, i) => (
           <Section key={title} title={title}>
-            <Text size="sm" c={ask.data ? undefined : 'dimmed'} style={{ whiteSpace: 'pre-wrap' }} aria-live="polite">
+            <Text
+              size="sm"
+              c={ask.data ? undefined : 'dimmed'}
+              style={{ whiteSpace: 'pre-wrap' }}
+              aria-live="polite"
+            >
               {ask.data?.[i] ?? (ask.isPending ? 'Answering …' : 'No answer yet.')}
             </Text>
           </Section>

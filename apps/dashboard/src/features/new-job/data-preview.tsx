@@ -14,7 +14,8 @@ export function DataPreview({ dataset, base }: { dataset: string; base: string }
     placeholderData: keepPreviousData,
     staleTime: Infinity,
   });
-  if (preview.error !== null) return <ErrorState error={preview.error} retry={() => void preview.refetch()} />;
+  if (preview.error !== null)
+    return <ErrorState error={preview.error} retry={() => void preview.refetch()} />;
   const shown = preview.data?.rows[0];
   return (
     <Stack gap="xs">
@@ -67,8 +68,8 @@ export function DataPreview({ dataset, base }: { dataset: string; base: string }
             )}
           </pre>
           <Text size="xs" c="dimmed">
-            {formatCount(tokenCount)} tokens; the {formatCount(lossTokens)} that are marked are learnt, the others are
-            context.
+            {formatCount(tokenCount)} tokens; the {formatCount(lossTokens)} that are marked are learnt, the
+            others are context.
           </Text>
         </div>
       ))}

@@ -57,7 +57,10 @@ export function DataStep({ base, value, onChange }: DataStepProps) {
           style={{ flex: '1 1 260px' }}
         />
         {may('datasets.upload') && (
-          <FileButton onChange={(file) => file && upload.mutate(file)} accept=".jsonl,.json,.csv,.parquet,.gz">
+          <FileButton
+            onChange={(file) => file && upload.mutate(file)}
+            accept=".jsonl,.json,.csv,.parquet,.gz"
+          >
             {(props) => (
               <Button
                 {...props}
@@ -86,7 +89,9 @@ export function DataStep({ base, value, onChange }: DataStepProps) {
           style={{
             border: `1px dashed var(--lowrank-border)`,
             borderRadius: 8,
-            background: isOver ? 'light-dark(var(--mantine-color-blue-0), var(--mantine-color-dark-5))' : undefined,
+            background: isOver
+              ? 'light-dark(var(--mantine-color-blue-0), var(--mantine-color-dark-5))'
+              : undefined,
           }}
         >
           {upload.isPending
@@ -103,7 +108,9 @@ export function DataStep({ base, value, onChange }: DataStepProps) {
           .
         </Text>
       )}
-      {value !== null && base !== null && <DataPreview key={`${value} ${base}`} dataset={value} base={base} />}
+      {value !== null && base !== null && (
+        <DataPreview key={`${value} ${base}`} dataset={value} base={base} />
+      )}
     </Stack>
   );
 }

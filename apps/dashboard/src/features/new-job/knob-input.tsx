@@ -20,9 +20,21 @@ export function KnobInput({ knob, value, error, onChange }: KnobInputProps) {
   );
   const field =
     kind === 'switch' ? (
-      <Switch label={title} checked={value === true} onChange={(event) => onChange(event.currentTarget.checked)} error={error} />
+      <Switch
+        label={title}
+        checked={value === true}
+        onChange={(event) => onChange(event.currentTarget.checked)}
+        error={error}
+      />
     ) : kind === 'choice' ? (
-      <Select label={title} data={knob.choices} value={String(value)} onChange={onChange} allowDeselect={false} error={error} />
+      <Select
+        label={title}
+        data={knob.choices}
+        value={String(value)}
+        onChange={onChange}
+        allowDeselect={false}
+        error={error}
+      />
     ) : kind === 'targets' ? (
       <TextInput
         label={title}
@@ -47,7 +59,13 @@ export function KnobInput({ knob, value, error, onChange }: KnobInputProps) {
       <div style={{ flex: 1, minWidth: 0 }}>{field}</div>
       <Popover width={300} position="bottom-end" withArrow shadow="md">
         <Popover.Target>
-          <ActionIcon variant="subtle" color="gray" c="dimmed" aria-label={`Help on ${label}`} mb={kind === 'switch' ? 0 : 4}>
+          <ActionIcon
+            variant="subtle"
+            color="gray"
+            c="dimmed"
+            aria-label={`Help on ${label}`}
+            mb={kind === 'switch' ? 0 : 4}
+          >
             <Icon name="help" />
           </ActionIcon>
         </Popover.Target>
@@ -61,6 +79,7 @@ export function KnobInput({ knob, value, error, onChange }: KnobInputProps) {
 
 /** One name alone that is no layer's is a word of its own, such as all-linear. */
 function targetsOf(text: string): string | string[] {
-  if (!text.includes(',')) return text.trim() === 'all-linear' || !/^\w+$/.test(text.trim()) ? text : [text.trim()];
+  if (!text.includes(','))
+    return text.trim() === 'all-linear' || !/^\w+$/.test(text.trim()) ? text : [text.trim()];
   return text.split(',').map((name) => name.trim());
 }

@@ -79,7 +79,12 @@ export const moreKnobs: { title: string; knobs: Knob[] }[] = [
         help: 'PiSSA starts from the directions in which the weights do most, and often learns faster. It is published with twice the rank; not with DoRA.',
       },
       {
-        ...{ path: 'lora.bias', label: 'Biases', kind: 'choice', choices: choices('none', 'lora_only', 'all') },
+        ...{
+          path: 'lora.bias',
+          label: 'Biases',
+          kind: 'choice',
+          choices: choices('none', 'lora_only', 'all'),
+        },
         help: 'Whether biases are trained too: of adapted layers, or of all linear ones.',
       },
     ],
@@ -96,7 +101,14 @@ export const moreKnobs: { title: string; knobs: Knob[] }[] = [
         help: 'Micro-batches before each step: a larger batch than memory allows. The loss is a mean over all their tokens.',
       },
       {
-        ...{ path: 'training.steps', label: 'Steps', kind: 'number', min: 1, max: 10_000_000, isOptional: true },
+        ...{
+          path: 'training.steps',
+          label: 'Steps',
+          kind: 'number',
+          min: 1,
+          max: 10_000_000,
+          isOptional: true,
+        },
         help: 'A fixed number of optimizer steps instead of epochs; empty: by epochs.',
       },
       {
@@ -122,7 +134,12 @@ export const moreKnobs: { title: string; knobs: Knob[] }[] = [
     title: 'Optimizer',
     knobs: [
       {
-        ...{ path: 'optimizer.name', label: 'Optimizer', kind: 'choice', choices: choices('adamw', 'adamw8bit') },
+        ...{
+          path: 'optimizer.name',
+          label: 'Optimizer',
+          kind: 'choice',
+          choices: choices('adamw', 'adamw8bit'),
+        },
         help: 'adamw8bit keeps its moments in 8 bits: a quarter of their memory.',
       },
       {
@@ -156,7 +173,13 @@ export const moreKnobs: { title: string; knobs: Knob[] }[] = [
         help: 'Share of the rows that are not trained on: their loss tells whether the model learns or only remembers.',
       },
       {
-        ...{ path: 'evaluation.everySteps', label: 'Evaluate every', kind: 'number', min: 1, isOptional: true },
+        ...{
+          path: 'evaluation.everySteps',
+          label: 'Evaluate every',
+          kind: 'number',
+          min: 1,
+          isOptional: true,
+        },
         help: 'Steps between evaluations; empty: at the start and the end.',
       },
       {

@@ -1,6 +1,24 @@
-import { Accordion, Alert, Button, Grid, Group, NumberInput, Select, SimpleGrid, Stack, Text, TextInput } from '@mantine/core';
+import {
+  Accordion,
+  Alert,
+  Button,
+  Grid,
+  Group,
+  NumberInput,
+  Select,
+  SimpleGrid,
+  Stack,
+  Text,
+  TextInput,
+} from '@mantine/core';
 import { useDebouncedValue } from '@mantine/hooks';
-import { type BaseModel, type CreateJobInput, type Estimate, type Job, type Recipe } from '@lowrank/contracts';
+import {
+  type BaseModel,
+  type CreateJobInput,
+  type Estimate,
+  type Job,
+  type Recipe,
+} from '@lowrank/contracts';
 import { keepPreviousData, useMutation, useQuery } from '@tanstack/react-query';
 import { getRouteApi, useNavigate } from '@tanstack/react-router';
 import { useState } from 'react';
@@ -38,7 +56,13 @@ export function NewJobPage() {
       }
     />
   );
-  if (from === undefined) return <>{header}<Form original={null} /></>;
+  if (from === undefined)
+    return (
+      <>
+        {header}
+        <Form original={null} />
+      </>
+    );
   return (
     <>
       {header}
@@ -59,11 +83,15 @@ function Form({ original }: { original: Job | null }) {
   const [dataset, setDataset] = useState<string | null>(original?.dataset.id ?? search.dataset ?? null);
   const [adapter, setAdapter] = useState(original?.adapter ?? search.initFrom?.split('@')[0] ?? '');
   const [initFrom, setInitFrom] = useState(
-    original?.initFrom ? `${original.initFrom.adapter}@v${original.initFrom.number}` : (search.initFrom ?? ''),
+    original?.initFrom
+      ? `${original.initFrom.adapter}@v${original.initFrom.number}`
+      : (search.initFrom ?? ''),
   );
   const [priority, setPriority] = useState(original?.priority ?? 0);
   const [recipe, setRecipe] = useState<Recipe>(original?.recipe ?? recipeDefaults);
-  const [isAlphaSet, setAlphaSet] = useState(original !== null && original.recipe.lora.alpha !== 2 * original.recipe.lora.rank);
+  const [isAlphaSet, setAlphaSet] = useState(
+    original !== null && original.recipe.lora.alpha !== 2 * original.recipe.lora.rank,
+  );
 
   const change = (path: string, value: unknown) => {
     let next = withField(recipe, path, value);
@@ -75,7 +103,8 @@ function Form({ original }: { original: Job | null }) {
   // The version that training starts from says what its layers are; anything but dropout would be refused.
   const { lora, ...withoutLora } = changes;
   const { dropout } = (lora ?? {}) as { dropout?: number };
-  const asked = initFrom === '' ? changes : { ...withoutLora, ...(dropout === undefined ? {} : { lora: { dropout } }) };
+  const asked =
+    initFrom === '' ? changes : { ...withoutLora, ...(dropout === undefined ? {} : { lora: { dropout } }) };
   const request: CreateJobInput = {
     baseModel: base ?? '',
     dataset: dataset ?? '',
@@ -105,7 +134,8 @@ function Form({ original }: { original: Job | null }) {
     },
   });
   const refusals = [submit.error, estimate.error].filter((error) => error instanceof ApiError);
-  const wrong = (path: string) => refusals.map((error) => error.at(path)).find((message) => message !== undefined);
+  const wrong = (path: string) =>
+    refusals.map((error) => error.at(path)).find((message) => message !== undefined);
   const knobs = (list: Knob[]) => (
     <SimpleGrid cols={{ base: 1, xs: 2 }} spacing="md" verticalSpacing="sm">
       {list.map((knob) => (
@@ -166,7 +196,9 @@ function Form({ original }: { original: Job | null }) {
                   ]}
                   value={recipe.objective.type}
                   allowDeselect={false}
-                  onChange={(type) => setRecipe({ ...recipe, objective: objectives[type as Recipe['objective']['type']] })}
+                  onChange={(type) =>
+                    setRecipe({ ...recipe, objective: objectives[type as Recipe['objective']['type']] })
+                  }
                   error={wrong('recipe.objective.type')}
                 />
                 {recipe.objective.type === 'dpo' && knobs([betaKnob])}
@@ -226,8 +258,8 @@ function Form({ original }: { original: Job | null }) {
             >
               {!isComplete ? (
                 <Text size="sm" c="dimmed">
-                  Choose a base model and data, and it is worked out here at every change: steps, memory, time, where it
-                  fits, and what can load the adapter.
+                  Choose a base model and data, and it is worked out here at every change: steps, memory,
+                  time, where it fits, and what can load the adapter.
                 </Text>
               ) : estimate.error !== null ? (
                 <ErrorState error={estimate.error} />

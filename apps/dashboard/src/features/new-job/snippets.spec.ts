@@ -30,6 +30,8 @@ it('names a recipe only where there is one, in the words of each', () => {
   expect(code('openai')).toContain('"dora": True');
   expect(code('openai')).toContain('"steps": None');
   const bare = { ...request, recipe: {}, initFrom: 'captain@v2' };
-  expect(code('CLI', bare)).toBe(`lowrank submit ${request.dataset} --from captain@v2 --adapter captain --watch`);
+  expect(code('CLI', bare)).toBe(
+    `lowrank submit ${request.dataset} --from captain@v2 --adapter captain --watch`,
+  );
   expect(code('openai', bare)).not.toContain('qlora');
 });

@@ -3,7 +3,8 @@ import { type SnippetTab } from '../../components/snippet';
 import { toYaml } from '../../lib/yaml';
 
 /** A text as one word of a POSIX shell. */
-const word = (text: string): string => (/^[\w./@:=-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`);
+const word = (text: string): string =>
+  /^[\w./@:=-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`;
 
 /** The same request in the ways that people send it from elsewhere. */
 export function snippetsOf(request: CreateJobInput, url: string): SnippetTab[] {

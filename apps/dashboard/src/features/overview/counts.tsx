@@ -1,6 +1,6 @@
-import { Paper, SimpleGrid, Text } from '@mantine/core';
+import { SimpleGrid, Text } from '@mantine/core';
 import { type TeamOverview } from '@lowrank/contracts';
-import { Link } from '@tanstack/react-router';
+import { LinkPaper } from '../../components/links';
 import { formatCount } from '../../lib/format';
 
 /** How many jobs are in which state; each leads to them. */
@@ -8,9 +8,8 @@ export function Counts({ jobs }: { jobs: TeamOverview['jobs'] }) {
   return (
     <SimpleGrid cols={{ base: 2, xs: 4, lg: 8 }} spacing="xs">
       {jobs.map(({ state, count }) => (
-        <Paper
+        <LinkPaper
           key={state}
-          component={Link}
           to="/jobs"
           search={{ state }}
           withBorder
@@ -24,7 +23,7 @@ export function Counts({ jobs }: { jobs: TeamOverview['jobs'] }) {
           <Text size="xs" c="dimmed">
             {state}
           </Text>
-        </Paper>
+        </LinkPaper>
       ))}
     </SimpleGrid>
   );

@@ -1,9 +1,9 @@
-import { Alert, Button, Group, SimpleGrid, Stack, Text } from '@mantine/core';
+import { Alert, Group, SimpleGrid, Stack, Text } from '@mantine/core';
 import { type TeamOverview } from '@lowrank/contracts';
 import { useQuery } from '@tanstack/react-query';
-import { Link } from '@tanstack/react-router';
 import { useState } from 'react';
 import { Icon } from '../../components/icon';
+import { LinkButton } from '../../components/links';
 import { PageHeader } from '../../components/page-header';
 import { Section } from '../../components/section';
 import { EmptyState, ErrorState, LoadingState } from '../../components/states';
@@ -33,9 +33,9 @@ export function OverviewPage() {
       title="Overview"
       actions={
         may('jobs.submit') && (
-          <Button component={Link} to="/jobs/new" size="xs" leftSection={<Icon name="plus" size={16} />}>
+          <LinkButton to="/jobs/new" size="xs" leftSection={<Icon name="plus" size={16} />}>
             New job
-          </Button>
+          </LinkButton>
         )
       }
     />
@@ -63,13 +63,14 @@ export function OverviewPage() {
             title="No jobs yet"
             action={
               may('jobs.submit') && (
-                <Button component={Link} to="/jobs/new" size="xs">
+                <LinkButton to="/jobs/new" size="xs">
                   Submit the first
-                </Button>
+                </LinkButton>
               )
             }
           >
-            A job trains an adapter on a base model with your data. Its curves, logs and result are shown here as they come.
+            A job trains an adapter on a base model with your data. Its curves, logs and result are shown here
+            as they come.
           </EmptyState>
         )}
         <Counts jobs={overview.jobs} />

@@ -15,7 +15,10 @@ export function Use({ use }: { use: TeamUse }) {
   const rows: [string, string, number | null][] = [
     [
       'Device time',
-      of(seconds(use.deviceSeconds), use.deviceSecondsPerMonth === null ? null : seconds(use.deviceSecondsPerMonth)),
+      of(
+        seconds(use.deviceSeconds),
+        use.deviceSecondsPerMonth === null ? null : seconds(use.deviceSecondsPerMonth),
+      ),
       use.deviceSecondsPerMonth === null ? null : use.deviceSeconds / Math.max(1, use.deviceSecondsPerMonth),
     ],
     [
@@ -41,7 +44,11 @@ export function Use({ use }: { use: TeamUse }) {
             </Text>
           </Group>
           {share !== null && (
-            <Progress value={100 * share} color={share >= 0.9 ? 'red' : undefined} aria-label={`${name} used`} />
+            <Progress
+              value={100 * share}
+              color={share >= 0.9 ? 'red' : undefined}
+              aria-label={`${name} used`}
+            />
           )}
         </div>
       ))}
@@ -51,7 +58,10 @@ export function Use({ use }: { use: TeamUse }) {
 
 /** The same of every team, for who runs the installation. */
 export function TeamsUse() {
-  const platform = useQuery({ ...apiQuery<PlatformOverview>('/api/v1/platform/overview'), refetchInterval: 15_000 });
+  const platform = useQuery({
+    ...apiQuery<PlatformOverview>('/api/v1/platform/overview'),
+    refetchInterval: 15_000,
+  });
   return (
     <Section title="Usage by team, this month">
       <QueryState query={platform}>
@@ -69,9 +79,19 @@ export function TeamsUse() {
                 cell: ({ deviceSeconds, deviceSecondsPerMonth: most }) =>
                   of(seconds(deviceSeconds), most === null ? null : seconds(most)),
               },
-              { key: 'running', header: 'Running', align: 'right', cell: ({ running }) => formatCount(running) },
+              {
+                key: 'running',
+                header: 'Running',
+                align: 'right',
+                cell: ({ running }) => formatCount(running),
+              },
               { key: 'queued', header: 'Waiting', align: 'right', cell: ({ queued }) => formatCount(queued) },
-              { key: 'tokens', header: 'Tokens', align: 'right', cell: ({ trainedTokens }) => formatCompact(trainedTokens) },
+              {
+                key: 'tokens',
+                header: 'Tokens',
+                align: 'right',
+                cell: ({ trainedTokens }) => formatCompact(trainedTokens),
+              },
             ]}
           />
         )}

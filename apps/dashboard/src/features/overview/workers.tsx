@@ -41,12 +41,19 @@ export function Workers() {
                   ),
                 },
                 { key: 'class', header: 'Class', cell: ({ deviceClass }) => deviceClass },
-                { key: 'slots', header: 'Slots', align: 'right', cell: ({ busy, slots }) => `${busy} of ${slots}` },
+                {
+                  key: 'slots',
+                  header: 'Slots',
+                  align: 'right',
+                  cell: ({ busy, slots }) => `${busy} of ${slots}`,
+                },
                 {
                   key: 'use',
                   header: 'Utilisation',
                   width: 130,
-                  cell: (worker) => <Meter label="Utilisation" share={deviceOf(worker)?.utilisation ?? null} />,
+                  cell: (worker) => (
+                    <Meter label="Utilisation" share={deviceOf(worker)?.utilisation ?? null} />
+                  ),
                 },
                 {
                   key: 'memory',
@@ -56,7 +63,13 @@ export function Workers() {
                     const device = deviceOf(worker);
                     if (device === null || device.memoryTotalBytes === 0) return '–';
                     const { memoryUsedBytes: used, memoryTotalBytes: total } = device;
-                    return <Meter label="Memory" share={used / total} text={`${formatBytes(used)} of ${formatBytes(total)}`} />;
+                    return (
+                      <Meter
+                        label="Memory"
+                        share={used / total}
+                        text={`${formatBytes(used)} of ${formatBytes(total)}`}
+                      />
+                    );
                   },
                 },
                 { key: 'seen', header: 'Seen', from: 'sm', cell: ({ seenAt }) => <Ago time={seenAt} /> },
