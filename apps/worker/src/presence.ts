@@ -11,8 +11,9 @@ export class Presence {
 
   constructor(
     private readonly ports: { unitOfWork: UnitOfWork; clock: SharedClock },
-    private readonly worker: Omit<WorkerRecord, 'seenAt' | 'drain' | 'usage'>,
-    private readonly usage: () => MachineUsage,
+    private readonly worker: Omit<WorkerRecord, 'seenAt' | 'drain' | 'usage' | 'operationsPerSecond'>,
+    /** What of it changes. */
+    private readonly now: () => { usage: MachineUsage; operationsPerSecond: number | null },
     private readonly intervalMs: number,
     private readonly onDrain: (mode: DrainMode | null) => void,
   ) {}
@@ -35,9 +36,9 @@ export class Presence {
     while (!this.leaving.signal.aborted) {
       try {
         await clock.adjust();
-        const usage = this.usage();
+        const now = this.now();
         const { drain } = await unitOfWork.runLightly(({ workers }) =>
-          workers.upsert({ ...this.worker, usage, seenAt: clock.now() }),
+          workers.upsert({ ...this.worker, ...now, seenAt: clock.now() }),
         );
         this.onDrain(drain);
       } catch (error) {

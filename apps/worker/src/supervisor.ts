@@ -97,6 +97,11 @@ export class Supervisor {
     });
   }
 
+  /** Whether nothing trains here. */
+  get isIdle(): boolean {
+    return this.busy === 0;
+  }
+
   /** What somebody wants of this worker: no more attempts, and with `checkpoint` none of those that run either; null: that it works. */
   setDrain(mode: DrainMode | null): void {
     this.drainMode = mode;

@@ -10,6 +10,7 @@ import { logOptions } from '@lowrank/telemetry';
 import { LoggerModule } from 'nestjs-pino';
 import { cpus, hostname } from 'node:os';
 import { extname, join, resolve } from 'node:path';
+import { trainerEnvironment } from './attempts/trainer-process';
 import { Dispatcher } from './dispatch/dispatcher';
 import { Janitor } from './janitor';
 import { MetricsServer } from './metrics/metrics-server';
@@ -17,12 +18,14 @@ import { WorkerMetrics } from './metrics/worker-metrics';
 import { measureMachine } from './machine-usage';
 import { Presence } from './presence';
 import { defaultTimings } from './settings';
+import { Speedometer } from './speedometer';
 import { Supervisor } from './supervisor';
 import { WebhookSender } from './webhooks/webhook-sender';
 import { Connections, WorkerService } from './worker.service';
 
-/** The trainer's main file: compiled beside a compiled worker, a source beside a source. */
-const trainerEntry = resolve(__dirname, `../../trainer/src/main${extname(__filename)}`);
+/** The trainer's programs: compiled beside a compiled worker, a source beside a source. */
+const trainerProgram = (name: string): string =>
+  resolve(__dirname, `../../trainer/src/${name}${extname(__filename)}`);
 
 @Module({})
 export class WorkerModule {
@@ -64,7 +67,7 @@ export class WorkerModule {
       timings: defaultTimings,
       metrics,
       clearUp: (attempt) => janitor.clearUp(attempt),
-      trainerEntry,
+      trainerEntry: trainerProgram('main'),
       env: { ...process.env, LOWRANK_DATA: dataDir },
     });
     const webhooks = new WebhookSender(ports, poster.post, defaultTimings, metrics);
@@ -79,10 +82,18 @@ export class WorkerModule {
       threads,
       wakeUpVersion,
     };
+    const speedometer = new Speedometer({
+      entry: trainerProgram('speed'),
+      env: trainerEnvironment(process.env),
+      threads: Math.max(1, Math.floor(threads / slots)),
+      isIdle: () => supervisor.isIdle,
+      timings: defaultTimings,
+    });
+    const usageNow = measureMachine();
     const presence = new Presence(
       { unitOfWork, clock },
       worker,
-      measureMachine(),
+      () => ({ usage: usageNow(), operationsPerSecond: speedometer.operationsPerSecond }),
       defaultTimings.presence,
       (mode) => supervisor.setDrain(mode),
     );
@@ -103,11 +114,12 @@ export class WorkerModule {
         { provide: Presence, useValue: presence },
         { provide: WebhookSender, useValue: webhooks },
         { provide: Janitor, useValue: janitor },
+        { provide: Speedometer, useValue: speedometer },
         {
           provide: WorkerService,
-          useFactory: (...parts: [Supervisor, Dispatcher, Presence, WebhookSender, Janitor]) =>
+          useFactory: (...parts: [Supervisor, Dispatcher, Presence, WebhookSender, Janitor, Speedometer]) =>
             new WorkerService(connections, metricsServer, ...parts),
-          inject: [Supervisor, Dispatcher, Presence, WebhookSender, Janitor],
+          inject: [Supervisor, Dispatcher, Presence, WebhookSender, Janitor, Speedometer],
         },
       ],
     };

@@ -100,3 +100,10 @@ export const fromTrainerSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('job'), jobId: idSchema('job'), message: jobMessageSchema }),
 ]);
 export type FromTrainer = z.infer<typeof fromTrainerSchema>;
+
+/** The program that measures a device → worker; its only message. Operations are those of domain's trainingOperations. */
+export const speedReportSchema = z.union([
+  z.object({ operationsPerSecond: z.number().positive() }),
+  z.object({ operationsPerSecond: z.null(), problem: z.string() }),
+]);
+export type SpeedReport = z.infer<typeof speedReportSchema>;

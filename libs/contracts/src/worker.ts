@@ -34,6 +34,8 @@ export const workerSchema = z.object({
   memoryBytes: z.int().nonnegative(),
   /** Of the worker's whole machine; null: it has not told yet, or is of a release that does not. */
   usage: machineUsageSchema.nullable(),
+  /** Floating-point operations of a training step that one of its trainers does in a second; null: not measured yet. */
+  operationsPerSecond: z.number().positive().nullable(),
   drain: drainModeSchema.nullable(),
   seenAt: timeSchema,
 });

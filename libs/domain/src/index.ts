@@ -84,6 +84,7 @@ export * from './ports/sweeps';
 export * from './ports/webhooks';
 export * from './preflight/estimate-job';
 export * from './preflight/memory/predict';
+export { trainingOperations } from './preflight/operations';
 export { type FinishedRun } from './preflight/time';
 export * from './recipe/continued';
 export * from './recipe/micro-batches';

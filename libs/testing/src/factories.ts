@@ -126,6 +126,7 @@ export const makeWorker = (
   deviceClass: 'cpu',
   memoryBytes: 2 ** 36,
   threads: 16,
+  operationsPerSecond: 2.5e11,
   wakeUpVersion,
   usage: null,
   seenAt: at,

@@ -38,4 +38,5 @@ export { sampleOutputs, type Sample, type SampleOptions } from './samples';
 export { learningRate, warmupSteps } from './schedule';
 export { toSequences, type Sequence, type SequenceSet } from './sequences';
 export { SharedBases } from './shared-bases';
+export { measureSpeed } from './speed';
 export { adapterSpec } from './targets';

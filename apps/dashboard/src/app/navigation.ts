@@ -11,7 +11,15 @@ export interface NavigationEntry {
 
 /** What the navigation shows, from top to bottom, by section. A page that is found from another page needs no entry. */
 export const navigation: { title: string | null; entries: NavigationEntry[] }[] = [
-  { title: null, entries: [{ to: '/', label: 'Overview', icon: 'home' }] },
+  {
+    title: null,
+    entries: [
+      { to: '/', label: 'Overview', icon: 'home' },
+      { to: '/jobs/new', label: 'New job', icon: 'plus', needs: 'jobs.submit' },
+      { to: '/jobs', label: 'Jobs', icon: 'list' },
+      { to: '/compare', label: 'Compare', icon: 'compare' },
+    ],
+  },
   {
     title: 'Adapters',
     entries: [

@@ -1,3 +1,4 @@
+import './facts.css';
 import { type ReactNode } from 'react';
 
 /** Names and what they are, in two columns where there is room. */

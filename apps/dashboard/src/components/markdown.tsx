@@ -1,3 +1,4 @@
+import './markdown.css';
 import { Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 

@@ -328,6 +328,8 @@ export interface WorkerRecord {
   memoryBytes: number;
   /** Of all of its slots together; 0: not known. */
   threads: number;
+  /** Operations of a training step, as trainingOperations counts them, that one of its trainers does in a second; null: not known. */
+  operationsPerSecond: number | null;
   /** Version of the wake-ups that it understands; workers of before there were versions have 1. */
   wakeUpVersion: number;
   /** How busy its machine is; null: not known. */

@@ -154,6 +154,7 @@ export class World implements Ports {
       deviceClass: 'cpu',
       memoryBytes: 0,
       threads: 0,
+      operationsPerSecond: null,
       wakeUpVersion,
       usage: null,
       drain: null,

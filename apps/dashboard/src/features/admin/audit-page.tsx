@@ -3,7 +3,7 @@ import { actions, type AuditEntry } from '@lowrank/contracts';
 import { useInfiniteQuery } from '@tanstack/react-query';
 import { getRouteApi, Link } from '@tanstack/react-router';
 import { type FormEvent } from 'react';
-import { ButtonLink } from '../../components/button-link';
+import { LinkButton } from '../../components/links';
 import { DataTable } from '../../components/data-table';
 import { PageHeader } from '../../components/page-header';
 import { Section } from '../../components/section';
@@ -166,9 +166,9 @@ function Filters({ search, isFiltered }: { search: AuditSearch; isFiltered: bool
         <TextInput name="until" type="datetime-local" label="Until" defaultValue={toField(search.until)} />
         <Button type="submit">Filter</Button>
         {isFiltered && (
-          <ButtonLink to="/admin/audit" variant="subtle">
+          <LinkButton to="/admin/audit" variant="subtle">
             Clear
-          </ButtonLink>
+          </LinkButton>
         )}
       </Group>
     </form>

@@ -23,7 +23,7 @@ import { api } from '../../lib/api';
 import { notify } from '../../lib/notify';
 import { apiQuery, invalidate } from '../../lib/query';
 import { useMay, useSession } from '../../lib/session';
-import { rolesUpTo } from './members-page';
+import { rolesUpTo } from './roles';
 import { SecretOnce } from './secret-once';
 import { fieldOf, useFormAction } from './use-form-action';
 

@@ -13,12 +13,9 @@ import { api } from '../../lib/api';
 import { notify, notifyError } from '../../lib/notify';
 import { apiQuery, invalidate } from '../../lib/query';
 import { useMay, useSession } from '../../lib/session';
+import { rolesUpTo } from './roles';
 import { SecretOnce } from './secret-once';
 import { fieldOf, useFormAction } from './use-form-action';
-
-export const roles: Role[] = ['viewer', 'member', 'admin', 'owner'];
-/** Roles that somebody may give: no more than their own. */
-export const rolesUpTo = (role: Role): Role[] => roles.slice(0, roles.indexOf(role) + 1);
 
 /** Who is in the team, invitations, and service accounts. */
 export function MembersPage() {

@@ -1,6 +1,7 @@
 import { Alert, Button, Stack, Text } from '@mantine/core';
 import { type Job, type QueuedJob, type QueueInspection, type RetriedJobs } from '@lowrank/contracts';
 import { useInfiniteQuery, useMutation, useQuery } from '@tanstack/react-query';
+import { Link } from '@tanstack/react-router';
 import { DataTable } from '../../components/data-table';
 import { Facts } from '../../components/facts';
 import { PageHeader } from '../../components/page-header';
@@ -183,9 +184,9 @@ function Failed() {
                   key: 'adapter',
                   header: 'Adapter',
                   cell: ({ id, adapter }) => (
-                    <a href={`/jobs/${id}`} className="row-link">
+                    <Link to="/jobs/$id" params={{ id }} className="row-link">
                       {adapter}
-                    </a>
+                    </Link>
                   ),
                 },
                 {

@@ -1,14 +1,4 @@
-import {
-  Button,
-  Group,
-  Modal,
-  NumberInput,
-  Progress,
-  SimpleGrid,
-  Stack,
-  Text,
-  TextInput,
-} from '@mantine/core';
+import { Button, Group, Modal, Progress, SimpleGrid, Stack, Text, TextInput } from '@mantine/core';
 import {
   type CreatedTeam,
   type PlatformOverview,
@@ -168,7 +158,9 @@ function QuotaFields({ quotas }: { quotas: Partial<Quotas> }) {
   const seconds = quotas.deviceSecondsPerMonth;
   return (
     <SimpleGrid cols={{ base: 1, xs: 2 }} spacing="sm">
-      <NumberInput
+      <TextInput
+        type="number"
+        step="any"
         name="weight"
         label="Weight"
         description="Share of the machines when all have jobs waiting"
@@ -176,28 +168,31 @@ function QuotaFields({ quotas }: { quotas: Partial<Quotas> }) {
         max={1000}
         defaultValue={quotas.weight ?? 1}
       />
-      <NumberInput
+      <TextInput
+        type="number"
+        step="any"
         name="deviceHours"
         label="Device hours a month"
         description="Empty: no limit"
         min={0}
-        decimalScale={3}
         defaultValue={seconds === null || seconds === undefined ? '' : seconds / 3600}
       />
-      <NumberInput
+      <TextInput
+        type="number"
+        step="any"
         name="maxRunning"
         label="Jobs running at a time"
         description="Empty: no limit"
         min={0}
-        allowDecimal={false}
         defaultValue={quotas.maxRunning ?? ''}
       />
-      <NumberInput
+      <TextInput
+        type="number"
+        step="any"
         name="maxQueued"
         label="Jobs waiting at a time"
         description="Empty: no limit"
         min={0}
-        allowDecimal={false}
         defaultValue={quotas.maxQueued ?? ''}
       />
     </SimpleGrid>

@@ -1,17 +1,18 @@
-import { Button, Group, Modal, Stack, TagsInput, Textarea } from '@mantine/core';
+import { Button, Modal } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { type Adapter } from '@lowrank/contracts';
-import { useMutation } from '@tanstack/react-query';
 import { useNavigate } from '@tanstack/react-router';
-import { type FormEvent, useState } from 'react';
-import { ButtonLink } from '../../components/button-link';
+import { lazy, Suspense } from 'react';
+import { LinkButton } from '../../components/links';
 import { ConfirmButton } from '../../components/confirm-button';
 import { Icon } from '../../components/icon';
-import { ErrorState } from '../../components/states';
+import { LoadingState } from '../../components/states';
 import { api } from '../../lib/api';
 import { notify } from '../../lib/notify';
 import { invalidate } from '../../lib/query';
 import { useMay } from '../../lib/session';
+
+const DescribeForm = lazy(() => import('./describe-form'));
 
 /** What can be done with an adapter as a whole. */
 export function AdapterActions({ adapter, path }: { adapter: Adapter; path: string }) {
@@ -24,14 +25,14 @@ export function AdapterActions({ adapter, path }: { adapter: Adapter; path: stri
   return (
     <>
       {latestVersion !== null && may('completions.generate') && (
-        <ButtonLink
+        <LinkButton
           to="/try"
           search={{ left: sharedBy === null ? baseModel : undefined, right: full }}
           size="xs"
           leftSection={<Icon name="chat" size={15} />}
         >
           Try it
-        </ButtonLink>
+        </LinkButton>
       )}
       {isOwn && (
         <>
@@ -58,54 +59,12 @@ export function AdapterActions({ adapter, path }: { adapter: Adapter; path: stri
             title={`Describe ${name}`}
             closeButtonProps={{ 'aria-label': 'Close' }}
           >
-            <DescribeForm adapter={adapter} path={path} close={close} />
+            <Suspense fallback={<LoadingState />}>
+              <DescribeForm adapter={adapter} path={path} close={close} />
+            </Suspense>
           </Modal>
         </>
       )}
     </>
-  );
-}
-
-function DescribeForm({ adapter, path, close }: { adapter: Adapter; path: string; close: () => void }) {
-  const [description, setDescription] = useState(adapter.description);
-  const [tags, setTags] = useState(adapter.tags);
-  const save = useMutation({
-    mutationFn: () => api.patch(path, { description, tags }),
-    onSuccess: async () => {
-      await invalidate('/api/v1/adapters');
-      close();
-    },
-  });
-  const submit = (event: FormEvent) => {
-    event.preventDefault();
-    save.mutate();
-  };
-  return (
-    <form onSubmit={submit}>
-      <Stack>
-        <Textarea
-          label="Description"
-          description="A sentence or two, for lists."
-          maxLength={1000}
-          autosize
-          minRows={3}
-          value={description}
-          onChange={({ currentTarget: { value } }) => setDescription(value)}
-        />
-        <TagsInput
-          label="Tags"
-          description="Words that it is found by; Enter adds one."
-          value={tags}
-          onChange={(next) => setTags(next.map((tag) => tag.toLowerCase()))}
-          maxTags={32}
-        />
-        {save.error !== null && <ErrorState error={save.error} />}
-        <Group justify="flex-end">
-          <Button type="submit" loading={save.isPending}>
-            Save
-          </Button>
-        </Group>
-      </Stack>
-    </form>
   );
 }

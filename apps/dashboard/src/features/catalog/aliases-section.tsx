@@ -1,20 +1,22 @@
-import { Autocomplete, Button, Group, Modal, NativeSelect, Stack, Text } from '@mantine/core';
+import { Button, Group, Modal } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { type Alias, type AliasMove } from '@lowrank/contracts';
-import { useMutation, useQuery } from '@tanstack/react-query';
-import { type FormEvent, useState } from 'react';
+import { useQuery } from '@tanstack/react-query';
+import { lazy, Suspense, useState } from 'react';
 import { ConfirmButton } from '../../components/confirm-button';
 import { DataTable } from '../../components/data-table';
 import { Icon } from '../../components/icon';
 import { Section } from '../../components/section';
-import { EmptyState, ErrorState, QueryState } from '../../components/states';
+import { EmptyState, LoadingState, QueryState } from '../../components/states';
 import { TagBadge } from '../../components/tag-badge';
 import { Ago } from '../../components/time';
-import { api, ApiError } from '../../lib/api';
+import { api } from '../../lib/api';
 import { notify } from '../../lib/notify';
 import { apiQuery, invalidate, type Page } from '../../lib/query';
 import { useMay } from '../../lib/session';
 import { type AdapterProps } from './adapter-page';
+
+const PromoteForm = lazy(() => import('./promote-form'));
 
 /** Names that move from version to version: what stands where, moving one, taking the last move back. */
 export function AliasesSection({ adapter, aliases, versions, version, path }: AdapterProps) {
@@ -64,13 +66,15 @@ export function AliasesSection({ adapter, aliases, versions, version, path }: Ad
         title="Promote a version"
         closeButtonProps={{ 'aria-label': 'Close' }}
       >
-        <PromoteForm
-          names={aliases.map(({ name }) => name)}
-          numbers={versions.map(({ number }) => number)}
-          number={version.number}
-          at={at}
-          close={close}
-        />
+        <Suspense fallback={<LoadingState />}>
+          <PromoteForm
+            names={aliases.map(({ name }) => name)}
+            numbers={versions.map(({ number }) => number)}
+            number={version.number}
+            at={at}
+            close={close}
+          />
+        </Suspense>
       </Modal>
       <Modal
         opened={history !== null}
@@ -129,64 +133,6 @@ function AliasActions({ alias: { name }, isOwn, path, show }: ActionsProps) {
         </>
       )}
     </Group>
-  );
-}
-
-interface PromoteProps {
-  names: string[];
-  numbers: number[];
-  number: number;
-  at: (alias: string) => string;
-  close: () => void;
-}
-
-function PromoteForm({ names, numbers, number, at, close }: PromoteProps) {
-  const [alias, setAlias] = useState(names[0] ?? 'prod');
-  const [version, setVersion] = useState(`v${number}`);
-  const move = useMutation({
-    mutationFn: () => api.put<Alias>(at(encodeURIComponent(alias.trim())), { version }),
-    onSuccess: async ({ name, version: to }) => {
-      notify(`${name} stands on v${to}.`);
-      await invalidate('/api/v1/adapters');
-      close();
-    },
-  });
-  const submit = (event: FormEvent) => {
-    event.preventDefault();
-    move.mutate();
-  };
-  const { error } = move;
-  const wrong = error instanceof ApiError ? error.at('alias') : undefined;
-  return (
-    <form onSubmit={submit}>
-      <Stack>
-        <Autocomplete
-          label="Alias"
-          description="One that there is, or a new name."
-          data={names}
-          value={alias}
-          onChange={setAlias}
-          error={wrong}
-          required
-          data-autofocus
-        />
-        <NativeSelect
-          label="Version"
-          value={version}
-          onChange={({ currentTarget: { value } }) => setVersion(value)}
-          data={numbers.map((one) => `v${one}`)}
-        />
-        {error !== null && wrong === undefined && <ErrorState error={error} />}
-        <Group justify="space-between">
-          <Text size="xs" c="dimmed">
-            Takes effect with the next request.
-          </Text>
-          <Button type="submit" loading={move.isPending}>
-            Promote
-          </Button>
-        </Group>
-      </Stack>
-    </form>
   );
 }
 

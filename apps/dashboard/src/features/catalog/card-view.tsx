@@ -1,4 +1,4 @@
-import { Button, Group, Stack, Text, Textarea } from '@mantine/core';
+import { Button, Group, Stack, Text } from '@mantine/core';
 import { type AdapterCard } from '@lowrank/contracts';
 import { useMutation, useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
@@ -6,6 +6,7 @@ import { ConfirmButton } from '../../components/confirm-button';
 import { Markdown } from '../../components/markdown';
 import { Section } from '../../components/section';
 import { ErrorState, QueryState } from '../../components/states';
+import { TextArea } from '../../components/text-area';
 import { api } from '../../lib/api';
 import { notify } from '../../lib/notify';
 import { apiQuery, invalidate } from '../../lib/query';
@@ -74,14 +75,12 @@ function CardEditor({ text, path, close }: { text: string; path: string; close: 
   });
   return (
     <Stack>
-      <Textarea
+      <TextArea
         label="Markdown"
         description="Tables work; HTML is shown as text."
         value={draft}
         onChange={({ currentTarget: { value } }) => setDraft(value)}
-        autosize
-        minRows={10}
-        maxRows={30}
+        rows={16}
         styles={{ input: { fontFamily: 'var(--mantine-font-family-monospace)', fontSize: 13 } }}
       />
       {save.error !== null && <ErrorState error={save.error} />}

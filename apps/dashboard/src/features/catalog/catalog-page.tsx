@@ -4,7 +4,7 @@ import { type Adapter, type BaseModel } from '@lowrank/contracts';
 import { keepPreviousData, useInfiniteQuery, useMutation, useQuery } from '@tanstack/react-query';
 import { getRouteApi, Link } from '@tanstack/react-router';
 import { useState } from 'react';
-import { ButtonLink } from '../../components/button-link';
+import { LinkButton } from '../../components/links';
 import { DataTable } from '../../components/data-table';
 import { Icon } from '../../components/icon';
 import { PageHeader } from '../../components/page-header';
@@ -54,9 +54,9 @@ export function CatalogPage() {
           title={search.deleted ? 'Deleted adapters' : 'Adapters'}
           aside={
             isFiltered && (
-              <ButtonLink to="/catalog" variant="subtle" size="xs">
+              <LinkButton to="/catalog" variant="subtle" size="xs">
                 Clear filters
-              </ButtonLink>
+              </LinkButton>
             )
           }
         >

@@ -1,6 +1,7 @@
 import { Anchor, Button, Group, Paper, Progress, Stack, Text } from '@mantine/core';
 import { type Certificate, type ExportFormat, type Job, type VersionExport } from '@lowrank/contracts';
 import { useMutation, useQuery } from '@tanstack/react-query';
+import { Link } from '@tanstack/react-router';
 import { useEffect } from 'react';
 import { Facts } from '../../components/facts';
 import { JobStateBadge } from '../../components/job-state';
@@ -132,11 +133,11 @@ function Running({ job, name }: { job: Job; name: string }) {
         <Text size="xs" c="dimmed" role="status">
           {waitingFor ?? (totalSteps === null ? 'Begins soon' : `${step} of ${totalSteps} steps`)}
         </Text>
-        <a href={`/jobs/${job.id}`} className="row-link">
+        <Link to="/jobs/$id" params={{ id: job.id }} className="row-link">
           <Text size="xs" span>
             Its job
           </Text>
-        </a>
+        </Link>
       </Group>
       <Progress value={share} aria-label={`Progress of ${name}`} animated={state !== 'queued'} />
     </Stack>

@@ -1,3 +1,4 @@
+import './lineage.css';
 import { Alert, ScrollArea } from '@mantine/core';
 import { type Lineage, type LineageNode } from '@lowrank/contracts';
 import { useQuery } from '@tanstack/react-query';
@@ -59,9 +60,9 @@ function NodeLink({ node, children }: { node: LineageNode; children: ReactNode }
     );
   if (node.type === 'job')
     return (
-      <a href={`/jobs/${node.id}`} className="lineage-link" aria-label={`${kind} ${name}`}>
+      <Link to="/jobs/$id" params={{ id: node.id }} className="lineage-link" aria-label={`${kind} ${name}`}>
         {children}
-      </a>
+      </Link>
     );
   return children;
 }

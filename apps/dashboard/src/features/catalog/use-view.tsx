@@ -1,5 +1,5 @@
 import { Group, Text } from '@mantine/core';
-import { ButtonLink } from '../../components/button-link';
+import { LinkButton } from '../../components/links';
 import { Icon } from '../../components/icon';
 import { Section } from '../../components/section';
 import { Snippet } from '../../components/snippet';
@@ -22,7 +22,7 @@ export default function UseView(props: AdapterProps) {
         title="From a program"
         aside={
           may('completions.generate') && (
-            <ButtonLink
+            <LinkButton
               to="/try"
               search={{ left: isOwn ? adapter.baseModel : undefined, right: `${full}@${ref}` }}
               size="xs"
@@ -30,7 +30,7 @@ export default function UseView(props: AdapterProps) {
               leftSection={<Icon name="chat" size={15} />}
             >
               Try {ref}
-            </ButtonLink>
+            </LinkButton>
           )
         }
       >

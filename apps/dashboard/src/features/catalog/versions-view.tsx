@@ -157,9 +157,9 @@ function VersionDetail({ adapter, version, path, owner }: AdapterProps) {
             {
               name: 'Job',
               value: isOwn ? (
-                <a href={`/jobs/${jobId}`} className="row-link">
+                <Link to="/jobs/$id" params={{ id: jobId }} className="row-link">
                   {jobId}
-                </a>
+                </Link>
               ) : (
                 jobId
               ),

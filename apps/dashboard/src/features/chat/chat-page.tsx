@@ -1,15 +1,15 @@
+import './chat.css';
 import {
   Autocomplete,
   Button,
   Group,
   Kbd,
   Loader,
-  NumberInput,
   Paper,
   SimpleGrid,
   Stack,
   Text,
-  Textarea,
+  TextInput,
 } from '@mantine/core';
 import { type Adapter, type BaseModel } from '@lowrank/contracts';
 import { useQuery } from '@tanstack/react-query';
@@ -18,6 +18,7 @@ import { type KeyboardEvent, useEffect, useRef, useState } from 'react';
 import { Icon } from '../../components/icon';
 import { PageHeader } from '../../components/page-header';
 import { EmptyState } from '../../components/states';
+import { TextArea } from '../../components/text-area';
 import { formatCount } from '../../lib/format';
 import { apiQuery, type Page } from '../../lib/query';
 import { type Answer, type Turn } from './conversation';
@@ -65,32 +66,32 @@ export function ChatPage() {
         </SimpleGrid>
         <Composer isBusy={isBusy} canSend={hasModel} send={send} stop={stop} />
         <Group align="end" gap="sm">
-          <NumberInput
+          <TextInput
+            type="number"
             label="Temperature"
             description="0: always the likeliest"
             min={0}
             max={2}
             step={0.1}
             w={150}
-            value={search.temperature ?? defaults.temperature}
-            onChange={(value) => typeof value === 'number' && change({ temperature: value })}
+            defaultValue={search.temperature ?? defaults.temperature}
+            onChange={({ currentTarget: { value } }) => change({ temperature: numberOf(value) })}
           />
-          <NumberInput
+          <TextInput
+            type="number"
             label="Most tokens"
             description="of an answer"
             min={1}
             max={131_072}
             step={64}
             w={150}
-            value={search.maxTokens ?? defaults.maxTokens}
-            onChange={(value) => typeof value === 'number' && value >= 1 && change({ maxTokens: value })}
+            defaultValue={search.maxTokens ?? defaults.maxTokens}
+            onChange={({ currentTarget: { value } }) => change({ maxTokens: numberOf(value) })}
           />
-          <Textarea
+          <TextArea
             label="System message"
             description="Said to both before everything else; may be empty"
-            autosize
-            minRows={1}
-            maxRows={6}
+            rows={1}
             value={system}
             onChange={({ currentTarget: { value } }) => setSystem(value)}
             style={{ flex: '1 1 260px' }}
@@ -100,6 +101,9 @@ export function ChatPage() {
     </>
   );
 }
+
+/** What was typed; undefined: nothing, so that it is as by default. */
+const numberOf = (text: string): number | undefined => (text === '' ? undefined : Number(text));
 
 interface Choice {
   group: string;
@@ -256,11 +260,9 @@ function Composer({ isBusy, canSend, send, stop }: ComposerProps) {
       }}
     >
       <Group align="end" gap="xs" wrap="nowrap">
-        <Textarea
+        <TextArea
           label="Your message, to both"
-          autosize
-          minRows={2}
-          maxRows={8}
+          rows={2}
           value={text}
           onChange={({ currentTarget: { value } }) => setText(value)}
           onKeyDown={onKeyDown}
