@@ -60,6 +60,7 @@ export const actions = {
   'adapters.write': { role: 'member', scope: 'adapters:write' },
   'grants.write': { role: 'admin', scope: 'adapters:write' },
   'completions.generate': { role: 'viewer', scope: 'adapters:read' },
+  'usage.read': { role: 'viewer', scope: 'team:read' },
   'team.read': { role: 'viewer', scope: 'team:read' },
   'team.quotas': { role: 'admin', scope: 'team:write', platform: true },
   'teams.read': { role: 'admin', scope: 'platform:read', platform: true },

@@ -19,6 +19,7 @@ import { partyRepository } from './repositories/parties';
 import { statisticsRepository } from './repositories/statistics';
 import { sweepRepository } from './repositories/sweeps';
 import { teamRepository } from './repositories/teams';
+import { usageRepository } from './repositories/usage';
 import { webhookRepository } from './repositories/webhooks';
 import { workerRepository } from './repositories/workers';
 import { statementNames } from './statement-names';
@@ -53,6 +54,7 @@ const repositoriesOf = (db: Tx, traceparent: string | null, deed: Deed | null): 
   sessions: sessionRepository(db),
   invitations: invitationRepository(db),
   grants: grantRepository(db),
+  usage: usageRepository(db),
 });
 
 type Work<T> = (repositories: Repositories) => Promise<T>;

@@ -27,6 +27,7 @@ import { type ExportRepository } from './exports';
 import { type PartyRepository } from './parties';
 import { type FinishedRun } from '../preflight/time';
 import { type SweepRepository } from './sweeps';
+import { type UsageRepository } from './usage';
 import { type WebhookRepository } from './webhooks';
 
 /** All repositories of one transaction; see UnitOfWork. Reads and writes are of the given team only. */
@@ -50,6 +51,7 @@ export interface Repositories {
   sessions: SessionRepository;
   invitations: InvitationRepository;
   grants: GrantRepository;
+  usage: UsageRepository;
 }
 
 /**

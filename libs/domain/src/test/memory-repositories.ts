@@ -16,6 +16,7 @@ import { isAlike, toJob } from './memory-job-rows';
 import { exportRepositoryOf } from './memory-exports';
 import { sweepRepositoryOf } from './memory-sweeps';
 import { partyRepositoryOf } from './memory-parties';
+import { usageRepositoryOf } from './memory-usage';
 import { webhookRepositoryOf } from './memory-webhooks';
 import { freshTeam, type Tables } from './tables';
 
@@ -28,6 +29,7 @@ export function repositoriesOf(tables: Tables, deed: Deed | null): Repositories 
     audit: auditRepositoryOf(tables, deed),
     ...memberRepositoriesOf(tables),
     grants: grantRepositoryOf(tables),
+    usage: usageRepositoryOf(tables),
     baseModels: {
       insert: async (teamId, model) => {
         if (ofTeam(tables.baseModels, teamId).some((one) => one.name === model.name))
