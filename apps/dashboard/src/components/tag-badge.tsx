@@ -10,7 +10,7 @@ export function TagBadge({ children, color = 'gray' }: { children: ReactNode; co
       radius="sm"
       color={color}
       style={{
-        color: `light-dark(var(--mantine-color-${color}-9), var(--mantine-color-${color}-2))`,
+        color: `light-dark(color-mix(in srgb, var(--mantine-color-${color}-9), black 40%), var(--mantine-color-${color}-2))`,
         flex: 'none',
       }}
     >

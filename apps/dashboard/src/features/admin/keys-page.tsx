@@ -1,14 +1,4 @@
-import {
-  Button,
-  Checkbox,
-  Group,
-  NativeSelect,
-  SimpleGrid,
-  Stack,
-  Switch,
-  Text,
-  TextInput,
-} from '@mantine/core';
+import { Button, Checkbox, Group, NativeSelect, SimpleGrid, Stack, Text, TextInput } from '@mantine/core';
 import { type ApiKey, type Member } from '@lowrank/contracts';
 import { useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
@@ -122,7 +112,7 @@ function NewKey() {
               Make a key
             </Button>
           </Group>
-          <Switch
+          <Checkbox
             label="Narrow it to parts of what its role may do"
             checked={isNarrow}
             onChange={({ currentTarget: { checked } }) => setNarrow(checked)}
@@ -181,7 +171,7 @@ function KeyList() {
     <Section
       title="Keys"
       aside={
-        <Switch
+        <Checkbox
           size="xs"
           label="Revoked and expired ones too"
           checked={isAll}

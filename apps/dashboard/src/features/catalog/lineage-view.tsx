@@ -45,7 +45,6 @@ export default function LineageView({ version, path, owner }: AdapterProps) {
 
 /** Leads to where a node can be looked at; one that cannot be is only named. */
 function NodeLink({ node, children }: { node: LineageNode; children: ReactNode }) {
-  const { kind, name } = labelOf(node);
   if (node.type === 'version' && !node.isGone)
     return (
       <Link
@@ -53,21 +52,20 @@ function NodeLink({ node, children }: { node: LineageNode; children: ReactNode }
         params={{ name: node.adapter }}
         search={{ view: 'lineage', version: `v${node.number}` }}
         className="lineage-link"
-        aria-label={`${kind} ${name}`}
       >
         {children}
       </Link>
     );
   if (node.type === 'job')
     return (
-      <Link to="/jobs/$id" params={{ id: node.id }} className="lineage-link" aria-label={`${kind} ${name}`}>
+      <Link to="/jobs/$id" params={{ id: node.id }} className="lineage-link">
         {children}
       </Link>
     );
   return children;
 }
 
-const shown = (name: string): string => (name.length > 22 ? `${name.slice(0, 21)}…` : name);
+const shown = (name: string): string => (name.length > 19 ? `${name.slice(0, 18)}…` : name);
 
 function Graph({ lineage }: { lineage: Lineage }) {
   const { placed, width, height } = layoutOf(lineage);
@@ -109,7 +107,7 @@ function Box({ node, x, y, isShown }: Placed & { isShown: boolean }) {
   const { kind, name } = labelOf(node);
   return (
     <g className={`lineage-node ${node.type}${isShown ? ' is-shown' : ''}`}>
-      <title>{`${kind} ${name}`}</title>
+      {shown(name) !== name && <title>{name}</title>}
       <rect x={x} y={y} width={nodeSize.width} height={nodeSize.height} rx={8} />
       <text x={x + 10} y={y + 17} className="lineage-kind">
         {kind}
