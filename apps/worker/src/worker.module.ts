@@ -73,8 +73,8 @@ export class WorkerModule {
       timings: defaultTimings,
       metrics,
       clearUp: (attempt) => janitor.clearUp(attempt),
-      publishing: publishingOn(unitOfWork, store),
       trainerEntry: trainerProgram('main'),
+      publishing: publishingOn(unitOfWork, store),
       env: { ...process.env, LOWRANK_DATA: dataDir },
     });
     const webhooks = new WebhookSender(ports, poster.post, defaultTimings, metrics);

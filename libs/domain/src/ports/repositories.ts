@@ -32,6 +32,7 @@ import { type PartyRepository } from './parties';
 import { type FinishedRun } from '../preflight/time';
 import { type RetentionRepository } from './retention';
 import { type SweepRepository } from './sweeps';
+import { type UsageRepository } from './usage';
 import { type WebhookRepository } from './webhooks';
 
 /** All repositories of one transaction; see UnitOfWork. Reads and writes are of the given team only. */
@@ -58,6 +59,7 @@ export interface Repositories {
   invitations: InvitationRepository;
   grants: GrantRepository;
   retention: RetentionRepository;
+  usage: UsageRepository;
 }
 
 /**

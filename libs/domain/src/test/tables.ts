@@ -1,3 +1,4 @@
+import { type CountedUsage } from '../ports/usage';
 import {
   type Adapter,
   type AdapterVersion,
@@ -67,6 +68,7 @@ export interface Tables {
     result: TrialResult | null;
   })[];
   audit: Owned<Omit<AuditEntry, 'at'> & { createdAt: string }>[];
+  tokenUsage: (CountedUsage & { writer: string })[];
   grants: Owned<Omit<Grant, 'from' | 'to'> & { toTeamId: string }>[];
   users: UserRecord[];
   members: Owned<{ userId: string; role: Role; createdAt: string }>[];
@@ -105,6 +107,7 @@ export const emptyTables = (): Tables => ({
   trials: [],
   rungs: [],
   audit: [],
+  tokenUsage: [],
   grants: [],
   users: [],
   members: [],
