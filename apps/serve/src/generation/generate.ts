@@ -12,11 +12,15 @@ export interface GenerateOptions {
   stop: readonly string[];
   /** Ends the work, with its reason as the error. */
   signal: AbortSignal;
+  /** Whose prompts may share pages of the cache: a team's, so that nobody learns from others' what was asked. */
+  scope: string;
 }
 
 export interface Generated {
   /** Without the token that ended the answer. */
   tokens: number;
+  /** Tokens of the prompt that were in the cache already. */
+  cachedTokens: number;
   reason: FinishReason;
 }
 
@@ -26,7 +30,7 @@ export interface Generated {
  */
 export async function* generate(
   { batch, tokenizer, adapter }: Model,
-  { prompt, sampling, maxTokens, stop, signal }: GenerateOptions,
+  { prompt, sampling, maxTokens, stop, signal, scope }: GenerateOptions,
 ): AsyncGenerator<string, Generated> {
   if (prompt.length === 0) throw new LowrankError('validation_failed', 'The prompt has no tokens.');
   const room = batch.longest - prompt.length;
@@ -39,16 +43,19 @@ export async function* generate(
   const text = tokenizer.stream();
   const filter = new StopFilter(stop);
   let tokens = 0;
-  for await (const token of batch.generate({ adapter, prompt, maxTokens: limit, sampling, signal })) {
+  let cachedTokens = 0;
+  const onReuse = (reused: number) => (cachedTokens = reused);
+  const sequence = { adapter, prompt, maxTokens: limit, sampling, signal, scope, onReuse };
+  for await (const token of batch.generate(sequence)) {
     if (tokenizer.stopIds.has(token)) {
       yield filter.push(text.end()) + filter.end();
-      return { tokens, reason: 'stop' };
+      return { tokens, cachedTokens, reason: 'stop' };
     }
     tokens += 1;
     const piece = filter.push(text.push(token));
     if (piece !== '') yield piece;
-    if (filter.stopped) return { tokens, reason: 'stop' };
+    if (filter.stopped) return { tokens, cachedTokens, reason: 'stop' };
   }
   yield filter.push(text.end()) + filter.end();
-  return { tokens, reason: filter.stopped ? 'stop' : 'length' };
+  return { tokens, cachedTokens, reason: filter.stopped ? 'stop' : 'length' };
 }
