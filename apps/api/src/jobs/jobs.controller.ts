@@ -12,6 +12,7 @@ import {
   type Repositories,
   resumeJob,
   retryJob,
+  retryJobs,
   submitCombination,
   submitJob,
 } from '@lowrank/domain';
@@ -41,6 +42,8 @@ import {
   JobPageDto,
   JobParams,
   PrioritizeJobDto,
+  RetriedJobsDto,
+  RetryJobsDto,
 } from './jobs.dto';
 
 @ApiTags('Jobs')
@@ -84,6 +87,20 @@ export class JobsController {
   @Answer({ status: 200, type: EstimateDto, description: 'The estimate.' })
   estimate(@TeamId() teamId: string, @Body() body: EstimateJobDto) {
     return estimateJob(this.ports, teamId, body);
+  }
+
+  @Post('retry')
+  @Action('jobs.control')
+  @HttpCode(200)
+  @ApiOperation({ summary: 'Queue several failed or cancelled jobs again.' })
+  @Answer({
+    status: 200,
+    type: RetriedJobsDto,
+    description:
+      'The queued jobs, and those that could not be, with the reason. Where none could, its error.',
+  })
+  retryMany(@TeamId() teamId: string, @Body() { jobs }: RetryJobsDto) {
+    return retryJobs(this.ports, teamId, jobs);
   }
 
   @Get()

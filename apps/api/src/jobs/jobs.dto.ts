@@ -15,6 +15,8 @@ import {
   pageQuerySchema,
   pageSchema,
   prioritizeJobSchema,
+  retriedJobsSchema,
+  retryJobsSchema,
   workKindSchema,
 } from '@lowrank/contracts';
 import { createZodDto } from 'nestjs-zod';
@@ -64,3 +66,5 @@ export class JobMetricsQuery extends createZodDto(
   }),
 ) {}
 export class JobMetricPageDto extends createZodDto(pageSchema(jobMetricSchema)) {}
+export class RetryJobsDto extends createZodDto(retryJobsSchema) {}
+export class RetriedJobsDto extends createZodDto(retriedJobsSchema) {}

@@ -1,4 +1,11 @@
-import { type Adapter, type Base, type Cache, type CachedSequence, type Sampling } from '@lowrank/kernels';
+import {
+  type Adapter,
+  type Base,
+  type Cache,
+  type CachedSequence,
+  type Draw,
+  type Sampling,
+} from '@lowrank/kernels';
 import { pageNames, Pages } from './pages';
 
 /** Small pages waste little: a sequence has half of one to spare on average. */
@@ -12,11 +19,23 @@ export interface SequenceRequest {
   /** Of tokens that are generated, at most. */
   maxTokens: number;
   sampling: Sampling;
+  /** How many of the likeliest tokens come with each token, and its log-probability. Left out: none of these. */
+  logprobs?: number;
+  /** Says which tokens may come next. */
+  guide?: Guide;
   signal: AbortSignal;
   /** Whose prompts this one may share pages with. */
   scope: string;
   /** Called when the prompt's beginning was found in the cache, with its tokens, before the first token is yielded. */
   onReuse?: (tokens: number) => void;
+}
+
+/** What a sequence is held to. */
+export interface Guide {
+  /** Tokens that may come next, as `Sampling.allowed`. */
+  allowed(): Promise<Uint32Array>;
+  /** Is told of each token that was drawn, before the next call. */
+  accept(token: number): void;
 }
 
 interface Sequence extends SequenceRequest {
@@ -27,7 +46,7 @@ interface Sequence extends SequenceRequest {
   pages: number[];
   /** Of the prompt's whole pages. */
   names: string[];
-  deliver(token: number): void;
+  deliver(draw: Draw): void;
   fail(error: unknown): void;
 }
 
@@ -85,8 +104,8 @@ export class Batch {
    * Yields tokens as they are drawn, until `maxTokens` or until the reader leaves. Prompt and answer have room in `longest`.
    * Errors: KernelError, the signal's reason.
    */
-  async *generate(request: SequenceRequest): AsyncGenerator<number, void> {
-    const ready: number[] = [];
+  async *generate(request: SequenceRequest): AsyncGenerator<Draw, void> {
+    const ready: Draw[] = [];
     let failure: { error: unknown } | null = null;
     let wake: (() => void) | null = null;
     const sequence: Sequence = {
@@ -94,8 +113,8 @@ export class Batch {
       tokens: new Int32Array(request.prompt.length + request.maxTokens),
       ...{ length: request.prompt.length, cached: 0, pages: [] },
       names: pageNames(`${numberOf(request.adapter)} ${request.scope}`, request.prompt, pageTokens),
-      deliver: (token) => {
-        ready.push(token);
+      deliver: (draw) => {
+        ready.push(draw);
         wake?.();
       },
       fail: (error) => {
@@ -115,7 +134,7 @@ export class Batch {
           if (failure !== null) throw (failure as { error: unknown }).error;
           await new Promise<void>((resolve) => (wake = resolve));
         }
-        yield ready.shift() as number;
+        yield ready.shift() as Draw;
       }
     } finally {
       request.signal.removeEventListener('abort', onAbort);
@@ -190,6 +209,9 @@ export class Batch {
 
   private async take(kind: Kind, chosen: readonly Chosen[]): Promise<void> {
     const drawn = chosen.filter(({ sequence, end }) => end === sequence.length);
+    // Computed elsewhere, while the model takes its step.
+    const allowed = Promise.all(drawn.map(({ sequence }) => sequence.guide?.allowed()));
+    allowed.catch(() => undefined);
     const logits = await this.cache.run(
       kind,
       chosen.map(({ sequence, end }): CachedSequence => {
@@ -200,13 +222,11 @@ export class Batch {
         };
       }),
     );
-    const draws =
-      drawn.length === 0
-        ? []
-        : await this.cache.sample(
-            logits,
-            drawn.map(({ sequence }) => samplingOf(sequence)),
-          );
+    const draws = await this.draw(
+      logits,
+      drawn.map(({ sequence }) => sequence),
+      await allowed,
+    );
     for (const { sequence, end } of chosen) {
       sequence.cached = end;
       if (kind === 'prefill')
@@ -215,15 +235,36 @@ export class Batch {
           .forEach((name, i) => this.pages.name(sequence.pages[i] as number, name));
     }
     drawn.forEach(({ sequence }, i) => {
-      const { token } = draws[i] as { token: number };
+      const draw = draws[i] as Draw;
+      sequence.guide?.accept(draw.token);
       // The last token that is wanted needs no place in the cache.
-      sequence.tokens[sequence.length] = token;
+      sequence.tokens[sequence.length] = draw.token;
       sequence.length += 1;
-      sequence.deliver(token);
+      sequence.deliver(draw);
       if (sequence.length < sequence.tokens.length) return;
       // Its reader may be slow; whoever waits for room is not to wait for that.
       this.remove(sequence);
       this.release(sequence);
+    });
+  }
+
+  /** One token for each row of logits [sequences × vocab]. */
+  private async draw(
+    logits: Float32Array,
+    sequences: readonly Sequence[],
+    allowed: readonly (Uint32Array | undefined)[],
+  ): Promise<Draw[]> {
+    if (sequences.length === 0) return [];
+    const samplings = sequences.map((sequence, i) => samplingOf(sequence, allowed[i]));
+    const wanted = sequences.flatMap(({ logprobs }) => (logprobs === undefined ? [] : [logprobs]));
+    const draws = await this.cache.sample(
+      logits,
+      samplings,
+      wanted.length === 0 ? {} : { logprobs: Math.max(...wanted) },
+    );
+    return draws.map(({ token, logprob, top }, i) => {
+      const { logprobs } = sequences[i] as Sequence;
+      return logprobs === undefined ? { token } : { token, logprob, top: top?.slice(0, logprobs) };
     });
   }
 
@@ -261,7 +302,10 @@ export class Batch {
   }
 }
 
-function samplingOf({ sampling, tokens, length, prompt }: Sequence): Sampling {
+function samplingOf(
+  { sampling, tokens, length, prompt }: Sequence,
+  allowed: Uint32Array | undefined,
+): Sampling {
   const penalized =
     (sampling.repetitionPenalty ?? 1) !== 1 ||
     (sampling.presencePenalty ?? 0) !== 0 ||
@@ -269,6 +313,7 @@ function samplingOf({ sampling, tokens, length, prompt }: Sequence): Sampling {
   return {
     ...sampling,
     position: length,
+    ...(allowed ? { allowed } : {}),
     ...(penalized ? { history: { tokens: tokens.slice(0, length), prompt: prompt.length } } : {}),
   };
 }

@@ -3,8 +3,9 @@ import { type ChatTokenizer } from '@lowrank/datasets';
 import { type Sampling } from '@lowrank/kernels';
 import { randomBytes } from 'node:crypto';
 import { answerOf, type Choice, Chunks, type Completion, headOf, usageOf } from '../http/answers';
-import { type Model, type Models } from '../models/models';
-import { generate, type Generated } from './generate';
+import { type Models } from '../models/models';
+import { generate, type Generated, type Piece, type Scoped } from './generate';
+import { Logprobs } from './logprobs';
 import { type Turns } from './turns';
 
 /** Answers requests: a turn, the model, the prompt, and the text as OpenAI's clients want it. */
@@ -20,15 +21,25 @@ export class Service {
       const prompt = promptOf(completion, model.tokenizer);
       const choices: Choice[] = [];
       let completionTokens = 0;
+      let cachedTokens = 0;
       for (let index = 0; index < choiceCount(completion); index += 1) {
-        const generation = generate(model, optionsOf(completion, model.tokenizer, prompt, index, signal));
-        let text = echoOf(completion);
+        const generation = formed(model, completion, prompt, index, signal);
+        const whole: Piece = { text: echoOf(completion), draws: [], offsets: [] };
         let step = await generation.next();
-        for (; !step.done; step = await generation.next()) text += step.value;
+        for (; !step.done; step = await generation.next()) {
+          whole.text += step.value.text;
+          whole.draws.push(...step.value.draws);
+          whole.offsets.push(...step.value.offsets);
+        }
         completionTokens += step.value.tokens;
-        choices.push({ text, reason: step.value.reason });
+        if (index === 0) cachedTokens = step.value.cachedTokens;
+        choices.push({
+          text: whole.text,
+          logprobs: logprobsOf(completion, model.tokenizer, whole),
+          reason: step.value.reason,
+        });
       }
-      return answerOf(completion.kind, headOf(completion), choices, usageOf(prompt.length, completionTokens));
+      return answerOf(completion.kind, headOf(completion), choices, usageOf(prompt.length, completionTokens, cachedTokens));
     });
   }
 
@@ -46,19 +57,23 @@ export class Service {
       const chunks = new Chunks(completion.kind, headOf(completion), completion.body);
       let send: ((event: string) => Promise<void>) | null = null;
       let completionTokens = 0;
+      let cachedTokens = 0;
       for (let index = 0; index < choiceCount(completion); index += 1) {
-        const generation = generate(model, optionsOf(completion, model.tokenizer, prompt, index, signal));
-        let step: IteratorResult<string, Generated> = await generation.next();
+        const generation = formed(model, completion, prompt, index, signal);
+        let step: IteratorResult<Piece, Generated> = await generation.next();
         send ??= begin();
         await send(chunks.begin(index));
         const echo = echoOf(completion);
-        if (echo !== '') await send(chunks.text(index, echo));
+        if (echo !== '') await send(chunks.text(index, echo, null));
         for (; !step.done; step = await generation.next())
-          if (step.value !== '') await send(chunks.text(index, step.value));
+          await send(
+            chunks.text(index, step.value.text, logprobsOf(completion, model.tokenizer, step.value)),
+          );
         completionTokens += step.value.tokens;
+        if (index === 0) cachedTokens = step.value.cachedTokens;
         await send(chunks.finish(index, step.value.reason));
       }
-      await send?.(chunks.end(usageOf(prompt.length, completionTokens)));
+      await send?.(chunks.end(usageOf(prompt.length, completionTokens, cachedTokens)));
     });
   }
 
@@ -66,13 +81,13 @@ export class Service {
     teamId: string,
     target: ServeTarget,
     signal: AbortSignal,
-    work: (model: Model) => Promise<T>,
+    work: (model: Scoped) => Promise<T>,
   ): Promise<T> {
     const endTurn = await this.turns.take(teamId, signal);
     try {
       const held = await this.models.hold(target);
       try {
-        return await work(held.value);
+        return await work({ ...held.value, scope: teamId });
       } finally {
         held.release();
       }
@@ -87,6 +102,55 @@ const choiceCount = ({ body }: Completion): number => body.n ?? 1;
 const echoOf = ({ kind, body }: Completion): string =>
   kind === 'text' && body.echo === true ? body.prompt : '';
 
+/** An answer, held to the form that the request asks for. */
+async function* formed(
+  model: Scoped,
+  completion: Completion,
+  prompt: Int32Array,
+  index: number,
+  signal: AbortSignal,
+): AsyncGenerator<Piece, Generated> {
+  const options = optionsOf(completion, model.tokenizer, prompt, index, signal);
+  const schema = schemaOf(completion);
+  if (schema === null) return yield* generate(model, options);
+  const form = await model.forms.open(schema, 'response_format.json_schema.schema');
+  try {
+    return yield* generate(model, { ...options, form });
+  } finally {
+    form.close();
+  }
+}
+
+/** The JSON schema that an answer is to be of; null: it is text. */
+function schemaOf({ kind, body }: Completion): Record<string, unknown> | null {
+  const format = kind === 'chat' ? body.response_format : null;
+  if (format === null || format.type === 'text') return null;
+  return format.type === 'json_object'
+    ? { type: 'object' }
+    : (format.json_schema.schema ?? { type: 'object' });
+}
+
+/** How many of the likeliest tokens are told of with each; undefined: there are to be no log-probabilities. */
+function logprobCount({ kind, body }: Completion): number | undefined {
+  if (kind === 'text') return body.logprobs ?? undefined;
+  return body.logprobs === true ? (body.top_logprobs ?? 0) : undefined;
+}
+
+function logprobsOf(
+  completion: Completion,
+  tokenizer: ChatTokenizer,
+  { draws, offsets }: Piece,
+): Choice['logprobs'] {
+  if (logprobCount(completion) === undefined) return null;
+  const logprobs = new Logprobs(tokenizer);
+  if (completion.kind === 'chat') return logprobs.chat(draws);
+  const before = Array.from(completion.body.prompt).length;
+  return logprobs.text(
+    draws,
+    offsets.map((offset) => before + offset),
+  );
+}
+
 function promptOf({ kind, body }: Completion, tokenizer: ChatTokenizer): Int32Array {
   if (kind === 'chat')
     return Int32Array.from(tokenizer.encode(tokenizer.render(body.messages, { addGenerationPrompt: true })));
@@ -97,12 +161,13 @@ function promptOf({ kind, body }: Completion, tokenizer: ChatTokenizer): Int32Ar
 }
 
 function optionsOf(
-  { kind, body }: Completion,
+  completion: Completion,
   { vocabSize }: ChatTokenizer,
   prompt: Int32Array,
   index: number,
   signal: AbortSignal,
 ) {
+  const { kind, body } = completion;
   const maxTokens = kind === 'chat' ? (body.max_completion_tokens ?? body.max_tokens) : body.max_tokens;
   const sampling: Sampling = {
     temperature: body.temperature ?? 1,
@@ -115,7 +180,7 @@ function optionsOf(
     repetitionPenalty: body.repetition_penalty ?? 1,
     ...(body.logit_bias === null ? {} : { bias: biasOf(body.logit_bias, vocabSize) }),
   };
-  return { prompt, sampling, maxTokens, stop: body.stop, signal };
+  return { prompt, sampling, maxTokens, stop: body.stop, logprobs: logprobCount(completion), signal };
 }
 
 function biasOf(biases: Record<string, number>, vocabSize: number) {

@@ -13,6 +13,7 @@ import {
 } from '@lowrank/training';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { FormThread, vocabularyOf } from '../form/thread';
 import { Batch } from '../generation/batch';
 import { type Held, Shelf } from './shelf';
 
@@ -21,6 +22,8 @@ export interface Model {
   /** Generates on the base, for all who hold it. */
   batch: Batch;
   tokenizer: ChatTokenizer;
+  /** Of answers that are to be JSON. */
+  forms: FormThread;
   /** null: the bare base. */
   adapter: Adapter | null;
 }
@@ -29,6 +32,7 @@ interface LoadedBase {
   base: Base;
   batch: Batch;
   tokenizer: ChatTokenizer;
+  forms: FormThread;
   close(): void;
 }
 
@@ -67,8 +71,9 @@ export class Models {
     const key = `${modelKey(baseModel.files)}-${storageName(baseModel.storage)}`;
     const base = await this.bases.hold(key, () => this.openBase(baseModel));
     try {
-      const { tokenizer, batch } = base.value;
-      if (adapter === null) return { value: { batch, tokenizer, adapter: null }, release: base.release };
+      const { tokenizer, batch, forms } = base.value;
+      if (adapter === null)
+        return { value: { batch, tokenizer, forms, adapter: null }, release: base.release };
       if (adapter.templateSha256 !== tokenizer.templateSha256)
         throw new LowrankError(
           'template_mismatch',
@@ -81,7 +86,7 @@ export class Models {
         held.release();
         base.release();
       };
-      return { value: { batch, tokenizer, adapter: held.value }, release };
+      return { value: { batch, tokenizer, forms, adapter: held.value }, release };
     } catch (error) {
       base.release();
       throw error;
@@ -110,13 +115,16 @@ export class Models {
     };
     const base = await openQuantizedBase(kernels, fetchWeights, { key, storage, cacheDir });
     const batch = new Batch(base, this.options.cacheTokens);
+    const forms = new FormThread(() => vocabularyOf(tokenizer, base.info.vocab));
     return {
       base,
       batch,
       tokenizer,
+      forms,
       // Adapters are handles on their base, so those that stay in memory go first.
       close: () => {
         this.adapters.clear();
+        forms.close();
         batch.close();
         base.close();
       },

@@ -141,6 +141,18 @@ export const jobLog = (db: Tx): JobLogRepository => ({
     return rows.map(toMetric);
   },
 
+  async lossTails(ids, points) {
+    const rows = await db.$queryRaw<{ jobId: string; step: number; loss: number }[]>`
+      SELECT tail.job_id AS "jobId", tail.step, tail.loss
+      FROM unnest(${ids}::text[]) AS named (id) CROSS JOIN LATERAL (
+        SELECT job_id, step, loss FROM job_metrics
+        WHERE job_id = named.id AND kind = 'train' ORDER BY step DESC LIMIT ${points}
+      ) tail ORDER BY tail.job_id, tail.step`;
+    const tails = new Map<string, { step: number; loss: number }[]>();
+    for (const { jobId, ...point } of rows) tails.set(jobId, [...(tails.get(jobId) ?? []), point]);
+    return [...tails].map(([jobId, losses]) => ({ jobId, losses }));
+  },
+
   async truncateMetrics(id, step) {
     await db.jobMetric.deleteMany({ where: { jobId: id, step: { gt: step } } });
   },

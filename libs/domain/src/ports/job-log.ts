@@ -19,6 +19,11 @@ export interface JobLogRepository {
   putMetrics(id: string, metrics: JobMetric[]): Promise<void>;
   /** In order of (step, kind), with step > `afterStep` when given. */
   metrics(id: string, options: { afterStep?: number; limit: number }): Promise<JobMetric[]>;
+  /** Training losses of the last `points` steps of each of these jobs, the oldest first; jobs without any may be left out. */
+  lossTails(
+    ids: string[],
+    points: number,
+  ): Promise<{ jobId: string; losses: { step: number; loss: number }[] }[]>;
   /** Deletes metrics with step > `step`: called when an attempt resumes from a checkpoint. */
   truncateMetrics(id: string, step: number): Promise<void>;
   /** Adds lines to the job's log, whose row the caller has locked, and drops all but the newest `keep`. */

@@ -8,9 +8,12 @@ import {
   type Job,
   type JobDetail,
   type JobState,
+  type MachineUsage,
   type Metadata,
   type Page,
   type PageQuery,
+  type QueuedJob,
+  type QueueQuery,
   type Quotas,
   type Role,
   type WorkKind,
@@ -23,9 +26,11 @@ import { type GrantRepository } from './grants';
 import { type InvitationRepository, type MemberRepository, type SessionRepository } from './members';
 import { type AddressedWakeUp } from './job-queue';
 import { type News, type OutboxRepository } from './outbox';
+import { type EvaluationRepository, type GateRepository } from './evaluations';
 import { type ExportRepository } from './exports';
 import { type PartyRepository } from './parties';
 import { type FinishedRun } from '../preflight/time';
+import { type RetentionRepository } from './retention';
 import { type SweepRepository } from './sweeps';
 import { type WebhookRepository } from './webhooks';
 
@@ -38,6 +43,8 @@ export interface Repositories {
   adapters: AdapterRepository;
   aliases: AliasRepository;
   exports: ExportRepository;
+  evaluations: EvaluationRepository;
+  gates: GateRepository;
   outbox: OutboxRepository;
   teams: TeamRepository;
   workers: WorkerRepository;
@@ -50,6 +57,7 @@ export interface Repositories {
   sessions: SessionRepository;
   invitations: InvitationRepository;
   grants: GrantRepository;
+  retention: RetentionRepository;
 }
 
 /**
@@ -78,17 +86,28 @@ export interface UnitOfWork {
    * when the lock is, `news` is what others' transactions tell its holder.
    */
   exclusively<T>(lock: string, work: (lost: AbortSignal, news: News) => Promise<T>): Promise<T | undefined>;
+  /**
+   * The same lock, shared: waits while somebody holds it alone, and keeps others from doing so. `lost` is aborted when the lock is.
+   * Error: store_unavailable when it is not to be had within some seconds.
+   */
+  sharing<T>(lock: string, work: (lost: AbortSignal) => Promise<T>): Promise<T>;
   /** The database's time, ISO 8601 in UTC. Rejects when it does not answer. */
   ping(): Promise<string>;
   close(): Promise<void>;
 }
 
+export interface FoundApiKey {
+  key: ApiKey;
+  operator: boolean;
+  memberRole: Role | null;
+}
+
 export interface ApiKeyRepository {
   insert(key: ApiKey & { secretSha256: string }): Promise<void>;
   /** Of any team; `operator`: whether it runs the installation; `memberRole`: of the member whose key it is, null when there is none. */
-  findBySecret(
-    secretSha256: string,
-  ): Promise<{ key: ApiKey; operator: boolean; memberRole: Role | null } | null>;
+  findBySecret(secretSha256: string): Promise<FoundApiKey | null>;
+  /** The same, by its id. */
+  findById(id: string): Promise<FoundApiKey | null>;
   list(teamId: string): Promise<ApiKey[]>;
   /** Returns false when there is no such key. */
   revoke(teamId: string, id: string, at: string): Promise<boolean>;
@@ -118,9 +137,9 @@ export interface DatasetRepository {
   /** The same; until the transaction ends nobody deletes it. */
   hold(teamId: string, id: string): Promise<Dataset | null>;
   list(teamId: string, page: PageQuery & { order?: PageOrder }): Promise<Page<Dataset>>;
-  /** Of any teams, those whose time has come by `now` and that no unfinished job trains on. */
+  /** Of any teams, those whose time has come by `now`, and that neither an unfinished job nor a gate uses. */
   expired(now: string, limit: number): Promise<{ teamId: string; id: string }[]>;
-  /** LowrankError in_use when an unfinished job trains on it; false when there is none. Finished jobs keep its hash. */
+  /** LowrankError in_use when an unfinished job or a gate uses it; false when there is none. Finished jobs keep its hash. */
   delete(teamId: string, id: string): Promise<boolean>;
 }
 
@@ -319,8 +338,12 @@ export interface WorkerRecord {
   memoryBytes: number;
   /** Of all of its slots together; 0: not known. */
   threads: number;
+  /** Operations of a training step, as trainingOperations counts them, that one of its trainers does in a second; null: not known. */
+  operationsPerSecond: number | null;
   /** Version of the wake-ups that it understands; workers of before there were versions have 1. */
   wakeUpVersion: number;
+  /** How busy its machine is; null: not known. */
+  usage: MachineUsage | null;
   /** Whether somebody wants it to leave; null: it works. */
   drain: DrainMode | null;
   seenAt: string;
@@ -370,12 +393,28 @@ export interface TeamRepository {
   }): Promise<TeamShare[]>;
 }
 
-/** Counts over all teams. */
+/** What the jobs of a team take. */
+export interface JobsUse {
+  teamId: string;
+  /** Of jobs that have not ended, or not before a month's start. */
+  trainedTokens: number;
+  /** Jobs that hold a slot, and that are queued. */
+  running: number;
+  queued: number;
+}
+
+/** Counts over all teams, or over the one that is named. */
 export interface StatisticsRepository {
   /** States that no job is in may be left out. */
-  jobsByState(): Promise<{ state: JobState; count: number }[]>;
+  jobsByState(teamId?: string): Promise<{ state: JobState; count: number }[]>;
   /** Queued jobs by the device classes that they name, null for those that name none; one that names several counts in each. */
-  queuedByDeviceClass(): Promise<{ deviceClass: string | null; count: number }[]>;
+  queuedByDeviceClass(teamId?: string): Promise<{ deviceClass: string | null; count: number }[]>;
+  /** In order of the teams' ids; teams without such jobs may be left out. */
+  jobsUse(query: { monthStart: string; teamId?: string }): Promise<JobsUse[]>;
+  /** Queued jobs of all teams, the longest waiting first. */
+  queue(query: QueueQuery): Promise<QueuedJob[]>;
+  /** Version and size of the database. */
+  database(): Promise<{ version: string; bytes: number }>;
   outbox(): Promise<{ entries: number; oldestAt: string | null }>;
   /**
    * Newest succeeded jobs that have an estimate of their operations: of each device class up to `limit`, and up to `limit` on this base

@@ -48,6 +48,14 @@ export function jobLogOf(tables: Tables): JobLogRepository {
         .sort((a, b) => a.step - b.step || compare(a.kind, b.kind))
         .slice(0, limit)
         .map(({ jobId: _jobId, ...metric }) => metric),
+    lossTails: async (ids, points) =>
+      [...ids].sort(compare).flatMap((jobId) => {
+        const steps = tables.metrics
+          .filter((metric) => metric.jobId === jobId && metric.kind === 'train')
+          .sort((a, b) => a.step - b.step);
+        const losses = steps.slice(-points).map(({ step, loss }) => ({ step, loss }));
+        return losses.length === 0 ? [] : [{ jobId, losses }];
+      }),
     truncateMetrics: async (id, step) => {
       tables.metrics = tables.metrics.filter((metric) => metric.jobId !== id || metric.step <= step);
     },

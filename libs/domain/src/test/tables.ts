@@ -8,6 +8,8 @@ import {
   type BaseModel,
   type Dataset,
   type Estimate,
+  type Evaluation,
+  type Gate,
   type Grant,
   type Invitation,
   type JobEvent,
@@ -48,6 +50,10 @@ export interface Tables {
   aliasMoves: Owned<AliasMove & { adapter: string; alias: string }>[];
   versions: Owned<AdapterVersion>[];
   exports: Owned<VersionExport>[];
+  evaluations: Owned<Evaluation>[];
+  gates: Owned<Gate>[];
+  /** Blobs that something has stopped to refer to. */
+  discarded: { sha256: string; at: string }[];
   outbox: { id: string; wakeUp: JobWakeUp; at: string }[];
   /** Locks whose holders the transaction tells of news. */
   told: string[];
@@ -86,6 +92,9 @@ export const emptyTables = (): Tables => ({
   aliasMoves: [],
   versions: [],
   exports: [],
+  evaluations: [],
+  gates: [],
+  discarded: [],
   outbox: [],
   told: [],
   workers: [],
