@@ -118,15 +118,16 @@ describe('prompts that begin alike', () => {
   it('are taken through the model once, and answered as without that', async () => {
     const batch = new Batch(world.base, 1024);
     const [first] = requests(1) as [SequenceRequest];
-    for (const adapter of adapters)
+    for (const adapter of adapters.slice(0, 2))
       for (const [common, expected] of [
         [50, 0],
         [50, 48],
+        [100, 48],
         [100, 96],
         [80, 80],
         [15, 0],
       ] as const) {
-        const request = { ...first, adapter, prompt: prompt(common, 7 * common + expected) };
+        const request = { ...first, adapter, prompt: prompt(common, 7 * common + expected), maxTokens: 4 };
         expect(await reusedBy(batch, request)).toEqual({ tokens: await alone(request), reused: expected });
       }
     batch.close();
@@ -145,7 +146,7 @@ describe('prompts that begin alike', () => {
   it('keep no room that others need', async () => {
     const batch = new Batch(world.base, 128);
     const [first] = requests(1) as [SequenceRequest];
-    const many = Array.from({ length: 6 }, (_, i) => ({ ...first, prompt: prompt(i % 2 === 0 ? 40 : 0, i) }));
+    const many = Array.from({ length: 4 }, (_, i) => ({ ...first, prompt: prompt(i % 2 === 0 ? 40 : 0, i) }));
     const expected = [];
     for (const request of many) expected.push(await alone(request));
     expect(await Promise.all(many.map((request) => tokensOf(batch, request)))).toEqual(expected);

@@ -1,6 +1,7 @@
 import { pageNames, Pages } from './pages';
 
-const prompt = (length: number, last = 0) => Int32Array.from({ length }, (_, i) => (i === length - 1 ? last : i));
+const prompt = (length: number, last = 0) =>
+  Int32Array.from({ length }, (_, i) => (i === length - 1 ? last : i));
 
 describe('pages', () => {
   it('are taken all or none, and come back', () => {

@@ -39,7 +39,12 @@ export class Service {
           reason: step.value.reason,
         });
       }
-      return answerOf(completion.kind, headOf(completion), choices, usageOf(prompt.length, completionTokens, cachedTokens));
+      return answerOf(
+        completion.kind,
+        headOf(completion),
+        choices,
+        usageOf(prompt.length, completionTokens, cachedTokens),
+      );
     });
   }
 
