@@ -40,7 +40,7 @@ const rank = 16;
 const smallRank = 4;
 const promptTokens = 32;
 const answerTokens = 32;
-const token = 'bench';
+const token = 'a-token-of-this-benchmark';
 
 const { Blobs, createObjectStore } = library('storage');
 const { adapterConfig, adapterWeights, ADAPTER_CONFIG, ADAPTER_WEIGHTS } = library('training');
@@ -83,7 +83,7 @@ async function store(base, folder, data) {
   const lora = { rank: smallRank, alpha: 2 * smallRank, targets: ['q_proj', 'v_proj'] };
   const recipe = recipeSchema.parse({ lora });
   const baseModel = { name: 'bench', files, storage: recipe.base };
-  const config = Buffer.from(adapterConfig(base, recipe, 'bench', 'main'));
+  const config = new TextEncoder().encode(adapterConfig(base, recipe, 'bench', 'main'));
   const targets = base.info.linears
     .filter(({ name }) => /[qv]_proj$/.test(name))
     .map(({ name }) => ({ name, rank: smallRank, scale: 2 }));
@@ -168,7 +168,10 @@ async function overHttp({ baseModel, adapters }, data) {
         ({ ok }) => ok,
         () => false,
       );
-    while (!(await up())) await sleep(100);
+    while (!(await up())) {
+      if (server.exitCode !== null) throw new Error('the server did not start');
+      await sleep(100);
+    }
     const bare = { baseModel, adapter: null };
     const targetOf = (i) => ({ baseModel, adapter: adapters[i] });
     await firstToken(url, bare); // quantizes
@@ -194,9 +197,11 @@ async function overHttp({ baseModel, adapters }, data) {
       milliseconds: { cold: median(cold), warm: median(warm) },
     };
   } finally {
-    const gone = once(server, 'exit');
-    server.kill('SIGTERM');
-    await gone;
+    if (server.exitCode === null) {
+      const gone = once(server, 'exit');
+      server.kill('SIGTERM');
+      await gone;
+    }
   }
 }
 
