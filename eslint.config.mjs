@@ -98,5 +98,9 @@ export default tseslint.config(
       },
     },
   },
+  {
+    files: ['apps/dashboard/public/*.js'],
+    languageOptions: { globals: { window: 'readonly', document: 'readonly' } },
+  },
   ...perProject,
 );

@@ -70,6 +70,11 @@ export interface Config {
     adapters: number;
     /** Tokens that the answers on one base have room for together, prompts included. */
     cacheTokens: number;
+    /** Bytes that all of it may take while nobody uses some of it; null: no limit. */
+    memoryBytes: number | null;
+    /** Longest that a request waits for its turn, and that a server which leaves gives the answers that it has begun. */
+    waitSeconds: number;
+    drainSeconds: number;
   };
   /** Networks such as `10.1.0.0/16` that webhooks may be in although they are not public. */
   webhookNetworks: readonly string[];
@@ -170,6 +175,9 @@ const environmentSchema = z
     LOWRANK_SERVE_BASES: integer(0, 64).default(1),
     LOWRANK_SERVE_ADAPTERS: integer(0, 100_000).default(64),
     LOWRANK_SERVE_CACHE_TOKENS: integer(256, 2 ** 24).default(16_384),
+    LOWRANK_SERVE_MEMORY: integer(2 ** 20, 2 ** 50).optional(),
+    LOWRANK_SERVE_WAIT_SECONDS: integer(1, 3600).default(60),
+    LOWRANK_SERVE_DRAIN_SECONDS: integer(0, 3600).default(120),
     LOWRANK_WORKER_METRICS_PORT: integer(0, 65_535).optional(),
     LOWRANK_WORKER_METRICS_HOST: z.string().default('127.0.0.1'),
     LOWRANK_WEBHOOK_NETWORKS: networks.optional(),
@@ -266,6 +274,9 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
       bases: value.LOWRANK_SERVE_BASES,
       adapters: value.LOWRANK_SERVE_ADAPTERS,
       cacheTokens: value.LOWRANK_SERVE_CACHE_TOKENS,
+      memoryBytes: value.LOWRANK_SERVE_MEMORY ?? null,
+      waitSeconds: value.LOWRANK_SERVE_WAIT_SECONDS,
+      drainSeconds: value.LOWRANK_SERVE_DRAIN_SECONDS,
     },
     webhookNetworks: value.LOWRANK_WEBHOOK_NETWORKS ?? [],
     workerMetrics:

@@ -35,6 +35,7 @@ export const actions = {
   'grants.write': { role: 'admin', scope: 'adapters:write' },
   'completions.generate': { role: 'viewer', scope: 'adapters:read' },
   'overview.read': { role: 'viewer', scope: 'jobs:read' },
+  'usage.read': { role: 'viewer', scope: 'team:read' },
   'team.read': { role: 'viewer', scope: 'team:read' },
   'team.quotas': { role: 'admin', scope: 'team:write', platform: true },
   'teams.read': { role: 'admin', scope: 'platform:read', platform: true },

@@ -75,6 +75,10 @@ export const errorCatalog = {
     status: 503,
     help: 'Start apps/serve, or look at its log; LOWRANK_SERVE_URL says where it is.',
   },
+  server_draining: {
+    status: 503,
+    help: 'The server is about to leave: send the request to another, or again.',
+  },
   context_exceeded: {
     status: 400,
     help: 'Shorten the conversation, or use a base model with a longer context.',

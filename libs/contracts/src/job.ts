@@ -252,6 +252,16 @@ export const jobMetricSchema = z.object({
 });
 export type JobMetric = z.infer<typeof jobMetricSchema>;
 
+/** Some of a job's metrics, evenly over its steps: what a small picture of it needs. */
+export const jobCurveSchema = z.object({
+  job: idSchema('job'),
+  /** In order of steps; of each kind the first and the last are there. */
+  metrics: z.array(jobMetricSchema),
+});
+export type JobCurve = z.infer<typeof jobCurveSchema>;
+/** Most jobs whose curves are asked for at once. */
+export const maxCurves = 50;
+
 /** Longest line of a log that is kept, in characters. */
 export const logLineCharacters = 1000;
 export const logLevelSchema = z.enum(['debug', 'info', 'warn', 'error']);

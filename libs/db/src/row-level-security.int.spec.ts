@@ -67,6 +67,7 @@ async function fill(): Promise<void> {
     });
     await database.sql(`
       INSERT INTO team_usage (team_id, hour, seconds) VALUES ('${team.id}', now(), 1);
+      INSERT INTO completion_usage VALUES ('${team.id}', now(), 'key', 'a', 'a', 'a', 'a', 1, 1, 1, 1);
       INSERT INTO api_keys (id, team_id, name, role, hint, secret_sha256, created_at)
         VALUES ('key_${team.id}', '${team.id}', 'a', 'member', 'a', encode(sha256('${team.id}'), 'hex'), now());
       INSERT INTO job_events (job_id, seq, at, epoch, level, type, message)

@@ -21,6 +21,7 @@ import { statisticsRepository } from './repositories/statistics';
 import { retentionRepository } from './repositories/retention';
 import { sweepRepository } from './repositories/sweeps';
 import { teamRepository } from './repositories/teams';
+import { usageRepository } from './repositories/usage';
 import { webhookRepository } from './repositories/webhooks';
 import { workerRepository } from './repositories/workers';
 import { statementNames } from './statement-names';
@@ -58,6 +59,7 @@ const repositoriesOf = (db: Tx, traceparent: string | null, deed: Deed | null): 
   invitations: invitationRepository(db),
   grants: grantRepository(db),
   retention: retentionRepository(db),
+  usage: usageRepository(db),
 });
 
 type Work<T> = (repositories: Repositories) => Promise<T>;

@@ -30,6 +30,8 @@ import {
   CreateJobDto,
   EstimateDto,
   EstimateJobDto,
+  JobCurvesDto,
+  JobCurvesQuery,
   JobDetailDto,
   JobDto,
   JobEventPageDto,
@@ -109,6 +111,17 @@ export class JobsController {
   @Answer({ status: 200, type: JobPageDto, description: 'One page.' })
   list(@TeamId() teamId: string, @Query() query: JobListQuery) {
     return this.read(({ jobs }) => jobs.list(teamId, query));
+  }
+
+  @Get('curves')
+  @Action('jobs.read')
+  @ApiOperation({
+    summary: 'Metrics of many jobs, thinned out evenly: for pictures and comparisons.',
+    description: 'A job that is not there, or has no metrics yet, is left out.',
+  })
+  @Answer({ status: 200, type: JobCurvesDto, description: 'What there is of each.' })
+  async curves(@TeamId() teamId: string, @Query() { jobs: ids, points }: JobCurvesQuery) {
+    return { data: await this.read(({ jobs }) => jobs.sampledMetrics(teamId, ids, points)) };
   }
 
   @Get(':id')

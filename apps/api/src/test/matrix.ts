@@ -187,6 +187,7 @@ export function targetsOf({ teamId, ids, team, adapter, baseModel, email }: Samp
     // Of several jobs none is the team's.
     'POST /api/v1/jobs/retry': of('job', 'jobs/retry', { jobs: [job] }),
     'POST /api/v1/jobs/estimate': of('dataset', 'jobs/estimate', request),
+    'GET /api/v1/jobs/curves': own(`jobs/curves?jobs=${job}`),
     'GET /api/v1/jobs/:id': of('job', `jobs/${job}`),
     'GET /api/v1/jobs/:id/events': of('job', `jobs/${job}/events`),
     'GET /api/v1/jobs/:id/logs': of('job', `jobs/${job}/logs`),

@@ -72,7 +72,12 @@ function Navigation() {
           </Text>
         )}
         {shown.map(({ to, label, icon }) => (
-          <Link key={to} to={to} className="nav-link" activeOptions={{ exact: to === '/' }}>
+          <Link
+            key={to}
+            to={to}
+            className="nav-link"
+            activeOptions={{ exact: to === '/' || to === '/jobs', includeSearch: false }}
+          >
             <Icon name={icon} />
             {label}
           </Link>

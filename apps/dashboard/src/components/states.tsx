@@ -13,10 +13,10 @@ import {
   Title,
 } from '@mantine/core';
 import { type UseQueryResult } from '@tanstack/react-query';
-import { Link } from '@tanstack/react-router';
 import { type ReactNode } from 'react';
 import { ApiError } from '../lib/api';
 import { Icon, type IconName } from './icon';
+import { LinkButton } from './links';
 
 /** What went wrong, what to do about it, and a way to try again. */
 export function ErrorState({ error, retry }: { error: unknown; retry?: () => void }) {
@@ -131,9 +131,7 @@ export function NotFoundState() {
           There is no such page
         </Title>
         <Text c="dimmed">The address may be mistyped, or what was there is gone.</Text>
-        <Button component={Link} to="/">
-          To the overview
-        </Button>
+        <LinkButton to="/">To the overview</LinkButton>
       </Stack>
     </Center>
   );

@@ -145,6 +145,11 @@ export class Batch {
     }
   }
 
+  /** Pages of the cache that sequences have, and those that none has. */
+  get load(): { used: number; free: number } {
+    return { used: this.cache.pages - this.pages.left, free: this.pages.left };
+  }
+
   /** When nobody reads any more. */
   close(): void {
     this.cache.close();

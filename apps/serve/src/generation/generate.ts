@@ -2,6 +2,7 @@ import { type FinishReason, LowrankError } from '@lowrank/contracts';
 import { type Draw, type Sampling } from '@lowrank/kernels';
 import { type Model } from '../models/models';
 import { type Guide } from './batch';
+import { type Meter } from './meter';
 import { StopFilter } from './stops';
 
 export interface GenerateOptions {
@@ -15,6 +16,7 @@ export interface GenerateOptions {
   logprobs?: number;
   /** Holds the answer to a form, and says when it is whole. */
   form?: Form;
+  meter?: Meter;
   /** Ends the work, with its reason as the error. */
   signal: AbortSignal;
 }
@@ -90,7 +92,7 @@ const characters = (text: string): number => Array.from(text).length;
  */
 export async function* generate(
   { batch, tokenizer, adapter, scope }: Scoped<'batch' | 'tokenizer' | 'adapter'>,
-  { prompt, sampling, maxTokens, stop, logprobs, form, signal }: GenerateOptions,
+  { prompt, sampling, maxTokens, stop, logprobs, form, meter, signal }: GenerateOptions,
 ): AsyncGenerator<Piece, Generated> {
   if (prompt.length === 0) throw new LowrankError('validation_failed', 'The prompt has no tokens.');
   const room = batch.longest - prompt.length;
@@ -104,11 +106,16 @@ export async function* generate(
   const pieces = new Pieces(stop);
   let tokens = 0;
   let cachedTokens = 0;
-  const onReuse = (reused: number) => (cachedTokens = reused);
+  const onReuse = (reused: number) => {
+    cachedTokens = reused;
+    meter?.reused(reused);
+  };
   const asked = { adapter, prompt, maxTokens: limit, sampling, logprobs, guide: form, signal };
   let reason: FinishReason = 'length';
   for await (const draw of batch.generate({ ...asked, scope, onReuse })) {
-    if (tokenizer.stopIds.has(draw.token)) {
+    const ends = tokenizer.stopIds.has(draw.token);
+    meter?.drew(prompt.length, !ends);
+    if (ends) {
       reason = 'stop';
       break;
     }

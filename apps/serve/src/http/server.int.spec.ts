@@ -8,8 +8,9 @@ import {
 } from '@lowrank/contracts';
 import { type Adapter } from '@lowrank/kernels';
 import Ajv2020 from 'ajv/dist/2020';
+import { request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Served, World } from '../test/world';
+import { type Served, teamId, World } from '../test/world';
 
 let world: World;
 let served: Served;
@@ -185,7 +186,7 @@ describe('a conversation', () => {
     );
     answers.forEach(({ choices }, i) => expect(choices[0]?.message.content).toBe(expected[i % 3]?.text));
     // Of two adapters that nobody holds any more, one stays.
-    expect(await served.health()).toEqual({ status: 'ok', bases: 1, adapters: 1, running: 0, waiting: 0 });
+    expect(await served.health()).toEqual({ status: 'ready', bases: 1, adapters: 1, running: 0, waiting: 0 });
   });
 });
 
@@ -261,6 +262,76 @@ it('goes on from a text, which comes first where that is asked for', async () =>
     textCompletionAnswerSchema.parse(await (await complete(echo)).json()).choices[0]?.text;
   const alone = await read(false);
   expect(await read(true)).toBe(`ab${alone}`);
+});
+
+describe('what it tells', () => {
+  it('has the tokens of each answer, of a stream and of one whose client has left too', async () => {
+    const { usage } = await answer(chat(target));
+    const whole = await chat(target);
+    const tokens = JSON.parse(whole.headers.get('x-lowrank-usage') ?? '');
+    expect(tokens).toEqual({ prompt: usage.prompt_tokens, cached: 0, completion: usage.completion_tokens });
+    expect(await trailerOf({ max_tokens: 12 })).toEqual(tokens);
+    const taken = await trailerOf({ max_tokens: 200, logit_bias: { 97: 100 } }, 'an-id');
+    expect(taken.prompt).toBe(tokens.prompt);
+    expect(taken.completion).toBeGreaterThan(0);
+    expect(taken.completion).toBeLessThan(200);
+    expect((await served.ask('DELETE', '/v1/completions/none')).status).toBe(404);
+  });
+
+  it('has metrics for Prometheus, and for nobody else', async () => {
+    expect((await served.ask('GET', '/metrics', 'somebody')).status).toBe(401);
+    const text = await (await served.ask('GET', '/metrics', 'a-token-of-prometheus')).text();
+    const value = (name: string) => Number(new RegExp(`^${name} (\\S+)$`, 'm').exec(text)?.[1]);
+    expect(
+      value('lowrank_serve_requests_total{kind="chat",outcome="answered"}'.replace(/[{}]/g, '\\$&')),
+    ).toBeGreaterThan(5);
+    expect(value('lowrank_serve_requests_total{kind="chat",outcome="left"}'.replace(/[{}]/g, '\\$&'))).toBe(
+      1,
+    );
+    expect(value('lowrank_serve_tokens_total\\{type="completion"\\}')).toBeGreaterThan(50);
+    expect(value('lowrank_serve_first_token_seconds_count')).toBeGreaterThan(5);
+    expect(value('lowrank_serve_token_seconds_count')).toBeGreaterThan(50);
+    expect(value('lowrank_serve_cache_pages\\{state="free"\\}')).toBe(64);
+    expect(value('lowrank_serve_resident\\{kind="base"\\}')).toBe(1);
+    for (const kind of ['base', 'adapter'])
+      expect(value(`lowrank_serve_resident_bytes\\{kind="${kind}"\\}`)).toBeGreaterThan(1000);
+    expect(value('lowrank_serve_loads_total\\{kind="adapter"\\}')).toBeGreaterThan(1);
+    expect((await served.ask('GET', '/v1/completions', 'a-token-of-prometheus')).status).toBe(401);
+  });
+});
+
+/** What a stream says after its end that it took. With an id, its client leaves at the first event. */
+function trailerOf(body: Partial<ChatCompletionInput>, id = 'a-stream'): Promise<Record<string, number>> {
+  const whole = { model: 'x', messages, temperature: 0, ...body, stream: true };
+  return new Promise((resolve, reject) => {
+    const headers = {
+      authorization: 'Bearer a-token-of-tests',
+      'content-type': 'application/json',
+      'x-request-id': id,
+    };
+    const sent = request(`${served.url}/v1/completions`, { method: 'POST', headers }, (response) => {
+      if (id === 'an-id') response.once('data', () => void served.ask('DELETE', `/v1/completions/${id}`));
+      response.resume().once('end', () => resolve(JSON.parse(response.trailers['x-lowrank-usage'] ?? '{}')));
+    });
+    sent
+      .once('error', reject)
+      .end(JSON.stringify({ teamId, target, completion: { kind: 'chat', body: whole } }));
+  });
+}
+
+it('drains: what has begun is finished, and more is sent elsewhere', async () => {
+  const small = await world.serve({ running: 1 });
+  const end = await small.turns.take('others', new AbortController().signal);
+  const last = chat(target, {}, small);
+  while ((await small.health()).waiting !== 1) await sleep(5);
+  const drained = small.inFlight.drain(60_000);
+  expect(await small.health()).toMatchObject({ status: 'draining' });
+  const { status, code, headers } = await refusal(chat(target, {}, small));
+  expect([status, code, headers.get('retry-after')]).toEqual([503, 'server_draining', '2']);
+  end();
+  expect((await answer(last)).choices[0]?.finish_reason).toMatch(/stop|length/);
+  await drained;
+  await small.close();
 });
 
 describe('refusals', () => {

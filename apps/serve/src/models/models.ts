@@ -45,6 +45,8 @@ export interface ModelsOptions {
   /** Bases and adapters that stay in memory when nobody uses them. */
   keepBases: number;
   keepAdapters: number;
+  /** Native memory and mapped files that bases, caches and adapters may take while nobody uses some of them; null: no limit. */
+  memoryBytes: number | null;
   /** Tokens that all sequences of a base have room for together. */
   cacheTokens: number;
 }
@@ -55,8 +57,42 @@ export class Models {
   private readonly adapters: Shelf<Adapter>;
 
   constructor(private readonly options: ModelsOptions) {
-    this.bases = new Shelf(options.keepBases);
-    this.adapters = new Shelf(options.keepAdapters);
+    const isFull = () => this.options.memoryBytes !== null && this.residentBytes > this.options.memoryBytes;
+    this.bases = new Shelf({ keep: options.keepBases, isFull });
+    this.adapters = new Shelf({ keep: options.keepAdapters, isFull });
+  }
+
+  /** Whether something is being fetched or opened. */
+  get loading(): boolean {
+    return this.bases.opening || this.adapters.opening;
+  }
+
+  /** All that this server's models take: the files of bases, which are mapped, and what was allocated. */
+  private get residentBytes(): number {
+    const mapped = this.bases.values().reduce((sum, { base }) => sum + base.info.fileBytes, 0);
+    return mapped + this.options.kernels.memory().currentBytes;
+  }
+
+  /** Of what is in memory: files and caches of bases, weights of adapters. */
+  get bytes(): { bases: number; adapters: number } {
+    const adapters = this.adapters.values().reduce((sum, adapter) => sum + bytesOf(adapter), 0);
+    return { bases: this.residentBytes - adapters, adapters };
+  }
+
+  /** Of the caches of all bases in memory. */
+  get pages(): { used: number; free: number } {
+    const all = this.bases.values().map(({ batch }) => batch.load);
+    const sum = (of: 'used' | 'free') => all.reduce((total, load) => total + load[of], 0);
+    return { used: sum('used'), free: sum('free') };
+  }
+
+  /** Since the server began. */
+  get counts() {
+    const [base, adapter] = [this.bases.counts, this.adapters.counts];
+    return {
+      opened: { base: base.opened, adapter: adapter.opened },
+      evicted: { base: base.evicted, adapter: adapter.evicted },
+    };
   }
 
   /** What is in memory now. */
@@ -81,6 +117,8 @@ export class Models {
           'template_mismatch',
           `The adapter was trained with another chat template than ${baseModel.name} has now.`,
         );
+      // What is not used makes room before more comes.
+      this.bases.tidy();
       const held = await this.adapters.hold(`${key} ${nameOf(parts)}`, () =>
         mix === undefined
           ? this.openAdapter(base.value.base, (parts[0] as Part).adapter)
@@ -176,3 +214,6 @@ type Part = NonNullable<ServeTarget['mix']>[number];
 
 const nameOf = (parts: readonly Part[]): string =>
   parts.map(({ adapter, weight }) => `${adapter.id}*${weight}`).join('+');
+
+const bytesOf = ({ tensors }: Adapter): number =>
+  tensors.reduce((sum, { shape }) => sum + 4 * shape.reduce((product, size) => product * size, 1), 0);

@@ -141,6 +141,27 @@ export const jobLog = (db: Tx): JobLogRepository => ({
     return rows.map(toMetric);
   },
 
+  async sampledMetrics(teamId, ids, points) {
+    const rows = await db.$queryRaw<JobMetricModel[]>`
+      SELECT job_id AS "jobId", step, kind, at, loss, learning_rate AS "learningRate", grad_norm AS "gradNorm",
+        tokens_per_second AS "tokensPerSecond", epochs, accuracy, reward_margin AS "rewardMargin"
+      FROM (
+        SELECT m.*, row_number() OVER one - 1 AS place, count(*) OVER (PARTITION BY m.job_id, m.kind) AS total
+        FROM job_metrics m JOIN jobs j ON j.id = m.job_id
+        WHERE j.team_id = ${teamId} AND m.job_id = ANY(${[...ids]})
+        WINDOW one AS (PARTITION BY m.job_id, m.kind ORDER BY m.step)
+      ) AS numbered
+      WHERE place % ceil(total::float8 / ${points}::float8)::bigint = 0 OR place = total - 1
+      ORDER BY job_id COLLATE "C", step, kind`;
+    const curves = new Map<string, JobMetric[]>();
+    for (const row of rows) {
+      const metrics = curves.get(row.jobId) ?? [];
+      metrics.push(toMetric(row));
+      curves.set(row.jobId, metrics);
+    }
+    return [...curves].map(([job, metrics]) => ({ job, metrics }));
+  },
+
   async lossTails(ids, points) {
     const rows = await db.$queryRaw<{ jobId: string; step: number; loss: number }[]>`
       SELECT tail.job_id AS "jobId", tail.step, tail.loss

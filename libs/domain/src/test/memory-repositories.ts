@@ -18,6 +18,7 @@ import { exportRepositoryOf } from './memory-exports';
 import { retentionRepositoryOf } from './memory-retention';
 import { sweepRepositoryOf } from './memory-sweeps';
 import { partyRepositoryOf } from './memory-parties';
+import { usageRepositoryOf } from './memory-usage';
 import { webhookRepositoryOf } from './memory-webhooks';
 import { freshTeam, type Tables } from './tables';
 
@@ -31,6 +32,7 @@ export function repositoriesOf(tables: Tables, deed: Deed | null): Repositories 
     audit: auditRepositoryOf(tables, deed),
     ...memberRepositoriesOf(tables),
     grants: grantRepositoryOf(tables),
+    usage: usageRepositoryOf(tables),
     baseModels: {
       insert: async (teamId, model) => {
         if (ofTeam(tables.baseModels, teamId).some((one) => one.name === model.name))

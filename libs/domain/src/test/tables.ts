@@ -1,3 +1,4 @@
+import { type CountedUsage } from '../ports/usage';
 import {
   type Adapter,
   type AdapterVersion,
@@ -23,7 +24,9 @@ import {
   type WebhookDelivery,
 } from '@lowrank/contracts';
 import { type PartyRecord } from '../ports/parties';
-import { type JobRecord, type TeamRecord, type WorkerRecord } from '../ports/repositories';
+import { type JobRecord } from '../ports/repositories';
+import { type TeamRecord } from '../ports/teams';
+import { type WorkerRecord } from '../ports/workers';
 import { type SessionRecord, type UserRecord } from '../ports/members';
 import { type SweepRecord, type TrialResult } from '../ports/sweeps';
 
@@ -67,6 +70,7 @@ export interface Tables {
     result: TrialResult | null;
   })[];
   audit: Owned<Omit<AuditEntry, 'at'> & { createdAt: string }>[];
+  tokenUsage: (CountedUsage & { writer: string })[];
   grants: Owned<Omit<Grant, 'from' | 'to'> & { toTeamId: string }>[];
   users: UserRecord[];
   members: Owned<{ userId: string; role: Role; createdAt: string }>[];
@@ -105,6 +109,7 @@ export const emptyTables = (): Tables => ({
   trials: [],
   rungs: [],
   audit: [],
+  tokenUsage: [],
   grants: [],
   users: [],
   members: [],

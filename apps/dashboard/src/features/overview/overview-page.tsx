@@ -1,42 +1,103 @@
-import { type Job } from '@lowrank/contracts';
+import { Alert, Group, SimpleGrid, Stack, Text } from '@mantine/core';
+import { type TeamOverview } from '@lowrank/contracts';
 import { useQuery } from '@tanstack/react-query';
-import { DataTable } from '../../components/data-table';
-import { JobStateBadge } from '../../components/job-state';
+import { useState } from 'react';
+import { Icon } from '../../components/icon';
+import { LinkButton } from '../../components/links';
 import { PageHeader } from '../../components/page-header';
 import { Section } from '../../components/section';
-import { EmptyState, QueryState } from '../../components/states';
-import { Ago } from '../../components/time';
-import { apiQuery, type Page } from '../../lib/query';
+import { EmptyState, ErrorState, LoadingState } from '../../components/states';
+import { apiQuery } from '../../lib/query';
+import { useMay } from '../../lib/session';
+import { useEventStream } from '../../lib/use-event-stream';
+import { Counts } from './counts';
+import { Failures } from './failures';
+import { Queue } from './queue';
+import { Running } from './running';
+import { TeamsUse, Use } from './use';
+import { Workers } from './workers';
 
-/** What is going on: the newest jobs. */
+/** How the team's work stands, as it changes. */
 export function OverviewPage() {
-  const jobs = useQuery({ ...apiQuery<Page<Job>>('/api/v1/jobs', { limit: 10 }), refetchInterval: 5_000 });
+  const may = useMay();
+  const [told, setTold] = useState<TeamOverview | null>(null);
+  const first = useQuery({ ...apiQuery<TeamOverview>('/api/v1/overview'), staleTime: 0 });
+  const stream = useEventStream('/api/v1/overview/stream', (events) => {
+    const last = events.findLast(({ event }) => event === 'overview');
+    if (last !== undefined) setTold(JSON.parse(last.data) as TeamOverview);
+    return false;
+  });
+  const overview = told ?? first.data;
+  const header = (
+    <PageHeader
+      title="Overview"
+      actions={
+        may('jobs.submit') && (
+          <LinkButton to="/jobs/new" size="xs" leftSection={<Icon name="plus" size={16} />}>
+            New job
+          </LinkButton>
+        )
+      }
+    />
+  );
+  if (overview === undefined)
+    return (
+      <>
+        {header}
+        {first.error === null ? <LoadingState rows={5} height={110} /> : <ErrorState error={first.error} />}
+      </>
+    );
+  const isNew = overview.jobs.every(({ count }) => count === 0);
   return (
     <>
-      <PageHeader title="Overview" />
-      <Section title="Newest jobs">
-        <QueryState query={jobs}>
-          {({ data }) =>
-            data.length === 0 ? (
-              <EmptyState title="No jobs yet">
-                A job trains an adapter on a base model with your data.
-              </EmptyState>
-            ) : (
-              <DataTable
-                label="Newest jobs"
-                rows={data}
-                rowKey={({ id }) => id}
-                columns={[
-                  { key: 'adapter', header: 'Adapter', cell: ({ adapter }) => adapter },
-                  { key: 'state', header: 'State', cell: ({ state }) => <JobStateBadge state={state} /> },
-                  { key: 'base', header: 'Base model', cell: ({ baseModel }) => baseModel.name, from: 'sm' },
-                  { key: 'created', header: 'Submitted', cell: ({ createdAt }) => <Ago time={createdAt} /> },
-                ]}
-              />
-            )
-          }
-        </QueryState>
-      </Section>
+      {header}
+      <Stack>
+        {stream.state === 'waiting' && (
+          <Alert color="yellow" icon={<Icon name="alert" />} role="status">
+            The connection is interrupted; what is shown may be out of date. It comes back by itself.
+          </Alert>
+        )}
+        {isNew && (
+          <EmptyState
+            icon="play"
+            title="No jobs yet"
+            action={
+              may('jobs.submit') && (
+                <LinkButton to="/jobs/new" size="xs">
+                  Submit the first
+                </LinkButton>
+              )
+            }
+          >
+            A job trains an adapter on a base model with your data. Its curves, logs and result are shown here
+            as they come.
+          </EmptyState>
+        )}
+        <Counts jobs={overview.jobs} />
+        <Section title={overview.running.length > 0 ? `Running, ${overview.running.length}` : 'Running'}>
+          {overview.running.length === 0 ? (
+            <Text size="sm" c="dimmed">
+              Nothing runs.
+            </Text>
+          ) : (
+            <Running jobs={overview.running} />
+          )}
+        </Section>
+        {overview.failed.length > 0 && <Failures jobs={overview.failed} />}
+        <SimpleGrid cols={{ base: 1, md: 2 }}>
+          <Queue queued={overview.queued} />
+          <Section title="Your team this month">
+            <Use use={overview.use} />
+          </Section>
+        </SimpleGrid>
+        {may('workers.read') && <Workers />}
+        {may('platform.read') && <TeamsUse />}
+        <Group justify="flex-end">
+          <Text size="xs" c="dimmed">
+            {stream.state === 'live' ? 'Live' : 'Connecting …'}
+          </Text>
+        </Group>
+      </Stack>
     </>
   );
 }
