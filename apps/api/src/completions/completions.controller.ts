@@ -59,7 +59,7 @@ export class CompletionsController {
     reply: FastifyReply,
   ): Promise<void> {
     const target = await this.ports.unitOfWork.look((repositories) =>
-      findServable(repositories, teamId, completion.body.model),
+      findServable(repositories, teamId, completion.body.model, completion.body.lowrank?.mix),
     );
     const left = new AbortController();
     reply.raw.once('close', () => left.abort());

@@ -83,8 +83,10 @@ export class Servers implements OnModuleDestroy {
 }
 
 /** What has to be in memory: requests that need the same go to the same server. */
-const affinityOf = ({ adapter, baseModel }: ServeTarget): string =>
-  adapter?.id ?? baseModel.files.map(({ sha256 }) => sha256).join();
+const affinityOf = ({ adapter, baseModel, mix }: ServeTarget): string =>
+  mix?.map((part) => part.adapter.id).join() ??
+  adapter?.id ??
+  baseModel.files.map(({ sha256 }) => sha256).join();
 
 /** Servers in the order in which one key prefers them. */
 export function ranked(urls: readonly string[], key: string): string[] {

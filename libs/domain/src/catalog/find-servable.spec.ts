@@ -35,3 +35,41 @@ it.each(['none', 'captain@v9', 'captain@none', 'captain-v9', 'others/captain', '
     await expect(find(name)).rejects.toMatchObject({ code: 'not_found' });
   },
 );
+
+describe('a mix', () => {
+  const mixed = (model: string, ...names: string[]) =>
+    world.unitOfWork.look((repositories) =>
+      findServable(
+        repositories,
+        team,
+        model,
+        names.map((name, i) => ({ model: name, weight: i + 0.5 })),
+      ),
+    );
+
+  it('is of adapters on the base model that is named', async () => {
+    const first = await world.publish();
+    const second = await world.publish();
+    expect(await mixed('tiny', 'captain@v1', 'captain')).toMatchObject({
+      baseModel: { name: 'tiny' },
+      adapter: null,
+      mix: [
+        { adapter: { id: first.id, files: first.files }, weight: 0.5 },
+        { adapter: { id: second.id }, weight: 1.5 },
+      ],
+    });
+  });
+
+  it('says what cannot be mixed', async () => {
+    await world.publish();
+    await expect(mixed('captain', 'captain')).rejects.toMatchObject({
+      code: 'validation_failed',
+      details: [{ path: 'model' }],
+    });
+    await expect(mixed('tiny', 'captain', 'tiny')).rejects.toMatchObject({
+      code: 'validation_failed',
+      details: [{ path: 'lowrank.mix.1.model' }],
+    });
+    await expect(mixed('tiny', 'none')).rejects.toMatchObject({ code: 'not_found' });
+  });
+});
