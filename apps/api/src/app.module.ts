@@ -26,6 +26,7 @@ import { SessionModule } from './session/session.module';
 import { SweepsModule } from './sweeps/sweeps.module';
 import { TeamModule } from './team/team.module';
 import { TeamsModule } from './teams/teams.module';
+import { UsageModule } from './usage/usage.module';
 import { WebhooksModule } from './webhooks/webhooks.module';
 import { WorkersModule } from './workers/workers.module';
 
@@ -58,6 +59,7 @@ export class AppModule {
         CompletionsModule,
         TeamModule,
         TeamsModule,
+        UsageModule,
         WorkersModule,
         MetricsModule,
         WebhooksModule,

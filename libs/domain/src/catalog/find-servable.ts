@@ -9,6 +9,12 @@ import { found } from '../not-found';
 import { type Repositories } from '../ports/repositories';
 import { findModel } from './find-model';
 
+export interface Servable {
+  target: ServeTarget;
+  /** `captain@v3`, or of a base model: the same by whatever name it was asked for. */
+  name: string;
+}
+
 /**
  * What a `model` of a completion names, as findModel finds it, and so what has to be loaded.
  * Errors: not_found, base_model_not_ready.
@@ -17,10 +23,14 @@ export async function findServable(
   repositories: Pick<Repositories, 'adapters' | 'aliases' | 'baseModels' | 'teams'>,
   teamId: string,
   model: string,
-): Promise<ServeTarget> {
+): Promise<Servable> {
   const named = await findModel(repositories, teamId, model);
-  if ('version' in named) return targetOf(repositories, teamId, named.version);
-  return { baseModel: readyBase(named.baseModel, null), adapter: null };
+  if ('version' in named) {
+    const { adapter, number } = named.version;
+    return { target: await targetOf(repositories, teamId, named.version), name: `${adapter}@v${number}` };
+  }
+  const { baseModel } = named;
+  return { target: { baseModel: readyBase(baseModel, null), adapter: null }, name: baseModel.name };
 }
 
 async function targetOf(
