@@ -41,6 +41,10 @@ export interface Config {
   threads: number;
   /** Least time between two checkpoints of a job that are copied to the object store; null: none is. */
   mirrorSeconds: number | null;
+  /** Absolute folder that the dashboard's pages are built into; where it does not exist, the API serves none. */
+  dashboardDir: string;
+  /** What is deleted is removed for good after this time, milliseconds; null: never. */
+  retentionMs: number | null;
   /** Absolute folders that base models may be imported from. */
   importRoots: readonly string[];
   /** Address of the hub that base models are fetched from; null: the Hugging Face hub. */
@@ -147,6 +151,11 @@ const environmentSchema = z
       .transform(() => null)
       .or(integer(0, 7 * 86_400))
       .default(0),
+    LOWRANK_RETENTION_DAYS: z
+      .literal('off')
+      .transform(() => null)
+      .or(integer(0, 36_500))
+      .default(30),
     LOWRANK_IMPORT_ROOTS: z.string().optional(),
     HF_ENDPOINT: url(/^https?$/, 'https://hub.example').optional(),
     LOWRANK_MAX_UPLOAD_BYTES: integer(1, 1024 * gib).default(2 * gib),
@@ -232,6 +241,7 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
   const dataDir = resolve(value.LOWRANK_DATA ?? join(repositoryRoot, '.lowrank'));
   return deepFreeze({
     dataDir,
+    dashboardDir: join(repositoryRoot, 'apps', 'dashboard', 'dist'),
     host: value.LOWRANK_HOST,
     port: value.LOWRANK_PORT,
     databaseUrl: value.DATABASE_URL ?? null,
@@ -243,6 +253,7 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
     jobsPerTrainer: value.LOWRANK_JOBS_PER_TRAINER,
     threads: value.LOWRANK_THREADS,
     mirrorSeconds: value.LOWRANK_MIRROR_SECONDS,
+    retentionMs: value.LOWRANK_RETENTION_DAYS === null ? null : value.LOWRANK_RETENTION_DAYS * 86_400_000,
     importRoots: value.LOWRANK_IMPORT_ROOTS
       ? value.LOWRANK_IMPORT_ROOTS.split(':')
           .filter(Boolean)

@@ -9,6 +9,8 @@ import {
   type BaseModel,
   type Dataset,
   type Estimate,
+  type Evaluation,
+  type Gate,
   type Grant,
   type Invitation,
   type JobEvent,
@@ -22,7 +24,9 @@ import {
   type WebhookDelivery,
 } from '@lowrank/contracts';
 import { type PartyRecord } from '../ports/parties';
-import { type JobRecord, type TeamRecord, type WorkerRecord } from '../ports/repositories';
+import { type JobRecord } from '../ports/repositories';
+import { type TeamRecord } from '../ports/teams';
+import { type WorkerRecord } from '../ports/workers';
 import { type SessionRecord, type UserRecord } from '../ports/members';
 import { type SweepRecord, type TrialResult } from '../ports/sweeps';
 
@@ -49,6 +53,10 @@ export interface Tables {
   aliasMoves: Owned<AliasMove & { adapter: string; alias: string }>[];
   versions: Owned<AdapterVersion>[];
   exports: Owned<VersionExport>[];
+  evaluations: Owned<Evaluation>[];
+  gates: Owned<Gate>[];
+  /** Blobs that something has stopped to refer to. */
+  discarded: { sha256: string; at: string }[];
   outbox: { id: string; wakeUp: JobWakeUp; at: string }[];
   /** Locks whose holders the transaction tells of news. */
   told: string[];
@@ -88,6 +96,9 @@ export const emptyTables = (): Tables => ({
   aliasMoves: [],
   versions: [],
   exports: [],
+  evaluations: [],
+  gates: [],
+  discarded: [],
   outbox: [],
   told: [],
   workers: [],
