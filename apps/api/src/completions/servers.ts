@@ -55,6 +55,11 @@ export class Servers implements OnApplicationShutdown {
     this.token = serve.token ?? '';
   }
 
+  /** How many there are in the configuration. */
+  get count(): number {
+    return this.urls.length;
+  }
+
   /** When all requests have been answered. */
   onApplicationShutdown(): void {
     this.agents.http.destroy();
