@@ -39,6 +39,8 @@ export function targetsOf({ teamId, ids, team, adapter, baseModel, email }: Samp
     'DELETE /api/v1/keys/:id': of('key', `keys/${key}`),
     // The operator's log names the teams that it has changed.
     'GET /api/v1/audit': { ...own('audit'), tells: [teamId, team] },
+    'GET /api/v1/usage': own('usage'),
+    'GET /api/v1/usage/teams': own('usage/teams?by=day,model'),
     'POST /api/v1/session': { ...own('session', { email, password }), status: 401 },
     'POST /api/v1/session/key': { ...own('session/key', { key: `lrk_${email}` }), status: 401 },
     // Made with a key, these requests have no session.
