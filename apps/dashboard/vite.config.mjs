@@ -1,5 +1,6 @@
 // How the dashboard is built, and served while it is worked on: `npx vite apps/dashboard` passes the API on to LOWRANK_URL.
 import { fileURLToPath } from 'node:url';
+import { mantineStyles } from './mantine-styles.mjs';
 
 const contracts = fileURLToPath(new URL('../../libs/contracts/src/', import.meta.url));
 const target = process.env.LOWRANK_URL ?? 'http://127.0.0.1:7380';
@@ -8,6 +9,7 @@ const passOn = Object.fromEntries(['/api', '/v1', '/health', '/docs'].map((path)
 export default {
   root: fileURLToPath(new URL('.', import.meta.url)),
   configFile: false,
+  plugins: [mantineStyles()],
   resolve: { alias: { '@lowrank/contracts': `${contracts}index.ts` } },
   server: { proxy: passOn },
   build: {

@@ -1,0 +1,2 @@
+/** See mantine-styles.mjs. */
+declare module 'virtual:mantine-styles';
