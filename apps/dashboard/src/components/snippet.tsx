@@ -1,5 +1,5 @@
-import { ActionIcon, Box, CopyButton, Tabs, Tooltip } from '@mantine/core';
-import { Icon } from './icon';
+import { Box, Tabs } from '@mantine/core';
+import { CopyIcon } from './copy-icon';
 
 export interface SnippetTab {
   label: string;
@@ -51,34 +51,5 @@ function Copyable({ label, code, maxHeight = 360 }: { label: string; code: strin
       </pre>
       <CopyIcon value={code} label={`Copy ${label}`} style={{ position: 'absolute', top: 6, right: 6 }} />
     </Box>
-  );
-}
-
-/** A button that copies a text, and says that it has. */
-export function CopyIcon({
-  value,
-  label,
-  style,
-}: {
-  value: string;
-  label: string;
-  style?: React.CSSProperties;
-}) {
-  return (
-    <CopyButton value={value}>
-      {({ copied, copy }) => (
-        <Tooltip label={copied ? 'Copied' : label}>
-          <ActionIcon
-            variant="default"
-            onClick={copy}
-            aria-label={copied ? 'Copied' : label}
-            style={style}
-            size="md"
-          >
-            <Icon name={copied ? 'check' : 'copy'} size={15} />
-          </ActionIcon>
-        </Tooltip>
-      )}
-    </CopyButton>
   );
 }

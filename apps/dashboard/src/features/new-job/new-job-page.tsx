@@ -3,9 +3,9 @@ import {
   Button,
   Grid,
   Group,
-  NumberInput,
   Select,
   SimpleGrid,
+  Skeleton,
   Stack,
   Text,
   TextInput,
@@ -32,13 +32,13 @@ import { apiQuery, invalidate, type Page } from '../../lib/query';
 import { changesFrom, fieldAt, withField } from '../../lib/recipe';
 import { recipeDefaults } from '../../lib/recipe-defaults';
 import { useMay } from '../../lib/session';
-import { KnobInput } from './knob-input';
 import { type Knob, mainKnobs } from './knobs';
 
 const route = getRouteApi('/shell/jobs/new');
 const EstimateView = lazy(() =>
   import('../../components/estimate-view').then((file) => ({ default: file.EstimateView })),
 );
+const KnobInput = lazy(() => import('./knob-input').then((file) => ({ default: file.KnobInput })));
 const MoreKnobs = lazy(() => import('./more-knobs').then((file) => ({ default: file.MoreKnobs })));
 const DataStep = lazy(() => import('./data-step').then((file) => ({ default: file.DataStep })));
 const RequestSnippet = lazy(() =>
@@ -142,13 +142,14 @@ function Form({ original }: { original: Job | null }) {
   const knobs = (list: Knob[]) => (
     <SimpleGrid cols={{ base: 1, xs: 2 }} spacing="md" verticalSpacing="sm">
       {list.map((knob) => (
-        <KnobInput
-          key={knob.path}
-          knob={knob}
-          value={fieldAt(recipe, knob.path)}
-          error={wrong(`recipe.${knob.path}`) ?? wrong(knob.path)}
-          onChange={(value) => change(knob.path, value)}
-        />
+        <Suspense key={knob.path} fallback={<Skeleton height={58} />}>
+          <KnobInput
+            knob={knob}
+            value={fieldAt(recipe, knob.path)}
+            error={wrong(`recipe.${knob.path}`) ?? wrong(knob.path)}
+            onChange={(value) => change(knob.path, value)}
+          />
+        </Suspense>
       ))}
     </SimpleGrid>
   );
@@ -232,14 +233,14 @@ function Form({ original }: { original: Job | null }) {
                   onChange={(event) => setInitFrom(event.currentTarget.value.trim())}
                   error={wrong('initFrom')}
                 />
-                <NumberInput
+                <TextInput
+                  type="number"
                   label="Priority"
                   description="From −100 to 100; a point is worth ten minutes of waiting."
                   value={priority}
-                  onChange={(value) => setPriority(Number(value) || 0)}
+                  onChange={(event) => setPriority(Number(event.currentTarget.value) || 0)}
                   min={-100}
                   max={100}
-                  hideControls
                   error={wrong('priority')}
                 />
               </SimpleGrid>

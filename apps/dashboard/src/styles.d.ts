@@ -1,2 +1,0 @@
-/** See mantine-styles.mjs. */
-declare module 'virtual:mantine-styles';
