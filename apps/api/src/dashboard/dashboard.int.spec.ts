@@ -26,6 +26,8 @@ async function get(url: string, headers: Record<string, string> = {}) {
   return { status, body, header: (name: string) => String(response.headers[name]) };
 }
 
+const navigation = { 'sec-fetch-mode': 'navigate', accept: 'text/html,*/*;q=0.8' };
+
 describe('the pages', () => {
   it.each(['/', '/jobs/job_x?tab=logs', '/sign-in'])(
     'answers navigation to %s without a key',
