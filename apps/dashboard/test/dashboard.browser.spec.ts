@@ -1,13 +1,8 @@
-import { type Browser } from 'playwright-core';
 import { hasChromium, chromiumPath, launch } from './browser';
+import { runJourneys } from './journeys/runs';
 import { signInJourneys } from './journeys/sign-in';
 import { Stack } from './stack';
-
-/** What journeys are made in: one stack and one browser for all, since both take seconds to start. */
-export interface World {
-  stack: Stack;
-  browser: Browser;
-}
+import { type World } from './world';
 
 if (!hasChromium)
   process.stderr.write(
@@ -25,4 +20,5 @@ if (!hasChromium)
   }, 60_000);
 
   describe('sign in', () => signInJourneys(world));
+  describe('runs', () => runJourneys(world));
 });
