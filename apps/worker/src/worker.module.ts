@@ -2,10 +2,10 @@ import { DynamicModule, Module } from '@nestjs/common';
 import { type Config, secretsOf } from '@lowrank/config';
 import { LowrankError, wakeUpVersion } from '@lowrank/contracts';
 import { createUnitOfWork } from '@lowrank/db';
-import { type Ports, randomIds, SharedClock } from '@lowrank/domain';
+import { type Ports, randomIds, removeForGood, SharedClock } from '@lowrank/domain';
 import { AddressRules, createPoster } from '@lowrank/outbound';
 import { createJobConsumer, createJobQueue } from '@lowrank/queue';
-import { Checkpoints, createObjectStore } from '@lowrank/storage';
+import { Blobs, Checkpoints, createObjectStore } from '@lowrank/storage';
 import { logOptions } from '@lowrank/telemetry';
 import { LoggerModule } from 'nestjs-pino';
 import { cpus, hostname } from 'node:os';
@@ -17,6 +17,7 @@ import { MetricsServer } from './metrics/metrics-server';
 import { WorkerMetrics } from './metrics/worker-metrics';
 import { measureMachine } from './machine-usage';
 import { Presence } from './presence';
+import { publishingOn } from './publication';
 import { defaultTimings } from './settings';
 import { Speedometer } from './speedometer';
 import { Supervisor } from './supervisor';
@@ -59,7 +60,12 @@ export class WorkerModule {
     const { workerMetrics, metricsToken: token } = config;
     const metricsServer = workerMetrics && new MetricsServer(metrics.registry, { ...workerMetrics, token });
     const store = createObjectStore({ s3: config.s3, folder: join(dataDir, 'objects') });
-    const janitor = new Janitor(unitOfWork, new Checkpoints(store), dataDir, defaultTimings);
+    const removal = async (signal: AbortSignal): Promise<void> => {
+      if (config.retentionMs === null) return;
+      const removeBlob = (sha256: string) => new Blobs(store).remove(sha256);
+      await removeForGood({ unitOfWork, clock }, { retentionMs: config.retentionMs, removeBlob, signal });
+    };
+    const janitor = new Janitor(unitOfWork, new Checkpoints(store), dataDir, defaultTimings, removal);
     const supervisor = new Supervisor({
       ports,
       workerId: id,
@@ -68,6 +74,7 @@ export class WorkerModule {
       metrics,
       clearUp: (attempt) => janitor.clearUp(attempt),
       trainerEntry: trainerProgram('main'),
+      publishing: publishingOn(unitOfWork, store),
       env: { ...process.env, LOWRANK_DATA: dataDir },
     });
     const webhooks = new WebhookSender(ports, poster.post, defaultTimings, metrics);

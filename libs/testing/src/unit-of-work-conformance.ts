@@ -10,6 +10,8 @@ import { deletionConformance } from './deletion-conformance';
 import { makeDataset, makeEvent, makeMetric, makeWorker } from './factories';
 import { estimateConformance } from './estimate-conformance';
 import { grantConformance } from './grant-conformance';
+import { evaluationConformance } from './evaluation-conformance';
+import { usageConformance } from './usage-conformance';
 import { exportConformance } from './export-conformance';
 import { jobLogConformance } from './job-log-conformance';
 import { jobRepositoryConformance } from './job-repository-conformance';
@@ -352,6 +354,7 @@ export function unitOfWorkConformance(name: string, open: () => Promise<UnitOfWo
     catalogConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     adapterSearchConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     aliasConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
+    evaluationConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     exportConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     deletionConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     jobRepositoryConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
@@ -360,6 +363,7 @@ export function unitOfWorkConformance(name: string, open: () => Promise<UnitOfWo
     jobUpkeepConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     estimateConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     grantConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
+    usageConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     memberConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     auditConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     webhookConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));

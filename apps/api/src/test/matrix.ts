@@ -108,6 +108,7 @@ export function targetsOf({ teamId, ids, team, adapter, baseModel, email }: Samp
       `adapters/${adapter}/aliases/prod/rollback`,
     ),
     'GET /api/v1/adapters/:name/versions': of('version', `adapters/${adapter}/versions`),
+    'POST /api/v1/adapters/:name/versions': own(`adapters/${adapter}/versions`, {}),
     'GET /api/v1/adapters/:name/versions/:version': of('version', version),
     // The alias of the samples is in the way of the first two.
     'DELETE /api/v1/adapters/:name': of('version', `adapters/${adapter}`),
@@ -138,6 +139,14 @@ export function targetsOf({ teamId, ids, team, adapter, baseModel, email }: Samp
       'version',
       `${version}/exports/merged/archive`,
     ),
+    'POST /api/v1/adapters/:name/versions/:version/evaluations': of('version', `${version}/evaluations`, {
+      alias: 'gated',
+    }),
+    'GET /api/v1/adapters/:name/versions/:version/evaluations': of('version', `${version}/evaluations`),
+    'GET /api/v1/adapters/:name/gates': of('version', `adapters/${adapter}/gates`),
+    'PUT /api/v1/adapters/:name/gates/:alias': of('version', `adapters/${adapter}/gates/gated`, {
+      ...{ dataset: ids.secondDataset, checks: [{ measure: { metric: 'loss' }, threshold: 1 }] },
+    }),
     'GET /api/whoami-v2': { path: '/api/whoami-v2' },
     'GET /api/models/:owner/:name': hub('version', `api/models/${team}/${adapter}`),
     'GET /api/models/:owner/:name/revision/:revision': hub(
@@ -233,6 +242,7 @@ export function targetsOf({ teamId, ids, team, adapter, baseModel, email }: Samp
     'DELETE /v1/models/:owner/:name': openAi('version', `models/${team}/${adapter}@v1`),
     // What takes away comes last.
     'DELETE /api/v1/grants/:id': of('grant', `grants/${ids.grant}`),
+    'DELETE /api/v1/adapters/:name/gates/:alias': of('version', `adapters/${adapter}/gates/gated`),
     'DELETE /api/v1/adapters/:name/aliases/:alias': of('version', `adapters/${adapter}/aliases/prod`),
     'DELETE /api/v1/members/:id': of('member', `members/${member}`),
     'DELETE /api/v1/invitations/:id': of('invitation', `invitations/${invitation}`),

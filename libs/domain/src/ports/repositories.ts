@@ -26,10 +26,13 @@ import { type GrantRepository } from './grants';
 import { type InvitationRepository, type MemberRepository, type SessionRepository } from './members';
 import { type AddressedWakeUp } from './job-queue';
 import { type News, type OutboxRepository } from './outbox';
+import { type EvaluationRepository, type GateRepository } from './evaluations';
 import { type ExportRepository } from './exports';
 import { type PartyRepository } from './parties';
 import { type FinishedRun } from '../preflight/time';
+import { type RetentionRepository } from './retention';
 import { type SweepRepository } from './sweeps';
+import { type UsageRepository } from './usage';
 import { type WebhookRepository } from './webhooks';
 
 /** All repositories of one transaction; see UnitOfWork. Reads and writes are of the given team only. */
@@ -41,6 +44,8 @@ export interface Repositories {
   adapters: AdapterRepository;
   aliases: AliasRepository;
   exports: ExportRepository;
+  evaluations: EvaluationRepository;
+  gates: GateRepository;
   outbox: OutboxRepository;
   teams: TeamRepository;
   workers: WorkerRepository;
@@ -53,6 +58,8 @@ export interface Repositories {
   sessions: SessionRepository;
   invitations: InvitationRepository;
   grants: GrantRepository;
+  retention: RetentionRepository;
+  usage: UsageRepository;
 }
 
 /**
@@ -81,6 +88,11 @@ export interface UnitOfWork {
    * when the lock is, `news` is what others' transactions tell its holder.
    */
   exclusively<T>(lock: string, work: (lost: AbortSignal, news: News) => Promise<T>): Promise<T | undefined>;
+  /**
+   * The same lock, shared: waits while somebody holds it alone, and keeps others from doing so. `lost` is aborted when the lock is.
+   * Error: store_unavailable when it is not to be had within some seconds.
+   */
+  sharing<T>(lock: string, work: (lost: AbortSignal) => Promise<T>): Promise<T>;
   /** The database's time, ISO 8601 in UTC. Rejects when it does not answer. */
   ping(): Promise<string>;
   close(): Promise<void>;
@@ -127,9 +139,9 @@ export interface DatasetRepository {
   /** The same; until the transaction ends nobody deletes it. */
   hold(teamId: string, id: string): Promise<Dataset | null>;
   list(teamId: string, page: PageQuery & { order?: PageOrder }): Promise<Page<Dataset>>;
-  /** Of any teams, those whose time has come by `now` and that no unfinished job trains on. */
+  /** Of any teams, those whose time has come by `now`, and that neither an unfinished job nor a gate uses. */
   expired(now: string, limit: number): Promise<{ teamId: string; id: string }[]>;
-  /** LowrankError in_use when an unfinished job trains on it; false when there is none. Finished jobs keep its hash. */
+  /** LowrankError in_use when an unfinished job or a gate uses it; false when there is none. Finished jobs keep its hash. */
   delete(teamId: string, id: string): Promise<boolean>;
 }
 

@@ -1,3 +1,4 @@
+import { type CountedUsage } from '../ports/usage';
 import {
   type Adapter,
   type AdapterVersion,
@@ -8,6 +9,8 @@ import {
   type BaseModel,
   type Dataset,
   type Estimate,
+  type Evaluation,
+  type Gate,
   type Grant,
   type Invitation,
   type JobEvent,
@@ -48,6 +51,10 @@ export interface Tables {
   aliasMoves: Owned<AliasMove & { adapter: string; alias: string }>[];
   versions: Owned<AdapterVersion>[];
   exports: Owned<VersionExport>[];
+  evaluations: Owned<Evaluation>[];
+  gates: Owned<Gate>[];
+  /** Blobs that something has stopped to refer to. */
+  discarded: { sha256: string; at: string }[];
   outbox: { id: string; wakeUp: JobWakeUp; at: string }[];
   /** Locks whose holders the transaction tells of news. */
   told: string[];
@@ -61,6 +68,7 @@ export interface Tables {
     result: TrialResult | null;
   })[];
   audit: Owned<Omit<AuditEntry, 'at'> & { createdAt: string }>[];
+  tokenUsage: (CountedUsage & { writer: string })[];
   grants: Owned<Omit<Grant, 'from' | 'to'> & { toTeamId: string }>[];
   users: UserRecord[];
   members: Owned<{ userId: string; role: Role; createdAt: string }>[];
@@ -86,6 +94,9 @@ export const emptyTables = (): Tables => ({
   aliasMoves: [],
   versions: [],
   exports: [],
+  evaluations: [],
+  gates: [],
+  discarded: [],
   outbox: [],
   told: [],
   workers: [],
@@ -96,6 +107,7 @@ export const emptyTables = (): Tables => ({
   trials: [],
   rungs: [],
   audit: [],
+  tokenUsage: [],
   grants: [],
   users: [],
   members: [],

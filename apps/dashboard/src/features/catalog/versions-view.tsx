@@ -156,13 +156,16 @@ function VersionDetail({ adapter, version, path, owner }: AdapterProps) {
             },
             {
               name: 'Job',
-              value: isOwn ? (
-                <Link to="/jobs/$id" params={{ id: jobId }} className="row-link">
-                  {jobId}
-                </Link>
-              ) : (
-                jobId
-              ),
+              value:
+                jobId === null ? (
+                  'none: it was imported'
+                ) : isOwn ? (
+                  <Link to="/jobs/$id" params={{ id: jobId }} className="row-link">
+                    {jobId}
+                  </Link>
+                ) : (
+                  jobId
+                ),
             },
             { name: 'Revision', value: version.revision },
           ]}
