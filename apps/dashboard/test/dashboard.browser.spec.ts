@@ -1,5 +1,7 @@
 import { type Browser } from 'playwright-core';
 import { hasChromium, chromiumPath, launch } from './browser';
+import { adminJourneys } from './journeys/admin';
+import { catalogJourneys } from './journeys/catalog';
 import { signInJourneys } from './journeys/sign-in';
 import { Stack } from './stack';
 
@@ -25,4 +27,6 @@ if (!hasChromium)
   }, 60_000);
 
   describe('sign in', () => signInJourneys(world));
+  describe('catalog', () => catalogJourneys(world));
+  describe('admin', () => adminJourneys(world));
 });
