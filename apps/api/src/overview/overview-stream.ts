@@ -19,8 +19,7 @@ export async function* followOverview(
   let lastWrite = Date.now();
   while (!signal.aborted) {
     const overview = await look();
-    const { at: _at, ...rest } = overview;
-    const text = JSON.stringify(rest);
+    const text = JSON.stringify({ ...overview, at: null });
     if (text !== told) {
       told = text;
       lastWrite = Date.now();

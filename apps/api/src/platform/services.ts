@@ -112,7 +112,9 @@ async function serverAt(url: string): Promise<Seen> {
   Object.assign(target, { username: '', password: '' });
   const response = await fetch(target, { signal: AbortSignal.timeout(limitMs) });
   if (!response.ok) throw new Error(`answered ${response.status}`);
-  const { status: _status, ...load } = (await response.json()) as Record<string, unknown>;
-  const known = Object.entries(load).map(([name, value]) => `${String(value)} ${name}`);
+  const load = Object.entries((await response.json()) as Record<string, unknown>);
+  const known = load
+    .filter(([name]) => name !== 'status')
+    .map(([name, value]) => `${String(value)} ${name}`);
   return { version: null, detail: known.join(', ') };
 }

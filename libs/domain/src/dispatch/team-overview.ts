@@ -1,7 +1,8 @@
 import { lossTailLength, type PlatformOverview, type TeamOverview, type TeamUse } from '@lowrank/contracts';
 import { before } from '../clock-and-ids';
 import { type Ports } from '../ports';
-import { type Repositories, type TeamShare } from '../ports/repositories';
+import { type Repositories } from '../ports/repositories';
+import { type TeamShare } from '../ports/teams';
 import { heldStates } from '../state-machine';
 import { everyState, overviewOf } from './overview';
 import { monthStart, usageDecaySeconds } from './usage';

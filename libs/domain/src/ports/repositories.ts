@@ -3,18 +3,15 @@ import {
   type BaseModel,
   type CreateJob,
   type Dataset,
-  type DrainMode,
   type Estimate,
   type Job,
   type JobDetail,
   type JobState,
-  type MachineUsage,
   type Metadata,
   type Page,
   type PageQuery,
   type QueuedJob,
   type QueueQuery,
-  type Quotas,
   type Role,
   type WorkKind,
 } from '@lowrank/contracts';
@@ -32,8 +29,10 @@ import { type PartyRepository } from './parties';
 import { type FinishedRun } from '../preflight/time';
 import { type RetentionRepository } from './retention';
 import { type SweepRepository } from './sweeps';
+import { type TeamRepository } from './teams';
 import { type UsageRepository } from './usage';
 import { type WebhookRepository } from './webhooks';
+import { type WorkerRepository } from './workers';
 
 /** All repositories of one transaction; see UnitOfWork. Reads and writes are of the given team only. */
 export interface Repositories {
@@ -325,74 +324,6 @@ export interface JobRepository extends JobLogRepository {
   overdue(now: string, limit: number): Promise<JobRecord[]>;
   /** Jobs in a worker's hands whose last heartbeat is older than `before`. */
   silent(before: string, limit: number): Promise<JobRecord[]>;
-}
-
-export interface WorkerRecord {
-  id: string;
-  hostname: string;
-  /** Jobs it can run at a time. */
-  slots: number;
-  /** What it computes with, e.g. `cpu AMD EPYC`. */
-  device: string;
-  /** What jobs name in placement.deviceClasses. */
-  deviceClass: string;
-  /** For all of its slots together, bytes; 0: not known. */
-  memoryBytes: number;
-  /** Of all of its slots together; 0: not known. */
-  threads: number;
-  /** Operations of a training step, as trainingOperations counts them, that one of its trainers does in a second; null: not known. */
-  operationsPerSecond: number | null;
-  /** Version of the wake-ups that it understands; workers of before there were versions have 1. */
-  wakeUpVersion: number;
-  /** How busy its machine is; null: not known. */
-  usage: MachineUsage | null;
-  /** Whether somebody wants it to leave; null: it works. */
-  drain: DrainMode | null;
-  seenAt: string;
-}
-
-export interface WorkerRepository {
-  /** Writes what the worker says of itself, and resolves to its row: whether it is to drain is for others to say. */
-  upsert(worker: Omit<WorkerRecord, 'drain'>): Promise<WorkerRecord>;
-  find(id: string): Promise<WorkerRecord | null>;
-  seenSince(since: string): Promise<WorkerRecord[]>;
-  /** Returns false when there is no such worker. */
-  setDrain(id: string, drain: DrainMode | null): Promise<boolean>;
-  remove(id: string): Promise<void>;
-  /** Removes workers not seen since, and resolves to their ids. */
-  removeUnseen(since: string): Promise<string[]>;
-}
-
-export interface TeamRecord extends Quotas {
-  id: string;
-  name: string;
-}
-
-/** A team as the dispatcher sees it. */
-export interface TeamShare extends TeamRecord {
-  /** Device seconds of attempts that have ended, since `monthStart`. */
-  monthSeconds: number;
-  /** The same of the last day, each hour's weighed by e^(−age / decaySeconds). */
-  recentSeconds: number;
-}
-
-export interface TeamRepository {
-  find(id: string): Promise<TeamRecord | null>;
-  /** The same, its row locked until the transaction ends: for checks of a quota that others may be using up. */
-  lock(id: string): Promise<TeamRecord | null>;
-  findByName(name: string): Promise<TeamRecord | null>;
-  /** With nothing decided about it. */
-  insert(team: { id: string; name: string }): Promise<void>;
-  change(id: string, changes: Partial<Quotas & { name: string }>): Promise<void>;
-  /** Adds device seconds to hours, which are ISO times. */
-  charge(id: string, hours: { hour: string; seconds: number }[]): Promise<void>;
-  /** One team, or all in order of their ids. */
-  shares(options: {
-    now: string;
-    monthStart: string;
-    decaySeconds: number;
-    id?: string;
-  }): Promise<TeamShare[]>;
 }
 
 /** What the jobs of a team take. */

@@ -1,5 +1,5 @@
 import { type DeviceEstimate, type Placement } from '@lowrank/contracts';
-import { type WorkerRecord } from '../ports/repositories';
+import { type WorkerRecord } from '../ports/workers';
 import { type TimePrediction } from './time';
 
 /** What of a worker decides whether a job can run there. */

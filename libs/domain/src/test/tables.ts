@@ -24,7 +24,9 @@ import {
   type WebhookDelivery,
 } from '@lowrank/contracts';
 import { type PartyRecord } from '../ports/parties';
-import { type JobRecord, type TeamRecord, type WorkerRecord } from '../ports/repositories';
+import { type JobRecord } from '../ports/repositories';
+import { type TeamRecord } from '../ports/teams';
+import { type WorkerRecord } from '../ports/workers';
 import { type SessionRecord, type UserRecord } from '../ports/members';
 import { type SweepRecord, type TrialResult } from '../ports/sweeps';
 
