@@ -15,6 +15,11 @@ namespace lr::test {
 
 using Floats = std::vector<float>;
 
+// The tables that are checked against the reference: a test program brings its own (test/ops/tables.cpp, test/cuda/tables.cpp).
+std::vector<const Ops*> fast_tables();
+// The reference before them.
+std::vector<const Ops*> all_tables();
+
 // What an operation runs on: a pool, counted scratch, an operand type.
 struct Machine {
   explicit Machine(int threads, Compute compute = Compute::F32);

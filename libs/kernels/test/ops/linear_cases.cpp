@@ -63,13 +63,13 @@ void linear_cases() {
             return std::vector<Floats>{y};
           },
           1e-4, true);
-      for (int isa = 1; isa <= best_isa(); ++isa) {
+      for (const Ops* table : all_tables()) {
         Machine machine(2);
         for (const bool decoding : {false, true}) {
           machine.run.decoding = decoding;
           Floats all(T * out), last(out);
-          cpu_ops(isa)->linear_forward(machine.run, x.data(), w.weight, nullptr, pairs, all.data(), T);
-          cpu_ops(isa)->linear_forward(machine.run, x.data() + (T - 1) * in, w.weight, nullptr, std::span(&alone, both[1].begin < T ? 1 : 0), last.data(), 1);
+          table->linear_forward(machine.run, x.data(), w.weight, nullptr, pairs, all.data(), T);
+          table->linear_forward(machine.run, x.data() + (T - 1) * in, w.weight, nullptr, std::span(&alone, both[1].begin < T ? 1 : 0), last.data(), 1);
           expect(std::equal(last.begin(), last.end(), all.end() - out), name + ": a token gets the same bytes alone" + (decoding ? ", decoding" : ""));
         }
       }

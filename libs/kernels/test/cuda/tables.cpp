@@ -1,0 +1,12 @@
+#include "../ops/check.h"
+
+namespace lr::cuda {
+extern const Ops kOps;
+}
+
+namespace lr::test {
+
+// The CUDA kernels under the emulator. Where a case asks for another number of threads, blocks, warps and lanes run in another order.
+std::vector<const Ops*> fast_tables() { return {&cuda::kOps}; }
+
+}  // namespace lr::test
