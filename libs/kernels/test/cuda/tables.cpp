@@ -9,4 +9,6 @@ namespace lr::test {
 // The CUDA kernels under the emulator. Where a case asks for another number of threads, blocks, warps and lanes run in another order.
 std::vector<const Ops*> fast_tables() { return {&cuda::kOps}; }
 
+void prepare(Run&) {}
+
 }  // namespace lr::test

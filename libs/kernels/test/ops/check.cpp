@@ -40,7 +40,9 @@ std::vector<const Ops*> all_tables() {
 }
 
 Machine::Machine(int threads, Compute compute)
-    : scratch(counter), pool(make_pool(threads)), run{pool.get(), &scratch, compute} {}
+    : scratch(counter), pool(make_pool(threads)), run{pool.get(), &scratch, compute} {
+  prepare(run);
+}
 
 Floats numbers(int64_t n, uint64_t seed, float scale) {
   Floats values(n);

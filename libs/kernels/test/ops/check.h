@@ -17,6 +17,8 @@ using Floats = std::vector<float>;
 
 // The tables that are checked against the reference: a test program brings its own (test/ops/tables.cpp, test/cuda/tables.cpp).
 std::vector<const Ops*> fast_tables();
+// Puts into a run what these tables need beside threads and scratch.
+void prepare(Run& run);
 // The reference before them.
 std::vector<const Ops*> all_tables();
 

@@ -55,6 +55,11 @@ void flat(int64_t n) {
     ops.softcap(run, outputs[0].data(), 7, n);
     return outputs;
   });
+  check_operation("scale" + shape, [&](const Ops& ops, const Run& run) {
+    std::vector<Floats> outputs = {a};
+    ops.scale(run, outputs[0].data(), 0.3f, n);
+    return outputs;
+  }, 0);
   check_operation("add, sum_squares" + shape, [&](const Ops& ops, const Run& run) {
     std::vector<Floats> outputs = {a, Floats(1)};
     ops.add(run, outputs[0].data(), b.data(), outputs[0].data(), n);

@@ -9,4 +9,6 @@ std::vector<const Ops*> fast_tables() {
   return tables;
 }
 
+void prepare(Run&) {}
+
 }  // namespace lr::test

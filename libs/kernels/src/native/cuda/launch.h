@@ -8,6 +8,10 @@
 #include "device.h"
 #include "queue.h"
 
+#if !defined(__CUDACC__)
+#include "emulator/memory.h"
+#endif
+
 namespace lr::cuda {
 
 constexpr int64_t kMostBlocks = 65535;  // in the y and z of a grid
@@ -32,7 +36,7 @@ class Moment {
   template <typename T>
   T* upload(const Run& run, const T* values, int64_t count) {
     T* copy = take<T>(count);
-    copy_in(run, copy, values, static_cast<size_t>(count) * sizeof(T));
+    copy_in(run.device, copy, values, static_cast<size_t>(count) * sizeof(T));
     return copy;
   }
 
@@ -51,10 +55,11 @@ void launch(const Run& run, void (*kernel)(P...), Grid grid, int threads, int64_
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
 #if defined(__CUDACC__)
   const dim3 blocks(static_cast<unsigned>(grid.x), static_cast<unsigned>(grid.y), static_cast<unsigned>(grid.z));
-  if (shared > 48 << 10) allow_shared(reinterpret_cast<const void*>(kernel), shared);
+  if (shared > 48 << 10) allow_shared(run, reinterpret_cast<const void*>(kernel), shared);
   kernel<<<blocks, static_cast<unsigned>(threads), static_cast<size_t>(shared), stream_of(run)>>>(static_cast<P>(arguments)...);
-  check_launch();
+  check_launch(run);
 #else
+  const emulator::OpenMemory open;
   emulator::run(run.pool->threads(), {grid.x, grid.y, grid.z}, threads, static_cast<size_t>(shared), [&] { kernel(static_cast<P>(arguments)...); });
 #endif
 }

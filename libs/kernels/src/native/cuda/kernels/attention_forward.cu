@@ -1,4 +1,4 @@
-#include "attention.h"
+#include "attention_bf16.h"
 
 namespace lr::cuda {
 namespace {
@@ -72,28 +72,120 @@ LR_KERNEL(kAttentionThreads) attend(Forward f) {
   if (lane == 0 && f.lse != nullptr) f.lse[out] = largest + logf(total);
 }
 
+constexpr int kKeys = 64;  // of a tile on tensor cores
+
+// The same on tensor cores: 64 queries a block, 16 a warp.
+template <int kWidth>
+LR_KERNEL(kAttentionThreads) attend_bf16(Forward f) {
+  using Shape = Bf16Shape<kWidth>;
+  const AttentionTile tile = f.tiles[block_x()];
+  const int64_t D = f.a.D, head = block_y(), key_head = head / (f.a.Hq / f.a.Hkv);
+  const int64_t queries = 0, keys = Shape::tile_bytes(kOwnRows), values = keys + Shape::tile_bytes(kKeys);  // in shared memory
+  const int first_row = warp_index() * kWarpRows;
+  const int64_t first_position = int64_t{tile.past} + tile.first, last = first_position + tile.count - 1;
+  const auto query_row = [&](int i) { return (int64_t{tile.begin} + tile.first + i) * f.a.Hq + head; };
+  load_bf16_tile<kWidth, kOwnRows>(queries, f.q, D, tile.count, query_row);
+
+  float own[kWidth / 8][4] = {};
+  float largest[2] = {-INFINITY, -INFINITY}, total[2] = {};  // of the two rows that a lane has elements of
+  for (int64_t key = first_key(f.a, first_position) / kKeys * kKeys; key <= last; key += kKeys) {
+    const int count = static_cast<int>(last + 1 - key < kKeys ? last + 1 - key : kKeys);
+    const auto key_row = [&](int i) { return f.keys.row(tile, key + i) * f.a.Hkv + key_head; };
+    load_bf16_tile<kWidth, kKeys>(keys, f.keys.k, D, count, key_row);
+    load_bf16_tile<kWidth, kKeys>(values, f.keys.v, D, count, key_row);
+    barrier();
+    float scores[kKeys / 8][4] = {};
+    multiply_rows<kWidth>(scores, queries, first_row, keys);
+    float best[2] = {-INFINITY, -INFINITY};
+    LR_UNROLL
+    for (int block = 0; block < kKeys / 8; ++block) {
+      LR_UNROLL
+      for (int part = 0; part < 4; ++part) {
+        const int row = first_row + fragment_row(part);
+        const int64_t position = first_position + row, at = key + fragment_column(block, part);
+        float slope;
+        const bool seen = row < tile.count && at <= position && at >= first_key(f.a, position);
+        scores[block][part] = seen ? capped(f.a, scores[block][part], slope) : -INFINITY;
+        best[part / 2] = Max::join(best[part / 2], scores[block][part]);
+      }
+    }
+    float rescale[2];
+    LR_UNROLL
+    for (int half = 0; half < 2; ++half) {
+      const float next = Max::join(largest[half], row_reduce<Max, 4>(best[half]));
+      rescale[half] = largest[half] == -INFINITY ? 0.0f : expf(largest[half] - next);
+      largest[half] = next;
+      total[half] *= rescale[half];
+    }
+    LR_UNROLL
+    for (int block = 0; block < kKeys / 8; ++block) {
+      LR_UNROLL
+      for (int part = 0; part < 4; ++part) {
+        const float score = scores[block][part];
+        scores[block][part] = score == -INFINITY ? 0.0f : expf(score - largest[part / 2]);
+        total[part / 2] += scores[block][part];
+      }
+    }
+    LR_UNROLL
+    for (int block = 0; block < kWidth / 8; ++block) {
+      LR_UNROLL
+      for (int part = 0; part < 4; ++part) own[block][part] *= rescale[part / 2];
+    }
+    multiply_columns<kWidth>(own, scores, values);
+    barrier();  // all are done with the tile
+  }
+  LR_UNROLL
+  for (int half = 0; half < 2; ++half) {
+    total[half] = row_reduce<Sum, 4>(total[half]);
+    const int row = first_row + fragment_row(2 * half);
+    if (row < tile.count && lane_index() % 4 == 0 && f.lse != nullptr) f.lse[query_row(row)] = largest[half] + logf(total[half]);
+  }
+  LR_UNROLL
+  for (int block = 0; block < kWidth / 8; ++block) {
+    LR_UNROLL
+    for (int part = 0; part < 4; ++part) own[block][part] /= total[part / 2];
+  }
+  store_fragments<kWidth>(f.o, own, D, first_row, tile.count, query_row);
+}
+
+// Sets the tiles of so many rows on the device, and for a cache the tables of pages; returns how many tiles there are.
+int64_t place_tiles(const Run& run, Forward& f, Moment& moment, int rows, const int32_t* starts, int64_t n_sequences,
+                    const PagedSequence* sequences) {
+  std::vector<AttentionTile> tiles = attention_tiles(starts, n_sequences, rows);
+  if (sequences != nullptr) {
+    std::vector<int32_t> pages;
+    size_t tile = 0;
+    for (int64_t s = 0; s < n_sequences; ++s) {
+      const int64_t length = starts[s + 1] - starts[s], total = sequences[s].past + length;
+      const auto table = static_cast<int32_t>(pages.size());
+      pages.insert(pages.end(), sequences[s].pages, sequences[s].pages + ceil_div(total, f.keys.page_tokens));
+      for (; tile < tiles.size() && tiles[tile].begin == starts[s]; ++tile) {
+        tiles[tile].past = static_cast<int32_t>(sequences[s].past);
+        tiles[tile].pages = table;
+      }
+    }
+    f.keys.pages = moment.upload(run, pages.data(), static_cast<int64_t>(pages.size()));
+  }
+  f.tiles = moment.upload(run, tiles.data(), static_cast<int64_t>(tiles.size()));
+  return static_cast<int64_t>(tiles.size());
+}
+
+template <int kWidth>
+void launch_bf16(const Run& run, const Forward& f, int64_t tiles) {
+  using Shape = Bf16Shape<kWidth>;
+  launch(run, attend_bf16<kWidth>, {tiles, f.a.Hq}, kAttentionThreads, Shape::tile_bytes(kOwnRows) + 2 * Shape::tile_bytes(kKeys), f);
+}
+
 void attend_all(const Run& run, Forward f, const int32_t* starts, int64_t n_sequences, const PagedSequence* sequences) {
   Moment moment(run);
+  if (uses_bf16_attention(run, f.a)) {
+    const int64_t tiles = place_tiles(run, f, moment, kOwnRows, starts, n_sequences, sequences);
+    return f.a.D <= 64 ? launch_bf16<64>(run, f, tiles) : launch_bf16<128>(run, f, tiles);
+  }
   with_attention_shape(f.a.D, [&]<typename Shape>(Shape) {
-    std::vector<AttentionTile> tiles = attention_tiles(starts, n_sequences, Shape::kTile);
-    if (sequences != nullptr) {
-      std::vector<int32_t> pages;
-      size_t tile = 0;
-      for (int64_t s = 0; s < n_sequences; ++s) {
-        const int64_t length = starts[s + 1] - starts[s], total = sequences[s].past + length;
-        const auto table = static_cast<int32_t>(pages.size());
-        pages.insert(pages.end(), sequences[s].pages, sequences[s].pages + ceil_div(total, f.keys.page_tokens));
-        for (; tile < tiles.size() && tiles[tile].begin == starts[s]; ++tile) {
-          tiles[tile].past = static_cast<int32_t>(sequences[s].past);
-          tiles[tile].pages = table;
-        }
-      }
-      f.keys.pages = moment.upload(run, pages.data(), static_cast<int64_t>(pages.size()));
-    }
-    const auto count = static_cast<int64_t>(tiles.size());
-    f.tiles = moment.upload(run, tiles.data(), count);
+    const int64_t tiles = place_tiles(run, f, moment, Shape::kTile, starts, n_sequences, sequences);
     const int64_t shared = (2 * Shape::tile_floats(f.a.D) + Shape::kScoreFloats) * static_cast<int64_t>(sizeof(float));
-    launch(run, attend<Shape>, {count, f.a.Hq}, kAttentionThreads, shared, f);
+    launch(run, attend<Shape>, {tiles, f.a.Hq}, kAttentionThreads, shared, f);
   });
 }
 

@@ -90,7 +90,7 @@ void head_loss(const Run& run, const float* hidden, const Weight& head, const in
     tokens.push_back({targets[t], grad_scale[t], smoothing == nullptr ? 0 : smoothing[t]});
   }
   const auto count = static_cast<int64_t>(rows.size());
-  if (dhidden != nullptr) fill_zero(run, dhidden, static_cast<size_t>(T * d) * sizeof(float));
+  if (dhidden != nullptr) fill_zero(run.device, dhidden, static_cast<size_t>(T * d) * sizeof(float));
   if (count == 0) return;
   const Weight weight = prepared(run, head, moment);
   const auto* device_rows = moment.upload(run, rows.data(), count);
@@ -110,7 +110,7 @@ void head_loss(const Run& run, const float* hidden, const Weight& head, const in
     launch(run, scatter_rows, flat_grid(some * d), kFlatThreads, 0, x, device_rows + first, dhidden, some * d, d);
   }
   std::vector<TokenLoss> losses(rows.size());
-  copy_out(run, losses.data(), device_losses, losses.size() * sizeof(TokenLoss));
+  copy_out(run.device, losses.data(), device_losses, losses.size() * sizeof(TokenLoss));
   for (size_t i = 0; i < rows.size(); ++i) {
     loss[rows[i]] = losses[i].loss;
     correct[rows[i]] = losses[i].correct != 0;

@@ -64,6 +64,10 @@ LR_KERNEL(kFlatThreads) cap(float* x, float most, int64_t n) {
   for (int64_t i = flat_begin(); i < n; i += flat_step()) x[i] = most * tanhf(x[i] / most);
 }
 
+LR_KERNEL(kFlatThreads) times(float* x, float factor, int64_t n) {
+  for (int64_t i = flat_begin(); i < n; i += flat_step()) x[i] *= factor;
+}
+
 LR_KERNEL(kFlatThreads) sum(const float* a, const float* b, float* out, int64_t n) {
   for (int64_t i = flat_begin(); i < n; i += flat_step()) out[i] = a[i] + b[i];
 }
@@ -112,6 +116,8 @@ void add_noise(const Run& run, float* x, int64_t n, float magnitude, uint64_t ke
 }
 
 void softcap(const Run& run, float* x, float most, int64_t n) { launch(run, cap, flat_grid(n), kFlatThreads, 0, x, most, n); }
+
+void scale(const Run& run, float* x, float factor, int64_t n) { launch(run, times, flat_grid(n), kFlatThreads, 0, x, factor, n); }
 
 void add(const Run& run, const float* a, const float* b, float* out, int64_t n) {
   launch(run, sum, flat_grid(n), kFlatThreads, 0, a, b, out, n);

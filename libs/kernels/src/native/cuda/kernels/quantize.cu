@@ -8,7 +8,7 @@ namespace lr::cuda {
 
 void quantize(const Run& run, Storage storage, const float* values, int64_t rows, int64_t cols, const QuantizedParts& out) {
   std::vector<float> copy(static_cast<size_t>(rows * cols));
-  copy_out(run, copy.data(), values, copy.size() * sizeof(float));
+  copy_out(run.device, copy.data(), values, copy.size() * sizeof(float));
   const WeightLayout layout(storage, out.absmax == nullptr, rows, cols);
   std::vector<uint8_t> bytes(layout.bytes);
   const QuantizedParts parts = parts_at(bytes.data(), layout);
@@ -17,11 +17,11 @@ void quantize(const Run& run, Storage storage, const float* values, int64_t rows
   Run alone = run;
   alone.scratch = &scratch;
   reference_ops().quantize(alone, storage, copy.data(), rows, cols, parts);
-  copy_in(run, out.data, parts.data, layout.data_bytes);
-  if (out.absmax != nullptr) return copy_in(run, out.absmax, parts.absmax, layout.absmax_count * sizeof(float));
-  copy_in(run, out.absmax_codes, parts.absmax_codes, layout.absmax_count);
-  copy_in(run, out.nested_absmax, parts.nested_absmax, layout.nested_count * sizeof(float));
-  copy_in(run, out.offset, parts.offset, sizeof(float));
+  copy_in(run.device, out.data, parts.data, layout.data_bytes);
+  if (out.absmax != nullptr) return copy_in(run.device, out.absmax, parts.absmax, layout.absmax_count * sizeof(float));
+  copy_in(run.device, out.absmax_codes, parts.absmax_codes, layout.absmax_count);
+  copy_in(run.device, out.nested_absmax, parts.nested_absmax, layout.nested_count * sizeof(float));
+  copy_in(run.device, out.offset, parts.offset, sizeof(float));
 }
 
 }  // namespace lr::cuda

@@ -90,7 +90,7 @@ double sum_squares(const Run& run, const float* x, int64_t n) {
   auto* sums = moment.take<double>(grid.x);
   launch(run, square_sums, grid, kThreads, kDoubleParts, x, n, sums);
   std::vector<double> parts(static_cast<size_t>(grid.x));
-  copy_out(run, parts.data(), sums, parts.size() * sizeof(double));
+  copy_out(run.device, parts.data(), sums, parts.size() * sizeof(double));
   double total = 0;
   for (const double part : parts) total += part;
   return total;
