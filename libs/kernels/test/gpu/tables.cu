@@ -8,6 +8,7 @@
 #include <new>
 
 #include "../../src/native/cuda/queue.h"
+#include "../../src/native/scratch.h"
 #include "../ops/check.h"
 
 namespace {
@@ -80,6 +81,8 @@ constexpr size_t kScratch = size_t{1} << 30;
 }  // namespace
 
 std::vector<const Ops*> fast_tables() { return {&cuda::kOps}; }
+
+bool every_case() { return true; }
 
 void prepare(Run& run) {
   static Device* device = cuda::open_queue();

@@ -17,6 +17,8 @@ using Floats = std::vector<float>;
 
 // The tables that are checked against the reference: a test program brings its own (test/ops/tables.cpp, test/cuda/tables.cpp).
 std::vector<const Ops*> fast_tables();
+// False where tables are slow: then of cases that are alike only some are run.
+bool every_case();
 // Puts into a run what these tables need beside threads and scratch.
 void prepare(Run& run);
 // The reference before them.
