@@ -1,6 +1,7 @@
 import js from '@eslint/js';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { importX } from 'eslint-plugin-import-x';
+import reactHooks from 'eslint-plugin-react-hooks';
 import tseslint from 'typescript-eslint';
 import { mayImport, packageOwners, pureProjects } from './tools/import-rules.mjs';
 
@@ -46,7 +47,7 @@ function walls(tag, { test = false } = {}) {
 }
 
 const perProject = projects.flatMap(({ path, tag }) => [
-  { files: [`${path}/**/*.ts`], rules: walls(tag) },
+  { files: [`${path}/**/*.{ts,tsx}`], rules: walls(tag) },
   { files: [`${path}/**/*.spec.ts`, `${path}/**/test/**/*.ts`], rules: walls(tag, { test: true }) },
 ]);
 
@@ -60,7 +61,7 @@ export default tseslint.config(
       'import-x/resolver-next': [
         importX.createNodeResolver({
           tsconfig: { configFile: './tsconfig.base.json' },
-          extensions: ['.ts', '.js', '.mjs'],
+          extensions: ['.ts', '.tsx', '.js', '.mjs'],
         }),
       ],
     },
@@ -81,6 +82,7 @@ export default tseslint.config(
     files: ['apps/api/**/*.ts', 'apps/worker/**/*.ts'],
     rules: { '@typescript-eslint/consistent-type-imports': 'off' },
   },
+  { files: ['apps/dashboard/src/**/*.{ts,tsx}'], ...reactHooks.configs.flat.recommended },
   {
     files: ['**/*.mjs'],
     languageOptions: {
@@ -95,6 +97,10 @@ export default tseslint.config(
         AbortSignal: 'readonly',
       },
     },
+  },
+  {
+    files: ['apps/dashboard/public/*.js'],
+    languageOptions: { globals: { window: 'readonly', document: 'readonly' } },
   },
   ...perProject,
 );

@@ -136,7 +136,12 @@ async function api() {
     const logs = { databaseUrl, folder, logLevel: 'info' };
     const ours = await startProcess('api', logs);
     const rivals = [];
-    for (const client of ['repositories', 'driver'])
+    const names = {
+      repositories: 'same repository',
+      unbound: 'without row-level security',
+      driver: 'node-postgres',
+    };
+    for (const client of Object.keys(names))
       rivals.push([client, await startProcess('bare', { client, databaseUrl, teamId, folder })]);
     results.api = {};
     try {
@@ -150,7 +155,7 @@ async function api() {
           row(
             name,
             perSecond(both.requestsPerSecond),
-            `bare Fastify, ${client === 'driver' ? 'node-postgres' : 'same repository'}: ${perSecond(both.barePerSecond)}`,
+            `bare Fastify, ${names[client]}: ${perSecond(both.barePerSecond)}`,
             `${both.ratio.toFixed(2)}×, goal 0.7×`,
           );
           row(

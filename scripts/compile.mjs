@@ -12,6 +12,8 @@ const options = { ...swcrc, $schema: undefined, swcrc: false, jsc: { ...swcrc.js
 const sources = [];
 for (const folder of ['apps', 'libs']) {
   for (const name of await readdir(join(root, folder), { recursive: true })) {
+    // The dashboard is bundled for browsers (apps/dashboard/build.mjs).
+    if (folder === 'apps' && name.startsWith('dashboard/')) continue;
     if (name.endsWith('.ts') && !name.endsWith('.d.ts') && !name.endsWith('.spec.ts'))
       sources.push(join(folder, name));
   }

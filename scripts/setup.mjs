@@ -83,8 +83,10 @@ export async function setUp({ loud = false } = {}) {
     await step('packages', () => quietly('npm', ['ci', '--no-audit', '--no-fund'], { loud }));
   }
   // Nx knows by content what is up to date; each of these is a fraction of a second then.
-  await step('kernels, database client, compiled sources', () =>
-    quietly(join('node_modules', '.bin', 'nx'), ['run-many', '--targets=native,generate,compile'], { loud }),
+  await step('kernels, database client, compiled sources, dashboard', () =>
+    quietly(join('node_modules', '.bin', 'nx'), ['run-many', '--targets=native,generate,compile,bundle'], {
+      loud,
+    }),
   );
 }
 

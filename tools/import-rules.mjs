@@ -29,6 +29,7 @@ export const mayImport = {
     'training',
     'kernels',
   ],
+  dashboard: ['contracts'],
   testing: ['contracts', 'domain', 'config', 'db', 'storage', 'queue', 'platform'],
 };
 
@@ -41,6 +42,7 @@ export const packageOwners = [
   { pattern: '^@aws-sdk/', tags: ['storage'] },
   { pattern: '^@opentelemetry/(?!api$)', tags: ['telemetry'] },
   { pattern: '^koffi$', tags: ['kernels'] },
+  { pattern: '^(react|react-dom|uplot)(/|$)|^@(mantine|tanstack)/', tags: ['dashboard'] },
   { pattern: '^@huggingface/(tokenizers|jinja)', tags: ['datasets'] },
 ];
 

@@ -12,11 +12,14 @@ const refused: Case[] = [
   ['a path behind an index', 'apps/api/src/probe.ts', `export * from '@lowrank/domain/src/ports/clock';\n`],
   ['a relative way around', 'apps/api/src/probe.ts', `export * from '../../../libs/db/src/index';\n`],
   ['oneself by alias', 'libs/db/src/probe.ts', `export * from '@lowrank/db';\n`],
+  ['domain in the dashboard', 'apps/dashboard/src/probe.tsx', `export * from '@lowrank/domain';\n`],
+  ['React outside the dashboard', 'apps/api/src/probe.ts', `export * from 'react';\n`],
   ['testing outside tests', 'apps/api/src/probe.ts', `export * from '@lowrank/testing';\n`],
 ];
 const allowed: Case[] = [
   ['zod in contracts', 'libs/contracts/src/probe.ts', `export { z } from 'zod';\n`],
   ['contracts in domain', 'libs/domain/src/probe.ts', `export * from '@lowrank/contracts';\n`],
+  ['contracts in the dashboard', 'apps/dashboard/src/probe.tsx', `export * from '@lowrank/contracts';\n`],
   ['testing in a test', 'apps/api/src/probe.spec.ts', `export * from '@lowrank/testing';\n`],
   ['node built-ins in domain', 'libs/domain/src/probe.ts', `export { randomBytes } from 'node:crypto';\n`],
 ];

@@ -57,7 +57,7 @@ export async function measureRounds(world, { workers, redisUrl, prefix, rounds }
       for (const id of ids)
         await repositories.workers.upsert({
           ...{ id, hostname: id, slots: 1, device: 'cpu', deviceClass: 'cpu', memoryBytes: 2 ** 34 },
-          ...{ threads: 1, wakeUpVersion, seenAt: ports.clock.now() },
+          ...{ threads: 1, wakeUpVersion, usage: null, seenAt: ports.clock.now() },
         });
     });
   await see();

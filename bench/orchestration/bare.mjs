@@ -1,5 +1,6 @@
 // What the API is measured against: Fastify with nothing on it, on the same rows of the same database; `client` says through what: the
-// product's own repositories, or node-postgres with prepared statements, the shortest way there is.
+// product's own repositories as the API asks them, bound by row-level security; the same without it; or node-postgres with
+// prepared statements, the shortest way there is.
 import Fastify from 'fastify';
 import { createRequire } from 'node:module';
 import { dist } from './world.mjs';
@@ -8,11 +9,12 @@ const { Pool } = createRequire(import.meta.url)('pg');
 const { createUnitOfWork } = dist('libs/db/src/index.js');
 const { client, databaseUrl, teamId } = JSON.parse(process.argv[2]);
 
-function repositories() {
+function repositories({ isBound }) {
   const unitOfWork = createUnitOfWork(databaseUrl);
+  const { look } = isBound ? unitOfWork.forTeam(teamId) : unitOfWork;
   return {
-    find: (id) => unitOfWork.look(({ jobs }) => jobs.detail(teamId, id)),
-    list: (limit) => unitOfWork.look(({ jobs }) => jobs.list(teamId, { limit })),
+    find: (id) => look(({ jobs }) => jobs.detail(teamId, id)),
+    list: (limit) => look(({ jobs }) => jobs.list(teamId, { limit })),
     close: () => unitOfWork.close(),
   };
 }
@@ -32,7 +34,8 @@ function driver() {
   };
 }
 
-const { find, list, close } = client === 'repositories' ? repositories() : driver();
+const { find, list, close } =
+  client === 'driver' ? driver() : repositories({ isBound: client === 'repositories' });
 const fastify = Fastify();
 fastify.get('/api/v1/jobs/:id', (request) => find(request.params.id));
 fastify.get('/api/v1/jobs', (request) => list(Number(request.query.limit)));

@@ -7,6 +7,7 @@ export const manifestOf = ({ id, epoch, adapter, baseModel, dataset, recipe }) =
     ...{ steps: 1, skippedSteps: 0, trainedTokens: 100, trainLoss: 1, seconds: 1, peakMemoryBytes: 1 },
     ...{ evalLossBefore: null, evalLossAfter: null, evalAccuracyBefore: null, evalAccuracyAfter: null },
   },
+  parents: [],
   files: [{ path: 'adapter_model.safetensors', sha256: 'd'.repeat(64), bytes: 1 }],
 });
 /** What a step of training would report. */

@@ -181,14 +181,16 @@ describe('a grant', () => {
     const theirs = await samplesOf(api, teams[0]);
     const { adapter, team } = theirs;
     await publishAgain(theirs);
-    await grant(api.ports, teams[0], { adapter, to: 'strangers', alias: 'prod' });
+    const shown = { adapter, alias: 'shown', actor: 'a' };
+    await moveAlias(api.ports, teams[0], shown, { version: 'v1' });
+    await grant(api.ports, teams[0], { adapter, to: 'strangers', alias: shown.alias });
     const key = keys.get(`${teams[1]} viewer`);
     const ask = (version: string) =>
       api.fetch('GET', `/api/v1/adapters/${adapter}/versions/${version}?team=${team}`, { key });
     const seen = async () =>
-      Promise.all(['v1', 'v2', 'latest', 'prod'].map(async (ref) => (await ask(ref)).status));
+      Promise.all(['v1', 'v2', 'latest', 'shown'].map(async (ref) => (await ask(ref)).status));
     expect(await seen()).toEqual([200, 404, 404, 200]);
-    await moveAlias(api.ports, teams[0], { adapter, alias: 'prod', actor: 'a' }, { version: 'v2' });
+    await moveAlias(api.ports, teams[0], shown, { version: 'v2' });
     expect(await seen()).toEqual([404, 200, 200, 200]);
     // Granted again of all versions, it replaces the one before.
     await grant(api.ports, teams[0], { adapter, to: 'strangers', alias: null });

@@ -22,6 +22,8 @@ import { MembersModule } from './members/members.module';
 import { MeModule } from './me/me.module';
 import { MetricsModule } from './metrics/metrics.module';
 import { OpenAiModule } from './openai/openai.module';
+import { OverviewModule } from './overview/overview.module';
+import { PlatformModule } from './platform/platform.module';
 import { SessionModule } from './session/session.module';
 import { SweepsModule } from './sweeps/sweeps.module';
 import { TeamModule } from './team/team.module';
@@ -56,9 +58,11 @@ export class AppModule {
         HubModule,
         OpenAiModule,
         CompletionsModule,
+        OverviewModule,
         TeamModule,
         TeamsModule,
         WorkersModule,
+        PlatformModule,
         MetricsModule,
         WebhooksModule,
       ],

@@ -8,6 +8,7 @@ import { AppModule } from './app.module';
 import { requirePrincipal } from './auth/authentication';
 import { KeyCache } from './auth/key-cache';
 import { keepToTeams, ofRequests } from './auth/team-context';
+import { serveDashboard } from './dashboard/serve-dashboard';
 import { type Dependencies } from './dependencies';
 import { answerWriter } from './http/answers';
 import { toPublicError } from './http/errors';
@@ -97,6 +98,8 @@ export async function createApp(
   app.useLogger(app.get(Logger));
   // Before the keys, so that refused requests are logged too.
   logRequests(fastify, PinoLogger.root);
+  // Before the keys too: pages are for everybody, what they show is not.
+  await serveDashboard(fastify, config.dashboardDir);
   const keys = new KeyCache(unitOfWork, () => dependencies.ports.clock.now());
   const sessions = (secret: string) =>
     authenticateSession(unitOfWork, secret, dependencies.ports.clock.now());

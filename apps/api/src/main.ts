@@ -3,6 +3,7 @@ import { describeConfig, loadConfig } from '@lowrank/config';
 import { LowrankError } from '@lowrank/contracts';
 import { createUnitOfWork } from '@lowrank/db';
 import { randomIds, SharedClock } from '@lowrank/domain';
+import { createQueueInspector } from '@lowrank/queue';
 import { Blobs, createObjectStore } from '@lowrank/storage';
 import { startTracing, traceparentNow } from '@lowrank/telemetry';
 import { Logger } from 'nestjs-pino';
@@ -21,7 +22,9 @@ async function main(): Promise<void> {
   const store = createObjectStore({ s3: config.s3, folder: join(config.dataDir, 'objects') });
   const clock = new SharedClock(() => unitOfWork.ping());
   const ports = { unitOfWork, clock, ids: randomIds };
-  const app = await createApp({ config, ports, store, blobs: new Blobs(store) });
+  const { databaseUrl, redis, queuePrefix: prefix } = config;
+  const queue = createQueueInspector({ databaseUrl, redis, prefix });
+  const app = await createApp({ config, ports, store, blobs: new Blobs(store), queue });
   const logger = app.get(Logger);
 
   // Without Postgres there is nothing to write times into.
@@ -37,6 +40,7 @@ async function main(): Promise<void> {
     logger.log(`${reason}: closing.`);
     app
       .close()
+      .then(() => queue.close())
       .then(() => unitOfWork.close())
       .then(() => tracing.stop())
       .then(

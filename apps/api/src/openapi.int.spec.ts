@@ -80,6 +80,7 @@ it('asks for an API key everywhere but where anybody may come', () => {
   expect(operations.filter(([, { security }]) => security !== undefined).map(([route]) => route)).toEqual([
     'GET /health',
     'POST /api/v1/session',
+    'POST /api/v1/session/key',
     'POST /api/v1/invitations/accept',
   ]);
 });

@@ -14,6 +14,12 @@ it('shows what there is to tell, and nothing else', () => {
       { name: 'steps', from: 9000, to: 100, change: -8900 },
       { name: 'evalLossAfter', from: null, to: 0.25, change: null },
     ],
+    evaluations: [
+      {
+        ...{ dataset: { filename: 'held.jsonl', sha256: '1'.repeat(64) }, from: 0.5, to: 0.75, change: 0.25 },
+        measure: { metric: 'exact-match', ignoreCase: true },
+      },
+    ],
     files: [{ path: 'a', status: 'removed', from: { sha256: '0'.repeat(64), bytes: 2500 }, to: null }],
   };
   expect(diffTables(diff)).toEqual([
@@ -30,6 +36,11 @@ it('shows what there is to tell, and nothing else', () => {
         ['steps', '9,000', '100', '-8,900'],
         ['evalLossAfter', '–', '0.2500', '–'],
       ],
+    },
+    {
+      title: 'Evaluations',
+      head: ['MEASURE', 'captain@v1', 'captain@v2', 'CHANGE'],
+      rows: [['exact-match:i on held.jsonl', '0.5000', '0.7500', '+0.2500']],
     },
     {
       title: 'Files',

@@ -1,4 +1,5 @@
 import { type VersionDiff } from '@lowrank/contracts';
+import { measureName } from './evaluation-view';
 import { formatBytes } from './terminal';
 
 const value = (one: unknown): string => {
@@ -14,7 +15,7 @@ const figure = (n: number | null): string => {
 const signed = (n: number | null): string => (n !== null && n > 0 ? `+${figure(n)}` : figure(n));
 
 /** The parts of a comparison that have something to tell, as tables. */
-export function diffTables({ from, to, source, recipe, metrics, files }: VersionDiff) {
+export function diffTables({ from, to, source, recipe, metrics, evaluations, files }: VersionDiff) {
   const columns = [`${from.adapter}@v${from.number}`, `${to.adapter}@v${to.number}`];
   const fields = (diffs: VersionDiff['recipe']) =>
     diffs.map((diff) => [diff.path, value(diff.from), value(diff.to)]);
@@ -26,6 +27,14 @@ export function diffTables({ from, to, source, recipe, metrics, files }: Version
       title: 'Metrics',
       head: ['METRIC', ...columns, 'CHANGE'],
       rows: metrics.map((one) => [one.name, figure(one.from), figure(one.to), signed(one.change)]),
+    },
+    {
+      title: 'Evaluations',
+      head: ['MEASURE', ...columns, 'CHANGE'],
+      rows: evaluations.map((one) => [
+        `${measureName(one.measure)} on ${one.dataset.filename}`,
+        ...[figure(one.from), figure(one.to), signed(one.change)],
+      ]),
     },
     {
       title: 'Files',

@@ -66,7 +66,7 @@ it.each<[Partial<DeviceEstimate>, string[]]>([
   ],
   [
     { seconds: null, basis: null, tokensPerSecond: null, memoryBytes: 0 },
-    ['cpu', '2', '–', 'yes', 'unknown: no job has finished there yet'],
+    ['cpu', '2', '–', 'yes', 'unknown: nothing has been measured there yet'],
   ],
   [{ fits: false, reason: 'too small' }, ['cpu', '2', '16 GB', 'no', 'too small']],
 ])('a device %j', (changes, expected) => expect(deviceRows([device(changes)])).toEqual([expected]));

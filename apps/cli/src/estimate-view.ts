@@ -1,4 +1,4 @@
-import { type DeviceEstimate, type Estimate, type Servability } from '@lowrank/contracts';
+import { type DeviceEstimate, type Estimate, type Servability, type TimeBasis } from '@lowrank/contracts';
 import { formatBytes, formatSeconds } from './terminal';
 
 const count = (n: number): string => n.toLocaleString('en');
@@ -9,11 +9,13 @@ const basisText = {
   'similar-models': 'on models of a similar size',
   'other-models': 'on other models',
 } as const;
+const basisOf = (basis: TimeBasis, jobs: number): string =>
+  basis === 'device' ? 'from what its workers measured' : `from ${plural(jobs, 'job')} ${basisText[basis]}`;
 
 const time = ({ seconds, basis, measuredJobs, tokensPerSecond }: DeviceEstimate): string =>
   seconds === null || basis === null || tokensPerSecond === null
-    ? 'unknown: no job has finished there yet'
-    : `${formatSeconds(seconds)}, ${count(Math.round(tokensPerSecond))} tokens/s (from ${plural(measuredJobs, 'job')} ${basisText[basis]})`;
+    ? 'unknown: nothing has been measured there yet'
+    : `${formatSeconds(seconds)}, ${count(Math.round(tokensPerSecond))} tokens/s (${basisOf(basis, measuredJobs)})`;
 
 /** The devices as rows of a table with deviceHead. */
 export const deviceHead = ['DEVICE', 'WORKERS', 'MEMORY', 'FITS', 'TIME'];

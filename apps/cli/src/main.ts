@@ -9,6 +9,7 @@ import { addDataCommands } from './commands/data';
 import { addDoctorCommand } from './commands/doctor';
 import { addEstimateCommand } from './commands/estimate';
 import { addGrantCommands } from './commands/grants';
+import { addEvaluateCommands } from './commands/evaluate';
 import { addExportCommands } from './commands/export';
 import { addJobCommands } from './commands/jobs';
 import { addKeyCommands } from './commands/keys';
@@ -71,6 +72,7 @@ export function makeProgram(): Command {
   addTeamCommands(program);
   addAuditCommand(program);
   addExportCommands(program);
+  addEvaluateCommands(program);
   return program;
 }
 

@@ -7,11 +7,11 @@ import { join } from 'node:path';
 import pino from 'pino';
 import { Service } from './generation/service';
 import { Turns } from './generation/turns';
+import { InFlight } from './http/in-flight';
 import { createServer } from './http/server';
+import { ServeMetrics } from './metrics';
 import { Models } from './models/models';
 
-/** Longest that a request waits for its turn. */
-const patienceMs = 60_000;
 /** Files of an adapter or a base model with thousands of names, and a conversation as long as any context. */
 const bodyBytes = 16 * 2 ** 20;
 
@@ -34,19 +34,31 @@ async function main(): Promise<void> {
     cacheDir: join(config.dataDir, 'cache'),
     keepBases: serve.bases,
     keepAdapters: serve.adapters,
+    memoryBytes: serve.memoryBytes,
     cacheTokens: serve.cacheTokens,
   });
-  const turns = new Turns({ running: serve.running, waiting: serve.waiting, patienceMs });
+  const turns = new Turns({
+    running: serve.running,
+    waiting: serve.waiting,
+    patienceMs: 1000 * serve.waitSeconds,
+  });
   const service = new Service(models, turns);
-  const app = createServer({ service, models, turns, token: serve.token, bodyBytes, logger });
+  const inFlight = new InFlight();
+  const app = createServer({
+    ...{ service, models, turns, inFlight, bodyBytes, logger },
+    metrics: new ServeMetrics(models, turns),
+    token: serve.token,
+    metricsToken: config.metricsToken,
+  });
 
   let leaving = false;
   const leave = (reason: string) => {
     if (leaving) return;
     leaving = true;
     logger.info(`${reason}: answers that have begun are finished.`);
-    app
-      .close()
+    inFlight
+      .drain(1000 * serve.drainSeconds)
+      .then(() => app.close())
       .then(() => {
         models.close();
         kernels.close();

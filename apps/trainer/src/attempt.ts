@@ -1,4 +1,5 @@
 import {
+  evaluationManifestSchema,
   exportManifestSchema,
   LowrankError,
   manifestSchema,
@@ -23,6 +24,7 @@ import {
 import { join } from 'node:path';
 import { type AttemptCheckpoints, withCheckpoints } from './attempt-checkpoints';
 import { combineAndPublish } from './combine-attempt';
+import { evaluateAndPublish } from './evaluate-attempt';
 import { exportAndPublish } from './export-attempt';
 import { fetchFiles } from './fetch-files';
 import { type ManifestSchema, publish, readManifest, storeFiles } from './publish';
@@ -82,6 +84,10 @@ export async function runAttempt(options: AttemptOptions): Promise<JobMessage> {
     case 'export': {
       const write = () => exportAndPublish(options, work);
       return { type: 'exported', manifest: await onceOnly(options, exportManifestSchema, write) };
+    }
+    case 'evaluate': {
+      const evaluate = () => evaluateAndPublish(options, work);
+      return { type: 'evaluated', manifest: await onceOnly(options, evaluationManifestSchema, evaluate) };
     }
   }
 }

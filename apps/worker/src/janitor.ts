@@ -29,6 +29,8 @@ export class Janitor {
     private readonly checkpoints: Checkpoints,
     private readonly dataDir: string,
     private readonly timings: Pick<Timings, 'sweep'>,
+    /** Removes for good what was deleted long ago. */
+    private readonly removeDeleted: (over: AbortSignal) => Promise<void> = async () => undefined,
   ) {
     this.standby = new Standby({
       unitOfWork,
@@ -101,6 +103,7 @@ export class Janitor {
   private async watchStore(over: AbortSignal, alive: () => void): Promise<void> {
     while (!over.aborted) {
       await this.sweepStore(over);
+      await this.removeDeleted(over);
       alive();
       await pause(jittered(this.timings.sweep), over);
     }

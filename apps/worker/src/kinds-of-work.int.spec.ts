@@ -1,12 +1,22 @@
 import {
   createCombinationSchema,
+  createEvaluationSchema,
   type CreateCombinationInput,
   createExportSchema,
   type CreateExportInput,
   exportFormatSchema,
   type Job,
+  setGateSchema,
 } from '@lowrank/contracts';
-import { cancelJob, isFinal, submitCombination, submitExport } from '@lowrank/domain';
+import {
+  cancelJob,
+  isFinal,
+  moveAlias,
+  setGate,
+  submitCombination,
+  submitEvaluation,
+  submitExport,
+} from '@lowrank/domain';
 import { Blobs } from '@lowrank/storage';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -107,6 +117,35 @@ describe('a job that does not train', () => {
     expect((await versionOf(2))?.recipe.lora.rank).toBe(2);
     expect(await machines.messagesOf(second.id)).toContain('Combining.');
   }, 120_000);
+
+  it('evaluates a version, and moves the alias that waited for it', async () => {
+    const { adapter } = trained.job;
+    const prod = { adapter, alias: 'prod', actor: 'key_a' };
+    const dataset = trained.job.dataset.id;
+    const checks = [
+      { measure: { metric: 'loss' as const }, threshold: 100 },
+      { measure: { metric: 'regex' as const, pattern: '^' }, threshold: 1 },
+    ];
+    const gate = setGateSchema.parse({ dataset, checks, limits: { maxRows: 8, maxTokens: 4 } });
+    await setGate(machines.ports, trained.teamId, prod, gate);
+    const move = () => moveAlias(machines.ports, trained.teamId, prod, { version: 'v1' });
+    await expect(move()).rejects.toMatchObject({ code: 'gate_not_passed' });
+    const deed = { actor: { type: 'key' as const, id: 'key_a', name: 'a' }, requestId: 'r' };
+    const request = createEvaluationSchema.parse({ alias: 'prod', move: true });
+    const of = { adapter, version: 'v1' };
+    const job = await submitEvaluation(machines.ports, trained.teamId, of, request, deed);
+    expect(await ended(job)).toMatchObject({ state: 'succeeded', error: null, step: 16, totalSteps: 16 });
+    expect(
+      await machines.ports.unitOfWork.run(({ aliases }) => aliases.list(trained.teamId, adapter)),
+    ).toMatchObject([{ name: 'prod', version: 1, movedBy: 'key_a' }]);
+    expect((await machines.messagesOf(job.id)).at(-1)).toMatch(
+      /^Evaluated \S+ v1 on 8 rows: loss \d\.\d+, regex 1\. Alias 'prod' moved to v1\.$/,
+    );
+    const { data } = await machines.ports.unitOfWork.run(({ audit }) =>
+      audit.list(trained.teamId, { request: 'r', limit: 9 }),
+    );
+    expect(data).toMatchObject([{ change: 'move', target: { name: `${adapter}@prod` } }]);
+  }, 60_000);
 
   it('is cancelled like any other job', async () => {
     const job = await submit({ format: 'merged', notBefore: '2100-01-01T00:00:00.000Z' });

@@ -1,5 +1,5 @@
 import { Logger } from '@nestjs/common';
-import { type DrainMode } from '@lowrank/contracts';
+import { type DrainMode, type MachineUsage } from '@lowrank/contracts';
 import { type SharedClock, type UnitOfWork, type WorkerRecord } from '@lowrank/domain';
 import { messageOf, pause } from './retry';
 
@@ -11,7 +11,9 @@ export class Presence {
 
   constructor(
     private readonly ports: { unitOfWork: UnitOfWork; clock: SharedClock },
-    private readonly worker: Omit<WorkerRecord, 'seenAt' | 'drain'>,
+    private readonly worker: Omit<WorkerRecord, 'seenAt' | 'drain' | 'usage' | 'operationsPerSecond'>,
+    /** What of it changes. */
+    private readonly now: () => { usage: MachineUsage; operationsPerSecond: number | null },
     private readonly intervalMs: number,
     private readonly onDrain: (mode: DrainMode | null) => void,
   ) {}
@@ -34,8 +36,9 @@ export class Presence {
     while (!this.leaving.signal.aborted) {
       try {
         await clock.adjust();
+        const now = this.now();
         const { drain } = await unitOfWork.runLightly(({ workers }) =>
-          workers.upsert({ ...this.worker, seenAt: clock.now() }),
+          workers.upsert({ ...this.worker, ...now, seenAt: clock.now() }),
         );
         this.onDrain(drain);
       } catch (error) {

@@ -32,6 +32,9 @@ export interface Timings {
   webhookKept: number;
   /** Between tries to become the dispatcher while another worker is. */
   standby: number;
+  /** How long a worker has nothing to do before it measures its device's speed, and how long that may take. */
+  idleBeforeSpeed: number;
+  speedLimit: number;
   /** Between writes of the worker's own row, which also tell it whether it is to drain. */
   presence: number;
   /** A worker that was not seen for this long gets no jobs. Some writes of its row, and less than it takes to be declared dead. */
@@ -61,6 +64,8 @@ export const defaultTimings: Timings = {
   webhookTimeout: 10_000,
   webhookKept: 14 * 86_400_000,
   standby: 2000,
+  idleBeforeSpeed: 10_000,
+  speedLimit: 60_000,
   presence: 3000,
   unseenAfter: 12_000,
   untakenAfter: 60_000,

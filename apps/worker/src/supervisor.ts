@@ -7,6 +7,7 @@ import { type AttemptLog, AttemptRun } from './attempts/attempt-run';
 import { SharedTrainer } from './attempts/shared-trainer';
 import { trainerEnvironment } from './attempts/trainer-process';
 import { type WorkerMetrics } from './metrics/worker-metrics';
+import { type Publishing } from './publication';
 import { type Timings } from './settings';
 
 export interface SupervisorOptions {
@@ -17,6 +18,7 @@ export interface SupervisorOptions {
   metrics: WorkerMetrics;
   /** Removes the checkpoints of a job that has ended. */
   clearUp(attempt: AttemptRef): Promise<void>;
+  publishing: Publishing;
   /** Compiled main file of the trainer. */
   trainerEntry: string;
   env: NodeJS.ProcessEnv;
@@ -65,7 +67,7 @@ export class Supervisor {
     claimed: JobWithInputs,
     traceparent: string | null = null,
   ): Promise<void> {
-    const { ports, workplace, timings, metrics, clearUp, env } = this.options;
+    const { ports, workplace, timings, metrics, clearUp, publishing, env } = this.options;
     const { job, baseModel } = claimed;
     const about = { jobId: job.id, attempt: job.epoch };
     // By whatever way the job came here, it goes on where it was submitted.
@@ -77,7 +79,7 @@ export class Supervisor {
         const traceId = traceIdNow();
         const log = attemptLog(traceId === null ? about : { ...about, traceId });
         const secrets = [env.S3_SECRET_ACCESS_KEY ?? ''];
-        const options = { ports, timings, secrets, log, meter, clearUp };
+        const options = { ports, timings, secrets, log, meter, clearUp, publishing };
         const run = new AttemptRun(makeAssignment(claimed, workplace, traceparentNow()), options);
         this.runs.add(run);
         try {
@@ -95,6 +97,11 @@ export class Supervisor {
       parent,
       attributes,
     });
+  }
+
+  /** Whether nothing trains here. */
+  get isIdle(): boolean {
+    return this.busy === 0;
   }
 
   /** What somebody wants of this worker: no more attempts, and with `checkpoint` none of those that run either; null: that it works. */

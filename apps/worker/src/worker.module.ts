@@ -2,26 +2,31 @@ import { DynamicModule, Module } from '@nestjs/common';
 import { type Config, secretsOf } from '@lowrank/config';
 import { LowrankError, wakeUpVersion } from '@lowrank/contracts';
 import { createUnitOfWork } from '@lowrank/db';
-import { type Ports, randomIds, SharedClock } from '@lowrank/domain';
+import { type Ports, randomIds, removeForGood, SharedClock } from '@lowrank/domain';
 import { AddressRules, createPoster } from '@lowrank/outbound';
 import { createJobConsumer, createJobQueue } from '@lowrank/queue';
-import { Checkpoints, createObjectStore } from '@lowrank/storage';
+import { Blobs, Checkpoints, createObjectStore } from '@lowrank/storage';
 import { logOptions } from '@lowrank/telemetry';
 import { LoggerModule } from 'nestjs-pino';
 import { cpus, hostname } from 'node:os';
 import { extname, join, resolve } from 'node:path';
+import { trainerEnvironment } from './attempts/trainer-process';
 import { Dispatcher } from './dispatch/dispatcher';
 import { Janitor } from './janitor';
 import { MetricsServer } from './metrics/metrics-server';
 import { WorkerMetrics } from './metrics/worker-metrics';
+import { measureMachine } from './machine-usage';
 import { Presence } from './presence';
+import { publishingOn } from './publication';
 import { defaultTimings } from './settings';
+import { Speedometer } from './speedometer';
 import { Supervisor } from './supervisor';
 import { WebhookSender } from './webhooks/webhook-sender';
 import { Connections, WorkerService } from './worker.service';
 
-/** The trainer's main file: compiled beside a compiled worker, a source beside a source. */
-const trainerEntry = resolve(__dirname, `../../trainer/src/main${extname(__filename)}`);
+/** The trainer's programs: compiled beside a compiled worker, a source beside a source. */
+const trainerProgram = (name: string): string =>
+  resolve(__dirname, `../../trainer/src/${name}${extname(__filename)}`);
 
 @Module({})
 export class WorkerModule {
@@ -55,7 +60,12 @@ export class WorkerModule {
     const { workerMetrics, metricsToken: token } = config;
     const metricsServer = workerMetrics && new MetricsServer(metrics.registry, { ...workerMetrics, token });
     const store = createObjectStore({ s3: config.s3, folder: join(dataDir, 'objects') });
-    const janitor = new Janitor(unitOfWork, new Checkpoints(store), dataDir, defaultTimings);
+    const removal = async (signal: AbortSignal): Promise<void> => {
+      if (config.retentionMs === null) return;
+      const removeBlob = (sha256: string) => new Blobs(store).remove(sha256);
+      await removeForGood({ unitOfWork, clock }, { retentionMs: config.retentionMs, removeBlob, signal });
+    };
+    const janitor = new Janitor(unitOfWork, new Checkpoints(store), dataDir, defaultTimings, removal);
     const supervisor = new Supervisor({
       ports,
       workerId: id,
@@ -63,7 +73,8 @@ export class WorkerModule {
       timings: defaultTimings,
       metrics,
       clearUp: (attempt) => janitor.clearUp(attempt),
-      trainerEntry,
+      trainerEntry: trainerProgram('main'),
+      publishing: publishingOn(unitOfWork, store),
       env: { ...process.env, LOWRANK_DATA: dataDir },
     });
     const webhooks = new WebhookSender(ports, poster.post, defaultTimings, metrics);
@@ -78,8 +89,20 @@ export class WorkerModule {
       threads,
       wakeUpVersion,
     };
-    const presence = new Presence({ unitOfWork, clock }, worker, defaultTimings.presence, (mode) =>
-      supervisor.setDrain(mode),
+    const speedometer = new Speedometer({
+      entry: trainerProgram('speed'),
+      env: trainerEnvironment(process.env),
+      threads: Math.max(1, Math.floor(threads / slots)),
+      isIdle: () => supervisor.isIdle,
+      timings: defaultTimings,
+    });
+    const usageNow = measureMachine();
+    const presence = new Presence(
+      { unitOfWork, clock },
+      worker,
+      () => ({ usage: usageNow(), operationsPerSecond: speedometer.operationsPerSecond }),
+      defaultTimings.presence,
+      (mode) => supervisor.setDrain(mode),
     );
     return {
       module: WorkerModule,
@@ -98,11 +121,12 @@ export class WorkerModule {
         { provide: Presence, useValue: presence },
         { provide: WebhookSender, useValue: webhooks },
         { provide: Janitor, useValue: janitor },
+        { provide: Speedometer, useValue: speedometer },
         {
           provide: WorkerService,
-          useFactory: (...parts: [Supervisor, Dispatcher, Presence, WebhookSender, Janitor]) =>
+          useFactory: (...parts: [Supervisor, Dispatcher, Presence, WebhookSender, Janitor, Speedometer]) =>
             new WorkerService(connections, metricsServer, ...parts),
-          inject: [Supervisor, Dispatcher, Presence, WebhookSender, Janitor],
+          inject: [Supervisor, Dispatcher, Presence, WebhookSender, Janitor, Speedometer],
         },
       ],
     };

@@ -5,6 +5,7 @@ import { Janitor } from './janitor';
 import { type MetricsServer } from './metrics/metrics-server';
 import { Presence } from './presence';
 import { messageOf } from './retry';
+import { Speedometer } from './speedometer';
 import { Supervisor } from './supervisor';
 import { WebhookSender } from './webhooks/webhook-sender';
 
@@ -33,6 +34,7 @@ export class WorkerService implements OnApplicationBootstrap, BeforeApplicationS
     private readonly presence: Presence,
     private readonly webhooks: WebhookSender,
     private readonly janitor: Janitor,
+    private readonly speedometer: Speedometer,
   ) {}
 
   onApplicationBootstrap(): void {
@@ -45,6 +47,7 @@ export class WorkerService implements OnApplicationBootstrap, BeforeApplicationS
     this.dispatcher.start();
     this.webhooks.start();
     this.janitor.start();
+    this.speedometer.start();
     this.consumer = this.connections.consume(
       (wakeUp) => this.supervisor.handle(wakeUp),
       (error) => this.logger.warn(`Queue: ${messageOf(error)}`),
@@ -62,6 +65,7 @@ export class WorkerService implements OnApplicationBootstrap, BeforeApplicationS
       this.consumer?.close(),
       this.dispatcher.stop(),
       this.webhooks.stop(),
+      this.speedometer.stop(),
     ]);
     await this.janitor.stop();
     await this.connections

@@ -55,6 +55,8 @@ describe('loadConfig', () => {
     expect(loadConfig({}).mirrorSeconds).toBe(0);
     expect(loadConfig({ LOWRANK_MIRROR_SECONDS: '300' }).mirrorSeconds).toBe(300);
     expect(loadConfig({ LOWRANK_MIRROR_SECONDS: 'off' }).mirrorSeconds).toBeNull();
+    expect(loadConfig({}).retentionMs).toBe(30 * 86_400_000);
+    expect(loadConfig({ LOWRANK_RETENTION_DAYS: 'off' }).retentionMs).toBeNull();
     for (const wrong of ['on', '-1', '1.5'])
       expect(failure({ LOWRANK_MIRROR_SECONDS: wrong }).message).toContain('LOWRANK_MIRROR_SECONDS');
   });

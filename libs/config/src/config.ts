@@ -41,6 +41,10 @@ export interface Config {
   threads: number;
   /** Least time between two checkpoints of a job that are copied to the object store; null: none is. */
   mirrorSeconds: number | null;
+  /** Absolute folder that the dashboard's pages are built into; where it does not exist, the API serves none. */
+  dashboardDir: string;
+  /** What is deleted is removed for good after this time, milliseconds; null: never. */
+  retentionMs: number | null;
   /** Absolute folders that base models may be imported from. */
   importRoots: readonly string[];
   /** Address of the hub that base models are fetched from; null: the Hugging Face hub. */
@@ -66,6 +70,11 @@ export interface Config {
     adapters: number;
     /** Tokens that the answers on one base have room for together, prompts included. */
     cacheTokens: number;
+    /** Bytes that all of it may take while nobody uses some of it; null: no limit. */
+    memoryBytes: number | null;
+    /** Longest that a request waits for its turn, and that a server which leaves gives the answers that it has begun. */
+    waitSeconds: number;
+    drainSeconds: number;
   };
   /** Networks such as `10.1.0.0/16` that webhooks may be in although they are not public. */
   webhookNetworks: readonly string[];
@@ -142,6 +151,11 @@ const environmentSchema = z
       .transform(() => null)
       .or(integer(0, 7 * 86_400))
       .default(0),
+    LOWRANK_RETENTION_DAYS: z
+      .literal('off')
+      .transform(() => null)
+      .or(integer(0, 36_500))
+      .default(30),
     LOWRANK_IMPORT_ROOTS: z.string().optional(),
     HF_ENDPOINT: url(/^https?$/, 'https://hub.example').optional(),
     LOWRANK_MAX_UPLOAD_BYTES: integer(1, 1024 * gib).default(2 * gib),
@@ -161,6 +175,9 @@ const environmentSchema = z
     LOWRANK_SERVE_BASES: integer(0, 64).default(1),
     LOWRANK_SERVE_ADAPTERS: integer(0, 100_000).default(64),
     LOWRANK_SERVE_CACHE_TOKENS: integer(256, 2 ** 24).default(16_384),
+    LOWRANK_SERVE_MEMORY: integer(2 ** 20, 2 ** 50).optional(),
+    LOWRANK_SERVE_WAIT_SECONDS: integer(1, 3600).default(60),
+    LOWRANK_SERVE_DRAIN_SECONDS: integer(0, 3600).default(120),
     LOWRANK_WORKER_METRICS_PORT: integer(0, 65_535).optional(),
     LOWRANK_WORKER_METRICS_HOST: z.string().default('127.0.0.1'),
     LOWRANK_WEBHOOK_NETWORKS: networks.optional(),
@@ -224,6 +241,7 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
   const dataDir = resolve(value.LOWRANK_DATA ?? join(repositoryRoot, '.lowrank'));
   return deepFreeze({
     dataDir,
+    dashboardDir: join(repositoryRoot, 'apps', 'dashboard', 'dist'),
     host: value.LOWRANK_HOST,
     port: value.LOWRANK_PORT,
     databaseUrl: value.DATABASE_URL ?? null,
@@ -235,6 +253,7 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
     jobsPerTrainer: value.LOWRANK_JOBS_PER_TRAINER,
     threads: value.LOWRANK_THREADS,
     mirrorSeconds: value.LOWRANK_MIRROR_SECONDS,
+    retentionMs: value.LOWRANK_RETENTION_DAYS === null ? null : value.LOWRANK_RETENTION_DAYS * 86_400_000,
     importRoots: value.LOWRANK_IMPORT_ROOTS
       ? value.LOWRANK_IMPORT_ROOTS.split(':')
           .filter(Boolean)
@@ -255,6 +274,9 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
       bases: value.LOWRANK_SERVE_BASES,
       adapters: value.LOWRANK_SERVE_ADAPTERS,
       cacheTokens: value.LOWRANK_SERVE_CACHE_TOKENS,
+      memoryBytes: value.LOWRANK_SERVE_MEMORY ?? null,
+      waitSeconds: value.LOWRANK_SERVE_WAIT_SECONDS,
+      drainSeconds: value.LOWRANK_SERVE_DRAIN_SECONDS,
     },
     webhookNetworks: value.LOWRANK_WEBHOOK_NETWORKS ?? [],
     workerMetrics:

@@ -48,9 +48,12 @@ export const adapterVersionSchema = z.object({
   adapter: nameSchema,
   /** 1 for v1. */
   number: z.int().positive(),
-  jobId: idSchema('job'),
+  /** The job that made it; null: it was imported. */
+  jobId: idSchema('job').nullable(),
   baseModel: z.object({ id: idSchema('baseModel'), name: nameSchema, revision: z.string() }),
-  dataset: z.object({ id: idSchema('dataset'), sha256: sha256Schema }),
+  /** What it was trained on; null: it was imported, so nobody here knows. */
+  dataset: z.object({ id: idSchema('dataset'), sha256: sha256Schema }).nullable(),
+  /** Of an imported version `lora` and `base` alone say something: what the adapter is, and how its base is kept. */
   recipe: recipeSchema,
   /** The versions that it was made from. */
   parents: z.array(parentSchema),
@@ -65,6 +68,20 @@ export const adapterVersionSchema = z.object({
   deletedAt: timeSchema.nullable(),
 });
 export type AdapterVersion = z.infer<typeof adapterVersionSchema>;
+
+/** What a version is made of when it is published: by a job's manifest, or imported. */
+export type NewVersion = Pick<
+  AdapterVersion,
+  | 'jobId'
+  | 'adapter'
+  | 'baseModel'
+  | 'dataset'
+  | 'recipe'
+  | 'parents'
+  | 'templateSha256'
+  | 'metrics'
+  | 'files'
+>;
 
 /** Where a version's files can be fetched from without a key, for a while. */
 export const versionLinksSchema = z.object({

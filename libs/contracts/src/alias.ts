@@ -49,6 +49,8 @@ export const aliasMoveSchema = z.object({
   returnsTo: z.int().positive().nullable(),
   at: timeSchema,
   by: z.string(),
+  /** What its gate had to say: the version had passed, or was not asked because the alias had stood on it before. null: there was no gate. */
+  gate: z.enum(['passed', 'stood-before']).nullable(),
 });
 export type AliasMove = z.infer<typeof aliasMoveSchema>;
 

@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { actions, actorSchema, type Action } from './access';
+import { actorSchema } from './access';
+import { type Action, actions } from './actions';
 import { idSchema, timeSchema } from './ids';
 import { pageQuerySchema } from './paging';
 

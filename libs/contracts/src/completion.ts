@@ -25,6 +25,8 @@ const completionMessageSchema = z
 /** Tokens that an answer has where the request does not say: the rest of the model's context, up to this. */
 const mostTokens = 131_072;
 
+const mostSchemaCharacters = 65_536;
+
 const samplingShape = {
   /** 0: always the likeliest token. */
   temperature: z.number().min(0).max(2).nullable().default(1),
@@ -68,6 +70,31 @@ const answerShape = {
   metadata: z.record(z.string(), z.string()).nullable().optional(),
 };
 
+/** What an answer is to be: text, any JSON object, or JSON of a schema (docs/serving.md says which schemas). */
+const responseFormatSchema = z.discriminatedUnion('type', [
+  z.strictObject({ type: z.literal('text') }),
+  z.strictObject({ type: z.literal('json_object') }),
+  z.strictObject({
+    type: z.literal('json_schema'),
+    json_schema: z.strictObject({
+      name: z.string().regex(/^[a-zA-Z0-9_-]{1,64}$/, 'must be of letters, digits, _ and -, 64 at most'),
+      description: z.string().max(10_000).optional(),
+      schema: z
+        .record(z.string(), z.unknown())
+        .refine(
+          (schema) => JSON.stringify(schema).length <= mostSchemaCharacters,
+          `must have ${mostSchemaCharacters} characters at most`,
+        )
+        .optional(),
+      /** Has no effect: an answer always is as the schema says. */
+      strict: z.boolean().nullable().optional(),
+    }),
+  }),
+]);
+
+const isJson = (format: z.output<typeof responseFormatSchema> | null): boolean =>
+  format !== null && format.type !== 'text';
+
 export const chatCompletionSchema = z
   .strictObject({
     ...answerShape,
@@ -76,6 +103,18 @@ export const chatCompletionSchema = z
     max_tokens: z.int().min(1).max(mostTokens).nullable().default(null),
     /** The newer name of max_tokens. */
     max_completion_tokens: z.int().min(1).max(mostTokens).nullable().default(null),
+    /** The log-probability of each token of the answer, and of so many of the likeliest tokens in its place. */
+    logprobs: z.boolean().nullable().default(false),
+    top_logprobs: z.int().min(0).max(20).nullable().default(null),
+    response_format: responseFormatSchema.nullable().default(null),
+  })
+  .refine(({ logprobs, top_logprobs: top }) => top === null || logprobs === true, {
+    path: ['top_logprobs'],
+    message: 'needs logprobs to be true',
+  })
+  .refine(({ stop, response_format: format }) => stop.length === 0 || !isJson(format), {
+    path: ['stop'],
+    message: 'could end JSON in its middle: leave it out, or response_format',
   })
   .refine(({ messages }) => messages.at(-1)?.role !== 'assistant', {
     path: ['messages'],
@@ -84,14 +123,21 @@ export const chatCompletionSchema = z
 export type ChatCompletionInput = z.input<typeof chatCompletionSchema>;
 export type ChatCompletion = z.output<typeof chatCompletionSchema>;
 
-export const textCompletionSchema = z.strictObject({
-  ...answerShape,
-  ...samplingShape,
-  prompt: z.string().min(1),
-  max_tokens: z.int().min(1).max(mostTokens).nullable().default(16),
-  /** The prompt comes first in the answer. */
-  echo: z.boolean().nullable().default(false),
-});
+export const textCompletionSchema = z
+  .strictObject({
+    ...answerShape,
+    ...samplingShape,
+    prompt: z.string().min(1),
+    max_tokens: z.int().min(1).max(mostTokens).nullable().default(16),
+    /** The prompt comes first in the answer. */
+    echo: z.boolean().nullable().default(false),
+    /** The log-probability of each token of the answer, and of so many of the likeliest tokens in its place. */
+    logprobs: z.int().min(0).max(20).nullable().default(null),
+  })
+  .refine(({ echo, logprobs }) => echo !== true || logprobs === null, {
+    path: ['logprobs'],
+    message: 'are not had of a prompt: leave echo out',
+  });
 export type TextCompletionInput = z.input<typeof textCompletionSchema>;
 export type TextCompletion = z.output<typeof textCompletionSchema>;
 
@@ -136,6 +182,27 @@ export const usageSchema = z.object({
 });
 export type Usage = z.infer<typeof usageSchema>;
 
+const tokenLogprobShape = {
+  token: z.string(),
+  logprob: z.number(),
+  /** UTF-8 that the token writes; null where that is not known. A character may be spread over several tokens. */
+  bytes: z.array(z.int()).nullable(),
+};
+export const chatLogprobsSchema = z.object({
+  content: z.array(z.object({ ...tokenLogprobShape, top_logprobs: z.array(z.object(tokenLogprobShape)) })),
+  refusal: z.null(),
+});
+export type ChatLogprobs = z.infer<typeof chatLogprobsSchema>;
+
+/** One entry a token. `text_offset`: characters before it, those of the prompt included. */
+export const textLogprobsSchema = z.object({
+  tokens: z.array(z.string()),
+  token_logprobs: z.array(z.number()),
+  top_logprobs: z.array(z.record(z.string(), z.number())),
+  text_offset: z.array(z.int()),
+});
+export type TextLogprobs = z.infer<typeof textLogprobsSchema>;
+
 const answerOf = <Name extends string, Choice extends z.ZodRawShape>(object: Name, choice: Choice) =>
   z.object({
     id: z.string(),
@@ -147,7 +214,6 @@ const answerOf = <Name extends string, Choice extends z.ZodRawShape>(object: Nam
       z.object({
         index: z.int().nonnegative(),
         ...choice,
-        logprobs: z.null(),
         finish_reason: finishReasonSchema,
       }),
     ),
@@ -156,8 +222,12 @@ const answerOf = <Name extends string, Choice extends z.ZodRawShape>(object: Nam
 
 export const chatCompletionAnswerSchema = answerOf('chat.completion', {
   message: z.object({ role: z.literal('assistant'), content: z.string(), refusal: z.null() }),
+  logprobs: chatLogprobsSchema.nullable(),
 });
 export type ChatCompletionAnswer = z.infer<typeof chatCompletionAnswerSchema>;
 
-export const textCompletionAnswerSchema = answerOf('text_completion', { text: z.string() });
+export const textCompletionAnswerSchema = answerOf('text_completion', {
+  text: z.string(),
+  logprobs: textLogprobsSchema.nullable(),
+});
 export type TextCompletionAnswer = z.infer<typeof textCompletionAnswerSchema>;

@@ -25,6 +25,10 @@ export const errorCatalog = {
     help: 'Do one of the things that the message lists, or wait for another state.',
   },
   name_taken: { status: 409, help: 'Choose another name.' },
+  gate_not_passed: {
+    status: 409,
+    help: 'Have the version evaluated for the alias ("lowrank evaluate", or POST …/evaluations), or move to one that passes.',
+  },
   in_use: { status: 409, help: 'Remove what uses it first.' },
   dataset_invalid: { status: 422, help: 'Correct the lines listed in details and upload again.' },
   dataset_empty: { status: 422, help: 'Upload at least one row with an assistant answer.' },
@@ -46,6 +50,10 @@ export const errorCatalog = {
     help: 'Use a public address, or have its network listed in LOWRANK_WEBHOOK_NETWORKS.',
   },
   hub_unreachable: { status: 502, help: 'Check the network, or import a local folder.' },
+  adapter_invalid: {
+    status: 422,
+    help: "Import a folder in PEFT's format: LoRA on linear layers of this base model.",
+  },
   recipe_invalid: { status: 422, help: 'Correct the recipe fields listed in details.' },
   base_model_not_ready: { status: 409, help: 'Wait until the import has finished.' },
   no_worker_fits: {
@@ -66,6 +74,10 @@ export const errorCatalog = {
   server_unavailable: {
     status: 503,
     help: 'Start apps/serve, or look at its log; LOWRANK_SERVE_URL says where it is.',
+  },
+  server_draining: {
+    status: 503,
+    help: 'The server is about to leave: send the request to another, or again.',
   },
   context_exceeded: {
     status: 400,
@@ -94,6 +106,10 @@ export const errorCatalog = {
   parity_failed: {
     status: 422,
     help: "Choose a format that loses less, or pull the adapter itself; the job's log has every figure.",
+  },
+  evaluation_failed: {
+    status: 422,
+    help: 'Correct the measure that the message names, or choose another dataset.',
   },
   deadline_exceeded: { status: 409, help: 'Submit it again with a later deadline, or without one.' },
   sequence_too_long: { status: 422, help: 'Raise training.sequenceLength or shorten the rows.' },

@@ -41,9 +41,10 @@ export const memoryEstimateSchema = z.object({
 export type MemoryEstimate = z.infer<typeof memoryEstimateSchema>;
 
 /**
- * What a predicted time rests on: finished jobs of that device class on the same base model, on models of a similar size, or on any.
+ * What a predicted time rests on: finished jobs of that device class on the same base model, on models of a similar size, or on any; or, before
+ * there are any, what its workers have measured with a small model.
  */
-export const timeBasisSchema = z.enum(['base-model', 'similar-models', 'other-models']);
+export const timeBasisSchema = z.enum(['base-model', 'similar-models', 'other-models', 'device']);
 export type TimeBasis = z.infer<typeof timeBasisSchema>;
 
 /** A device class that living workers announce. */

@@ -2,8 +2,9 @@ import { z } from 'zod';
 import { errorCodeSchema } from './errors';
 import { estimateSchema } from './estimate';
 import { idSchema, nameSchema, sha256Schema, timeSchema } from './ids';
-import { versionRefSchema } from './alias';
 import { combineShape } from './combine';
+import { aliasNameSchema, versionRefSchema } from './alias';
+import { evaluationSettingsSchema } from './evaluation';
 import { exportFormatSchema, parityThresholdsSchema } from './export';
 import { versionNameSchema, versionSelectorSchema } from './lineage';
 import { recipeRequestSchema, recipeSchema } from './recipe';
@@ -106,6 +107,33 @@ export const createExportSchema = z.strictObject({
 });
 export type CreateExportInput = z.input<typeof createExportSchema>;
 export type CreateExport = z.output<typeof createExportSchema>;
+
+/** Measures a version: for an alias's gate, or by settings of its own. */
+export const createEvaluationSchema = z
+  .strictObject({
+    /** The alias whose gate says what is measured. */
+    alias: aliasNameSchema.optional(),
+    /** With `alias`: let it stand on the version when the version passes. Needs `adapters:write`. */
+    move: z.boolean().default(false),
+    /** Instead of `alias`: what is measured, and on which rows. */
+    dataset: idSchema('dataset').optional(),
+    measures: evaluationSettingsSchema.shape.measures.optional(),
+    limits: evaluationSettingsSchema.shape.limits.optional(),
+    ...schedulingShape,
+  })
+  .superRefine(({ alias, move, dataset, measures, limits }, { addIssue }) => {
+    const issue = (path: string, message: string) => addIssue({ code: 'custom', path: [path], message });
+    if (alias !== undefined) {
+      for (const [name, value] of Object.entries({ dataset, measures, limits }))
+        if (value !== undefined) issue(name, 'is for the gate of the alias to say');
+      return;
+    }
+    if (move) issue('alias', 'has to say what is to move');
+    if (dataset === undefined) issue('dataset', 'is missing, or `alias` is');
+    if (measures === undefined) issue('measures', 'is missing, or `alias` is');
+  });
+export type CreateEvaluationInput = z.input<typeof createEvaluationSchema>;
+export type CreateEvaluation = z.output<typeof createEvaluationSchema>;
 
 /** The same body; nothing is submitted, so that an adapter need not be named yet. */
 export const estimateJobSchema = createJobSchema.extend({ adapter: nameSchema.optional() });
@@ -223,6 +251,16 @@ export const jobMetricSchema = z.object({
   rewardMargin: z.number().nullable(),
 });
 export type JobMetric = z.infer<typeof jobMetricSchema>;
+
+/** Some of a job's metrics, evenly over its steps: what a small picture of it needs. */
+export const jobCurveSchema = z.object({
+  job: idSchema('job'),
+  /** In order of steps; of each kind the first and the last are there. */
+  metrics: z.array(jobMetricSchema),
+});
+export type JobCurve = z.infer<typeof jobCurveSchema>;
+/** Most jobs whose curves are asked for at once. */
+export const maxCurves = 50;
 
 /** Longest line of a log that is kept, in characters. */
 export const logLineCharacters = 1000;

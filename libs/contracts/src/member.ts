@@ -61,9 +61,14 @@ export const chooseTeamSchema = z.strictObject({
   team: z.string().min(1).max(200).describe('Name or id of a team that you are in.'),
 });
 
-/** Somebody who has signed in, and the team that their requests are about. */
+export const signInWithKeySchema = z.strictObject({ key: z.string().min(1).max(200) });
+
+/** Who has signed in, and the team that their requests are about. */
 export const sessionSchema = z.object({
-  user: z.object({ id: idSchema('user'), email: z.string(), name: z.string() }),
+  /** null: it was begun with an API key. */
+  user: z.object({ id: idSchema('user'), email: z.string(), name: z.string() }).nullable(),
+  /** The API key that it was begun with; null: with a password. */
+  key: z.object({ id: idSchema('apiKey'), name: z.string() }).nullable(),
   teamId: idSchema('team'),
   teams: z.array(z.object({ id: idSchema('team'), name: z.string(), role: roleSchema })),
   expiresAt: timeSchema,

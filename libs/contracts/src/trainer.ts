@@ -6,6 +6,7 @@ import { errorCodeSchema } from './errors';
 import { idSchema, nameSchema, sha256Schema, traceparentSchema } from './ids';
 import { versionNameSchema } from './lineage';
 import { jobMetricSchema, logLevelSchema } from './job';
+import { evaluationManifestSchema } from './evaluation';
 import { exportManifestSchema } from './export';
 import { recipeSchema } from './recipe';
 import { training, workSchema } from './work';
@@ -84,9 +85,10 @@ export const jobMessageSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('checkpoint'), step: z.int().nonnegative(), sha256: sha256Schema }),
   /** The checkpoint of this step is in the object store too. */
   z.object({ type: z.literal('mirrored'), step: z.int().nonnegative() }),
-  // One of these four is the last about a job; the process ends after that of its last job.
+  // One of these five is the last about a job; the process ends after that of its last job.
   z.object({ type: z.literal('published'), manifest: manifestSchema }),
   z.object({ type: z.literal('exported'), manifest: exportManifestSchema }),
+  z.object({ type: z.literal('evaluated'), manifest: evaluationManifestSchema }),
   /** Answers a stop. */
   z.object({ type: z.literal('stopped'), reason: z.enum(['cancel', 'drain']) }),
   z.object({ type: z.literal('failed'), code: errorCodeSchema, message: z.string(), retryable: z.boolean() }),
@@ -100,3 +102,10 @@ export const fromTrainerSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('job'), jobId: idSchema('job'), message: jobMessageSchema }),
 ]);
 export type FromTrainer = z.infer<typeof fromTrainerSchema>;
+
+/** The program that measures a device → worker; its only message. Operations are those of domain's trainingOperations. */
+export const speedReportSchema = z.union([
+  z.object({ operationsPerSecond: z.number().positive() }),
+  z.object({ operationsPerSecond: z.null(), problem: z.string() }),
+]);
+export type SpeedReport = z.infer<typeof speedReportSchema>;

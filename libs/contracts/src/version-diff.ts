@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { measureSchema } from './evaluation';
 import { sha256Schema } from './ids';
 import { versionNameSchema } from './lineage';
 
@@ -13,6 +14,17 @@ export const metricDiffSchema = z.object({
   /** to − from; null where one of them is. */
   change: z.number().nullable(),
 });
+
+/** What both were measured by, alike: on the same rows, by the same settings. */
+export const evaluationDiffSchema = z.object({
+  dataset: z.object({ filename: z.string(), sha256: sha256Schema }),
+  measure: measureSchema,
+  from: z.number(),
+  to: z.number(),
+  /** to − from. */
+  change: z.number(),
+});
+export type EvaluationDiff = z.infer<typeof evaluationDiffSchema>;
 
 const contentSchema = z.object({ sha256: sha256Schema, bytes: z.int().nonnegative() });
 export const fileDiffSchema = z.object({
@@ -33,6 +45,8 @@ export const versionDiffSchema = z.object({
   recipe: z.array(fieldDiffSchema),
   /** All metrics, also those that are equal. */
   metrics: z.array(metricDiffSchema),
+  /** Of each measure that both were measured by, the newest results. */
+  evaluations: z.array(evaluationDiffSchema),
   /** All files of both, by path. */
   files: z.array(fileDiffSchema),
 });

@@ -1,6 +1,9 @@
 import { z } from 'zod';
 import { storedFileSchema } from './base-model';
 import { combineSettingsSchema } from './combine';
+import { actorSchema } from './access';
+import { aliasNameSchema } from './alias';
+import { evaluationSettingsSchema } from './evaluation';
 import { exportFormatSchema, parityThresholdsSchema } from './export';
 import { idSchema, nameSchema } from './ids';
 
@@ -31,12 +34,30 @@ export const workSchema = z.discriminatedUnion('kind', [
     parents: z.array(pinnedVersionSchema).min(2),
     settings: combineSettingsSchema,
   }),
+  /** Measure a version on the job's dataset. */
+  z.object({
+    kind: z.literal('evaluate'),
+    version: pinnedVersionSchema,
+    settings: evaluationSettingsSchema,
+    /** The alias that is to move to the version when it then passes its gate; null: none. */
+    move: z
+      .object({
+        alias: aliasNameSchema,
+        /** Where it stood when that was asked for; if it stands elsewhere by then it stays there. */
+        from: z.int().positive().nullable(),
+        /** On whose behalf, and in which request. */
+        actor: actorSchema,
+        requestId: z.string(),
+      })
+      .nullable(),
+  }),
 ]);
 export type Work = z.infer<typeof workSchema>;
 export type WorkKind = Work['kind'];
-export const workKindSchema = z.enum(['train', 'export', 'combine'] satisfies WorkKind[]);
+export const workKindSchema = z.enum(['train', 'export', 'combine', 'evaluate'] satisfies WorkKind[]);
 export type ExportWork = Extract<Work, { kind: 'export' }>;
 
+export type EvaluateWork = Extract<Work, { kind: 'evaluate' }>;
 export type CombineWork = Extract<Work, { kind: 'combine' }>;
 
 /** What jobs of releases before did, which had no word for it. */

@@ -1,3 +1,4 @@
+export { adapterFiles, type AdapterFolder, inspectAdapterFolder } from './adapter-folder';
 export { hasLines } from './convert/encoding';
 export { prepareDatasetFile } from './convert/prepare';
 export { assertDatasetValid, checkDataset, type CheckOptions, type DatasetCheck } from './check';
@@ -20,6 +21,7 @@ export {
   findDuplicatesInFiles,
   measureDatasetFile,
   previewInThread,
+  templateOf,
   type CheckFileOptions,
 } from './thread';
 export { readTokenFile } from './token-file';

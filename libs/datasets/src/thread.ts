@@ -143,3 +143,8 @@ export async function encodeDatasetFile(
   const { tokenizerDir, format, maxLineBytes, signal } = options;
   await runInThread({ task: 'encode', file, target, folder: tokenizerDir, format, maxLineBytes }, { signal });
 }
+
+/** SHA-256 of the chat template of a model folder, whose tokenizer is loaded in a thread of its own. */
+export async function templateOf(tokenizerDir: string): Promise<string> {
+  return (await runInThread({ task: 'tokenizer', folder: tokenizerDir })).templateSha256;
+}

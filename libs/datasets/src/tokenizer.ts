@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { Tokenizer } from './huggingface';
 import { compileTemplate, type RenderOptions } from './template';
+import { isByteLevel, tokenBytes } from './token-bytes';
 
 const special = z
   .union([z.string(), z.object({ content: z.string() }).transform(({ content }) => content)])
@@ -23,7 +24,9 @@ const generationConfigSchema = z.looseObject({
 });
 const tokenizerSchema = z.looseObject({
   model: z.looseObject({}),
-  added_tokens: z.array(z.looseObject({ id: z.int().nonnegative(), content: z.string() })).default([]),
+  added_tokens: z
+    .array(z.looseObject({ id: z.int().nonnegative(), content: z.string(), special: z.boolean().optional() }))
+    .default([]),
 });
 
 /** Turns ids into text as they come; text is held back until its UTF-8 is complete. */
@@ -55,6 +58,8 @@ export interface ChatTokenizer {
   render(messages: readonly ChatMessage[], options?: RenderOptions): string;
   /** UTF-8 bytes that each id stands for when tokens spell their text exactly (byte-level BPE), else null. */
   byteLengths(ids: readonly number[]): number[] | null;
+  /** UTF-8 bytes that an id writes within a text; null: none that are known, as of special tokens. See tokenBytes. */
+  bytesOf(id: number): Uint8Array | null;
 }
 
 const invalid = (message: string, cause?: unknown): LowrankError =>
@@ -156,6 +161,11 @@ export async function loadChatTokenizer(folder: string): Promise<ChatTokenizer> 
     decode: (ids, { keepSpecial = false } = {}) => decode(ids, keepSpecial),
     stream: ({ keepSpecial = false } = {}) => textStream((ids) => decode(ids, keepSpecial)),
     render: (messages, options) => template.render(messages, options),
+    bytesOf: tokenBytes({
+      decoder: json['decoder'],
+      added: json.added_tokens,
+      tokenOf: (id) => tokenizer.id_to_token(id),
+    }),
     byteLengths(ids) {
       if (!byteLevel) return null;
       // Byte-level vocabularies write every byte as one character (GPT-2's table); added tokens are written as they are.
@@ -172,14 +182,6 @@ function highestId(tokenizer: Tokenizer, added: Map<number, string>): number {
   for (const id of tokenizer.get_vocab().values()) highest = Math.max(highest, id);
   for (const id of added.keys()) highest = Math.max(highest, id);
   return highest;
-}
-
-function isByteLevel(decoder: unknown): boolean {
-  const { type, decoders } = (decoder ?? {}) as { type?: unknown; decoders?: { type?: unknown }[] };
-  return (
-    type === 'ByteLevel' ||
-    (type === 'Sequence' && decoders?.length === 1 && decoders[0]?.type === 'ByteLevel')
-  );
 }
 
 /** Decodes from a moving window: a token may change the text of the one before it, but not of those before a finished one. */

@@ -13,6 +13,17 @@ const answerWithinMs = 10_000;
  */
 const silentForMs = 6_000;
 
+/** Waits until nobody holds the lock alone; the client does not wait for ever for an answer. */
+async function takeShared(client: Client, name: string): Promise<boolean> {
+  try {
+    await client.connect();
+    await client.query('SELECT pg_advisory_lock_shared(hashtextextended($1, 0))', [`lowrank:${name}`]);
+    return true;
+  } catch (error) {
+    throw translated(error);
+  }
+}
+
 async function take(client: Client, name: string): Promise<boolean> {
   try {
     await client.connect();
@@ -34,9 +45,23 @@ async function take(client: Client, name: string): Promise<boolean> {
  * listens to the news for the lock's holder, so there is no second connection to watch.
  * What `work` throws is passed on as it is. Error: store_unavailable when the database does not answer.
  */
-export async function withAdvisoryLock<T>(
+export const withAdvisoryLock = <T>(
   databaseUrl: string,
   name: string,
+  work: (lost: AbortSignal, news: News) => Promise<T>,
+): Promise<T | undefined> => holding(databaseUrl, name, take, work);
+
+/** The same while a session of its own shares the lock, once nobody holds it alone. Error: store_unavailable, also when that takes too long. */
+export const sharingAdvisoryLock = <T>(
+  databaseUrl: string,
+  name: string,
+  work: (lost: AbortSignal) => Promise<T>,
+): Promise<T> => holding(databaseUrl, name, takeShared, work) as Promise<T>;
+
+async function holding<T>(
+  databaseUrl: string,
+  name: string,
+  taking: (client: Client, name: string) => Promise<boolean>,
   work: (lost: AbortSignal, news: News) => Promise<T>,
 ): Promise<T | undefined> {
   const lost = new AbortController();
@@ -54,7 +79,7 @@ export async function withAdvisoryLock<T>(
   client.on('error', (error) => lost.abort(error));
   client.on('end', () => lost.abort(new Error('the connection ended')));
   try {
-    if (!(await take(client, name))) return undefined;
+    if (!(await taking(client, name))) return undefined;
     // A network that swallows packets ends no connection; only an answer that is late tells.
     const beating = (async () => {
       while (!over.signal.aborted && !lost.signal.aborted) {

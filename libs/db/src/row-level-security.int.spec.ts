@@ -3,7 +3,9 @@ import { type Repositories, type UnitOfWork } from '@lowrank/domain';
 import {
   codeOf,
   makeDataset,
+  makeEvaluationManifest,
   makeExportManifest,
+  makeGate,
   makeManifest,
   seedTeam,
   type SeededTeam,
@@ -24,7 +26,7 @@ const shared = ['parties', 'workers'];
 /** Has what a team lets others read: a test of its own. */
 const between = ['grants'];
 /** Are not for who answers requests. */
-const closed = ['sessions'];
+const closed = ['discarded_blobs', 'sessions'];
 const asTeam = async (teamId: string | null, text: string) => {
   await database.sql('BEGIN; SET LOCAL ROLE lowrank_api');
   try {
@@ -42,15 +44,30 @@ async function fill(): Promise<void> {
     const parents: Parent[] = [{ versionId: 'ver_gone', adapter: 'captain', number: 1, kind: 'continued' }];
     const manifest = makeManifest(await team.addJob(), { parents });
     const at = '2026-01-01T00:00:00.000Z';
-    const move = { seq: 1, action: 'move' as const, from: null, to: 1, returnsTo: null, at, by: 'a' };
+    const move = {
+      seq: 1,
+      action: 'move' as const,
+      from: null,
+      to: 1,
+      returnsTo: null,
+      gate: null,
+      at,
+      by: 'a',
+    };
     const exported = makeExportManifest(await team.addJob(), `ver_${team.id}`);
-    await database.run(async ({ adapters, aliases, exports }) => {
+    const evaluated = makeEvaluationManifest(await team.addJob(), `ver_${team.id}`);
+    await database.run(async ({ adapters, aliases, evaluations, exports, gates }) => {
       await adapters.publish(team.id, { id: `ver_${team.id}`, manifest, at });
       await aliases.record(team.id, manifest.adapter, 'prod', move);
       await exports.publish(team.id, exported, at);
+      const { dataset } = team;
+      const { limits } = makeGate(dataset);
+      await evaluations.publish(team.id, evaluated, { dataset, limits, move: null, at });
+      await gates.put(team.id, makeGate(dataset));
     });
     await database.sql(`
       INSERT INTO team_usage (team_id, hour, seconds) VALUES ('${team.id}', now(), 1);
+      INSERT INTO completion_usage VALUES ('${team.id}', now(), 'key', 'a', 'a', 'a', 'a', 1, 1, 1, 1);
       INSERT INTO api_keys (id, team_id, name, role, hint, secret_sha256, created_at)
         VALUES ('key_${team.id}', '${team.id}', 'a', 'member', 'a', encode(sha256('${team.id}'), 'hex'), now());
       INSERT INTO job_events (job_id, seq, at, epoch, level, type, message)
@@ -145,7 +162,11 @@ it("writes no row of another team's", async () => {
 
 it('shows who answers requests no session, and no hash of a password', async () => {
   await fill();
-  for (const text of ['SELECT id FROM sessions', 'SELECT password_hash FROM users'])
+  for (const text of [
+    'SELECT id FROM sessions',
+    'SELECT sha256 FROM discarded_blobs',
+    'SELECT password_hash FROM users',
+  ])
     await expect(asTeam(database.crew.id, text)).rejects.toThrow('permission denied');
 });
 

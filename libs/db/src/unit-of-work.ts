@@ -1,7 +1,7 @@
 import { PrismaPg } from '@prisma/adapter-pg';
 import { type Deed, type Repositories, type UnitOfWork } from '@lowrank/domain';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { withAdvisoryLock } from './advisory-lock';
+import { sharingAdvisoryLock, withAdvisoryLock } from './advisory-lock';
 import { isSerializationFailure, translated } from './errors';
 import { type Prisma, PrismaClient } from './generated/client';
 import { adapterRepository } from './repositories/adapters';
@@ -11,14 +11,17 @@ import { auditRepository } from './repositories/audit';
 import { baseModelRepository } from './repositories/base-models';
 import { datasetRepository } from './repositories/datasets';
 import { grantRepository } from './repositories/grants';
+import { evaluationRepository, gateRepository } from './repositories/evaluations';
 import { exportRepository } from './repositories/exports';
 import { invitationRepository, memberRepository, sessionRepository } from './repositories/members';
 import { jobRepository } from './repositories/jobs';
 import { outboxRepository } from './repositories/outbox';
 import { partyRepository } from './repositories/parties';
 import { statisticsRepository } from './repositories/statistics';
+import { retentionRepository } from './repositories/retention';
 import { sweepRepository } from './repositories/sweeps';
 import { teamRepository } from './repositories/teams';
+import { usageRepository } from './repositories/usage';
 import { webhookRepository } from './repositories/webhooks';
 import { workerRepository } from './repositories/workers';
 import { statementNames } from './statement-names';
@@ -41,6 +44,8 @@ const repositoriesOf = (db: Tx, traceparent: string | null, deed: Deed | null): 
   adapters: adapterRepository(db),
   aliases: aliasRepository(db),
   exports: exportRepository(db),
+  evaluations: evaluationRepository(db),
+  gates: gateRepository(db),
   outbox: outboxRepository(db, traceparent),
   teams: teamRepository(db),
   workers: workerRepository(db),
@@ -53,6 +58,8 @@ const repositoriesOf = (db: Tx, traceparent: string | null, deed: Deed | null): 
   sessions: sessionRepository(db),
   invitations: invitationRepository(db),
   grants: grantRepository(db),
+  retention: retentionRepository(db),
+  usage: usageRepository(db),
 });
 
 type Work<T> = (repositories: Repositories) => Promise<T>;
@@ -117,7 +124,8 @@ export function createUnitOfWork(databaseUrl: string, options: UnitOfWorkOptions
       throw translated(error);
     }
   };
-  const answering = { exclusively, ping, close: () => prisma.$disconnect() };
+  const sharing: UnitOfWork['sharing'] = (lock, work) => sharingAdvisoryLock(databaseUrl, lock, work);
+  const answering = { exclusively, sharing, ping, close: () => prisma.$disconnect() };
   /** What is done for a deed, or for nobody in particular. */
   const unitOfWorkFor = (deed: Deed | null): UnitOfWork => {
     const repositories = (db: Tx) => repositoriesOf(db, traceparent(), deed);

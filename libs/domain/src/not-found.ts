@@ -12,6 +12,7 @@ export type ResourceKind =
   | 'version'
   | 'export'
   | 'alias'
+  | 'gate'
   | 'file'
   | 'webhook'
   | 'delivery'

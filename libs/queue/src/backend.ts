@@ -20,6 +20,7 @@ export interface QueueConnection {
 /** What this library uses of BullMQ's Queue and Worker, whatever is under them. */
 export interface QueueHandle {
   add(name: string, data: unknown, options: { jobId: string }): Promise<unknown>;
+  getJobCounts(...states: ('wait' | 'prioritized' | 'active')[]): Promise<Record<string, number>>;
   obliterate(options: { force: boolean }): Promise<unknown>;
   close(): Promise<void>;
   on(event: 'error', listener: (error: Error) => void): unknown;
@@ -36,6 +37,8 @@ type Settings<Options> = Omit<Options, 'connection' | 'prefix'>;
 export interface Backend {
   queue(name: string, settings: Settings<QueueOptions>): QueueHandle;
   worker(name: string, processor: Processor, settings: Settings<WorkerOptions>): WorkerHandle;
+  /** Version of the server under it; null: the database's, which others tell. */
+  version(): Promise<string | null>;
   close(): Promise<void>;
 }
 
@@ -55,6 +58,7 @@ function postgresBackend({ databaseUrl, prefix }: QueueConnection): Backend {
     queue: (name, settings) => new Queue(name, { ...settings, connection: connection(1) }),
     worker: (name, processor, settings) =>
       new Worker(name, processor, { ...settings, connection: connection(4) }),
+    version: async () => null,
     close: async () => {},
   };
 }
@@ -91,6 +95,7 @@ function redisBackend(config: RedisConfig, installation: string): Backend {
       const redis = client({ maxRetriesPerRequest: null });
       return closing(new Worker(name, processor, { ...settings, connection: redis, prefix }), redis);
     },
+    version: async () => /^redis_version:(\S+)/m.exec(await producing().info('server'))?.[1] ?? null,
     close: async () => producer?.disconnect(),
   };
 }

@@ -1,5 +1,6 @@
 import { jobQueueConformance } from '@lowrank/testing';
 import { createJobConsumer } from './job-consumer';
+import { createQueueInspector } from './inspector';
 import { createJobQueue } from './job-queue';
 import { hasRedisServer, RedisServers, startCluster } from './test/redis-servers';
 
@@ -22,11 +23,13 @@ if (hasRedisServer) {
       prefix: `test-${++opened}`,
     };
     const queue = createJobQueue(connection);
+    const inspector = createQueueInspector(connection);
     return {
       queue,
+      inspector,
       consume: (workerId, slots, handler, onError = () => {}) =>
         createJobConsumer({ ...connection, workerId, slots, onError }, handler),
-      close: () => queue.close(),
+      close: () => Promise.all([queue.close(), inspector.close()]).then(() => {}),
     };
   });
 } else {

@@ -1,6 +1,7 @@
 import { type RedisConfig } from '@lowrank/config';
 import { jobQueueConformance } from '@lowrank/testing';
 import { createJobConsumer } from './job-consumer';
+import { createQueueInspector } from './inspector';
 import { createJobQueue } from './job-queue';
 import { hasRedisServer, RedisServers, startSentinels } from './test/redis-servers';
 
@@ -25,11 +26,13 @@ if (hasRedisServer) {
   jobQueueConformance('Redis behind Sentinels', async () => {
     const connection = connect();
     const queue = createJobQueue(connection);
+    const inspector = createQueueInspector(connection);
     return {
       queue,
+      inspector,
       consume: (workerId, slots, handler, onError = () => {}) =>
         createJobConsumer({ ...connection, workerId, slots, onError }, handler),
-      close: () => queue.close(),
+      close: () => Promise.all([queue.close(), inspector.close()]).then(() => {}),
     };
   });
 

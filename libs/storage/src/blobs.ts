@@ -66,6 +66,17 @@ export class Blobs {
     await receive(body, file);
   }
 
+  /** Of these files, the first that is not stored; null: all are. */
+  async missing<T extends { sha256: string; bytes: number }>(files: readonly T[]): Promise<T | null> {
+    for (const file of files) if (!(await this.#has(file.sha256, file.bytes))) return file;
+    return null;
+  }
+
+  /** Removes a blob; no error when there is none. Whoever does so holds the lock of blobs alone (docs/adr/0025). */
+  async remove(sha256: string): Promise<void> {
+    await this.store.delete(blobKey(sha256));
+  }
+
   async #has(sha256: string, bytes: number): Promise<boolean> {
     // A size that differs is a damaged blob, which storing it again repairs.
     return (await this.store.head(blobKey(sha256)))?.bytes === bytes;

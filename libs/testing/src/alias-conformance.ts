@@ -23,6 +23,7 @@ export function aliasConformance(seeded: () => Seeded): void {
     from: null,
     to: 1,
     returnsTo: null,
+    gate: null,
     at: day(3),
     by: 'key_a',
     ...overrides,
@@ -34,7 +35,7 @@ export function aliasConformance(seeded: () => Seeded): void {
     it('stand where their last move has put them, and keep their history', async () => {
       for (let i = 0; i < 2; i++) await publish();
       const first = step({});
-      const second = step({ seq: 2, from: 1, to: 2, returnsTo: 1, at: day(4), by: 'key_b' });
+      const second = step({ seq: 2, from: 1, to: 2, returnsTo: 1, gate: 'passed', at: day(4), by: 'key_b' });
       await record('prod', first);
       await record('canary', step({ to: 2 }));
       await record('prod', second);

@@ -32,7 +32,7 @@ export function exportConformance(seeded: () => Seeded): void {
         await crew.addJob({ work: { ...work, format: 'gguf-f16' } }),
       ];
       expect((await crew.job(first.id)).work).toEqual(work);
-      expect((await crew.job(version.jobId)).work).toEqual({ kind: 'train' });
+      expect((await crew.job(version.jobId ?? '')).work).toEqual({ kind: 'train' });
       const ofKind = (kind: WorkKind) => run(({ jobs }) => jobs.list(crew.id, { kind, limit: 10 }));
       expect((await ofKind('train')).data.map(({ id }) => id)).toEqual([version.jobId]);
       expect((await ofKind('export')).data).toHaveLength(3);

@@ -3,7 +3,9 @@ import {
   type Certificate,
   type Dataset,
   type Estimate,
+  type EvaluationManifest,
   type ExportManifest,
+  type Gate,
   type Job,
   type JobEvent,
   type JobMetric,
@@ -126,7 +128,9 @@ export const makeWorker = (
   deviceClass: 'cpu',
   memoryBytes: 2 ** 36,
   threads: 16,
+  operationsPerSecond: 2.5e11,
   wakeUpVersion,
+  usage: null,
   seenAt: at,
   ...overrides,
 });
@@ -208,5 +212,37 @@ export const makeExportManifest = (
   ...{ format: 1, jobId: job.id, epoch: 1, versionId, exportFormat: 'merged' },
   certificate: makeCertificate(),
   files: [{ path: 'model.safetensors', sha256: sha256('merged'), bytes: 6_000_000_000 }],
+  ...overrides,
+});
+
+export const makeGate = (
+  dataset: Pick<Dataset, 'id' | 'filename' | 'sha256'>,
+  overrides: Partial<Gate> = {},
+): Gate => ({
+  ...{ adapter: 'captain', alias: 'prod' },
+  dataset: { id: dataset.id, filename: dataset.filename, sha256: dataset.sha256 },
+  checks: [
+    { measure: { metric: 'loss' }, threshold: 1.5, direction: 'at-most' },
+    { measure: { metric: 'exact-match', ignoreCase: false }, threshold: 0.75, direction: 'at-least' },
+  ],
+  limits: { maxRows: 200, maxTokens: 256, sequenceLength: 2048 },
+  ...{ createdAt: '2026-01-01T00:00:00.000Z', createdBy: 'key_1' },
+  ...overrides,
+});
+
+/** What a trainer of that job publishes: a loss of 1.25, and 80 % of answers that are the rows' own. */
+export const makeEvaluationManifest = (
+  job: Pick<Job, 'id'>,
+  versionId: string,
+  overrides: Partial<EvaluationManifest> = {},
+): EvaluationManifest => ({
+  ...{ format: 1, jobId: job.id, epoch: 1, versionId, rows: 10 },
+  results: [
+    { measure: { metric: 'loss' }, value: 1.25, count: 300, failures: [] },
+    {
+      ...{ measure: { metric: 'exact-match', ignoreCase: false }, value: 0.8, count: 10 },
+      failures: [{ row: 3, answer: 'no\0', problem: 'expected yes' }],
+    },
+  ],
   ...overrides,
 });

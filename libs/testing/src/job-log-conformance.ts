@@ -48,6 +48,21 @@ export function jobLogConformance(seeded: () => Seeded): void {
       expect(await steps(id, { limit: 1 })).toEqual(['1 eval 9']);
     });
 
+    it('are thinned out evenly, of the jobs of one team', async () => {
+      const [a, b] = [await crew.addJob(), await crew.addJob()];
+      const train = Array.from({ length: 10 }, (_, i) => makeMetric({ step: i + 1, loss: i }));
+      await put(a.id, [...train, makeMetric({ step: 10, kind: 'eval', loss: 5 })]);
+      const curves = (teamId: string, points: number) =>
+        run(({ jobs }) => jobs.sampledMetrics(teamId, [a.id, b.id, nobody], points));
+      const [{ job, metrics } = { job: '', metrics: [] }, ...others] = await curves(crew.id, 3);
+      expect([job, others]).toEqual([a.id, []]);
+      expect(metrics.map(({ step, kind }) => `${step} ${kind}`)).toEqual([
+        ...['1 train', '5 train', '9 train', '10 eval', '10 train'],
+      ]);
+      expect((await curves(crew.id, 100))[0]?.metrics).toHaveLength(11);
+      expect(await curves('team_of_nobody', 3)).toEqual([]);
+    });
+
     it('are dropped beyond a step, of one job only', async () => {
       const [a, b] = [await crew.addJob(), await crew.addJob()];
       const rows = [1, 2, 3].map((step) => makeMetric({ step, loss: step }));

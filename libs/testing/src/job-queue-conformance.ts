@@ -1,8 +1,16 @@
-import { type AddressedWakeUp, type JobConsumer, type JobHandler, type JobQueue } from '@lowrank/domain';
+import {
+  type AddressedWakeUp,
+  type JobConsumer,
+  type JobHandler,
+  type JobQueue,
+  type QueueInspector,
+} from '@lowrank/domain';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 export interface QueueUnderTest {
   queue: JobQueue;
+  /** Looks at the same queue. */
+  inspector: QueueInspector;
   consume(
     workerId: string,
     slots: number,
@@ -48,6 +56,34 @@ export function jobQueueConformance(name: string, open: () => Promise<QueueUnder
     afterEach(async () => {
       await Promise.all(consumers.map((consumer) => consumer.close()));
       await under.close();
+    });
+
+    it('shows from outside what waits for workers and what runs', async () => {
+      const { queue, inspector } = under;
+      await inspector.probe();
+      const see = async () => Object.fromEntries(await inspector.counts([worker, another]));
+      expect(await see()).toEqual({
+        [worker]: { waiting: 0, active: 0 },
+        [another]: { waiting: 0, active: 0 },
+      });
+      for (const letter of ['a', 'b', 'c']) await queue.wake(wakeUp(letter));
+      await queue.wake(wakeUp('d', 1, another));
+      expect(await see()).toEqual({
+        [worker]: { waiting: 3, active: 0 },
+        [another]: { waiting: 1, active: 0 },
+      });
+      let running = 0;
+      let end = (): void => {};
+      const ended = new Promise<void>((resolve) => (end = resolve));
+      consume(2, async () => {
+        running++;
+        await ended;
+      });
+      await until(() => running === 2);
+      expect(Object.fromEntries(await inspector.counts([worker]))).toEqual({
+        [worker]: { waiting: 1, active: 2 },
+      });
+      end();
     });
 
     it('delivers every wake-up, before and after a consumer is there', async () => {

@@ -116,6 +116,7 @@ export function memberConformance(seeded: () => Seeded): void {
           ...{
             id: randomIds.make('session'),
             userId: user.id,
+            apiKeyId: null,
             teamId: crew.id,
             secretSha256: digit.repeat(64),
           },

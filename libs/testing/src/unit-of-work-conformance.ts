@@ -10,6 +10,8 @@ import { deletionConformance } from './deletion-conformance';
 import { makeDataset, makeEvent, makeMetric, makeWorker } from './factories';
 import { estimateConformance } from './estimate-conformance';
 import { grantConformance } from './grant-conformance';
+import { evaluationConformance } from './evaluation-conformance';
+import { usageConformance } from './usage-conformance';
 import { exportConformance } from './export-conformance';
 import { jobLogConformance } from './job-log-conformance';
 import { jobRepositoryConformance } from './job-repository-conformance';
@@ -17,6 +19,7 @@ import { jobUpkeepConformance } from './job-upkeep-conformance';
 import { codeOf } from './object-store-conformance';
 import { partyConformance } from './party-conformance';
 import { seedTeam, type SeededTeam } from './seed';
+import { statisticsConformance } from './statistics-conformance';
 import { sweepConformance } from './sweep-conformance';
 import { webhookConformance } from './webhook-conformance';
 
@@ -276,10 +279,17 @@ export function unitOfWorkConformance(name: string, open: () => Promise<UnitOfWo
     });
 
     it('workers come back as they were written, and keep draining whatever they write of themselves', async () => {
-      const worker = makeWorker({ memoryBytes: 2 ** 45, deviceClass: 'h100', seenAt: day(1) });
+      const device = {
+        name: 'H100',
+        utilisation: 0.1 + 0.2,
+        memoryUsedBytes: 2 ** 35,
+        memoryTotalBytes: 2 ** 36,
+      };
+      const usage = { utilisation: null, memoryUsedBytes: 1, memoryTotalBytes: 2 ** 40, devices: [device] };
+      const worker = makeWorker({ memoryBytes: 2 ** 45, deviceClass: 'h100', usage, seenAt: day(1) });
       expect(await run(({ workers }) => workers.upsert(worker))).toEqual({ ...worker, drain: null });
       expect(await run(({ workers }) => workers.setDrain(worker.id, 'checkpoint'))).toBe(true);
-      const again = { ...worker, seenAt: day(2) };
+      const again = { ...worker, usage: null, seenAt: day(2) };
       expect(await run(({ workers }) => workers.upsert(again))).toEqual({ ...again, drain: 'checkpoint' });
       expect(await run(({ workers }) => workers.find(worker.id))).toEqual({ ...again, drain: 'checkpoint' });
       expect(await run(({ workers }) => workers.setDrain(worker.id, null))).toBe(true);
@@ -339,40 +349,12 @@ export function unitOfWorkConformance(name: string, open: () => Promise<UnitOfWo
       });
     });
 
-    it('statistics count the jobs of all teams, and what the dispatcher has yet to carry', async () => {
-      const other = await seedTeam(under.unitOfWork, 'other');
-      const asking = (...deviceClasses: string[]) => ({ placement: { deviceClasses, memoryBytes: null } });
-      const { id } = await crew.addJob();
-      await other.addJob();
-      await other.addJob(asking('cpu'));
-      await crew.addJob(asking('h100', 'cpu'));
-      const done = await crew.addJob(asking('cpu'));
-      await run(({ jobs }) => jobs.update(done.id, 1, { state: 'failed' }));
-      const see = () =>
-        under.unitOfWork.read(async ({ statistics }) => ({
-          states: (await statistics.jobsByState()).map(({ state, count }) => `${count} ${state}`).sort(),
-          queued: await statistics.queuedByDeviceClass(),
-          outbox: await statistics.outbox(),
-        }));
-      const seen = await see();
-      expect(seen.states).toEqual(['1 failed', '4 queued']);
-      expect(seen.queued).toEqual([
-        { deviceClass: null, count: 2 },
-        { deviceClass: 'cpu', count: 2 },
-        { deviceClass: 'h100', count: 1 },
-      ]);
-      expect(seen.outbox).toEqual({ entries: 0, oldestAt: null });
-      const start = Date.now();
-      for (const epoch of [1, 2]) await run(({ outbox }) => outbox.add({ jobId: id, epoch, workerId: null }));
-      const { entries, oldestAt } = (await see()).outbox;
-      expect(entries).toBe(2);
-      expect(Math.abs(Date.parse(oldestAt ?? '') - start)).toBeLessThan(20_000);
-    });
-
+    statisticsConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     newsConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     catalogConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     adapterSearchConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     aliasConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
+    evaluationConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     exportConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     deletionConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     jobRepositoryConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
@@ -381,6 +363,7 @@ export function unitOfWorkConformance(name: string, open: () => Promise<UnitOfWo
     jobUpkeepConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     estimateConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     grantConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
+    usageConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     memberConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     auditConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     webhookConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));

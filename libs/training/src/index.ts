@@ -15,6 +15,7 @@ export { runCombine, type RunCombineOptions } from './combine/run-combine';
 export { writeGgufAdapter } from './export/gguf-adapter';
 export { type GgufPrecision, writeGgufModel } from './export/gguf-model';
 export { mergeFolder, type ExportProgress } from './export/merge';
+export { runEvaluation, type EvaluatedVersion, type RunEvaluationOptions } from './evaluate/run-evaluation';
 export { runExport, type ExportedVersion, type ExportOptions } from './export/run-export';
 export { modelCard, type CardOptions } from './card';
 export {
@@ -38,4 +39,5 @@ export { sampleOutputs, type Sample, type SampleOptions } from './samples';
 export { learningRate, warmupSteps } from './schedule';
 export { toSequences, type Sequence, type SequenceSet } from './sequences';
 export { SharedBases } from './shared-bases';
+export { measureSpeed } from './speed';
 export { adapterSpec } from './targets';

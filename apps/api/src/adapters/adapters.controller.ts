@@ -1,11 +1,12 @@
-import { Body, Controller, Get, Inject, Param, Patch, Query, Req, Res } from '@nestjs/common';
-import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
+import { Body, Controller, Get, Inject, Param, Patch, Post, Query, Req, Res } from '@nestjs/common';
+import { ApiBody, ApiConsumes, ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import {
   type AdapterVersion,
   adapterCardSchema,
   adapterQuerySchema,
   adapterSchema,
   adapterVersionSchema,
+  baseStorageSchema,
   deletedSchema,
   describeAdapterSchema,
   lineageSchema,
@@ -41,6 +42,7 @@ import { BLOBS, PORTS, STORE } from '../dependencies';
 import { Answer } from '../http/answers';
 import { ApiFileResponse, attachment, linkSeconds, StoredFiles } from '../http/stored-files';
 import { archiveOf } from './archive';
+import { AdapterImports } from './import';
 import { AdapterParams, OwnerQuery, ownerQuerySchema, VersionParams } from './version-params';
 
 class AdapterListQuery extends createZodDto(adapterQuerySchema) {}
@@ -69,6 +71,7 @@ export class AdaptersController {
     @Inject(BLOBS) private readonly blobs: Blobs,
     @Inject(STORE) private readonly store: ObjectStore,
     private readonly storedFiles: StoredFiles,
+    private readonly imports: AdapterImports,
   ) {}
 
   @Get()
@@ -127,6 +130,38 @@ export class AdaptersController {
       found(await adapters.find(owner, name), 'adapter', name);
       return { data: await adapters.versions(owner, name, deleted && owner === teamId) };
     });
+  }
+
+  @Post(':name/versions')
+  @Action('adapters.write')
+  @ApiOperation({
+    summary: "Import a folder in PEFT's format as the next version of an adapter, which is made if need be.",
+    description:
+      'Names and shapes are checked against the base model. Only safetensors are read. Of the recipe of such a version `lora` and `base` alone say something.',
+  })
+  @ApiConsumes('multipart/form-data')
+  @ApiBody({
+    schema: {
+      type: 'object',
+      required: ['file', 'baseModel'],
+      properties: {
+        file: {
+          type: 'array',
+          items: { type: 'string', format: 'binary' },
+          description: 'adapter_config.json, adapter_model.safetensors and, if you like, README.md.',
+        },
+        baseModel: { type: 'string', description: 'Name or id of the base model that it was trained on.' },
+        quantization: {
+          type: 'string',
+          enum: baseStorageSchema.shape.quantization.options,
+          description: 'How the base is kept for it. Default: nf4.',
+        },
+      },
+    },
+  })
+  @Answer({ status: 201, type: AdapterVersionDto, description: 'The version.' })
+  import(@TeamId() teamId: string, @Param() { name }: AdapterParams, @Req() request: FastifyRequest) {
+    return this.imports.accept(teamId, name, request);
   }
 
   @Get(':name/versions/:version')

@@ -2,7 +2,20 @@ import { Module } from '@nestjs/common';
 import { AdaptersController } from './adapters.controller';
 import { AliasesController } from './aliases.controller';
 import { DeletionController } from './deletion.controller';
+import { EvaluationsController } from './evaluations.controller';
 import { ExportsController } from './exports.controller';
+import { AdapterImports } from './import';
+import { GatesController } from './gates.controller';
 
-@Module({ controllers: [AdaptersController, AliasesController, DeletionController, ExportsController] })
+@Module({
+  controllers: [
+    AdaptersController,
+    AliasesController,
+    DeletionController,
+    EvaluationsController,
+    ExportsController,
+    GatesController,
+  ],
+  providers: [AdapterImports],
+})
 export class AdaptersModule {}

@@ -34,6 +34,7 @@ export function ofRequests(unitOfWork: UnitOfWork): UnitOfWork {
     get acrossTeams() {
       return own().acrossTeams;
     },
+    sharing: (lock, work) => unitOfWork.sharing(lock, work),
     exclusively: (lock, work) => unitOfWork.exclusively(lock, work),
     ping: () => unitOfWork.ping(),
     close: () => unitOfWork.close(),

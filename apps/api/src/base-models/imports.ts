@@ -2,7 +2,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import { type Config } from '@lowrank/config';
 import { type BaseModel, type ImportBaseModel, LowrankError, type StoredFile } from '@lowrank/contracts';
 import { inspectModelFolder } from '@lowrank/datasets';
-import { addBaseModel, type Ports, revisionOf } from '@lowrank/domain';
+import { addBaseModel, blobsLock, type Ports, revisionOf } from '@lowrank/domain';
 import { type Blobs } from '@lowrank/storage';
 import { realpath } from 'node:fs/promises';
 import { basename, join, sep } from 'node:path';
@@ -58,13 +58,16 @@ export class BaseModelImports {
     roots: string[],
   ): Promise<BaseModel> {
     const { files: found, ...facts } = await inspectModelFolder(folder, { roots });
-    const files: StoredFile[] = [];
-    for (const { path, bytes } of found) {
-      const stored = await this.blobs.putFile(join(folder, path));
-      if (stored.bytes !== bytes)
-        throw new LowrankError('base_model_invalid', `${path} changed while it was imported.`);
-      files.push({ path, ...stored });
-    }
-    return addBaseModel(this.ports, teamId, { ...facts, revision: revisionOf(files), ...known, files });
+    return this.ports.unitOfWork.sharing(blobsLock, async (lost) => {
+      const files: StoredFile[] = [];
+      for (const { path, bytes } of found) {
+        const stored = await this.blobs.putFile(join(folder, path));
+        if (stored.bytes !== bytes)
+          throw new LowrankError('base_model_invalid', `${path} changed while it was imported.`);
+        files.push({ path, ...stored });
+      }
+      lost.throwIfAborted();
+      return addBaseModel(this.ports, teamId, { ...facts, revision: revisionOf(files), ...known, files });
+    });
   }
 }

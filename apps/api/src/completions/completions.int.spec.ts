@@ -80,6 +80,50 @@ it("answers OpenAI's client by the server that is there", async () => {
   expect(completion.choices[0]?.text).toMatch(/^ab./);
 });
 
+it("gives OpenAI's client log-probabilities, streamed too", async () => {
+  const asked = { ...body, logprobs: true, top_logprobs: 2 };
+  const { choices } = await client.chat.completions.create(asked);
+  const content = choices[0]?.logprobs?.content ?? [];
+  expect(content.length).toBeGreaterThan(0);
+  for (const { logprob, top_logprobs: top } of content) {
+    expect(top).toHaveLength(2);
+    expect(top[0]?.logprob).toBe(logprob);
+    expect(logprob).toBeLessThanOrEqual(0);
+  }
+  const streamed = [];
+  for await (const chunk of await client.chat.completions.create({ ...asked, stream: true }))
+    streamed.push(...(chunk.choices[0]?.logprobs?.content ?? []));
+  expect(streamed).toEqual(content);
+  const completion = await client.completions.create({
+    ...{ model: 'tiny', prompt: 'ab', temperature: 0, max_tokens: 4, logprobs: 2 },
+  });
+  const logprobs = completion.choices[0]?.logprobs;
+  expect(logprobs?.text_offset?.[0]).toBe(2);
+  expect(logprobs?.tokens).toHaveLength(4);
+  logprobs?.top_logprobs?.forEach((top, i) =>
+    expect(top[logprobs.tokens?.[i] ?? '']).toBe(logprobs.token_logprobs?.[i]),
+  );
+});
+
+it("gives OpenAI's client JSON of its schema", async () => {
+  const schema = {
+    type: 'object',
+    properties: { answer: { type: 'integer' }, sure: { type: 'boolean' } },
+    required: ['answer', 'sure'],
+    additionalProperties: false,
+  };
+  const completion = await client.chat.completions.parse({
+    ...{ ...body, max_tokens: 200, temperature: 1, seed: 5 },
+    response_format: { type: 'json_schema', json_schema: { name: 'answer', schema, strict: true } },
+  });
+  const [choice] = completion.choices;
+  expect(choice?.finish_reason).toBe('stop');
+  expect(JSON.parse(choice?.message.content ?? '')).toEqual({
+    answer: expect.any(Number),
+    sure: expect.any(Boolean),
+  });
+});
+
 it("passes a server's refusal on, of a stream too", async () => {
   const long = [{ role: 'user' as const, content: 'x'.repeat(300) }];
   const expected = { status: 400, code: 'context_length_exceeded', type: 'invalid_request_error' };

@@ -2,7 +2,7 @@ import { Inject, Injectable } from '@nestjs/common';
 import { type Config } from '@lowrank/config';
 import { type BaseModel, type Dataset } from '@lowrank/contracts';
 import { assertDatasetValid, checkDatasetFile, prepareDatasetFile } from '@lowrank/datasets';
-import { addDataset, found, type ObjectStore, type Ports } from '@lowrank/domain';
+import { addDataset, blobsLock, found, type ObjectStore, type Ports } from '@lowrank/domain';
 import { type Blobs } from '@lowrank/storage';
 import { type FastifyRequest } from 'fastify';
 import { join } from 'node:path';
@@ -45,18 +45,21 @@ export class DatasetUploads {
           counter === null ? undefined : await fetchTokenizer(this.blobs, counter, join(folder, 'tokenizer')),
       });
       assertDatasetValid(check);
-      const { sha256, bytes } = await this.blobs.putFile(path);
-      const { format: checked, rows, tokens, lossTokens, lengths } = check;
-      // So that a job on this base model need not count them again.
-      if (counter !== null && lengths !== null)
-        await new StoredLengths(this.store).keep(counter, { sha256, format: checked }, lengths);
-      const tokensOf = counter?.name ?? null;
-      return addDataset(
-        this.ports,
-        teamId,
-        { filename, bytes, sha256, format: checked, rows, tokens, lossTokens, tokensOf },
-        expiresAfter,
-      );
+      return this.ports.unitOfWork.sharing(blobsLock, async (lost) => {
+        const { sha256, bytes } = await this.blobs.putFile(path);
+        const { format: checked, rows, tokens, lossTokens, lengths } = check;
+        // So that a job on this base model need not count them again.
+        if (counter !== null && lengths !== null)
+          await new StoredLengths(this.store).keep(counter, { sha256, format: checked }, lengths);
+        const tokensOf = counter?.name ?? null;
+        lost.throwIfAborted();
+        return addDataset(
+          this.ports,
+          teamId,
+          { filename, bytes, sha256, format: checked, rows, tokens, lossTokens, tokensOf },
+          expiresAfter,
+        );
+      });
     });
   }
 

@@ -63,7 +63,7 @@ export async function receiveUpload(
 }
 
 /** The parts as they arrive. What the parser says about a broken body becomes validation_failed. */
-async function* partsOf(request: FastifyRequest, fileSize: number): AsyncGenerator<Multipart> {
+export async function* partsOf(request: FastifyRequest, fileSize: number): AsyncGenerator<Multipart> {
   const parts = request.parts({ limits: { fileSize } });
   for (;;) {
     const next = await parts.next().catch((error: Error) => {

@@ -32,6 +32,15 @@ describe('an answer', () => {
       { b: 1, secret: 2 },
       { b: 1 },
     ],
+    [
+      'what a pipe ends in',
+      z
+        .object({ a: z.int() })
+        .transform(({ a }) => ({ b: a + 1 }))
+        .pipe(z.object({ b: z.int() })),
+      { b: 1, secret: 2 },
+      { b: 1 },
+    ],
   ])('has what its schema names, and no more: %s', (_what, schema, answer, expected) => {
     expect(write(schema, answer)).toEqual(expected);
   });

@@ -53,6 +53,10 @@ function copierOf(schema: $ZodType): Copy | null {
       const copy = copierOf(def.innerType) ?? ((value: unknown) => value);
       return (value) => (value === undefined ? parsed(schema, undefined) : copy(value));
     }
+    case 'pipe':
+      // What is answered has been through the pipe already. What a function at its end makes of it is for zod to say.
+      if (def.out._zod.def.type === 'transform') return (value) => parsed(schema, value);
+      return copierOf(def.out);
     case 'string':
     case 'number':
     case 'boolean':

@@ -12,6 +12,7 @@ import {
   type Repositories,
   resumeJob,
   retryJob,
+  retryJobs,
   submitCombination,
   submitJob,
 } from '@lowrank/domain';
@@ -29,6 +30,8 @@ import {
   CreateJobDto,
   EstimateDto,
   EstimateJobDto,
+  JobCurvesDto,
+  JobCurvesQuery,
   JobDetailDto,
   JobDto,
   JobEventPageDto,
@@ -41,6 +44,8 @@ import {
   JobPageDto,
   JobParams,
   PrioritizeJobDto,
+  RetriedJobsDto,
+  RetryJobsDto,
 } from './jobs.dto';
 
 @ApiTags('Jobs')
@@ -86,12 +91,37 @@ export class JobsController {
     return estimateJob(this.ports, teamId, body);
   }
 
+  @Post('retry')
+  @Action('jobs.control')
+  @HttpCode(200)
+  @ApiOperation({ summary: 'Queue several failed or cancelled jobs again.' })
+  @Answer({
+    status: 200,
+    type: RetriedJobsDto,
+    description:
+      'The queued jobs, and those that could not be, with the reason. Where none could, its error.',
+  })
+  retryMany(@TeamId() teamId: string, @Body() { jobs }: RetryJobsDto) {
+    return retryJobs(this.ports, teamId, jobs);
+  }
+
   @Get()
   @Action('jobs.read')
   @ApiOperation({ summary: 'List jobs, newest first.' })
   @Answer({ status: 200, type: JobPageDto, description: 'One page.' })
   list(@TeamId() teamId: string, @Query() query: JobListQuery) {
     return this.read(({ jobs }) => jobs.list(teamId, query));
+  }
+
+  @Get('curves')
+  @Action('jobs.read')
+  @ApiOperation({
+    summary: 'Metrics of many jobs, thinned out evenly: for pictures and comparisons.',
+    description: 'A job that is not there, or has no metrics yet, is left out.',
+  })
+  @Answer({ status: 200, type: JobCurvesDto, description: 'What there is of each.' })
+  async curves(@TeamId() teamId: string, @Query() { jobs: ids, points }: JobCurvesQuery) {
+    return { data: await this.read(({ jobs }) => jobs.sampledMetrics(teamId, ids, points)) };
   }
 
   @Get(':id')

@@ -5,16 +5,20 @@ import {
   estimateJobSchema,
   estimateSchema,
   idSchema,
+  jobCurveSchema,
   jobDetailSchema,
   jobEventSchema,
   jobLogLineSchema,
   jobMetricSchema,
   jobSchema,
   jobStateSchema,
+  maxCurves,
   nameSchema,
   pageQuerySchema,
   pageSchema,
   prioritizeJobSchema,
+  retriedJobsSchema,
+  retryJobsSchema,
   workKindSchema,
 } from '@lowrank/contracts';
 import { createZodDto } from 'nestjs-zod';
@@ -64,3 +68,16 @@ export class JobMetricsQuery extends createZodDto(
   }),
 ) {}
 export class JobMetricPageDto extends createZodDto(pageSchema(jobMetricSchema)) {}
+export class JobCurvesQuery extends createZodDto(
+  z.object({
+    jobs: z
+      .string()
+      .transform((text) => text.split(','))
+      .pipe(z.array(idSchema('job')).min(1).max(maxCurves))
+      .describe(`Ids of up to ${maxCurves} jobs, with commas between.`),
+    points: z.coerce.number().int().min(2).max(2000).default(100).describe('How many of each kind at most.'),
+  }),
+) {}
+export class JobCurvesDto extends createZodDto(z.object({ data: z.array(jobCurveSchema) })) {}
+export class RetryJobsDto extends createZodDto(retryJobsSchema) {}
+export class RetriedJobsDto extends createZodDto(retriedJobsSchema) {}

@@ -56,7 +56,7 @@ describe('POST /api/v1/jobs/estimate', () => {
     expect(answer).toMatchObject({
       data: { rows: 23, heldOutRows: 1, sequences: 23, steps: expect.any(Number) },
       memory: { bytes: expect.any(Number), sharedBytes: expect.any(Number) },
-      devices: [{ deviceClass: 'cpu', workers: 1, fits: true, seconds: null }],
+      devices: [{ deviceClass: 'cpu', workers: 1, fits: true, basis: 'device', measuredJobs: 0 }],
       servability: { peft: { servable: true } },
       warnings: [],
     });

@@ -1,7 +1,21 @@
 import { Body, Controller, Delete, Get, HttpCode, Inject, Post, Put, Req, Res } from '@nestjs/common';
 import { ApiNoContentResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
-import { changePasswordSchema, chooseTeamSchema, sessionSchema, signInSchema } from '@lowrank/contracts';
-import { changePassword, chooseTeam, type Ports, readSession, signIn, signOut } from '@lowrank/domain';
+import {
+  changePasswordSchema,
+  chooseTeamSchema,
+  sessionSchema,
+  signInSchema,
+  signInWithKeySchema,
+} from '@lowrank/contracts';
+import {
+  changePassword,
+  chooseTeam,
+  type Ports,
+  readSession,
+  signIn,
+  signInWithKey,
+  signOut,
+} from '@lowrank/domain';
 import { type FastifyReply, type FastifyRequest } from 'fastify';
 import { createZodDto } from 'nestjs-zod';
 import { Action } from '../auth/action';
@@ -11,6 +25,7 @@ import { Attempts } from './attempts';
 import { sessionSecretOf, setSessionCookie } from './cookie';
 
 class SignInDto extends createZodDto(signInSchema) {}
+class SignInWithKeyDto extends createZodDto(signInWithKeySchema) {}
 class ChooseTeamDto extends createZodDto(chooseTeamSchema) {}
 class ChangePasswordDto extends createZodDto(changePasswordSchema) {}
 class SessionDto extends createZodDto(sessionSchema) {}
@@ -43,6 +58,24 @@ export class SessionController {
     return session;
   }
 
+  @Post('key')
+  @Action('session.begin')
+  @HttpCode(200)
+  @ApiOperation({
+    summary:
+      'Sign in with an API key: begins a session on behalf of the key, so that a browser need not keep it.',
+  })
+  @Answer({ status: 200, type: SessionDto, description: 'The key and its team.' })
+  async beginWithKey(
+    @Body() { key }: SignInWithKeyDto,
+    @Req() request: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ) {
+    const session = await signInWithKey(this.ports, key);
+    setSessionCookie(request, reply, session);
+    return session;
+  }
+
   @Get()
   @Action('session.use')
   @ApiOperation({ summary: 'Who has signed in, their teams, and the one that requests are about.' })
@@ -71,7 +104,7 @@ export class SessionController {
   ): Promise<void> {
     const secret = sessionSecretOf(request);
     const { user } = await readSession(this.ports, secret);
-    const who = { account: user.email, address: request.ip };
+    const who = { account: user?.email ?? '', address: request.ip };
     await this.attempts.guard(who, reply, () => changePassword(this.ports, secret, body));
   }
 

@@ -9,6 +9,7 @@ import {
 } from '@lowrank/contracts';
 import { createUnitOfWork } from '@lowrank/db';
 import { createApiKey, type ObjectStore, type Ports, randomIds, systemClock } from '@lowrank/domain';
+import { createQueueInspector } from '@lowrank/queue';
 import { Blobs, createObjectStore } from '@lowrank/storage';
 import { traceparentNow } from '@lowrank/telemetry';
 import { testDatabase, tinyDataset, writeTinyModel } from '@lowrank/testing';
@@ -93,7 +94,8 @@ export class TestApi {
     adapter.getInstance().addHook('onRoute', ({ method, url, config }) => {
       for (const one of [method].flat()) actions.set(`${one} ${url}`, config?.action);
     });
-    const app = await createApp({ config, ports, store, blobs }, adapter);
+    const queue = createQueueInspector({ databaseUrl: database.url, redis: config.redis, prefix: 'test' });
+    const app = await createApp({ config, ports, store, blobs, queue }, adapter);
     await app.listen(0, '127.0.0.1');
     const teamId = await ports.unitOfWork.run(({ apiKeys }) => apiKeys.ensureTeam('test'));
     const keyOf = async (role: Role) => (await createApiKey(ports, teamId, { name: role, role })).secret;
@@ -110,6 +112,7 @@ export class TestApi {
       await keyOf('member'),
       await keyOf('viewer'),
       async () => {
+        await queue.close();
         await unitOfWork.close();
         await database.drop();
       },

@@ -40,6 +40,7 @@ export function targetsOf({ teamId, ids, team, adapter, baseModel, email }: Samp
     // The operator's log names the teams that it has changed.
     'GET /api/v1/audit': { ...own('audit'), tells: [teamId, team] },
     'POST /api/v1/session': { ...own('session', { email, password }), status: 401 },
+    'POST /api/v1/session/key': { ...own('session/key', { key: `lrk_${email}` }), status: 401 },
     // Made with a key, these requests have no session.
     'GET /api/v1/session': { ...own('session'), status: 404 },
     'PUT /api/v1/session': { ...own('session', { team }), status: 404 },
@@ -57,6 +58,13 @@ export function targetsOf({ teamId, ids, team, adapter, baseModel, email }: Samp
       ...own('invitations/accept', { token: `lri_${email}`, password }),
       status: 410,
     },
+    'GET /api/v1/overview': own('overview'),
+    'GET /api/v1/overview/stream': own('overview/stream'),
+    // The operator sees whose jobs wait and run, not what they are about.
+    'GET /api/v1/platform/overview': { ...own('platform/overview'), tells: [teamId, team] },
+    'GET /api/v1/platform/queue': { ...own('platform/queue'), tells: [teamId, team, job] },
+    'GET /api/v1/platform/services': own('platform/services'),
+    'GET /api/v1/platform/settings': own('platform/settings'),
     'GET /api/v1/team': own('team'),
     'PATCH /api/v1/team': own('team', { maxQueued: 1000 }),
     // The operator sees all teams.
@@ -100,6 +108,7 @@ export function targetsOf({ teamId, ids, team, adapter, baseModel, email }: Samp
       `adapters/${adapter}/aliases/prod/rollback`,
     ),
     'GET /api/v1/adapters/:name/versions': of('version', `adapters/${adapter}/versions`),
+    'POST /api/v1/adapters/:name/versions': own(`adapters/${adapter}/versions`, {}),
     'GET /api/v1/adapters/:name/versions/:version': of('version', version),
     // The alias of the samples is in the way of the first two.
     'DELETE /api/v1/adapters/:name': of('version', `adapters/${adapter}`),
@@ -130,6 +139,14 @@ export function targetsOf({ teamId, ids, team, adapter, baseModel, email }: Samp
       'version',
       `${version}/exports/merged/archive`,
     ),
+    'POST /api/v1/adapters/:name/versions/:version/evaluations': of('version', `${version}/evaluations`, {
+      alias: 'gated',
+    }),
+    'GET /api/v1/adapters/:name/versions/:version/evaluations': of('version', `${version}/evaluations`),
+    'GET /api/v1/adapters/:name/gates': of('version', `adapters/${adapter}/gates`),
+    'PUT /api/v1/adapters/:name/gates/:alias': of('version', `adapters/${adapter}/gates/gated`, {
+      ...{ dataset: ids.secondDataset, checks: [{ measure: { metric: 'loss' }, threshold: 1 }] },
+    }),
     'GET /api/whoami-v2': { path: '/api/whoami-v2' },
     'GET /api/models/:owner/:name': hub('version', `api/models/${team}/${adapter}`),
     'GET /api/models/:owner/:name/revision/:revision': hub(
@@ -167,7 +184,10 @@ export function targetsOf({ teamId, ids, team, adapter, baseModel, email }: Samp
       adapter,
       versions: [{ adapter }, { adapter, version: 'v1' }],
     }),
+    // Of several jobs none is the team's.
+    'POST /api/v1/jobs/retry': of('job', 'jobs/retry', { jobs: [job] }),
     'POST /api/v1/jobs/estimate': of('dataset', 'jobs/estimate', request),
+    'GET /api/v1/jobs/curves': own(`jobs/curves?jobs=${job}`),
     'GET /api/v1/jobs/:id': of('job', `jobs/${job}`),
     'GET /api/v1/jobs/:id/events': of('job', `jobs/${job}/events`),
     'GET /api/v1/jobs/:id/logs': of('job', `jobs/${job}/logs`),
@@ -222,6 +242,7 @@ export function targetsOf({ teamId, ids, team, adapter, baseModel, email }: Samp
     'DELETE /v1/models/:owner/:name': openAi('version', `models/${team}/${adapter}@v1`),
     // What takes away comes last.
     'DELETE /api/v1/grants/:id': of('grant', `grants/${ids.grant}`),
+    'DELETE /api/v1/adapters/:name/gates/:alias': of('version', `adapters/${adapter}/gates/gated`),
     'DELETE /api/v1/adapters/:name/aliases/:alias': of('version', `adapters/${adapter}/aliases/prod`),
     'DELETE /api/v1/members/:id': of('member', `members/${member}`),
     'DELETE /api/v1/invitations/:id': of('invitation', `invitations/${invitation}`),

@@ -10,7 +10,9 @@ import {
 import {
   makeBaseModel,
   makeDataset,
+  makeEvaluationManifest,
   makeExportManifest,
+  makeGate,
   makeJob,
   makeManifest,
   makeWorker,
@@ -71,7 +73,9 @@ export async function samplesOf(api: TestApi, teamId: string): Promise<Samples> 
   };
   const { baseModel: base, dataset: data, createdAt } = job;
   const worker = makeWorker({ seenAt: new Date().toISOString() });
-  await unitOfWork.run(async ({ baseModels, datasets, adapters, exports, jobs, sweeps, workers }) => {
+  await unitOfWork.run(async (repositories) => {
+    const { baseModels, datasets, adapters, evaluations, exports, gates, jobs, sweeps, workers } =
+      repositories;
     await baseModels.insert(teamId, baseModel);
     await datasets.insert(teamId, dataset);
     await datasets.insert(teamId, secondDataset);
@@ -89,6 +93,11 @@ export async function samplesOf(api: TestApi, teamId: string): Promise<Samples> 
       makeExportManifest(done, ids.version, { files: [{ path: 'model.safetensors', ...file }] }),
       createdAt,
     );
+    const gate = makeGate(secondDataset, { adapter, alias: 'gated' });
+    await evaluations.publish(teamId, makeEvaluationManifest(done, ids.version), {
+      ...{ dataset: gate.dataset, limits: gate.limits, move: null, at: createdAt },
+    });
+    await gates.put(teamId, gate);
     await sweeps.insert(teamId, {
       ...{ id: ids.sweep, baseModel: base, dataset: data, adapter, createdAt, recipe: {}, space: {} },
       ...{ method: { type: 'grid' }, metric: 'loss', maxConcurrent: null },
@@ -135,6 +144,8 @@ export async function samplesOf(api: TestApi, teamId: string): Promise<Samples> 
     datasets,
     adapters,
     aliases,
+    evaluations,
+    gates,
     jobs,
     sweeps,
     webhooks,
@@ -144,6 +155,8 @@ export async function samplesOf(api: TestApi, teamId: string): Promise<Samples> 
   }: Repositories) => [
     await adapters.find(teamId, adapter),
     await aliases.moves(teamId, adapter, 'prod', { limit: 200 }),
+    await evaluations.list(teamId, adapter, 1),
+    await gates.list(teamId, adapter),
     await teams.find(teamId),
     await apiKeys.list(teamId),
     await baseModels.find(teamId, baseModel.id),

@@ -58,6 +58,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { CliError, exitCodes } from '../errors';
 import { Catalog } from './catalog';
+import { EvaluationsApi } from './evaluations-api';
 import { ExportsApi } from './exports-api';
 import { Http } from './http';
 import { readServerSentEvents } from './sse';
@@ -74,6 +75,7 @@ export class Api {
   readonly team: TeamApi;
   readonly catalog: Catalog;
   readonly exports: ExportsApi;
+  readonly evaluating: EvaluationsApi;
 
   constructor(
     readonly url: string,
@@ -83,6 +85,7 @@ export class Api {
     this.team = new TeamApi(this.http);
     this.catalog = new Catalog(this.http);
     this.exports = new ExportsApi(this.http);
+    this.evaluating = new EvaluationsApi(this.http);
   }
 
   /** Whether a server is up; needs no key. */

@@ -14,6 +14,7 @@ import {
   type VersionDiff,
   versionDiffSchema,
 } from '@lowrank/contracts';
+import { openAsBlob } from 'node:fs';
 import { type Http } from './http';
 
 const part = encodeURIComponent;
@@ -48,6 +49,19 @@ export class Catalog {
   restoreVersion(adapter: string, version: string): Promise<AdapterVersion> {
     const path = `${versionPath(adapter, version)}/restore`;
     return this.http.json(path, adapterVersionSchema, { method: 'POST' });
+  }
+
+  /** Files of a folder in PEFT's format, by their names there. */
+  async importVersion(
+    adapter: string,
+    files: Record<string, string>,
+    fields: { baseModel: string; quantization?: string },
+  ): Promise<AdapterVersion> {
+    const form = new FormData();
+    for (const [name, value] of Object.entries(fields)) if (value !== undefined) form.set(name, value);
+    for (const [name, path] of Object.entries(files)) form.append('file', await openAsBlob(path), name);
+    const path = `/api/v1/adapters/${part(adapter)}/versions`;
+    return this.http.json(path, adapterVersionSchema, { method: 'POST', form, timeoutMs: 0 });
   }
 
   lineage(adapter: string, version: string): Promise<Lineage> {

@@ -2,16 +2,20 @@ import {
   type Adapter,
   adapterMethodSchema,
   adapterSortSchema,
+  baseStorageSchema,
   objectiveTypeSchema,
 } from '@lowrank/contracts';
 import { type Command, Option } from 'commander';
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { type AdapterFilter } from '../client/catalog';
 import { connect } from '../connect';
 import { diffTables } from '../diff-view';
+import { evaluationLines } from '../evaluation-view';
 import { number } from '../option-values';
 import { lineageRows } from '../lineage-view';
 import { formatAge, formatBytes, paint, print, printTable } from '../terminal';
+import { CliError, exitCodes } from '../errors';
 import { parseSharedRef, parseVersionRef } from '../version-ref';
 import { pullVersion } from '../pull';
 
@@ -93,7 +97,7 @@ export function addAdapterCommands(program: Command): void {
           metrics.evalLossBefore?.toFixed(4) ?? '–',
           metrics.evalLossAfter?.toFixed(4) ?? '–',
           formatBytes(bytes),
-          jobId,
+          jobId ?? 'imported',
           formatAge(createdAt),
         ]);
         if (rows.length === 0) print(`${ref.adapter} has no ${deleted ? 'deleted' : 'published'} version.`);
@@ -110,12 +114,33 @@ export function addAdapterCommands(program: Command): void {
       );
       // What another team's version was made from is theirs to know.
       if (ref.team !== null) return;
+      const evaluations = await api.evaluating.list(ref.adapter, version.number);
+      if (evaluations.length > 0) print(paint('bold', '\nEvaluations'));
+      if (evaluations.length > 0) for (const line of evaluationLines(evaluations)) print(line);
       const lineage = await api.catalog.lineage(ref.adapter, `v${version.number}`);
       const rows = lineageRows(lineage);
       if (rows.length === 0) return;
       print(paint('bold', '\nLineage'));
       printTable(['FROM', 'HOW', 'TO'], rows);
       if (lineage.isTruncated) print('… and more');
+    });
+
+  adapters
+    .command('import')
+    .description("make a folder in PEFT's format the next version of an adapter")
+    .argument('<folder>', 'with adapter_config.json and adapter_model.safetensors')
+    .requiredOption('--adapter <name>', 'name of the adapter; made when there is none')
+    .requiredOption('--base <name>', 'base model that it was trained on')
+    .addOption(
+      new Option('--quantization <kind>', 'how the base is kept for it; default: nf4').choices(
+        baseStorageSchema.shape.quantization.options,
+      ),
+    )
+    .action(async (folder: string, options: ImportOptions, command: Command) => {
+      const { adapter, base: baseModel, quantization } = options;
+      const files = await filesToImport(folder);
+      const made = await connect(command).catalog.importVersion(adapter, files, { baseModel, quantization });
+      print(`Imported as ${made.adapter} v${made.number}: ${Object.keys(files).join(', ')}.`);
     });
 
   adapters
@@ -217,4 +242,24 @@ interface DescribeOptions {
   tags: boolean;
   card?: string;
   generatedCard?: boolean;
+}
+
+interface ImportOptions {
+  adapter: string;
+  base: string;
+  quantization?: string;
+}
+
+/** What of a folder is uploaded: name → path. Error: CliError when it is none in PEFT's format. */
+async function filesToImport(folder: string): Promise<Record<string, string>> {
+  const there = await readdir(folder).catch(() => [] as string[]);
+  const needed = ['adapter_config.json', 'adapter_model.safetensors'];
+  const missing = needed.filter((name) => !there.includes(name));
+  if (missing.length > 0)
+    throw new CliError(`${folder} has no ${missing.join(' and no ')}`, {
+      help: "PEFT's save_pretrained writes both; pickled weights (adapter_model.bin) are never read.",
+      exitCode: exitCodes.usage,
+    });
+  const names = [...needed, 'README.md'].filter((name) => there.includes(name));
+  return Object.fromEntries(names.map((name) => [name, join(folder, name)]));
 }

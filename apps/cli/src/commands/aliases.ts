@@ -6,8 +6,8 @@ import { parseAlias } from '../version-ref';
 
 const versionName = (number: number | null): string => (number === null ? '–' : `v${number}`);
 
-function toRow({ action, from, to, at, by }: AliasMove): string[] {
-  return [action, versionName(from), versionName(to), by, formatAge(at)];
+function toRow({ action, from, to, gate, at, by }: AliasMove): string[] {
+  return [action, versionName(from), versionName(to), gate ?? '–', by, formatAge(at)];
 }
 
 export function addAliasCommands(program: Command): void {
@@ -30,8 +30,11 @@ export function addAliasCommands(program: Command): void {
     .argument('<adapter@alias>', 'e.g. support@prod')
     .action(async (text: string, _options, command: Command) => {
       const { adapter, alias } = parseAlias(text);
-      const moved = await connect(command).catalog.rollBackAlias(adapter, alias);
-      print(`${adapter}@${alias} is v${moved.version} again.`);
+      const { catalog } = connect(command);
+      const moved = await catalog.rollBackAlias(adapter, alias);
+      const [last] = await catalog.aliasHistory(adapter, alias);
+      const why = last?.gate === 'stood-before' ? ', without a new evaluation: it stood there before' : '';
+      print(`${adapter}@${alias} is v${moved.version} again${why}.`);
     });
 
   aliases
@@ -42,7 +45,7 @@ export function addAliasCommands(program: Command): void {
       const { adapter, alias } = parseAlias(text);
       const moves = await connect(command).catalog.aliasHistory(adapter, alias);
       if (moves.length === 0) print(`${adapter}@${alias} has never been there.`);
-      else printTable(['ACTION', 'FROM', 'TO', 'BY', 'WHEN'], moves.map(toRow));
+      else printTable(['ACTION', 'FROM', 'TO', 'GATE', 'BY', 'WHEN'], moves.map(toRow));
     });
 
   aliases

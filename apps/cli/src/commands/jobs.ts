@@ -75,6 +75,7 @@ export function addJobCommands(program: Command): void {
 /** The adapter that a job works for, the version that it has made, or the format that it writes one in. */
 function resultOf({ adapter, version, work }: Job): string {
   if (work.kind === 'export') return `${adapter} v${work.version.number} as ${work.format}`;
+  if (work.kind === 'evaluate') return `${adapter} v${work.version.number}, evaluated`;
   return version === null ? adapter : `${adapter} v${version}`;
 }
 

@@ -52,7 +52,8 @@ export function addUpCommand(program: Command): void {
 }
 
 function announce({ url, newKey, logDir }: Services, dataDir: string): void {
-  print(`  API      ${url}   (described at ${url}/docs; a browser takes the key as password)`);
+  print(`  page     ${url}   (the dashboard: sign in with the key below, or with email and password)`);
+  print(`  API      ${url}/api/v1   (described at ${url}/docs; a browser takes the key as password)`);
   if (newKey === null) print(`  key      ${adminKeyFile(dataDir)}`);
   else {
     print(`  key      ${newKey}`);

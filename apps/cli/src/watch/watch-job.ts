@@ -53,6 +53,8 @@ export async function untilInterrupted<T>(
 export function describeSuccess({ adapter, version, sweep, work }: Job): string {
   if (work.kind === 'export')
     return `Exported ${adapter} v${work.version.number} as ${work.format}: lowrank exports ${adapter}@v${work.version.number}`;
+  if (work.kind === 'evaluate')
+    return `Evaluated ${adapter} v${work.version.number}: lowrank evaluations ${adapter}@v${work.version.number}`;
   return version === null && sweep !== null
     ? `Trial ${sweep.trial} of sweep ${sweep.id} is done.`
     : `Published ${adapter} v${version}.`;

@@ -1,4 +1,4 @@
-import { type Adapter } from '@lowrank/kernels';
+import { type Adapter, type Draw } from '@lowrank/kernels';
 import { World } from '../test/world';
 import { Batch, type SequenceRequest } from './batch';
 
@@ -26,7 +26,7 @@ const requests = (count: number): SequenceRequest[] =>
 
 async function tokensOf(batch: Batch, request: SequenceRequest): Promise<number[]> {
   const tokens: number[] = [];
-  for await (const token of batch.generate(request)) tokens.push(token);
+  for await (const { token } of batch.generate(request)) tokens.push(token);
   return tokens;
 }
 
@@ -72,8 +72,8 @@ it('keeps no room for an answer that is whole, though its reader is slow', async
   const begun = await slow.next();
   expect(await tokensOf(batch, second)).toEqual(await alone(second));
   const rest: number[] = [];
-  for await (const token of slow) rest.push(token);
-  expect([begun.value, ...rest]).toEqual(await alone(first));
+  for await (const { token } of slow) rest.push(token);
+  expect([(begun.value as Draw).token, ...rest]).toEqual(await alone(first));
   batch.close();
 });
 

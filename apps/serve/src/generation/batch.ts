@@ -1,4 +1,11 @@
-import { type Adapter, type Base, type Cache, type CachedSequence, type Sampling } from '@lowrank/kernels';
+import {
+  type Adapter,
+  type Base,
+  type Cache,
+  type CachedSequence,
+  type Draw,
+  type Sampling,
+} from '@lowrank/kernels';
 import { Pages } from './pages';
 
 /** Small pages waste little: a sequence has half of one to spare on average. */
@@ -12,7 +19,19 @@ export interface SequenceRequest {
   /** Of tokens that are generated, at most. */
   maxTokens: number;
   sampling: Sampling;
+  /** How many of the likeliest tokens come with each token, and its log-probability. Left out: none of these. */
+  logprobs?: number;
+  /** Says which tokens may come next. */
+  guide?: Guide;
   signal: AbortSignal;
+}
+
+/** What a sequence is held to. */
+export interface Guide {
+  /** Tokens that may come next, as `Sampling.allowed`. */
+  allowed(): Promise<Uint32Array>;
+  /** Is told of each token that was drawn, before the next call. */
+  accept(token: number): void;
 }
 
 interface Sequence extends SequenceRequest {
@@ -21,7 +40,7 @@ interface Sequence extends SequenceRequest {
   length: number;
   cached: number;
   pages: number[];
-  deliver(token: number): void;
+  deliver(draw: Draw): void;
   fail(error: unknown): void;
 }
 
@@ -65,16 +84,16 @@ export class Batch {
    * Yields tokens as they are drawn, until `maxTokens` or until the reader leaves. Prompt and answer have room in `longest`.
    * Errors: KernelError, the signal's reason.
    */
-  async *generate(request: SequenceRequest): AsyncGenerator<number, void> {
-    const ready: number[] = [];
+  async *generate(request: SequenceRequest): AsyncGenerator<Draw, void> {
+    const ready: Draw[] = [];
     let failure: { error: unknown } | null = null;
     let wake: (() => void) | null = null;
     const sequence: Sequence = {
       ...request,
       tokens: new Int32Array(request.prompt.length + request.maxTokens),
       ...{ length: request.prompt.length, cached: 0, pages: [] },
-      deliver: (token) => {
-        ready.push(token);
+      deliver: (draw) => {
+        ready.push(draw);
         wake?.();
       },
       fail: (error) => {
@@ -94,7 +113,7 @@ export class Batch {
           if (failure !== null) throw (failure as { error: unknown }).error;
           await new Promise<void>((resolve) => (wake = resolve));
         }
-        yield ready.shift() as number;
+        yield ready.shift() as Draw;
       }
     } finally {
       request.signal.removeEventListener('abort', onAbort);
@@ -103,6 +122,11 @@ export class Batch {
       await this.stepping;
       this.release(sequence);
     }
+  }
+
+  /** Pages of the cache that sequences have, and those that none has. */
+  get load(): { used: number; free: number } {
+    return { used: this.cache.pages - this.pages.left, free: this.pages.left };
   }
 
   /** When nobody reads any more. */
@@ -168,6 +192,9 @@ export class Batch {
 
   private async take(kind: Kind, chosen: readonly Chosen[]): Promise<void> {
     const drawn = chosen.filter(({ sequence, end }) => end === sequence.length);
+    // Computed elsewhere, while the model takes its step.
+    const allowed = Promise.all(drawn.map(({ sequence }) => sequence.guide?.allowed()));
+    allowed.catch(() => undefined);
     const logits = await this.cache.run(
       kind,
       chosen.map(({ sequence, end }): CachedSequence => {
@@ -178,24 +205,43 @@ export class Batch {
         };
       }),
     );
-    const draws =
-      drawn.length === 0
-        ? []
-        : await this.cache.sample(
-            logits,
-            drawn.map(({ sequence }) => samplingOf(sequence)),
-          );
+    const draws = await this.draw(
+      logits,
+      drawn.map(({ sequence }) => sequence),
+      await allowed,
+    );
     for (const { sequence, end } of chosen) sequence.cached = end;
     drawn.forEach(({ sequence }, i) => {
-      const { token } = draws[i] as { token: number };
+      const draw = draws[i] as Draw;
+      sequence.guide?.accept(draw.token);
       // The last token that is wanted needs no place in the cache.
-      sequence.tokens[sequence.length] = token;
+      sequence.tokens[sequence.length] = draw.token;
       sequence.length += 1;
-      sequence.deliver(token);
+      sequence.deliver(draw);
       if (sequence.length < sequence.tokens.length) return;
       // Its reader may be slow; whoever waits for room is not to wait for that.
       this.remove(sequence);
       this.release(sequence);
+    });
+  }
+
+  /** One token for each row of logits [sequences × vocab]. */
+  private async draw(
+    logits: Float32Array,
+    sequences: readonly Sequence[],
+    allowed: readonly (Uint32Array | undefined)[],
+  ): Promise<Draw[]> {
+    if (sequences.length === 0) return [];
+    const samplings = sequences.map((sequence, i) => samplingOf(sequence, allowed[i]));
+    const wanted = sequences.flatMap(({ logprobs }) => (logprobs === undefined ? [] : [logprobs]));
+    const draws = await this.cache.sample(
+      logits,
+      samplings,
+      wanted.length === 0 ? {} : { logprobs: Math.max(...wanted) },
+    );
+    return draws.map(({ token, logprob, top }, i) => {
+      const { logprobs } = sequences[i] as Sequence;
+      return logprobs === undefined ? { token } : { token, logprob, top: top?.slice(0, logprobs) };
     });
   }
 
@@ -223,7 +269,10 @@ export class Batch {
   }
 }
 
-function samplingOf({ sampling, tokens, length, prompt }: Sequence): Sampling {
+function samplingOf(
+  { sampling, tokens, length, prompt }: Sequence,
+  allowed: Uint32Array | undefined,
+): Sampling {
   const penalized =
     (sampling.repetitionPenalty ?? 1) !== 1 ||
     (sampling.presencePenalty ?? 0) !== 0 ||
@@ -231,6 +280,7 @@ function samplingOf({ sampling, tokens, length, prompt }: Sequence): Sampling {
   return {
     ...sampling,
     position: length,
+    ...(allowed ? { allowed } : {}),
     ...(penalized ? { history: { tokens: tokens.slice(0, length), prompt: prompt.length } } : {}),
   };
 }

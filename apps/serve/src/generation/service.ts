@@ -1,10 +1,9 @@
-import { LowrankError, type ServeRequest, type ServeTarget } from '@lowrank/contracts';
-import { type ChatTokenizer } from '@lowrank/datasets';
-import { type Sampling } from '@lowrank/kernels';
-import { randomBytes } from 'node:crypto';
-import { answerOf, type Choice, Chunks, type Completion, headOf, usageOf } from '../http/answers';
+import { type ServeRequest, type ServeTarget } from '@lowrank/contracts';
+import { answerOf, type Choice, Chunks, headOf, usageOf } from '../http/answers';
 import { type Model, type Models } from '../models/models';
-import { generate, type Generated } from './generate';
+import { type Generated, type Piece } from './generate';
+import { type Meter } from './meter';
+import { choiceCount, echoOf, formed, logprobsOf, promptOf } from './request';
 import { type Turns } from './turns';
 
 /** Answers requests: a turn, the model, the prompt, and the text as OpenAI's clients want it. */
@@ -14,19 +13,32 @@ export class Service {
     private readonly turns: Turns,
   ) {}
 
-  /** Errors: those of Turns, Models and generate. */
-  async answer({ teamId, target, completion }: ServeRequest, signal: AbortSignal) {
-    return this.withModel(teamId, target, signal, async (model) => {
+  /** Loads what a request would need, and keeps it as if one had. Errors: those of Models. */
+  async prefetch(target: ServeTarget): Promise<void> {
+    (await this.models.hold(target)).release();
+  }
+
+  /** `meter` counts what it takes, also when it fails. Errors: those of Turns, Models and generate. */
+  async answer({ teamId, target, completion }: ServeRequest, signal: AbortSignal, meter: Meter) {
+    return this.withModel(teamId, target, signal, meter, async (model) => {
       const prompt = promptOf(completion, model.tokenizer);
       const choices: Choice[] = [];
       let completionTokens = 0;
       for (let index = 0; index < choiceCount(completion); index += 1) {
-        const generation = generate(model, optionsOf(completion, model.tokenizer, prompt, index, signal));
-        let text = echoOf(completion);
+        const generation = formed(model, completion, { prompt, index, signal, meter });
+        const whole: Piece = { text: echoOf(completion), draws: [], offsets: [] };
         let step = await generation.next();
-        for (; !step.done; step = await generation.next()) text += step.value;
+        for (; !step.done; step = await generation.next()) {
+          whole.text += step.value.text;
+          whole.draws.push(...step.value.draws);
+          whole.offsets.push(...step.value.offsets);
+        }
         completionTokens += step.value.tokens;
-        choices.push({ text, reason: step.value.reason });
+        choices.push({
+          text: whole.text,
+          logprobs: logprobsOf(completion, model.tokenizer, whole),
+          reason: step.value.reason,
+        });
       }
       return answerOf(completion.kind, headOf(completion), choices, usageOf(prompt.length, completionTokens));
     });
@@ -39,22 +51,25 @@ export class Service {
   async stream(
     { teamId, target, completion }: ServeRequest,
     signal: AbortSignal,
+    meter: Meter,
     begin: () => (event: string) => Promise<void>,
   ): Promise<void> {
-    await this.withModel(teamId, target, signal, async (model) => {
+    await this.withModel(teamId, target, signal, meter, async (model) => {
       const prompt = promptOf(completion, model.tokenizer);
       const chunks = new Chunks(completion.kind, headOf(completion), completion.body);
       let send: ((event: string) => Promise<void>) | null = null;
       let completionTokens = 0;
       for (let index = 0; index < choiceCount(completion); index += 1) {
-        const generation = generate(model, optionsOf(completion, model.tokenizer, prompt, index, signal));
-        let step: IteratorResult<string, Generated> = await generation.next();
+        const generation = formed(model, completion, { prompt, index, signal, meter });
+        let step: IteratorResult<Piece, Generated> = await generation.next();
         send ??= begin();
         await send(chunks.begin(index));
         const echo = echoOf(completion);
-        if (echo !== '') await send(chunks.text(index, echo));
+        if (echo !== '') await send(chunks.text(index, echo, null));
         for (; !step.done; step = await generation.next())
-          if (step.value !== '') await send(chunks.text(index, step.value));
+          await send(
+            chunks.text(index, step.value.text, logprobsOf(completion, model.tokenizer, step.value)),
+          );
         completionTokens += step.value.tokens;
         await send(chunks.finish(index, step.value.reason));
       }
@@ -66,9 +81,11 @@ export class Service {
     teamId: string,
     target: ServeTarget,
     signal: AbortSignal,
+    meter: Meter,
     work: (model: Model) => Promise<T>,
   ): Promise<T> {
     const endTurn = await this.turns.take(teamId, signal);
+    meter.turnCame();
     try {
       const held = await this.models.hold(target);
       try {
@@ -81,57 +98,3 @@ export class Service {
     }
   }
 }
-
-const choiceCount = ({ body }: Completion): number => body.n ?? 1;
-
-const echoOf = ({ kind, body }: Completion): string =>
-  kind === 'text' && body.echo === true ? body.prompt : '';
-
-function promptOf({ kind, body }: Completion, tokenizer: ChatTokenizer): Int32Array {
-  if (kind === 'chat')
-    return Int32Array.from(tokenizer.encode(tokenizer.render(body.messages, { addGenerationPrompt: true })));
-  const tokens = tokenizer.encode(body.prompt);
-  const { bosId } = tokenizer;
-  // A template writes the beginning of a text itself; plain text has none.
-  return Int32Array.from(bosId === null || tokens[0] === bosId ? tokens : [bosId, ...tokens]);
-}
-
-function optionsOf(
-  { kind, body }: Completion,
-  { vocabSize }: ChatTokenizer,
-  prompt: Int32Array,
-  index: number,
-  signal: AbortSignal,
-) {
-  const maxTokens = kind === 'chat' ? (body.max_completion_tokens ?? body.max_tokens) : body.max_tokens;
-  const sampling: Sampling = {
-    temperature: body.temperature ?? 1,
-    topP: body.top_p ?? 1,
-    topK: body.top_k ?? 0,
-    seed: seedOf(body.seed, index),
-    minP: body.min_p ?? 0,
-    presencePenalty: body.presence_penalty ?? 0,
-    frequencyPenalty: body.frequency_penalty ?? 0,
-    repetitionPenalty: body.repetition_penalty ?? 1,
-    ...(body.logit_bias === null ? {} : { bias: biasOf(body.logit_bias, vocabSize) }),
-  };
-  return { prompt, sampling, maxTokens, stop: body.stop, signal };
-}
-
-function biasOf(biases: Record<string, number>, vocabSize: number) {
-  const unknown = Object.keys(biases).find((token) => Number(token) >= vocabSize);
-  if (unknown !== undefined)
-    throw new LowrankError('validation_failed', `The model has no token ${unknown}.`, [
-      { path: `logit_bias.${unknown}`, message: `must be below ${vocabSize}` },
-    ]);
-  return {
-    tokens: Int32Array.from(Object.keys(biases), Number),
-    values: Float32Array.from(Object.values(biases)),
-  };
-}
-
-/** Every choice has draws of its own. */
-const seedOf = (seed: number | null, index: number): bigint =>
-  seed === null
-    ? randomBytes(8).readBigUInt64LE()
-    : BigInt.asUintN(64, BigInt(seed) + (BigInt(index) << 32n));

@@ -1,10 +1,12 @@
 import {
   type ChatCompletion,
   type ChatCompletionAnswer,
+  type ChatLogprobs,
   type FinishReason,
   type ServeRequest,
   type TextCompletion,
   type TextCompletionAnswer,
+  type TextLogprobs,
   type Usage,
 } from '@lowrank/contracts';
 import { randomBytes } from 'node:crypto';
@@ -31,6 +33,8 @@ export function headOf({ kind, body }: Completion): AnswerHead {
 
 export interface Choice {
   text: string;
+  /** Of the kind of the completion; null where they are not asked for. */
+  logprobs: ChatLogprobs | TextLogprobs | null;
   reason: FinishReason;
 }
 
@@ -51,10 +55,10 @@ export function answerOf(
     return {
       ...head,
       object: 'chat.completion',
-      choices: choices.map(({ text, reason }, index) => ({
+      choices: choices.map(({ text, logprobs, reason }, index) => ({
         index,
         message: { role: 'assistant', content: text, refusal: null },
-        logprobs: null,
+        logprobs: logprobs as ChatLogprobs | null,
         finish_reason: reason,
       })),
       usage,
@@ -62,10 +66,10 @@ export function answerOf(
   return {
     ...head,
     object: 'text_completion',
-    choices: choices.map(({ text, reason }, index) => ({
+    choices: choices.map(({ text, logprobs, reason }, index) => ({
       index,
       text,
-      logprobs: null,
+      logprobs: logprobs as TextLogprobs | null,
       finish_reason: reason,
     })),
     usage,
@@ -86,15 +90,15 @@ export class Chunks {
 
   /** Says who speaks, before the first text. Text completions have nothing of the kind. */
   begin(index: number): string {
-    return this.kind === 'chat' ? this.chunk(index, { delta: { role: 'assistant', content: '' } }, null) : '';
+    return this.kind === 'chat' ? this.chunk(index, { delta: { role: 'assistant', content: '' } }) : '';
   }
 
-  text(index: number, text: string): string {
-    return this.chunk(index, this.kind === 'chat' ? { delta: { content: text } } : { text }, null);
+  text(index: number, text: string, logprobs: Choice['logprobs']): string {
+    return this.chunk(index, this.kind === 'chat' ? { delta: { content: text } } : { text }, { logprobs });
   }
 
   finish(index: number, reason: FinishReason): string {
-    return this.chunk(index, this.kind === 'chat' ? { delta: {} } : { text: '' }, reason);
+    return this.chunk(index, this.kind === 'chat' ? { delta: {} } : { text: '' }, { reason });
   }
 
   /** The usage, where it is asked for, and the end of the stream. */
@@ -103,9 +107,13 @@ export class Chunks {
     return `${last}data: [DONE]\n\n`;
   }
 
-  private chunk(index: number, content: object, reason: FinishReason | null): string {
+  private chunk(
+    index: number,
+    content: object,
+    { logprobs = null, reason }: Partial<Omit<Choice, 'text'>> = {},
+  ): string {
     return this.event({
-      choices: [{ index, ...content, logprobs: null, finish_reason: reason }],
+      choices: [{ index, ...content, logprobs, finish_reason: reason ?? null }],
       ...this.usage,
     });
   }

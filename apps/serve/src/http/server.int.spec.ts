@@ -7,8 +7,10 @@ import {
   textCompletionAnswerSchema,
 } from '@lowrank/contracts';
 import { type Adapter } from '@lowrank/kernels';
+import Ajv2020 from 'ajv/dist/2020';
+import { request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Served, World } from '../test/world';
+import { type Served, teamId, World } from '../test/world';
 
 let world: World;
 let served: Served;
@@ -51,6 +53,13 @@ const events = async (response: Promise<Response>): Promise<string[]> =>
     .split('\n\n')
     .filter((line) => line !== '')
     .map((line) => line.replace(/^data: /, ''));
+
+/** By its definition, in doubles. */
+function logSoftmax(logits: Float32Array): number[] {
+  const most = Math.max(...logits);
+  const sum = logits.reduce((total, logit) => total + Math.exp(logit - most), 0);
+  return Array.from(logits, (logit) => logit - most - Math.log(sum));
+}
 
 describe('a conversation', () => {
   it('is answered as generation one at a time does, by the base and by the adapter', async () => {
@@ -135,6 +144,36 @@ describe('a conversation', () => {
     expect(await say({ temperature: 2, min_p: 1, seed: 3 })).toBe(text);
   });
 
+  it('has log-probabilities, as the logits say, whole and in pieces', async () => {
+    const asked = { logprobs: true, top_logprobs: 3 };
+    const { choices } = await answer(chat(target, asked));
+    const content = choices[0]?.logprobs?.content ?? [];
+    expect(content.length).toBeGreaterThan(3);
+    const prompt = world.tokenizer.encode(world.tokenizer.render(messages, { addGenerationPrompt: true }));
+    const session = world.base.openSession({ adapter, capacity: 256 });
+    await session.append(Int32Array.from(prompt));
+    for (const { bytes, logprob, top_logprobs: top } of content) {
+      const expected = logSoftmax(session.logits());
+      const best = [...expected].sort((a, b) => b - a);
+      // The tiny model has a token for each byte. These answers are greedy.
+      const id = expected.indexOf(best[0] as number);
+      expect(bytes).toEqual([...(world.tokenizer.bytesOf(id) ?? [])]);
+      expect(logprob).toBeCloseTo(best[0] as number, 4);
+      expect(top.map((other) => other.logprob)).toEqual(
+        best.slice(0, 3).map((value) => expect.closeTo(value, 4) as unknown),
+      );
+      expect(top[0]?.bytes).toEqual(bytes);
+      await session.append(Int32Array.of(id));
+    }
+    session.close();
+    const lines = await events(chat(target, { ...asked, stream: true }));
+    const parts = lines.slice(0, -1).map((line) => JSON.parse(line).choices[0]);
+    expect(parts.flatMap(({ logprobs }) => logprobs?.content ?? [])).toEqual(content);
+    expect((await refusal(chat(target, { top_logprobs: 2 }))).details).toMatchObject([
+      { path: expect.stringContaining('top_logprobs') },
+    ]);
+  });
+
   it('is answered to many at once as to each alone', async () => {
     const other = await world.addAdapter(2);
     const expected = await Promise.all(
@@ -146,7 +185,69 @@ describe('a conversation', () => {
     );
     answers.forEach(({ choices }, i) => expect(choices[0]?.message.content).toBe(expected[i % 3]?.text));
     // Of two adapters that nobody holds any more, one stays.
-    expect(await served.health()).toEqual({ status: 'ok', bases: 1, adapters: 1, running: 0, waiting: 0 });
+    expect(await served.health()).toEqual({ status: 'ready', bases: 1, adapters: 1, running: 0, waiting: 0 });
+  });
+});
+
+describe('JSON', () => {
+  const schema = {
+    type: 'object',
+    properties: {
+      mood: { enum: ['good', 'bad'] },
+      words: { type: 'array', items: { type: 'string', maxLength: 3 }, maxItems: 2 },
+      count: { type: ['integer', 'null'], minimum: 0, maximum: 9 },
+    },
+    required: ['mood', 'words'],
+    additionalProperties: false,
+  };
+  const format = (of: Record<string, unknown>) => ({
+    response_format: { type: 'json_schema' as const, json_schema: { name: 'thing', schema: of } },
+  });
+
+  it('is of the schema, whatever the model would say, or it is cut off', async () => {
+    const isValid = new Ajv2020({ allowUnionTypes: true }).compile(schema);
+    const asked = { ...format(schema), temperature: 2, max_tokens: 150 };
+    const plain = await answer(chat(target));
+    // A whole batch of them, with others that are not held to anything among them.
+    const [beside, ...answers] = await Promise.all([
+      answer(chat(target)),
+      ...Array.from({ length: 8 }, (_, seed) => answer(chat(target, { ...asked, seed }))),
+    ]);
+    expect(beside?.choices).toEqual(plain.choices);
+    const texts = answers.map(({ choices }) => choices[0]?.message.content ?? '');
+    for (const [i, { choices }] of answers.entries()) {
+      if (choices[0]?.finish_reason === 'length') continue;
+      expect([texts[i], isValid(JSON.parse(texts[i] as string))]).toEqual([texts[i], true]);
+    }
+    expect(answers.filter(({ choices }) => choices[0]?.finish_reason === 'stop').length).toBeGreaterThan(0);
+    expect(new Set(texts).size).toBeGreaterThan(1);
+    const [cut] = (await answer(chat(target, { ...format({ const: 'a long text' }), max_tokens: 5 })))
+      .choices;
+    expect(cut).toMatchObject({ message: { content: '"a lo' }, finish_reason: 'length' });
+  });
+
+  it('ends by itself, and comes in pieces too', async () => {
+    const whole = { ...format({ enum: [[1, 'two']] }), max_tokens: 50, logprobs: true };
+    const { choices, usage } = await answer(chat(target, whole));
+    expect(choices[0]).toMatchObject({ message: { content: '[1,"two"]' }, finish_reason: 'stop' });
+    expect(choices[0]?.logprobs?.content).toHaveLength(9);
+    expect(usage.completion_tokens).toBe(9);
+    const lines = await events(chat(target, { ...whole, stream: true }));
+    const text = lines.slice(0, -1).map((line) => JSON.parse(line).choices[0].delta.content ?? '');
+    expect(text.join('')).toBe('[1,"two"]');
+    const object = await answer(chat(target, { response_format: { type: 'json_object' }, max_tokens: 30 }));
+    expect(object.choices[0]?.message.content).toMatch(/^\{/);
+  });
+
+  it('says what of a schema it does not serve, as a stream too', async () => {
+    for (const stream of [false, true])
+      expect(
+        await refusal(chat(target, { ...format({ type: 'string', pattern: 'a' }), stream })),
+      ).toMatchObject({
+        ...{ status: 400, code: 'validation_failed' },
+        details: [{ path: 'response_format.json_schema.schema.pattern' }],
+      });
+    expect((await refusal(chat(target, { ...format(schema), stop: 'x' }))).status).toBe(400);
   });
 });
 
@@ -160,6 +261,76 @@ it('goes on from a text, which comes first where that is asked for', async () =>
     textCompletionAnswerSchema.parse(await (await complete(echo)).json()).choices[0]?.text;
   const alone = await read(false);
   expect(await read(true)).toBe(`ab${alone}`);
+});
+
+describe('what it tells', () => {
+  it('has the tokens of each answer, of a stream and of one whose client has left too', async () => {
+    const { usage } = await answer(chat(target));
+    const whole = await chat(target);
+    const tokens = JSON.parse(whole.headers.get('x-lowrank-usage') ?? '');
+    expect(tokens).toEqual({ prompt: usage.prompt_tokens, cached: 0, completion: usage.completion_tokens });
+    expect(await trailerOf({ max_tokens: 12 })).toEqual(tokens);
+    const taken = await trailerOf({ max_tokens: 200, logit_bias: { 97: 100 } }, 'an-id');
+    expect(taken.prompt).toBe(tokens.prompt);
+    expect(taken.completion).toBeGreaterThan(0);
+    expect(taken.completion).toBeLessThan(200);
+    expect((await served.ask('DELETE', '/v1/completions/none')).status).toBe(404);
+  });
+
+  it('has metrics for Prometheus, and for nobody else', async () => {
+    expect((await served.ask('GET', '/metrics', 'somebody')).status).toBe(401);
+    const text = await (await served.ask('GET', '/metrics', 'a-token-of-prometheus')).text();
+    const value = (name: string) => Number(new RegExp(`^${name} (\\S+)$`, 'm').exec(text)?.[1]);
+    expect(
+      value('lowrank_serve_requests_total{kind="chat",outcome="answered"}'.replace(/[{}]/g, '\\$&')),
+    ).toBeGreaterThan(5);
+    expect(value('lowrank_serve_requests_total{kind="chat",outcome="left"}'.replace(/[{}]/g, '\\$&'))).toBe(
+      1,
+    );
+    expect(value('lowrank_serve_tokens_total\\{type="completion"\\}')).toBeGreaterThan(50);
+    expect(value('lowrank_serve_first_token_seconds_count')).toBeGreaterThan(5);
+    expect(value('lowrank_serve_token_seconds_count')).toBeGreaterThan(50);
+    expect(value('lowrank_serve_cache_pages\\{state="free"\\}')).toBe(64);
+    expect(value('lowrank_serve_resident\\{kind="base"\\}')).toBe(1);
+    for (const kind of ['base', 'adapter'])
+      expect(value(`lowrank_serve_resident_bytes\\{kind="${kind}"\\}`)).toBeGreaterThan(1000);
+    expect(value('lowrank_serve_loads_total\\{kind="adapter"\\}')).toBeGreaterThan(1);
+    expect((await served.ask('GET', '/v1/completions', 'a-token-of-prometheus')).status).toBe(401);
+  });
+});
+
+/** What a stream says after its end that it took. With an id, its client leaves at the first event. */
+function trailerOf(body: Partial<ChatCompletionInput>, id = 'a-stream'): Promise<Record<string, number>> {
+  const whole = { model: 'x', messages, temperature: 0, ...body, stream: true };
+  return new Promise((resolve, reject) => {
+    const headers = {
+      authorization: 'Bearer a-token-of-tests',
+      'content-type': 'application/json',
+      'x-request-id': id,
+    };
+    const sent = request(`${served.url}/v1/completions`, { method: 'POST', headers }, (response) => {
+      if (id === 'an-id') response.once('data', () => void served.ask('DELETE', `/v1/completions/${id}`));
+      response.resume().once('end', () => resolve(JSON.parse(response.trailers['x-lowrank-usage'] ?? '{}')));
+    });
+    sent
+      .once('error', reject)
+      .end(JSON.stringify({ teamId, target, completion: { kind: 'chat', body: whole } }));
+  });
+}
+
+it('drains: what has begun is finished, and more is sent elsewhere', async () => {
+  const small = await world.serve({ running: 1 });
+  const end = await small.turns.take('others', new AbortController().signal);
+  const last = chat(target, {}, small);
+  while ((await small.health()).waiting !== 1) await sleep(5);
+  const drained = small.inFlight.drain(60_000);
+  expect(await small.health()).toMatchObject({ status: 'draining' });
+  const { status, code, headers } = await refusal(chat(target, {}, small));
+  expect([status, code, headers.get('retry-after')]).toEqual([503, 'server_draining', '2']);
+  end();
+  expect((await answer(last)).choices[0]?.finish_reason).toMatch(/stop|length/);
+  await drained;
+  await small.close();
 });
 
 describe('refusals', () => {

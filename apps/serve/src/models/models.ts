@@ -13,6 +13,7 @@ import {
 } from '@lowrank/training';
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { FormThread, vocabularyOf } from '../form/thread';
 import { Batch } from '../generation/batch';
 import { type Held, Shelf } from './shelf';
 
@@ -21,6 +22,8 @@ export interface Model {
   /** Generates on the base, for all who hold it. */
   batch: Batch;
   tokenizer: ChatTokenizer;
+  /** Of answers that are to be JSON. */
+  forms: FormThread;
   /** null: the bare base. */
   adapter: Adapter | null;
 }
@@ -29,6 +32,7 @@ interface LoadedBase {
   base: Base;
   batch: Batch;
   tokenizer: ChatTokenizer;
+  forms: FormThread;
   close(): void;
 }
 
@@ -40,6 +44,8 @@ export interface ModelsOptions {
   /** Bases and adapters that stay in memory when nobody uses them. */
   keepBases: number;
   keepAdapters: number;
+  /** Native memory and mapped files that bases, caches and adapters may take while nobody uses some of them; null: no limit. */
+  memoryBytes: number | null;
   /** Tokens that all sequences of a base have room for together. */
   cacheTokens: number;
 }
@@ -50,8 +56,42 @@ export class Models {
   private readonly adapters: Shelf<Adapter>;
 
   constructor(private readonly options: ModelsOptions) {
-    this.bases = new Shelf(options.keepBases);
-    this.adapters = new Shelf(options.keepAdapters);
+    const isFull = () => this.options.memoryBytes !== null && this.residentBytes > this.options.memoryBytes;
+    this.bases = new Shelf({ keep: options.keepBases, isFull });
+    this.adapters = new Shelf({ keep: options.keepAdapters, isFull });
+  }
+
+  /** Whether something is being fetched or opened. */
+  get loading(): boolean {
+    return this.bases.opening || this.adapters.opening;
+  }
+
+  /** All that this server's models take: the files of bases, which are mapped, and what was allocated. */
+  private get residentBytes(): number {
+    const mapped = this.bases.values().reduce((sum, { base }) => sum + base.info.fileBytes, 0);
+    return mapped + this.options.kernels.memory().currentBytes;
+  }
+
+  /** Of what is in memory: files and caches of bases, weights of adapters. */
+  get bytes(): { bases: number; adapters: number } {
+    const adapters = this.adapters.values().reduce((sum, adapter) => sum + bytesOf(adapter), 0);
+    return { bases: this.residentBytes - adapters, adapters };
+  }
+
+  /** Of the caches of all bases in memory. */
+  get pages(): { used: number; free: number } {
+    const all = this.bases.values().map(({ batch }) => batch.load);
+    const sum = (of: 'used' | 'free') => all.reduce((total, load) => total + load[of], 0);
+    return { used: sum('used'), free: sum('free') };
+  }
+
+  /** Since the server began. */
+  get counts() {
+    const [base, adapter] = [this.bases.counts, this.adapters.counts];
+    return {
+      opened: { base: base.opened, adapter: adapter.opened },
+      evicted: { base: base.evicted, adapter: adapter.evicted },
+    };
   }
 
   /** What is in memory now. */
@@ -67,13 +107,16 @@ export class Models {
     const key = `${modelKey(baseModel.files)}-${storageName(baseModel.storage)}`;
     const base = await this.bases.hold(key, () => this.openBase(baseModel));
     try {
-      const { tokenizer, batch } = base.value;
-      if (adapter === null) return { value: { batch, tokenizer, adapter: null }, release: base.release };
+      const { tokenizer, batch, forms } = base.value;
+      if (adapter === null)
+        return { value: { batch, tokenizer, forms, adapter: null }, release: base.release };
       if (adapter.templateSha256 !== tokenizer.templateSha256)
         throw new LowrankError(
           'template_mismatch',
           `The adapter was trained with another chat template than ${baseModel.name} has now.`,
         );
+      // What is not used makes room before more comes.
+      this.bases.tidy();
       const held = await this.adapters.hold(`${key} ${adapter.id}`, () =>
         this.openAdapter(base.value.base, adapter),
       );
@@ -81,7 +124,7 @@ export class Models {
         held.release();
         base.release();
       };
-      return { value: { batch, tokenizer, adapter: held.value }, release };
+      return { value: { batch, tokenizer, forms, adapter: held.value }, release };
     } catch (error) {
       base.release();
       throw error;
@@ -110,13 +153,16 @@ export class Models {
     };
     const base = await openQuantizedBase(kernels, fetchWeights, { key, storage, cacheDir });
     const batch = new Batch(base, this.options.cacheTokens);
+    const forms = new FormThread(() => vocabularyOf(tokenizer, base.info.vocab));
     return {
       base,
       batch,
       tokenizer,
+      forms,
       // Adapters are handles on their base, so those that stay in memory go first.
       close: () => {
         this.adapters.clear();
+        forms.close();
         batch.close();
         base.close();
       },
@@ -144,3 +190,6 @@ export class Models {
     }
   }
 }
+
+const bytesOf = ({ tensors }: Adapter): number =>
+  tensors.reduce((sum, { shape }) => sum + 4 * shape.reduce((product, size) => product * size, 1), 0);

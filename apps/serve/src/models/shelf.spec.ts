@@ -21,7 +21,7 @@ const opener = () => {
 describe('Shelf', () => {
   it('opens once for all who hold a thing, at the same time or later', async () => {
     const { opened, open } = opener();
-    const shelf = new Shelf<Thing>(1);
+    const shelf = new Shelf<Thing>({ keep: 1 });
     const held = await Promise.all([shelf.hold('a', open('a')), shelf.hold('a', open('a'))]);
     held.forEach(({ release }) => release());
     const again = await shelf.hold('a', open('a'));
@@ -31,7 +31,7 @@ describe('Shelf', () => {
 
   it('closes the longest unused of those that nobody holds', async () => {
     const { opened, open } = opener();
-    const shelf = new Shelf<Thing>(1);
+    const shelf = new Shelf<Thing>({ keep: 1 });
     const a = await shelf.hold('a', open('a'));
     const b = await shelf.hold('b', open('b'));
     const c = await shelf.hold('c', open('c'));
@@ -47,7 +47,7 @@ describe('Shelf', () => {
 
   it('forgets what could not be opened', async () => {
     const { open } = opener();
-    const shelf = new Shelf<Thing>(1);
+    const shelf = new Shelf<Thing>({ keep: 1 });
     const failing = () => Promise.reject(new Error('no such file'));
     await expect(shelf.hold('a', failing)).rejects.toThrow('no such file');
     expect((await shelf.hold('a', open('a'))).value.name).toBe('a');
@@ -55,11 +55,28 @@ describe('Shelf', () => {
 
   it('clears what nobody holds', async () => {
     const { opened, open } = opener();
-    const shelf = new Shelf<Thing>(9);
+    const shelf = new Shelf<Thing>({ keep: 9 });
     (await shelf.hold('a', open('a'))).release();
     const b = await shelf.hold('b', open('b'));
     shelf.clear();
     expect(opened.map(({ closed }) => closed)).toEqual([true, false]);
     b.release();
+  });
+
+  it('makes room while memory is short, and counts what it closed', async () => {
+    const { opened, open } = opener();
+    let room = 2;
+    const isFull = () => opened.filter(({ closed }) => !closed).length > room;
+    const shelf = new Shelf<Thing>({ keep: 9, isFull });
+    for (const name of ['a', 'b', 'c']) (await shelf.hold(name, open(name))).release();
+    expect(opened.map(({ closed }) => closed)).toEqual([true, false, false]);
+    const held = await shelf.hold('c', open('c'));
+    room = 0;
+    shelf.tidy();
+    // What somebody holds stays.
+    expect(opened.map(({ closed }) => closed)).toEqual([true, true, false]);
+    held.release();
+    expect(opened.every(({ closed }) => closed)).toBe(true);
+    expect(shelf.counts).toEqual({ opened: 3, evicted: 3 });
   });
 });

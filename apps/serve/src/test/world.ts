@@ -25,7 +25,9 @@ import { join } from 'node:path';
 import pino from 'pino';
 import { Service } from '../generation/service';
 import { Turns, type TurnsOptions } from '../generation/turns';
+import { InFlight } from '../http/in-flight';
 import { createServer } from '../http/server';
+import { ServeMetrics } from '../metrics';
 import { Models } from '../models/models';
 
 const token = 'a-token-of-tests';
@@ -103,14 +105,20 @@ export class World {
       cacheDir: cache,
       keepBases: 1,
       keepAdapters: 1,
+      memoryBytes: null,
       cacheTokens,
     });
     const turns = new Turns({ running: 4, waiting: 16, patienceMs: 10_000, ...options });
     const service = new Service(models, turns);
     const logger = pino({ level: 'silent' });
-    const app = createServer({ service, models, turns, token, bodyBytes: 2 ** 20, logger });
+    const inFlight = new InFlight();
+    const app = createServer({
+      ...{ service, models, turns, inFlight, token, logger, bodyBytes: 2 ** 20 },
+      metrics: new ServeMetrics(models, turns),
+      metricsToken: 'a-token-of-prometheus',
+    });
     const url = await app.listen({ host: '127.0.0.1', port: 0 });
-    return new Served(app, url, turns, () => {
+    return new Served(app, url, turns, inFlight, () => {
       models.close();
       kernels.close();
     });
@@ -129,21 +137,30 @@ export class Served {
     private readonly app: FastifyInstance,
     readonly url: string,
     readonly turns: Turns,
+    readonly inFlight: InFlight,
     private readonly free: () => void,
   ) {}
 
   send(
     target: ServeTarget,
     completion: ServeRequestInput['completion'],
-    { signal, key = token }: { signal?: AbortSignal; key?: string } = {},
+    { signal, key = token, id }: { signal?: AbortSignal; key?: string; id?: string } = {},
   ): Promise<Response> {
     const body: ServeRequestInput = { teamId, target, completion };
     return fetch(`${this.url}/v1/completions`, {
       method: 'POST',
-      headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json' },
+      headers: {
+        ...{ authorization: `Bearer ${key}`, 'content-type': 'application/json' },
+        ...(id === undefined ? {} : { 'x-request-id': id }),
+      },
       body: JSON.stringify(body),
       ...(signal ? { signal } : {}),
     });
+  }
+
+  /** Any other request, as the API makes it. */
+  ask(method: string, path: string, key = token): Promise<Response> {
+    return fetch(`${this.url}${path}`, { method, headers: { authorization: `Bearer ${key}` } });
   }
 
   async health(): Promise<Record<string, unknown>> {

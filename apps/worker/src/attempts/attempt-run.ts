@@ -9,11 +9,12 @@ import {
 } from '@lowrank/domain';
 import { withoutSecrets } from '@lowrank/telemetry';
 import { type AttemptMeter } from '../metrics/worker-metrics';
+import { type Publishing } from '../publication';
 import { messageOf, pause, persistently } from '../retry';
 import { type Timings } from '../settings';
 import { type AttemptFacts, outcomeOf } from './outcome';
 import { LogRelay } from './log-relay';
-import { ReportQueue } from './report-queue';
+import { type ReportListeners, ReportQueue } from './report-queue';
 import { type Seat, type SharedTrainer } from './shared-trainer';
 
 /** Where log lines of an attempt go. */
@@ -32,7 +33,11 @@ export interface AttemptRunOptions {
   meter: AttemptMeter;
   /** Removes the checkpoints of a job that has ended. */
   clearUp(attempt: AttemptRef): Promise<void>;
+  publishing: Publishing;
 }
+
+/** Messages that bring what comes of a job. */
+const results: readonly JobMessage['type'][] = ['published', 'exported', 'evaluated'];
 
 /** How a run ended: published, settled otherwise, or taken away by another attempt. */
 export type AttemptEnd = 'published' | 'fenced' | AttemptOutcome['type'];
@@ -60,12 +65,12 @@ export class AttemptRun {
     private readonly assignment: Assignment,
     private readonly options: AttemptRunOptions,
   ) {
-    const { ports, timings, log } = options;
+    const { ports, timings, log, publishing } = options;
     this.attempt = { jobId: assignment.jobId, epoch: assignment.epoch };
     this.trainerLog = new LogRelay(ports, this.attempt, timings, (error) =>
       log.warn(`Lines of the trainer's log wait: ${messageOf(error)}`),
     );
-    this.reports = new ReportQueue(ports, this.attempt, timings, {
+    const listeners: ReportListeners = {
       onFenced: () => this.fence(),
       onCheckpoint: (step) => this.seat?.written(step),
       // Whoever follows the job stops when it has ended.
@@ -75,7 +80,8 @@ export class AttemptRun {
       },
       onFailed: (error) => this.refuse(error),
       onRetry: (error) => log.warn(`Report waits: ${messageOf(error)}`),
-    });
+    };
+    this.reports = new ReportQueue(ports, this.attempt, timings, listeners, publishing);
   }
 
   /**
@@ -119,10 +125,10 @@ export class AttemptRun {
     const { meter } = this.options;
     if (message.type === 'plan') meter.plan(message.resumedFromStep);
     if (message.type === 'metric') meter.metric(message.metric, message.trainedTokens);
-    if (message.type === 'published' || message.type === 'exported') this.publishing = true;
+    if (results.includes(message.type)) this.publishing = true;
     if (message.type === 'stopped' || message.type === 'failed') this.lastWord = message;
     else this.reports.push(message);
-    if (!['stopped', 'failed', 'published', 'exported'].includes(message.type)) return;
+    if (![...results, 'stopped', 'failed'].includes(message.type)) return;
     // The process should end by itself now, unless it has other jobs; what remains of it must not hold the slot.
     this.seat?.finish();
     void this.killAfter(this.options.timings.stopGrace);

@@ -1,7 +1,9 @@
 import { type JobMessage } from '@lowrank/contracts';
 import {
   type AttemptRef,
+  type JobRecord,
   type Ports,
+  publishEvaluation,
   publishExport,
   publishVersion,
   reportCheckpoint,
@@ -12,6 +14,7 @@ import {
   reportPlan,
   reportStep,
 } from '@lowrank/domain';
+import { type Publishing } from '../publication';
 import { pause, persistently } from '../retry';
 import { type Timings } from '../settings';
 
@@ -31,6 +34,20 @@ export interface ReportListeners {
   onRetry(error: unknown): void;
 }
 
+/** What comes of a job, by its last message. */
+type Result = Extract<Report, { type: 'published' | 'exported' | 'evaluated' }>;
+
+function publishResult(ports: Ports, attempt: AttemptRef, report: Result): Promise<JobRecord | null> {
+  switch (report.type) {
+    case 'published':
+      return publishVersion(ports, attempt, report.manifest);
+    case 'exported':
+      return publishExport(ports, attempt, report.manifest);
+    case 'evaluated':
+      return publishEvaluation(ports, attempt, report.manifest);
+  }
+}
+
 /**
  * Writes a trainer's reports to Postgres, one after the other in the order they came; metrics that come close together are one
  * write. While Postgres is away the reports wait here, and training goes on.
@@ -47,6 +64,7 @@ export class ReportQueue {
     private readonly attempt: AttemptRef,
     private readonly timings: Pick<Timings, 'metricBatch' | 'reportPatience'>,
     private readonly listeners: ReportListeners,
+    private readonly publishing: Publishing,
   ) {}
 
   push(report: Report): void {
@@ -133,14 +151,16 @@ export class ReportQueue {
       }
       case 'published':
       case 'exported':
+      case 'evaluated':
         return async () => {
           // An attempt that finds an earlier one's manifest publishes it without any phase in between.
           if (!(await reportPhase(ports, attempt, 'publishing'))) return false;
           await this.listeners.beforePublishing();
-          const job =
-            report.type === 'exported'
-              ? await publishExport(ports, attempt, report.manifest)
-              : await publishVersion(ports, attempt, report.manifest);
+          const { manifest } = report;
+          const files = 'files' in manifest ? manifest.files : [];
+          const job = await this.publishing({ jobId: manifest.jobId, files }, () =>
+            publishResult(ports, attempt, report),
+          );
           if (job) this.listeners.onPublished();
           return job !== null;
         };

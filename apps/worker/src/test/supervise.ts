@@ -90,6 +90,8 @@ export async function superviseIn(
   return new Supervisor({
     ...rest,
     clearUp,
+    // What these trainers publish are no files.
+    publishing: (_published, write) => write(),
     workerId: options.workerId ?? randomIds.make('worker'),
     workplace: { dataDir: folder, threads: 2, slots: 1, jobsPerTrainer: options.jobsPerTrainer ?? 1 },
     timings: { ...timings, ...options.timings },

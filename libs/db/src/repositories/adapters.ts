@@ -66,7 +66,10 @@ const toVersion = (row: VersionRow): AdapterVersion => ({
   number: row.number,
   jobId: row.jobId,
   baseModel: { id: row.baseModelId, name: row.baseModelName, revision: row.baseModelRevision },
-  dataset: { id: row.datasetId, sha256: row.datasetSha256 },
+  dataset:
+    row.datasetId === null || row.datasetSha256 === null
+      ? null
+      : { id: row.datasetId, sha256: row.datasetSha256 },
   recipe: fromJson(row.recipe),
   parents: row.parents.map(({ parentId: versionId, kind, adapter, number }) => ({
     ...{ versionId, adapter, number },
@@ -157,10 +160,11 @@ export const adapterRepository = (db: Tx): AdapterRepository => {
       SELECT id, greatest(last_number, latest_version) AS last FROM adapters
       WHERE team_id = ${teamId} AND name = ${manifest.adapter} FOR UPDATE`;
       if (!adapter) throw new LowrankError('not_found', `There is no adapter '${manifest.adapter}'.`);
-      const earlier = await db.adapterVersion.findFirst({
-        where: { jobId: manifest.jobId, adapterId: adapter.id },
-        ...withParents,
-      });
+      const { jobId } = manifest;
+      const earlier =
+        jobId === null
+          ? null
+          : await db.adapterVersion.findFirst({ where: { jobId, adapterId: adapter.id }, ...withParents });
       if (earlier) return toVersion(earlier);
       const number = adapter.last + 1;
       const row = await db.adapterVersion.create({
@@ -168,12 +172,12 @@ export const adapterRepository = (db: Tx): AdapterRepository => {
           id,
           adapterId: adapter.id,
           number,
-          jobId: manifest.jobId,
+          jobId,
           baseModelId: manifest.baseModel.id,
           baseModelName: manifest.baseModel.name,
           baseModelRevision: manifest.baseModel.revision,
-          datasetId: manifest.dataset.id,
-          datasetSha256: manifest.dataset.sha256,
+          datasetId: manifest.dataset?.id ?? null,
+          datasetSha256: manifest.dataset?.sha256 ?? null,
           recipe: toJson(manifest.recipe),
           templateSha256: manifest.templateSha256,
           metrics: toJson(manifest.metrics),

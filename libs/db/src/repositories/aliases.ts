@@ -16,6 +16,7 @@ const toMove = (row: AliasMoveModel): AliasMove => ({
   from: row.fromVersion,
   to: row.toVersion,
   returnsTo: row.returnsTo,
+  gate: row.gate as AliasMove['gate'],
   at: iso(row.at),
   by: row.by,
 });
@@ -45,13 +46,13 @@ export const aliasRepository = (db: Tx): AliasRepository => ({
     return row && toMove(row);
   },
 
-  async record(teamId, adapter, name, { seq, action, from, to, returnsTo, at, by }) {
+  async record(teamId, adapter, name, { seq, action, from, to, returnsTo, gate, at, by }) {
     const { id: adapterId } = await db.adapter.findUniqueOrThrow({
       where: { teamId_name: { teamId, name: adapter } },
       select: { id: true },
     });
     const place = { teamId, adapterId };
-    const step = { seq, action, fromVersion: from, toVersion: to, returnsTo, at: new Date(at), by };
+    const step = { seq, action, fromVersion: from, toVersion: to, returnsTo, gate, at: new Date(at), by };
     await db.aliasMove.create({ data: { ...place, alias: name, ...step } });
     if (to === null) {
       await db.alias.deleteMany({ where: { ...place, name } });

@@ -1,5 +1,5 @@
 import { type ApiKey, type Role, type Scope } from '@lowrank/contracts';
-import { type ApiKeyRepository, randomIds } from '@lowrank/domain';
+import { type ApiKeyRepository, type FoundApiKey, randomIds } from '@lowrank/domain';
 import { Prisma } from '../generated/client';
 import { type ApiKeyModel } from '../generated/models';
 import { dateOrNull, fromJson, iso, isoOrNull, toJson, type Tx } from '../values';
@@ -17,6 +17,21 @@ const toApiKey = (row: ApiKeyModel): ApiKey => ({
   revokedAt: isoOrNull(row.revokedAt),
 });
 
+async function findKey(
+  db: Tx,
+  where: { id: string } | { secretSha256: string },
+): Promise<FoundApiKey | null> {
+  const row = await db.apiKey.findUnique({ where, include: { team: { select: { isOperator: true } } } });
+  if (row === null) return null;
+  const { teamId, memberId: userId } = row;
+  const member = userId && (await db.member.findUnique({ where: { teamId_userId: { teamId, userId } } }));
+  return {
+    key: toApiKey(row),
+    operator: row.team.isOperator,
+    memberRole: member ? (member.role as Role) : null,
+  };
+}
+
 export const apiKeyRepository = (db: Tx): ApiKeyRepository => ({
   async insert(key) {
     await db.apiKey.create({
@@ -30,17 +45,8 @@ export const apiKeyRepository = (db: Tx): ApiKeyRepository => ({
     });
   },
 
-  async findBySecret(secretSha256) {
-    const row = await db.apiKey.findUnique({
-      where: { secretSha256 },
-      include: { team: { select: { isOperator: true } } },
-    });
-    if (row === null) return null;
-    const { teamId, memberId: userId } = row;
-    const member = userId && (await db.member.findUnique({ where: { teamId_userId: { teamId, userId } } }));
-    const memberRole = member ? (member.role as Role) : null;
-    return { key: toApiKey(row), operator: row.team.isOperator, memberRole };
-  },
+  findBySecret: (secretSha256) => findKey(db, { secretSha256 }),
+  findById: (id) => findKey(db, { id }),
 
   async list(teamId) {
     const rows = await db.apiKey.findMany({

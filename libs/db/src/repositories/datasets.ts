@@ -46,6 +46,7 @@ export const datasetRepository = (db: Tx): DatasetRepository => ({
     SELECT team_id AS "teamId", id FROM datasets
     WHERE expires_at <= ${new Date(now)} AND NOT EXISTS (
       SELECT 1 FROM jobs WHERE dataset_id = datasets.id AND state <> ALL (${[...finalJobStates]}))
+      AND NOT EXISTS (SELECT 1 FROM gates WHERE dataset_id = datasets.id)
     ORDER BY expires_at LIMIT ${limit}`,
 
   async delete(teamId, id) {
@@ -60,6 +61,17 @@ export const datasetRepository = (db: Tx): DatasetRepository => ({
     });
     if (user)
       throw new LowrankError('in_use', `Job ${user.id}, which is ${user.state}, trains on dataset ${id}.`);
+    const gate = await db.gate.findFirst({
+      where: { datasetId: id },
+      select: { alias: true, adapter: { select: { name: true } } },
+    });
+    if (gate)
+      throw new LowrankError(
+        'in_use',
+        `The gate of ${gate.adapter.name}@${gate.alias} measures on dataset ${id}.`,
+        undefined,
+        { help: 'Set another gate, or remove it, first.' },
+      );
     await db.dataset.delete({ where: { id } });
     return true;
   },

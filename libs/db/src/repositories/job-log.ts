@@ -141,6 +141,39 @@ export const jobLog = (db: Tx): JobLogRepository => ({
     return rows.map(toMetric);
   },
 
+  async sampledMetrics(teamId, ids, points) {
+    const rows = await db.$queryRaw<JobMetricModel[]>`
+      SELECT job_id AS "jobId", step, kind, at, loss, learning_rate AS "learningRate", grad_norm AS "gradNorm",
+        tokens_per_second AS "tokensPerSecond", epochs, accuracy, reward_margin AS "rewardMargin"
+      FROM (
+        SELECT m.*, row_number() OVER one - 1 AS place, count(*) OVER (PARTITION BY m.job_id, m.kind) AS total
+        FROM job_metrics m JOIN jobs j ON j.id = m.job_id
+        WHERE j.team_id = ${teamId} AND m.job_id = ANY(${[...ids]})
+        WINDOW one AS (PARTITION BY m.job_id, m.kind ORDER BY m.step)
+      ) AS numbered
+      WHERE place % ceil(total::float8 / ${points}::float8)::bigint = 0 OR place = total - 1
+      ORDER BY job_id COLLATE "C", step, kind`;
+    const curves = new Map<string, JobMetric[]>();
+    for (const row of rows) {
+      const metrics = curves.get(row.jobId) ?? [];
+      metrics.push(toMetric(row));
+      curves.set(row.jobId, metrics);
+    }
+    return [...curves].map(([job, metrics]) => ({ job, metrics }));
+  },
+
+  async lossTails(ids, points) {
+    const rows = await db.$queryRaw<{ jobId: string; step: number; loss: number }[]>`
+      SELECT tail.job_id AS "jobId", tail.step, tail.loss
+      FROM unnest(${ids}::text[]) AS named (id) CROSS JOIN LATERAL (
+        SELECT job_id, step, loss FROM job_metrics
+        WHERE job_id = named.id AND kind = 'train' ORDER BY step DESC LIMIT ${points}
+      ) tail ORDER BY tail.job_id, tail.step`;
+    const tails = new Map<string, { step: number; loss: number }[]>();
+    for (const { jobId, ...point } of rows) tails.set(jobId, [...(tails.get(jobId) ?? []), point]);
+    return [...tails].map(([jobId, losses]) => ({ jobId, losses }));
+  },
+
   async truncateMetrics(id, step) {
     await db.jobMetric.deleteMany({ where: { jobId: id, step: { gt: step } } });
   },

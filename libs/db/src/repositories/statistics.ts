@@ -1,22 +1,74 @@
-import { type JobState } from '@lowrank/contracts';
-import { type FinishedRun, type StatisticsRepository } from '@lowrank/domain';
+import { type JobState, type Placement } from '@lowrank/contracts';
+import { type FinishedRun, heldStates, type StatisticsRepository } from '@lowrank/domain';
 import { Prisma } from '../generated/client';
-import { isoOrNull, type Tx } from '../values';
+import { iso, isoOrNull, numberOrNull, type Tx } from '../values';
 
 export const statisticsRepository = (db: Tx): StatisticsRepository => ({
-  async jobsByState() {
-    const rows = await db.job.groupBy({ by: ['state'], _count: true });
+  async jobsByState(teamId) {
+    const rows = await db.job.groupBy({ by: ['state'], where: { teamId }, _count: true });
     return rows.map(({ state, _count }) => ({ state: state as JobState, count: _count }));
   },
 
-  async queuedByDeviceClass() {
+  async queuedByDeviceClass(teamId) {
+    const ofTeam = teamId === undefined ? Prisma.empty : Prisma.sql`AND team_id = ${teamId}`;
     const rows = await db.$queryRaw<{ deviceClass: string | null; count: bigint }[]>`
       SELECT class AS "deviceClass", count(*) AS count
       FROM jobs LEFT JOIN LATERAL jsonb_array_elements_text(
         CASE jsonb_typeof(placement -> 'deviceClasses') WHEN 'array' THEN placement -> 'deviceClasses' ELSE '[]' END
       ) AS named (class) ON true
-      WHERE state = 'queued' GROUP BY class ORDER BY class NULLS FIRST`;
+      WHERE state = 'queued' ${ofTeam} GROUP BY class ORDER BY class NULLS FIRST`;
     return rows.map(({ deviceClass, count }) => ({ deviceClass, count: Number(count) }));
+  },
+
+  async jobsUse({ monthStart, teamId }) {
+    const ofTeam = teamId === undefined ? Prisma.empty : Prisma.sql`AND team_id = ${teamId}`;
+    const month = new Date(monthStart);
+    const rows = await db.$queryRaw<{ teamId: string; tokens: bigint; running: bigint; queued: bigint }[]>`
+      SELECT team_id AS "teamId", coalesce(sum(trained_tokens), 0)::int8 AS tokens,
+        count(*) FILTER (WHERE state = ANY(${[...heldStates]})) AS running,
+        count(*) FILTER (WHERE state = 'queued') AS queued
+      FROM jobs WHERE (finished_at IS NULL OR finished_at >= ${month}) ${ofTeam}
+      GROUP BY team_id ORDER BY team_id`;
+    return rows.map((row) => ({
+      teamId: row.teamId,
+      trainedTokens: Number(row.tokens),
+      running: Number(row.running),
+      queued: Number(row.queued),
+    }));
+  },
+
+  async queue({ after, limit }) {
+    // Prisma's cursor would want that one to be queued still.
+    const last =
+      after === undefined
+        ? null
+        : await db.job.findUnique({ where: { id: after }, select: { id: true, queuedAt: true } });
+    const rows = await db.job.findMany({
+      where: {
+        state: 'queued',
+        ...(last === null
+          ? {}
+          : { OR: [{ queuedAt: { gt: last.queuedAt } }, { queuedAt: last.queuedAt, id: { gt: last.id } }] }),
+      },
+      include: { team: { select: { id: true, name: true } } },
+      orderBy: [{ queuedAt: 'asc' }, { id: 'asc' }],
+      take: limit,
+    });
+    return rows.map(({ id, team, priority, epoch, ...row }) => ({
+      ...{ id, team, priority, epoch },
+      placement: row.placement as Placement,
+      estimatedBytes: numberOrNull(row.estimatedBytes),
+      queuedAt: iso(row.queuedAt),
+      notBefore: isoOrNull(row.notBefore),
+      waitingFor: row.assignedTo === null ? row.waitingFor : null,
+      assignedTo: row.assignedTo,
+    }));
+  },
+
+  async database() {
+    const [row] = await db.$queryRaw<{ version: string; bytes: bigint }[]>`
+      SELECT current_setting('server_version') AS version, pg_database_size(current_database()) AS bytes`;
+    return { version: row?.version ?? '', bytes: Number(row?.bytes ?? 0) };
   },
 
   async finishedRuns({ deviceClasses, baseModelId, limit }) {

@@ -1,18 +1,24 @@
-import { type DrainMode } from '@lowrank/contracts';
+import { type DrainMode, type MachineUsage } from '@lowrank/contracts';
 import { type WorkerRecord, type WorkerRepository } from '@lowrank/domain';
+import { Prisma } from '../generated/client';
 import { type WorkerModel } from '../generated/models';
 import { iso, type Tx } from '../values';
 
 const toWorker = (row: WorkerModel): WorkerRecord => ({
   ...row,
   memoryBytes: Number(row.memoryBytes),
+  usage: row.usage as MachineUsage | null,
   drain: row.drain as DrainMode | null,
   seenAt: iso(row.seenAt),
 });
 
 export const workerRepository = (db: Tx): WorkerRepository => ({
   async upsert({ id, ...worker }) {
-    const columns = { ...worker, seenAt: new Date(worker.seenAt) };
+    const columns = {
+      ...worker,
+      usage: worker.usage ?? Prisma.DbNull,
+      seenAt: new Date(worker.seenAt),
+    };
     return toWorker(await db.worker.upsert({ where: { id }, create: { id, ...columns }, update: columns }));
   },
 

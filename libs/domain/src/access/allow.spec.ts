@@ -56,7 +56,7 @@ describe('roles', () => {
 describe('scopes', () => {
   it('narrow a role, and write includes read', () => {
     expect(allowed(principal('owner', ['jobs:write']))).toEqual(
-      all.filter((action) => /^(me|session|jobs|sweeps)\./.test(action)),
+      all.filter((action) => /^(me|session|jobs|sweeps|overview)\./.test(action)),
     );
     expect(allowed(principal('owner', ['jobs:read']))).not.toContain('jobs.submit');
     expect(includesScope(['jobs:read'], 'jobs:write')).toBe(false);
@@ -79,6 +79,7 @@ it('keeps what concerns all teams to the operator', () => {
     'teams.write',
     'workers.read',
     'workers.drain',
+    'platform.read',
     'metrics.read',
   ]);
 });

@@ -2,7 +2,8 @@ import { errorCatalog, type JobWakeUp } from '@lowrank/contracts';
 import { findCompanions } from '../parties/companions';
 import { inputsOf, type JobWithInputs } from '../parties/inputs';
 import { type Ports } from '../ports';
-import { type JobRecord, type Repositories, type WorkerRecord } from '../ports/repositories';
+import { type JobRecord, type Repositories } from '../ports/repositories';
+import { type WorkerRecord } from '../ports/workers';
 import { moveJob } from '../state-machine';
 import { notAssigned } from './attempt';
 

@@ -33,6 +33,7 @@ const preparing = 'Preparing base model and data.';
 const phaseMessages = {
   train: { preparing, running: 'Training.', publishing: 'Publishing the adapter.' },
   combine: { preparing, running: 'Combining.', publishing: 'Publishing the adapter.' },
+  evaluate: { preparing, running: 'Evaluating.', publishing: 'Publishing the results.' },
   export: { preparing, running: 'Exporting.', publishing: 'Publishing the export.' },
 };
 

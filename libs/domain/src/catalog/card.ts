@@ -35,11 +35,11 @@ function lineage({ baseModel, dataset, jobId, revision, templateSha256, recipe }
     '| | |',
     '| --- | --- |',
     `| base model | ${baseModel.name}, revision \`${baseModel.revision}\` |`,
-    `| dataset | SHA-256 \`${dataset.sha256}\` |`,
+    `| dataset | ${dataset === null ? 'not known: it was imported' : `SHA-256 \`${dataset.sha256}\``} |`,
     `| chat template | SHA-256 \`${templateSha256}\` |`,
-    `| job | \`${jobId}\` |`,
+    `| job | ${jobId === null ? 'none' : `\`${jobId}\``} |`,
     `| commit | \`${revision}\` |`,
-    `| recipe | rank ${lora.rank}, alpha ${lora.alpha}, learning rate ${optimizer.learningRate}, ${training.epochs} epochs, sequences of ${training.sequenceLength} tokens, seed ${training.seed} |`,
+    `| recipe | ${jobId === null ? `rank ${lora.rank}, alpha ${lora.alpha} |` : `rank ${lora.rank}, alpha ${lora.alpha}, learning rate ${optimizer.learningRate}, ${training.epochs} epochs, sequences of ${training.sequenceLength} tokens, seed ${training.seed} |`}`,
   ].join('\n');
 }
 

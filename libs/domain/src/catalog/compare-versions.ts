@@ -1,5 +1,6 @@
 import {
   type AdapterVersion,
+  type Evaluation,
   type FieldDiff,
   type FileDiff,
   readVersionSelector,
@@ -8,6 +9,8 @@ import {
   versionMetricsSchema,
 } from '@lowrank/contracts';
 import { type Ports } from '../ports';
+import { measurementKey, measuredValues } from '../evaluations/standing';
+import { type Repositories } from '../ports/repositories';
 import { findVersion } from './find-version';
 import { versionNameOf } from './lineage';
 
@@ -21,26 +24,40 @@ export function compareVersions(
   const other = readVersionSelector(to);
   return unitOfWork.read(async (repositories) =>
     diffOf(
-      await findVersion(repositories, teamId, from.adapter, from.version),
-      await findVersion(repositories, teamId, other.adapter, other.version),
+      await evaluatedVersion(repositories, teamId, from),
+      await evaluatedVersion(repositories, teamId, other),
     ),
   );
 }
 
-export function diffOf(from: AdapterVersion, to: AdapterVersion): VersionDiff {
+/** A version, and its evaluations from the newest on. */
+export type EvaluatedVersion = AdapterVersion & { evaluations: Evaluation[] };
+
+async function evaluatedVersion(
+  repositories: Repositories,
+  teamId: string,
+  { adapter, version: ref }: { adapter: string; version: string },
+): Promise<EvaluatedVersion> {
+  const version = await findVersion(repositories, teamId, adapter, ref);
+  const evaluations = await repositories.evaluations.list(teamId, adapter, version.number);
+  return { ...version, evaluations };
+}
+
+export function diffOf(from: EvaluatedVersion, to: EvaluatedVersion): VersionDiff {
   return {
     from: versionNameOf(from),
     to: versionNameOf(to),
     source: fieldDiffs(sourceOf(from), sourceOf(to)),
     recipe: fieldDiffs(from.recipe, to.recipe),
     metrics: metricDiffs(from.metrics, to.metrics),
+    evaluations: evaluationDiffs(from.evaluations, to.evaluations),
     files: fileDiffs(from, to),
   };
 }
 
 const sourceOf = ({ baseModel, dataset, templateSha256, parents }: AdapterVersion) => ({
   baseModel: { name: baseModel.name, revision: baseModel.revision },
-  dataset: { id: dataset.id, sha256: dataset.sha256 },
+  dataset: dataset && { id: dataset.id, sha256: dataset.sha256 },
   templateSha256,
   parents: parents.map(({ adapter, number, kind }) => `${adapter}@v${number} (${kind})`),
 });
@@ -69,6 +86,21 @@ function metricDiffs(from: VersionMetrics, to: VersionMetrics): VersionDiff['met
     const change = before === null || after === null ? null : after - before;
     return { name, from: before, to: after, change };
   });
+}
+
+function evaluationDiffs(from: readonly Evaluation[], to: readonly Evaluation[]): VersionDiff['evaluations'] {
+  const values = measuredValues(from);
+  const told = new Set<string>();
+  return to.flatMap(({ dataset: { filename, sha256 }, limits, results }) =>
+    results.flatMap(({ measure, value }) => {
+      const key = measurementKey(sha256, limits, measure);
+      const before = values.get(key);
+      // Of several with the same key the first is the newest.
+      if (before === undefined || told.has(key)) return [];
+      told.add(key);
+      return { dataset: { filename, sha256 }, measure, from: before, to: value, change: value - before };
+    }),
+  );
 }
 
 function fileDiffs(from: AdapterVersion, to: AdapterVersion): FileDiff[] {

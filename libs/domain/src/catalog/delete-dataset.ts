@@ -3,8 +3,8 @@ import { found, notFound } from '../not-found';
 import { type Ports } from '../ports';
 
 /**
- * Deletes a dataset's row; jobs that used it keep its hash. The bytes stay in the object store, where another dataset or a version's
- * lineage may need them. Errors: not_found; in_use while an unfinished job trains on it.
+ * Deletes a dataset's row; jobs that used it keep its hash. The bytes stay in the object store until the
+ * retention is over, and longer where another dataset has the same. Errors: not_found; in_use while an unfinished job or a gate uses it.
  */
 export async function deleteDataset(
   { unitOfWork }: Pick<Ports, 'unitOfWork'>,

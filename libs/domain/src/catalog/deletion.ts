@@ -12,7 +12,7 @@ import { findVersion } from './find-version';
 type DeletionPorts = Pick<Ports, 'unitOfWork' | 'clock'>;
 
 /**
- * Deletes a version: nobody finds it any more until it is restored. Its files stay, and its number is never given again.
+ * Deletes a version: nobody finds it any more until it is restored. Its files stay until the retention is over, and its number is never given again.
  * Errors: not_found; validation_failed unless it is named by its number; in_use while an alias stands on it.
  */
 export async function deleteVersion(

@@ -14,7 +14,7 @@ it('is a graph from what was used to what was made', async () => {
   expect(edges).toContain(`${second.id} continued ${third.id}`);
   for (const { id, jobId, dataset, baseModel } of [first, second, third]) {
     expect(edges).toContain(`${jobId} job ${id}`);
-    expect(edges).toContain(`${dataset.id} data ${id}`);
+    expect(edges).toContain(`${dataset?.id} data ${id}`);
     expect(edges).toContain(`${baseModel.id} base ${id}`);
   }
   const names = ({ nodes }: typeof lineage) =>

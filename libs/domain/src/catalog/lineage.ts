@@ -45,8 +45,8 @@ function graphOf(of: string, versions: readonly AdapterVersion[], isTruncated: b
       // A parent that is not among them has no row any more, or is one too many.
       add({ type: 'version', id: versionId, adapter, number, isGone: !isTruncated }, id, kind);
     add({ type: 'baseModel', ...baseModel }, id, 'base');
-    add({ type: 'dataset', ...dataset }, id, 'data');
-    add({ type: 'job', id: jobId }, id, 'job');
+    if (dataset !== null) add({ type: 'dataset', ...dataset }, id, 'data');
+    if (jobId !== null) add({ type: 'job', id: jobId }, id, 'job');
   }
   return { of, nodes: [...nodes.values()], edges, isTruncated };
 }

@@ -2,7 +2,8 @@ import { type DrainMode } from '@lowrank/contracts';
 import { found, notFound } from '../not-found';
 import { bySlot } from '../parties/party';
 import { type Ports } from '../ports';
-import { type PlacedRecord, type WorkerRecord } from '../ports/repositories';
+import { type PlacedRecord } from '../ports/repositories';
+import { type WorkerRecord } from '../ports/workers';
 
 /** A worker and how many of its slots are taken. */
 export type WorkerWithJobs = WorkerRecord & { busy: number };

@@ -33,21 +33,30 @@ export async function overviewOf(ports: Pick<Ports, 'unitOfWork' | 'clock'>): Pr
     const name = deviceClass === null ? 'any' : classes.includes(deviceClass) ? deviceClass : 'other';
     depth.set(name, (depth.get(name) ?? 0) + count);
   }
-  const { entries, oldestAt } = outbox;
   return {
-    jobs: jobStateSchema.options.map((state) => ({
-      state,
-      count: states.find((one) => one.state === state)?.count ?? 0,
-    })),
+    jobs: everyState(states),
     queued: [...depth].map(([deviceClass, count]) => ({ deviceClass, count })),
     workers: classes.map((deviceClass) => {
       const own = workers.filter((worker) => worker.deviceClass === deviceClass);
       const sum = (field: 'slots' | 'busy') => own.reduce((total, worker) => total + worker[field], 0);
       return { deviceClass, workers: own.length, slots: sum('slots'), busy: sum('busy') };
     }),
-    outbox: {
-      entries,
-      lagSeconds: oldestAt === null ? 0 : Math.max(0, (Date.parse(now) - Date.parse(oldestAt)) / 1000),
-    },
+    outbox: outboxLag(outbox, now),
   };
 }
+
+/** Every state once, whether a job is in it or not. */
+export const everyState = (counts: Overview['jobs']): Overview['jobs'] =>
+  jobStateSchema.options.map((state) => ({
+    state,
+    count: counts.find((one) => one.state === state)?.count ?? 0,
+  }));
+
+/** The outbox with the age of its oldest entry instead of its time. */
+export const outboxLag = (
+  { entries, oldestAt }: { entries: number; oldestAt: string | null },
+  now: string,
+): Overview['outbox'] => ({
+  entries,
+  lagSeconds: oldestAt === null ? 0 : Math.max(0, (Date.parse(now) - Date.parse(oldestAt)) / 1000),
+});

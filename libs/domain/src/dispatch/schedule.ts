@@ -11,10 +11,10 @@ import {
   type JobRecord,
   type PlacedRecord,
   type Repositories,
-  type TeamShare,
   type WaitingRecord,
-  type WorkerRecord,
 } from '../ports/repositories';
+import { type TeamShare } from '../ports/teams';
+import { type WorkerRecord } from '../ports/workers';
 import { defaultPolicy, type DispatchPolicy, planDispatch } from './plan';
 import { isLeaving, isMovable, needsOf, placedSlots, slotUse } from './placed';
 import { type DispatchState, type WaitingJob } from './state';

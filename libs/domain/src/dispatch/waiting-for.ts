@@ -2,7 +2,9 @@ import { before } from '../clock-and-ids';
 import { tell } from '../jobs/with-job';
 import { gigabytes, largestOf, mayRunOn } from '../preflight/workers';
 import { type Ports } from '../ports';
-import { type TeamShare, type WaitingRecord, type WorkerRecord } from '../ports/repositories';
+import { type WaitingRecord } from '../ports/repositories';
+import { type TeamShare } from '../ports/teams';
+import { type WorkerRecord } from '../ports/workers';
 import { needsOf } from './placed';
 import { monthStart, usageDecaySeconds } from './usage';
 

@@ -8,6 +8,7 @@ import {
   parityThresholds,
 } from '@lowrank/contracts';
 import { findVersion } from '../catalog/find-version';
+import { datasetOf } from '../jobs/dataset-of';
 import { factsOf, materialOf } from '../jobs/material';
 import { checkQueueQuota } from '../jobs/quotas';
 import { addJobs, scheduleOf } from '../jobs/submit-job';
@@ -34,7 +35,7 @@ export async function submitExport(
     const version = await findVersion(repositories, teamId, adapter, ref);
     const { baseModel, dataset } = await materialOf(repositories, teamId, {
       baseModel: version.baseModel.id,
-      dataset: request.dataset ?? version.dataset.id,
+      dataset: datasetOf(version, request.dataset),
     });
     const { format } = request;
     assertExportable(version, baseModel, format);

@@ -1,6 +1,7 @@
 import { type Job } from '@lowrank/contracts';
 import { found } from '../not-found';
 import { type Ports } from '../ports';
+import { type JobRecord, type Repositories } from '../ports/repositories';
 import { checkQueueQuota } from './quotas';
 import { queueFromNow } from './queue-again';
 import { withJob } from './with-job';
@@ -12,17 +13,20 @@ import { withJob } from './with-job';
  * deadline_exceeded.
  */
 export function retryJob(ports: Omit<Ports, 'ids'>, teamId: string, id: string): Promise<Job> {
-  return withJob(ports, teamId, id, 'retry', async (repositories, job, at) => {
-    // While the job was final nothing kept its dataset from being deleted.
-    found(await repositories.datasets.hold(teamId, job.dataset.id), 'dataset', job.dataset.id);
-    await checkQueueQuota(repositories, teamId, at);
-    await queueFromNow(repositories, job, {
-      at,
-      message: `Retried after it was ${job.state}.`,
-      patch: {
-        ...{ error: null, finishedAt: null, stoppedEarly: null },
-        ...{ cancelRequested: false, fruitlessAttempts: 0, memoryRetries: 0, mirroredStep: 0 },
-      },
-    });
+  return withJob(ports, teamId, id, 'retry', queueAfterEnd);
+}
+
+/** Queues a job that has failed or was cancelled, and whose row is locked, once more. Errors: those of `retryJob`; nothing is written then. */
+export async function queueAfterEnd(repositories: Repositories, job: JobRecord, at: string): Promise<void> {
+  // While the job was final nothing kept its dataset from being deleted.
+  found(await repositories.datasets.hold(job.teamId, job.dataset.id), 'dataset', job.dataset.id);
+  await checkQueueQuota(repositories, job.teamId, at);
+  await queueFromNow(repositories, job, {
+    at,
+    message: `Retried after it was ${job.state}.`,
+    patch: {
+      ...{ error: null, finishedAt: null, stoppedEarly: null },
+      ...{ cancelRequested: false, fruitlessAttempts: 0, memoryRetries: 0, mirroredStep: 0 },
+    },
   });
 }

@@ -10,6 +10,7 @@ import {
 import { findVersion } from '../catalog/find-version';
 import { found } from '../not-found';
 import { type Ports } from '../ports';
+import { datasetOf } from './dataset-of';
 import { factsOf, materialOf } from './material';
 import { checkQueueQuota } from './quotas';
 import { addJobs, scheduleOf } from './submit-job';
@@ -43,7 +44,7 @@ export async function submitCombination(
     const [first] = versions as [AdapterVersion];
     const { baseModel, dataset } = await materialOf(repositories, teamId, {
       baseModel: first.baseModel.id,
-      dataset: request.dataset ?? first.dataset.id,
+      dataset: datasetOf(first, request.dataset),
     });
     const { name: adapter } = await repositories.adapters.ensure(teamId, {
       ...{ id: adapterId, name: request.adapter, baseModelName: baseModel.name, at },

@@ -1,6 +1,6 @@
 import { LowrankError, type Principal, type Role } from '@lowrank/contracts';
 import { isAtLeast } from '../access/allow';
-import { type UnitOfWork } from '../ports/repositories';
+import { type FoundApiKey, type UnitOfWork } from '../ports/repositories';
 import { hashApiKeySecret, isWellFormedApiKey } from './secret';
 
 /**
@@ -17,6 +17,11 @@ export async function authenticate(
   const found = await unitOfWork.acrossTeams.look(({ apiKeys }) =>
     apiKeys.findBySecret(hashApiKeySecret(secret)),
   );
+  return principalOfKey(found, now);
+}
+
+/** On whose behalf a key speaks; null: on nobody's, any more. Error: key_expired. */
+export function principalOfKey(found: FoundApiKey | null, now: string): Principal | null {
   if (found === null || found.key.revokedAt !== null) return null;
   const { id, teamId, name, scopes, expiresAt, memberId } = found.key;
   if (memberId !== null && found.memberRole === null) return null;
@@ -27,4 +32,5 @@ export async function authenticate(
   return { teamId, role, scopes, operator, memberId, actor: { type: 'key', id, name }, expiresAt };
 }
 
-const lesser = (one: Role, other: Role): Role => (isAtLeast(one, other) ? other : one);
+/** Of two roles the one that may do less. */
+export const lesser = (one: Role, other: Role): Role => (isAtLeast(one, other) ? other : one);

@@ -6,6 +6,7 @@ import {
   type SignIn,
 } from '@lowrank/contracts';
 import { after } from '../clock-and-ids';
+import { authenticate, lesser, principalOfKey } from '../keys/authenticate';
 import { hashApiKeySecret, makeToken } from '../keys/secret';
 import { found } from '../not-found';
 import { type Ports } from '../ports';
@@ -34,7 +35,7 @@ export async function signIn(
     if (team === undefined) throw signInFailed();
     await repositories.sessions.removeExpired(createdAt);
     const session: SessionRecord = {
-      ...{ id: ids.make('session'), userId: user.id, teamId: team.id, createdAt },
+      ...{ id: ids.make('session'), userId: user.id, apiKeyId: null, teamId: team.id, createdAt },
       ...{ secretSha256: hashApiKeySecret(secret), expiresAt: after(createdAt, sessionMs) },
     };
     await repositories.sessions.insert(session);
@@ -45,6 +46,35 @@ export async function signIn(
 const signInFailed = () =>
   new LowrankError('sign_in_failed', 'There is no account of that address and password in a team.');
 
+/**
+ * Begins a session for somebody who has an API key, so that a browser need not keep the key. Its requests are on behalf of the key: it is over
+ * when the key is revoked or has expired. The secret is returned this once. Errors: unauthorized, key_expired.
+ */
+export async function signInWithKey(
+  { unitOfWork, clock, ids }: Ports,
+  key: string,
+): Promise<Session & { secret: string }> {
+  const createdAt = clock.now();
+  const principal = await authenticate(unitOfWork, key, createdAt);
+  if (principal === null)
+    throw new LowrankError('unauthorized', 'The API key is mistyped, unknown or revoked.', [
+      { path: 'key', message: 'is not a key of this installation' },
+    ]);
+  const secret = makeToken(prefix);
+  const longest = after(createdAt, sessionMs);
+  const { expiresAt } = principal;
+  return unitOfWork.acrossTeams.run(async (repositories) => {
+    await repositories.sessions.removeExpired(createdAt);
+    const session: SessionRecord = {
+      ...{ id: ids.make('session'), userId: null, apiKeyId: principal.actor.id, teamId: principal.teamId },
+      ...{ secretSha256: hashApiKeySecret(secret), createdAt },
+      expiresAt: expiresAt !== null && expiresAt < longest ? expiresAt : longest,
+    };
+    await repositories.sessions.insert(session);
+    return { ...(await sessionOf(repositories, session)), secret };
+  });
+}
+
 /** On whose behalf the requests of a session are; null when it is over, or its user is in no team any more. */
 export async function authenticateSession(
   unitOfWork: UnitOfWork,
@@ -53,8 +83,13 @@ export async function authenticateSession(
 ): Promise<Principal | null> {
   return unitOfWork.acrossTeams.look(async (repositories) => {
     const session = await liveSession(repositories, secret, now);
-    const user = session && (await repositories.members.user(session.userId));
-    if (!session || !user) return null;
+    if (session === null) return null;
+    if (session.apiKeyId !== null) {
+      const principal = principalOfKey(await repositories.apiKeys.findById(session.apiKeyId), now);
+      return principal && { ...principal, expiresAt: session.expiresAt };
+    }
+    const user = await repositories.members.user(session.userId ?? '');
+    if (user === null) return null;
     const teams = await repositories.members.teamsOf(user.id);
     // Who was removed from the team that they had chosen goes on in another of theirs.
     const team = teams.find(({ id }) => id === session.teamId) ?? teams[0];
@@ -81,7 +116,7 @@ export const chooseTeam = (
   nameOrId: string,
 ): Promise<Session> =>
   withSession(ports, secret, async (repositories, session) => {
-    const teams = await repositories.members.teamsOf(session.userId);
+    const { teams } = await sessionOf(repositories, session);
     const team = teams.find(({ id, name }) => id === nameOrId || name === nameOrId) ?? null;
     const { id: teamId } = found(team, 'team', nameOrId, 'team');
     await repositories.sessions.chooseTeam(session.id, teamId);
@@ -94,15 +129,15 @@ export async function changePassword(
   secret: string | null,
   { current, password }: ChangePassword,
 ): Promise<void> {
-  const user = await withSession(ports, secret, ({ members }, { userId }) => members.user(userId));
+  const user = await withSession(ports, secret, ({ members }, session) => members.user(userOf(session)));
   if (!(await isPassword(current, user?.passwordHash ?? null)))
     throw new LowrankError('sign_in_failed', 'The current password is another one.', [
       { path: 'current', message: 'is wrong' },
     ]);
   const passwordHash = await hashPassword(password);
-  await withSession(ports, secret, async ({ members, sessions }, { id, userId }) => {
-    await members.setPassword(userId, passwordHash);
-    await sessions.removeOthers(userId, id);
+  await withSession(ports, secret, async ({ members, sessions }, session) => {
+    await members.setPassword(userOf(session), passwordHash);
+    await sessions.removeOthers(userOf(session), session.id);
   });
 }
 
@@ -132,11 +167,25 @@ async function liveSession(
   return session !== null && session.expiresAt > now ? session : null;
 }
 
+/** Error: not_found for a session that was begun with a key. */
+function userOf({ userId }: SessionRecord): string {
+  if (userId === null)
+    throw new LowrankError('not_found', 'The session was begun with a key, which has no password.');
+  return userId;
+}
+
 async function sessionOf(
-  { members }: Repositories,
-  { userId, teamId, expiresAt }: SessionRecord,
+  { members, apiKeys, teams }: Repositories,
+  { userId, apiKeyId, teamId, expiresAt }: SessionRecord,
 ): Promise<Session> {
+  if (userId === null) {
+    const { key, memberRole } = found(await apiKeys.findById(apiKeyId ?? ''), 'API key', apiKeyId ?? '');
+    const { name } = found(await teams.find(teamId), 'team', teamId);
+    const role = lesser(key.role, memberRole ?? key.role);
+    const ofKey = { id: key.id, name: key.name };
+    return { user: null, key: ofKey, teamId, teams: [{ id: teamId, name, role }], expiresAt };
+  }
   const { id, email, name } = found(await members.user(userId), 'member', userId);
-  const teams = (await members.teamsOf(userId)).map(({ operator: _operator, ...team }) => team);
-  return { user: { id, email: email ?? '', name }, teamId, teams, expiresAt };
+  const own = (await members.teamsOf(userId)).map(({ operator: _operator, ...team }) => team);
+  return { user: { id, email: email ?? '', name }, key: null, teamId, teams: own, expiresAt };
 }

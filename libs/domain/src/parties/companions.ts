@@ -1,6 +1,7 @@
 import { accepts, bytesOn } from '../dispatch/board';
 import { needsOf, placedSlots } from '../dispatch/placed';
-import { type JobRecord, type Repositories, type WorkerRecord } from '../ports/repositories';
+import { type JobRecord, type Repositories } from '../ports/repositories';
+import { type WorkerRecord } from '../ports/workers';
 import { inputsOf, type JobWithInputs } from './inputs';
 import { type JobMemory, memoryOf, memoryTogether } from './party-memory';
 

@@ -3,7 +3,7 @@ import {
   type AdapterQuery,
   type AdapterVersion,
   type DescribeAdapter,
-  type Manifest,
+  type NewVersion,
   type Page,
   type PageQuery,
 } from '@lowrank/contracts';
@@ -29,7 +29,7 @@ export interface AdapterRepository {
   /**
    * Makes the manifest the next version of its adapter. Once per job: a second call for the same job returns the first's row.
    */
-  publish(teamId: string, version: { id: string; manifest: Manifest; at: string }): Promise<AdapterVersion>;
+  publish(teamId: string, version: { id: string; manifest: NewVersion; at: string }): Promise<AdapterVersion>;
   /** Of all adapters, the newest first. */
   allVersions(teamId: string, limit: number): Promise<VersionName[]>;
   /** By number, the highest first: those that are not deleted, or those that are. */

@@ -1,4 +1,4 @@
-import { type JobEvent, type JobLogLine, type JobMetric } from '@lowrank/contracts';
+import { type JobCurve, type JobEvent, type JobLogLine, type JobMetric } from '@lowrank/contracts';
 
 /** Names an event, or a metric, of one job. */
 export type TimelineKey = Pick<JobEvent, 'seq'> | Pick<JobMetric, 'step' | 'kind'>;
@@ -19,6 +19,16 @@ export interface JobLogRepository {
   putMetrics(id: string, metrics: JobMetric[]): Promise<void>;
   /** In order of (step, kind), with step > `afterStep` when given. */
   metrics(id: string, options: { afterStep?: number; limit: number }): Promise<JobMetric[]>;
+  /**
+   * Of those of the jobs that are the team's: metrics of each kind, evenly over its steps, the first and the last among them; at most
+   * `points` + 1 of a kind. In order of (step, kind).
+   */
+  sampledMetrics(teamId: string, ids: readonly string[], points: number): Promise<JobCurve[]>;
+  /** Training losses of the last `points` steps of each of these jobs, the oldest first; jobs without any may be left out. */
+  lossTails(
+    ids: string[],
+    points: number,
+  ): Promise<{ jobId: string; losses: { step: number; loss: number }[] }[]>;
   /** Deletes metrics with step > `step`: called when an attempt resumes from a checkpoint. */
   truncateMetrics(id: string, step: number): Promise<void>;
   /** Adds lines to the job's log, whose row the caller has locked, and drops all but the newest `keep`. */

@@ -15,6 +15,19 @@ export interface JobQueue {
   close(): Promise<void>;
 }
 
+/** Looks at the queue from outside. */
+export interface QueueInspector {
+  /** What it runs on: `postgres`, `redis`, `redis sentinel` or `redis cluster`. */
+  readonly type: string;
+  /** Where that is, without credentials. */
+  readonly address: string;
+  /** Its version. Error: store_unavailable when it does not answer. */
+  probe(): Promise<string | null>;
+  /** By worker, wake-ups that it has yet to take, and those whose attempts run. Error: store_unavailable. */
+  counts(workerIds: string[]): Promise<Map<string, { waiting: number; active: number }>>;
+  close(): Promise<void>;
+}
+
 export interface JobConsumer {
   /** Stops taking wake-ups and waits until handlers have returned. */
   close(): Promise<void>;

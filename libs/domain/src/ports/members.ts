@@ -31,9 +31,11 @@ export interface MemberRepository {
   remove(teamId: string, userId: string): Promise<void>;
 }
 
+/** Of a user, or of the API key that it was begun with: one of both is null. */
 export interface SessionRecord {
   id: string;
-  userId: string;
+  userId: string | null;
+  apiKeyId: string | null;
   teamId: string;
   secretSha256: string;
   createdAt: string;

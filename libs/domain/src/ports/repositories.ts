@@ -3,7 +3,6 @@ import {
   type BaseModel,
   type CreateJob,
   type Dataset,
-  type DrainMode,
   type Estimate,
   type Job,
   type JobDetail,
@@ -11,7 +10,8 @@ import {
   type Metadata,
   type Page,
   type PageQuery,
-  type Quotas,
+  type QueuedJob,
+  type QueueQuery,
   type Role,
   type WorkKind,
 } from '@lowrank/contracts';
@@ -23,11 +23,16 @@ import { type GrantRepository } from './grants';
 import { type InvitationRepository, type MemberRepository, type SessionRepository } from './members';
 import { type AddressedWakeUp } from './job-queue';
 import { type News, type OutboxRepository } from './outbox';
+import { type EvaluationRepository, type GateRepository } from './evaluations';
 import { type ExportRepository } from './exports';
 import { type PartyRepository } from './parties';
 import { type FinishedRun } from '../preflight/time';
+import { type RetentionRepository } from './retention';
 import { type SweepRepository } from './sweeps';
+import { type TeamRepository } from './teams';
+import { type UsageRepository } from './usage';
 import { type WebhookRepository } from './webhooks';
+import { type WorkerRepository } from './workers';
 
 /** All repositories of one transaction; see UnitOfWork. Reads and writes are of the given team only. */
 export interface Repositories {
@@ -38,6 +43,8 @@ export interface Repositories {
   adapters: AdapterRepository;
   aliases: AliasRepository;
   exports: ExportRepository;
+  evaluations: EvaluationRepository;
+  gates: GateRepository;
   outbox: OutboxRepository;
   teams: TeamRepository;
   workers: WorkerRepository;
@@ -50,6 +57,8 @@ export interface Repositories {
   sessions: SessionRepository;
   invitations: InvitationRepository;
   grants: GrantRepository;
+  retention: RetentionRepository;
+  usage: UsageRepository;
 }
 
 /**
@@ -78,17 +87,28 @@ export interface UnitOfWork {
    * when the lock is, `news` is what others' transactions tell its holder.
    */
   exclusively<T>(lock: string, work: (lost: AbortSignal, news: News) => Promise<T>): Promise<T | undefined>;
+  /**
+   * The same lock, shared: waits while somebody holds it alone, and keeps others from doing so. `lost` is aborted when the lock is.
+   * Error: store_unavailable when it is not to be had within some seconds.
+   */
+  sharing<T>(lock: string, work: (lost: AbortSignal) => Promise<T>): Promise<T>;
   /** The database's time, ISO 8601 in UTC. Rejects when it does not answer. */
   ping(): Promise<string>;
   close(): Promise<void>;
 }
 
+export interface FoundApiKey {
+  key: ApiKey;
+  operator: boolean;
+  memberRole: Role | null;
+}
+
 export interface ApiKeyRepository {
   insert(key: ApiKey & { secretSha256: string }): Promise<void>;
   /** Of any team; `operator`: whether it runs the installation; `memberRole`: of the member whose key it is, null when there is none. */
-  findBySecret(
-    secretSha256: string,
-  ): Promise<{ key: ApiKey; operator: boolean; memberRole: Role | null } | null>;
+  findBySecret(secretSha256: string): Promise<FoundApiKey | null>;
+  /** The same, by its id. */
+  findById(id: string): Promise<FoundApiKey | null>;
   list(teamId: string): Promise<ApiKey[]>;
   /** Returns false when there is no such key. */
   revoke(teamId: string, id: string, at: string): Promise<boolean>;
@@ -118,9 +138,9 @@ export interface DatasetRepository {
   /** The same; until the transaction ends nobody deletes it. */
   hold(teamId: string, id: string): Promise<Dataset | null>;
   list(teamId: string, page: PageQuery & { order?: PageOrder }): Promise<Page<Dataset>>;
-  /** Of any teams, those whose time has come by `now` and that no unfinished job trains on. */
+  /** Of any teams, those whose time has come by `now`, and that neither an unfinished job nor a gate uses. */
   expired(now: string, limit: number): Promise<{ teamId: string; id: string }[]>;
-  /** LowrankError in_use when an unfinished job trains on it; false when there is none. Finished jobs keep its hash. */
+  /** LowrankError in_use when an unfinished job or a gate uses it; false when there is none. Finished jobs keep its hash. */
   delete(teamId: string, id: string): Promise<boolean>;
 }
 
@@ -306,76 +326,28 @@ export interface JobRepository extends JobLogRepository {
   silent(before: string, limit: number): Promise<JobRecord[]>;
 }
 
-export interface WorkerRecord {
-  id: string;
-  hostname: string;
-  /** Jobs it can run at a time. */
-  slots: number;
-  /** What it computes with, e.g. `cpu AMD EPYC`. */
-  device: string;
-  /** What jobs name in placement.deviceClasses. */
-  deviceClass: string;
-  /** For all of its slots together, bytes; 0: not known. */
-  memoryBytes: number;
-  /** Of all of its slots together; 0: not known. */
-  threads: number;
-  /** Version of the wake-ups that it understands; workers of before there were versions have 1. */
-  wakeUpVersion: number;
-  /** Whether somebody wants it to leave; null: it works. */
-  drain: DrainMode | null;
-  seenAt: string;
+/** What the jobs of a team take. */
+export interface JobsUse {
+  teamId: string;
+  /** Of jobs that have not ended, or not before a month's start. */
+  trainedTokens: number;
+  /** Jobs that hold a slot, and that are queued. */
+  running: number;
+  queued: number;
 }
 
-export interface WorkerRepository {
-  /** Writes what the worker says of itself, and resolves to its row: whether it is to drain is for others to say. */
-  upsert(worker: Omit<WorkerRecord, 'drain'>): Promise<WorkerRecord>;
-  find(id: string): Promise<WorkerRecord | null>;
-  seenSince(since: string): Promise<WorkerRecord[]>;
-  /** Returns false when there is no such worker. */
-  setDrain(id: string, drain: DrainMode | null): Promise<boolean>;
-  remove(id: string): Promise<void>;
-  /** Removes workers not seen since, and resolves to their ids. */
-  removeUnseen(since: string): Promise<string[]>;
-}
-
-export interface TeamRecord extends Quotas {
-  id: string;
-  name: string;
-}
-
-/** A team as the dispatcher sees it. */
-export interface TeamShare extends TeamRecord {
-  /** Device seconds of attempts that have ended, since `monthStart`. */
-  monthSeconds: number;
-  /** The same of the last day, each hour's weighed by e^(−age / decaySeconds). */
-  recentSeconds: number;
-}
-
-export interface TeamRepository {
-  find(id: string): Promise<TeamRecord | null>;
-  /** The same, its row locked until the transaction ends: for checks of a quota that others may be using up. */
-  lock(id: string): Promise<TeamRecord | null>;
-  findByName(name: string): Promise<TeamRecord | null>;
-  /** With nothing decided about it. */
-  insert(team: { id: string; name: string }): Promise<void>;
-  change(id: string, changes: Partial<Quotas & { name: string }>): Promise<void>;
-  /** Adds device seconds to hours, which are ISO times. */
-  charge(id: string, hours: { hour: string; seconds: number }[]): Promise<void>;
-  /** One team, or all in order of their ids. */
-  shares(options: {
-    now: string;
-    monthStart: string;
-    decaySeconds: number;
-    id?: string;
-  }): Promise<TeamShare[]>;
-}
-
-/** Counts over all teams. */
+/** Counts over all teams, or over the one that is named. */
 export interface StatisticsRepository {
   /** States that no job is in may be left out. */
-  jobsByState(): Promise<{ state: JobState; count: number }[]>;
+  jobsByState(teamId?: string): Promise<{ state: JobState; count: number }[]>;
   /** Queued jobs by the device classes that they name, null for those that name none; one that names several counts in each. */
-  queuedByDeviceClass(): Promise<{ deviceClass: string | null; count: number }[]>;
+  queuedByDeviceClass(teamId?: string): Promise<{ deviceClass: string | null; count: number }[]>;
+  /** In order of the teams' ids; teams without such jobs may be left out. */
+  jobsUse(query: { monthStart: string; teamId?: string }): Promise<JobsUse[]>;
+  /** Queued jobs of all teams, the longest waiting first. */
+  queue(query: QueueQuery): Promise<QueuedJob[]>;
+  /** Version and size of the database. */
+  database(): Promise<{ version: string; bytes: number }>;
   outbox(): Promise<{ entries: number; oldestAt: string | null }>;
   /**
    * Newest succeeded jobs that have an estimate of their operations: of each device class up to `limit`, and up to `limit` on this base

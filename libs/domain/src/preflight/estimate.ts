@@ -12,7 +12,7 @@ import { predictMemory } from './memory/predict';
 import { trainingOperations } from './operations';
 import { servabilityOf } from './servability';
 import { type FinishedRun, predictTime } from './time';
-import { estimateDevices, gigabytes, type KnownWorker, mayRunOn, threadsOf } from './workers';
+import { estimateDevices, gigabytes, type KnownWorker, mayRunOn, speedOf, threadsOf } from './workers';
 
 /** Everything that an estimate is made from. */
 export interface EstimateInput {
@@ -92,6 +92,7 @@ export function makeEstimate(input: EstimateInput): Estimate {
       ? null
       : predictTime(
           runs.filter((run) => run.deviceClass === deviceClass),
+          speedOf(workers.filter((worker) => worker.deviceClass === deviceClass)),
           { baseModelId: baseModel.id, operations, tokens: plan.data.tokens },
         );
   const needed = placement.memoryBytes ?? memory?.bytes ?? null;

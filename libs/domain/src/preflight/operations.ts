@@ -19,7 +19,7 @@ const evaluations = ({ evaluation: { everySteps } }: Recipe, steps: number): num
 export function trainingOperations(
   { decoder, vocabSize }: { decoder: Decoder; vocabSize: number },
   recipe: Recipe,
-  { data, trained, held }: Pick<DataPlan, 'data' | 'trained' | 'held'>,
+  { data, trained, held }: Pick<DataPlan, 'trained' | 'held'> & { data: Pick<DataPlan['data'], 'steps'> },
 ): number {
   const { layers, hidden } = decoder;
   const parameters = linearLayers(decoder).reduce((sum, linear) => sum + linear.in * linear.out, 0) / layers;

@@ -25,10 +25,12 @@ const sum = (values: readonly number[]): number => values.reduce((total, value) 
 
 /**
  * The time of a job from finished ones of one device class: its operations over theirs per second. The nearest count: those on the same
- * base model, else those on models of a similar size, else all. null when there are none.
+ * base model, else those on models of a similar size, else all. Without any, from the operations per second that the class' workers have
+ * measured; null when they have not.
  */
 export function predictTime(
   runs: readonly FinishedRun[],
+  measuredSpeed: number | null,
   job: { baseModelId: string; operations: number; tokens: number },
 ): TimePrediction | null {
   const perToken = job.operations / job.tokens;
@@ -47,8 +49,12 @@ export function predictTime(
     // Long runs weigh more than short ones, which the clock and the first step's allocations disturb.
     const perSecond =
       sum(measured.map(({ operations }) => operations)) / sum(measured.map((run) => run.seconds));
-    const seconds = job.operations / perSecond;
-    return { seconds, tokensPerSecond: job.tokens / seconds, basis, measuredJobs: measured.length };
+    return { ...timeAt(perSecond, job), basis, measuredJobs: measured.length };
   }
-  return null;
+  return measuredSpeed === null ? null : { ...timeAt(measuredSpeed, job), basis: 'device', measuredJobs: 0 };
+}
+
+function timeAt(perSecond: number, { operations, tokens }: { operations: number; tokens: number }) {
+  const seconds = operations / perSecond;
+  return { seconds, tokensPerSecond: tokens / seconds };
 }

@@ -1,9 +1,12 @@
 import { type DeviceEstimate, type Placement } from '@lowrank/contracts';
-import { type WorkerRecord } from '../ports/repositories';
+import { type WorkerRecord } from '../ports/workers';
 import { type TimePrediction } from './time';
 
 /** What of a worker decides whether a job can run there. */
-export type KnownWorker = Pick<WorkerRecord, 'slots' | 'deviceClass' | 'memoryBytes' | 'threads'>;
+export type KnownWorker = Pick<
+  WorkerRecord,
+  'slots' | 'deviceClass' | 'memoryBytes' | 'threads' | 'operationsPerSecond'
+>;
 
 /** Threads of a trainer where no worker says: few megabytes depend on it. */
 const usualThreads = 8;
@@ -18,6 +21,12 @@ export function threadsOf(workers: readonly KnownWorker[]): number {
   const known = workers.filter(({ threads }) => threads > 0);
   const most = Math.max(...known.map(({ threads, slots }) => Math.max(1, Math.floor(threads / slots))));
   return known.length === 0 ? usualThreads : most;
+}
+
+/** What a slot of these workers does in a second, by the mean of those that have measured it; null: none has. */
+export function speedOf(workers: readonly KnownWorker[]): number | null {
+  const known = workers.flatMap(({ operationsPerSecond }) => operationsPerSecond ?? []);
+  return known.length === 0 ? null : known.reduce((sum, speed) => sum + speed, 0) / known.length;
 }
 
 /** Memory of the largest of some workers; 0: it is not known of one, and then anything fits. */

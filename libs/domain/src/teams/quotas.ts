@@ -2,7 +2,8 @@ import { type Quotas, type Team } from '@lowrank/contracts';
 import { monthStart, usageDecaySeconds } from '../dispatch/usage';
 import { found } from '../not-found';
 import { type Ports } from '../ports';
-import { type Repositories, type TeamShare } from '../ports/repositories';
+import { type Repositories } from '../ports/repositories';
+import { type TeamShare } from '../ports/teams';
 
 /** A team as of a time. Error: not_found. */
 export async function teamOf({ teams }: Repositories, id: string, now: string): Promise<Team> {

@@ -4,7 +4,7 @@ import {
   type AdapterSort,
   type AdapterVersion,
   LowrankError,
-  type Manifest,
+  type NewVersion,
   methodOf,
   wordsOf,
 } from '@lowrank/contracts';
@@ -14,7 +14,11 @@ import { byAge, compare, ofTeam, orNull, refuseUnless, withoutTeam } from './row
 import { type Tables } from './tables';
 
 /** What a manifest and its version have in common. */
-const factsOf = ({ format: _format, epoch: _epoch, ...facts }: Manifest) => facts;
+/** Without what only the manifest of a job has. */
+const factsOf = (made: NewVersion): NewVersion => {
+  const { jobId, adapter, baseModel, dataset, recipe, parents, templateSha256, metrics, files } = made;
+  return { jobId, adapter, baseModel, dataset, recipe, parents, templateSha256, metrics, files };
+};
 
 const latestOf = (version: AdapterVersion | undefined): Adapter['latest'] =>
   version === undefined
@@ -141,14 +145,12 @@ export function adapterRepositoryOf(tables: Tables): Repositories['adapters'] {
     publish: async (teamId, { id, manifest, at }) => {
       const adapter = any(teamId, manifest.adapter);
       if (!adapter) throw new LowrankError('not_found', `There is no adapter '${manifest.adapter}'.`);
+      const isOfJob = manifest.jobId !== null;
       const earlier = allOf(teamId, manifest.adapter).find((one) => one.jobId === manifest.jobId);
-      if (earlier) return withoutTeam(earlier);
-      if (tables.versions.some((one) => one.jobId === manifest.jobId))
+      if (isOfJob && earlier) return withoutTeam(earlier);
+      if (isOfJob && tables.versions.some((one) => one.jobId === manifest.jobId))
         throw new LowrankError('conflict', `Job ${manifest.jobId} has published under another name.`);
-      refuseUnless(
-        tables.jobs.some((job) => job.id === manifest.jobId),
-        'job',
-      );
+      refuseUnless(!isOfJob || tables.jobs.some((job) => job.id === manifest.jobId), 'job');
       const number = adapter.lastNumber + 1;
       const bytes = manifest.files.reduce((sum, file) => sum + file.bytes, 0);
       const revision = revisionOf(manifest.files);

@@ -1,6 +1,6 @@
 import { LowrankError } from '@lowrank/contracts';
 import { randomIds } from '../clock-and-ids';
-import { type Repositories } from '../ports/repositories';
+import { type FoundApiKey, type Repositories } from '../ports/repositories';
 import { byAge, ofTeam, orNull } from './rows';
 import { freshTeam, type Tables } from './tables';
 
@@ -15,12 +15,12 @@ export const apiKeyRepositoryOf = (tables: Tables): Repositories['apiKeys'] => (
   findBySecret: async (sha256) =>
     orNull(
       tables.apiKeys.find((key) => key.secretSha256 === sha256),
-      (key) => ({
-        key: withoutSecret(key),
-        operator: tables.teams[0]?.id === key.teamId,
-        memberRole:
-          ofTeam(tables.members, key.teamId).find(({ userId }) => userId === key.memberId)?.role ?? null,
-      }),
+      (key) => foundKey(tables, key),
+    ),
+  findById: async (id) =>
+    orNull(
+      tables.apiKeys.find((key) => key.id === id),
+      (key) => foundKey(tables, key),
     ),
   list: async (teamId) =>
     ofTeam(tables.apiKeys, teamId)
@@ -43,4 +43,10 @@ export const apiKeyRepositoryOf = (tables: Tables): Repositories['apiKeys'] => (
     if (!tables.teams.includes(team)) tables.teams.push(team);
     return team.id;
   },
+});
+
+const foundKey = (tables: Tables, key: Tables['apiKeys'][number]): FoundApiKey => ({
+  key: withoutSecret(key),
+  operator: tables.teams[0]?.id === key.teamId,
+  memberRole: ofTeam(tables.members, key.teamId).find(({ userId }) => userId === key.memberId)?.role ?? null,
 });

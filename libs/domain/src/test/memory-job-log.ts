@@ -48,6 +48,30 @@ export function jobLogOf(tables: Tables): JobLogRepository {
         .sort((a, b) => a.step - b.step || compare(a.kind, b.kind))
         .slice(0, limit)
         .map(({ jobId: _jobId, ...metric }) => metric),
+    sampledMetrics: async (teamId, ids, points) =>
+      tables.jobs
+        .filter((job) => job.teamId === teamId && ids.includes(job.id))
+        .map(({ id }) => {
+          const all = tables.metrics
+            .filter((metric) => metric.jobId === id)
+            .sort((a, b) => a.step - b.step || compare(a.kind, b.kind));
+          const metrics = all.filter((metric) => {
+            const same = all.filter(({ kind }) => kind === metric.kind);
+            const place = same.indexOf(metric);
+            return place % Math.ceil(same.length / points) === 0 || place === same.length - 1;
+          });
+          return { job: id, metrics: metrics.map(({ jobId: _jobId, ...metric }) => metric) };
+        })
+        .filter(({ metrics }) => metrics.length > 0)
+        .sort((a, b) => compare(a.job, b.job)),
+    lossTails: async (ids, points) =>
+      [...ids].sort(compare).flatMap((jobId) => {
+        const steps = tables.metrics
+          .filter((metric) => metric.jobId === jobId && metric.kind === 'train')
+          .sort((a, b) => a.step - b.step);
+        const losses = steps.slice(-points).map(({ step, loss }) => ({ step, loss }));
+        return losses.length === 0 ? [] : [{ jobId, losses }];
+      }),
     truncateMetrics: async (id, step) => {
       tables.metrics = tables.metrics.filter((metric) => metric.jobId !== id || metric.step <= step);
     },

@@ -13,14 +13,18 @@ import { memberRepositoriesOf } from './memory-members';
 import { outboxOf } from './memory-outbox';
 import { statisticsOf } from './memory-statistics';
 import { isAlike, toJob } from './memory-job-rows';
+import { evaluationRepositoryOf, gateRepositoryOf } from './memory-evaluations';
 import { exportRepositoryOf } from './memory-exports';
+import { retentionRepositoryOf } from './memory-retention';
 import { sweepRepositoryOf } from './memory-sweeps';
 import { partyRepositoryOf } from './memory-parties';
+import { usageRepositoryOf } from './memory-usage';
 import { webhookRepositoryOf } from './memory-webhooks';
 import { freshTeam, type Tables } from './tables';
 
 export function repositoriesOf(tables: Tables, deed: Deed | null): Repositories {
   /** An unfinished job on a dataset. */
+  const gateOn = (id: string) => tables.gates.some(({ dataset }) => dataset.id === id);
   const userOf = (id: string) =>
     tables.jobs.find((job) => job.dataset.id === id && !finalJobStates.includes(job.state));
   return {
@@ -28,6 +32,7 @@ export function repositoriesOf(tables: Tables, deed: Deed | null): Repositories 
     audit: auditRepositoryOf(tables, deed),
     ...memberRepositoriesOf(tables),
     grants: grantRepositoryOf(tables),
+    usage: usageRepositoryOf(tables),
     baseModels: {
       insert: async (teamId, model) => {
         if (ofTeam(tables.baseModels, teamId).some((one) => one.name === model.name))
@@ -70,13 +75,14 @@ export function repositoriesOf(tables: Tables, deed: Deed | null): Repositories 
       list: async (teamId, page) => pageOf(ofTeam(tables.datasets, teamId), page, withoutTeam),
       expired: async (now, limit) =>
         tables.datasets
-          .filter(({ id, expiresAt }) => expiresAt !== null && expiresAt <= now && !userOf(id))
+          .filter(({ id, expiresAt }) => expiresAt !== null && expiresAt <= now && !userOf(id) && !gateOn(id))
           .slice(0, limit)
           .map(({ teamId, id }) => ({ teamId, id })),
       delete: async (teamId, id) => {
         if (!ofTeam(tables.datasets, teamId).some((one) => one.id === id)) return false;
         const user = userOf(id);
         if (user) throw new LowrankError('in_use', `Job ${user.id} trains on dataset ${id}.`);
+        if (gateOn(id)) throw new LowrankError('in_use', `A gate measures on dataset ${id}.`);
         tables.datasets = tables.datasets.filter((one) => one.id !== id);
         return true;
       },
@@ -89,6 +95,9 @@ export function repositoriesOf(tables: Tables, deed: Deed | null): Repositories 
     statistics: statisticsOf(tables),
     webhooks: webhookRepositoryOf(tables),
     exports: exportRepositoryOf(tables),
+    evaluations: evaluationRepositoryOf(tables),
+    retention: retentionRepositoryOf(tables),
+    gates: gateRepositoryOf(tables),
     sweeps: sweepRepositoryOf(tables),
     parties: partyRepositoryOf(tables),
     workers: {

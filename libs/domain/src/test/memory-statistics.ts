@@ -1,4 +1,5 @@
 import { type Repositories } from '../ports/repositories';
+import { isHeld } from '../state-machine';
 import { compare } from './rows';
 import { type Tables } from './tables';
 
@@ -8,16 +9,50 @@ function countsOf<T>(values: T[]): Map<T, number> {
   return counts;
 }
 
+const isOf =
+  (teamId?: string) =>
+  (row: { teamId: string }): boolean =>
+    teamId === undefined || row.teamId === teamId;
+
 export const statisticsOf = (tables: Tables): Repositories['statistics'] => ({
-  jobsByState: async () =>
-    [...countsOf(tables.jobs.map(({ state }) => state))].map(([state, count]) => ({ state, count })),
-  queuedByDeviceClass: async () => {
-    const queued = tables.jobs.filter(({ state }) => state === 'queued');
+  jobsByState: async (teamId) =>
+    [...countsOf(tables.jobs.filter(isOf(teamId)).map(({ state }) => state))].map(([state, count]) => ({
+      state,
+      count,
+    })),
+  queuedByDeviceClass: async (teamId) => {
+    const queued = tables.jobs.filter(isOf(teamId)).filter(({ state }) => state === 'queued');
     const classes = queued.flatMap(({ placement }): (string | null)[] => placement.deviceClasses ?? [null]);
     return [...countsOf(classes)]
       .map(([deviceClass, count]) => ({ deviceClass, count }))
       .sort((a, b) => compare(a.deviceClass ?? '', b.deviceClass ?? ''));
   },
+  jobsUse: async ({ monthStart, teamId }) => {
+    const jobs = tables.jobs
+      .filter(isOf(teamId))
+      .filter(({ finishedAt }) => finishedAt === null || finishedAt >= monthStart);
+    return [...new Set(jobs.map((job) => job.teamId))].sort(compare).map((id) => {
+      const own = jobs.filter((job) => job.teamId === id);
+      return {
+        teamId: id,
+        trainedTokens: own.reduce((sum, { trainedTokens }) => sum + trainedTokens, 0),
+        running: own.filter(({ state }) => isHeld(state)).length,
+        queued: own.filter(({ state }) => state === 'queued').length,
+      };
+    });
+  },
+  queue: async ({ after, limit }) => {
+    const all = [...tables.jobs].sort((a, b) => compare(a.queuedAt, b.queuedAt) || compare(a.id, b.id));
+    const from = after === undefined ? 0 : all.findIndex(({ id }) => id === after) + 1;
+    const queued = all.slice(from).filter(({ state }) => state === 'queued');
+    return queued.slice(0, limit).map((job) => ({
+      ...{ id: job.id, priority: job.priority, placement: job.placement, epoch: job.epoch },
+      team: { id: job.teamId, name: tables.teams.find(({ id }) => id === job.teamId)?.name ?? '' },
+      ...{ estimatedBytes: job.estimatedBytes, queuedAt: job.queuedAt, notBefore: job.notBefore },
+      ...{ assignedTo: job.assignedTo, waitingFor: job.assignedTo === null ? job.waitingFor : null },
+    }));
+  },
+  database: async () => ({ version: 'memory', bytes: 0 }),
   finishedRuns: async ({ deviceClasses, baseModelId, limit }) => {
     const runs = tables.jobs.flatMap(({ id, state, deviceClass, baseModel, estimate, finishedAt }) => {
       const metrics = tables.versions.find((version) => version.jobId === id)?.metrics;

@@ -1,3 +1,4 @@
+import { type CountedUsage } from '../ports/usage';
 import {
   type Adapter,
   type AdapterVersion,
@@ -8,6 +9,8 @@ import {
   type BaseModel,
   type Dataset,
   type Estimate,
+  type Evaluation,
+  type Gate,
   type Grant,
   type Invitation,
   type JobEvent,
@@ -21,7 +24,9 @@ import {
   type WebhookDelivery,
 } from '@lowrank/contracts';
 import { type PartyRecord } from '../ports/parties';
-import { type JobRecord, type TeamRecord, type WorkerRecord } from '../ports/repositories';
+import { type JobRecord } from '../ports/repositories';
+import { type TeamRecord } from '../ports/teams';
+import { type WorkerRecord } from '../ports/workers';
 import { type SessionRecord, type UserRecord } from '../ports/members';
 import { type SweepRecord, type TrialResult } from '../ports/sweeps';
 
@@ -48,6 +53,10 @@ export interface Tables {
   aliasMoves: Owned<AliasMove & { adapter: string; alias: string }>[];
   versions: Owned<AdapterVersion>[];
   exports: Owned<VersionExport>[];
+  evaluations: Owned<Evaluation>[];
+  gates: Owned<Gate>[];
+  /** Blobs that something has stopped to refer to. */
+  discarded: { sha256: string; at: string }[];
   outbox: { id: string; wakeUp: JobWakeUp; at: string }[];
   /** Locks whose holders the transaction tells of news. */
   told: string[];
@@ -61,6 +70,7 @@ export interface Tables {
     result: TrialResult | null;
   })[];
   audit: Owned<Omit<AuditEntry, 'at'> & { createdAt: string }>[];
+  tokenUsage: (CountedUsage & { writer: string })[];
   grants: Owned<Omit<Grant, 'from' | 'to'> & { toTeamId: string }>[];
   users: UserRecord[];
   members: Owned<{ userId: string; role: Role; createdAt: string }>[];
@@ -86,6 +96,9 @@ export const emptyTables = (): Tables => ({
   aliasMoves: [],
   versions: [],
   exports: [],
+  evaluations: [],
+  gates: [],
+  discarded: [],
   outbox: [],
   told: [],
   workers: [],
@@ -96,6 +109,7 @@ export const emptyTables = (): Tables => ({
   trials: [],
   rungs: [],
   audit: [],
+  tokenUsage: [],
   grants: [],
   users: [],
   members: [],

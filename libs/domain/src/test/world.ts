@@ -18,7 +18,7 @@ import { submitJob } from '../jobs/submit-job';
 import { submitSweep } from '../sweeps/submit-sweep';
 import { type Ports } from '../ports';
 import { type DataPlanner } from '../ports/data-planner';
-import { type WorkerRecord } from '../ports/repositories';
+import { type WorkerRecord } from '../ports/workers';
 import { MemoryQueue, MemoryUnitOfWork } from './memory';
 import { freshTeam } from './tables';
 
@@ -154,7 +154,9 @@ export class World implements Ports {
       deviceClass: 'cpu',
       memoryBytes: 0,
       threads: 0,
+      operationsPerSecond: null,
       wakeUpVersion,
+      usage: null,
       drain: null,
       seenAt: this.clock.now(),
       ...overrides,

@@ -1,0 +1,70 @@
+import { Button, Modal } from '@mantine/core';
+import { useDisclosure } from '@mantine/hooks';
+import { type Adapter } from '@lowrank/contracts';
+import { useNavigate } from '@tanstack/react-router';
+import { lazy, Suspense } from 'react';
+import { LinkButton } from '../../components/links';
+import { ConfirmButton } from '../../components/confirm-button';
+import { Icon } from '../../components/icon';
+import { LoadingState } from '../../components/states';
+import { api } from '../../lib/api';
+import { notify } from '../../lib/notify';
+import { invalidate } from '../../lib/query';
+import { useMay } from '../../lib/session';
+
+const DescribeForm = lazy(() => import('./describe-form'));
+
+/** What can be done with an adapter as a whole. */
+export function AdapterActions({ adapter, path }: { adapter: Adapter; path: string }) {
+  const may = useMay();
+  const navigate = useNavigate();
+  const [isEditing, { open, close }] = useDisclosure(false);
+  const { name, sharedBy, latestVersion, baseModel } = adapter;
+  const full = sharedBy === null ? name : `${sharedBy}/${name}`;
+  const isOwn = sharedBy === null && may('adapters.write');
+  return (
+    <>
+      {latestVersion !== null && may('completions.generate') && (
+        <LinkButton
+          to="/try"
+          search={{ left: sharedBy === null ? baseModel : undefined, right: full }}
+          size="xs"
+          leftSection={<Icon name="chat" size={15} />}
+        >
+          Try it
+        </LinkButton>
+      )}
+      {isOwn && (
+        <>
+          <Button size="xs" variant="default" onClick={open} leftSection={<Icon name="edit" size={15} />}>
+            Describe
+          </Button>
+          <ConfirmButton
+            title={`Delete ${name}?`}
+            explanation="Nobody finds it any more, here or by other clients. It can be restored from the catalog's deleted adapters. Adapters that have aliases or unfinished jobs stay."
+            confirm="Delete it"
+            leftSection={<Icon name="trash" size={15} />}
+            act={async () => {
+              await api.delete(path);
+              notify(`${name} is deleted.`);
+              await navigate({ to: '/catalog' });
+              await invalidate('/api/v1/adapters');
+            }}
+          >
+            Delete
+          </ConfirmButton>
+          <Modal
+            opened={isEditing}
+            onClose={close}
+            title={`Describe ${name}`}
+            closeButtonProps={{ 'aria-label': 'Close' }}
+          >
+            <Suspense fallback={<LoadingState />}>
+              <DescribeForm adapter={adapter} path={path} close={close} />
+            </Suspense>
+          </Modal>
+        </>
+      )}
+    </>
+  );
+}

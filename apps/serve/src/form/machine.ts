@@ -1,0 +1,399 @@
+import { afterTail, beginsOneBetween, isDigit, isE, isHex, isSpace, tailOf } from './bytes';
+import { ByteTrie, type ArrayNode, type Node, type ObjectNode, type StringNode } from './node';
+
+/*
+ * JSON (RFC 8259) of a form, byte by byte: a nondeterministic pushdown automaton. A frame is a state with what comes after it; a position is all
+ * frames that the bytes so far may have led to. Steps are remembered, so that what is seen again costs a look.
+ */
+
+/** White space in a row, between two parts of a value. More is of no use, and a model that has lost its way would go on for ever. */
+const mostSpace = 40;
+/** Containers in each other. */
+export const mostDepth = 96;
+/** Ways to understand what has come that are followed further. Each goes on to a value of the form, so that the rest is not needed. */
+const mostFrames = 128;
+/** Frames that are remembered. */
+const mostRemembered = 100_000;
+/** Digits of a number's whole part and fraction, so that it stays finite and ends. */
+const mostDigits = 15;
+
+export interface Frame {
+  readonly id: number;
+  readonly node: Node;
+  /** Of the node's kind: one of the phases below. */
+  readonly phase: number;
+  /** Characters, items, the next property, or an integer so far. */
+  readonly count: number;
+  /** White space so far, or how the character's next byte is limited. */
+  readonly sub: number;
+  readonly trie: ByteTrie | null;
+  /** What comes when this value is whole; null: nothing. */
+  readonly parent: Frame | null;
+  readonly depth: number;
+}
+
+export interface Position {
+  readonly frames: readonly Frame[];
+  /** Whether what has come is a whole value. */
+  readonly whole: boolean;
+  readonly next: Map<number, Position | null>;
+  /** Set by who computes it: tokens that may come next. */
+  mask: Uint32Array | null;
+}
+
+enum Text {
+  Open,
+  Body,
+  Tail,
+  Escape,
+  Hex1,
+  Surrogate,
+  Hex2,
+  Hex3,
+  Hex4,
+}
+enum Digits {
+  Start,
+  Minus,
+  Zero,
+  Whole,
+  Dot,
+  Fraction,
+  E,
+  Sign,
+  Exponent,
+}
+enum Container {
+  Start,
+  Opened,
+  After,
+  Comma,
+  Key,
+  OtherKey,
+  OtherKeyTail,
+  Colon,
+  Value,
+}
+
+const char = (text: string): number => text.charCodeAt(0);
+const [quote, backslash, comma, colon] = [...'"\\,:'].map(char) as [number, number, number, number];
+const [minus, zero, dot] = [...'-0.'].map(char) as [number, number, number];
+const escapes = new Set([...'"\\/bfnrt'].map(char));
+type State = Pick<Frame, 'node' | 'phase'> & Partial<Pick<Frame, 'count' | 'sub' | 'trie'>>;
+
+export class Machine {
+  readonly start: Position;
+  private readonly frames = new Map<string, Frame>();
+  private readonly positions = new Map<string, Position>();
+  private readonly names = new Map<string, ByteTrie>();
+  private made = 0;
+
+  constructor(root: Node) {
+    const out = new Set<Frame | null>();
+    this.enter(root, null, out);
+    this.start = this.position(out);
+  }
+
+  /** Where a byte leads; null: nowhere. */
+  step(position: Position, byte: number): Position | null {
+    const known = position.next.get(byte);
+    if (known !== undefined) return known;
+    const out = new Set<Frame | null>();
+    for (const frame of position.frames) this.take(frame, byte, out);
+    const next = out.size === 0 ? null : this.position(out);
+    position.next.set(byte, next);
+    return next;
+  }
+
+  private position(out: ReadonlySet<Frame | null>): Position {
+    const whole = out.has(null);
+    const frames = [...out].filter((frame) => frame !== null).slice(0, mostFrames);
+    const key = `${whole} ${frames.map(({ id }) => id).join()}`;
+    const known = this.positions.get(key);
+    if (known !== undefined) return known;
+    const position = { frames, whole, next: new Map(), mask: null };
+    this.positions.set(key, position);
+    return position;
+  }
+
+  /** The same frame for the same state, until there are too many to remember. */
+  private frame({ node, phase, count = 0, sub = 0, trie = null }: State, parent: Frame | null): Frame {
+    const key = `${node.id} ${phase} ${count} ${sub} ${trie?.id ?? ''} ${parent?.id ?? ''}`;
+    const known = this.frames.get(key);
+    if (known !== undefined) return known;
+    if (this.frames.size >= mostRemembered) {
+      this.frames.clear();
+      this.positions.clear();
+      this.names.clear();
+    }
+    const depth = (parent?.depth ?? 0) + 1;
+    const frame = { id: (this.made += 1), node, phase, count, sub, trie, parent, depth };
+    this.frames.set(key, frame);
+    return frame;
+  }
+
+  /** Adds the beginnings of a node, where a value of it fits into the depth that is left. */
+  private enter(node: Node, parent: Frame | null, out: Set<Frame | null>, seen = new Set<Node>()): void {
+    if (seen.has(node) || (parent?.depth ?? 0) + node.height > mostDepth) return;
+    seen.add(node);
+    if (node.kind === 'union') for (const option of node.options) this.enter(option, parent, out, seen);
+    else if (node.kind === 'link') this.enter(node.to as Node, parent, out, seen);
+    else out.add(this.frame({ node, phase: 0, trie: node.kind === 'literal' ? node.texts : null }, parent));
+  }
+
+  private take(frame: Frame, byte: number, out: Set<Frame | null>): void {
+    switch (frame.node.kind) {
+      case 'literal':
+        return this.literal(frame, byte, out);
+      case 'string':
+        return this.string(frame, frame.node, byte, out);
+      case 'integer':
+        return this.integer(frame, frame.node, byte, out);
+      case 'number':
+        return this.number(frame, byte, out);
+      case 'array':
+        return this.array(frame, frame.node, byte, out);
+      case 'object':
+        return this.object(frame, frame.node, byte, out);
+      case 'union':
+      case 'link':
+        throw new Error('no frame is of a union or a link');
+    }
+  }
+
+  /** The same frame in another state. */
+  private to(frame: Frame, state: Partial<State>): Frame {
+    const { node, phase, count, sub, trie, parent } = frame;
+    return this.frame({ node, phase, count, sub, trie, ...state }, parent);
+  }
+
+  private literal(frame: Frame, byte: number, out: Set<Frame | null>): void {
+    const trie = (frame.trie as ByteTrie).next.get(byte);
+    if (trie === undefined) return;
+    if (trie.value !== undefined) out.add(frame.parent);
+    if (trie.next.size > 0) out.add(this.to(frame, { trie }));
+  }
+
+  private string(frame: Frame, node: StringNode, byte: number, out: Set<Frame | null>): void {
+    const { phase, count, sub } = frame;
+    const { min, max } = node;
+    const to = (next: Text, rest: Partial<State> = {}) =>
+      out.add(this.to(frame, { phase: next, sub: 0, ...rest }));
+    const more = () => to(Text.Body, { count: max === Infinity ? Math.min(count + 1, min) : count + 1 });
+    switch (phase) {
+      case Text.Open:
+        if (byte === quote) to(Text.Body);
+        return;
+      case Text.Body:
+        if (byte === quote) {
+          if (count >= min) out.add(frame.parent);
+        } else if (count < max) {
+          if (byte === backslash) to(Text.Escape);
+          else if (byte >= 0x20 && byte < 0x80) more();
+          else if (tailOf(byte) !== 0) to(Text.Tail, { sub: tailOf(byte) });
+        }
+        return;
+      case Text.Tail: {
+        const left = afterTail(sub, byte);
+        if (left === 0) more();
+        else if (left !== null) to(Text.Tail, { sub: left });
+        return;
+      }
+      case Text.Escape:
+        if (escapes.has(byte)) more();
+        else if (byte === char('u')) to(Text.Hex1);
+        return;
+      // Halves of characters (U+D800 … U+DFFF) are none by themselves: a character beyond U+FFFF is written as it is.
+      case Text.Hex1:
+        if (isHex(byte)) to((byte | 0x20) === char('d') ? Text.Surrogate : Text.Hex2);
+        return;
+      case Text.Surrogate:
+        if (byte >= zero && byte <= char('7')) to(Text.Hex3);
+        return;
+      case Text.Hex2:
+        if (isHex(byte)) to(Text.Hex3);
+        return;
+      case Text.Hex3:
+        if (isHex(byte)) to(Text.Hex4);
+        return;
+      default:
+        if (isHex(byte)) more();
+    }
+  }
+
+  /** `count` is what has come; a digit is allowed as long as some number between the limits begins so. */
+  private integer(
+    frame: Frame,
+    { min, max }: { min: number; max: number },
+    byte: number,
+    out: Set<Frame | null>,
+  ): void {
+    const { phase, count } = frame;
+    const negative = phase === Digits.Minus || count < 0;
+    if (phase === Digits.Start && byte === minus) {
+      if (min < 0) out.add(this.to(frame, { phase: Digits.Minus }));
+      return;
+    }
+    if (!isDigit(byte) || phase === Digits.Zero || (phase === Digits.Minus && byte === zero)) return;
+    const digit = byte - zero;
+    const value = negative ? count * 10 - digit : count * 10 + digit;
+    if (!beginsOneBetween(value, min, max)) return;
+    if (value >= min && value <= max) out.add(frame.parent);
+    if (value !== 0) out.add(this.to(frame, { phase: Digits.Whole, count: value }));
+  }
+
+  private number(frame: Frame, byte: number, out: Set<Frame | null>): void {
+    const { phase, count } = frame;
+    const to = (next: Digits, digits = 0, whole = true) => {
+      out.add(this.to(frame, { phase: next, count: digits }));
+      if (whole) out.add(frame.parent);
+    };
+    const begin = () => to(byte === zero ? Digits.Zero : Digits.Whole, 1);
+    switch (phase) {
+      case Digits.Start:
+        if (byte === minus) to(Digits.Minus, 0, false);
+        else if (isDigit(byte)) begin();
+        return;
+      case Digits.Minus:
+        if (isDigit(byte)) begin();
+        return;
+      case Digits.Zero:
+      case Digits.Whole:
+        if (isDigit(byte) && phase === Digits.Whole && count < mostDigits) to(Digits.Whole, count + 1);
+        if (byte === dot) to(Digits.Dot, 0, false);
+        if (isE(byte)) to(Digits.E, 0, false);
+        return;
+      case Digits.Dot:
+      case Digits.Fraction:
+        if (isDigit(byte) && count < mostDigits) to(Digits.Fraction, count + 1);
+        if (isE(byte) && phase === Digits.Fraction) to(Digits.E, 0, false);
+        return;
+      case Digits.E:
+        if (byte === minus || byte === char('+')) to(Digits.Sign, 0, false);
+        else if (isDigit(byte)) to(Digits.Exponent, 1);
+        return;
+      default:
+        if (isDigit(byte) && count < 2) to(Digits.Exponent, count + 1);
+    }
+  }
+
+  private array(frame: Frame, node: ArrayNode, byte: number, out: Set<Frame | null>): void {
+    const { phase, count, sub } = frame;
+    const { items, min, max } = node;
+    const at = (next: Container, rest: Partial<State> = {}) =>
+      this.to(frame, { phase: next, sub: 0, ...rest });
+    const item = () => {
+      if (count >= max) return;
+      const after = max === Infinity ? Math.min(count + 1, Math.max(min, 1)) : count + 1;
+      this.enter(items, at(Container.After, { count: after }), out);
+    };
+    if (phase === Container.Start) {
+      if (byte !== char('[')) return;
+      out.add(at(Container.Opened));
+      item();
+    } else if (isSpace(byte)) {
+      if (sub >= mostSpace) return;
+      out.add(at(phase, { sub: sub + 1 }));
+      if (phase !== Container.After) item();
+    } else if (byte === char(']')) {
+      if (count >= min && phase !== Container.Comma) out.add(frame.parent);
+    } else if (byte === comma && phase === Container.After && count < max && this.fits(items, frame)) {
+      out.add(at(Container.Comma));
+      item();
+    }
+  }
+
+  /** Whether a value of a node has room in a container. */
+  private fits(node: Node, container: Frame): boolean {
+    return container.depth + node.height <= mostDepth;
+  }
+
+  /** The names, with quotes, that may come next in an object: of values that have room. null: none. */
+  private keys(frame: Frame, { id, properties }: ObjectNode): ByteTrie | null {
+    const { count, depth } = frame;
+    const last = properties.findIndex(({ required }, i) => i >= count && required);
+    const candidates = properties.slice(count, last < 0 ? properties.length : last + 1);
+    const allFit = candidates.every(({ value }) => this.fits(value, frame));
+    const key = `${id} ${count} ${allFit ? '' : depth}`;
+    let names = this.names.get(key);
+    if (names === undefined) {
+      this.names.set(key, (names = new ByteTrie()));
+      for (const [i, { name, value }] of candidates.entries())
+        if (this.fits(value, frame)) names.add(JSON.stringify(name), count + i);
+    }
+    return names.next.size > 0 ? names : null;
+  }
+
+  private object(frame: Frame, node: ObjectNode, byte: number, out: Set<Frame | null>): void {
+    const { phase, count, sub, trie } = frame;
+    const { properties, additional, names } = node;
+    const at = (to: Container, rest: Partial<State> = {}) =>
+      this.to(frame, { phase: to, sub: 0, trie: null, ...rest });
+    const others = additional !== null && this.fits(additional, frame) ? additional : null;
+    const value = () => {
+      const of = count < properties.length ? (properties[count] as { value: Node }).value : additional;
+      const after = at(Container.After, { count: Math.min(count + 1, properties.length) });
+      this.enter(of as Node, after, out);
+    };
+    const required = () => properties.slice(count).some((property) => property.required);
+    const keys = () => this.keys(frame, node);
+    switch (phase) {
+      case Container.Start:
+        if (byte === char('{')) out.add(at(Container.Opened));
+        return;
+      case Container.Opened:
+      case Container.After:
+      case Container.Comma:
+        if (isSpace(byte)) {
+          if (sub < mostSpace) out.add(at(phase, { sub: sub + 1 }));
+        } else if (byte === char('}')) {
+          if (phase !== Container.Comma && !required()) out.add(frame.parent);
+        } else if (phase === Container.After) {
+          if (byte === comma && (keys() !== null || others !== null)) out.add(at(Container.Comma));
+        } else if (byte === quote) {
+          const named = keys()?.next.get(quote);
+          if (named !== undefined) out.add(at(Container.Key, { trie: named }));
+          if (others !== null && !required()) out.add(at(Container.OtherKey, { trie: names }));
+        }
+        return;
+      case Container.Key: {
+        const named = (trie as ByteTrie).next.get(byte);
+        if (named === undefined) return;
+        if (named.value !== undefined) out.add(at(Container.Colon, { count: named.value }));
+        if (named.next.size > 0) out.add(at(Container.Key, { trie: named }));
+        return;
+      }
+      // Without escapes, so that no property goes by two spellings.
+      case Container.OtherKey:
+        if (byte === quote) {
+          if (trie?.value === undefined) out.add(at(Container.Colon, { count: properties.length }));
+        } else if (byte >= 0x20 && byte < 0x80 && byte !== backslash)
+          out.add(at(Container.OtherKey, { trie: trie?.next.get(byte) ?? null }));
+        else if (tailOf(byte) !== 0)
+          out.add(at(Container.OtherKeyTail, { trie: trie?.next.get(byte) ?? null, sub: tailOf(byte) }));
+        return;
+      case Container.OtherKeyTail: {
+        const left = afterTail(sub, byte);
+        const rest = { trie: trie?.next.get(byte) ?? null };
+        if (left === 0) out.add(at(Container.OtherKey, rest));
+        else if (left !== null) out.add(at(Container.OtherKeyTail, { ...rest, sub: left }));
+        return;
+      }
+      case Container.Colon:
+        if (byte !== colon) return;
+        out.add(at(Container.Value));
+        value();
+        return;
+      default:
+        if (!isSpace(byte) || sub >= mostSpace) return;
+        out.add(at(Container.Value, { sub: sub + 1 }));
+        value();
+    }
+  }
+}
+
+/** Characters that the strings of a frame still take, whatever they are, but for quotes and backslashes; 0 where it is in none. */
+export function freeCharacters({ node, phase, count, trie }: Frame): number {
+  if (node.kind === 'string' && phase === Text.Body) return node.max - count;
+  return node.kind === 'object' && phase === Container.OtherKey && trie === null ? Infinity : 0;
+}
