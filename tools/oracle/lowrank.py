@@ -100,8 +100,8 @@ class Batch:
 
 
 class Kernels:
-    def __init__(self, backend: str = "fast", compute: str = "f32", threads: int = 2):
-        self.lib = c.CDLL(str(LIBRARY))
+    def __init__(self, backend: str = "fast", compute: str = "f32", threads: int = 2, library: Path = LIBRARY):
+        self.lib = c.CDLL(str(library))
         self.lib.lr_context_error.restype = c.c_char_p
         self.lib.lr_context_error.argtypes = [c.c_void_p]
         self.handle = c.c_void_p()
