@@ -13,6 +13,17 @@ describe('finding the library', () => {
     expect(loadNative).toThrow(KernelError);
     expect(loadNative).toThrow(/LOWRANK_KERNELS_LIB names \/nonexistent/);
   });
+
+  it('says what devices there are', () => {
+    process.env['LOWRANK_DEVICE'] = 'gpu';
+    try {
+      expect(loadNative).toThrow(/LOWRANK_DEVICE is 'gpu'; it can be auto, cpu or cuda/);
+      process.env['LOWRANK_DEVICE'] = 'cuda';
+      expect(loadNative).toThrow(/LOWRANK_DEVICE is cuda, but/);
+    } finally {
+      delete process.env['LOWRANK_DEVICE'];
+    }
+  });
 });
 
 describe('KernelError', () => {
@@ -26,7 +37,7 @@ describe('KernelError', () => {
   });
 
   it('knows as many statuses as the header', () => {
-    expect(KERNEL_STATUS).toHaveLength(9);
+    expect(KERNEL_STATUS).toHaveLength(10);
     expect(KERNEL_STATUS[7]).toBe('not_finite');
   });
 });

@@ -191,8 +191,8 @@ export interface Native {
   errorOf(context: Pointer): string;
 }
 
-/** Whether LOWRANK_DEVICE, which is `auto` when it is not set, lets this process compute on a GPU, and the machine has one. */
-function wantsGpu(): boolean {
+/** The library of that folder for this process: LOWRANK_DEVICE, which is `auto` when it is not set, and the machine's GPUs say which. */
+function forDevice(path: string): string {
   const device = process.env['LOWRANK_DEVICE'] || 'auto';
   if (!['auto', 'cpu', 'cuda'].includes(device))
     throw new KernelError(
@@ -200,27 +200,22 @@ function wantsGpu(): boolean {
       `LOWRANK_DEVICE is '${device}'; it can be auto, cpu or cuda`,
       'load',
     );
-  if (device === 'cpu') return false;
-  if (readGpus().length > 0) return true;
-  if (device === 'auto') return false;
-  throw new KernelError(
-    'invalid_argument',
-    'LOWRANK_DEVICE is cuda, but the driver shows no GPU on this machine',
-    'load',
-  );
-}
-
-/** The CUDA library beside the other one, where it has been built and there is a GPU for it. */
-function forDevice(path: string): string {
   const cuda = join(dirname(path), CUDA_LIBRARY);
-  if (existsSync(cuda)) return wantsGpu() ? cuda : path;
-  if (process.env['LOWRANK_DEVICE'] === 'cuda')
+  const built = existsSync(cuda);
+  if (device === 'cpu' || (device === 'auto' && !built)) return path;
+  if (!built)
     throw new KernelError(
       'io_error',
       `LOWRANK_DEVICE is cuda, but ${cuda} has not been built: \`make -C libs/kernels cuda\``,
       'load',
     );
-  return path;
+  if (readGpus().length > 0) return cuda;
+  if (device === 'auto') return path;
+  throw new KernelError(
+    'invalid_argument',
+    'LOWRANK_DEVICE is cuda, but the driver shows no GPU on this machine',
+    'load',
+  );
 }
 
 /** Where the library is: LOWRANK_KERNELS_LIB, or build/ of this project in a folder above this file. */
