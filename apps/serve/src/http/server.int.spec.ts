@@ -8,9 +8,9 @@ import {
 } from '@lowrank/contracts';
 import { type Adapter } from '@lowrank/kernels';
 import Ajv2020 from 'ajv/dist/2020';
-import { request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Served, teamId, World } from '../test/world';
+import { trailerOf } from '../test/trailer';
+import { type Served, World } from '../test/world';
 
 let world: World;
 let served: Served;
@@ -274,8 +274,10 @@ describe('what it tells', () => {
       cached: expect.any(Number),
       completion: usage.completion_tokens,
     });
-    expect(await trailerOf({ max_tokens: 12 })).toEqual(tokens);
-    const taken = await trailerOf({ max_tokens: 200, logit_bias: { 97: 100 } }, 'an-id');
+    const body = { model: 'x', messages, temperature: 0, stream: true };
+    expect(await trailerOf(served, target, { ...body, max_tokens: 12 })).toEqual(tokens);
+    const long = { ...body, max_tokens: 200, logit_bias: { 97: 100 } };
+    const taken = await trailerOf(served, target, long, { leaves: true });
     expect(taken.prompt).toBe(tokens.prompt);
     expect(taken.completion).toBeGreaterThan(0);
     expect(taken.completion).toBeLessThan(200);
@@ -303,25 +305,6 @@ describe('what it tells', () => {
     expect((await served.ask('GET', '/v1/completions', 'a-token-of-prometheus')).status).toBe(401);
   });
 });
-
-/** What a stream says after its end that it took. With an id, its client leaves at the first event. */
-function trailerOf(body: Partial<ChatCompletionInput>, id = 'a-stream'): Promise<Record<string, number>> {
-  const whole = { model: 'x', messages, temperature: 0, ...body, stream: true };
-  return new Promise((resolve, reject) => {
-    const headers = {
-      authorization: 'Bearer a-token-of-tests',
-      'content-type': 'application/json',
-      'x-request-id': id,
-    };
-    const sent = request(`${served.url}/v1/completions`, { method: 'POST', headers }, (response) => {
-      if (id === 'an-id') response.once('data', () => void served.ask('DELETE', `/v1/completions/${id}`));
-      response.resume().once('end', () => resolve(JSON.parse(response.trailers['x-lowrank-usage'] ?? '{}')));
-    });
-    sent
-      .once('error', reject)
-      .end(JSON.stringify({ teamId, target, completion: { kind: 'chat', body: whole } }));
-  });
-}
 
 it('drains: what has begun is finished, and more is sent elsewhere', async () => {
   const small = await world.serve({ running: 1 });

@@ -11,6 +11,12 @@ import { found } from '../not-found';
 import { type Repositories } from '../ports/repositories';
 import { findModel } from './find-model';
 
+export interface Servable {
+  target: ServeTarget;
+  /** `captain@v3`, or of a base model: the same by whatever name it was asked for. */
+  name: string;
+}
+
 /**
  * What a `model` of a completion names, as findModel finds it, or a mix of adapters on it, and so what has to be loaded.
  * Errors: not_found, base_model_not_ready, validation_failed.
@@ -20,14 +26,16 @@ export async function findServable(
   teamId: string,
   model: string,
   mix: Mix = [],
-): Promise<ServeTarget> {
+): Promise<Servable> {
   const named = await findModel(repositories, teamId, model);
   if (mix.length > 0) {
     if ('version' in named) throw unmixable('model', 'has to name the base model of a mix');
     return mixOf(repositories, teamId, named.baseModel, mix);
   }
-  if ('version' in named) return targetOf(repositories, teamId, named.version);
-  return { baseModel: readyBase(named.baseModel, null), adapter: null };
+  if ('version' in named)
+    return { target: await targetOf(repositories, teamId, named.version), name: nameOf(named.version) };
+  const { baseModel } = named;
+  return { target: { baseModel: readyBase(baseModel, null), adapter: null }, name: baseModel.name };
 }
 
 /** All of them are of this base model, and trained on it in one storage, which is what it is kept in. */
@@ -36,8 +44,9 @@ async function mixOf(
   teamId: string,
   baseModel: BaseModel,
   mix: Mix,
-): Promise<ServeTarget> {
+): Promise<Servable> {
   const parts: NonNullable<ServeTarget['mix']> = [];
+  const names: string[] = [];
   let kept: ServeTarget['baseModel'] | null = null;
   for (const [i, { model, weight }] of mix.entries()) {
     const named = await findModel(repositories, teamId, model);
@@ -56,9 +65,16 @@ async function mixOf(
         `${model} was trained on the base model in another storage than the first of the mix`,
       );
     parts.push({ adapter: { id, files, templateSha256 }, weight });
+    names.push(nameOf(named.version));
   }
-  return { baseModel: kept ?? readyBase(baseModel, null), adapter: null, mix: parts };
+  // Whatever the weights: tokens are counted by what generates them.
+  return {
+    target: { baseModel: kept ?? readyBase(baseModel, null), adapter: null, mix: parts },
+    name: names.join('+'),
+  };
 }
+
+const nameOf = ({ adapter, number }: AdapterVersion): string => `${adapter}@v${number}`;
 
 const unmixable = (path: string, message: string): LowrankError =>
   new LowrankError('validation_failed', `This mix of adapters is not possible: ${path} ${message}.`, [
