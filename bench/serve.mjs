@@ -5,6 +5,7 @@
 //
 // The server is apps/serve without the API before it, over a folder of objects; requests of 32 tokens of prompt and 32 of answer keep 64
 // turns busy. Writes bench/results/serve.json. Needs the oracle (tools/oracle/setup.sh) and `npm run build`.
+import { Buffer } from 'node:buffer';
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
@@ -83,7 +84,7 @@ async function store(base, folder, data) {
   const lora = { rank: smallRank, alpha: 2 * smallRank, targets: ['q_proj', 'v_proj'] };
   const recipe = recipeSchema.parse({ lora });
   const baseModel = { name: 'bench', files, storage: recipe.base };
-  const config = new TextEncoder().encode(adapterConfig(base, recipe, 'bench', 'main'));
+  const config = Buffer.from(adapterConfig(base, recipe, 'bench', 'main'));
   const targets = base.info.linears
     .filter(({ name }) => /[qv]_proj$/.test(name))
     .map(({ name }) => ({ name, rank: smallRank, scale: 2 }));
