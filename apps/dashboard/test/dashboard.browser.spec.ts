@@ -1,5 +1,7 @@
 import { hasChromium, chromiumPath, launch } from './browser';
 import { runJourneys } from './journeys/runs';
+import { adminJourneys } from './journeys/admin';
+import { catalogJourneys } from './journeys/catalog';
 import { signInJourneys } from './journeys/sign-in';
 import { Stack } from './stack';
 import { type World } from './world';
@@ -21,4 +23,6 @@ if (!hasChromium)
 
   describe('sign in', () => signInJourneys(world));
   describe('runs', () => runJourneys(world));
+  describe('catalog', () => catalogJourneys(world));
+  describe('admin', () => adminJourneys(world));
 });
