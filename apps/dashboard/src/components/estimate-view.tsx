@@ -132,7 +132,7 @@ function YesNo({ isYes }: { isYes: boolean }) {
       w={44}
       style={{
         flex: 'none',
-        color: `light-dark(var(--mantine-color-${color}-9), var(--mantine-color-${color}-2))`,
+        color: 'var(--mantine-color-text)',
       }}
     >
       {isYes ? 'yes' : 'no'}

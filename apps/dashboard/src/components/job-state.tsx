@@ -22,7 +22,7 @@ export function JobStateBadge({ state }: { state: JobState }) {
       radius="sm"
       miw="max-content"
       style={{
-        color: `light-dark(var(--mantine-color-${color}-9), var(--mantine-color-${color}-2))`,
+        color: 'var(--mantine-color-text)',
         flex: 'none',
       }}
       color={color}

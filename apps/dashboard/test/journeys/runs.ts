@@ -46,17 +46,17 @@ export function runJourneys(world: World): void {
     // What is learnt is marked, in the words of the model's template.
     await page.locator('mark.learnt', { hasText: 'Aye, ship 0' }).waitFor();
 
-    await page.getByLabel('Rank').fill('4');
-    expect(await page.getByLabel('Alpha', { exact: true }).inputValue()).toBe('8');
+    await page.getByRole('textbox', { name: 'Rank' }).fill('4');
+    expect(await page.getByRole('textbox', { name: 'Alpha', exact: true }).inputValue()).toBe('8');
     await page.getByRole('button', { name: 'Help on Rank' }).click();
     await page.getByText('The update of each layer is a product').waitFor();
     await page.keyboard.press('Escape');
     await page.getByRole('button', { name: 'Batches' }).click();
-    await page.getByLabel('Steps', { exact: true }).fill('6');
-    await page.getByLabel('Sequence length').fill('64');
+    await page.getByRole('textbox', { name: 'Steps', exact: true }).fill('6');
+    await page.getByRole('textbox', { name: 'Sequence length' }).fill('64');
     await page.getByRole('rowheader', { name: 'Steps' }).waitFor();
     await page.getByRole('cell', { name: /^6 \(/ }).waitFor();
-    await page.getByLabel('Adapter', { exact: true }).fill('masts');
+    await page.getByPlaceholder('support-tone').fill('masts');
     expect(await seriousFindings(page)).toEqual([]);
     await page.getByRole('button', { name: 'Submit' }).click();
 
@@ -84,7 +84,7 @@ export function runJourneys(world: World): void {
     await page.goto(runPath);
     await page.getByRole('link', { name: 'Clone and edit' }).click();
     await page.getByRole('heading', { level: 1, name: 'Clone and edit' }).waitFor();
-    await page.getByLabel('Learning rate').fill('0.002');
+    await page.getByRole('textbox', { name: 'Learning rate' }).fill('0.002');
     await page.getByRole('button', { name: 'Submit' }).click();
     await page.waitForURL((url) => /\/jobs\/job_/.test(url.pathname) && url.pathname !== runPath);
     const [first, second] = [runPath, new URL(page.url()).pathname].map(
@@ -98,7 +98,7 @@ export function runJourneys(world: World): void {
     await page.goto(`/compare?jobs=${encodeURIComponent(JSON.stringify([first, second]))}`);
     await page.getByRole('img', { name: /^2 runs over optimizer.learningRate, held-out loss/ }).waitFor();
     await page.getByRole('table', { name: 'Differences' }).getByText('0.002').waitFor();
-    await page.getByLabel('Text', { exact: true }).fill('no such run');
+    await page.getByPlaceholder('Filter by text').fill('no such run');
     await page.getByText('No run is like that').waitFor();
     expect(errors).toEqual([]);
     await context.close();
@@ -121,7 +121,7 @@ export function runJourneys(world: World): void {
       ]) {
         await page.goto(path);
         await page.getByRole('heading', { level: 1 }).waitFor();
-        await page.waitForFunction('document.querySelector("[role=status][aria-label^=Loading]") === null');
+        await page.locator('[role=status][aria-label^=Loading]').first().waitFor({ state: 'detached' });
         expect([path, await seriousFindings(page), await overflow(page)]).toEqual([path, [], 0]);
       }
       expect(errors).toEqual([]);
