@@ -28,6 +28,7 @@ import { SessionModule } from './session/session.module';
 import { SweepsModule } from './sweeps/sweeps.module';
 import { TeamModule } from './team/team.module';
 import { TeamsModule } from './teams/teams.module';
+import { UsageModule } from './usage/usage.module';
 import { WebhooksModule } from './webhooks/webhooks.module';
 import { WorkersModule } from './workers/workers.module';
 
@@ -61,6 +62,7 @@ export class AppModule {
         OverviewModule,
         TeamModule,
         TeamsModule,
+        UsageModule,
         WorkersModule,
         PlatformModule,
         MetricsModule,

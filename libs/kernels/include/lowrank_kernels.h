@@ -40,7 +40,8 @@ typedef enum lr_status {
   LR_CANCELLED = 6,          /* the cancel flag was set. A training step that ends so may leave a part of itself in the gradients:
                                 zero them and accumulate anew; until then lr_adapter_optimizer_step refuses (LR_NOT_FINITE) */
   LR_NOT_FINITE = 7,         /* a loss or gradient is NaN or infinite; nothing was updated */
-  LR_INTERNAL = 8            /* a broken invariant of the library itself: a bug */
+  LR_INTERNAL = 8,           /* a broken invariant of the library itself: a bug */
+  LR_DEVICE_FAILED = 9       /* the GPU or its driver failed. Every further call on it fails so: end the process and start another */
 } lr_status;
 
 typedef struct lr_context lr_context; /* thread pool, backend, workspace, last error */

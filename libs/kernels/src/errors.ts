@@ -9,6 +9,7 @@ export const KERNEL_STATUS = [
   'cancelled',
   'not_finite',
   'internal',
+  'device_failed',
 ] as const;
 
 export type KernelStatus = (typeof KERNEL_STATUS)[number];

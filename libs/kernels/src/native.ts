@@ -3,6 +3,7 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import type Koffi from 'koffi' with { 'resolution-mode': 'import' };
 import { KernelError } from './errors';
+import { readGpus } from './gpus';
 
 // koffi has a CommonJS entry but types of an ES module only.
 const koffi = createRequire(__filename)('koffi') as typeof Koffi;
@@ -10,6 +11,8 @@ const koffi = createRequire(__filename)('koffi') as typeof Koffi;
 /** LR_INTERFACE_VERSION of the header that this file was written against. */
 const INTERFACE_VERSION = 3;
 const LIBRARY = 'liblowrank_kernels.so';
+/** The same interface, computed on a GPU. */
+const CUDA_LIBRARY = 'liblowrank_cuda.so';
 const ASYNC_STACK = 1 << 20; // bytes
 
 /** Address of an opaque handle. */
@@ -188,6 +191,38 @@ export interface Native {
   errorOf(context: Pointer): string;
 }
 
+/** Whether LOWRANK_DEVICE, which is `auto` when it is not set, lets this process compute on a GPU, and the machine has one. */
+function wantsGpu(): boolean {
+  const device = process.env['LOWRANK_DEVICE'] || 'auto';
+  if (!['auto', 'cpu', 'cuda'].includes(device))
+    throw new KernelError(
+      'invalid_argument',
+      `LOWRANK_DEVICE is '${device}'; it can be auto, cpu or cuda`,
+      'load',
+    );
+  if (device === 'cpu') return false;
+  if (readGpus().length > 0) return true;
+  if (device === 'auto') return false;
+  throw new KernelError(
+    'invalid_argument',
+    'LOWRANK_DEVICE is cuda, but the driver shows no GPU on this machine',
+    'load',
+  );
+}
+
+/** The CUDA library beside the other one, where it has been built and there is a GPU for it. */
+function forDevice(path: string): string {
+  const cuda = join(dirname(path), CUDA_LIBRARY);
+  if (existsSync(cuda)) return wantsGpu() ? cuda : path;
+  if (process.env['LOWRANK_DEVICE'] === 'cuda')
+    throw new KernelError(
+      'io_error',
+      `LOWRANK_DEVICE is cuda, but ${cuda} has not been built: \`make -C libs/kernels cuda\``,
+      'load',
+    );
+  return path;
+}
+
 /** Where the library is: LOWRANK_KERNELS_LIB, or build/ of this project in a folder above this file. */
 function libraryPath(): string {
   const named = process.env['LOWRANK_KERNELS_LIB'];
@@ -197,7 +232,7 @@ function libraryPath(): string {
   }
   for (let folder = __dirname; ; folder = dirname(folder)) {
     for (const path of [join(folder, 'build', LIBRARY), join(folder, 'libs', 'kernels', 'build', LIBRARY)]) {
-      if (existsSync(path)) return path;
+      if (existsSync(path)) return forDevice(path);
     }
     if (folder === dirname(folder)) break;
   }

@@ -35,7 +35,8 @@ export interface KernelOptions {
 export interface KernelInfo {
   version: string;
   backend: Backend;
-  isa: Exclude<Isa, 'auto'>;
+  /** `cuda`: the GPU computes, and `threads` are those of what stays with the processor. */
+  isa: Exclude<Isa, 'auto'> | 'cuda';
   compute: Compute;
   threads: number;
 }

@@ -88,7 +88,7 @@ export function repositoriesOf(tables: Tables, deed: Deed | null): Repositories 
       },
     },
     jobs: jobRepositoryOf(tables),
-    adapters: adapterRepositoryOf(tables),
+    adapters: adapterRepositoryOf(tables, deed),
     aliases: aliasRepositoryOf(tables),
     outbox: outboxOf(tables),
     teams: teamRepositoryOf(tables),

@@ -50,7 +50,7 @@ void compute(Runtime& runtime, Base& base) {
 
 void use_base(const std::string& path) {
   static World world;
-  Base base(path, world.memory);
+  Base base(path, world.memory, world.memory);
   if (base.info().empty()) std::abort();
   int64_t elements = base.embedding().rows * base.embedding().cols;
   read(world.runtime, base.embedding());

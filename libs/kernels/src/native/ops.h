@@ -4,6 +4,9 @@
 // Conventions: row-major; T = tokens in the batch, d = width, r = rank. "+=" in a comment means the operation adds to its
 // output. Operations write every element of their output in a fixed order that does not depend on the number of threads.
 // They do not allocate, except through Scratch; they check nothing: the callers do.
+//
+// Floats, weights, codes and scratch lie in the memory of the backend, which may be a device's. Arrays of integers (tokens, targets,
+// starts, rows, pages), PagedSequence, and what head_loss takes or gives a value a token of, lie in the machine's own.
 #pragma once
 #include <cstdint>
 #include <cstddef>
@@ -114,6 +117,8 @@ struct AdamwStep {
   float correction1, correction2;  // 1 - beta^step
 };
 
+struct Device;             // the queue of work of a backend that runs on one (cuda/device.cu)
+
 struct Run {               // what every operation needs
   Pool* pool;
   Scratch* scratch;
@@ -122,6 +127,7 @@ struct Run {               // what every operation needs
   // suits few tokens, and sum in the order of that way however many there are: what a token gets depends neither on how many go with
   // it here nor, in the order of all other passes, on how many go with it there.
   bool decoding = false;
+  Device* device = nullptr;
 };
 
 struct Ops {
@@ -209,6 +215,8 @@ struct Ops {
   // x = cap · tanh(x / cap), all [n]
   void (*softcap)(const Run&, float* x, float cap, int64_t n);
 
+  // x *= factor, all [n]
+  void (*scale)(const Run&, float* x, float factor, int64_t n);
   // out = a + b, all [n]; out may alias a
   void (*add)(const Run&, const float* a, const float* b, float* out, int64_t n);
   // Σ x² in double, fixed order

@@ -10,7 +10,7 @@ inline constexpr uint32_t kMultiplier0 = 0xD2511F53, kMultiplier1 = 0xCD9E8D57;
 inline constexpr uint32_t kWeyl0 = 0x9E3779B9, kWeyl1 = 0xBB67AE85;  // golden ratio, sqrt(3) - 1
 
 // Four words of the 128-bit counter (counter, 0) under a 64-bit key.
-static inline std::array<uint32_t, 4> block(uint64_t key, uint64_t counter) {
+static constexpr std::array<uint32_t, 4> block(uint64_t key, uint64_t counter) {
   std::array<uint32_t, 4> c = {static_cast<uint32_t>(counter), static_cast<uint32_t>(counter >> 32), 0, 0};
   uint32_t k0 = static_cast<uint32_t>(key), k1 = static_cast<uint32_t>(key >> 32);
   for (int round = 0; round < kRounds; ++round) {

@@ -98,13 +98,13 @@ void cached(const std::vector<int64_t>& past, const std::vector<int64_t>& n, int
       as.decoding = decoding;
       return std::vector<Floats>{run_with(ops, as, page_tokens, true)};
     }, 1e-4, true, kBf16);
-    for (int isa = 1; isa <= best_isa(); ++isa)
+    for (const Ops* table : all_tables())
       for (const Compute compute : {Compute::F32, Compute::BF16}) {
         Machine machine(2, compute);
         machine.run.decoding = decoding;
-        const Floats together = run_with(*cpu_ops(isa), machine.run, page_tokens, true);
-        expect(together == run_with(*cpu_ops(isa), machine.run, page_tokens, false), name + ": a sequence gets the same bytes alone");
-        expect(together == run_with(*cpu_ops(isa), machine.run, 1000, true), name + ": and over pages of another size");
+        const Floats together = run_with(*table, machine.run, page_tokens, true);
+        expect(together == run_with(*table, machine.run, page_tokens, false), name + ": a sequence gets the same bytes alone");
+        expect(together == run_with(*table, machine.run, 1000, true), name + ": and over pages of another size");
       }
   }
 }
@@ -114,10 +114,10 @@ void split(int64_t T, int64_t Hq, int64_t Hkv, int64_t D, int64_t window, float 
   const Attention a = attention(Hq, Hkv, D, window, softcap);
   const Floats q = numbers(T * Hq * D, 1, 2), k = numbers(T * Hkv * D, 2, 2), v = numbers(T * Hkv * D, 3);
   const int32_t page = 0;
-  for (int isa = 1; isa <= best_isa(); ++isa)
+  for (const Ops* table : all_tables())
     for (const Compute compute : {Compute::F32, Compute::BF16}) {
       const Machine machine(2, compute);
-      const Ops& ops = *cpu_ops(isa);
+      const Ops& ops = *table;
       const PagedKeys cache = {k.data(), v.data(), T};
       Floats whole(q.size()), lse(T * Hq);
       const int32_t starts[] = {0, static_cast<int32_t>(T)};

@@ -12,12 +12,6 @@ namespace {
 
 int passed = 0, failed = 0;
 
-std::vector<const Ops*> fast_tables() {
-  std::vector<const Ops*> tables;
-  for (int isa = 2; isa <= best_isa(); ++isa) tables.push_back(cpu_ops(isa));
-  return tables;
-}
-
 // Largest difference in units of the wanted output's root mean square plus the element itself.
 double distance(const Floats& got, const Floats& want) {
   double squares = 0, largest = 0;
@@ -39,8 +33,16 @@ bool same_bytes(const std::vector<Floats>& a, const std::vector<Floats>& b) {
 
 }  // namespace
 
+std::vector<const Ops*> all_tables() {
+  std::vector<const Ops*> tables = fast_tables();
+  tables.insert(tables.begin(), &reference_ops());
+  return tables;
+}
+
 Machine::Machine(int threads, Compute compute)
-    : scratch(counter), pool(make_pool(threads)), run{pool.get(), &scratch, compute} {}
+    : scratch(counter), pool(make_pool(threads)), run{pool.get(), &scratch, compute} {
+  prepare(run);
+}
 
 Floats numbers(int64_t n, uint64_t seed, float scale) {
   Floats values(n);

@@ -15,6 +15,15 @@ namespace lr::test {
 
 using Floats = std::vector<float>;
 
+// The tables that are checked against the reference: a test program brings its own (test/ops/tables.cpp, test/cuda/tables.cpp).
+std::vector<const Ops*> fast_tables();
+// False where tables are slow: then of cases that are alike only some are run.
+bool every_case();
+// Puts into a run what these tables need beside threads and scratch.
+void prepare(Run& run);
+// The reference before them.
+std::vector<const Ops*> all_tables();
+
 // What an operation runs on: a pool, counted scratch, an operand type.
 struct Machine {
   explicit Machine(int threads, Compute compute = Compute::F32);

@@ -40,19 +40,19 @@ void head_cases() {
               },
               1e-4, true);
       const Machine machine(2);
-      for (int isa = 2; isa <= best_isa(); ++isa)
-        expect(head_loss(*cpu_ops(isa), machine.run, hidden, head.weight, targets, chunk, true) ==
-                   head_loss(*cpu_ops(isa), machine.run, hidden, head.weight, targets, T + 1, true),
+      for (const Ops* table : fast_tables())
+        expect(head_loss(*table, machine.run, hidden, head.weight, targets, chunk, true) ==
+                   head_loss(*table, machine.run, hidden, head.weight, targets, T + 1, true),
                name + ": bytes depend on the chunk");
     }
   // Equal logits: the arg-max is the lowest id.
   const FrozenWeight head(Storage::F32, 40, 4, 1);
   const std::vector<int32_t> first(3, 0), other(3, 20);
-  for (int isa = 1; isa <= best_isa(); ++isa) {
+  for (const Ops* table : all_tables()) {
     const Machine machine(1);
     const Floats zeros(12, 0);
-    expect(head_loss(*cpu_ops(isa), machine.run, zeros, head.weight, first, 8, false)[1] == Floats(3, 1) &&
-               head_loss(*cpu_ops(isa), machine.run, zeros, head.weight, other, 8, false)[1] == Floats(3, 0),
+    expect(head_loss(*table, machine.run, zeros, head.weight, first, 8, false)[1] == Floats(3, 1) &&
+               head_loss(*table, machine.run, zeros, head.weight, other, 8, false)[1] == Floats(3, 0),
            "head_loss: a tie goes to the lowest id");
   }
 }

@@ -14,10 +14,10 @@ void several_pairs() {
   const int64_t starts[] = {0, 9, 40, 41, 73};
   const int64_t T = starts[4] + 1;
   const Floats x = numbers(T * in, 1), dy = numbers(T * out, 2);
-  for (int isa = 1; isa <= best_isa(); ++isa)
+  for (const Ops* table : all_tables())
     for (const int threads : {1, 2, 3}) {
       const Machine machine(threads);
-      const Ops& ops = *cpu_ops(isa);
+      const Ops& ops = *table;
       std::vector<Floats> a, b, results[2];  // together, alone
       for (int i = 0; i < 4; ++i) {
         a.push_back(numbers(ranks[i] * in, 10 + i));
@@ -65,9 +65,9 @@ void decoding_pairs() {
     };
     const std::string name = "lora_hidden decoding in=" + std::to_string(in);
     check_operation(name, [&](const Ops& ops, const Run& run) { return hidden(ops, run, false); });
-    for (int isa = 1; isa <= best_isa(); ++isa) {
+    for (const Ops* table : all_tables()) {
       const Machine machine(2);
-      expect(hidden(*cpu_ops(isa), machine.run, false) == hidden(*cpu_ops(isa), machine.run, true), name + ": a token gets the same bytes alone");
+      expect(hidden(*table, machine.run, false) == hidden(*table, machine.run, true), name + ": a token gets the same bytes alone");
     }
   }
 }

@@ -55,6 +55,11 @@ void flat(int64_t n) {
     ops.softcap(run, outputs[0].data(), 7, n);
     return outputs;
   });
+  check_operation("scale" + shape, [&](const Ops& ops, const Run& run) {
+    std::vector<Floats> outputs = {a};
+    ops.scale(run, outputs[0].data(), 0.3f, n);
+    return outputs;
+  }, 0);
   check_operation("add, sum_squares" + shape, [&](const Ops& ops, const Run& run) {
     std::vector<Floats> outputs = {a, Floats(1)};
     ops.add(run, outputs[0].data(), b.data(), outputs[0].data(), n);
@@ -114,12 +119,12 @@ void pointwise_cases() {
   const Machine machine(1);
   const Floats edge = {-200, -90, -88, 0, 88, 90, 200, 1e-30f};
   Floats ones(edge.size(), 1), out(edge.size());
-  for (int isa = 1; isa <= best_isa(); ++isa) {
-    cpu_ops(isa)->gated_forward(machine.run, Activation::Silu, edge.data(), ones.data(), out.data(), static_cast<int64_t>(edge.size()));
+  for (const Ops* table : all_tables()) {
+    table->gated_forward(machine.run, Activation::Silu, edge.data(), ones.data(), out.data(), static_cast<int64_t>(edge.size()));
     bool sound = true;
     for (size_t i = 0; i < edge.size(); ++i)
       sound &= std::fabs(out[i] - edge[i] / (1 + std::exp(-double{edge[i]}))) <= 1e-5 * std::fabs(edge[i]) + 1e-30;
-    cpu_ops(isa)->gated_forward(machine.run, Activation::GeluTanh, edge.data(), ones.data(), out.data(), static_cast<int64_t>(edge.size()));
+    table->gated_forward(machine.run, Activation::GeluTanh, edge.data(), ones.data(), out.data(), static_cast<int64_t>(edge.size()));
     for (size_t i = 0; i < edge.size(); ++i) sound &= std::fabs(out[i] - (edge[i] > 1 ? edge[i] : 0)) <= 1e-5 * std::fabs(edge[i]) + 1e-30;
     expect(sound, "gated: large gates neither overflow nor turn into NaN");
   }

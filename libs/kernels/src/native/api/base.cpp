@@ -9,7 +9,8 @@ lr_status lr_base_quantize(lr_context* ctx, const char* model_dir, const char* f
   return guarded_turn(ctx, [&](Runtime& runtime) {
     require(model_dir, "model_dir");
     require(file, "file");
-    quantize_base(runtime.run, runtime.ops, runtime.memory, model_dir, file, parse_quantization(quantization), flag_of(cancel),
+    Runtime& machine = runtime.host();  // which has the checkpoint, and one tensor of it at a time
+    quantize_base(machine.run, machine.ops, machine.memory, model_dir, file, parse_quantization(quantization), flag_of(cancel),
                   [&](uint64_t done, uint64_t total) {
                     if (progress != nullptr) progress(user, done, total);
                   });

@@ -48,10 +48,20 @@ void start(lr_context& context, const lr_context_options* options) {
   if (context.options.threads == 0) context.options.threads = static_cast<uint32_t>(usable_cores().size());
   if (context.options.threads > kMaxThreads) fail(LR_INVALID_ARGUMENT, "%u threads; at most %u", options->threads, kMaxThreads);
   context.pool = make_pool(static_cast<int>(context.options.threads));
-  context.scratch = std::make_unique<BlockScratch>(context.memory);
+  context.scratch = std::make_unique<BlockScratch>(context.host_memory);
   const Run run = {context.pool.get(), context.scratch.get(),
                    context.options.compute == LR_COMPUTE_BF16 ? Compute::BF16 : Compute::F32};
-  context.runtime = std::make_unique<Runtime>(ops, run, context.memory);
+  if (context.options.backend != LR_BACKEND_REFERENCE) context.device = open_device();
+  if (context.device == nullptr) {
+    context.runtime = std::make_unique<Runtime>(ops, run, context.host_memory);
+    return;
+  }
+  context.isa = context.device->ops().name;
+  context.host_runtime = std::make_unique<Runtime>(ops, run, context.host_memory);
+  Run on_device = run;
+  on_device.scratch = &context.device->scratch();
+  on_device.device = context.device->queue();
+  context.runtime = std::make_unique<Runtime>(context.device->ops(), on_device, context.device->memory(), context.host_runtime.get());
 }
 
 }  // namespace
@@ -129,9 +139,9 @@ lr_status lr_context_memory(lr_context* ctx, uint64_t* current_bytes, uint64_t* 
   return guarded(ctx, [&] {
     require(current_bytes, "current_bytes");
     require(peak_bytes, "peak_bytes");
-    *current_bytes = ctx->memory.current();
-    *peak_bytes = ctx->memory.peak();
-    if (reset_peak != 0) ctx->memory.reset_peak();
+    *current_bytes = ctx->memory().current();
+    *peak_bytes = ctx->memory().peak();
+    if (reset_peak != 0) ctx->memory().reset_peak();
   });
 }
 

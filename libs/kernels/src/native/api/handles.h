@@ -5,6 +5,7 @@
 #include <mutex>
 #include <string>
 
+#include "../device.h"
 #include "../model/adapter.h"
 #include "../model/runtime.h"
 #include "../model/session.h"
@@ -15,14 +16,19 @@ struct lr_cancel {
 };
 
 struct lr_context {
-  lr::MemoryCounter memory;
+  lr::MemoryCounter host_memory;
+  std::unique_ptr<lr::DeviceBackend> device;  // null: the machine itself computes
   // One call at a time uses the threads, the scratch and the workspace.
   std::mutex busy;
   std::unique_ptr<lr::Pool> pool;
   std::unique_ptr<lr::BlockScratch> scratch;
+  std::unique_ptr<lr::Runtime> host_runtime;  // beside that of a device
   std::unique_ptr<lr::Runtime> runtime;
   lr_context_options options{};
   const char* isa = "";
+
+  // That of the backend.
+  lr::MemoryCounter& memory() { return device == nullptr ? host_memory : device->memory(); }
 
   // Neither needs memory: an error is often that there is none. The second cuts what is longer than any message that is not an Error's.
   void set_error(std::string&& message) noexcept;
@@ -37,7 +43,7 @@ struct lr_context {
 };
 
 struct lr_base {
-  lr_base(lr_context* owner, const char* file) : context(owner), base(file, owner->memory) {}
+  lr_base(lr_context* owner, const char* file) : context(owner), base(file, owner->memory(), owner->host_memory) {}
   lr_context* context;
   lr::Base base;
 };
@@ -84,6 +90,7 @@ lr_status guarded_turn(lr_context* context, const Body& body) noexcept {
       body(*context->runtime);
     } catch (...) {
       context->scratch->release(0);  // an operation that threw may not have released what it took
+      if (context->device != nullptr) context->device->scratch().release(0);
       throw;
     }
   });

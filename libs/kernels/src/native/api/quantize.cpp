@@ -54,7 +54,8 @@ lr_status lr_quantize(lr_context* ctx, const lr_quantization* quantization, cons
   return guarded_turn(ctx, [&](Runtime& runtime) {
     require(values, "values");
     const Matrix matrix = checked(quantization, out, rows, cols);
-    runtime.ops.quantize(runtime.run, matrix.storage, values, matrix.rows, matrix.cols, matrix.parts);
+    Runtime& machine = runtime.host();  // the matrices are in its memory
+    machine.ops.quantize(machine.run, matrix.storage, values, matrix.rows, matrix.cols, matrix.parts);
   });
 }
 
@@ -65,7 +66,8 @@ lr_status lr_dequantize(lr_context* ctx, const lr_quantization* quantization, co
     const Matrix matrix = checked(quantization, in, rows, cols);
     const QuantizedParts& parts = matrix.parts;
     const Scales scales = {parts.absmax, parts.absmax_codes, parts.nested_absmax, parts.offset == nullptr ? 0 : *parts.offset};
-    runtime.ops.dequantize(runtime.run, {matrix.storage, matrix.rows, matrix.cols, parts.data, scales}, out);
+    Runtime& machine = runtime.host();
+    machine.ops.dequantize(machine.run, {matrix.storage, matrix.rows, matrix.cols, parts.data, scales}, out);
   });
 }
 

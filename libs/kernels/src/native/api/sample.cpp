@@ -25,7 +25,7 @@ lr_status lr_sample(lr_context* context, const float* logits, uint32_t vocab, co
       std::snprintf(what, sizeof what, "sampling[%u]: ", i);
       check_sampling(sampling[i], vocab, what);
     }
-    parallel(runtime.run, n, [&](int task, int) {
+    parallel(runtime.host().run, n, [&](int task, int) {
       const auto i = static_cast<size_t>(task);
       const float* row = logits + i * vocab;
       tokens[i] = sample_token(row, vocab, sampling[i]);

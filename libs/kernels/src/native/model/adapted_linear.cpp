@@ -54,7 +54,7 @@ void add_dropped_magnitudes(const Pass& pass, const Weight& w, const Adapted& a,
   dropped_product(pass, w, a.pair, x, {}, z, T);
   pass.ops.column_affine(pass.run, z, nullptr, a.factor_less_1, nullptr, z, T, w.rows);
   pass.ops.add(pass.run, y, z, y, T * w.rows);
-  std::fill(z, z + T * w.rows, 0.0f);
+  pass.memory().zero(z, static_cast<size_t>(T * w.rows) * sizeof(float));
   pass.ops.lora_output(pass.run, h, a.pair, w.rows, z, T);
   pass.ops.column_affine(pass.run, z, nullptr, a.factor, nullptr, z, T, w.rows);
   pass.ops.add(pass.run, y, z, y, T * w.rows);
@@ -104,7 +104,7 @@ const float* gradient_through_magnitudes(const Pass& pass, int layer, int kind, 
     if (a.factor == nullptr || drops_magnitudes(a)) return;
     if (through == nullptr) {
       through = scratch_floats(pass, pass.tokens * width);
-      std::copy_n(dy, pass.tokens * width, through);
+      pass.memory().copy(through, dy, static_cast<size_t>(pass.tokens * width) * sizeof(float));
     }
     const int64_t first = group.begin * width;
     pass.ops.column_affine(pass.run, dy + first, nullptr, a.factor, nullptr, through + first, group.end - group.begin, width);

@@ -131,7 +131,10 @@ void Adapter::prepare_gradients() {
 
 void Adapter::zero_gradients() { gradients_.zero(); }
 
-void Adapter::poison_gradients() { gradients_[0] = std::numeric_limits<float>::quiet_NaN(); }
+void Adapter::poison_gradients() {
+  const float poison = std::numeric_limits<float>::quiet_NaN();
+  gradients_.write(0, &poison, 1);
+}
 
 void Adapter::refresh_norms(const Run& run, const Ops& ops) {
   if (norms_fresh_) return;
@@ -140,15 +143,20 @@ void Adapter::refresh_norms(const Run& run, const Ops& ops) {
     if (s.magnitude < 0) continue;
     const Weight& w = linear(t.layer, t.kind).weight;
     const Lora pair = {t.rank, t.scale, 0, 0, weight(s.a), weight(s.a + 1), nullptr, nullptr};
-    float* factor = norms_.data() + s.norms;
-    float* less_1 = factor + norms_size_;
-    float* inverse = less_1 + norms_size_;
-    ops.row_norms(run, w, pair, inverse);
-    for (int64_t i = 0; i < w.rows; ++i) {
+    const size_t factor_at = s.norms, less_1_at = factor_at + norms_size_, inverse_at = less_1_at + norms_size_;
+    ops.row_norms(run, w, pair, norms_.data() + inverse_at);
+    const auto rows = static_cast<size_t>(w.rows);
+    std::vector<float> inverse(rows), factor(rows), less_1(rows);
+    norms_.read(inverse_at, inverse.data(), rows);
+    weights_.read(tensors_[static_cast<size_t>(s.magnitude)].at, factor.data(), rows);
+    for (size_t i = 0; i < rows; ++i) {
       inverse[i] = inverse[i] > 0 ? 1 / inverse[i] : 0;  // a row of zeros gives zero whatever its magnitude
-      factor[i] = weight(s.magnitude)[i] * inverse[i];
+      factor[i] *= inverse[i];
       less_1[i] = factor[i] - 1;
     }
+    norms_.write(inverse_at, inverse.data(), rows);
+    norms_.write(factor_at, factor.data(), rows);
+    norms_.write(less_1_at, less_1.data(), rows);
   }
   norms_fresh_ = true;
 }
@@ -195,11 +203,11 @@ const AdapterTensor& Adapter::checked_tensor(uint32_t tensor, uint64_t count) co
 void Adapter::read(Array which, uint32_t tensor, float* out, uint64_t count) const {
   const AdapterTensor& t = checked_tensor(tensor, count);
   if (which == Array::Weight) {
-    std::copy_n(weights_.data() + t.at, count, out);
+    weights_.read(t.at, out, count);
   } else if (!t.trained() || (which == Array::Gradient && gradients_.empty())) {
     std::fill(out, out + count, 0.0f);
   } else if (which == Array::Gradient) {
-    std::copy_n(gradients_.data() + t.at, count, out);
+    gradients_.read(t.at, out, count);
   } else {
     moments_.read(which == Array::AdamM ? Moments::First : Moments::Second, tensor, out);
   }
@@ -208,14 +216,14 @@ void Adapter::read(Array which, uint32_t tensor, float* out, uint64_t count) con
 void Adapter::write(Array which, uint32_t tensor, const float* values, uint64_t count) {
   const AdapterTensor& t = checked_tensor(tensor, count);
   if (which == Array::Weight) {
-    std::copy_n(values, count, weights_.data() + t.at);
+    weights_.write(t.at, values, count);
     norms_fresh_ = false;
     return;
   }
   if (!t.trained()) fail(LR_INVALID_ARGUMENT, "tensor %u is not trained: it has weights only", tensor);
   if (which == Array::Gradient) {
     prepare_gradients();
-    std::copy_n(values, count, gradients_.data() + t.at);
+    gradients_.write(t.at, values, count);
   } else {
     moments_.prepare(base_.memory());
     moments_.write(which == Array::AdamM ? Moments::First : Moments::Second, tensor, values);

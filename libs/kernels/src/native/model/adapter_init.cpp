@@ -10,7 +10,7 @@ namespace lr {
 namespace {
 
 // Kaiming-uniform with a = √5, as PEFT: bound 1 / √in.
-void fill_uniform(uint64_t key, const AdapterTensor& tensor, float* values) {
+void fill_uniform(uint64_t key, const AdapterTensor& tensor, Buffer<float>& values) {
   const float bound = static_cast<float>(1.0 / std::sqrt(static_cast<double>(tensor.cols)));
   for (size_t i = 0; i < tensor.elements(); ++i) values[i] = bound * (2.0f * philox_uniform(key, i) - 1.0f);
 }
@@ -24,17 +24,26 @@ void Adapter::initialise(Runtime& runtime, const lr_adapter_options& options) {
     const Weight& w = linear(t.layer, t.kind).weight;
     const uint64_t key = stream_key(options.seed, i);
     if (options.init == LR_INIT_PISSA) {
-      principal_pair(runtime, w, t.rank, t.scale, options.init_iterations, key, weight(s.a), weight(s.a + 1));
-      std::copy_n(weight(s.a), t.rank * w.cols, weight(s.initial_a));
-      std::copy_n(weight(s.a + 1), w.rows * t.rank, weight(s.initial_a + 1));
+      const auto at = [this](int tensor) { return tensors_[static_cast<size_t>(tensor)].at; };
+      const size_t a_size = tensors_[static_cast<size_t>(s.a)].elements(), b_size = tensors_[static_cast<size_t>(s.a + 1)].elements();
+      Buffer<float> a(runtime.host().memory, a_size), b(runtime.host().memory, b_size);
+      principal_pair(runtime.host(), base_.on_host(w), t.rank, t.scale, options.init_iterations, key, a.data(), b.data());
+      for (const int first : {s.a, s.initial_a}) {
+        weights_.write(at(first), a.data(), a_size);
+        weights_.write(at(first + 1), b.data(), b_size);
+      }
     } else {
-      fill_uniform(key, tensors_[static_cast<size_t>(s.a)], weight(s.a));
+      const AdapterTensor& tensor = tensors_[static_cast<size_t>(s.a)];
+      Buffer<float> a(runtime.host().memory, tensor.elements());
+      fill_uniform(key, tensor, a);
+      weights_.write(tensor.at, a.data(), tensor.elements());
     }
     if (s.magnitude >= 0) runtime.ops.row_norms(runtime.run, w, Lora{}, weight(s.magnitude));
   }
   for (size_t i = 0; i < tensors_.size(); ++i) {
     const AdapterTensor& tensor = tensors_[i];
-    if (tensor.role == Role::Bias) std::copy_n(linear(tensor.layer, tensor.kind).bias, tensor.rows, weight(static_cast<int>(i)));
+    if (tensor.role != Role::Bias) continue;
+    base_.memory().copy(weight(static_cast<int>(i)), linear(tensor.layer, tensor.kind).bias, tensor.elements() * sizeof(float));
   }
 }
 

@@ -57,13 +57,13 @@ void Adapter::export_state(uint8_t* out, uint64_t bytes) const {
   std::memcpy(out, head.data(), head.size());
   uint8_t* at = out + head.size();
   for (const AdapterTensor& tensor : tensors_) {
-    std::memcpy(at, weights_.data() + tensor.at, tensor.elements() * sizeof(float));
+    weights_.read(tensor.at, reinterpret_cast<float*>(at), tensor.elements());
     at += tensor.elements() * sizeof(float);
   }
   if (moments_.data() == nullptr) {
     std::memset(at, 0, moments_.bytes());
   } else {
-    std::memcpy(at, moments_.data(), moments_.bytes());
+    base_.memory().read(at, moments_.data(), moments_.bytes());
   }
   at += moments_.bytes();
   const uint32_t crc = crc32c(out, static_cast<size_t>(at - out));
@@ -88,10 +88,10 @@ void Adapter::import_state(const uint8_t* in, uint64_t bytes) {
   uint8_t* moments = moments_.prepare(base_.memory());
   const uint8_t* at = in + head.size();
   for (const AdapterTensor& tensor : tensors_) {
-    std::memcpy(weights_.data() + tensor.at, at, tensor.elements() * sizeof(float));
+    weights_.write(tensor.at, reinterpret_cast<const float*>(at), tensor.elements());
     at += tensor.elements() * sizeof(float);
   }
-  std::memcpy(moments, at, moments_.bytes());
+  base_.memory().write(moments, at, moments_.bytes());
   norms_fresh_ = false;
   adam_step_ = header.adam_step;
 }

@@ -10,8 +10,18 @@
 namespace lr {
 namespace {
 
-Weight weight_in(const MappedFile& file, const BaseTensor& tensor) {
-  return weight_at(file.data() + tensor.offset, tensor.storage, tensor.double_quant, tensor.rows, tensor.cols);
+// The weight whose parts lie `distance` bytes further on.
+Weight moved(Weight weight, std::ptrdiff_t distance) {
+  const auto move = [distance]<typename T>(const T*& part) {
+    if (part != nullptr) part = reinterpret_cast<const T*>(reinterpret_cast<uintptr_t>(part) + static_cast<uintptr_t>(distance));
+  };
+  auto* data = static_cast<const uint8_t*>(weight.data);
+  move(data);
+  weight.data = data;
+  move(weight.scales.absmax);
+  move(weight.scales.absmax_codes);
+  move(weight.scales.nested_absmax);
+  return weight;
 }
 
 // Levenshtein distance, for suggestions.
@@ -32,8 +42,17 @@ size_t edit_distance(const std::string& a, const std::string& b) {
 
 }  // namespace
 
-Base::Base(const std::string& path, MemoryCounter& memory)
-    : memory_(memory), file_(path), index_(read_base_head(file_.data(), file_.size(), path)) {
+Base::Base(const std::string& path, MemoryCounter& memory, MemoryCounter& host_memory)
+    : memory_(memory),
+      host_memory_(host_memory),
+      file_(path),
+      data_(file_.data()),
+      index_(read_base_head(file_.data(), file_.size(), path)) {
+  if (!memory.is_host()) {
+    copy_ = Buffer<uint8_t>(memory, file_.size());
+    copy_.write(0, file_.data(), file_.size());
+    data_ = copy_.data();
+  }
   const ModelConfig& c = config();
   for (const RopeConfig& rope : c.ropes) ropes_.emplace_back(rope, c.max_positions, memory);
   std::map<std::string, const BaseTensor*> by_name;
@@ -57,13 +76,13 @@ Base::Base(const std::string& path, MemoryCounter& memory)
       if (shape.name == nullptr) continue;
       Linear& linear = layer.linears[kind];
       linear.name = layer_name(c, i, shape.name);
-      linear.weight = weight_in(file_, tensor(linear.name + ".weight"));
-      if (shape.bias) linear.bias = reinterpret_cast<const float*>(file_.data() + tensor(linear.name + ".bias").offset);
+      linear.weight = weight_in(tensor(linear.name + ".weight"));
+      if (shape.bias) linear.bias = reinterpret_cast<const float*>(data_ + tensor(linear.name + ".bias").offset);
     }
     layers_.push_back(std::move(layer));
   }
-  embedding_ = weight_in(file_, tensor(c.prefix + "embed_tokens.weight"));
-  head_ = c.tied ? embedding_ : weight_in(file_, tensor("lm_head.weight"));
+  embedding_ = weight_in(tensor(c.prefix + "embed_tokens.weight"));
+  head_ = c.tied ? embedding_ : weight_in(tensor("lm_head.weight"));
   final_norm_ = norm(tensor(c.prefix + "norm.weight"));
   // Transformers rounds the factor to the type of the embeddings, which for √3072 in bfloat16 is 55.5 instead of 55.43.
   embedding_scale_ = static_cast<float>(c.embedding_scale);
@@ -74,13 +93,25 @@ const float* Base::norm(const BaseTensor& tensor) {
   const auto count = static_cast<size_t>(tensor.elements());
   const uint8_t* at = file_.data() + tensor.offset;
   const bool floats = tensor.storage == Storage::F32;
-  if (floats && !config().norm_offset) return reinterpret_cast<const float*>(at);
-  Buffer<float>& values = norms_.emplace_back(memory_, count);
+  if (floats && !config().norm_offset) return reinterpret_cast<const float*>(data_ + tensor.offset);
+  std::vector<float> values(count);
   for (size_t i = 0; i < count; ++i) {
     values[i] = floats ? reinterpret_cast<const float*>(at)[i] : bf16_to_float(reinterpret_cast<const uint16_t*>(at)[i]);
     if (config().norm_offset) values[i] += 1;
   }
-  return values.data();
+  Buffer<float>& kept = norms_.emplace_back(memory_, count);
+  kept.write(0, values.data(), count);
+  return kept.data();
+}
+
+Weight Base::weight_in(const BaseTensor& tensor) const {
+  // One of the scales is a number in the weight itself: it is read where the machine can.
+  return moved(weight_at(file_.data() + tensor.offset, tensor.storage, tensor.double_quant, tensor.rows, tensor.cols),
+               reinterpret_cast<std::ptrdiff_t>(data_) - reinterpret_cast<std::ptrdiff_t>(file_.data()));
+}
+
+Weight Base::on_host(Weight weight) const {
+  return moved(weight, reinterpret_cast<std::ptrdiff_t>(file_.data()) - reinterpret_cast<std::ptrdiff_t>(data_));
 }
 
 std::pair<int, int> Base::find_linear(const std::string& name) const {

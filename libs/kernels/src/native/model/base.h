@@ -22,8 +22,8 @@ struct Layer {
 
 class Base {
  public:
-  // Throws Error: LR_IO_ERROR, LR_BAD_FORMAT, LR_UNSUPPORTED_MODEL.
-  Base(const std::string& path, MemoryCounter& memory);
+  // `memory` is what operations use: a device's gets a copy of the file. Throws Error: LR_IO_ERROR, LR_BAD_FORMAT, LR_UNSUPPORTED_MODEL.
+  Base(const std::string& path, MemoryCounter& memory, MemoryCounter& host_memory);
 
   const ModelConfig& config() const { return index_.config; }
   const std::vector<Layer>& layers() const { return layers_; }
@@ -31,6 +31,9 @@ class Base {
   const Weight& head() const { return head_; }
   const float* final_norm() const { return final_norm_; }
   MemoryCounter& memory() const { return memory_; }
+  MemoryCounter& host_memory() const { return host_memory_; }
+  // A weight of this base as it lies in the mapped file.
+  Weight on_host(Weight weight) const;
   // What embeddings are multiplied by.
   float embedding_scale() const { return embedding_scale_; }
   // One for each of config().ropes.
@@ -42,9 +45,12 @@ class Base {
 
  private:
   const float* norm(const BaseTensor& tensor);
+  Weight weight_in(const BaseTensor& tensor) const;
 
-  MemoryCounter& memory_;
+  MemoryCounter &memory_, &host_memory_;
   MappedFile file_;
+  Buffer<uint8_t> copy_;   // of the file, on a device
+  const uint8_t* data_;    // the file's bytes where operations find them
   BaseIndex index_;
   std::vector<RopeTable> ropes_;
   std::vector<Layer> layers_;

@@ -34,7 +34,7 @@ struct Cache::Part {
 
 struct Cache::Plan {
   int32_t* rope_rows[kMaxRopes];  // [T]
-  int64_t* cache_rows;            // [T] in keys_ and values_ of a layer
+  int64_t* cache_rows;            // [T] in keys_ and values_ of a layer; it and rope_rows in the machine's own memory
   float* hidden_rstd;             // [T]
   LayerActivations a;
   LayerScratch s;
@@ -49,7 +49,7 @@ Cache::Cache(Base& base, int64_t page_tokens, int64_t pages) : base_(base), page
   const auto floats = static_cast<size_t>(c.layers * pages * page_tokens * c.kv_width());
   keys_ = Buffer<float>(base.memory(), floats);
   values_ = Buffer<float>(base.memory(), floats);
-  writers_ = Buffer<int32_t>(base.memory(), static_cast<size_t>(pages));
+  writers_ = Buffer<int32_t>(base.host_memory(), static_cast<size_t>(pages));
   for (const RopeConfig& rope : c.ropes) ropes_.emplace_back(rope, c.max_positions, base.memory());
 }
 
@@ -130,12 +130,12 @@ Cache::Part Cache::part_of(const lr_cached_batch& batch, const std::vector<RowGr
   return part;
 }
 
-Cache::Plan Cache::make_plan(Arena& arena, const Pass& pass, int64_t lora_hidden) {
+Cache::Plan Cache::make_plan(Arena& arena, Arena& host, const Pass& pass, int64_t lora_hidden) {
   const ModelConfig& c = pass.config();
   const int64_t T = pass.tokens;
   Plan plan = {};
-  for (size_t i = 0; i < c.ropes.size(); ++i) plan.rope_rows[i] = arena.take<int32_t>(T);
-  plan.cache_rows = arena.take<int64_t>(T);
+  for (size_t i = 0; i < c.ropes.size(); ++i) plan.rope_rows[i] = host.take<int32_t>(T);
+  plan.cache_rows = host.take<int64_t>(T);
   plan.hidden_rstd = arena.floats(T);
   plan.a.x = arena.floats(T * c.hidden);
   take_kept(arena, c, T, true, plan.a);
@@ -184,9 +184,11 @@ void Cache::run_part(const Pass& pass, const Part& part, const Plan& plan, const
     const int64_t width = c.kv_width(), layer_size = pages_ * page_tokens_ * width;
     float *keys = keys_.data() + layer * layer_size, *values = values_.data() + layer * layer_size;
     forward_attention_inputs(pass, layer, a, plan.s);
-    for (int64_t t = 0; t < pass.tokens; ++t) {
-      std::copy_n(a.k + t * width, width, keys + plan.cache_rows[t] * width);
-      std::copy_n(a.v + t * width, width, values + plan.cache_rows[t] * width);
+    for (int64_t t = 0, end = 0; t < pass.tokens; t = end) {  // tokens that lie together in a page, at once
+      for (end = t + 1; end < pass.tokens && plan.cache_rows[end] == plan.cache_rows[t] + end - t;) ++end;
+      const size_t bytes = static_cast<size_t>((end - t) * width) * sizeof(float);
+      pass.memory().copy(keys + plan.cache_rows[t] * width, a.k + t * width, bytes);
+      pass.memory().copy(values + plan.cache_rows[t] * width, a.v + t * width, bytes);
     }
     pass.ops.attention_cached(pass.run, pass.attention(layer), a.q, {keys, values, page_tokens_}, part.sequences.data(), part.starts.data(),
                               static_cast<int64_t>(part.sequences.size()), a.o);
@@ -208,16 +210,18 @@ void Cache::run(Runtime& runtime, bool decoding, const lr_cached_batch& batch, c
     for (int layer = 0; layer < static_cast<int>(c.layers); ++layer) {
       for (int kind = 0; kind < kLinears; ++kind) lora_hidden = std::max(lora_hidden, pass.lora_hidden_size(layer, kind));
     }
-    Arena measure;
-    make_plan(measure, pass, lora_hidden);
-    Arena arena(runtime.workspace(measure.peak()));
-    Plan plan = make_plan(arena, pass, lora_hidden);
+    Arena measure, measure_host;
+    make_plan(measure, measure_host, pass, lora_hidden);
+    Arena arena(runtime.workspace(measure.peak())), host(runtime.host_workspace(measure_host.peak()));
+    Plan plan = make_plan(arena, host, pass, lora_hidden);
     number_rows(part, plan, pass);
     run_part(pass, part, plan, batch.tokens + begin, cancel);
     if (logits == nullptr || part.ends.empty()) continue;
     float* x = plan.a.x;
     const auto wanted = static_cast<int64_t>(part.ends.size());
-    for (int64_t i = 0; i < wanted; ++i) std::copy_n(x + part.ends[static_cast<size_t>(i)] * c.hidden, c.hidden, plan.s.n + i * c.hidden);
+    for (int64_t i = 0; i < wanted; ++i) {
+      pass.memory().copy(plan.s.n + i * c.hidden, x + part.ends[static_cast<size_t>(i)] * c.hidden, static_cast<size_t>(c.hidden) * sizeof(float));
+    }
     final_norm(pass, plan.s.n, x, plan.hidden_rstd, wanted);
     logits_of(pass, x, logits, wanted);
     logits += wanted * c.vocab;

@@ -27,7 +27,7 @@ class Cache {
   struct Part;
   struct Plan;
   static Part part_of(const lr_cached_batch& batch, const std::vector<RowGroup>& groups, int64_t begin, int64_t end);
-  static Plan make_plan(Arena& arena, const Pass& pass, int64_t lora_hidden);
+  static Plan make_plan(Arena& arena, Arena& host, const Pass& pass, int64_t lora_hidden);
   void check_positions(const lr_cached_batch& batch, uint32_t sequence) const;
   RopeTable& rope_table(size_t index);
   void number_rows(const Part& part, Plan& plan, Pass& pass);

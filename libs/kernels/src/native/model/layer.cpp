@@ -15,22 +15,27 @@ struct Part {
   int64_t width;
 };
 
+// Calls copy(first column of a part, its rows, bytes between fused rows, bytes between its rows).
 template <typename Copy>
-void for_each_part(int64_t T, float* fused, std::initializer_list<Part> parts, const Copy& copy) {
-  for (int64_t t = 0; t < T; ++t) {
-    for (const Part& part : parts) {
-      copy(fused, part.rows + t * part.width, part.width);
-      fused += part.width;
-    }
+void for_each_part(float* fused, std::initializer_list<Part> parts, const Copy& copy) {
+  size_t total = 0;
+  for (const Part& part : parts) total += static_cast<size_t>(part.width) * sizeof(float);
+  for (const Part& part : parts) {
+    copy(fused, part.rows, total, static_cast<size_t>(part.width) * sizeof(float));
+    fused += part.width;
   }
 }
 
-void split(int64_t T, float* fused, std::initializer_list<Part> parts) {
-  for_each_part(T, fused, parts, [](const float* from, float* to, int64_t n) { std::copy(from, from + n, to); });
+void split(const Pass& pass, float* fused, std::initializer_list<Part> parts) {
+  for_each_part(fused, parts, [&](const float* columns, float* rows, size_t stride, size_t bytes) {
+    pass.memory().copy_rows(rows, bytes, columns, stride, bytes, pass.tokens);
+  });
 }
 
-void join(int64_t T, float* fused, std::initializer_list<Part> parts) {
-  for_each_part(T, fused, parts, [](float* to, const float* from, int64_t n) { std::copy(from, from + n, to); });
+void join(const Pass& pass, float* fused, std::initializer_list<Part> parts) {
+  for_each_part(fused, parts, [&](float* columns, const float* rows, size_t stride, size_t bytes) {
+    pass.memory().copy_rows(columns, stride, rows, bytes, bytes, pass.tokens);
+  });
 }
 
 // Norm over rows of `width` elements: [rows, width].
@@ -49,7 +54,7 @@ void norm_backward(const Pass& pass, int layer, int kind, const float* dy, const
 // dx =, where dx is not dy
 void norm_backward_write(const Pass& pass, int layer, int kind, const float* dy, const float* x, const float* rstd, float* dx,
                          int64_t rows) {
-  std::fill(dx, dx + rows * norm_shape(pass.config(), kind).size, 0.0f);
+  pass.memory().zero(dx, static_cast<size_t>(rows * norm_shape(pass.config(), kind).size) * sizeof(float));
   norm_backward(pass, layer, kind, dy, x, rstd, dx, rows);
 }
 
@@ -75,7 +80,7 @@ void backward_mlp(const Pass& pass, int layer, const LayerActivations& a, const 
   if (!fresh && pass.has_lora(layer, kGate, kUp)) norm_forward(pass, layer, kMlpNorm, a.x2, s.n, a.rstd2, T);
   const InputGradient write = below_mlp ? InputGradient::Write : InputGradient::Skip;
   if (c.fused) {
-    join(T, s.fused, {{a.gate, c.intermediate}, {a.up, c.intermediate}});
+    join(pass, s.fused, {{a.gate, c.intermediate}, {a.up, c.intermediate}});
     adapted_backward(pass, layer, kGate, s.fused, s.n, a.h[kGate], s.dn, write);
   } else {
     adapted_backward(pass, layer, kGate, a.gate, s.n, a.h[kGate], s.dn, write);
@@ -179,7 +184,7 @@ void forward_attention_inputs(const Pass& pass, int layer, const LayerActivation
   norm_forward(pass, layer, kAttentionNorm, a.x, s.n, a.rstd1, pass.tokens);
   if (c.fused) {
     adapted_forward(pass, layer, kQ, s.n, a.h[kQ], s.fused);
-    split(pass.tokens, s.fused, {{a.q_in, c.q_width()}, {a.k_in, c.kv_width()}, {a.v, c.kv_width()}});
+    split(pass, s.fused, {{a.q_in, c.q_width()}, {a.k_in, c.kv_width()}, {a.v, c.kv_width()}});
   } else {
     adapted_forward(pass, layer, kQ, s.n, a.h[kQ], a.q_in);
     adapted_forward(pass, layer, kK, s.n, a.h[kK], a.k_in);
@@ -211,7 +216,7 @@ void forward_mlp_inputs(const Pass& pass, int layer, const LayerActivations& a, 
   norm_forward(pass, layer, kMlpNorm, a.x2, s.n, a.rstd2, T);
   if (c.fused) {
     adapted_forward(pass, layer, kGate, s.n, a.h[kGate], s.fused);
-    split(T, s.fused, {{a.gate, c.intermediate}, {a.up, c.intermediate}});
+    split(pass, s.fused, {{a.gate, c.intermediate}, {a.up, c.intermediate}});
   } else {
     adapted_forward(pass, layer, kGate, s.n, a.h[kGate], a.gate);
     adapted_forward(pass, layer, kUp, s.n, a.h[kUp], a.up);
@@ -239,8 +244,20 @@ void final_norm(const Pass& pass, const float* x, float* n, float* rstd, int64_t
 
 void logits_of(const Pass& pass, const float* n, float* logits, int64_t T) {
   const ModelConfig& c = pass.config();
-  pass.ops.linear_forward(pass.run, n, pass.base.head(), nullptr, {}, logits, T);
-  if (c.logit_softcap > 0) pass.ops.softcap(pass.run, logits, static_cast<float>(c.logit_softcap), T * c.vocab);
+  const auto compute = [&](const float* from, float* to, int64_t rows) {
+    pass.ops.linear_forward(pass.run, from, pass.base.head(), nullptr, {}, to, rows);
+    if (c.logit_softcap > 0) pass.ops.softcap(pass.run, to, static_cast<float>(c.logit_softcap), rows * c.vocab);
+  };
+  if (pass.memory().is_host()) return compute(n, logits, T);
+  constexpr int64_t kRows = 64;  // on their way out of the device
+  const size_t mark = pass.run.scratch->mark();
+  auto* some = static_cast<float*>(pass.run.scratch->take(static_cast<size_t>(std::min(kRows, T) * c.vocab) * sizeof(float)));
+  for (int64_t first = 0; first < T; first += kRows) {
+    const int64_t rows = std::min(kRows, T - first);
+    compute(n + first * c.hidden, some, rows);
+    pass.memory().read(logits + first * c.vocab, some, static_cast<size_t>(rows * c.vocab) * sizeof(float));
+  }
+  pass.run.scratch->release(mark);
 }
 
 void backward_layer(const Pass& pass, int layer, const LayerActivations& a, const LayerScratch& s, const int32_t* starts,
@@ -262,7 +279,7 @@ void backward_layer(const Pass& pass, int layer, const LayerActivations& a, cons
   const InputGradient write = input_gradient ? InputGradient::Write : InputGradient::Skip;
   const InputGradient add = input_gradient ? InputGradient::Add : InputGradient::Skip;
   if (c.fused) {
-    join(T, s.fused, {{dq, c.q_width()}, {dk, c.kv_width()}, {s.dv, c.kv_width()}});
+    join(pass, s.fused, {{dq, c.q_width()}, {dk, c.kv_width()}, {s.dv, c.kv_width()}});
     adapted_backward(pass, layer, kQ, s.fused, s.n, a.h[kQ], s.dn, write);
   } else {
     adapted_backward(pass, layer, kQ, dq, s.n, a.h[kQ], s.dn, write);

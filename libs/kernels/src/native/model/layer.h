@@ -43,6 +43,7 @@ struct Pass {
   RopeRows ropes[kMaxRopes] = {};  // one for each of ModelConfig::ropes
 
   const ModelConfig& config() const { return base.config(); }
+  MemoryCounter& memory() const { return base.memory(); }
   Attention attention(int layer) const { return config().attention(layer); }
   // True when an adapter of this pass has a pair or a bias on one of the kinds first … last of a layer.
   bool has_lora(int layer, int first, int last) const;
@@ -101,7 +102,7 @@ void forward_output(const Pass& pass, int layer, const LayerActivations& a, cons
 void recompute_output(const Pass& pass, int layer, const LayerActivations& a, const LayerScratch& s);
 // x [T, d] of the last layer → its final norm n [T, d]; rstd [T].
 void final_norm(const Pass& pass, const float* x, float* n, float* rstd, int64_t T);
-// n [T, d] → logits [T, vocab].
+// n [T, d] → logits [T, vocab] in the machine's own memory.
 void logits_of(const Pass& pass, const float* n, float* logits, int64_t T);
 
 // s.dx [T, d]: gradient of the layer's output in, of its input out. `fresh`: s.n and s.act hold n2 and activation(gate) · up of

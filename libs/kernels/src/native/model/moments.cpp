@@ -29,24 +29,24 @@ uint8_t* Moments::prepare(MemoryCounter& counter) {
   return memory_.data();
 }
 
-float* Moments::floats(const Part& part, Which which) const {
-  auto* at = const_cast<uint8_t*>(memory_.data()) + part.at + (which == First ? 0 : align64(part.n * sizeof(float)));
-  return reinterpret_cast<float*>(at);
-}
+size_t Moments::floats_at(const Part& part, Which which) { return part.at + (which == First ? 0 : align64(part.n * sizeof(float))); }
 
-Moments8 Moments::codes(const Part& part) const {
-  const size_t codes = align64(part.n), scales = align64(blocks_of(part.n) * sizeof(float));
-  auto* at = const_cast<uint8_t*>(memory_.data()) + part.at;
-  return {at, at + codes, reinterpret_cast<float*>(at + 2 * codes), reinterpret_cast<float*>(at + 2 * codes + scales)};
+size_t Moments::codes_at(const Part& part, Which which) { return part.at + (which == First ? 0 : align64(part.n)); }
+
+size_t Moments::scales_at(const Part& part, Which which) {
+  return part.at + 2 * align64(part.n) + (which == First ? 0 : align64(blocks_of(part.n) * sizeof(float)));
 }
 
 void Moments::update(const Run& run, const Ops& ops, size_t tensor, float* w, const float* g, const AdamwStep& step) {
   const Part& part = parts_[tensor];
   const auto n = static_cast<int64_t>(part.n);
+  const auto floats = [&](size_t at) { return reinterpret_cast<float*>(memory_.data() + at); };
   if (part.eight_bit) {
-    ops.adamw8(run, w, g, codes(part), n, step);
+    const Moments8 moments = {memory_.data() + codes_at(part, First), memory_.data() + codes_at(part, Second),
+                              floats(scales_at(part, First)), floats(scales_at(part, Second))};
+    ops.adamw8(run, w, g, moments, n, step);
   } else {
-    ops.adamw(run, w, g, floats(part, First), floats(part, Second), n, step);
+    ops.adamw(run, w, g, floats(floats_at(part, First)), floats(floats_at(part, Second)), n, step);
   }
 }
 
@@ -55,15 +55,16 @@ void Moments::read(Which which, size_t tensor, float* out) const {
   if (memory_.empty()) {
     std::fill(out, out + part.n, 0.0f);
   } else if (!part.eight_bit) {
-    std::copy_n(floats(part, which), part.n, out);
+    memory_.read(floats_at(part, which), reinterpret_cast<uint8_t*>(out), part.n * sizeof(float));
   } else {
-    const Moments8 moments = codes(part);
+    std::vector<uint8_t> codes(part.n);
+    std::vector<float> absmax(blocks_of(part.n));
+    memory_.read(codes_at(part, which), codes.data(), codes.size());
+    memory_.read(scales_at(part, which), reinterpret_cast<uint8_t*>(absmax.data()), absmax.size() * sizeof(float));
     const Map8& map = which == First ? maps8().m : maps8().v;
-    const uint8_t* codes = which == First ? moments.m : moments.v;
-    const float* absmax = which == First ? moments.m_absmax : moments.v_absmax;
     const auto n = static_cast<int64_t>(part.n);
     for (int64_t block = 0, at = 0; at < n; ++block, at += kMomentBlock) {
-      decode8(map, codes + at, absmax[block], std::min(kMomentBlock, n - at), out + at);
+      decode8(map, codes.data() + at, absmax[static_cast<size_t>(block)], std::min(kMomentBlock, n - at), out + at);
     }
   }
 }
@@ -71,17 +72,18 @@ void Moments::read(Which which, size_t tensor, float* out) const {
 void Moments::write(Which which, size_t tensor, const float* values) {
   const Part& part = parts_[tensor];
   if (!part.eight_bit) {
-    std::copy_n(values, part.n, floats(part, which));
+    memory_.write(floats_at(part, which), reinterpret_cast<const uint8_t*>(values), part.n * sizeof(float));
     return;
   }
-  const Moments8 moments = codes(part);
+  std::vector<uint8_t> codes(part.n);
+  std::vector<float> absmax(blocks_of(part.n));
   const Map8& map = which == First ? maps8().m : maps8().v;
-  uint8_t* codes = which == First ? moments.m : moments.v;
-  float* absmax = which == First ? moments.m_absmax : moments.v_absmax;
   const auto n = static_cast<int64_t>(part.n);
   for (int64_t block = 0, at = 0; at < n; ++block, at += kMomentBlock) {
-    absmax[block] = encode8(map, values + at, std::min(kMomentBlock, n - at), codes + at);
+    absmax[static_cast<size_t>(block)] = encode8(map, values + at, std::min(kMomentBlock, n - at), codes.data() + at);
   }
+  memory_.write(codes_at(part, which), codes.data(), codes.size());
+  memory_.write(scales_at(part, which), reinterpret_cast<const uint8_t*>(absmax.data()), absmax.size() * sizeof(float));
 }
 
 }  // namespace lr

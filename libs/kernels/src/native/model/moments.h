@@ -29,8 +29,10 @@ class Moments {
     size_t n, at;
     bool eight_bit;
   };
-  float* floats(const Part& part, Which which) const;
-  Moments8 codes(const Part& part) const;
+  // Where they begin in memory_, in bytes.
+  static size_t floats_at(const Part& part, Which which);
+  static size_t codes_at(const Part& part, Which which);
+  static size_t scales_at(const Part& part, Which which);
 
   std::vector<Part> parts_;
   size_t bytes_ = 0;

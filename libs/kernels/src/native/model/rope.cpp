@@ -103,17 +103,18 @@ void RopeTable::reserve(const std::vector<RopeSpan>& spans) {
 
 void RopeTable::fill(const Section& section) {
   const int64_t half = config_.width / 2;
-  std::vector<float> frequencies(static_cast<size_t>(half));
+  std::vector<float> frequencies(static_cast<size_t>(half)), cosines(frequencies), sines(frequencies);
   rope_frequencies(config_, section.length, frequencies.data());
   const auto factor = static_cast<float>(config_.attention_factor);
   for (int64_t position = 0; position < section.positions; ++position) {
-    float* cosines = cos_.data() + (section.first + position) * half;
-    float* sines = sin_.data() + (section.first + position) * half;
-    for (int64_t i = 0; i < half; ++i) {
-      const auto angle = static_cast<double>(static_cast<float>(position) * frequencies[static_cast<size_t>(i)]);
+    for (size_t i = 0; i < frequencies.size(); ++i) {
+      const auto angle = static_cast<double>(static_cast<float>(position) * frequencies[i]);
       cosines[i] = static_cast<float>(std::cos(angle)) * factor;
       sines[i] = static_cast<float>(std::sin(angle)) * factor;
     }
+    const auto at = static_cast<size_t>((section.first + position) * half);
+    cos_.write(at, cosines.data(), cosines.size());
+    sin_.write(at, sines.data(), sines.size());
   }
 }
 

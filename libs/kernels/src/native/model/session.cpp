@@ -18,7 +18,7 @@ int64_t checked_capacity(const ModelConfig& c, int64_t capacity) {
 Session::Session(Base& base, Adapter* adapter, int64_t capacity)
     : adapter_(adapter),
       cache_(base, checked_capacity(base.config(), capacity), 1),
-      logits_(base.memory(), static_cast<size_t>(base.config().vocab)) {}
+      logits_(base.host_memory(), static_cast<size_t>(base.config().vocab)) {}
 
 int64_t Session::rope_length(int64_t length) const {
   for (const RopeConfig& rope : config().ropes) {

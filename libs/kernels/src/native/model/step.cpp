@@ -17,11 +17,13 @@ constexpr int32_t kNoTarget = -100;
 constexpr int64_t kChunkLogits = 1 << 23, kMinChunk = 64, kMaxChunk = 1024;
 
 struct Plan {
+  // In the machine's own memory.
   int32_t* rope_rows[kMaxRopes];  // [T]
   float* loss;         // [T]
   float* grad_scale;   // [T]
   float* smoothing;    // [T] ε of each token's loss
   uint8_t* correct;    // [T]
+  // In the backend's.
   float* final_rstd;   // [T]
   float* final_x;      // [T, d] output of the last layer
   std::vector<LayerActivations> layers;
@@ -44,17 +46,17 @@ void place_lora_hidden(const Pass& pass, int layer, float* at, LayerActivations&
 }
 
 // Layers below `lowest` have no LoRA: nothing of them is kept, and their residual stream runs in place. What is not kept lies in
-// memory that layers share.
-Plan make_plan(Arena& arena, const Pass& pass, Keep keep, int lowest) {
+// memory that layers share. `host` plans the machine's own memory.
+Plan make_plan(Arena& arena, Arena& host, const Pass& pass, Keep keep, int lowest) {
   const ModelConfig& c = pass.base.config();
   const int64_t T = pass.tokens;
   const int layers = static_cast<int>(c.layers);
   Plan plan = {};
-  for (size_t i = 0; i < c.ropes.size(); ++i) plan.rope_rows[i] = arena.take<int32_t>(T);
-  plan.loss = arena.floats(T);
-  plan.grad_scale = arena.floats(T);
-  plan.smoothing = arena.floats(T);
-  plan.correct = arena.take<uint8_t>(T);
+  for (size_t i = 0; i < c.ropes.size(); ++i) plan.rope_rows[i] = host.take<int32_t>(T);
+  plan.loss = host.floats(T);
+  plan.grad_scale = host.floats(T);
+  plan.smoothing = host.floats(T);
+  plan.correct = host.take<uint8_t>(T);
   plan.final_rstd = arena.floats(T);
   plan.final_x = arena.floats(T * c.hidden);
   plan.layers.resize(static_cast<size_t>(layers));
@@ -115,10 +117,10 @@ class Step {
         cancel_(cancel),
         lowest_(lowest),
         pass_{runtime.run, runtime.ops, base, groups, batch.n_tokens, keep != Keep::Nothing} {
-    Arena measure;
-    make_plan(measure, pass_, keep, lowest);
-    Arena arena(runtime.workspace(measure.peak()));
-    plan_ = make_plan(arena, pass_, keep, lowest);
+    Arena measure, measure_host;
+    make_plan(measure, measure_host, pass_, keep, lowest);
+    Arena arena(runtime.workspace(measure.peak())), host(runtime.host_workspace(measure_host.peak()));
+    plan_ = make_plan(arena, host, pass_, keep, lowest);
     const std::vector<RopeSpan> spans = rope_spans(batch);
     for (size_t i = 0; i < base.ropes().size(); ++i) {
       RopeTable& table = base.ropes()[i];
@@ -212,7 +214,7 @@ class Step {
   // After loss(…, true) or preference(…, true). `checkpointed`: only checkpoints were kept, and all of the last layer, which ran last.
   void backward(bool checkpointed) {
     LayerScratch& s = plan_.scratch;
-    std::fill(s.dx, s.dx + pass_.tokens * config_.hidden, 0.0f);
+    pass_.memory().zero(s.dx, static_cast<size_t>(pass_.tokens * config_.hidden) * sizeof(float));
     pass_.ops.rmsnorm_backward(pass_.run, s.dn, plan_.final_x, pass_.base.final_norm(), plan_.final_rstd, s.dx, pass_.tokens,
                                config_.hidden);
     Pass again = pass_;
@@ -264,10 +266,8 @@ class Step {
   }
 
   void scale_gradient(int64_t sequence, double factor) const {
-    float* gradient = plan_.scratch.dn;
-    const auto scale = static_cast<float>(factor);
-    for (int64_t i = batch_.starts[sequence] * config_.hidden; i < batch_.starts[sequence + 1] * config_.hidden; ++i)
-      gradient[i] *= scale;
+    const int64_t begin = batch_.starts[sequence], tokens = batch_.starts[sequence + 1] - begin;
+    pass_.ops.scale(pass_.run, plan_.scratch.dn + begin * config_.hidden, static_cast<float>(factor), tokens * config_.hidden);
   }
 
   lr_loss sum_losses(const RowGroup& group) const { return sum_losses(group.begin, group.end); }

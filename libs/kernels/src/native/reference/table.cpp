@@ -29,6 +29,7 @@ const Ops& reference_ops() {
       .add_noise = reference::add_noise,
       .head_loss = reference::head_loss,
       .softcap = reference::softcap,
+      .scale = reference::scale,
       .add = reference::add,
       .sum_squares = reference::sum_squares,
       .adamw = reference::adamw,

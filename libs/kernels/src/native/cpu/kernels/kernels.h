@@ -39,6 +39,7 @@ void add_noise(const Run&, float* x, int64_t n, float magnitude, uint64_t key, u
 void head_loss(const Run&, const float* hidden, const Weight& head, const int32_t* targets, const float* grad_scale,
                const float* smoothing, int64_t chunk, float softcap, float* loss, uint8_t* correct, float* dhidden, int64_t T);
 void softcap(const Run&, float* x, float cap, int64_t n);
+void scale(const Run&, float* x, float factor, int64_t n);
 void add(const Run&, const float* a, const float* b, float* out, int64_t n);
 double sum_squares(const Run&, const float* x, int64_t n);
 void adamw(const Run&, float* w, const float* g, float* m, float* v, int64_t n, const AdamwStep& step);

@@ -142,6 +142,12 @@ void softcap(const Run& run, float* x, float cap, int64_t n) {
   });
 }
 
+void scale(const Run& run, float* x, float factor, int64_t n) {
+  pieces(run, n, [&](int64_t begin, int64_t end) {
+    vectors(begin, end, [&](int64_t i, int64_t lanes) { put(x + i, get(x + i, lanes) * set(factor), lanes); });
+  });
+}
+
 void embedding(const Run& run, const Weight& table, const int32_t* tokens, float scale, float* out, int64_t T) {
   const WeightReader reader(table);
   rows(run, T, table.cols, [&](int64_t t) {

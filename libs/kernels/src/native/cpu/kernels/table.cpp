@@ -32,6 +32,7 @@ const Ops kOps = {
     .add_noise = add_noise,
     .head_loss = head_loss,
     .softcap = softcap,
+    .scale = scale,
     .add = add,
     .sum_squares = sum_squares,
     .adamw = adamw,

@@ -1,0 +1,87 @@
+// The backend as a context has it: its table, its memory, its scratch, its queue.
+#include <new>
+#include <vector>
+
+#include "../device.h"
+#include "queue.h"
+
+namespace lr {
+namespace cuda {
+
+extern const Ops kOps;
+
+namespace {
+
+class DeviceMemory final : public MemoryCounter {
+ public:
+  explicit DeviceMemory(Device* device) : device_(device) {}
+  void* allocate(size_t bytes) override { return cuda::allocate(device_, bytes); }
+  void deallocate(void* memory) override { cuda::deallocate(device_, memory); }
+  void zero(void* to, size_t bytes) override { fill_zero(device_, to, bytes); }
+  void write(void* to, const void* host, size_t bytes) override { copy_in(device_, to, host, bytes); }
+  void read(void* host, const void* from, size_t bytes) const override { copy_out(device_, host, from, bytes); }
+  void copy_rows(void* to, size_t to_stride, const void* from, size_t from_stride, size_t row_bytes, int64_t rows) override {
+    cuda::copy_rows(device_, to, to_stride, from, from_stride, row_bytes, rows);
+  }
+  bool is_host() const override { return false; }
+
+ private:
+  Device* device_;
+};
+
+// A stack over blocks that stay: a repeated step takes nothing anew. What does not fit into the rest of a block begins the next one.
+class DeviceScratch final : public Scratch {
+ public:
+  explicit DeviceScratch(MemoryCounter& memory) : memory_(memory) {}
+
+  void* take(size_t bytes) override {
+    bytes = (bytes + kAlignment - 1) / kAlignment * kAlignment;
+    while (block_ < blocks_.size() && used_ + bytes > blocks_[block_].size()) {
+      ++block_;
+      used_ = 0;
+    }
+    if (block_ == blocks_.size()) blocks_.emplace_back(memory_, bytes > kBlock ? bytes : kBlock);
+    uint8_t* taken = blocks_[block_].data() + used_;
+    used_ += bytes;
+    return taken;
+  }
+  size_t mark() const override { return block_ << kOffsetBits | used_; }
+  void release(size_t mark) override {
+    block_ = mark >> kOffsetBits;
+    used_ = mark & ((size_t{1} << kOffsetBits) - 1);
+  }
+
+ private:
+  static constexpr size_t kAlignment = 256, kBlock = size_t{64} << 20;
+  static constexpr int kOffsetBits = 48;
+  MemoryCounter& memory_;
+  std::vector<Buffer<uint8_t>> blocks_;
+  size_t block_ = 0, used_ = 0;
+};
+
+class Backend final : public DeviceBackend {
+ public:
+  explicit Backend(Device* device) : queue_(device), memory_(device), scratch_(memory_) {}
+  const Ops& ops() const override { return kOps; }
+  MemoryCounter& memory() override { return memory_; }
+  Scratch& scratch() override { return scratch_; }
+  Device* queue() override { return queue_.get(); }
+
+ private:
+  struct Close {
+    void operator()(Device* device) const { close_queue(device); }
+  };
+  std::unique_ptr<Device, Close> queue_;
+  DeviceMemory memory_;
+  DeviceScratch scratch_;
+};
+
+}  // namespace
+}  // namespace cuda
+
+std::unique_ptr<DeviceBackend> open_device() {
+  Device* device = cuda::open_queue();
+  return device == nullptr ? nullptr : std::make_unique<cuda::Backend>(device);
+}
+
+}  // namespace lr

@@ -1,0 +1,84 @@
+// Products of LoRA pairs, all pairs of a layer together. They are of floats: ranks are small, and memory sets the pace.
+#include "kernels.h"
+#include "products.h"
+
+namespace lr::cuda {
+namespace {
+
+FloatProduct with_dropout(FloatProduct product, const Lora& l, Dropped which) {
+  product.dropped = which;
+  product.dropout = l.dropout;
+  product.dropout_key = l.dropout_key;
+  return product;
+}
+
+FloatProduct output_of(const Lora& l, const float* h, int64_t out, float* y, int64_t T) {
+  return {{h, l.rank, 1}, {l.b, l.rank, 1}, y, T, out, l.rank, out, l.scale, true};
+}
+
+FloatProduct input_gradient_of(const Lora& l, const float* dh, int64_t in, float* dx, int64_t T) {
+  return with_dropout({{dh, l.rank, 1}, {l.a, 1, in}, dx, T, in, l.rank, in, l.scale, true}, l, Dropped::C);
+}
+
+// What each pair adds to its rows. Pairs on the same rows, as PiSSA's two, take turns.
+template <typename Product>
+void add_pairs(const Run& run, std::span<const LoraRows> pairs, const Product& product_of) {
+  std::vector<FloatProduct> products;
+  int64_t end = 0;
+  for (const LoraRows& rows : pairs) {
+    if (rows.begin < end) {
+      products_f32(run, products);
+      products.clear();
+    }
+    products.push_back(product_of(rows));
+    end = rows.end;
+  }
+  products_f32(run, products);
+}
+
+}  // namespace
+
+void lora_hidden(const Run& run, const float* x, std::span<const LoraRows> pairs, int64_t in) {
+  std::vector<FloatProduct> products;
+  for (const auto& [l, begin, end, hidden, gradient] : pairs)
+    products.push_back(with_dropout({{x + begin * in, in, 1}, {l.a, in, 1}, hidden, end - begin, l.rank, in, l.rank, 1, false}, l, Dropped::A));
+  products_f32(run, products);
+}
+
+void lora_outputs(const Run& run, std::span<const LoraRows> pairs, int64_t out, float* y) {
+  add_pairs(run, pairs, [&](const LoraRows& rows) {
+    return output_of(rows.pair, rows.hidden, out, y + rows.begin * out, rows.end - rows.begin);
+  });
+}
+
+void lora_output(const Run& run, const float* h, const Lora& l, int64_t out, float* y, int64_t T) {
+  const FloatProduct product = output_of(l, h, out, y, T);
+  products_f32(run, std::span(&product, 1));
+}
+
+void lora_gradients(const Run& run, const float* dy, const float* x, std::span<const LoraRows> pairs, int64_t in, int64_t out) {
+  std::vector<FloatProduct> hidden, weights;
+  for (const auto& [l, begin, end, h, dh] : pairs) {
+    const float *own_dy = dy + begin * out, *own_x = x + begin * in;
+    const int64_t T = end - begin;
+    hidden.push_back({{own_dy, out, 1}, {l.b, 1, l.rank}, dh, T, l.rank, out, l.rank, 1, false});
+    if (l.grad_a == nullptr) continue;
+    weights.push_back(with_dropout({{dh, 1, l.rank}, {own_x, 1, in}, l.grad_a, l.rank, in, T, in, l.scale, true}, l, Dropped::B));
+    weights.push_back({{own_dy, 1, out}, {h, 1, l.rank}, l.grad_b, out, l.rank, T, l.rank, l.scale, true});
+  }
+  products_f32(run, hidden);
+  products_f32(run, weights);
+}
+
+void lora_input_gradients(const Run& run, std::span<const LoraRows> pairs, int64_t in, float* dx) {
+  add_pairs(run, pairs, [&](const LoraRows& rows) {
+    return input_gradient_of(rows.pair, rows.hidden_gradient, in, dx + rows.begin * in, rows.end - rows.begin);
+  });
+}
+
+void lora_input_gradient(const Run& run, const float* dh, const Lora& l, int64_t in, float* dx, int64_t T) {
+  const FloatProduct product = input_gradient_of(l, dh, in, dx, T);
+  products_f32(run, std::span(&product, 1));
+}
+
+}  // namespace lr::cuda

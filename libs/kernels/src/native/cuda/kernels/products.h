@@ -1,0 +1,38 @@
+// Matrix products: of bfloat16 on tensor cores, and of floats.
+#pragma once
+#include <span>
+
+#include "weights.h"
+
+namespace lr::cuda {
+
+enum class Right {
+  Rows,     // b [n, k]: c = a · bᵀ
+  Columns,  // b [k, n]: c = a · b
+};
+// c[m, n] = or += a[m, k] · b with sums in float. Element sums go over k in one order, whatever m and n are. Columns of a behind k
+// are zeros up to a multiple of 8.
+void product_bf16(const Run& run, const Halves& a, const Halves& b, Right right, float* c, int64_t m, int64_t n, int64_t k, bool add);
+
+// Which matrix of a float product dropout falls on. It numbers elements by their place behind the matrix' beginning.
+enum class Dropped : int { None, A, B, C };
+
+// c[i, j] = or += factor · Σ_k a(i, k) · b(j, k), element (i, k) of a matrix lying at i · row + k · col.
+struct FloatMatrix {
+  const float* at;
+  int64_t row, col;
+};
+struct FloatProduct {
+  FloatMatrix a, b;
+  float* c;                // [m, stride]
+  int64_t m, n, k, stride;
+  float factor;
+  bool add;
+  Dropped dropped = Dropped::None;
+  float dropout = 0;
+  uint64_t dropout_key = 0;
+};
+// Products that do not depend on each other, in one launch or a few.
+void products_f32(const Run& run, std::span<const FloatProduct> products);
+
+}  // namespace lr::cuda

@@ -1,0 +1,99 @@
+// Operations that reduce: a row a block, a column a group of threads, or everything.
+#include "kernels.h"
+#include "weights.h"
+
+namespace lr::cuda {
+namespace {
+
+constexpr int kThreads = 256, kWarps = kThreads / 32;
+
+LR_KERNEL(kThreads) norm(const float* x, const float* w, float eps, float* y, float* rstd, int64_t d) {
+  const float* row = x + block_x() * d;
+  float squares = 0;
+  for (int64_t i = thread_index(); i < d; i += kThreads) squares = fused(row[i], row[i], squares);
+  const float inverse = 1 / sqrtf(block_reduce<Sum>(squares, shared_at<float>(0)) / static_cast<float>(d) + eps);
+  for (int64_t i = thread_index(); i < d; i += kThreads) y[block_x() * d + i] = row[i] * inverse * w[i];
+  if (thread_index() == 0) rstd[block_x()] = inverse;
+}
+
+// With n = x · rstd the normed row and g = dy · w its gradient: dx += rstd · (g - n · mean(g · n)).
+LR_KERNEL(kThreads) norm_back(const float* dy, const float* x, const float* w, const float* rstd, float* dx, int64_t d) {
+  const int64_t first = block_x() * d;
+  const float inverse = rstd[block_x()];
+  float sum = 0;
+  for (int64_t i = thread_index(); i < d; i += kThreads) sum = fused(dy[first + i] * w[i], x[first + i] * inverse, sum);
+  const float mean = block_reduce<Sum>(sum, shared_at<float>(0)) / static_cast<float>(d);
+  for (int64_t i = thread_index(); i < d; i += kThreads)
+    dx[first + i] += inverse * (dy[first + i] * w[i] - x[first + i] * inverse * mean);
+}
+
+// A row of W + scale · B A a block.
+LR_KERNEL(kThreads) row_norm(Weight w, Levels levels, Lora l, float* norms) {
+  const Levels* shared = share_levels(levels, kWarps * static_cast<int64_t>(sizeof(double)));
+  const int64_t row = block_x();
+  double squares = 0;
+  for (int64_t col = thread_index(); col < w.cols; col += kThreads) {
+    float update = 0;
+    for (int64_t r = 0; r < l.rank; ++r) update = fused(l.b[row * l.rank + r], l.a[r * w.cols + col], update);
+    const double value = weight_element(w, row * w.cols + col, shared) + l.scale * update;
+    squares += value * value;
+  }
+  squares = block_reduce<Sum>(squares, shared_at<double>(0));
+  if (thread_index() == 0) norms[row] = static_cast<float>(sqrt(squares));
+}
+
+// 32 columns a block; warp w sums tokens w, w + 8, …, and the eight sums are added in their order.
+LR_KERNEL(kThreads) column_sum(const float* a, const float* b, const float* factor, float* sums, int64_t T, int64_t n) {
+  auto* parts = shared_at<float>(0);  // [warps, 32]
+  const int64_t col = block_x() * 32 + lane_index();
+  float sum = 0;
+  for (int64_t t = warp_index(); t < T && col < n; t += kWarps) sum = b == nullptr ? sum + a[t * n + col] : fused(a[t * n + col], b[t * n + col], sum);
+  parts[thread_index()] = sum;
+  barrier();
+  if (warp_index() > 0 || col >= n) return;
+  for (int warp = 1; warp < kWarps; ++warp) sum += parts[warp * 32 + lane_index()];
+  sums[col] += (factor == nullptr ? 1.0f : factor[col]) * sum;
+}
+
+// Partial sums of squares, one a block; which elements a block takes depends on n alone.
+LR_KERNEL(kThreads) square_sums(const float* x, int64_t n, double* sums) {
+  double sum = 0;
+  for (int64_t i = flat_begin(); i < n; i += flat_step()) sum += static_cast<double>(x[i]) * x[i];
+  sum = block_reduce<Sum>(sum, shared_at<double>(0));
+  if (thread_index() == 0) sums[block_x()] = sum;
+}
+
+constexpr int64_t kFloatParts = kWarps * static_cast<int64_t>(sizeof(float)), kDoubleParts = 2 * kFloatParts;
+
+}  // namespace
+
+void rmsnorm_forward(const Run& run, const float* x, const float* w, float eps, float* y, float* rstd, int64_t T, int64_t d) {
+  launch(run, norm, {T}, kThreads, kFloatParts, x, w, eps, y, rstd, d);
+}
+
+void rmsnorm_backward(const Run& run, const float* dy, const float* x, const float* w, const float* rstd, float* dx, int64_t T,
+                      int64_t d) {
+  launch(run, norm_back, {T}, kThreads, kFloatParts, dy, x, w, rstd, dx, d);
+}
+
+void row_norms(const Run& run, const Weight& w, const Lora& l, float* norms) {
+  launch(run, row_norm, {w.rows}, kThreads, kDoubleParts + kLevelsBytes, w, levels_of(w.storage), l, norms);
+}
+
+void column_sums(const Run& run, const float* a, const float* b, const float* factor, float* sums, int64_t T, int64_t n) {
+  launch(run, column_sum, {ceil_div(n, 32)}, kThreads, kThreads * static_cast<int64_t>(sizeof(float)), a, b, factor, sums, T, n);
+}
+
+double sum_squares(const Run& run, const float* x, int64_t n) {
+  Moment moment(run);
+  const Grid grid = flat_grid(n);
+  auto* sums = moment.take<double>(grid.x);
+  launch(run, square_sums, grid, kThreads, kDoubleParts, x, n, sums);
+  std::vector<double> parts(static_cast<size_t>(grid.x));
+  copy_out(run.device, parts.data(), sums, parts.size() * sizeof(double));
+  double total = 0;
+  for (const double part : parts) total += part;
+  return total;
+}
+
+}  // namespace lr::cuda

@@ -1,0 +1,63 @@
+// Elements of frozen weights on the device.
+#pragma once
+#include "../launch.h"
+#include "../../quantization.h"
+
+namespace lr::cuda {
+
+// Tables of the quantized storages, which travel as an argument.
+struct Levels {
+  float four_bit[16];
+  float dynamic[256];
+};
+inline Levels levels_of(Storage storage) {
+  Levels levels;
+  std::copy_n(quant::four_bit(storage).levels.begin(), 16, levels.four_bit);
+  std::copy_n(quant::dynamic_levels().begin(), 256, levels.dynamic);
+  return levels;
+}
+constexpr int64_t kLevelsBytes = sizeof(Levels);
+
+// Threads of a block that look levels up do so in shared memory: an argument's elements are read fast only when all lanes want
+// the same.
+LR_DEVICE const Levels* share_levels(const Levels& levels, int64_t at) {
+  auto* shared = shared_at<float>(at);
+  for (int i = thread_index(); i < 16; i += block_threads()) shared[i] = levels.four_bit[i];
+  for (int i = thread_index(); i < 256; i += block_threads()) shared[16 + i] = levels.dynamic[i];
+  barrier();
+  return reinterpret_cast<const Levels*>(shared);
+}
+
+// Scale of a block of 64 values, rounded as bitsandbytes does.
+LR_DEVICE float block_scale(const Scales& scales, int64_t block, const Levels* levels) {
+  if (scales.absmax != nullptr) return scales.absmax[block];
+  const float product = levels->dynamic[scales.absmax_codes[block]] * scales.nested_absmax[block / quant::kNestedBlock];
+  return product + scales.offset;
+}
+
+// Element i of the flattened matrix; any storage.
+LR_DEVICE float weight_element(const Weight& w, int64_t i, const Levels* levels) {
+  switch (w.storage) {
+    case Storage::F32: return static_cast<const float*>(w.data)[i];
+    case Storage::BF16: return bf16_value(static_cast<const uint16_t*>(w.data)[i]);
+    case Storage::INT8: return static_cast<float>(static_cast<const int8_t*>(w.data)[i]) * (w.scales.absmax[i / w.cols] * (1.0f / 127));
+    default: break;
+  }
+  const uint8_t pair = static_cast<const uint8_t*>(w.data)[i / 2];
+  return levels->four_bit[i % 2 == 0 ? pair >> 4 : pair & 15] * block_scale(w.scales, i / quant::kBlock, levels);
+}
+
+// A matrix of bfloat16 in rows that begin at multiples of 16 bytes; zeros behind the columns.
+struct Halves {
+  const uint16_t* data;
+  int64_t stride;
+};
+inline int64_t halves_stride(int64_t cols) { return round_up(cols, 8); }
+// w in bfloat16: as it lies there, or in memory of `moment`.
+Halves weight_halves(const Run& run, const Weight& w, Moment& moment);
+// values [rows, cols] rounded to bfloat16.
+Halves float_halves(const Run& run, const float* values, int64_t rows, int64_t cols, Moment& moment);
+// w in floats [rows, cols], likewise.
+const float* weight_floats(const Run& run, const Weight& w, Moment& moment);
+
+}  // namespace lr::cuda

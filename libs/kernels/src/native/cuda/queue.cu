@@ -1,0 +1,118 @@
+#include "queue.h"
+
+#include <cstring>
+#include <new>
+
+#include "../model/error.h"
+
+namespace lr {
+
+// One stream, and pinned memory through which small arrays travel: what is copied from there does not wait for the GPU.
+struct Device {
+  cudaStream_t stream = nullptr;
+  char* staging = nullptr;
+  size_t staged = 0;
+  cudaError_t failure = cudaSuccess;  // the GPU gives no more than this from then on
+};
+
+namespace cuda {
+namespace {
+
+constexpr size_t kStaging = size_t{16} << 20;
+
+void check(Device& device, cudaError_t status, const char* what) {
+  if (device.failure != cudaSuccess) status = device.failure;
+  if (status == cudaSuccess) return;
+  cudaGetLastError();  // an error that the GPU survives is not that of the next call too
+  if (status == cudaErrorMemoryAllocation) throw std::bad_alloc();
+  device.failure = status;
+  fail(LR_DEVICE_FAILED, "the GPU failed while %s: %s (%s); end this process and start another", what, cudaGetErrorString(status),
+       cudaGetErrorName(status));
+}
+
+void wait(Device& device, const char* what) {
+  check(device, cudaStreamSynchronize(device.stream), what);
+  device.staged = 0;
+}
+
+}  // namespace
+
+Device* open_queue() {
+  int count = 0;
+  const cudaError_t status = cudaGetDeviceCount(&count);
+  if (status == cudaErrorNoDevice || status == cudaErrorInsufficientDriver) {
+    cudaGetLastError();
+    return nullptr;
+  }
+  auto device = std::make_unique<Device>();
+  check(*device, status, "devices were counted");
+  if (count == 0) return nullptr;
+  cudaDeviceProp properties;
+  check(*device, cudaGetDeviceProperties(&properties, 0), "its properties were read");
+  if (properties.major < 8) {
+    fail(LR_DEVICE_FAILED, "%s has compute capability %d.%d; 8.0 is the least that this library computes on", properties.name,
+         properties.major, properties.minor);
+  }
+  check(*device, cudaSetDevice(0), "it was chosen");
+  check(*device, cudaStreamCreateWithFlags(&device->stream, cudaStreamNonBlocking), "its queue was made");
+  const cudaError_t pinned = cudaMallocHost(reinterpret_cast<void**>(&device->staging), kStaging);
+  if (pinned != cudaSuccess) cudaStreamDestroy(device->stream);
+  check(*device, pinned, "pinned memory was taken");
+  return device.release();
+}
+
+void close_queue(Device* device) {
+  cudaStreamSynchronize(device->stream);
+  cudaFreeHost(device->staging);
+  cudaStreamDestroy(device->stream);
+  delete device;
+}
+
+void* allocate(Device*, size_t bytes) {
+  void* memory = nullptr;
+  if (cudaMalloc(&memory, bytes) == cudaSuccess) return memory;
+  cudaGetLastError();
+  return nullptr;
+}
+
+void deallocate(Device*, void* memory) { cudaFree(memory); }
+
+void copy_in(Device* device, void* to, const void* from, size_t bytes) {
+  while (bytes > 0) {
+    if (device->staged == kStaging) wait(*device, "bytes were copied to it");
+    const size_t some = bytes < kStaging - device->staged ? bytes : kStaging - device->staged;
+    char* staged = device->staging + device->staged;
+    std::memcpy(staged, from, some);
+    check(*device, cudaMemcpyAsync(to, staged, some, cudaMemcpyHostToDevice, device->stream), "bytes were copied to it");
+    device->staged += some;
+    to = static_cast<char*>(to) + some;
+    from = static_cast<const char*>(from) + some;
+    bytes -= some;
+  }
+}
+
+void copy_out(Device* device, void* to, const void* from, size_t bytes) {
+  check(*device, cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, device->stream), "bytes were copied from it");
+  wait(*device, "computing");
+}
+
+void copy_rows(Device* device, void* to, size_t to_stride, const void* from, size_t from_stride, size_t row_bytes, int64_t rows) {
+  if (rows == 0 || row_bytes == 0) return;
+  check(*device, cudaMemcpy2DAsync(to, to_stride, from, from_stride, row_bytes, static_cast<size_t>(rows), cudaMemcpyDeviceToDevice, device->stream),
+        "rows were copied");
+}
+
+void fill_zero(Device* device, void* to, size_t bytes) {
+  check(*device, cudaMemsetAsync(to, 0, bytes, device->stream), "memory was cleared");
+}
+
+cudaStream_t stream_of(const Run& run) { return run.device->stream; }
+
+void allow_shared(const Run& run, const void* kernel, int64_t bytes) {
+  check(*run.device, cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)), "a kernel was set up");
+}
+
+void check_launch(const Run& run) { check(*run.device, cudaGetLastError(), "a kernel was launched"); }
+
+}  // namespace cuda
+}  // namespace lr

@@ -1,0 +1,39 @@
+// Memory of a device and work on it, in the order it was given. queue.cu does it on a GPU, emulator/queue.cu in the machine's own
+// memory. What the GPU or its driver refuses for want of memory is std::bad_alloc; any other failure is Error(LR_DEVICE_FAILED), at once
+// or at the next call that waits, and at every call from then on.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+
+#include "../ops.h"
+
+#if defined(__CUDACC__)
+#include <cuda_runtime.h>
+#endif
+
+namespace lr::cuda {
+
+// The first GPU that this process may see; null where there is none.
+Device* open_queue();
+void close_queue(Device* device);
+
+// Null when refused; throws nothing.
+void* allocate(Device* device, size_t bytes);
+void deallocate(Device* device, void* memory);
+
+// `from` may be overwritten when it returns.
+void copy_in(Device* device, void* to, const void* from, size_t bytes);
+// Waits: `to` holds the bytes when it returns.
+void copy_out(Device* device, void* to, const void* from, size_t bytes);
+void copy_rows(Device* device, void* to, size_t to_stride, const void* from, size_t from_stride, size_t row_bytes, int64_t rows);
+void fill_zero(Device* device, void* to, size_t bytes);
+
+#if defined(__CUDACC__)
+cudaStream_t stream_of(const Run& run);
+void allow_shared(const Run& run, const void* kernel, int64_t bytes);
+// Throws what went wrong with the launch before.
+void check_launch(const Run& run);
+#endif
+
+}  // namespace lr::cuda

@@ -1,0 +1,22 @@
+// A backend that runs on a device with memory of its own. It comes in a library of its own, which has everything this one has and
+// another open_device: cuda/backend.cu.
+#pragma once
+#include <memory>
+
+#include "model/memory.h"
+#include "ops.h"
+
+namespace lr {
+
+struct DeviceBackend {
+  virtual ~DeviceBackend() = default;
+  virtual const Ops& ops() const = 0;
+  virtual MemoryCounter& memory() = 0;
+  virtual Scratch& scratch() = 0;
+  virtual Device* queue() = 0;
+};
+
+// The device of this library, null where it has none. Throws Error(LR_DEVICE_FAILED) when there should be one that cannot be used.
+std::unique_ptr<DeviceBackend> open_device();
+
+}  // namespace lr

@@ -1,0 +1,99 @@
+#!/usr/bin/env python3
+"""Training steps of the CUDA library against those of the CPU library, through the C interface, on small random models.
+
+    tools/gpu/check.py [--cuda LIBRARY] [--cpu LIBRARY]
+
+Needs numpy alone. Prints a line a case; ends with `N passed, N failed`. With build/liblowrank_emulated.so it needs no GPU.
+"""
+from __future__ import annotations
+
+import argparse
+import ctypes as c
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "oracle"))
+import lowrank
+import models
+
+BUILD = lowrank.REPOSITORY / "libs/kernels/build"
+STEPS = 3
+
+
+def batch_of(lengths: list[int], vocab: int, seed: int) -> lowrank.Batch:
+    random = np.random.default_rng(seed)
+    tokens = random.integers(0, vocab, sum(lengths), dtype=np.int32)
+    targets = np.roll(tokens, -1)
+    targets[::5] = -100
+    return lowrank.Batch(tokens, targets, np.cumsum([0, *lengths], dtype=np.int32))
+
+
+class State:
+    """What lr_adapter_state_export gives, and back."""
+
+    def __init__(self, adapter: lowrank.Adapter):
+        self.adapter, lib = adapter, adapter.kernels.lib
+        size = c.c_uint64()
+        adapter.kernels.check(lib.lr_adapter_state_size(adapter.handle, c.byref(size)))
+        self.bytes = np.empty(size.value, np.uint8)
+        adapter.kernels.check(lib.lr_adapter_state_export(adapter.handle, lowrank.pointer(self.bytes), size))
+
+    def restore(self) -> None:
+        lib = self.adapter.kernels.lib
+        self.adapter.kernels.check(lib.lr_adapter_state_import(self.adapter.handle, lowrank.pointer(self.bytes), c.c_uint64(len(self.bytes))))
+
+
+def weights(adapter: lowrank.Adapter) -> bytes:
+    return b"".join(values.tobytes() for values in adapter.read().values())
+
+
+def run(library: Path, compute: str, file: Path, batch: lowrank.Batch, checkpointing: bool, **options) -> tuple[list[float], bool]:
+    """The losses of a few steps, and whether a resume repeats the last one to the byte."""
+    kernels = lowrank.Kernels(compute=compute, library=library)
+    adapter = lowrank.Base(kernels, file).adapter(8, 16, **options)
+    losses = []
+    for step in range(STEPS):
+        if step == STEPS - 1:
+            state = State(adapter)
+        losses.append(adapter.base.train_step(batch, adapter, 1 / len(batch.tokens), checkpointing, seed=step).sum)
+        adapter.optimizer_step(1e-3, 1.0)
+    after = weights(adapter)
+    state.restore()
+    adapter.base.train_step(batch, adapter, 1 / len(batch.tokens), not checkpointing, seed=STEPS - 1)
+    adapter.optimizer_step(1e-3, 1.0)
+    return losses, weights(adapter) == after
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--cuda", type=Path, default=BUILD / "liblowrank_cuda.so")
+    parser.add_argument("--cpu", type=Path, default=BUILD / "liblowrank_kernels.so")
+    args = parser.parse_args()
+    passed = failed = 0
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        config = models.write("tiny", folder / "model")
+        batch = batch_of([37, 5, 70], config["vocab_size"], 1)
+        for format, double in (("nf4", True), ("nf4", False), ("fp4", True), ("int8", False), ("bf16", False)):
+            file = folder / f"{format}-{double}.lrb"
+            lowrank.Kernels(library=args.cpu).open_base(folder / "model", file, format, double)
+            for compute, tolerance in (("f32", 1e-4), ("bf16", 5e-3)):
+                for name, options in (("LoRA", {}), ("dropout, AdamW in 8 bits", {"dropout": 0.1, "optimizer": "adamw8bit"}), ("DoRA", {"dora": True})):
+                    if name != "LoRA" and (format, compute) != ("nf4", "bf16"):
+                        continue
+                    want, _ = run(args.cpu, "f32", file, batch, True, **options)
+                    got, same = run(args.cuda, compute, file, batch, True, **options)
+                    off = max(abs(a - b) / abs(b) for a, b in zip(got, want))
+                    good = off <= tolerance and same
+                    passed, failed = passed + good, failed + (not good)
+                    print(f"{'ok    ' if good else 'FAILED'} {format}{' double' if double else ''} {compute} {name}: loss off by {off:.1e}, "
+                          f"resumed {'to the byte' if same else 'to OTHER BYTES'}", flush=True)
+    print(f"{passed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
