@@ -113,8 +113,6 @@ async function serverAt(url: string): Promise<Seen> {
   const response = await fetch(target, { signal: AbortSignal.timeout(limitMs) });
   if (!response.ok) throw new Error(`answered ${response.status}`);
   const load = Object.entries((await response.json()) as Record<string, unknown>);
-  const known = load
-    .filter(([name]) => name !== 'status')
-    .map(([name, value]) => `${String(value)} ${name}`);
+  const known = load.filter(([name]) => name !== 'status').map(([name, value]) => `${String(value)} ${name}`);
   return { version: null, detail: known.join(', ') };
 }

@@ -1,4 +1,5 @@
 import { type Adapter } from '@lowrank/contracts';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { type World } from '../dashboard.browser.spec';
 import { overflow, type Scheme, type screens, seriousFindings, signInWithKey, visit } from '../browser';
 
@@ -101,16 +102,28 @@ export function catalogJourneys(world: World): void {
         .waitFor({ timeout: 60_000 });
     await page.getByRole('button', { name: 'Start anew' }).click();
 
-    await page.getByLabel('Most tokens').fill('4000');
-    await page.getByLabel('Right model').fill('no-such-model');
-    await page.getByLabel('Your message, to both').fill('Tell me everything.');
-    await page.keyboard.press('Enter');
+    const ask = async (text: string) => {
+      await page.getByLabel('Your message, to both').fill(text);
+      await page.keyboard.press('Enter');
+    };
+    // As on a slow network, so that there is something to stop.
+    const slow = '**/v1/chat/completions';
+    await page.route(slow, async (route) => {
+      await sleep(5000);
+      await route.continue().catch(() => undefined);
+    });
+    await ask('Tell me everything.');
+    await page.getByRole('button', { name: 'Stop' }).click();
+    await page.getByText('sample · stopped').waitFor();
+    await page.getByText('tone@v1 · stopped').waitFor();
+    await page.unroute(slow);
+
+    await page.getByRole('combobox', { name: 'Right model' }).fill('no-such-model');
+    await ask('Still there?');
     await page
       .getByRole('alert')
       .getByText(/no-such-model/)
       .waitFor();
-    await page.getByRole('button', { name: 'Stop' }).click();
-    await page.getByRole('button', { name: 'Send' }).waitFor();
     await page.waitForURL(/right=no-such-model/);
     expect(errors).toEqual([]);
     await context.close();
