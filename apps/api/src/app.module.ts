@@ -28,6 +28,7 @@ import { SessionModule } from './session/session.module';
 import { SweepsModule } from './sweeps/sweeps.module';
 import { TeamModule } from './team/team.module';
 import { TeamsModule } from './teams/teams.module';
+import { UploadsModule } from './uploads/uploads.module';
 import { WebhooksModule } from './webhooks/webhooks.module';
 import { WorkersModule } from './workers/workers.module';
 
@@ -51,6 +52,7 @@ export class AppModule {
         AuditModule,
         BaseModelsModule,
         FilesModule,
+        UploadsModule,
         JobsModule,
         SweepsModule,
         AdaptersModule,
