@@ -8,8 +8,9 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
+import { bandwidth, fill, makeAdapter, measure, weightBytes } from './decode-step.mjs';
 import { makeModel, openKernels, setUpOracle } from './models.mjs';
-import { median, print, writeResults } from './results.mjs';
+import { print, writeResults } from './results.mjs';
 
 const { values: flags } = parseArgs({
   options: {
@@ -25,51 +26,6 @@ const { values: flags } = parseArgs({
 const [rank, past, rounds, threads] = [flags.rank, flags.past, flags.rounds, flags.threads].map(Number);
 const batches = flags.batches.split(',').map(Number);
 
-const seconds = async (work) => {
-  const started = performance.now();
-  await work();
-  return (performance.now() - started) / 1000;
-};
-
-/** Bytes/s that one thread reads and writes while it copies more than the caches hold. */
-async function bandwidth() {
-  const from = new Float32Array(2 ** 26).fill(1);
-  const to = new Float32Array(from.length);
-  const times = [];
-  for (let i = 0; i < 5; i += 1) times.push(await seconds(() => to.set(from)));
-  return (2 * from.byteLength) / Math.min(...times);
-}
-
-/** Bytes of weights that a decode step reads: all linear layers and the head. */
-function weightBytes({ linears, bytesPerParameter, vocab, hidden }) {
-  const parameters = linears.reduce((sum, linear) => sum + linear.in * linear.out, 0);
-  return parameters * bytesPerParameter + vocab * hidden * 2;
-}
-
-function makeAdapter(base, seed) {
-  const targets = base.info.linears.map(({ name }) => ({ name, rank, scale: 2 }));
-  return base.createAdapter({ targets, seed: BigInt(seed) });
-}
-
-async function measure(base, adapters, cache, batch) {
-  const sequences = (adapterOf) =>
-    Array.from({ length: batch }, (_, s) => ({
-      ...{ tokens: Int32Array.of(3 + s), past, pages: Int32Array.of(s), adapter: adapterOf(s) },
-    }));
-  const settings = {
-    base: sequences(() => null),
-    'one adapter': sequences(() => adapters[0]),
-    'an adapter each': sequences((s) => adapters[s]),
-  };
-  const times = Object.fromEntries(Object.keys(settings).map((name) => [name, []]));
-  for (let round = 0; round <= rounds; round += 1)
-    for (const [name, rows] of Object.entries(settings)) {
-      const time = await seconds(() => cache.run('decode', rows));
-      if (round > 0) times[name].push(time);
-    }
-  return Object.fromEntries(Object.entries(times).map(([name, all]) => [name, batch / median(all)]));
-}
-
 setUpOracle();
 const work = mkdtempSync(join(tmpdir(), 'lowrank-bench-decode-'));
 try {
@@ -79,16 +35,12 @@ try {
   const most = Math.max(...batches);
   const adapters = [];
   const cache = base.openCache({ pageTokens: past + 1, pages: most });
-  const prompts = Array.from({ length: most }, (_, s) => ({
-    tokens: Int32Array.from({ length: past }, (_, i) => 3 + ((s * past + i * 7919) % 8000)),
-    ...{ past: 0, pages: Int32Array.of(s), adapter: null, wanted: false },
-  }));
-  await cache.run('prefill', prompts);
+  await fill(cache, most, past);
   const copied = await bandwidth();
   const results = [];
   for (const batch of batches) {
-    while (adapters.length < batch) adapters.push(makeAdapter(base, adapters.length));
-    const tokens = await measure(base, adapters, cache, batch);
+    while (adapters.length < batch) adapters.push(makeAdapter(base, rank, adapters.length));
+    const tokens = await measure(adapters, cache, { batch, past, rounds });
     results.push({ batch, tokens });
     const [bare, one, each] = Object.values(tokens);
     print(

@@ -37,7 +37,7 @@ const sizeOf = (keys) =>
     0,
   );
 const entry = Object.keys(manifest).find((key) => manifest[key].isEntry);
-const pages = manifest[entry].dynamicImports ?? [];
+const pages = (manifest[entry].dynamicImports ?? []).filter((key) => key.endsWith('-page.tsx'));
 const sizes = pages.map((page) => ({ page, bytes: sizeOf([entry, page]) })).sort((a, b) => b.bytes - a.bytes);
 const kilobytes = (bytes) => `${(bytes / 1000).toFixed(1)} kB`;
 process.stdout.write(`dashboard: ${kilobytes(sizeOf([entry]))} gzip before any page\n`);

@@ -14,7 +14,7 @@ const stylesOfComponents = {
   name: 'lowrank:mantine-styles',
   apply: 'build',
   transform: {
-    filter: { id: /@mantine\/core\/esm\/components\/.*\.module\.mjs$/ },
+    filter: { id: /@mantine\/core\/esm\/.*\.module\.mjs$/ },
     handler: (code, id) => ({
       code: `import '@mantine/core/styles/${basename(id, '.module.mjs')}.css';\n${code}`,
       map: null,

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from huggingface_hub import HfApi, hf_hub_download, snapshot_download
 from huggingface_hub.errors import HfHubHTTPError
-from peft import PeftModel
+from peft import AutoPeftModelForCausalLM, PeftModel
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 base_folder, team = sys.argv[1:]
@@ -36,6 +36,9 @@ with torch.no_grad():
     bare = model(ids).logits
     adapted = PeftModel.from_pretrained(model, name, revision="prod")
     moved = (adapted(ids).logits - bare).abs().max().item()
+    # The adapter names its base by the folder that it came from, and the hub knows it by that.
+    alone = AutoPeftModelForCausalLM.from_pretrained(f"{name}-v1", dtype=torch.float32)
+    apart = (alone(ids).logits - adapted(ids).logits).abs().max().item()
 
 print(json.dumps({
     "sha": info.sha,
@@ -47,6 +50,7 @@ print(json.dumps({
     "exists": [api.repo_exists(name), api.file_exists(name, "adapter_config.json"), api.repo_exists(f"{team}/nobody")],
     "organisation": api.whoami()["orgs"][0]["name"],
     "moved": moved,
+    "apart": apart,
     "errors": {
         "repository": error_of(lambda: api.model_info(f"{team}/nobody")),
         "revision": error_of(lambda: api.model_info(name, revision="v99")),

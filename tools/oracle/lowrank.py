@@ -68,6 +68,11 @@ class PreferenceLoss(c.Structure):
                 ("chosen_tokens", c.c_uint64), ("pairs", c.c_uint64), ("correct", c.c_uint64)]
 
 
+class CachedBatch(c.Structure):
+    ARRAYS = ("tokens", "starts", "past", "pages", "page_starts", "rope_lengths", "wanted")
+    _fields_ = [*((name, c.c_void_p) for name in ARRAYS), ("n_tokens", c.c_uint32), ("n_sequences", c.c_uint32)]
+
+
 class StepOptions(c.Structure):
     _fields_ = [("checkpoint_activations", c.c_uint32), ("loss_chunk", c.c_uint32)]
 
@@ -175,6 +180,33 @@ class Base:
         lib.lr_session_destroy(session)
         return out
 
+    def cached_logits(self, sequences: list[tuple[np.ndarray, "Adapter | None"]], decoded: int, page_tokens: int = 4) -> np.ndarray:
+        """[sequences, 1 + decoded, vocab]: logits of the last tokens. All sequences go through one cache together: first their prompts,
+        then `decoded` steps of one token each. Frequencies that depend on the length are those of whole sequences."""
+        lib, check = self.kernels.lib, self.kernels.check
+        lengths = [len(tokens) for tokens, _ in sequences]
+        pages = [-(-length // page_tokens) for length in lengths]
+        cache = c.c_void_p()
+        check(lib.lr_cache_create(self.handle, c.c_uint32(page_tokens), c.c_uint32(sum(pages)), c.byref(cache)))
+        # The last page of the cache goes to the first sequence, so that pages and sequences are in different orders.
+        arrays = {"pages": np.arange(sum(pages), dtype=np.int32)[::-1].copy(), "page_starts": offsets(pages),
+                  "rope_lengths": np.array(lengths, np.int32), "wanted": np.ones(len(sequences), np.uint8)}
+        out = np.empty((1 + decoded, len(sequences), self.info["vocab"]), np.float32)
+        past = np.zeros(len(sequences), np.int32)
+        for step, logits in enumerate(out):
+            end = np.array(lengths, np.int32) - decoded + step
+            arrays |= {"tokens": np.concatenate([tokens[a:b] for (tokens, _), a, b in zip(sequences, past, end)]).astype(np.int32),
+                       "starts": offsets(end - past), "past": past}
+            rows = (RowsStruct * len(sequences))(*(
+                RowsStruct(adapter.handle if adapter else None, a, b)
+                for (_, adapter), a, b in zip(sequences, arrays["starts"], arrays["starts"][1:])))
+            batch = CachedBatch(*(arrays[name].ctypes.data for name in CachedBatch.ARRAYS), len(arrays["tokens"]), len(sequences))
+            check(lib.lr_cache_run(cache, c.c_uint32(min(step, 1)), c.byref(batch), rows, c.c_uint32(len(sequences)), None,
+                                   pointer(logits)))
+            past = end
+        lib.lr_cache_destroy(cache)
+        return out.transpose(1, 0, 2)
+
     def sequence_logps(self, batch: Batch, adapter: "Adapter | None") -> np.ndarray:
         """[S]"""
         out = np.empty(len(batch.starts) - 1, np.float64)
@@ -252,6 +284,10 @@ class Adapter:
             self.optimizer_step(learning_rate, max_grad_norm, **optimizer)
             means.append(sum(loss.sum for loss in losses) / total)
         return means
+
+
+def offsets(lengths) -> np.ndarray:
+    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
 
 
 def pointer(array: np.ndarray) -> c.c_void_p:

@@ -38,6 +38,7 @@ def test_hugging_face_clients_read_adapters_and_bases(hub, tmp_path):
     assert seen["organisation"] == hub.team
     # The adapter is there, and not a bare base.
     assert seen["moved"] > 1
+    assert seen["apart"] < 1e-4
     assert seen["errors"] == {
         "repository": "RepositoryNotFoundError",
         "revision": "RevisionNotFoundError",

@@ -29,6 +29,7 @@ import { SweepsModule } from './sweeps/sweeps.module';
 import { TeamModule } from './team/team.module';
 import { TeamsModule } from './teams/teams.module';
 import { UploadsModule } from './uploads/uploads.module';
+import { UsageModule } from './usage/usage.module';
 import { WebhooksModule } from './webhooks/webhooks.module';
 import { WorkersModule } from './workers/workers.module';
 
@@ -63,6 +64,7 @@ export class AppModule {
         OverviewModule,
         TeamModule,
         TeamsModule,
+        UsageModule,
         WorkersModule,
         PlatformModule,
         MetricsModule,

@@ -2,6 +2,7 @@ import { Command, Option } from 'commander';
 import { addAdapterCommands } from './commands/adapters';
 import { addAliasCommands } from './commands/aliases';
 import { addAuditCommand } from './commands/audit';
+import { addUsageCommand } from './commands/usage';
 import { addChatCommand } from './commands/chat';
 import { addCombineCommand } from './commands/combine';
 import { addControlCommands } from './commands/control';
@@ -71,6 +72,7 @@ export function makeProgram(): Command {
   addGrantCommands(program);
   addTeamCommands(program);
   addAuditCommand(program);
+  addUsageCommand(program);
   addExportCommands(program);
   addEvaluateCommands(program);
   return program;

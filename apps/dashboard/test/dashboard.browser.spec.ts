@@ -1,13 +1,10 @@
-import { type Browser } from 'playwright-core';
 import { hasChromium, chromiumPath, launch } from './browser';
+import { runJourneys } from './journeys/runs';
+import { adminJourneys } from './journeys/admin';
+import { catalogJourneys } from './journeys/catalog';
 import { signInJourneys } from './journeys/sign-in';
 import { Stack } from './stack';
-
-/** What journeys are made in: one stack and one browser for all, since both take seconds to start. */
-export interface World {
-  stack: Stack;
-  browser: Browser;
-}
+import { type World } from './world';
 
 if (!hasChromium)
   process.stderr.write(
@@ -25,4 +22,7 @@ if (!hasChromium)
   }, 60_000);
 
   describe('sign in', () => signInJourneys(world));
+  describe('runs', () => runJourneys(world));
+  describe('catalog', () => catalogJourneys(world));
+  describe('admin', () => adminJourneys(world));
 });

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { actorSchema } from './access';
 import { aliasSchema } from './alias';
 import { storedFileSchema } from './base-model';
 import { idSchema, nameSchema, sha256Schema, timeSchema } from './ids';
@@ -125,6 +126,8 @@ export const adapterSchema = z.object({
   name: nameSchema,
   /** Name of the team that lets yours read it; null: your own. */
   sharedBy: z.string().nullable(),
+  /** Who made it; null: nobody who is known, or it is another team's. */
+  createdBy: actorSchema.nullable(),
   baseModel: nameSchema,
   description: z.string(),
   tags: z.array(z.string()),
@@ -174,6 +177,7 @@ export const adapterQuerySchema = pageQuerySchema.extend({
       'Words that all have to be in name, description, tags or written card; upper and lower case are the same.',
     ),
   baseModel: nameSchema.optional().describe('Name of the base model.'),
+  owner: z.string().min(1).max(200).optional().describe('Id or name of the user or API key that made it.'),
   tag: tagSchema.optional().describe('A tag that it has.'),
   objective: objectiveTypeSchema.optional().describe('What training minimised.'),
   method: adapterMethodSchema.optional().describe('How it was trained.'),

@@ -56,10 +56,21 @@ const samplingShape = {
     .transform((stop) => (stop === null ? [] : typeof stop === 'string' ? [stop] : stop)),
 };
 
+/** What OpenAI's API has no words for; clients of theirs send it by `extra_body`. */
+const lowrankSchema = z.strictObject({
+  /** Adapters of the base model that `model` names, which answer together: the base and the weighted sum of what each adds to it. */
+  mix: z
+    .array(z.strictObject({ model: z.string().min(1).max(300), weight: z.number().min(-10).max(10) }))
+    .min(1)
+    .max(8),
+});
+export type Mix = z.output<typeof lowrankSchema>['mix'];
+
 const answerShape = {
   /** `team/name@version`, `name@version`, `name` (its newest version), or a base model. */
   model: z.string().min(1).max(300),
   n: z.int().min(1).max(8).nullable().default(1),
+  lowrank: lowrankSchema.nullable().default(null),
   stream: z.boolean().nullable().default(false),
   stream_options: z
     .strictObject({ include_usage: z.boolean().default(false) })
@@ -141,22 +152,26 @@ export const textCompletionSchema = z
 export type TextCompletionInput = z.input<typeof textCompletionSchema>;
 export type TextCompletion = z.output<typeof textCompletionSchema>;
 
-/** What a server has to load for a request. */
+const servedAdapterSchema = z.strictObject({
+  /** Of the version. */
+  id: idSchema('version'),
+  files: z.array(storedFileSchema),
+  /** The template that it was trained with: it is served with no other. */
+  templateSha256: sha256Schema,
+});
+
+/** What a server has to load for a request: a base, with an adapter or with a mix of some. */
 export const serveTargetSchema = z.strictObject({
   baseModel: z.strictObject({
     name: nameSchema,
     files: z.array(storedFileSchema),
     storage: baseStorageSchema,
   }),
-  adapter: z
-    .strictObject({
-      /** Of the version. */
-      id: idSchema('version'),
-      files: z.array(storedFileSchema),
-      /** The template that it was trained with: it is served with no other. */
-      templateSha256: sha256Schema,
-    })
-    .nullable(),
+  adapter: servedAdapterSchema.nullable(),
+  mix: z
+    .array(z.strictObject({ adapter: servedAdapterSchema, weight: z.number() }))
+    .min(1)
+    .optional(),
 });
 export type ServeTarget = z.infer<typeof serveTargetSchema>;
 
@@ -179,6 +194,8 @@ export const usageSchema = z.object({
   prompt_tokens: z.int().nonnegative(),
   completion_tokens: z.int().nonnegative(),
   total_tokens: z.int().nonnegative(),
+  /** Of the prompt's tokens, those that an earlier request of the team had left in the cache. */
+  prompt_tokens_details: z.object({ cached_tokens: z.int().nonnegative() }),
 });
 export type Usage = z.infer<typeof usageSchema>;
 

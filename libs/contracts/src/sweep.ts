@@ -65,13 +65,15 @@ export type Asha = Extract<SweepMethod, { type: 'asha' }>;
 export const sweepMetricSchema = z.enum(['loss', 'accuracy']);
 export type SweepMetric = z.infer<typeof sweepMetricSchema>;
 
-const { baseModel, dataset, adapter } = createJobSchema.shape;
+const { baseModel, dataset, adapter, initFrom } = createJobSchema.shape;
 
 export const createSweepSchema = z
   .strictObject({
     baseModel,
     dataset,
     adapter,
+    /** Version whose weights all trials start from, as in a job. */
+    initFrom,
     /** What all trials have in common, as in a job; what it leaves out follows from what a trial has. */
     recipe: z.record(z.string(), z.unknown()).default({}),
     /** Field of the recipe, e.g. `lora.rank` → what it can be. */

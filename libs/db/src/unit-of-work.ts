@@ -43,7 +43,7 @@ const repositoriesOf = (db: Tx, traceparent: string | null, deed: Deed | null): 
   baseModels: baseModelRepository(db),
   datasets: datasetRepository(db),
   jobs: jobRepository(db, traceparent),
-  adapters: adapterRepository(db),
+  adapters: adapterRepository(db, deed),
   aliases: aliasRepository(db),
   exports: exportRepository(db),
   evaluations: evaluationRepository(db),

@@ -50,6 +50,25 @@ export function adapterSearchConformance(seeded: () => Seeded): void {
       expect(await run(({ adapters }) => adapters.find(crew.id, 'captain'))).toEqual(data[1]);
     });
 
+    it('finds those that somebody made, by id or name, and says who that is', async () => {
+      const actor = { type: 'user' as const, id: 'usr_ada', name: 'Ada' };
+      const deed = { teamId: crew.id, actor, action: 'jobs.submit' as const, requestId: 'r' };
+      const { unitOfWork } = seeded();
+      const made = { id: randomIds.make('adapter'), name: 'hers', baseModelName: crew.baseModel.name };
+      await unitOfWork.forDeed(deed).run(async ({ adapters }) => {
+        await adapters.ensure(crew.id, { ...made, at: day(7) });
+        // One that is there stays whose it is.
+        await adapters.ensure(crew.id, { ...made, name: 'captain', at: day(7) });
+      });
+      expect(await find({ owner: 'usr_ada' })).toBe('hers');
+      expect(await find({ owner: 'Ada' })).toBe('hers');
+      expect(await find({ owner: 'nobody' })).toBe('');
+      expect(await run(({ adapters }) => adapters.find(crew.id, 'hers'))).toMatchObject({ createdBy: actor });
+      expect(await run(({ adapters }) => adapters.find(crew.id, 'captain'))).toMatchObject({
+        createdBy: null,
+      });
+    });
+
     it.each<[Partial<AdapterQuery>, string]>([
       [{}, 'unborn,boy,cook,mate,captain'],
       [{ q: 'SHIP' }, 'mate'],

@@ -15,6 +15,7 @@ export {
   tinyTensors,
   tinyTokenizer,
   writeQuantizedTinyModel,
+  writeTinyAdapter,
   writeTinyModel,
   type TinyTensor,
 } from './tiny-model';

@@ -199,3 +199,25 @@ export function tinyPreferences(rows: number): string {
     return `${JSON.stringify({ prompt: `${a}+${b}`, chosen: `It is ${a + b}.`, rejected: `Who knows? ${b}` })}\n`;
   }).join('');
 }
+
+/** Writes a LoRA of rank 2 on every query and output layer of the tiny model, in PEFT's format; another for each seed. */
+export async function writeTinyAdapter(folder: string, seed: number): Promise<void> {
+  await mkdir(folder, { recursive: true });
+  const next = numbers(seed);
+  const rank = 2;
+  const { hidden_size: d, num_hidden_layers: layers } = tinyConfig;
+  const tensors: Record<string, TinyTensor> = {};
+  for (let layer = 0; layer < layers; layer += 1)
+    for (const name of ['q_proj', 'o_proj'])
+      for (const [part, shape] of [
+        ['lora_A', [rank, d]],
+        ['lora_B', [d, rank]],
+      ] as const)
+        tensors[`base_model.model.model.layers.${layer}.self_attn.${name}.${part}.weight`] = {
+          shape: [...shape],
+          values: Float32Array.from({ length: rank * d }, next),
+        };
+  const config = { peft_type: 'LORA', r: rank, lora_alpha: 4, target_modules: ['q_proj', 'o_proj'] };
+  await writeFile(join(folder, 'adapter_config.json'), JSON.stringify(config));
+  await writeFile(join(folder, 'adapter_model.safetensors'), safetensorsBytes(tensors));
+}

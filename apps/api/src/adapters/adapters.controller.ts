@@ -92,7 +92,7 @@ export class AdaptersController {
     return this.ports.unitOfWork.look(async (repositories) => {
       const owner = await ownerOf(repositories, teamId, name, team);
       const adapter = found(await repositories.adapters.find(owner, name), 'adapter', name);
-      return { ...adapter, sharedBy: owner === teamId ? null : (team ?? null) };
+      return owner === teamId ? adapter : { ...adapter, sharedBy: team ?? null, createdBy: null };
     });
   }
 

@@ -1,4 +1,5 @@
 import { Module } from '@nestjs/common';
+import { CompletionsModule } from '../completions/completions.module';
 import { AdaptersController } from './adapters.controller';
 import { AliasesController } from './aliases.controller';
 import { DeletionController } from './deletion.controller';
@@ -8,6 +9,7 @@ import { AdapterImports } from './import';
 import { GatesController } from './gates.controller';
 
 @Module({
+  imports: [CompletionsModule],
   controllers: [
     AdaptersController,
     AliasesController,

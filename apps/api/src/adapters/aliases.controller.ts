@@ -13,6 +13,7 @@ import { createZodDto } from 'nestjs-zod';
 import { z } from 'zod';
 import { Action } from '../auth/action';
 import { Actor, TeamId } from '../auth/caller';
+import { Prefetcher } from '../completions/prefetcher';
 import { PORTS } from '../dependencies';
 import { Answer } from '../http/answers';
 import { AdapterParams, OwnerQuery } from './version-params';
@@ -37,7 +38,10 @@ class HistoryQuery extends createZodDto(
 @ApiTags('Adapters')
 @Controller('api/v1/adapters/:name/aliases')
 export class AliasesController {
-  constructor(@Inject(PORTS) private readonly ports: Ports) {}
+  constructor(
+    @Inject(PORTS) private readonly ports: Ports,
+    private readonly prefetcher: Prefetcher,
+  ) {}
 
   @Get()
   @Action('adapters.read')
@@ -56,13 +60,15 @@ export class AliasesController {
   @Action('adapters.write')
   @ApiOperation({ summary: 'Let an alias stand on a version, making it if need be.' })
   @Answer({ status: 200, type: AliasDto, description: 'The alias as it is now.' })
-  move(
+  async move(
     @TeamId() teamId: string,
     @Actor() actor: string,
     @Param() { name, alias }: AliasParams,
     @Body() body: MoveAliasDto,
   ) {
-    return moveAlias(this.ports, teamId, { adapter: name, alias, actor }, body);
+    const moved = await moveAlias(this.ports, teamId, { adapter: name, alias, actor }, body);
+    this.prefetcher.prefetch(teamId, `${name}@${alias}`);
+    return moved;
   }
 
   @Post(':alias/rollback')
@@ -72,8 +78,10 @@ export class AliasesController {
     summary: 'Let an alias stand where it stood before its last move; again: one further back.',
   })
   @Answer({ status: 200, type: AliasDto, description: 'The alias as it is now.' })
-  rollBack(@TeamId() teamId: string, @Actor() actor: string, @Param() { name, alias }: AliasParams) {
-    return rollBackAlias(this.ports, teamId, { adapter: name, alias, actor });
+  async rollBack(@TeamId() teamId: string, @Actor() actor: string, @Param() { name, alias }: AliasParams) {
+    const moved = await rollBackAlias(this.ports, teamId, { adapter: name, alias, actor });
+    this.prefetcher.prefetch(teamId, `${name}@${alias}`);
+    return moved;
   }
 
   @Delete(':alias')

@@ -78,7 +78,7 @@ export class AdapterImports {
       );
     const fields: Record<string, unknown> = {};
     const paths: string[] = [];
-    for await (const part of partsOf(request, this.config.limits.uploadBytes)) {
+    for await (const part of partsOf(request, this.config.limits.uploadBytes, known.length)) {
       if (part.type === 'field') fields[part.fieldname] = part.value;
       else paths.push(await this.save(part, folder, paths));
     }

@@ -5,20 +5,24 @@ import {
   chatCompletionSchema,
   errorBodySchema,
   LowrankError,
+  type Principal,
   type ServeRequest,
   textCompletionAnswerSchema,
   textCompletionSchema,
 } from '@lowrank/contracts';
 import { findServable, type Ports } from '@lowrank/domain';
 import { type FastifyReply } from 'fastify';
+import { randomUUID } from 'node:crypto';
 import { type IncomingMessage } from 'node:http';
+import { PassThrough } from 'node:stream';
 import { text } from 'node:stream/consumers';
 import { createZodDto } from 'nestjs-zod';
 import { Action } from '../auth/action';
-import { TeamId } from '../auth/caller';
+import { Caller } from '../auth/caller';
 import { PORTS } from '../dependencies';
 import { ApiOpenAiError } from '../openai/errors';
-import { Servers } from './servers';
+import { UsageRecorder } from '../usage/usage-recorder';
+import { parseJson, Servers } from './servers';
 
 class ChatCompletionDto extends createZodDto(chatCompletionSchema) {}
 class TextCompletionDto extends createZodDto(textCompletionSchema) {}
@@ -33,6 +37,7 @@ export class CompletionsController {
   constructor(
     @Inject(PORTS) private readonly ports: Ports,
     private readonly servers: Servers,
+    private readonly usage: UsageRecorder,
   ) {}
 
   @Post('chat/completions')
@@ -40,8 +45,8 @@ export class CompletionsController {
   @ApiOperation({ summary: 'The next message of a conversation. With `stream`, as server-sent events.' })
   @HttpCode(200)
   @ApiOkResponse({ type: ChatCompletionAnswerDto, description: 'The answer.' })
-  chat(@TeamId() teamId: string, @Body() body: ChatCompletionDto, @Res() reply: FastifyReply) {
-    return this.complete(teamId, { kind: 'chat', body }, reply);
+  chat(@Caller() caller: Principal, @Body() body: ChatCompletionDto, @Res() reply: FastifyReply) {
+    return this.complete(caller, { kind: 'chat', body }, reply);
   }
 
   @Post('completions')
@@ -49,29 +54,45 @@ export class CompletionsController {
   @ApiOperation({ summary: 'What follows a text. With `stream`, as server-sent events.' })
   @HttpCode(200)
   @ApiOkResponse({ type: TextCompletionAnswerDto, description: 'The answer.' })
-  text(@TeamId() teamId: string, @Body() body: TextCompletionDto, @Res() reply: FastifyReply) {
-    return this.complete(teamId, { kind: 'text', body }, reply);
+  text(@Caller() caller: Principal, @Body() body: TextCompletionDto, @Res() reply: FastifyReply) {
+    return this.complete(caller, { kind: 'text', body }, reply);
   }
 
   private async complete(
-    teamId: string,
+    { teamId, actor }: Principal,
     completion: ServeRequest['completion'],
     reply: FastifyReply,
   ): Promise<void> {
-    const target = await this.ports.unitOfWork.look((repositories) =>
-      findServable(repositories, teamId, completion.body.model),
+    const { target, name } = await this.ports.unitOfWork.look((repositories) =>
+      findServable(repositories, teamId, completion.body.model, completion.body.lowrank?.mix),
     );
     const left = new AbortController();
     reply.raw.once('close', () => left.abort());
-    const answer = await this.servers.complete({ teamId, target, completion }, left.signal);
+    const { answer, tokens } = await this.servers.complete(
+      { teamId, target, completion },
+      randomUUID(),
+      left.signal,
+    );
+    this.usage.count({ teamId, actor, model: name }, tokens);
     if (answer.statusCode !== 200) throw await errorOf(answer, reply);
     void reply
       .status(200)
       .header('content-type', answer.headers['content-type'])
       .header('cache-control', 'no-store')
       .header('x-accel-buffering', 'no')
-      .send(answer);
+      .send(readable(answer));
   }
+}
+
+/** What a client reads, and may stop reading: the answer itself is read to its end, which tells what it took. */
+function readable(answer: IncomingMessage): PassThrough {
+  const body = new PassThrough();
+  body.once('close', () => {
+    answer.unpipe(body);
+    answer.resume();
+  });
+  answer.once('error', (error) => body.destroy(error));
+  return answer.pipe(body);
 }
 
 /** The server's own error; what is none of ours says that a server is not what it should be. */
@@ -84,12 +105,4 @@ async function errorOf(answer: IncomingMessage, reply: FastifyReply): Promise<Lo
   if (after !== undefined) void reply.header('retry-after', after);
   const { code, message, details, help } = parsed.data.error;
   return new LowrankError(code, message, details, { help });
-}
-
-function parseJson(body: string): unknown {
-  try {
-    return JSON.parse(body);
-  } catch {
-    return null;
-  }
 }

@@ -1,10 +1,17 @@
-import { Inject, Injectable, type OnModuleDestroy } from '@nestjs/common';
+import { Inject, Injectable, type OnApplicationShutdown } from '@nestjs/common';
 import { type Config } from '@lowrank/config';
-import { LowrankError, type ServeRequestInput, type ServeTarget } from '@lowrank/contracts';
-import { createHash } from 'node:crypto';
+import {
+  LowrankError,
+  type ServeRequestInput,
+  type ServeTarget,
+  type Tokens,
+  tokensSchema,
+  usageHeader,
+} from '@lowrank/contracts';
 import { Agent as HttpAgent, type IncomingMessage, request as httpRequest } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
 import { CONFIG } from '../dependencies';
+import { routed } from './routing';
 
 /** Where an error says that nobody was there, so that the request can go elsewhere: it has not begun. */
 const unreached = new Set([
@@ -15,16 +22,29 @@ const unreached = new Set([
   'EAI_AGAIN',
   'ETIMEDOUT',
 ]);
+/** How long a server that was not reached is asked last. */
+const downMs = 5000;
+/** Longest that a server takes to end an answer whose client has left. */
+const leavingMs = 10_000;
+
+export interface Answered {
+  /** Of whatever status. */
+  answer: IncomingMessage;
+  /** What it took, once it has ended; null: the server did not say. */
+  tokens: Promise<Tokens | null>;
+}
 
 /**
- * The servers that generate answers. Requests for an adapter go to the same one as long as it is there, which has it in memory then; when
- * it is not, to the next in an order that is the adapter's own, so that those of a lost server spread over all others (rendezvous
- * hashing, Thaler & Ravishankar 1998).
+ * The servers that generate answers. Requests for an adapter go to the same one, which has it in memory then, as long as it is there and has
+ * no more than its share of all requests; else to the next in an order that is the adapter's own (routing.ts). Loads are those that this
+ * process knows of: its own requests.
  */
 @Injectable()
-export class Servers implements OnModuleDestroy {
+export class Servers implements OnApplicationShutdown {
   private readonly urls: readonly string[];
   private readonly token: string;
+  private readonly loads = new Map<string, number>();
+  private readonly downUntil = new Map<string, number>();
   private readonly agents = {
     http: new HttpAgent({ keepAlive: true }),
     https: new HttpsAgent({ keepAlive: true }),
@@ -35,21 +55,41 @@ export class Servers implements OnModuleDestroy {
     this.token = serve.token ?? '';
   }
 
-  onModuleDestroy(): void {
+  /** How many there are in the configuration. */
+  get count(): number {
+    return this.urls.length;
+  }
+
+  /** When all requests have been answered. */
+  onApplicationShutdown(): void {
     this.agents.http.destroy();
     this.agents.https.destroy();
   }
 
-  /** The response of a server, of whatever status. Error: server_unavailable. */
-  async complete(request: ServeRequestInput, signal: AbortSignal): Promise<IncomingMessage> {
+  /** `id`: of the request, different for each. `left`: its client has left, so that the answer is to end. Error: server_unavailable. */
+  async complete(request: ServeRequestInput, id: string, left: AbortSignal): Promise<Answered> {
     const body = JSON.stringify(request);
-    for (const url of ranked(this.urls, affinityOf(request.target))) {
+    const urls = this.order(request.target);
+    for (const [i, url] of urls.entries()) {
+      left.throwIfAborted();
+      const end = this.begin(url);
+      const cancel = () => void this.cancel(url, id);
+      left.addEventListener('abort', cancel, { once: true });
+      const done = () => {
+        end();
+        left.removeEventListener('abort', cancel);
+      };
       try {
-        return await this.post(url, body, signal);
+        const answer = await this.post(url, '/v1/completions', body, id);
+        const tokens = tokensOf(answer, left).finally(done);
+        // One that takes no more has not begun; the last one's refusal is the answer.
+        if ((answer.statusCode !== 429 && answer.statusCode !== 503) || i === urls.length - 1)
+          return { answer, tokens };
+        answer.resume();
       } catch (error) {
-        if (unreached.has((error as NodeJS.ErrnoException).code ?? '')) continue;
-        signal.throwIfAborted();
-        throw new LowrankError('server_unavailable', 'The server broke off.', undefined, { cause: error });
+        done();
+        if (!this.wasUnreached(url, error))
+          throw new LowrankError('server_unavailable', 'The server broke off.', undefined, { cause: error });
       }
     }
     throw new LowrankError(
@@ -60,21 +100,70 @@ export class Servers implements OnModuleDestroy {
     );
   }
 
-  private post(url: string, body: string, signal: AbortSignal): Promise<IncomingMessage> {
-    const target = new URL('/v1/completions', url);
+  /** Has the server that requests for it go to load what it needs. Errors: server_unavailable, and the server's own. */
+  async prefetch(target: ServeTarget): Promise<IncomingMessage> {
+    const body = JSON.stringify(target);
+    for (const url of this.order(target)) {
+      try {
+        return await this.post(url, '/v1/prefetch', body);
+      } catch (error) {
+        if (!this.wasUnreached(url, error)) break;
+      }
+    }
+    throw new LowrankError('server_unavailable', 'No server that generates answers was reached.');
+  }
+
+  private order(target: ServeTarget): string[] {
+    const now = performance.now();
+    return routed(
+      this.urls,
+      affinityOf(target),
+      (url) => this.loads.get(url) ?? 0,
+      (url) => (this.downUntil.get(url) ?? 0) > now,
+    );
+  }
+
+  private wasUnreached(url: string, error: unknown): boolean {
+    if (!unreached.has((error as NodeJS.ErrnoException).code ?? '')) return false;
+    this.downUntil.set(url, performance.now() + downMs);
+    return true;
+  }
+
+  private begin(url: string): () => void {
+    this.loads.set(url, (this.loads.get(url) ?? 0) + 1);
+    return () => void this.loads.set(url, (this.loads.get(url) ?? 1) - 1);
+  }
+
+  /** Ends an answer; how much it took comes with its end. */
+  private async cancel(url: string, id: string): Promise<void> {
+    const answer = await this.send('DELETE', url, `/v1/completions/${encodeURIComponent(id)}`).catch(
+      () => null,
+    );
+    answer?.resume();
+  }
+
+  private post(url: string, path: string, body: string, id?: string): Promise<IncomingMessage> {
+    return this.send('POST', url, path, body, id);
+  }
+
+  private send(
+    method: string,
+    url: string,
+    path: string,
+    body?: string,
+    id?: string,
+  ): Promise<IncomingMessage> {
+    const target = new URL(path, url);
     const secure = target.protocol === 'https:';
     const headers = {
       authorization: `Bearer ${this.token}`,
-      'content-type': 'application/json',
-      'content-length': Buffer.byteLength(body),
+      ...(id === undefined ? {} : { 'x-request-id': id }),
+      ...(body === undefined
+        ? {}
+        : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }),
     };
     return new Promise((resolve, reject) => {
-      const options = {
-        method: 'POST',
-        headers,
-        signal,
-        agent: secure ? this.agents.https : this.agents.http,
-      };
+      const options = { method, headers, agent: secure ? this.agents.https : this.agents.http };
       const request = (secure ? httpsRequest : httpRequest)(target, options, resolve);
       request.once('error', reject);
       request.end(body);
@@ -82,15 +171,30 @@ export class Servers implements OnModuleDestroy {
   }
 }
 
-/** What has to be in memory: requests that need the same go to the same server. */
-const affinityOf = ({ adapter, baseModel }: ServeTarget): string =>
-  adapter?.id ?? baseModel.files.map(({ sha256 }) => sha256).join();
-
-/** Servers in the order in which one key prefers them. */
-export function ranked(urls: readonly string[], key: string): string[] {
-  const weight = (url: string) => createHash('sha256').update(`${url}\n${key}`).digest('hex');
-  return urls
-    .map((url) => ({ url, weight: weight(url) }))
-    .sort((a, b) => (a.weight < b.weight ? -1 : 1))
-    .map(({ url }) => url);
+/** Resolves when the answer has ended, by itself or because its client left. */
+function tokensOf(answer: IncomingMessage, left: AbortSignal): Promise<Tokens | null> {
+  return new Promise((resolve) => {
+    const onLeft = () => setTimeout(() => answer.destroy(), leavingMs).unref();
+    left.addEventListener('abort', onLeft, { once: true });
+    if (left.aborted) onLeft();
+    answer.once('close', () => {
+      left.removeEventListener('abort', onLeft);
+      const said = answer.trailers[usageHeader] ?? answer.headers[usageHeader];
+      resolve(tokensSchema.safeParse(parseJson(String(said))).data ?? null);
+    });
+  });
 }
+
+export function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
+}
+
+/** What has to be in memory: requests that need the same go to the same server. */
+const affinityOf = ({ adapter, baseModel, mix }: ServeTarget): string =>
+  mix?.map((part) => part.adapter.id).join() ??
+  adapter?.id ??
+  baseModel.files.map(({ sha256 }) => sha256).join();

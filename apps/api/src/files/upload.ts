@@ -54,9 +54,13 @@ export async function receiveUpload(
   return { ...file, ...parsed.data };
 }
 
-/** The parts as they arrive. What the parser says about a broken body becomes validation_failed. */
-export async function* partsOf(request: FastifyRequest, fileSize: number): AsyncGenerator<Multipart> {
-  const parts = request.parts({ limits: { fileSize } });
+/** The parts as they arrive, `files` of which may be files. What the parser says about a broken body becomes validation_failed. */
+export async function* partsOf(
+  request: FastifyRequest,
+  fileSize: number,
+  files = 1,
+): AsyncGenerator<Multipart> {
+  const parts = request.parts({ limits: { fileSize, files } });
   for (;;) {
     const next = await parts.next().catch((error: Error) => {
       throw brokenBody(error);

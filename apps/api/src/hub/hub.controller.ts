@@ -12,7 +12,7 @@ import { PORTS, STORE } from '../dependencies';
 import { Answer } from '../http/answers';
 import { ApiFileResponse, linkSeconds, StoredFiles } from '../http/stored-files';
 import { HubNotFound } from './errors';
-import { HubRepos } from './repos';
+import { HubRepos, type RepoRef } from './repos';
 import {
   isLarge,
   modelInfoOf,
@@ -29,6 +29,12 @@ const revisionParams = repoParams.extend({ revision: z.string().max(200) });
 class RepoParams extends createZodDto(repoParams) {}
 class RevisionParams extends createZodDto(revisionParams) {}
 class EntryParams extends createZodDto(revisionParams.extend({ path: z.string().max(500) })) {}
+/** A base model of a folder has a name of one part. */
+const folderParams = z.object({ name: z.string().max(200) });
+const folderRevisionParams = folderParams.extend({ revision: z.string().max(200) });
+class FolderParams extends createZodDto(folderParams) {}
+class FolderRevisionParams extends createZodDto(folderRevisionParams) {}
+class FolderEntryParams extends createZodDto(folderRevisionParams.extend({ path: z.string().max(500) })) {}
 class InfoQuery extends createZodDto(z.object({ blobs: z.string().max(5).default('') })) {}
 class TreeQuery extends createZodDto(
   z.object({
@@ -72,22 +78,52 @@ export class HubController {
   @Action('adapters.read')
   @ApiOperation({ summary: 'An adapter or base model, at a version, alias or commit.' })
   @Answer({ status: 200, type: RepoDto, description: 'The repository.' })
-  async modelAt(@TeamId() teamId: string, @Param() params: RevisionParams, @Query() { blobs }: InfoQuery) {
-    return modelInfoOf(await this.repos.find(teamId, params), /^(?:1|true)$/i.test(blobs));
+  modelAt(@TeamId() teamId: string, @Param() params: RevisionParams, @Query() query: InfoQuery) {
+    return this.info(teamId, params, query);
+  }
+
+  @Get('api/models/:name')
+  @Action('adapters.read')
+  @ApiOperation({ summary: 'A base model by the folder that it came from.' })
+  @Answer({ status: 200, type: RepoDto, description: 'The repository.' })
+  folderModel(@TeamId() teamId: string, @Param() { name }: FolderParams, @Query() query: InfoQuery) {
+    return this.info(teamId, { owner: null, name, revision: 'main' }, query);
+  }
+
+  @Get('api/models/:name/revision/:revision')
+  @Action('adapters.read')
+  @ApiOperation({ summary: 'A base model by the folder that it came from, at a commit.' })
+  @Answer({ status: 200, type: RepoDto, description: 'The repository.' })
+  folderModelAt(@TeamId() teamId: string, @Param() params: FolderRevisionParams, @Query() query: InfoQuery) {
+    return this.info(teamId, { owner: null, ...params }, query);
+  }
+
+  private async info(teamId: string, ref: RepoRef, { blobs }: InfoQuery) {
+    return modelInfoOf(await this.repos.find(teamId, ref), /^(?:1|true)$/i.test(blobs));
   }
 
   @Get('api/models/:owner/:name/tree/:revision')
   @Action('adapters.read')
   @ApiOperation({ summary: 'The files of a repository. Link with rel="next" leads to the next page.' })
   @Answer({ status: 200, type: TreeDto, description: 'One page.' })
-  async tree(
+  tree(
     @TeamId() teamId: string,
     @Param() params: RevisionParams,
-    @Query() { cursor = '', limit }: TreeQuery,
+    @Query() query: TreeQuery,
     @Req() request: FastifyRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
   ) {
-    const { files, sha } = await this.repos.find(teamId, params);
+    return this.files(teamId, params, query, request, reply);
+  }
+
+  private async files(
+    teamId: string,
+    ref: RepoRef,
+    { cursor = '', limit }: TreeQuery,
+    request: FastifyRequest,
+    reply: FastifyReply,
+  ) {
+    const { files, sha } = await this.repos.find(teamId, ref);
     void reply.header('x-repo-commit', sha);
     const sorted = files.toSorted((a, b) => (a.path < b.path ? -1 : 1)).filter(({ path }) => path > cursor);
     const page = sorted.slice(0, limit);
@@ -98,6 +134,20 @@ export class HubController {
       void reply.header('link', `<${originOf(request)}${path}?${query}>; rel="next"`);
     }
     return page.map(treeEntryOf);
+  }
+
+  @Get('api/models/:name/tree/:revision')
+  @Action('adapters.read')
+  @ApiOperation({ summary: 'The files of a base model by the folder that it came from.' })
+  @Answer({ status: 200, type: TreeDto, description: 'One page.' })
+  folderTree(
+    @TeamId() teamId: string,
+    @Param() params: FolderRevisionParams,
+    @Query() query: TreeQuery,
+    @Req() request: FastifyRequest,
+    @Res({ passthrough: true }) reply: FastifyReply,
+  ) {
+    return this.files(teamId, { owner: null, ...params }, query, request, reply);
   }
 
   @Get('api/models/:owner/:name/tree/:revision/:path')
@@ -120,7 +170,30 @@ export class HubController {
     @Req() request: FastifyRequest,
     @Res() reply: FastifyReply,
   ): Promise<void> {
-    const { id, sha, files } = await this.repos.find(teamId, params);
+    return this.send(teamId, { ...params, path }, request, reply);
+  }
+
+  @Get(':name/resolve/:revision/:path')
+  @Action('adapters.read')
+  @ApiOperation({ summary: 'A file of a base model by the folder that it came from.' })
+  @ApiFileResponse()
+  @ApiResponse({ status: 302, description: 'Weights on S3: a link that needs no key and holds for an hour.' })
+  async folderFile(
+    @TeamId() teamId: string,
+    @Param() params: FolderEntryParams,
+    @Req() request: FastifyRequest,
+    @Res() reply: FastifyReply,
+  ): Promise<void> {
+    return this.send(teamId, { owner: null, ...params }, request, reply);
+  }
+
+  private async send(
+    teamId: string,
+    { path, ...ref }: RepoRef & { path: string },
+    request: FastifyRequest,
+    reply: FastifyReply,
+  ): Promise<void> {
+    const { id, sha, files } = await this.repos.find(teamId, ref);
     void reply.header('x-repo-commit', sha);
     const file = files.find((one) => one.path === path);
     if (file === undefined) throw new HubNotFound('EntryNotFound', `'${id}' has no file '${path}'.`);

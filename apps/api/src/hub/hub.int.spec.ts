@@ -77,6 +77,19 @@ it('shows base models by name and by where they came from', async () => {
   expect(await response.json()).toMatchObject({ model_type: 'llama' });
 });
 
+it('shows base models by the folder that they came from, as adapters name them', async () => {
+  const { sha } = await info('tiny');
+  expect(await info(`tiny/revision/${sha}`)).toMatchObject({ id: 'tiny', sha, library_name: 'transformers' });
+  const tree = await api.fetch('GET', `/api/models/tiny/tree/${sha}`);
+  expect(await tree.json()).toContainEqual(expect.objectContaining({ path: 'config.json' }));
+  const file = await resolve('GET', 'tiny/resolve/main/config.json');
+  expect(await file.json()).toMatchObject({ model_type: 'llama' });
+  const none = await resolve('GET', 'none/resolve/main/config.json');
+  expect([none.status, none.headers.get('x-error-code')]).toEqual([404, 'RepoNotFound']);
+  const beyond = await resolve('GET', `tiny/resolve/${'0'.repeat(40)}/config.json`);
+  expect([beyond.status, beyond.headers.get('x-error-code')]).toEqual([404, 'RevisionNotFound']);
+});
+
 it('lists files page by page', async () => {
   const response = await api.fetch('GET', '/api/models/test/captain/tree/prod?limit=1&recursive=true');
   expect(await response.json()).toEqual([

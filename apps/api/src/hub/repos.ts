@@ -12,7 +12,8 @@ import { HubNotFound } from './errors';
 
 /** Names one revision of a repository, as Hugging Face's clients do. */
 export interface RepoRef {
-  owner: string;
+  /** null: the name has one part, as that of a folder. */
+  owner: string | null;
   name: string;
   /** `main`, `v3`, an alias, or 40 hexadecimal digits. */
   revision: string;
@@ -33,13 +34,16 @@ export interface Repo {
   lastModified: string;
 }
 
+const nameOf = ({ owner, name }: Pick<RepoRef, 'owner' | 'name'>): string =>
+  owner === null ? name : `${owner}/${name}`;
+
 const commit = /^[0-9a-f]{40}$/;
 /** vLLM and LoRAX pass no revision; such a name says the version. */
 const pinned = /^(.+)-v([1-9]\d{0,8})$/;
 
 /**
  * What a team has or is let read, as repositories: `<team>/<adapter>`, `<team>/<adapter>-v3` for one version of it, `<team>/<base model>`, and base
- * models by where they came from (`org/model`). Of equal names the first in this order wins.
+ * models by where they came from (`org/model`, or a folder's name). Of equal names the first in this order wins.
  */
 @Injectable()
 export class HubRepos {
@@ -50,9 +54,8 @@ export class HubRepos {
     return this.ports.unitOfWork.look(async (repositories) => {
       const repo =
         (await ownRepo(repositories, teamId, ref)) ??
-        baseRepo(ref, await repositories.baseModels.bySource(teamId, `${ref.owner}/${ref.name}`));
-      if (repo === null)
-        throw new HubNotFound('RepoNotFound', `There is no repository '${ref.owner}/${ref.name}'.`);
+        baseRepo(ref, await repositories.baseModels.bySource(teamId, nameOf(ref)));
+      if (repo === null) throw new HubNotFound('RepoNotFound', `There is no repository '${nameOf(ref)}'.`);
       return repo;
     });
   }
@@ -61,6 +64,7 @@ export class HubRepos {
 /** What the owner's repository of that name is, or of an adapter that it shares; null when there is none, or it is not for the team. */
 async function ownRepo(repositories: Repositories, teamId: string, ref: RepoRef): Promise<Repo | null> {
   const { adapters, baseModels, teams } = repositories;
+  if (ref.owner === null) return null;
   if ((await teams.find(teamId))?.name !== ref.owner) return sharedRepo(repositories, teamId, ref);
   const adapter = await adapters.find(teamId, ref.name);
   if (adapter !== null) return adapterRepo(repositories, teamId, ref, adapter);
@@ -73,7 +77,7 @@ async function ownRepo(repositories: Repositories, teamId: string, ref: RepoRef)
 
 async function sharedRepo(repositories: Repositories, teamId: string, ref: RepoRef): Promise<Repo | null> {
   const { adapters, grants, teams } = repositories;
-  const owner = await teams.findByName(ref.owner);
+  const owner = ref.owner === null ? null : await teams.findByName(ref.owner);
   const [, pinnedName = '', number] = pinned.exec(ref.name) ?? [];
   for (const [name, pin] of [[ref.name], [pinnedName, `v${number}`]] as const) {
     const granted = owner && (await grants.find(owner.id, name, teamId));
@@ -93,7 +97,7 @@ async function adapterRepo(
   const version = await versionOf(repositories, teamId, ref, adapter.name, pin);
   const baseModel = await repositories.baseModels.find(teamId, adapter.baseModel);
   return {
-    id: `${ref.owner}/${ref.name}`,
+    id: nameOf(ref),
     sha: version.revision,
     files: version.files,
     tags: ['peft', 'safetensors', 'lora', version.recipe.objective.type, ...adapter.tags],
@@ -108,10 +112,11 @@ async function adapterRepo(
 async function versionOf(
   repositories: Repositories,
   teamId: string,
-  { owner, name, revision }: RepoRef,
+  ref: RepoRef,
   adapter: string,
   pin?: string,
 ): Promise<AdapterVersion> {
+  const { revision } = ref;
   const wanted = pin !== undefined && revision === 'main' ? pin : revision;
   const version = commit.test(wanted)
     ? await repositories.adapters.versionByRevision(teamId, adapter, wanted)
@@ -122,18 +127,19 @@ async function versionOf(
   const isOther =
     pin !== undefined && version !== null && `v${version.number}` !== pin && !commit.test(wanted);
   if (version === null || isOther)
-    throw new HubNotFound('RevisionNotFound', `'${owner}/${name}' has no revision '${revision}'.`);
+    throw new HubNotFound('RevisionNotFound', `'${nameOf(ref)}' has no revision '${revision}'.`);
   return version;
 }
 
-function baseRepo({ owner, name, revision }: RepoRef, models: BaseModel[]): Repo | null {
+function baseRepo(ref: RepoRef, models: BaseModel[]): Repo | null {
+  const { revision } = ref;
   const [newest] = models;
   if (newest === undefined) return null;
   const model = revision === 'main' ? newest : models.find((one) => one.revision === revision);
   if (model === undefined)
-    throw new HubNotFound('RevisionNotFound', `'${owner}/${name}' has no revision '${revision}'.`);
+    throw new HubNotFound('RevisionNotFound', `'${nameOf(ref)}' has no revision '${revision}'.`);
   return {
-    id: `${owner}/${name}`,
+    id: nameOf(ref),
     sha: model.revision,
     files: model.files,
     tags: ['transformers', 'safetensors', model.modelType],

@@ -72,17 +72,21 @@ export class TestApi {
     private readonly drop: () => Promise<void>,
   ) {}
 
-  /** `env` adds to the configuration. Its data, and the only import root, is a temporary folder. */
-  static async start(env: Record<string, string> = {}): Promise<TestApi> {
+  /** `env` adds to the configuration. Its data, and the only import root, is a temporary folder; it has pages only where they are given. */
+  static async start(
+    env: Record<string, string> = {},
+    { dashboardDir }: { dashboardDir?: string } = {},
+  ): Promise<TestApi> {
     const database = await testDatabase();
     const folder = await mkdtemp(join(tmpdir(), 'lowrank-api-'));
-    const config = loadConfig({
+    const loaded = loadConfig({
       LOWRANK_DATA: join(folder, 'data'),
       LOWRANK_IMPORT_ROOTS: join(folder, 'models'),
       LOWRANK_LOG_LEVEL: 'silent',
       DATABASE_URL: database.url,
       ...env,
     });
+    const config = { ...loaded, dashboardDir: dashboardDir ?? join(folder, 'pages') };
     const store = createObjectStore({ s3: null, folder: join(folder, 'objects') });
     const blobs = new Blobs(store);
     const unitOfWork = createUnitOfWork(database.url, { traceparent: traceparentNow });

@@ -49,6 +49,8 @@ export function targetsOf({ teamId, ids, team, adapter, baseModel, email }: Samp
     'DELETE /api/v1/keys/:id': of('key', `keys/${key}`),
     // The operator's log names the teams that it has changed.
     'GET /api/v1/audit': { ...own('audit'), tells: [teamId, team] },
+    'GET /api/v1/usage': own('usage'),
+    'GET /api/v1/usage/teams': own('usage/teams?by=day,model'),
     'POST /api/v1/session': { ...own('session', { email, password }), status: 401 },
     'POST /api/v1/session/key': { ...own('session/key', { key: `lrk_${email}` }), status: 401 },
     // Made with a key, these requests have no session.
@@ -178,6 +180,10 @@ export function targetsOf({ teamId, ids, team, adapter, baseModel, email }: Samp
       path: `/api/models/${team}/${adapter}/tree/v1/none`,
       status: 404,
     },
+    'GET /api/models/:name': hub('baseModel', `api/models/${baseModel}`),
+    'GET /api/models/:name/revision/:revision': hub('baseModel', `api/models/${baseModel}/revision/main`),
+    'GET /api/models/:name/tree/:revision': hub('baseModel', `api/models/${baseModel}/tree/main`),
+    'GET /:name/resolve/:revision/:path': hub('baseModel', `${baseModel}/resolve/main/config.json`),
     'GET /:owner/:name/resolve/:revision/:path': hub(
       'baseModel',
       `${team}/${baseModel}/resolve/main/config.json`,

@@ -60,7 +60,10 @@ export async function samplesOf(api: TestApi, teamId: string): Promise<Samples> 
   const content = join(api.folder, mark);
   await writeFile(content, `{"secret": "content-${mark}"}`);
   const file = await api.blobs.putFile(content);
-  const baseModel = makeBaseModel({ name: `base-${mark}`, files: [{ path: 'config.json', ...file }] });
+  const baseModel = makeBaseModel({
+    ...{ name: `base-${mark}`, source: `base-${mark}` },
+    files: [{ path: 'config.json', ...file }],
+  });
   const dataset = makeDataset({ filename: `rows-${mark}.jsonl`, ...file });
   const secondDataset = makeDataset({ filename: `second-${mark}.jsonl`, ...file });
   const adapter = `adapter-${mark}`;

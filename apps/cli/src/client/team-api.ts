@@ -25,6 +25,8 @@ import {
   type Role,
   type Team,
   teamSchema,
+  type UsageReport,
+  usageReportSchema,
 } from '@lowrank/contracts';
 import { z } from 'zod';
 import { type Http } from './http';
@@ -114,6 +116,21 @@ export class TeamApi {
     const given = Object.entries(query).filter(([, value]) => value !== undefined);
     const search = new URLSearchParams(given.map(([name, value]): [string, string] => [name, String(value)]));
     return (await this.http.json(`/api/v1/audit?${search}`, pageSchema(auditEntrySchema))).data;
+  }
+
+  /** Of the own team, or of all. */
+  usage({
+    all,
+    ...query
+  }: {
+    all: boolean;
+    since?: string;
+    until?: string;
+    by: string;
+  }): Promise<UsageReport> {
+    const given = Object.entries(query).filter(([, value]) => value !== undefined);
+    const search = new URLSearchParams(given as [string, string][]);
+    return this.http.json(`/api/v1/usage${all ? '/teams' : ''}?${search}`, usageReportSchema);
   }
 
   teams(): Promise<Team[]> {

@@ -19,7 +19,17 @@ import { CliError, exitCodes } from '../errors';
 import { parseSharedRef, parseVersionRef } from '../version-ref';
 import { pullVersion } from '../pull';
 
-const listColumns = ['ADAPTER', 'LATEST', 'ALIASES', 'BASE MODEL', 'METHOD', 'HELD OUT', 'TAGS', 'UPDATED'];
+const listColumns = [
+  'ADAPTER',
+  'LATEST',
+  'ALIASES',
+  'BASE MODEL',
+  'METHOD',
+  'HELD OUT',
+  'TAGS',
+  'BY',
+  'UPDATED',
+];
 const versionColumns = [
   'VERSION',
   'ALIASES',
@@ -46,6 +56,7 @@ export function addAdapterCommands(program: Command): void {
     .description('list adapters, newest first')
     .option('--search <words>', 'words that all have to be in name, description, tags or card')
     .option('--deleted', 'those that can be restored, instead')
+    .option('--owner <id or name>', 'user or API key that made it')
     .option('--tag <tag>', 'a tag that it has')
     .option('--base <name>', 'base model')
     .addOption(
@@ -68,6 +79,7 @@ export function addAdapterCommands(program: Command): void {
             adapter.latest?.method ?? '–',
             loss,
             adapter.tags.join(' ') || '–',
+            adapter.createdBy?.name ?? '–',
             formatAge(adapter.updatedAt),
           ],
         ]);

@@ -14,6 +14,7 @@ import { datasetOf } from './submit';
 interface SweepOptions extends RecipeOptions, SchedulingOptions {
   base: string;
   adapter: string;
+  from?: string;
   set: Space;
   method: 'grid' | 'random' | 'asha';
   trials?: number;
@@ -95,6 +96,7 @@ function addSubmit(sweep: Command): void {
     .argument('<file|dataset>', 'a JSONL file, or the id (data_…) of one uploaded before')
     .requiredOption('--base <name>', 'base model to train on; see: lowrank models')
     .requiredOption('--adapter <name>', 'adapter that the best trial becomes the next version of')
+    .option('--from <adapter@version>', 'start all trials from the weights of a version')
     .requiredOption('--set <field=…>', setHelp, addDimension)
     .addOption(
       new Option(
@@ -121,10 +123,20 @@ function addSubmit(sweep: Command): void {
       const api = connect(command);
       const method = makeMethod(options);
       const recipe = await makeRecipe(options);
-      const { base: baseModel, adapter, set: space, metric, maxConcurrent } = options;
+      const { base: baseModel, adapter, from: initFrom, set: space, metric, maxConcurrent } = options;
       const dataset = await datasetOf(api, source, baseModel);
       const made = await api.submitSweep({
-        ...{ baseModel, dataset, adapter, recipe: { ...recipe }, space, method, metric, maxConcurrent },
+        ...{
+          baseModel,
+          dataset,
+          adapter,
+          initFrom,
+          recipe: { ...recipe },
+          space,
+          method,
+          metric,
+          maxConcurrent,
+        },
         ...makeScheduling(options),
       });
       print(`Sweep ${made.id} has ${made.trialCount} trials.`);

@@ -5,6 +5,7 @@ import { catalogRoutes } from '../features/catalog/routes';
 import { chatRoutes } from '../features/chat/routes';
 import { compareRoutes } from '../features/compare/routes';
 import { jobsRoutes } from '../features/jobs/routes';
+import { joinRoute } from '../features/join/routes';
 import { overviewRoutes } from '../features/overview/routes';
 import { signInRoute } from '../features/sign-in/routes';
 import { rootRoute, shellRoute } from './shell-route';
@@ -12,6 +13,7 @@ import { rootRoute, shellRoute } from './shell-route';
 /** Every page. A feature's routes are listed here by name, so that links to them are checked by their types. */
 const routeTree = rootRoute.addChildren([
   signInRoute,
+  joinRoute,
   shellRoute.addChildren([
     ...overviewRoutes,
     ...jobsRoutes,

@@ -39,7 +39,7 @@ export function Shell() {
               aria-label={isOpen ? 'Close the navigation' : 'Open the navigation'}
               aria-expanded={isOpen}
             />
-            <Link to="/" className="nav-link" style={{ padding: '4px 6px' }} activeProps={{}}>
+            <Link to="/" className="brand">
               <img src="/favicon.svg" width={24} height={24} alt="" />
               <Text fw={700} span>
                 Lowrank

@@ -27,7 +27,11 @@ interface DataTableProps<T> {
 export function DataTable<T>({ label, columns, rows, rowKey, more }: DataTableProps<T>) {
   return (
     <>
-      <ScrollArea type="auto" viewportProps={{ tabIndex: 0, role: 'region', 'aria-label': label }}>
+      <ScrollArea
+        type="auto"
+        offsetScrollbars="x"
+        viewportProps={{ tabIndex: 0, role: 'region', 'aria-label': label }}
+      >
         <Table highlightOnHover verticalSpacing="xs" aria-label={label}>
           <Table.Thead>
             <Table.Tr>

@@ -20,6 +20,7 @@ export function JobStateBadge({ state }: { state: JobState }) {
       variant="light"
       tt="none"
       radius="sm"
+      miw="max-content"
       style={{
         color: `light-dark(var(--mantine-color-${color}-9), var(--mantine-color-${color}-2))`,
         flex: 'none',

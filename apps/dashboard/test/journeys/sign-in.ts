@@ -1,5 +1,5 @@
 import { overflow, type screens, seriousFindings, signInWithKey, visit } from '../browser';
-import { type World } from '../dashboard.browser.spec';
+import { type World } from '../world';
 
 const password = 'correct horse battery';
 

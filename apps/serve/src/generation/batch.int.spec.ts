@@ -22,6 +22,7 @@ const requests = (count: number): SequenceRequest[] =>
     maxTokens: 4 + ((i * 7) % 32),
     sampling: i % 4 === 3 ? { ...sampling, temperature: 1, seed: BigInt(i) } : sampling,
     signal: never,
+    scope: 'a team',
   }));
 
 async function tokensOf(batch: Batch, request: SequenceRequest): Promise<number[]> {
@@ -101,4 +102,54 @@ it('fails the one sequence that cannot be computed, and no other', async () => {
   expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
   expect((results[0] as PromiseFulfilledResult<number[]>).value).toEqual(await alone(good));
   batch.close();
+});
+
+describe('prompts that begin alike', () => {
+  /** 100 tokens, of which `common` are the same for all. */
+  const prompt = (common: number, own: number) =>
+    Int32Array.from({ length: 100 }, (_token, t) => (t < common ? (5 * t) % 250 : (own + 3 * t) % 250));
+
+  const reusedBy = async (batch: Batch, request: SequenceRequest) => {
+    let reused = 0;
+    const tokens = await tokensOf(batch, { ...request, onReuse: (count) => (reused = count) });
+    return { tokens, reused };
+  };
+
+  it('are taken through the model once, and answered as without that', async () => {
+    const batch = new Batch(world.base, 1024);
+    const [first] = requests(1) as [SequenceRequest];
+    for (const adapter of adapters.slice(0, 2))
+      for (const [common, expected] of [
+        [50, 0],
+        [50, 48],
+        [100, 48],
+        [100, 96],
+        [80, 80],
+        [15, 0],
+      ] as const) {
+        const request = { ...first, adapter, prompt: prompt(common, 7 * common + expected), maxTokens: 4 };
+        expect(await reusedBy(batch, request)).toEqual({ tokens: await alone(request), reused: expected });
+      }
+    batch.close();
+  });
+
+  it('share nothing with those of another scope', async () => {
+    const batch = new Batch(world.base, 1024);
+    const [first] = requests(1) as [SequenceRequest];
+    const request = { ...first, prompt: prompt(100, 0) };
+    expect((await reusedBy(batch, request)).reused).toBe(0);
+    expect((await reusedBy(batch, { ...request, scope: 'another team' })).reused).toBe(0);
+    expect((await reusedBy(batch, request)).reused).toBe(96);
+    batch.close();
+  });
+
+  it('keep no room that others need', async () => {
+    const batch = new Batch(world.base, 128);
+    const [first] = requests(1) as [SequenceRequest];
+    const many = Array.from({ length: 4 }, (_, i) => ({ ...first, prompt: prompt(i % 2 === 0 ? 40 : 0, i) }));
+    const expected = [];
+    for (const request of many) expected.push(await alone(request));
+    expect(await Promise.all(many.map((request) => tokensOf(batch, request)))).toEqual(expected);
+    batch.close();
+  });
 });

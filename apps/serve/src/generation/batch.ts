@@ -6,7 +6,7 @@ import {
   type Draw,
   type Sampling,
 } from '@lowrank/kernels';
-import { Pages } from './pages';
+import { pageNames, Pages } from './pages';
 
 /** Small pages waste little: a sequence has half of one to spare on average. */
 const pageTokens = 16;
@@ -24,6 +24,10 @@ export interface SequenceRequest {
   /** Says which tokens may come next. */
   guide?: Guide;
   signal: AbortSignal;
+  /** Whose prompts this one may share pages with. */
+  scope: string;
+  /** Called when the prompt's beginning was found in the cache, with its tokens, before the first token is yielded. */
+  onReuse?: (tokens: number) => void;
 }
 
 /** What a sequence is held to. */
@@ -40,6 +44,8 @@ interface Sequence extends SequenceRequest {
   length: number;
   cached: number;
   pages: number[];
+  /** Of the prompt's whole pages. */
+  names: string[];
   deliver(draw: Draw): void;
   fail(error: unknown): void;
 }
@@ -53,6 +59,16 @@ interface Chosen {
 
 const pagesFor = (tokens: number): number => Math.ceil(tokens / pageTokens);
 
+/** What tells adapters apart in the names of pages. */
+const adapterNumbers = new WeakMap<Adapter, number>();
+let lastAdapter = 0;
+function numberOf(adapter: Adapter | null): number {
+  if (adapter === null) return 0;
+  const number = adapterNumbers.get(adapter) ?? (lastAdapter += 1);
+  adapterNumbers.set(adapter, number);
+  return number;
+}
+
 /**
  * Generates for many sequences of one base at a time, each with its own adapter. Every round takes some tokens of prompts that are not in the
  * cache yet, and then one token of each sequence that is being answered, all in one step of the model. The kernels give a sequence the
@@ -60,6 +76,10 @@ const pagesFor = (tokens: number): number => Math.ceil(tokens / pageTokens);
  *
  * Where the cache is full, the sequence that began last gives its pages and comes again when there are some: what it had generated is
  * taken through the model again, token by token as before, and so to the same bytes.
+ *
+ * Whole pages of prompts stay in the cache while there is room. A prompt of the same scope and adapter that begins with the same tokens
+ * takes them as they are: a token of a prompt gets the same bytes wherever the prompt is split. Pages of answers are not shared: decoding
+ * rounds in another order than prefill does.
  */
 export class Batch {
   private readonly cache: Cache;
@@ -92,6 +112,7 @@ export class Batch {
       ...request,
       tokens: new Int32Array(request.prompt.length + request.maxTokens),
       ...{ length: request.prompt.length, cached: 0, pages: [] },
+      names: pageNames(`${numberOf(request.adapter)} ${request.scope}`, request.prompt, pageTokens),
       deliver: (draw) => {
         ready.push(draw);
         wake?.();
@@ -152,6 +173,7 @@ export class Batch {
     let left = prefillTokens;
     const chosen: Chosen[] = [];
     for (const sequence of this.sequences) {
+      if (left > 0) this.reuse(sequence);
       const { cached, prompt } = sequence;
       const end = Math.min(prompt.length, cached + left);
       if (cached >= prompt.length || left === 0 || !this.hold(sequence, end)) continue;
@@ -210,7 +232,13 @@ export class Batch {
       drawn.map(({ sequence }) => sequence),
       await allowed,
     );
-    for (const { sequence, end } of chosen) sequence.cached = end;
+    for (const { sequence, end } of chosen) {
+      sequence.cached = end;
+      if (kind === 'prefill')
+        sequence.names
+          .slice(0, Math.floor(end / pageTokens))
+          .forEach((name, i) => this.pages.name(sequence.pages[i] as number, name));
+    }
     drawn.forEach(({ sequence }, i) => {
       const draw = draws[i] as Draw;
       sequence.guide?.accept(draw.token);
@@ -243,6 +271,16 @@ export class Batch {
       const { logprobs } = sequences[i] as Sequence;
       return logprobs === undefined ? { token } : { token, logprob, top: top?.slice(0, logprobs) };
     });
+  }
+
+  /** Takes what is in the cache of the beginning of a prompt that has nothing there; its last token is left, for the logits after it. */
+  private reuse(sequence: Sequence): void {
+    if (sequence.pages.length > 0) return;
+    const { names, prompt, length } = sequence;
+    sequence.pages = this.pages.share(names.slice(0, Math.floor((prompt.length - 1) / pageTokens)));
+    sequence.cached = sequence.pages.length * pageTokens;
+    // One that comes again has been told of already.
+    if (sequence.cached > 0 && length === prompt.length) sequence.onReuse?.(sequence.cached);
   }
 
   /** Gives a sequence the pages for so many tokens; where there are none, those of the sequences that came after it. */

@@ -9,7 +9,8 @@ function saying(texts: readonly string[]): Parameters<typeof generate>[0] {
   }
   const stream = () => ({ push: (id: number) => texts[id] ?? '', end: () => '' });
   const tokenizer = { stopIds: new Set([99]), stream } as unknown as ChatTokenizer;
-  return { batch: { longest: 100, generate: tokens } as unknown as Model['batch'], tokenizer, adapter: null };
+  const batch = { longest: 100, generate: tokens } as unknown as Model['batch'];
+  return { batch, tokenizer, adapter: null, scope: 'a team' };
 }
 
 async function pieces(texts: readonly string[], options: Partial<GenerateOptions> = {}) {
@@ -34,7 +35,7 @@ it('tells of tokens with the text that they are of', async () => {
       ['€b', [1, 2], [1, 1]],
       ['c', [3], [3]],
     ],
-    end: { tokens: 4, reason: 'length' },
+    end: { tokens: 4, cachedTokens: 0, reason: 'length' },
   });
 });
 
@@ -49,7 +50,7 @@ it('holds tokens back with their text, and never tells of those of a stop string
       ['a', [0], [0]],
       ['x', [1], [1]],
     ],
-    end: { tokens: 3, reason: 'stop' },
+    end: { tokens: 3, cachedTokens: 0, reason: 'stop' },
   });
 });
 
@@ -59,6 +60,6 @@ it('ends with what was held back', async () => {
       ['a', [0], [0]],
       ['b', [1], [1]],
     ],
-    end: { tokens: 2, reason: 'length' },
+    end: { tokens: 2, cachedTokens: 0, reason: 'length' },
   });
 });

@@ -21,6 +21,9 @@ export interface GenerateOptions {
   signal: AbortSignal;
 }
 
+/** A model for those whose prompts may share pages of the cache: a team, so that nobody learns what others have asked. */
+export type Scoped<Field extends keyof Model = keyof Model> = Pick<Model, Field> & { scope: string };
+
 export interface Form extends Guide {
   /** Whether nothing can follow what was accepted. */
   isWhole(): Promise<boolean>;
@@ -37,6 +40,8 @@ export interface Piece {
 export interface Generated {
   /** Without the token that ended the answer. */
   tokens: number;
+  /** Tokens of the prompt that were in the cache already. */
+  cachedTokens: number;
   reason: FinishReason;
 }
 
@@ -86,7 +91,7 @@ const characters = (text: string): number => Array.from(text).length;
  * Errors: validation_failed for an empty prompt, context_exceeded when it leaves no room, KernelError, the signal's reason.
  */
 export async function* generate(
-  { batch, tokenizer, adapter }: Pick<Model, 'batch' | 'tokenizer' | 'adapter'>,
+  { batch, tokenizer, adapter, scope }: Scoped<'batch' | 'tokenizer' | 'adapter'>,
   { prompt, sampling, maxTokens, stop, logprobs, form, meter, signal }: GenerateOptions,
 ): AsyncGenerator<Piece, Generated> {
   if (prompt.length === 0) throw new LowrankError('validation_failed', 'The prompt has no tokens.');
@@ -100,9 +105,14 @@ export async function* generate(
   const text = tokenizer.stream();
   const pieces = new Pieces(stop);
   let tokens = 0;
-  const request = { adapter, prompt, maxTokens: limit, sampling, logprobs, guide: form, signal };
+  let cachedTokens = 0;
+  const onReuse = (reused: number) => {
+    cachedTokens = reused;
+    meter?.reused(reused);
+  };
+  const asked = { adapter, prompt, maxTokens: limit, sampling, logprobs, guide: form, signal };
   let reason: FinishReason = 'length';
-  for await (const draw of batch.generate(request)) {
+  for await (const draw of batch.generate({ ...asked, scope, onReuse })) {
     const ends = tokenizer.stopIds.has(draw.token);
     meter?.drew(prompt.length, !ends);
     if (ends) {
@@ -119,5 +129,5 @@ export async function* generate(
   }
   const last = pieces.stopped ? null : pieces.end(text.end());
   if (last !== null) yield last;
-  return { tokens, reason: pieces.stopped ? 'stop' : reason };
+  return { tokens, cachedTokens, reason: pieces.stopped ? 'stop' : reason };
 }

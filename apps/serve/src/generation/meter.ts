@@ -22,6 +22,11 @@ export class Meter {
     this.events.waited((performance.now() - this.came) / 1000);
   }
 
+  /** The cache had so many tokens of the prompt; as the prompt is, they are counted with the first of its answers. */
+  reused(tokens: number): void {
+    if (this.last === null) this.tokens.cached = tokens;
+  }
+
   /** A token was drawn; `counts`: it is a part of the answer. The prompt is counted with the first of its answers. */
   drew(prompt: number, counts: boolean): void {
     const now = performance.now();

@@ -3,8 +3,7 @@ import { type ChatTokenizer } from '@lowrank/datasets';
 import { type Sampling } from '@lowrank/kernels';
 import { randomBytes } from 'node:crypto';
 import { type Choice, type Completion } from '../http/answers';
-import { type Model } from '../models/models';
-import { generate, type GenerateOptions, type Generated, type Piece } from './generate';
+import { generate, type GenerateOptions, type Generated, type Piece, type Scoped } from './generate';
 import { Logprobs } from './logprobs';
 
 // What a request asks for, in the words of generation.
@@ -18,7 +17,7 @@ export const echoOf = ({ kind, body }: Completion): string =>
 
 /** An answer, held to the form that the request asks for. */
 export async function* formed(
-  model: Model,
+  model: Scoped,
   completion: Completion,
   { index, ...rest }: { index: number } & Pick<GenerateOptions, 'prompt' | 'signal' | 'meter'>,
 ): AsyncGenerator<Piece, Generated> {

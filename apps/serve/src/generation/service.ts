@@ -1,7 +1,7 @@
 import { type ServeRequest, type ServeTarget } from '@lowrank/contracts';
 import { answerOf, type Choice, Chunks, headOf, usageOf } from '../http/answers';
-import { type Model, type Models } from '../models/models';
-import { type Generated, type Piece } from './generate';
+import { type Models } from '../models/models';
+import { type Generated, type Piece, type Scoped } from './generate';
 import { type Meter } from './meter';
 import { choiceCount, echoOf, formed, logprobsOf, promptOf } from './request';
 import { type Turns } from './turns';
@@ -24,6 +24,7 @@ export class Service {
       const prompt = promptOf(completion, model.tokenizer);
       const choices: Choice[] = [];
       let completionTokens = 0;
+      let cachedTokens = 0;
       for (let index = 0; index < choiceCount(completion); index += 1) {
         const generation = formed(model, completion, { prompt, index, signal, meter });
         const whole: Piece = { text: echoOf(completion), draws: [], offsets: [] };
@@ -34,13 +35,19 @@ export class Service {
           whole.offsets.push(...step.value.offsets);
         }
         completionTokens += step.value.tokens;
+        if (index === 0) cachedTokens = step.value.cachedTokens;
         choices.push({
           text: whole.text,
           logprobs: logprobsOf(completion, model.tokenizer, whole),
           reason: step.value.reason,
         });
       }
-      return answerOf(completion.kind, headOf(completion), choices, usageOf(prompt.length, completionTokens));
+      return answerOf(
+        completion.kind,
+        headOf(completion),
+        choices,
+        usageOf(prompt.length, completionTokens, cachedTokens),
+      );
     });
   }
 
@@ -59,6 +66,7 @@ export class Service {
       const chunks = new Chunks(completion.kind, headOf(completion), completion.body);
       let send: ((event: string) => Promise<void>) | null = null;
       let completionTokens = 0;
+      let cachedTokens = 0;
       for (let index = 0; index < choiceCount(completion); index += 1) {
         const generation = formed(model, completion, { prompt, index, signal, meter });
         let step: IteratorResult<Piece, Generated> = await generation.next();
@@ -71,9 +79,10 @@ export class Service {
             chunks.text(index, step.value.text, logprobsOf(completion, model.tokenizer, step.value)),
           );
         completionTokens += step.value.tokens;
+        if (index === 0) cachedTokens = step.value.cachedTokens;
         await send(chunks.finish(index, step.value.reason));
       }
-      await send?.(chunks.end(usageOf(prompt.length, completionTokens)));
+      await send?.(chunks.end(usageOf(prompt.length, completionTokens, cachedTokens)));
     });
   }
 
@@ -82,14 +91,14 @@ export class Service {
     target: ServeTarget,
     signal: AbortSignal,
     meter: Meter,
-    work: (model: Model) => Promise<T>,
+    work: (model: Scoped) => Promise<T>,
   ): Promise<T> {
     const endTurn = await this.turns.take(teamId, signal);
     meter.turnCame();
     try {
       const held = await this.models.hold(target);
       try {
-        return await work(held.value);
+        return await work({ ...held.value, scope: teamId });
       } finally {
         held.release();
       }

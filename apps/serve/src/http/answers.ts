@@ -38,10 +38,12 @@ export interface Choice {
   reason: FinishReason;
 }
 
-export const usageOf = (prompt: number, completion: number): Usage => ({
+/** `cached`: tokens of the prompt that an earlier request had left in the cache. */
+export const usageOf = (prompt: number, completion: number, cached: number): Usage => ({
   prompt_tokens: prompt,
   completion_tokens: completion,
   total_tokens: prompt + completion,
+  prompt_tokens_details: { cached_tokens: cached },
 });
 
 /** The whole answer at once. */

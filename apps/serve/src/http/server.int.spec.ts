@@ -8,9 +8,9 @@ import {
 } from '@lowrank/contracts';
 import { type Adapter } from '@lowrank/kernels';
 import Ajv2020 from 'ajv/dist/2020';
-import { request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type Served, teamId, World } from '../test/world';
+import { trailerOf } from '../test/trailer';
+import { type Served, World } from '../test/world';
 
 let world: World;
 let served: Served;
@@ -78,6 +78,7 @@ describe('a conversation', () => {
       prompt_tokens: adapted.promptTokens,
       completion_tokens: adapted.tokens,
       total_tokens: adapted.promptTokens + adapted.tokens,
+      prompt_tokens_details: { cached_tokens: 0 },
     });
     expect(model).toBe('captain@v1');
     expect((await answer(chat(world.baseTarget))).choices[0]?.message.content).toBe(bare.text);
@@ -269,8 +270,10 @@ describe('what it tells', () => {
     const whole = await chat(target);
     const tokens = JSON.parse(whole.headers.get('x-lowrank-usage') ?? '');
     expect(tokens).toEqual({ prompt: usage.prompt_tokens, cached: 0, completion: usage.completion_tokens });
-    expect(await trailerOf({ max_tokens: 12 })).toEqual(tokens);
-    const taken = await trailerOf({ max_tokens: 200, logit_bias: { 97: 100 } }, 'an-id');
+    const body = { model: 'x', messages, temperature: 0, stream: true };
+    expect(await trailerOf(served, target, { ...body, max_tokens: 12 })).toEqual(tokens);
+    const long = { ...body, max_tokens: 200, logit_bias: { 97: 100 } };
+    const taken = await trailerOf(served, target, long, { leaves: true });
     expect(taken.prompt).toBe(tokens.prompt);
     expect(taken.completion).toBeGreaterThan(0);
     expect(taken.completion).toBeLessThan(200);
@@ -298,25 +301,6 @@ describe('what it tells', () => {
     expect((await served.ask('GET', '/v1/completions', 'a-token-of-prometheus')).status).toBe(401);
   });
 });
-
-/** What a stream says after its end that it took. With an id, its client leaves at the first event. */
-function trailerOf(body: Partial<ChatCompletionInput>, id = 'a-stream'): Promise<Record<string, number>> {
-  const whole = { model: 'x', messages, temperature: 0, ...body, stream: true };
-  return new Promise((resolve, reject) => {
-    const headers = {
-      authorization: 'Bearer a-token-of-tests',
-      'content-type': 'application/json',
-      'x-request-id': id,
-    };
-    const sent = request(`${served.url}/v1/completions`, { method: 'POST', headers }, (response) => {
-      if (id === 'an-id') response.once('data', () => void served.ask('DELETE', `/v1/completions/${id}`));
-      response.resume().once('end', () => resolve(JSON.parse(response.trailers['x-lowrank-usage'] ?? '{}')));
-    });
-    sent
-      .once('error', reject)
-      .end(JSON.stringify({ teamId, target, completion: { kind: 'chat', body: whole } }));
-  });
-}
 
 it('drains: what has begun is finished, and more is sent elsewhere', async () => {
   const small = await world.serve({ running: 1 });
@@ -405,4 +389,54 @@ it('forgets a client that leaves, and when it is closed answers what it has take
   const { text } = await world.expected(messages, adapter, 12);
   expect((await answer(last)).choices[0]?.message.content).toBe(text);
   await closing;
+});
+
+describe('what a prompt has in common with an earlier one', () => {
+  it('is told of in the usage, to the team that asked before', async () => {
+    const long = [{ role: 'user' as const, content: 'the same beginning of many prompts, and more of it' }];
+    const ask = () => answer(chat(target, { messages: long, max_tokens: 4 }));
+    const first = await ask();
+    const again = await ask();
+    expect(first.usage.prompt_tokens_details).toEqual({ cached_tokens: 0 });
+    const cached = again.usage.prompt_tokens_details.cached_tokens;
+    expect(cached).toBeGreaterThan(0);
+    expect(cached).toBeLessThan(again.usage.prompt_tokens);
+    expect(again.choices).toEqual(first.choices);
+  });
+});
+
+describe('a mix of adapters', () => {
+  it('adds what each of them adds, times its weight', async () => {
+    const { target: other } = await world.addAdapter(2);
+    const [one, two] = [target.adapter, other.adapter].map((part) => part as NonNullable<typeof part>) as [
+      NonNullable<ServeTarget['adapter']>,
+      NonNullable<ServeTarget['adapter']>,
+    ];
+    const textOf = async (mix: ServeTarget['mix']) =>
+      (await answer(chat({ ...target, adapter: null, mix }))).choices[0]?.message.content;
+    const [alone] = (await answer(chat(target))).choices;
+    const [bare] = (await answer(chat(world.baseTarget))).choices;
+    const text = alone?.message.content;
+    expect(text).not.toBe(bare?.message.content);
+    expect(await textOf([{ adapter: one, weight: 1 }])).toBe(text);
+    expect(
+      await textOf([
+        { adapter: one, weight: 0.25 },
+        { adapter: one, weight: 0.75 },
+      ]),
+    ).toBe(text);
+    expect(
+      await textOf([
+        { adapter: one, weight: 1 },
+        { adapter: two, weight: 0 },
+      ]),
+    ).toBe(text);
+    // What one adds, another takes away.
+    expect(
+      await textOf([
+        { adapter: two, weight: 2 },
+        { adapter: two, weight: -2 },
+      ]),
+    ).toBe(bare?.message.content);
+  });
 });

@@ -1,9 +1,10 @@
-import { LowrankError, type ServeTarget, type StoredFile } from '@lowrank/contracts';
+import { combineSettingsSchema, LowrankError, type ServeTarget, type StoredFile } from '@lowrank/contracts';
 import { loadChatTokenizer, type ChatTokenizer } from '@lowrank/datasets';
 import { type Adapter, type Base, type Kernels } from '@lowrank/kernels';
 import { type Blobs } from '@lowrank/storage';
 import {
   chooseStorage,
+  combineFolders,
   inTurn,
   isWeights,
   loadAdapter,
@@ -11,7 +12,7 @@ import {
   openQuantizedBase,
   storageName,
 } from '@lowrank/training';
-import { stat } from 'node:fs/promises';
+import { mkdtemp, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FormThread, vocabularyOf } from '../form/thread';
 import { Batch } from '../generation/batch';
@@ -103,22 +104,25 @@ export class Models {
    * Errors: template_mismatch when the adapter was trained with another chat template than the base has; not_found and integrity_failed
    * of the object store; KernelError.
    */
-  async hold({ baseModel, adapter }: ServeTarget): Promise<Held<Model>> {
+  async hold({ baseModel, adapter, mix }: ServeTarget): Promise<Held<Model>> {
     const key = `${modelKey(baseModel.files)}-${storageName(baseModel.storage)}`;
     const base = await this.bases.hold(key, () => this.openBase(baseModel));
     try {
       const { tokenizer, batch, forms } = base.value;
-      if (adapter === null)
+      const parts = mix ?? (adapter === null ? [] : [{ adapter, weight: 1 }]);
+      if (parts.length === 0)
         return { value: { batch, tokenizer, forms, adapter: null }, release: base.release };
-      if (adapter.templateSha256 !== tokenizer.templateSha256)
+      if (parts.some((part) => part.adapter.templateSha256 !== tokenizer.templateSha256))
         throw new LowrankError(
           'template_mismatch',
           `The adapter was trained with another chat template than ${baseModel.name} has now.`,
         );
       // What is not used makes room before more comes.
       this.bases.tidy();
-      const held = await this.adapters.hold(`${key} ${adapter.id}`, () =>
-        this.openAdapter(base.value.base, adapter),
+      const held = await this.adapters.hold(`${key} ${nameOf(parts)}`, () =>
+        mix === undefined
+          ? this.openAdapter(base.value.base, (parts[0] as Part).adapter)
+          : this.openMix(base.value.base, mix),
       );
       const release = () => {
         held.release();
@@ -169,13 +173,28 @@ export class Models {
     };
   }
 
-  private async openAdapter(
-    base: Base,
-    { id, files }: NonNullable<ServeTarget['adapter']>,
-  ): Promise<Adapter> {
+  private async openAdapter(base: Base, adapter: Part['adapter']): Promise<Adapter> {
+    return loadAdapter(base, await this.fetchAdapter(adapter));
+  }
+
+  /** Its pairs one beside the other, each times its weight: the sum of what the adapters add, as one adapter of the sum of their ranks. */
+  private async openMix(base: Base, mix: readonly Part[]): Promise<Adapter> {
+    const folders: string[] = [];
+    for (const { adapter } of mix) folders.push(await this.fetchAdapter(adapter));
+    const into = await mkdtemp(join(this.options.cacheDir, 'mix-'));
+    try {
+      const settings = { method: 'cat', weights: mix.map(({ weight }) => weight) };
+      await combineFolders(folders, combineSettingsSchema.parse(settings), into);
+      return await loadAdapter(base, into);
+    } finally {
+      await rm(into, { recursive: true });
+    }
+  }
+
+  private async fetchAdapter({ id, files }: Part['adapter']): Promise<string> {
     const folder = join(this.options.cacheDir, 'adapters', id);
     await this.fetch(folder, files);
-    return loadAdapter(base, folder);
+    return folder;
   }
 
   /** Files appear whole and checked, so one that is there with its size is right. */
@@ -190,6 +209,11 @@ export class Models {
     }
   }
 }
+
+type Part = NonNullable<ServeTarget['mix']>[number];
+
+const nameOf = (parts: readonly Part[]): string =>
+  parts.map(({ adapter, weight }) => `${adapter.id}*${weight}`).join('+');
 
 const bytesOf = ({ tensors }: Adapter): number =>
   tensors.reduce((sum, { shape }) => sum + 4 * shape.reduce((product, size) => product * size, 1), 0);

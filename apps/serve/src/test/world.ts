@@ -30,7 +30,7 @@ import { createServer } from '../http/server';
 import { ServeMetrics } from '../metrics';
 import { Models } from '../models/models';
 
-const token = 'a-token-of-tests';
+export const token = 'a-token-of-tests';
 export const teamId = `team_${'a'.repeat(24)}`;
 
 /** A server on loopback over an object store with a tiny base model, and what it should answer. */

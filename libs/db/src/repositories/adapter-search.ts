@@ -34,12 +34,15 @@ const method = Prisma.sql`CASE
   WHEN v.id IS NOT NULL THEN 'lora'
 END`;
 
-function* conditionsOf(query: Partial<AdapterQuery>): Generator<Prisma.Sql> {
-  const { query: part, q, baseModel, tag, objective, maxLoss, minAccuracy } = query;
+function* conditionsOf(teamId: string, query: Partial<AdapterQuery>): Generator<Prisma.Sql> {
+  const { query: part, q, baseModel, owner, tag, objective, maxLoss, minAccuracy } = query;
   if (part) yield Prisma.sql`a.name LIKE ${containing(part.toLowerCase())}`;
   for (const word of wordsOf(q ?? ''))
     yield Prisma.sql`concat_ws(E'\n', a.name, a.description, a.tags::text, a.card) ILIKE ${containing(word)}`;
   if (baseModel !== undefined) yield Prisma.sql`a.base_model = ${baseModel}`;
+  // Who made another team's is theirs to know.
+  if (owner !== undefined)
+    yield Prisma.sql`a.team_id = ${teamId} AND ${owner} IN (a.created_by ->> 'id', a.created_by ->> 'name')`;
   if (tag !== undefined) yield Prisma.sql`a.tags @> to_jsonb(${tag}::text)`;
   if (objective !== undefined) yield Prisma.sql`v.recipe -> 'objective' ->> 'type' = ${objective}`;
   if (query.method !== undefined) yield Prisma.sql`${method} = ${query.method}`;
@@ -68,7 +71,7 @@ export async function findAdapters(
     ? Prisma.empty
     : Prisma.sql`OR a.id IN (SELECT adapter_id FROM grants WHERE to_team_id = ${teamId})`;
   const there = Prisma.sql`(a.team_id = ${teamId} ${granted})`;
-  const conditions = [there, state, ...conditionsOf(query)];
+  const conditions = [there, state, ...conditionsOf(teamId, query)];
   if (after !== undefined) {
     const owners = [{ teamId }, { grants: { some: { toTeamId: teamId } } }];
     if ((await db.adapter.count({ where: { OR: owners, id: after } })) === 0)

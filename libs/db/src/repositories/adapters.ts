@@ -7,8 +7,8 @@ import {
   type Recipe,
   type VersionMetrics,
 } from '@lowrank/contracts';
-import { type AdapterRepository } from '@lowrank/domain';
-import { type Prisma } from '../generated/client';
+import { type AdapterRepository, type Deed } from '@lowrank/domain';
+import { Prisma } from '../generated/client';
 import { type AdapterModel, type AdapterVersionModel, type VersionParentModel } from '../generated/models';
 import { dateOrNull, fromJson, iso, isoOrNull, storableText, toJson, type Tx } from '../values';
 import { findAdapters } from './adapter-search';
@@ -37,6 +37,7 @@ const toAdapter = (row: AdapterRow): Adapter => ({
   id: row.id,
   name: row.name,
   sharedBy: null,
+  createdBy: fromJson(row.createdBy),
   baseModel: row.baseModel,
   description: row.description,
   tags: fromJson(row.tags),
@@ -84,7 +85,8 @@ const toVersion = (row: VersionRow): AdapterVersion => ({
   deletedAt: isoOrNull(row.deletedAt),
 });
 
-export const adapterRepository = (db: Tx): AdapterRepository => {
+/** `deed`: who makes adapters. */
+export const adapterRepository = (db: Tx, deed: Deed | null): AdapterRepository => {
   const find: AdapterRepository['find'] = async (teamId, name) => {
     const where = { teamId_name: { teamId, name }, deletedAt: null };
     const row = await db.adapter.findUnique({ where, ...shown });
@@ -94,7 +96,12 @@ export const adapterRepository = (db: Tx): AdapterRepository => {
     async ensure(teamId, { id, name, baseModelName, at }) {
       const time = new Date(at);
       await db.adapter.createMany({
-        data: [{ id, teamId, name, baseModel: baseModelName, createdAt: time, updatedAt: time }],
+        data: [
+          {
+            ...{ id, teamId, name, baseModel: baseModelName, createdAt: time, updatedAt: time },
+            createdBy: deed === null ? Prisma.DbNull : toJson(deed.actor),
+          },
+        ],
         skipDuplicates: true,
       });
       // Whoever deletes it now, waits for what is made with it, or this waits for them.
@@ -149,7 +156,14 @@ export const adapterRepository = (db: Tx): AdapterRepository => {
           : await db.team.findMany({ where: { id: { in: others } }, select: { id: true, name: true } });
       const sharedBy = (id: string) => teams.find((team) => team.id === id)?.name ?? null;
       const byId = new Map(
-        rows.map((row) => [row.id, { ...toAdapter(row), sharedBy: sharedBy(row.teamId) }]),
+        rows.map((row) => {
+          const other = sharedBy(row.teamId);
+          const adapter = toAdapter(row);
+          return [
+            row.id,
+            { ...adapter, sharedBy: other, createdBy: other === null ? adapter.createdBy : null },
+          ];
+        }),
       );
       return { data: ids.flatMap((id) => byId.get(id) ?? []), hasMore };
     },

@@ -22,3 +22,24 @@ it('estimates every trial, and plans data once that all have in common', async (
   });
   expect(world.tables.sweeps).toHaveLength(1);
 });
+
+it('starts every trial from a version, whose shape it has', async () => {
+  await world.publish({ recipe: { lora: { rank: 4, alpha: 9 } } });
+  const initFrom = 'captain@v1';
+  const space = { 'optimizer.learningRate': { values: [1e-4, 1e-3] } };
+  const sweep = await world.submitSweep({ initFrom, space, adapter: 'next' });
+  for (const { jobId } of sweep.trials)
+    expect(world.job(jobId)).toMatchObject({
+      initFrom: { adapter: 'captain', number: 1 },
+      recipe: { lora: { rank: 4, alpha: 9 } },
+    });
+  await expect(world.submitSweep({ initFrom })).rejects.toMatchObject({
+    code: 'recipe_invalid',
+    message: expect.stringMatching(/trial 1 \(lora.rank=2\): is 2, and captain@v1 has 4; leave it out/),
+  });
+  const dropout = { 'lora.dropout': { values: [0, 0.1] } };
+  expect((await world.submitSweep({ initFrom, space: dropout })).trialCount).toBe(2);
+  await expect(world.submitSweep({ initFrom: 'captain@v9', space })).rejects.toMatchObject({
+    code: 'not_found',
+  });
+});

@@ -7,6 +7,7 @@ import {
   training,
   type SweepWithTrials,
 } from '@lowrank/contracts';
+import { versionNameOf } from '../catalog/lineage';
 import { after } from '../clock-and-ids';
 import { checkJob } from '../jobs/check-job';
 import { checkQueueQuota } from '../jobs/quotas';
@@ -16,7 +17,7 @@ import { type Ports } from '../ports';
 import { assertFits, estimatorOf } from '../preflight/estimate-job';
 import { patternTime } from '../recipe/patterns';
 import { sweepWithTrials } from './control-sweep';
-import { makeTrials, Problems, type Trial } from './trials';
+import { decideFrom, makeTrials, Problems, type Trial } from './trials';
 
 /** Milliseconds that the patterns of all trials together may hold up everyone else here. */
 const patternMs = 1000;
@@ -33,13 +34,18 @@ export async function submitSweep(
   request: CreateSweep,
 ): Promise<SweepWithTrials> {
   scheduleOf(request, ports.clock.now());
-  const made = makeTrials(request);
-  const material = await ports.unitOfWork.run(async (repositories) => {
-    await checkQueueQuota(repositories, teamId, ports.clock.now(), made.length);
-    const both = await materialOf(repositories, teamId, request);
-    checkTrials(made, request, both.baseModel, both.dataset);
-    return both;
+  // What does not ask for a version needs nothing but the request.
+  const alone = request.initFrom === null ? makeTrials(request) : null;
+  const { material, made } = await ports.unitOfWork.run(async (repositories) => {
+    const found = await materialOf(repositories, teamId, request);
+    const { baseModel, dataset, initFrom } = found;
+    const trials =
+      alone ?? makeTrials(request, initFrom === null ? undefined : decideFrom(baseModel, initFrom));
+    await checkQueueQuota(repositories, teamId, ports.clock.now(), trials.length);
+    checkTrials(trials, request, baseModel, dataset);
+    return { material: found, made: trials };
   });
+  const initFrom = material.initFrom && versionNameOf(material.initFrom);
   const estimated = await estimateTrials(ports, material, made, request);
   const at = ports.clock.now();
   const schedule = scheduleOf(request, at);
@@ -49,7 +55,7 @@ export async function submitSweep(
   const { recipe: common, space, method, metric, maxConcurrent } = request;
   return ports.unitOfWork.run(async (repositories) => {
     await checkQueueQuota(repositories, teamId, at, trials.length);
-    const same = { ...request, dataset: material.dataset.id };
+    const same = { ...request, dataset: material.dataset.id, initFrom: null };
     const { baseModel, dataset } = await materialOf(repositories, teamId, same);
     const { name: adapter } = await repositories.adapters.ensure(teamId, {
       id: adapterId,
@@ -64,7 +70,7 @@ export async function submitSweep(
     });
     const jobs = trials.map(({ number, jobId, recipe, estimate }) => ({
       ...{ ...facts, ...schedule },
-      ...{ id: jobId, recipe, metadata: {}, estimate, initFrom: null, clonedFrom: null },
+      ...{ id: jobId, recipe, metadata: {}, estimate, initFrom, clonedFrom: null },
       ...{ sweep: { id, trial: number }, work: training },
       // Trials of the same priority go in the order of their numbers.
       rankAt: after(schedule.rankAt, number - 1),
@@ -72,7 +78,8 @@ export async function submitSweep(
     await addJobs(repositories, teamId, submitted(baseModel.name, dataset), jobs);
     await repositories.sweeps.addTrials(id, trials);
     const told = { adapter, baseModel: baseModel.name, dataset: dataset.id, trials: trials.length };
-    await repositories.audit.add('submit', { kind: 'sweep', id }, told);
+    const start = initFrom && `${initFrom.adapter}@v${initFrom.number}`;
+    await repositories.audit.add('submit', { kind: 'sweep', id }, { ...told, initFrom: start });
     return sweepWithTrials(repositories, teamId, id);
   });
 }

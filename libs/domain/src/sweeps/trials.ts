@@ -1,12 +1,16 @@
 import {
+  type AdapterVersion,
+  type BaseModel,
   type CreateSweep,
   type Dimension,
   type ErrorDetail,
   LowrankError,
   type Recipe,
+  recipeRequestSchema,
   recipeSchema,
 } from '@lowrank/contracts';
 import { createHash } from 'node:crypto';
+import { decideRecipe } from '../recipe/continued';
 import { rungsOf } from './asha';
 
 export interface Trial {
@@ -24,30 +28,63 @@ const drawsPerTrial = 20;
 /** Most problems of trials that are reported together. */
 export const mostProblems = 20;
 
+/** The recipe that fields mean, or what is wrong with them; paths from the recipe on. */
+export type Decide = (
+  fields: unknown,
+) => { recipe: Recipe } | { issues: { path: string; message: string }[] };
+
+const issuesOf = ({ issues }: Issues): { path: string; message: string }[] =>
+  issues.flatMap((issue) =>
+    (issue.code === 'unrecognized_keys' ? (issue.keys ?? []) : [null]).map((key) => ({
+      path: [...issue.path, ...(key === null ? [] : [key])].map(String).join('.'),
+      message: key === null ? issue.message : 'is no field of a recipe',
+    })),
+  );
+/** The part of a zod error that is needed. */
+interface Issues {
+  issues: readonly { code: string; path: readonly PropertyKey[]; message: string; keys?: string[] }[];
+}
+
+/** By default whatever is left out. */
+const decideAlone: Decide = (fields) => {
+  const parsed = recipeSchema.safeParse(fields);
+  return parsed.success ? { recipe: parsed.data } : { issues: issuesOf(parsed.error as Issues) };
+};
+
+/** As decideRecipe has it for training that starts from a version. */
+export const decideFrom =
+  (baseModel: BaseModel, initFrom: AdapterVersion): Decide =>
+  (fields) => {
+    const parsed = recipeRequestSchema.safeParse(fields);
+    if (!parsed.success) return { issues: issuesOf(parsed.error as Issues) };
+    try {
+      return { recipe: decideRecipe(parsed.data, baseModel, initFrom) };
+    } catch (error) {
+      if (!(error instanceof LowrankError) || error.code !== 'recipe_invalid') throw error;
+      const details = error.details ?? [];
+      return {
+        issues: details.map(({ path = '', message }) => ({ path: path.replace(/^recipe\./, ''), message })),
+      };
+    }
+  };
+
 /**
- * The trials of a sweep: a function of the request, so that the same request gives the same trials. No two have the same parameters.
+ * `decide`: what a recipe that leaves fields out means. The trials of a sweep: a function of the request, so that the same request gives the same trials. No two have the same parameters.
  * Error: recipe_invalid, with every field at fault and the first trial that has it.
  */
-export function makeTrials(request: CreateSweep): Trial[] {
+export function makeTrials(request: CreateSweep, decide: Decide = decideAlone): Trial[] {
   const { method, space, recipe: common } = request;
   const rungs = method.type === 'asha' ? rungsOf(method) : [];
   const problems = new Problems(space);
   const trials: Trial[] = [];
   for (const [index, parameters] of parametersOf(request).entries()) {
     const number = index + 1;
-    const parsed = recipeSchema.safeParse(withRungs(withFields(common, parameters), rungs));
-    if (parsed.success) {
-      trials.push({ number, parameters, recipe: parsed.data });
-      problems.add(number, parameters, sweepProblems(parsed.data, rungs));
-    } else {
-      const issues = parsed.error.issues.flatMap((issue) =>
-        (issue.code === 'unrecognized_keys' ? issue.keys : [null]).map((key) => ({
-          path: [...issue.path, ...(key === null ? [] : [key])].join('.'),
-          message: key === null ? issue.message : 'is no field of a recipe',
-        })),
-      );
-      problems.add(number, parameters, issues);
-    }
+    const decided = decide(withRungs(withFields(common, parameters), rungs));
+    if ('recipe' in decided) {
+      const { recipe } = decided;
+      trials.push({ number, parameters, recipe });
+      problems.add(number, parameters, sweepProblems(recipe, rungs));
+    } else problems.add(number, parameters, decided.issues);
     if (problems.enough) break;
   }
   problems.throwIfAny();

@@ -9,6 +9,7 @@ import {
   wordsOf,
 } from '@lowrank/contracts';
 import { revisionOf } from '../catalog/revision';
+import { type Deed } from '../ports/audit';
 import { type Repositories } from '../ports/repositories';
 import { byAge, compare, ofTeam, orNull, refuseUnless, withoutTeam } from './rows';
 import { type Tables } from './tables';
@@ -33,13 +34,14 @@ const latestOf = (version: AdapterVersion | undefined): Adapter['latest'] =>
 type Listed = Adapter & { card: string };
 
 function matches(row: Listed, query: Partial<AdapterQuery>): boolean {
-  const { query: part = '', q = '', baseModel, tag, objective, method, maxLoss, minAccuracy } = query;
+  const { query: part = '', q = '', baseModel, owner, tag, objective, method, maxLoss, minAccuracy } = query;
   const { latest } = row;
   const text = [row.name, row.description, ...row.tags, row.card].join('\n').toLowerCase();
   return (
     row.name.includes(part.toLowerCase()) &&
     wordsOf(q).every((word) => text.includes(word.toLowerCase())) &&
     (baseModel ?? row.baseModel) === row.baseModel &&
+    (owner === undefined || [row.createdBy?.id, row.createdBy?.name].includes(owner)) &&
     (tag === undefined || row.tags.includes(tag)) &&
     (objective === undefined || latest?.objective === objective) &&
     (method === undefined || latest?.method === method) &&
@@ -67,7 +69,7 @@ function orderOf(sort: AdapterSort): (a: Listed, b: Listed) => number {
 }
 const difference = (a: number, b: number): number => (a === b ? 0 : a - b);
 
-export function adapterRepositoryOf(tables: Tables): Repositories['adapters'] {
+export function adapterRepositoryOf(tables: Tables, deed: Deed | null): Repositories['adapters'] {
   const any = (teamId: string, name: string) =>
     tables.adapters.find((adapter) => adapter.teamId === teamId && adapter.name === name);
   const find = (teamId: string, name: string) => {
@@ -104,7 +106,7 @@ export function adapterRepositoryOf(tables: Tables): Repositories['adapters'] {
         throw new LowrankError('conflict', `Adapter '${name}' is for base model '${existing.baseModel}'.`);
       if (existing) return toAdapter(existing);
       const times = { createdAt: at, updatedAt: at, deletedAt: null, lastNumber: 0 };
-      const said = { description: '', tags: [], card: null };
+      const said = { description: '', tags: [], card: null, createdBy: deed?.actor ?? null };
       const adapter = { id, teamId, name, baseModel: baseModelName, latestVersion: null, ...said, ...times };
       tables.adapters.push(adapter);
       return toAdapter(adapter);
@@ -116,7 +118,7 @@ export function adapterRepositoryOf(tables: Tables): Repositories['adapters'] {
         .filter((row) => row.teamId === teamId || (!query.deleted && isGranted(row, teamId)))
         .map((row) => ({
           ...toAdapter(row),
-          sharedBy: row.teamId === teamId ? null : teamName(row.teamId),
+          ...(row.teamId === teamId ? {} : { sharedBy: teamName(row.teamId), createdBy: null }),
           card: row.card ?? '',
         }));
       const last = rows.find(({ id }) => id === query.after);

@@ -61,7 +61,7 @@ export function repositoriesOf(tables: Tables, deed: Deed | null): Repositories 
     },
     datasets: datasetRepositoryOf(tables),
     jobs: jobRepositoryOf(tables),
-    adapters: adapterRepositoryOf(tables),
+    adapters: adapterRepositoryOf(tables, deed),
     aliases: aliasRepositoryOf(tables),
     outbox: outboxOf(tables),
     teams: teamRepositoryOf(tables),

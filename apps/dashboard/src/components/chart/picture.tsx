@@ -1,10 +1,10 @@
 import 'uplot/dist/uPlot.min.css';
 import './picture.css';
 import { Button, useComputedColorScheme } from '@mantine/core';
-import { useElementSize } from '@mantine/hooks';
 import { useEffect, useMemo, useRef, useState } from 'react';
 import uPlot from 'uplot';
 import { formatNumber } from '../../lib/format';
+import { useWidth } from '../../lib/use-width';
 import { type ChartProps } from './chart';
 import { align, downsample, smooth } from './series';
 
@@ -18,7 +18,7 @@ export default function Picture({
   smoothing = 0,
   xLabel = 'step',
 }: ChartProps) {
-  const { ref, width } = useElementSize();
+  const { ref, width } = useWidth();
   const host = useRef<HTMLDivElement>(null);
   const plot = useRef<uPlot | null>(null);
   const [zoom, setZoom] = useState<Range | null>(null);

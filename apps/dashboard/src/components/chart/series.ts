@@ -67,7 +67,8 @@ export function smooth(y: ArrayLike<number>, weight: number): ArrayLike<number> 
       continue;
     }
     mean = weight * mean + (1 - weight) * value;
-    bias *= weight;
+    // Below the last bit of 1 it is gone; on its way to 0 it would become subnormal, which processors are slow at.
+    bias = bias < 1e-17 ? 0 : bias * weight;
     smoothed[i] = mean / (1 - bias);
   }
   return smoothed;

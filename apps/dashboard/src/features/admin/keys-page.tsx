@@ -28,13 +28,13 @@ const areas = [
   'webhooks',
   'platform',
 ] as const;
-const lifetimes = {
-  '': 'Never',
-  '7': 'In a week',
-  '30': 'In 30 days',
-  '90': 'In 90 days',
-  '365': 'In a year',
-};
+const lifetimes = [
+  { value: '', label: 'Never' },
+  { value: '7', label: 'In a week' },
+  { value: '30', label: 'In 30 days' },
+  { value: '90', label: 'In 90 days' },
+  { value: '365', label: 'In a year' },
+];
 
 /** The team's API keys: making one, whose secret is shown once, and revoking. */
 export function KeysPage() {
@@ -93,11 +93,7 @@ function NewKey() {
               data={rolesUpTo(principal.role)}
               defaultValue={principal.role === 'viewer' ? 'viewer' : 'member'}
             />
-            <NativeSelect
-              name="expires"
-              label="Expires"
-              data={Object.entries(lifetimes).map(([value, label]) => ({ value, label }))}
-            />
+            <NativeSelect name="expires" label="Expires" data={lifetimes} />
             {services.length > 0 && (
               <NativeSelect
                 name="service"

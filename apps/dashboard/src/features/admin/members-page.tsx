@@ -159,8 +159,8 @@ function Invite() {
           {made !== null && (
             <SecretOnce
               title={`Invitation of ${made.email}`}
-              secret={made.token}
-              label="the token of the invitation"
+              secret={`${location.origin}/join#${made.token}`}
+              label="the link of the invitation"
             />
           )}
         </Stack>

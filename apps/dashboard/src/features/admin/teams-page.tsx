@@ -29,7 +29,7 @@ export function TeamsPage() {
   const overview = useQuery({ ...apiQuery<PlatformOverview>(usePath), refetchInterval: 10_000 });
   const mayWrite = useMay()('teams.write');
   const [edited, setEdited] = useState<Team | null>(null);
-  const useOf = (id: string) => overview.data?.teams.find(({ team }) => team.id === id);
+  const takenBy = (id: string) => overview.data?.teams.find(({ team }) => team.id === id);
   return (
     <>
       <PageHeader title="Teams" description="Shares of the machines, quotas, and what was used this month." />
@@ -63,21 +63,21 @@ export function TeamsPage() {
                     header: 'Tokens',
                     align: 'right',
                     from: 'sm',
-                    cell: ({ id }) => formatCompact(useOf(id)?.trainedTokens ?? 0),
+                    cell: ({ id }) => formatCompact(takenBy(id)?.trainedTokens ?? 0),
                   },
                   {
                     key: 'running',
                     header: 'Running',
                     align: 'right',
                     from: 'xs',
-                    cell: ({ id, maxRunning }) => ofMost(useOf(id)?.running, maxRunning),
+                    cell: ({ id, maxRunning }) => ofMost(takenBy(id)?.running, maxRunning),
                   },
                   {
                     key: 'queued',
                     header: 'Waiting',
                     align: 'right',
                     from: 'xs',
-                    cell: ({ id, maxQueued }) => ofMost(useOf(id)?.queued, maxQueued),
+                    cell: ({ id, maxQueued }) => ofMost(takenBy(id)?.queued, maxQueued),
                   },
                   ...(mayWrite
                     ? [
@@ -253,8 +253,8 @@ function NewTeam() {
           {made !== null && (
             <SecretOnce
               title={`Invitation of ${made.invitation.email}, the first owner of ${made.name}`}
-              secret={made.invitation.token}
-              label="the token of the invitation"
+              secret={`${location.origin}/join#${made.invitation.token}`}
+              label="the link of the invitation"
             />
           )}
           <Group justify="flex-end">

@@ -17,8 +17,9 @@ const gap = { x: 64, y: 18 };
 
 /**
  * Nodes in columns from left to right, so that every edge goes to the right: a version stands beyond the versions that it was made from, and
- * what else was used (base model, dataset, job) in the column before the first version that used it. Within a column nodes stand near what
- * they are joined to in the column before (one barycentric sweep of Sugiyama, Tagawa & Toda 1981).
+ * what else was used (base model, dataset, job) in the column before the first version that used it, below the rows of the versions, so that
+ * no box stands between two versions. Within a column nodes stand near what they are joined to in the columns before (one barycentric sweep of
+ * Sugiyama, Tagawa & Toda 1981).
  */
 export function layoutOf({ nodes, edges }: Pick<Lineage, 'nodes' | 'edges'>): Layout {
   const isVersion = new Set(nodes.filter(({ type }) => type === 'version').map(({ id }) => id));
@@ -38,9 +39,12 @@ export function layoutOf({ nodes, edges }: Pick<Lineage, 'nodes' | 'edges'>): La
     columns.set(id, Math.max(0, Math.min(...users) - 1));
   }
   const used = [...new Set(columns.values())].sort((a, b) => a - b);
+  const versionRows = Math.max(
+    ...used.map((column) => [...isVersion].filter((id) => columns.get(id) === column).length),
+  );
   const rowOf = new Map<string, number>();
   const placed: Placed[] = [];
-  used.forEach((column, index) => {
+  used.forEach((column, place) => {
     const inColumn = nodes.filter(({ id }) => columns.get(id) === column);
     const middle = (id: string): number => {
       const rows = edges
@@ -51,11 +55,12 @@ export function layoutOf({ nodes, edges }: Pick<Lineage, 'nodes' | 'edges'>): La
     const ordered = inColumn
       .map((node) => ({ node, middle: middle(node.id) }))
       .sort((a, b) => a.middle - b.middle);
-    ordered.forEach(({ node }, row) => {
+    ordered.forEach(({ node }, index) => {
+      const row = index + (isVersion.has(node.id) ? 0 : versionRows);
       rowOf.set(node.id, row);
       placed.push({
         node,
-        x: index * (nodeSize.width + gap.x),
+        x: place * (nodeSize.width + gap.x),
         y: row * (nodeSize.height + gap.y),
       });
     });

@@ -1,6 +1,6 @@
 import { Text } from '@mantine/core';
-import { useElementSize } from '@mantine/hooks';
 import { formatNumber } from '../../lib/format';
+import { useWidth } from '../../lib/use-width';
 import { axisOf, type Run } from './runs';
 
 const height = 300;
@@ -16,7 +16,7 @@ interface ParallelCoordinatesProps {
 
 /** A line a run over an axis a parameter and one for the result; the better the result, the stronger the colour. */
 export function ParallelCoordinates({ runs, metric, active, onActive }: ParallelCoordinatesProps) {
-  const { ref, width } = useElementSize();
+  const { ref, width } = useWidth();
   const paths = [...new Set(runs.flatMap(({ parameters }) => Object.keys(parameters)))];
   const format = (value: number) => formatNumber(value, 3);
   const axes = [

@@ -2,7 +2,7 @@ import { Alert, Anchor, Box, Group, Progress, Stack, Tabs, Text } from '@mantine
 import { type JobDetail } from '@lowrank/contracts';
 import { useQuery } from '@tanstack/react-query';
 import { getRouteApi, Link } from '@tanstack/react-router';
-import { useState, useSyncExternalStore } from 'react';
+import { lazy, Suspense, useState, useSyncExternalStore } from 'react';
 import { Icon } from '../../components/icon';
 import { JobStateBadge } from '../../components/job-state';
 import { PageHeader } from '../../components/page-header';
@@ -14,13 +14,15 @@ import { useEventStream } from '../../lib/use-event-stream';
 import { JobFeed, type JobNews, secondsLeft } from './job-feed';
 import { type RunTab } from './routes';
 import { RunActions } from './run-actions';
-import { RunCurves } from './run-curves';
-import { RunHistory } from './run-history';
-import { RunLogs } from './run-logs';
-import { RunRecipe } from './run-recipe';
-import { RunSamples } from './run-samples';
 
 const route = getRouteApi('/shell/jobs/$id');
+
+// The header and the progress are there first; each tab comes when it is opened.
+const RunCurves = lazy(() => import('./run-curves').then((file) => ({ default: file.RunCurves })));
+const RunHistory = lazy(() => import('./run-history').then((file) => ({ default: file.RunHistory })));
+const RunLogs = lazy(() => import('./run-logs').then((file) => ({ default: file.RunLogs })));
+const RunRecipe = lazy(() => import('./run-recipe').then((file) => ({ default: file.RunRecipe })));
+const RunSamples = lazy(() => import('./run-samples').then((file) => ({ default: file.RunSamples })));
 
 /** One job as it goes: everything but the estimate comes by its stream. */
 export function RunPage() {
@@ -120,7 +122,7 @@ function Run({ id }: { id: string }) {
           </Tabs.List>
           {panels.map(([value, , panel]) => (
             <Tabs.Panel key={value} value={value}>
-              {panel}
+              <Suspense fallback={<LoadingState rows={4} height={80} />}>{panel}</Suspense>
             </Tabs.Panel>
           ))}
         </Tabs>

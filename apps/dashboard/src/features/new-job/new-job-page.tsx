@@ -1,12 +1,11 @@
 import {
-  Accordion,
   Alert,
   Button,
   Grid,
   Group,
-  NumberInput,
   Select,
   SimpleGrid,
+  Skeleton,
   Stack,
   Text,
   TextInput,
@@ -21,12 +20,10 @@ import {
 } from '@lowrank/contracts';
 import { keepPreviousData, useMutation, useQuery } from '@tanstack/react-query';
 import { getRouteApi, useNavigate } from '@tanstack/react-router';
-import { useState } from 'react';
-import { EstimateView } from '../../components/estimate-view';
+import { lazy, Suspense, useState } from 'react';
 import { Icon } from '../../components/icon';
 import { PageHeader } from '../../components/page-header';
 import { Section } from '../../components/section';
-import { Snippet } from '../../components/snippet';
 import { EmptyState, ErrorState, LoadingState, QueryState } from '../../components/states';
 import { api, ApiError } from '../../lib/api';
 import { formatCompact } from '../../lib/format';
@@ -35,12 +32,18 @@ import { apiQuery, invalidate, type Page } from '../../lib/query';
 import { changesFrom, fieldAt, withField } from '../../lib/recipe';
 import { recipeDefaults } from '../../lib/recipe-defaults';
 import { useMay } from '../../lib/session';
-import { DataStep } from './data-step';
-import { KnobInput } from './knob-input';
-import { type Knob, mainKnobs, moreKnobs } from './knobs';
-import { snippetsOf } from './snippets';
+import { type Knob, mainKnobs } from './knobs';
 
 const route = getRouteApi('/shell/jobs/new');
+const EstimateView = lazy(() =>
+  import('../../components/estimate-view').then((file) => ({ default: file.EstimateView })),
+);
+const KnobInput = lazy(() => import('./knob-input').then((file) => ({ default: file.KnobInput })));
+const MoreKnobs = lazy(() => import('./more-knobs').then((file) => ({ default: file.MoreKnobs })));
+const DataStep = lazy(() => import('./data-step').then((file) => ({ default: file.DataStep })));
+const RequestSnippet = lazy(() =>
+  import('./request-snippet').then((file) => ({ default: file.RequestSnippet })),
+);
 
 /** Puts a job together: base model, data, recipe; says at every change what it would take. */
 export function NewJobPage() {
@@ -139,13 +142,14 @@ function Form({ original }: { original: Job | null }) {
   const knobs = (list: Knob[]) => (
     <SimpleGrid cols={{ base: 1, xs: 2 }} spacing="md" verticalSpacing="sm">
       {list.map((knob) => (
-        <KnobInput
-          key={knob.path}
-          knob={knob}
-          value={fieldAt(recipe, knob.path)}
-          error={wrong(`recipe.${knob.path}`) ?? wrong(knob.path)}
-          onChange={(value) => change(knob.path, value)}
-        />
+        <Suspense key={knob.path} fallback={<Skeleton height={58} />}>
+          <KnobInput
+            knob={knob}
+            value={fieldAt(recipe, knob.path)}
+            error={wrong(`recipe.${knob.path}`) ?? wrong(knob.path)}
+            onChange={(value) => change(knob.path, value)}
+          />
+        </Suspense>
       ))}
     </SimpleGrid>
   );
@@ -182,7 +186,9 @@ function Form({ original }: { original: Job | null }) {
               />
             </Section>
             <Section title="Data">
-              <DataStep base={base} value={dataset} onChange={setDataset} />
+              <Suspense fallback={<LoadingState rows={2} height={56} />}>
+                <DataStep base={base} value={dataset} onChange={setDataset} />
+              </Suspense>
             </Section>
             <Section title="Recipe">
               <Stack>
@@ -204,14 +210,9 @@ function Form({ original }: { original: Job | null }) {
                 {recipe.objective.type === 'dpo' && knobs([betaKnob])}
                 {recipe.objective.type === 'orpo' && knobs([lambdaKnob])}
                 {knobs(mainKnobs)}
-                <Accordion variant="contained" chevronPosition="left">
-                  {moreKnobs.map(({ title, knobs: list }) => (
-                    <Accordion.Item key={title} value={title}>
-                      <Accordion.Control>{title}</Accordion.Control>
-                      <Accordion.Panel>{knobs(list)}</Accordion.Panel>
-                    </Accordion.Item>
-                  ))}
-                </Accordion>
+                <Suspense fallback={<LoadingState rows={4} height={46} />}>
+                  <MoreKnobs render={knobs} />
+                </Suspense>
               </Stack>
             </Section>
             <Section title="Result">
@@ -232,14 +233,14 @@ function Form({ original }: { original: Job | null }) {
                   onChange={(event) => setInitFrom(event.currentTarget.value.trim())}
                   error={wrong('initFrom')}
                 />
-                <NumberInput
+                <TextInput
+                  type="number"
                   label="Priority"
                   description="From −100 to 100; a point is worth ten minutes of waiting."
                   value={priority}
-                  onChange={(value) => setPriority(Number(value) || 0)}
+                  onChange={(event) => setPriority(Number(event.currentTarget.value) || 0)}
                   min={-100}
                   max={100}
-                  hideControls
                   error={wrong('priority')}
                 />
               </SimpleGrid>
@@ -266,7 +267,9 @@ function Form({ original }: { original: Job | null }) {
               ) : estimate.data === undefined ? (
                 <LoadingState rows={6} />
               ) : (
-                <EstimateView estimate={estimate.data} />
+                <Suspense fallback={<LoadingState rows={6} />}>
+                  <EstimateView estimate={estimate.data} />
+                </Suspense>
               )}
             </Section>
             {submit.error !== null && <ErrorState error={submit.error} />}
@@ -285,11 +288,9 @@ function Form({ original }: { original: Job | null }) {
             </Group>
             {isComplete && (
               <Section title="The same from elsewhere">
-                <Snippet
-                  label="The request"
-                  tabs={snippetsOf({ ...request, adapter: adapter || 'my-adapter' }, window.location.origin)}
-                  maxHeight={260}
-                />
+                <Suspense fallback={<LoadingState rows={3} />}>
+                  <RequestSnippet request={{ ...request, adapter: adapter || 'my-adapter' }} />
+                </Suspense>
               </Section>
             )}
           </Stack>

@@ -1,5 +1,7 @@
 // Counted memory: every buffer of a context's handles adds itself to the context's counter (lr_context_memory).
 #pragma once
+#include <sys/mman.h>
+
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -27,6 +29,11 @@ class MemoryCounter {
   std::atomic<uint64_t> current_{0}, peak_{0};
 };
 
+// Buffers of many huge pages ask for those: weights of hundreds of adapters are read once a step, each from a page of its own. The last
+// part of a buffer that fills none stays in small ones, so that no more memory is taken.
+constexpr size_t kHugePage = size_t{1} << 21;
+constexpr size_t kWorthHugePages = 4 * kHugePage;
+
 // count elements of a trivial type, 64-byte aligned, not initialised. Throws std::bad_alloc.
 template <typename T>
 class Buffer {
@@ -35,8 +42,10 @@ class Buffer {
   Buffer(MemoryCounter& counter, size_t count) : counter_(&counter), size_(count) {
     if (count > (SIZE_MAX / 2) / sizeof(T)) throw std::bad_alloc();
     if (count == 0) return;
-    data_ = static_cast<T*>(std::aligned_alloc(64, bytes()));
+    const bool huge = bytes() >= kWorthHugePages;
+    data_ = static_cast<T*>(std::aligned_alloc(huge ? kHugePage : 64, bytes()));
     if (data_ == nullptr) throw std::bad_alloc();
+    if (huge) ::madvise(data_, bytes() / kHugePage * kHugePage, MADV_HUGEPAGE);  // a kernel without them refuses; nothing depends on it
     counter_->add(bytes());
   }
   Buffer(Buffer&& other) noexcept { swap(other); }

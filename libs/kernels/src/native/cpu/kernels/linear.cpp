@@ -15,8 +15,9 @@ constexpr int64_t kStreamTokens = 8;
 constexpr int64_t kSegment = 512;
 // Weight rows that are written out for many tokens: their segments fill half of the first cache.
 constexpr int64_t kManyRows = 8;
-// Tokens whose sums with these rows are kept.
-constexpr int64_t kManyTokens = 256;
+// Floats of tokens that meet all weight rows before the next tokens do: they stay in the second cache, and weights are written out once for
+// so many.
+constexpr int64_t kManyFloats = int64_t{1} << 17;
 
 // sums[R][M] of R weight rows with M tokens, 4-bit storages in whole blocks. x lies de-interleaved in groups of 2W (even elements first),
 // the way look_up delivers weights, so that they are multiplied without being put in order.
@@ -24,9 +25,8 @@ template <int M, int R>
 inline void stream_four_bit(const WeightReader& reader, int64_t row, const float* x, float* out) {
   const Weight& w = reader.w;
   const auto* codes = static_cast<const uint8_t*>(w.data);
-  V sums[R][M];
-  for (int r = 0; r < R; ++r)
-    for (int m = 0; m < M; ++m) sums[r][m] = zero();
+  V products[R * M];
+  for (V& product : products) product = zero();
   for (int64_t col = 0; col < w.cols; col += quant::kBlock) {
     Levels levels[R];
     for (int r = 0; r < R; ++r) {
@@ -40,35 +40,32 @@ inline void stream_four_bit(const WeightReader& reader, int64_t row, const float
 #pragma GCC unroll 8
       for (int m = 0; m < M; ++m) {
         const V x_even = load(x + m * w.cols + col + j), x_odd = load(x + m * w.cols + col + j + W);
-        for (int r = 0; r < R; ++r) sums[r][m] = fma(odd[r], x_odd, fma(even[r], x_even, sums[r][m]));
+        for (int r = 0; r < R; ++r) products[r * M + m] = fma(odd[r], x_odd, fma(even[r], x_even, products[r * M + m]));
       }
     }
   }
-  for (int r = 0; r < R; ++r)
-    for (int m = 0; m < M; ++m) out[r * M + m] = sum(sums[r][m]);
+  store_sums(products, out);
 }
 
 // The same for any storage and width, x in its own order. segment is [R · kSegment].
 template <int M, int R>
 inline void stream_any(const WeightReader& reader, int64_t row, const float* x, float* segment, float* out) {
   const int64_t cols = reader.w.cols;
-  V sums[R][M];
-  for (int r = 0; r < R; ++r)
-    for (int m = 0; m < M; ++m) sums[r][m] = zero();
+  V products[R * M];
+  for (V& product : products) product = zero();
   for (int64_t col = 0; col < cols; col += kSegment) {
     const int64_t n = least(kSegment, cols - col), whole = n / W * W;
     for (int r = 0; r < R; ++r) reader.read(row + r, col, n, segment + r * kSegment);
     const auto step = [&](int64_t i, auto load_lanes) {
       for (int m = 0; m < M; ++m) {
         const V lanes = load_lanes(x + m * cols + col + i);
-        for (int r = 0; r < R; ++r) sums[r][m] = fma(load_lanes(segment + r * kSegment + i), lanes, sums[r][m]);
+        for (int r = 0; r < R; ++r) products[r * M + m] = fma(load_lanes(segment + r * kSegment + i), lanes, products[r * M + m]);
       }
     };
     for (int64_t i = 0; i < whole; i += W) step(i, [](const float* p) { return load(p); });
     if (whole < n) step(whole, [&](const float* p) { return load_part(p, n - whole); });
   }
-  for (int r = 0; r < R; ++r)
-    for (int m = 0; m < M; ++m) out[r * M + m] = sum(sums[r][m]);
+  store_sums(products, out);
 }
 
 bool in_whole_blocks(const Weight& w) { return quant::is_four_bit(w.storage) && w.cols % quant::kBlock == 0; }
@@ -212,24 +209,78 @@ inline void many_tile(const float* w, const float* x, int64_t stride, int64_t n,
     for (int r = 0; r < R; ++r) store(sums + (m * kManyRows + r) * W, held[m][r]);
 }
 
-// The same for T tokens and all rows.
+// The same for T tokens and all rows: tokens that have been read from the second cache meet all of them before the next ones do.
 void many_tiles(const float* w, const float* x, int64_t stride, int64_t n, int64_t T, float* sums) {
   constexpr int R = W == 16 ? 4 : 2;  // 6 × R sums, R weights and x fit the registers
-  for (int64_t row = 0; row < kManyRows; row += R) {
-    const float* rows = w + row * kSegment;
-    float* out = sums + row * W;
-    int64_t t = 0;
-    for (; t + 6 <= T; t += 6) many_tile<6, R>(rows, x + t * stride, stride, n, out + t * kManyRows * W);
-    for (; t + 2 <= T; t += 2) many_tile<2, R>(rows, x + t * stride, stride, n, out + t * kManyRows * W);
-    if (t < T) many_tile<1, R>(rows, x + t * stride, stride, n, out + t * kManyRows * W);
+  const auto tokens = [&](int64_t t, auto count) {
+    constexpr int M = decltype(count)::value;
+    for (int64_t row = 0; row < kManyRows; row += R)
+      many_tile<M, R>(w + row * kSegment, x + t * stride, stride, n, sums + (t * kManyRows + row) * W);
+  };
+  int64_t t = 0;
+  for (; t + 6 <= T; t += 6) tokens(t, std::integral_constant<int, 6>());
+  for (; t + 2 <= T; t += 2) tokens(t, std::integral_constant<int, 2>());
+  if (t < T) tokens(t, std::integral_constant<int, 1>());
+}
+
+// Adds to y[M, cols], rows N apart, scale · hidden [M, rank] times a panel [rank][W] of Bᵀ.
+template <int M>
+inline void panel_tile(const float* panel, const float* hidden, int64_t rank, float scale, int64_t N, int64_t cols, float* y) {
+  V products[M];
+  for (V& product : products) product = zero();
+  for (int64_t r = 0; r < rank; ++r) {
+    const V row = load(panel + r * W);
+#pragma GCC unroll 8
+    for (int m = 0; m < M; ++m) products[m] = fma(set(hidden[m * rank + r]), row, products[m]);
+  }
+#pragma GCC unroll 8
+  for (int m = 0; m < M; ++m) store_part(y + m * N, load_part(y + m * N, cols) + products[m] * set(scale), cols);
+}
+
+int64_t highest_rank(std::span<const LoraRows> pairs) {
+  int64_t rank = 0;
+  for (const LoraRows& rows : pairs) rank = most(rank, rows.pair.rank);
+  return rank;
+}
+
+// Floats of the panel that add_columns needs.
+int64_t panel_floats(std::span<const LoraRows> pairs) { return ceil_div(highest_rank(pairs), W) * W * W; }
+
+// y[tokens begin … end-1 of the batch, col … col+cols-1] += scale · hidden Bᵀ of the pairs; rows of y are N apart and begin with token 0.
+// Pairs may share tokens: one after the other.
+void add_columns(std::span<const LoraRows> pairs, int64_t begin, int64_t end, int64_t N, int64_t col, int64_t cols, float* panel, float* y) {
+  for (const LoraRows& rows : pairs) {
+    const Lora& pair = rows.pair;
+    const int64_t first = most(begin, rows.begin), last = least(end, rows.end);
+    if (first >= last) continue;
+    for (int64_t c = col; c < col + cols; c += W) {
+      const int64_t width = least(W, col + cols - c);
+      for (int64_t r = 0; r < pair.rank; r += W) {
+        V block[W];
+        for (int64_t i = 0; i < W; ++i)
+          block[i] = i < width ? load_part(pair.b + (c + i) * pair.rank + r, least(W, pair.rank - r)) : zero();
+        transpose(block);
+        for (int64_t i = 0; i < W; ++i) store(panel + (r + i) * W, block[i]);
+      }
+      int64_t t = first;
+      const auto tile = [&](auto count) {
+        constexpr int M = decltype(count)::value;
+        for (; t + M <= last; t += M)
+          panel_tile<M>(panel, rows.hidden + (t - rows.begin) * pair.rank, pair.rank, pair.scale, N, width, y + t * N + c);
+      };
+      tile(std::integral_constant<int, 8>());
+      tile(std::integral_constant<int, 1>());
+    }
   }
 }
 
 void stream_many(const Run& run, const float* x, const Weight& w, const float* bias, float* y, int64_t T) {
   const WeightReader reader(w);
   const bool whole_blocks = in_whole_blocks(w), alone = T * w.rows * w.cols < kWorthThreads;
-  const int64_t segments = ceil_div(w.cols, kSegment), threads = alone ? 1 : run.pool->threads(), kept = least(T, kManyTokens);
-  const int64_t segment_floats = T * kSegment, thread_floats = kManyRows * (kSegment + kept * W);
+  const int64_t segments = ceil_div(w.cols, kSegment), threads = alone ? 1 : run.pool->threads();
+  const int64_t kept = least(T, most(kManyFloats / w.cols / 6, 4) * 6);  // tokens at a time: whole tiles
+  const int64_t segment_floats = T * kSegment, sum_floats = ceil_div(kept * kManyRows, W) * W * W;
+  const int64_t thread_floats = kManyRows * kSegment + sum_floats;
   const size_t mark = run.scratch->mark();
   // [segment][T][whole vectors of it]: as x lies, rows may be a power of two apart and share cache sets.
   auto* operand = static_cast<float*>(run.scratch->take(segments * segment_floats * sizeof(float)));
@@ -243,25 +294,29 @@ void stream_many(const Run& run, const float* x, const Weight& w, const float* b
       for (int64_t i = width(segment); i < padded(segment); ++i) out[i] = 0;
     }
   }, alone);
-  parallel(run, ceil_div(w.rows, kManyRows), [&](int index, int thread) {
+  const int64_t groups = ceil_div(w.rows, kManyRows);
+  parallel(run, ceil_div(T, kept) * groups, [&](int index, int thread) {
     float *weights = workspace + thread * thread_floats, *sums = weights + kManyRows * kSegment;
-    const int64_t row = index * kManyRows, rows = least(kManyRows, w.rows - row);
-    for (int64_t first = 0; first < T; first += kManyTokens) {
-      const int64_t count = least(kManyTokens, T - first);
-      std::memset(sums, 0, count * kManyRows * W * sizeof(float));
-      for (int64_t segment = 0; segment < segments; ++segment) {
-        const int64_t n = width(segment), stride = padded(segment);
-        for (int64_t r = 0; r < kManyRows; ++r) {
-          float* out = weights + r * kSegment;
-          if (r < rows) write_out(reader, row + r, segment * kSegment, n, whole_blocks, out);
-          for (int64_t i = r < rows ? n : 0; i < stride; ++i) out[i] = 0;
-        }
-        many_tiles(weights, operand + segment * segment_floats + first * stride, stride, stride, count, sums);
+    const int64_t row = index % groups * kManyRows, rows = least(kManyRows, w.rows - row);
+    const int64_t first = index / groups * kept, count = least(kept, T - first);
+    std::memset(sums, 0, sum_floats * sizeof(float));
+    for (int64_t segment = 0; segment < segments; ++segment) {
+      const int64_t n = width(segment), stride = padded(segment);
+      for (int64_t r = 0; r < kManyRows; ++r) {
+        float* out = weights + r * kSegment;
+        if (r < rows) write_out(reader, row + r, segment * kSegment, n, whole_blocks, out);
+        for (int64_t i = r < rows ? n : 0; i < stride; ++i) out[i] = 0;
       }
-      for (int64_t t = 0; t < count; ++t)
-        for (int64_t r = 0; r < rows; ++r)
-          y[(first + t) * w.rows + row + r] = sum(load(sums + (t * kManyRows + r) * W)) + (bias == nullptr ? 0 : bias[row + r]);
+      many_tiles(weights, operand + segment * segment_floats + first * stride, stride, stride, count, sums);
     }
+    for (int64_t i = 0; i < count * kManyRows; i += W) {  // in place: the sums of W vectors where the first of them was
+      V vectors[W];
+      for (int64_t j = 0; j < W; ++j) vectors[j] = load(sums + (i + j) * W);
+      store(sums + i, lane_sums(vectors));
+    }
+    for (int64_t t = 0; t < count; ++t)
+      for (int64_t r = 0; r < rows; ++r)
+        y[(first + t) * w.rows + row + r] = sums[t * kManyRows + r] + (bias == nullptr ? 0 : bias[row + r]);
   }, alone);
   run.scratch->release(mark);
 }
@@ -269,39 +324,17 @@ void stream_many(const Run& run, const float* x, const Weight& w, const float* b
 // Outputs that one task gives to the rows of all pairs.
 constexpr int64_t kPairCols = 128;
 
-// y[T, N] += scale · hidden Bᵀ in the rows of each pair, which reads each B once. Pairs may share rows: one after the other.
-void add_pairs(const Run& run, std::span<const LoraRows> pairs, int64_t N, float* y) {
-  int64_t work = 0, rank = 0;
-  for (const LoraRows& rows : pairs) {
-    work += (rows.end - rows.begin) * rows.pair.rank * N;
-    rank = most(rank, rows.pair.rank);
-  }
+// y[T, N] += scale · hidden Bᵀ in the rows of each pair, which reads each B once.
+void add_pairs(const Run& run, std::span<const LoraRows> pairs, int64_t N, float* y, int64_t T) {
+  int64_t work = 0;
+  for (const LoraRows& rows : pairs) work += (rows.end - rows.begin) * rows.pair.rank * N;
   const bool alone = work < kWorthThreads;
-  const int64_t panel_floats = ceil_div(rank, W) * W * W;
+  const int64_t floats = panel_floats(pairs);
   const size_t mark = run.scratch->mark();
-  auto* panels = static_cast<float*>(run.scratch->take((alone ? 1 : run.pool->threads()) * panel_floats * sizeof(float)));
+  auto* panels = static_cast<float*>(run.scratch->take((alone ? 1 : run.pool->threads()) * floats * sizeof(float)));
   parallel(run, ceil_div(N, kPairCols), [&](int task, int thread) {
-    float* panel = panels + thread * panel_floats;  // [rank][W]: W rows of B turned
-    for (const LoraRows& rows : pairs) {
-      const Lora& pair = rows.pair;
-      for (int64_t col = task * kPairCols; col < least((task + 1) * kPairCols, N); col += W) {
-        const int64_t cols = least(W, N - col);
-        for (int64_t r = 0; r < pair.rank; r += W) {
-          V block[W];
-          for (int64_t i = 0; i < W; ++i)
-            block[i] = i < cols ? load_part(pair.b + (col + i) * pair.rank + r, least(W, pair.rank - r)) : zero();
-          transpose(block);
-          for (int64_t i = 0; i < W; ++i) store(panel + (r + i) * W, block[i]);
-        }
-        for (int64_t t = rows.begin; t < rows.end; ++t) {
-          const float* hidden = rows.hidden + (t - rows.begin) * pair.rank;
-          V products = zero();
-          for (int64_t r = 0; r < pair.rank; ++r) products = fma(set(hidden[r]), load(panel + r * W), products);
-          float* out = y + t * N + col;
-          store_part(out, load_part(out, cols) + products * set(pair.scale), cols);
-        }
-      }
-    }
+    const int64_t col = task * kPairCols;
+    add_columns(pairs, 0, T, N, col, least(kPairCols, N - col), panels + thread * floats, y);
   }, alone);
   run.scratch->release(mark);
 }
@@ -328,7 +361,7 @@ void linear_forward(const Run& run, const float* x, const Weight& w, const float
                     int64_t T) {
   if (run.decoding) {
     decode(run, x, w, bias, y, T);
-    if (!pairs.empty()) add_pairs(run, pairs, w.rows, y);
+    if (!pairs.empty()) add_pairs(run, pairs, w.rows, y, T);
     return;
   }
   const MatrixRows a{x, w.cols};

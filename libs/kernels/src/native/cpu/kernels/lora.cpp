@@ -138,37 +138,48 @@ void for_each_pair(const Run& run, std::span<const LoraRows> pairs, int64_t widt
   run.scratch->release(mark);
 }
 
-// hidden[M, stride] of M tokens x[M, in] with R rows of A: one vector of sums over k each, whose lanes are added in the end.
+// Rows of A that a task multiplies: its tokens are in the cache after the first of them. With as many tokens their sums fill a vector.
+constexpr int kDotRows = 4;
+constexpr int kDotTokens = W / kDotRows;
+
+// hidden[M, stride] of M tokens x[M, in] with R rows of A: one vector of sums over k each, whose lanes are added in the end. Asks for the
+// next R rows meanwhile, where `fetch`.
 template <int M, int R>
-inline void dots(const float* x, const float* a, int64_t in, float* hidden, int64_t stride) {
-  V sums[M][R];
-  for (int m = 0; m < M; ++m)
-    for (int r = 0; r < R; ++r) sums[m][r] = zero();
-  const int64_t whole = in / W * W;
+inline void dots(const float* x, const float* a, int64_t in, bool fetch, float* hidden, int64_t stride) {
+  V products[M * R];
+  for (V& product : products) product = zero();
+  const int64_t whole = in / W * W, ahead = fetch ? R * in : 0;
   const auto step = [&](int64_t i, auto load_lanes) {
     V rows[R];
-    for (int r = 0; r < R; ++r) rows[r] = load_lanes(a + r * in + i);
+#pragma GCC unroll 4
+    for (int r = 0; r < R; ++r) {
+      rows[r] = load_lanes(a + r * in + i);
+      if (M == 1) __builtin_prefetch(a + r * in + i + ahead, 0, 2);
+    }
+#pragma GCC unroll 4
     for (int m = 0; m < M; ++m) {
       const V lanes = load_lanes(x + m * in + i);
-      for (int r = 0; r < R; ++r) sums[m][r] = fma(lanes, rows[r], sums[m][r]);
+#pragma GCC unroll 4
+      for (int r = 0; r < R; ++r) products[m * R + r] = fma(lanes, rows[r], products[m * R + r]);
     }
   };
   for (int64_t i = 0; i < whole; i += W) step(i, [](const float* p) { return load(p); });
   if (whole < in) step(whole, [&](const float* p) { return load_part(p, in - whole); });
+  float values[M * R];
+  store_sums(products, values);
   for (int m = 0; m < M; ++m)
-    for (int r = 0; r < R; ++r) hidden[m * stride + r] = sum(sums[m][r]);
+    for (int r = 0; r < R; ++r) hidden[m * stride + r] = values[m * R + r];
 }
-
-// Rows of A that a task multiplies: its tokens are in the cache after the first of them.
-constexpr int kDotRows = 4;
 
 template <int R>
 void dots_of_rows(const LoraRows& rows, const float* x, int64_t in, int64_t row) {
   const int64_t rank = rows.pair.rank;
   const float* a = rows.pair.a + row * in;
+  const bool fetch = row + R < rank;
   int64_t t = rows.begin;
-  for (; t + 2 <= rows.end; t += 2) dots<2, R>(x + t * in, a, in, rows.hidden + (t - rows.begin) * rank + row, rank);
-  if (t < rows.end) dots<1, R>(x + t * in, a, in, rows.hidden + (t - rows.begin) * rank + row, rank);
+  const auto hidden = [&] { return rows.hidden + (t - rows.begin) * rank + row; };
+  for (; t + kDotTokens <= rows.end; t += kDotTokens) dots<kDotTokens, R>(x + t * in, a, in, fetch, hidden(), rank);
+  for (; t < rows.end; ++t) dots<1, R>(x + t * in, a, in, fetch, hidden(), rank);
 }
 
 // The same without packing, for pairs with few tokens each: it reads each A once. Without dropout.

@@ -49,6 +49,17 @@ static inline V pair_bf16(V first, V second) {
 // Fixed order: halves are added until one lane is left.
 static inline float sum(V v) { return _mm512_reduce_add_ps(v); }
 static inline float largest(V v) { return _mm512_reduce_max_ps(v); }
+// Lane i is sum(v[i]), added in the same order; v [W] is overwritten.
+static inline V lane_sums(V* v) {
+  for (int i = 0; i < 4; ++i)
+    for (int j = 0; j < 2; ++j) {  // 8 lanes each of v[8j + i] and v[8j + i + 4]
+      const V a = v[8 * j + i], b = v[8 * j + i + 4];
+      v[8 * j + i] = _mm512_shuffle_f32x4(a, b, 0x44) + _mm512_shuffle_f32x4(a, b, 0xEE);
+    }
+  for (int i = 0; i < 4; ++i) v[i] = _mm512_shuffle_f32x4(v[i], v[8 + i], 0x88) + _mm512_shuffle_f32x4(v[i], v[8 + i], 0xDD);
+  for (int i = 0; i < 4; i += 2) v[i] = _mm512_shuffle_ps(v[i], v[i + 1], 0x44) + _mm512_shuffle_ps(v[i], v[i + 1], 0xEE);
+  return _mm512_shuffle_ps(v[0], v[2], 0x88) + _mm512_shuffle_ps(v[0], v[2], 0xDD);
+}
 
 static inline V from_int8(const int8_t* p) {
   return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
@@ -161,6 +172,11 @@ static inline float sum(V v) {
   r = _mm_add_ps(r, _mm_movehl_ps(r, r));
   return _mm_cvtss_f32(_mm_add_ss(r, _mm_movehdup_ps(r)));
 }
+static inline V lane_sums(V* v) {
+  for (int i = 0; i < 4; ++i) v[i] = _mm256_permute2f128_ps(v[i], v[i + 4], 0x20) + _mm256_permute2f128_ps(v[i], v[i + 4], 0x31);
+  for (int i = 0; i < 4; i += 2) v[i] = _mm256_shuffle_ps(v[i], v[i + 1], 0x44) + _mm256_shuffle_ps(v[i], v[i + 1], 0xEE);
+  return _mm256_shuffle_ps(v[0], v[2], 0x88) + _mm256_shuffle_ps(v[0], v[2], 0xDD);
+}
 static inline float largest(V v) {
   __m128 r = _mm_max_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
   r = _mm_max_ps(r, _mm_movehl_ps(r, r));
@@ -236,6 +252,16 @@ static inline I unpack_high64(I a, I b) { return _mm256_unpackhi_epi64(a, b); }
 #endif
 
 static inline V zero() { return set(0); }
+
+// out[N] = sum of each of N vectors, which are overwritten: as many at a time as a vector has lanes, the rest one by one.
+template <int N>
+static inline void store_sums(V (&v)[N], float* out) {
+  constexpr int kWhole = N / W * W;
+#pragma GCC unroll 4
+  for (int i = 0; i < kWhole; i += W) store(out + i, lane_sums(v + i));
+#pragma GCC unroll 16
+  for (int i = kWhole; i < N; ++i) out[i] = sum(v[i]);
+}
 
 // e^x to 2 units in the last place; arguments are held to [-87, 88], where floats end. NaN stays NaN: min and max return their
 // second operand then.

@@ -1,0 +1,163 @@
+import { type Adapter } from '@lowrank/contracts';
+import { type World } from '../dashboard.browser.spec';
+import { overflow, type Scheme, type screens, seriousFindings, signInWithKey, visit } from '../browser';
+
+/** An adapter `tone` with two versions, the second trained on from the first; made once for all journeys that need it. */
+export async function withAdapter({ stack }: World): Promise<void> {
+  if ((await stack.call<{ data: Adapter[] }>('GET', '/api/v1/adapters?query=tone')).data.length > 0) return;
+  const bases = await stack.call<{ data: { name: string }[] }>('GET', '/api/v1/base-models');
+  if (!bases.data.some(({ name }) => name === 'sample')) await stack.importSample();
+  const { id: dataset } = await stack.uploadSample();
+  const training = { steps: 3, sequenceLength: 128 };
+  const request = { baseModel: 'sample', dataset, adapter: 'tone' };
+  const first = await stack.submit({ ...request, recipe: { training, lora: { rank: 4 } } });
+  await stack.untilSucceeded(first.id);
+  const second = await stack.submit({ ...request, recipe: { training }, initFrom: 'tone@v1' });
+  await stack.untilSucceeded(second.id);
+}
+
+export function catalogJourneys(world: World): void {
+  beforeAll(() => withAdapter(world), 180_000);
+
+  it('finds an adapter, promotes a version, rolls it back, and shows where it comes from', async () => {
+    const { page, context, errors } = await visit(world.browser, world.stack);
+    await signInWithKey(page, world.stack.key);
+    await page.getByRole('link', { name: 'Catalog' }).click();
+    await page.getByLabel('Search adapters').fill('nothing like it');
+    await page.getByText('Nothing fits').waitFor();
+    await page.getByLabel('Search adapters').fill('ton');
+    await page.waitForURL(/q=ton/);
+    await page.getByRole('link', { name: 'tone', exact: true }).click();
+    await page.getByRole('heading', { level: 1, name: 'tone' }).waitFor();
+
+    for (const version of ['v1', 'v2']) {
+      await page.getByRole('link', { name: version, exact: true }).click();
+      await page.getByRole('button', { name: `Promote ${version}` }).click();
+      const dialog = page.getByRole('dialog');
+      await dialog.getByLabel('Alias').fill('prod');
+      await dialog.getByRole('button', { name: 'Promote' }).click();
+      await dialog.waitFor({ state: 'detached' });
+      await page.getByRole('row', { name: new RegExp(`prod ${version}`) }).waitFor();
+    }
+    await page.getByRole('button', { name: 'Roll back prod' }).click();
+    await page.getByRole('button', { name: 'Roll it back' }).click();
+    await page.getByRole('row', { name: /prod v1/ }).waitFor();
+    const { data } = await world.stack.call<{ data: { name: string; version: number }[] }>(
+      'GET',
+      '/api/v1/adapters/tone/aliases',
+    );
+    expect(data).toMatchObject([{ name: 'prod', version: 1 }]);
+
+    await page.getByRole('tab', { name: 'Lineage' }).click();
+    await page.getByText('was trained on as').waitFor();
+    await page
+      .getByRole('group', { name: /What versions were made from/ })
+      .getByRole('link', { name: /tone v1/ })
+      .focus();
+    await page.keyboard.press('Enter');
+    await page.waitForURL(/version=v1/);
+    await page.getByRole('heading', { name: 'Lineage of v1' }).waitFor();
+
+    await page.getByRole('tab', { name: 'Card' }).click();
+    await page.getByRole('button', { name: 'Write one' }).click();
+    await page
+      .getByLabel('Markdown')
+      .fill('# Mine\n\n<img src=x onerror=alert(1)> [link](javascript:alert(1))');
+    await page.getByRole('button', { name: 'Save' }).click();
+    const card = page.getByRole('region', { name: 'Card of tone' });
+    await card.getByRole('heading', { name: 'Mine' }).waitFor();
+    expect(await card.locator('img').count()).toBe(0);
+    expect(await card.getByText('link').getAttribute('href')).toBe('');
+    expect(errors).toEqual([]);
+    await context.close();
+  });
+
+  it('exports a version, with progress, a certificate and a download', async () => {
+    const { page, context, errors } = await visit(world.browser, world.stack);
+    await signInWithKey(page, world.stack.key);
+    await page.goto('/catalog/tone?view=use&version=v1');
+    await page.getByRole('button', { name: 'Export as GGUF adapter' }).click();
+    await page.getByRole('progressbar', { name: 'Progress of GGUF adapter' }).waitFor();
+    await page.getByText('certified', { exact: true }).waitFor({ timeout: 90_000 });
+    const [download] = await Promise.all([
+      page.waitForEvent('download'),
+      page.getByRole('link', { name: /^Download/ }).click(),
+    ]);
+    expect(download.suggestedFilename()).toBe('tone-v1-gguf-adapter.tar');
+    expect(errors).toEqual([]);
+    await context.close();
+  }, 120_000);
+
+  it('talks to two models side by side, and stops', async () => {
+    const { page, context, errors } = await visit(world.browser, world.stack);
+    await signInWithKey(page, world.stack.key);
+    await page.goto('/try?left=sample&right=tone%40v1&maxTokens=8');
+    await page.getByLabel('Your message, to both').fill('Ahoy!');
+    await page.keyboard.press('Enter');
+    for (const model of ['sample', 'tone@v1'])
+      await page
+        .getByRole('log', { name: `Conversation with ${model}` })
+        .getByText(new RegExp(`${model} · \\d+ tokens`))
+        .waitFor({ timeout: 60_000 });
+    await page.getByRole('button', { name: 'Start anew' }).click();
+
+    await page.getByLabel('Most tokens').fill('4000');
+    await page.getByLabel('Right model').fill('no-such-model');
+    await page.getByLabel('Your message, to both').fill('Tell me everything.');
+    await page.keyboard.press('Enter');
+    await page
+      .getByRole('alert')
+      .getByText(/no-such-model/)
+      .waitFor();
+    await page.getByRole('button', { name: 'Stop' }).click();
+    await page.getByRole('button', { name: 'Send' }).waitFor();
+    await page.waitForURL(/right=no-such-model/);
+    expect(errors).toEqual([]);
+    await context.close();
+  }, 120_000);
+
+  const paths = [
+    '/catalog',
+    '/catalog/tone',
+    '/catalog/tone?view=lineage',
+    '/catalog/tone?view=card',
+    '/catalog/tone?view=use',
+    '/catalog/tone?view=access',
+    '/try?left=sample&right=tone',
+  ];
+  it.each(looks)(
+    'axe finds nothing serious, %s and %s',
+    (screen, scheme) => look(world, paths, screen, scheme),
+    120_000,
+  );
+}
+
+/** Screens and colours that pages are looked at with. */
+export const looks: [keyof typeof screens, Scheme][] = [
+  ['wide', 'light'],
+  ['wide', 'dark'],
+  ['narrow', 'light'],
+  ['narrow', 'dark'],
+];
+
+/** That pages have nothing serious to axe, and are no wider than the window. */
+export async function look(
+  { browser, stack }: World,
+  paths: string[],
+  screen: keyof typeof screens,
+  scheme: Scheme,
+): Promise<void> {
+  const { page, context, errors } = await visit(browser, stack, { screen, scheme });
+  await signInWithKey(page, stack.key);
+  const found: string[] = [];
+  for (const path of paths) {
+    await page.goto(path);
+    await page.getByRole('heading', { level: 1 }).first().waitFor();
+    await page.locator('[role=status][aria-label^=Loading]').first().waitFor({ state: 'detached' });
+    found.push(...(await seriousFindings(page)).map((finding) => `${path} ${finding}`));
+    const wider = await overflow(page);
+    if (wider > 0) found.push(`${path} is ${wider} px wider than the window`);
+  }
+  expect([...found, ...errors]).toEqual([]);
+  await context.close();
+}

@@ -1,0 +1,132 @@
+import { type Job } from '@lowrank/contracts';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { overflow, type screens, seriousFindings, signInWithKey, visit } from '../browser';
+import { type World } from '../world';
+
+/** Short chats of the sample's kind, so that training takes a moment. */
+const chats = Array.from({ length: 24 }, (_, i) =>
+  JSON.stringify({
+    messages: [
+      { role: 'user', content: `How many masts has ship ${i}?` },
+      { role: 'assistant', content: `Aye, ship ${i} has ${i % 4} masts.` },
+    ],
+  }),
+);
+
+export function runJourneys(world: World): void {
+  let folder: string;
+  /** Of the job that the first test submits. */
+  let runPath: string;
+  beforeAll(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'lowrank-journeys-'));
+    await world.stack.importSample();
+  }, 60_000);
+  afterAll(() => rm(folder, { recursive: true, force: true }));
+
+  it('submits a job, watches it to its end, and promotes what came of it', async () => {
+    const { page, context, errors } = await visit(world.browser, world.stack);
+    await signInWithKey(page, world.stack.key);
+    await page.getByRole('link', { name: 'New job' }).first().click();
+    await page.getByRole('heading', { level: 1, name: 'New job' }).waitFor();
+
+    const [broken, good] = [join(folder, 'broken.jsonl'), join(folder, 'chats.jsonl')];
+    await writeFile(broken, `${chats[0]}\n{"messages": []}\n`);
+    await writeFile(good, chats.join('\n'));
+    const input = page.locator('input[type="file"]');
+    await input.setInputFiles(broken);
+    await page
+      .getByRole('alert')
+      .getByText(/line 2|:2|lines\[|2/)
+      .first()
+      .waitFor();
+    await input.setInputFiles(good);
+    await page.getByText('24 rows of format chat').waitFor();
+    // What is learnt is marked, in the words of the model's template.
+    await page.locator('mark.learnt', { hasText: 'Aye, ship 0' }).waitFor();
+
+    await page.getByLabel('Rank').fill('4');
+    expect(await page.getByLabel('Alpha', { exact: true }).inputValue()).toBe('8');
+    await page.getByRole('button', { name: 'Help on Rank' }).click();
+    await page.getByText('The update of each layer is a product').waitFor();
+    await page.keyboard.press('Escape');
+    await page.getByRole('button', { name: 'Batches' }).click();
+    await page.getByLabel('Steps', { exact: true }).fill('6');
+    await page.getByLabel('Sequence length').fill('64');
+    await page.getByRole('rowheader', { name: 'Steps' }).waitFor();
+    await page.getByRole('cell', { name: /^6 \(/ }).waitFor();
+    await page.getByLabel('Adapter', { exact: true }).fill('masts');
+    expect(await seriousFindings(page)).toEqual([]);
+    await page.getByRole('button', { name: 'Submit' }).click();
+
+    await page.waitForURL(/\/jobs\/job_/);
+    runPath = new URL(page.url()).pathname;
+    await page.getByText('succeeded', { exact: true }).first().waitFor({ timeout: 120_000 });
+    await page.getByRole('heading', { level: 1, name: 'masts v1' }).waitFor();
+    await page.getByRole('img', { name: /^Loss\. training: from .* at step 6; held out/ }).waitFor();
+    expect(await page.locator('.chart canvas').count()).toBeGreaterThanOrEqual(4);
+    for (const tab of ['Logs', 'History', 'Recipe', 'Samples', 'Curves']) {
+      await page.getByRole('tab', { name: tab }).click();
+      await page.getByRole('tabpanel').waitFor();
+    }
+    await page.getByRole('button', { name: 'Promote' }).first().click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Promote' }).click();
+    await page.getByText('masts@prod is v1 now.').waitFor();
+    expect(errors).toEqual([]);
+    await context.close();
+  }, 180_000);
+
+  it('clones a run with a change, and compares both', async () => {
+    const { stack, browser } = world;
+    const { page, context, errors } = await visit(browser, stack);
+    await signInWithKey(page, stack.key);
+    await page.goto(runPath);
+    await page.getByRole('link', { name: 'Clone and edit' }).click();
+    await page.getByRole('heading', { level: 1, name: 'Clone and edit' }).waitFor();
+    await page.getByLabel('Learning rate').fill('0.002');
+    await page.getByRole('button', { name: 'Submit' }).click();
+    await page.waitForURL((url) => /\/jobs\/job_/.test(url.pathname) && url.pathname !== runPath);
+    const [first, second] = [runPath, new URL(page.url()).pathname].map(
+      (path) => path.split('/')[2] as string,
+    );
+    await page.getByText('succeeded', { exact: true }).first().waitFor({ timeout: 120_000 });
+    expect((await stack.call<Job>('GET', `/api/v1/jobs/${second}`)).recipe).toMatchObject({
+      ...{ lora: { rank: 4, alpha: 8 }, training: { steps: 6, sequenceLength: 64 } },
+      optimizer: { learningRate: 0.002 },
+    });
+    await page.goto(`/compare?jobs=${encodeURIComponent(JSON.stringify([first, second]))}`);
+    await page.getByRole('img', { name: /^2 runs over optimizer.learningRate, held-out loss/ }).waitFor();
+    await page.getByRole('table', { name: 'Differences' }).getByText('0.002').waitFor();
+    await page.getByLabel('Text', { exact: true }).fill('no such run');
+    await page.getByText('No run is like that').waitFor();
+    expect(errors).toEqual([]);
+    await context.close();
+  }, 180_000);
+
+  it.each(['wide', 'narrow'] as (keyof typeof screens)[])(
+    'shows its pages on a %s screen without overflow, and axe finds nothing serious',
+    async (screen) => {
+      const scheme = screen === 'wide' ? 'light' : 'dark';
+      const { page, context, errors } = await visit(world.browser, world.stack, { screen, scheme });
+      await signInWithKey(page, world.stack.key);
+      for (const path of [
+        '/',
+        '/jobs',
+        '/jobs/new',
+        runPath,
+        `${runPath}?tab=history`,
+        `${runPath}?tab=recipe`,
+        '/compare',
+      ]) {
+        await page.goto(path);
+        await page.getByRole('heading', { level: 1 }).waitFor();
+        await page.waitForFunction('document.querySelector("[role=status][aria-label^=Loading]") === null');
+        expect([path, await seriousFindings(page), await overflow(page)]).toEqual([path, [], 0]);
+      }
+      expect(errors).toEqual([]);
+      await context.close();
+    },
+    120_000,
+  );
+}

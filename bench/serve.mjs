@@ -1,0 +1,248 @@
+// Serving, in one run: a decode step of many rows (as bench:decode), a server over HTTP with few and with many adapters, adapters that are
+// not in memory yet, and transformers + PEFT with mixed `adapter_names` on the same model.
+//
+//   npm run bench:serve -- [--quick] [--model 10M] [--batch 256] [--adapters 2000] [--requests 512] [--threads 2]
+//
+// The server is apps/serve without the API before it, over a folder of objects; requests of 32 tokens of prompt and 32 of answer keep 64
+// turns busy. Writes bench/results/serve.json. Needs the oracle (tools/oracle/setup.sh) and `npm run build`.
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import { bandwidth, fill, makeAdapter, measure, weightBytes } from './decode-step.mjs';
+import { library, makeModel, openKernels, oracle, python, setUpOracle } from './models.mjs';
+import { lastLine, median, print, root, run, writeResults } from './results.mjs';
+
+const { values: flags } = parseArgs({
+  options: {
+    quick: { type: 'boolean', default: false },
+    model: { type: 'string', default: '10M' },
+    batch: { type: 'string' },
+    adapters: { type: 'string' },
+    requests: { type: 'string' },
+    threads: { type: 'string', default: '2' },
+  },
+});
+const { quick, model } = flags;
+const batch = Number(flags.batch ?? (quick ? 32 : 256));
+const many = Number(flags.adapters ?? (quick ? 40 : 2000));
+const requests = Number(flags.requests ?? (quick ? 48 : 512));
+const threads = Number(flags.threads);
+const few = 5;
+const turns = 64;
+const past = 16;
+const rank = 16;
+/** Of adapters over HTTP, on q_proj and v_proj alone: thousands of them are to fit the disk. */
+const smallRank = 4;
+const promptTokens = 32;
+const answerTokens = 32;
+const token = 'a-token-of-this-benchmark';
+
+const { Blobs, createObjectStore } = library('storage');
+const { adapterConfig, adapterWeights, ADAPTER_CONFIG, ADAPTER_WEIGHTS } = library('training');
+const { recipeSchema } = library('contracts');
+const { loadChatTokenizer } = library('datasets');
+const { randomIds } = library('domain');
+
+const freePort = async () => {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address();
+  server.close();
+  return port;
+};
+
+/** A decode step below HTTP. */
+async function steps(base) {
+  const copied = await bandwidth();
+  const cache = base.openCache({ pageTokens: past + 1, pages: batch });
+  await fill(cache, batch, past);
+  const adapters = Array.from({ length: batch }, (_, seed) => makeAdapter(base, rank, seed));
+  const rounds = quick ? 2 : 5;
+  const single = await measure(adapters, cache, { batch: 1, past, rounds });
+  const whole = await measure(adapters, cache, { batch, past, rounds });
+  for (const handle of [cache, ...adapters]) handle.close();
+  return {
+    ...{ batch, single, whole, bandwidth: copied },
+    share: (single.base * weightBytes(base.info)) / copied,
+    oneToBase: whole['one adapter'] / whole.base,
+    eachToOne: whole['an adapter each'] / whole['one adapter'],
+  };
+}
+
+/** The model and `many` adapters as objects: what requests name. */
+async function store(base, folder, data) {
+  const blobs = new Blobs(createObjectStore({ s3: null, folder: join(data, 'objects') }));
+  const files = [];
+  for (const path of readdirSync(folder)) files.push({ path, ...(await blobs.putFile(join(folder, path))) });
+  const { templateSha256 } = await loadChatTokenizer(folder);
+  const lora = { rank: smallRank, alpha: 2 * smallRank, targets: ['q_proj', 'v_proj'] };
+  const recipe = recipeSchema.parse({ lora });
+  const baseModel = { name: 'bench', files, storage: recipe.base };
+  const config = new TextEncoder().encode(adapterConfig(base, recipe, 'bench', 'main'));
+  const targets = base.info.linears
+    .filter(({ name }) => /[qv]_proj$/.test(name))
+    .map(({ name }) => ({ name, rank: smallRank, scale: 2 }));
+  const adapters = [];
+  for (let seed = 0; seed < many; seed += 1) {
+    const adapter = base.createAdapter({ targets, seed: BigInt(seed) });
+    const contents = { [ADAPTER_CONFIG]: config, [ADAPTER_WEIGHTS]: adapterWeights(adapter) };
+    adapter.close();
+    const its = [];
+    for (const [path, content] of Object.entries(contents)) its.push({ path, ...(await blobs.put(content)) });
+    adapters.push({ id: randomIds.make('version'), files: its, templateSha256 });
+  }
+  return { baseModel, adapters };
+}
+
+/** Prompts that share no beginning, by ids of tokens that are letters. */
+const promptOf = (i) =>
+  Array.from({ length: promptTokens / 2 }, (_, k) => ((i + 1) * 7919 * (k + 1)).toString(36).slice(-2)).join(
+    ' ',
+  );
+
+async function ask(url, target, i, changes = {}) {
+  const body = { model: 'bench', prompt: promptOf(i), max_tokens: answerTokens, temperature: 0, ...changes };
+  const request = { teamId: `team_${'a'.repeat(24)}`, target, completion: { kind: 'text', body } };
+  const response = await fetch(`${url}/v1/completions`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+    body: JSON.stringify(request),
+  });
+  if (response.status !== 200) throw new Error(`status ${response.status}: ${await response.text()}`);
+  return response;
+}
+
+let asked = 0;
+/** Tokens/s of `requests` answers, of adapters that targetOf names, twice as many requests at a time as there are turns. */
+async function throughput(url, targetOf) {
+  let next = 0;
+  let tokens = 0;
+  const started = performance.now();
+  await Promise.all(
+    Array.from({ length: 2 * turns }, async () => {
+      while (next < requests) {
+        const i = next++;
+        const { usage } = await (await ask(url, targetOf(i), asked++)).json();
+        tokens += usage.completion_tokens;
+      }
+    }),
+  );
+  return tokens / ((performance.now() - started) / 1000);
+}
+
+/** Milliseconds until the first piece of a streamed answer, of one request at a time. */
+async function firstToken(url, target) {
+  const started = performance.now();
+  const response = await ask(url, target, asked++, { stream: true, max_tokens: 2 });
+  const reader = response.body.getReader();
+  await reader.read();
+  const time = performance.now() - started;
+  while (!(await reader.read()).done);
+  return time;
+}
+
+async function overHttp({ baseModel, adapters }, data) {
+  const port = await freePort();
+  const url = `http://127.0.0.1:${port}`;
+  const server = fork(join(root, 'dist/apps/serve/src/main.js'), [], {
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+    env: {
+      ...process.env,
+      ...{ LOWRANK_DATA: data, LOWRANK_SERVE_PORT: String(port), LOWRANK_SERVE_TOKEN: token },
+      ...{ LOWRANK_SERVE_RUNNING: String(turns), LOWRANK_SERVE_WAITING: String(4 * turns) },
+      ...{
+        LOWRANK_SERVE_ADAPTERS: String(many),
+        LOWRANK_THREADS: String(threads),
+        LOWRANK_LOG_LEVEL: 'error',
+      },
+    },
+  });
+  try {
+    const up = () =>
+      fetch(`${url}/health`).then(
+        ({ ok }) => ok,
+        () => false,
+      );
+    while (!(await up())) {
+      if (server.exitCode !== null) throw new Error('the server did not start');
+      await sleep(100);
+    }
+    const bare = { baseModel, adapter: null };
+    const targetOf = (i) => ({ baseModel, adapter: adapters[i] });
+    await firstToken(url, bare); // quantizes
+    const cold = [];
+    const warm = [];
+    for (let i = 0; i < Math.min(20, many); i += 1) {
+      cold.push(await firstToken(url, targetOf(i)));
+      warm.push(await firstToken(url, targetOf(i)));
+    }
+    const ofFew = (i) => targetOf(i % few);
+    const ofMany = (i) => targetOf((i * 7919) % many);
+    await throughput(url, ofFew);
+    const times = { base: [], few: [], manyCold: [], many: [] };
+    times.manyCold.push(await throughput(url, ofMany));
+    for (let round = 0; round < (quick ? 1 : 3); round += 1) {
+      times.base.push(await throughput(url, () => bare));
+      times.few.push(await throughput(url, ofFew));
+      times.many.push(await throughput(url, ofMany));
+    }
+    const rates = Object.fromEntries(Object.entries(times).map(([name, all]) => [name, median(all)]));
+    return {
+      ...{ requests, turns, few, adapters: many, tokens: rates, manyToFew: rates.many / rates.few },
+      milliseconds: { cold: median(cold), warm: median(warm) },
+    };
+  } finally {
+    if (server.exitCode === null) {
+      const gone = once(server, 'exit');
+      server.kill('SIGTERM');
+      await gone;
+    }
+  }
+}
+
+setUpOracle();
+const work = mkdtempSync(join(tmpdir(), 'lowrank-bench-serve-'));
+try {
+  const { folder, base: file } = await makeModel(work, model, threads);
+  const kernels = openKernels({ threads });
+  const base = await kernels.openBase(file);
+  const step = await steps(base);
+  const percent = (value) => `${Math.round(value * 100)} %`;
+  const rate = (value) => `${value.toFixed(1)} tokens/s`;
+  print(
+    `step of ${batch} rows: base ${rate(step.whole.base)}, one adapter ${step.oneToBase.toFixed(2)}x of that, an adapter each ${step.eachToOne.toFixed(2)}x of one`,
+  );
+  print(`step of 1 row: ${rate(step.single.base)}, weights at ${percent(step.share)} of a copy's bandwidth`);
+  const data = join(work, 'data');
+  const stored = await store(base, folder, data);
+  const info = kernels.info;
+  base.close();
+  kernels.close();
+  const http = await overHttp(stored, data);
+  print(
+    `over HTTP: base ${rate(http.tokens.base)}, ${few} adapters ${rate(http.tokens.few)}, ${many} ${rate(http.tokens.many)} (${http.manyToFew.toFixed(2)}x), their first time ${rate(http.tokens.manyCold)}`,
+  );
+  print(
+    `first token: ${http.milliseconds.warm.toFixed(1)} ms, of an adapter not in memory ${http.milliseconds.cold.toFixed(1)} ms`,
+  );
+  const rows = quick ? 8 : 32;
+  const settings = {
+    rows,
+    adapters: few,
+    rank: smallRank,
+    prompt: promptTokens,
+    answer: answerTokens,
+    threads,
+  };
+  const args = Object.entries(settings).flatMap(([key, value]) => [`--${key}`, String(value)]);
+  const peer = lastLine(run(python, [join(oracle, 'peer_serve.py'), folder, ...args]));
+  print(`transformers + PEFT, ${rows} rows of ${few} adapters: ${rate(peer.tokens / peer.seconds)}`);
+  writeResults('serve', { flags, kernels: info, step, http, peer: { ...settings, ...peer } });
+} finally {
+  rmSync(work, { recursive: true, force: true });
+}
