@@ -2,6 +2,7 @@
 // truth: eslint.config.mjs turns it into errors, docs/architecture.md explains it.
 export const mayImport = {
   contracts: [],
+  client: [],
   kernels: [],
   telemetry: [],
   config: ['contracts'],
@@ -35,6 +36,7 @@ export const mayImport = {
 
 // Packages that only the named tags may import; every other package is open to all but the pure projects below.
 export const packageOwners = [
+  { pattern: '^openapi-fetch$', tags: ['client'] },
   { pattern: '^@prisma/|^pg$', tags: ['db', 'platform', 'testing'] },
   { pattern: '^bullmq$', tags: ['queue', 'worker'] },
   { pattern: '^ioredis$', tags: ['queue'] },

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import subprocess
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -19,13 +20,17 @@ def clean_environment() -> dict[str, str]:
 
 
 class Installation:
-    """Where it is (`url`), the admin's `key`, the `team`'s name, and its data `folder`. It has published the adapter `captain`."""
+    """
+    Where it is (`url`), the admin's `key`, the `team`'s name, and its data `folder`. It has published the adapter `captain`.
+    `environment` adds to the configuration.
+    """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, environment: dict[str, str] | None = None):
         self.folder = folder
+        self.environment = environment or {}
 
     def __enter__(self):
-        env = clean_environment() | {"LOWRANK_DATA": str(self.folder), "LOWRANK_PORT": "0"}
+        env = clean_environment() | {"LOWRANK_DATA": str(self.folder), "LOWRANK_PORT": "0"} | self.environment
         self.process = subprocess.Popen(["node", "bin/lowrank.mjs", "up", "--sample"], cwd=REPOSITORY, stdin=subprocess.DEVNULL,
                                         stdout=subprocess.PIPE, text=True, env=env)
         try:
@@ -48,8 +53,16 @@ class Installation:
         self.process.wait(timeout=60)
 
     def call(self, path: str, method: str = "GET", body: object = None) -> dict:
-        headers = {"Authorization": f"Bearer {self.key}", "Content-Type": "application/json"}
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(self.url + path, method=method, data=data, headers=headers)
-        with urllib.request.urlopen(request, timeout=30) as response:
+        return call(self.url, self.key, path, method, body)
+
+
+def call(url: str, key: str, path: str, method: str = "GET", body: object = None) -> dict:
+    headers = {"Authorization": f"Bearer {key}"} | ({} if body is None else {"Content-Type": "application/json"})
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url + path, method=method, data=data, headers=headers)
+    try:
+        with urllib.request.urlopen(request, timeout=60) as response:
             return json.load(response)
+    except urllib.error.HTTPError as error:
+        error.add_note(f"{method} {path}: {error.read().decode(errors='replace')}")
+        raise

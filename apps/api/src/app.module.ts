@@ -28,6 +28,7 @@ import { SessionModule } from './session/session.module';
 import { SweepsModule } from './sweeps/sweeps.module';
 import { TeamModule } from './team/team.module';
 import { TeamsModule } from './teams/teams.module';
+import { UploadsModule } from './uploads/uploads.module';
 import { UsageModule } from './usage/usage.module';
 import { WebhooksModule } from './webhooks/webhooks.module';
 import { WorkersModule } from './workers/workers.module';
@@ -52,6 +53,7 @@ export class AppModule {
         AuditModule,
         BaseModelsModule,
         FilesModule,
+        UploadsModule,
         JobsModule,
         SweepsModule,
         AdaptersModule,

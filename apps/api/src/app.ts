@@ -1,4 +1,6 @@
 import multipart from '@fastify/multipart';
+import { type Config } from '@lowrank/config';
+import { LowrankError } from '@lowrank/contracts';
 import { authenticateSession } from '@lowrank/domain';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
@@ -29,8 +31,10 @@ const bodyBytes = 1024 * 1024;
 const pathParameterCharacters = 600;
 
 /** Fastify as the API needs it. Apart from `createApp` so that tests can watch the routes being registered. */
-export function createAdapter(): FastifyAdapter {
+export function createAdapter({ trustedProxies }: Pick<Config, 'trustedProxies'>): FastifyAdapter {
   const adapter = new FastifyAdapter({
+    // Whoever else says on whose behalf they ask is not believed.
+    trustProxy: trustedProxies.length > 0 ? [...trustedProxies] : false,
     bodyLimit: bodyBytes,
     genReqId: requestIdOf,
     // Event streams stay open for hours: closing must not wait for their readers.
@@ -59,10 +63,20 @@ function takeNothingAsJson(fastify: FastifyInstance): void {
   );
 }
 
+const partRoute = '/api/v1/uploads/:id/parts/:number';
+
+/** Parts of uploads are bytes, which are read by their route as they come; no other route takes any. */
+function takePartsAsBytes(fastify: FastifyInstance): void {
+  fastify.addContentTypeParser('application/octet-stream', (request, body, done) => {
+    if (request.routeOptions.url === partRoute) return done(null, body);
+    done(new LowrankError('unsupported_media_type', 'This route takes no application/octet-stream.'));
+  });
+}
+
 /** The application on the given ports, ready to listen or to have requests injected. */
 export async function createApp(
   dependencies: Dependencies,
-  adapter = createAdapter(),
+  adapter = createAdapter(dependencies.config),
 ): Promise<NestFastifyApplication> {
   const closing = new AbortController();
   const { config, store, blobs } = dependencies;
@@ -86,6 +100,7 @@ export async function createApp(
   // JSON and multipart are all there is; Fastify would take plain text too.
   fastify.removeContentTypeParser('text/plain');
   takeNothingAsJson(fastify);
+  takePartsAsBytes(fastify);
   fastify.decorateRequest('principal', null);
   fastify.addHook('onClose', async () => closing.abort());
   fastify.addHook('onRequest', (request, reply, done) => {

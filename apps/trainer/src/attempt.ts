@@ -119,7 +119,7 @@ async function fetchStart(options: AttemptOptions): Promise<StartingPoint | null
 
 async function trainAndPublish(options: AttemptOptions, checkpoints: AttemptCheckpoints): Promise<Manifest> {
   const { assignment, bases, signal, writtenStep, send, log } = options;
-  const { jobId, epoch, baseModel, dataset, recipe, cacheDir, threads } = assignment;
+  const { jobId, epoch, baseModel, dataset, validationDataset, recipe, cacheDir, threads } = assignment;
   log('info', `attempt ${epoch}: adapter ${assignment.adapter} on ${baseModel.name}, ${threads} threads`);
 
   const key = modelKey(baseModel.files);
@@ -130,7 +130,17 @@ async function trainAndPublish(options: AttemptOptions, checkpoints: AttemptChec
     baseModel.files.filter((file) => !isWeights(file)),
   );
   const datasetsDir = join(cacheDir, 'datasets');
-  await fetchFiles(options, datasetsDir, [{ path: dataset.sha256, sha256: dataset.sha256 }]);
+  const sources = [dataset, ...(validationDataset === null ? [] : [validationDataset])];
+  await fetchFiles(
+    options,
+    datasetsDir,
+    sources.map(({ sha256 }) => ({ path: sha256, sha256 })),
+  );
+  const fetched = ({ sha256, format }: typeof dataset) => ({
+    file: join(datasetsDir, sha256),
+    sha256,
+    format,
+  });
 
   const initFrom = await fetchStart(options);
 
@@ -147,7 +157,8 @@ async function trainAndPublish(options: AttemptOptions, checkpoints: AttemptChec
       fetchWeights: () => fetchFiles(options, modelDir, baseModel.files.filter(isWeights)),
     },
     initFrom,
-    dataset: { file: join(datasetsDir, dataset.sha256), sha256: dataset.sha256, format: dataset.format },
+    dataset: fetched(dataset),
+    validationDataset: validationDataset && fetched(validationDataset),
     maxLineBytes: MAX_LINE_BYTES,
     cacheDir,
     checkpointsDir: checkpoints.folder,

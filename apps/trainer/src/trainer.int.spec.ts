@@ -42,6 +42,7 @@ function assignment(letter: string, recipe: RecipeInput, changes: Partial<Assign
     adapter: 'sums',
     baseModel,
     dataset,
+    validationDataset: null,
     recipe: recipeSchema.parse(recipe),
     initFrom: null,
     jobDir: folder(`jobs/${letter}`),

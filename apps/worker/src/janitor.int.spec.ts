@@ -1,5 +1,14 @@
 import { type JobState } from '@lowrank/contracts';
-import { cancelJob, claimAttempt, endAttempt, type Ports, retryJob } from '@lowrank/domain';
+import {
+  beginUpload,
+  cancelJob,
+  claimAttempt,
+  endAttempt,
+  type ObjectStore,
+  type Ports,
+  removeExpiredUploads,
+  retryJob,
+} from '@lowrank/domain';
 import { Checkpoints, createObjectStore } from '@lowrank/storage';
 import { existsSync } from 'node:fs';
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -16,15 +25,19 @@ describe('Janitor', () => {
   let ports: Ports;
   let root: string;
   let checkpoints: Checkpoints;
+  let store: ObjectStore;
   let janitor: Janitor;
   beforeAll(async () => {
     world = await testWorld();
     ports = world.ports;
     root = await mkdtemp(join(tmpdir(), 'lowrank-janitor-'));
-    checkpoints = new Checkpoints(createObjectStore({ s3: null, folder: join(root, 'objects') }));
+    store = createObjectStore({ s3: null, folder: join(root, 'objects') });
+    checkpoints = new Checkpoints(store);
   });
   beforeEach(() => {
-    janitor = new Janitor(ports.unitOfWork, checkpoints, root, { sweep: 20 });
+    janitor = new Janitor(ports.unitOfWork, checkpoints, root, { sweep: 20 }, async () => {
+      await removeExpiredUploads({ ...ports, store });
+    });
   });
   afterEach(() => janitor.stop());
   afterAll(async () => {
@@ -97,6 +110,21 @@ describe('Janitor', () => {
     await until(async () => !isOnDisk(jobId) && !(await isStored(jobId)));
   });
 
+  it('removes uploads that nobody has completed in time, and no others', async () => {
+    const teamId = await ports.unitOfWork.run(({ apiKeys }) => apiKeys.ensureTeam('uploads'));
+    const upload = { filename: 'chats.jsonl', bytes: 1 };
+    const begin = (clock: Ports['clock']) => beginUpload({ ...ports, clock, store }, teamId, upload, 10);
+    const stale = await begin({ now: () => new Date(Date.now() - 25 * 3_600_000).toISOString() });
+    const fresh = await begin(ports.clock);
+    janitor.start();
+    const left = () => ports.unitOfWork.look(({ uploads }) => uploads.list(teamId));
+    await until(async () => (await left()).every(({ id }) => id !== stale.id));
+    expect((await left()).map(({ id }) => id)).toEqual([fresh.id]);
+    const keys: string[] = [];
+    for await (const key of store.list('uploads/')) keys.push(key);
+    expect(keys).toEqual([expect.stringContaining(fresh.id)]);
+  });
+
   it('finds what an attempt that was fenced off writes after the end', async () => {
     const { jobId } = await jobThat('failed');
     await sweep();
@@ -123,7 +151,7 @@ describe('Janitor', () => {
       removeAll: (attempt: { jobId: string; epoch: number }) =>
         away ? Promise.reject(new Error('nobody answers')) : checkpoints.removeAll(attempt),
     });
-    janitor = new Janitor(ports.unitOfWork, flaky, root, { sweep: 20 });
+    janitor = new Janitor(ports.unitOfWork, flaky, root, { sweep: 20 }, async () => undefined);
     await janitor.clearUp({ jobId, epoch: 1 });
     janitor.start();
     await sleep(200);

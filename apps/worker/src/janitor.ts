@@ -15,7 +15,8 @@ const longestStopMs = 5000;
 
 /**
  * Removes the checkpoints of jobs that have ended: at once those of a job that ended here, and now and then what is left of others, on
- * this machine's disk and in the object store. A job may have ended elsewhere, without a worker, or with one that died.
+ * this machine's disk and in the object store; and there what nobody needs any more (`removeDeleted`). A job may have ended elsewhere, without
+ * a worker, or with one that died.
  */
 export class Janitor {
   private readonly logger = new Logger(Janitor.name);
@@ -29,7 +30,7 @@ export class Janitor {
     private readonly checkpoints: Checkpoints,
     private readonly dataDir: string,
     private readonly timings: Pick<Timings, 'sweep'>,
-    /** Removes for good what was deleted long ago. */
+    /** Removes for good what was deleted long ago, and uploads that nobody has completed. */
     private readonly removeDeleted: (over: AbortSignal) => Promise<void> = async () => undefined,
   ) {
     this.standby = new Standby({

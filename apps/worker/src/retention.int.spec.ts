@@ -33,13 +33,21 @@ afterAll(async () => {
   await rm(folder, { recursive: true });
 });
 
+let uploads = 0;
 /** Stores a file and writes a dataset of it, as an upload does. */
 const upload = (content: Buffer, between: () => Promise<unknown> = async () => undefined) =>
   ports.unitOfWork.sharing(blobsLock, async () => {
     const { sha256, bytes } = await blobs().put(content);
     await between();
     const facts = { format: 'chat' as const, rows: 1, tokens: null, lossTokens: null, tokensOf: null };
-    return addDataset(ports, teamId, { filename: 'x.jsonl', sha256, bytes, ...facts });
+    // Of one name the same content would be one dataset.
+    return addDataset(ports, teamId, {
+      name: `x-${++uploads}`,
+      filename: 'x.jsonl',
+      sha256,
+      bytes,
+      ...facts,
+    });
   });
 const removeNow = () =>
   removeForGood(ports, { retentionMs: 30 * dayMs, removeBlob: (sha256) => blobs().remove(sha256) });

@@ -2,7 +2,7 @@ import { DynamicModule, Module } from '@nestjs/common';
 import { type Config, secretsOf } from '@lowrank/config';
 import { LowrankError, wakeUpVersion } from '@lowrank/contracts';
 import { createUnitOfWork } from '@lowrank/db';
-import { type Ports, randomIds, removeForGood, SharedClock } from '@lowrank/domain';
+import { type Ports, randomIds, removeExpiredUploads, removeForGood, SharedClock } from '@lowrank/domain';
 import { AddressRules, createPoster } from '@lowrank/outbound';
 import { createJobConsumer, createJobQueue } from '@lowrank/queue';
 import { Blobs, Checkpoints, createObjectStore } from '@lowrank/storage';
@@ -61,6 +61,7 @@ export class WorkerModule {
     const metricsServer = workerMetrics && new MetricsServer(metrics.registry, { ...workerMetrics, token });
     const store = createObjectStore({ s3: config.s3, folder: join(dataDir, 'objects') });
     const removal = async (signal: AbortSignal): Promise<void> => {
+      await removeExpiredUploads({ ...ports, store });
       if (config.retentionMs === null) return;
       const removeBlob = (sha256: string) => new Blobs(store).remove(sha256);
       await removeForGood({ unitOfWork, clock }, { retentionMs: config.retentionMs, removeBlob, signal });

@@ -86,6 +86,19 @@ describe('loadConfig', () => {
       expect(failure({ LOWRANK_WEBHOOK_NETWORKS: wrong }).message).toContain('LOWRANK_WEBHOOK_NETWORKS');
   });
 
+  it('takes networks that datasets may come from, and those of proxies', () => {
+    expect(loadConfig({})).toMatchObject({ importNetworks: [], trustedProxies: [] });
+    const variables = {
+      LOWRANK_IMPORT_NETWORKS: '10.1.0.0/16',
+      LOWRANK_TRUSTED_PROXIES: '10.2.0.0/16, fd00::/8',
+    };
+    expect(loadConfig(variables)).toMatchObject({
+      importNetworks: ['10.1.0.0/16'],
+      trustedProxies: ['10.2.0.0/16', 'fd00::/8'],
+    });
+    expect(failure({ LOWRANK_TRUSTED_PROXIES: 'everybody' }).message).toContain('LOWRANK_TRUSTED_PROXIES');
+  });
+
   it('takes empty variables for unset ones', () => {
     expect(loadConfig({ DATABASE_URL: '', LOWRANK_PORT: '', S3_BUCKET: '' })).toMatchObject({
       databaseUrl: null,

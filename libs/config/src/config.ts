@@ -78,6 +78,10 @@ export interface Config {
   };
   /** Networks such as `10.1.0.0/16` that webhooks may be in although they are not public. */
   webhookNetworks: readonly string[];
+  /** The same for datasets that are imported by URL. */
+  importNetworks: readonly string[];
+  /** Networks of proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed. */
+  trustedProxies: readonly string[];
 }
 
 const logLevelSchema = z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']);
@@ -181,6 +185,8 @@ const environmentSchema = z
     LOWRANK_WORKER_METRICS_PORT: integer(0, 65_535).optional(),
     LOWRANK_WORKER_METRICS_HOST: z.string().default('127.0.0.1'),
     LOWRANK_WEBHOOK_NETWORKS: networks.optional(),
+    LOWRANK_IMPORT_NETWORKS: networks.optional(),
+    LOWRANK_TRUSTED_PROXIES: networks.optional(),
   })
   .superRefine((env, context) => {
     if (!isLoopback(env.LOWRANK_WORKER_METRICS_HOST) && env.LOWRANK_METRICS_TOKEN === undefined)
@@ -279,6 +285,8 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
       drainSeconds: value.LOWRANK_SERVE_DRAIN_SECONDS,
     },
     webhookNetworks: value.LOWRANK_WEBHOOK_NETWORKS ?? [],
+    importNetworks: value.LOWRANK_IMPORT_NETWORKS ?? [],
+    trustedProxies: value.LOWRANK_TRUSTED_PROXIES ?? [],
     workerMetrics:
       value.LOWRANK_WORKER_METRICS_PORT === undefined
         ? null

@@ -16,11 +16,17 @@ export interface Access {
 export const actions = {
   'me.read': { role: 'viewer', scope: null },
   'session.begin': { role: 'viewer', scope: null, open: true },
+  'own-keys.read': { role: 'viewer', scope: 'keys:read' },
+  'own-keys.write': { role: 'viewer', scope: 'keys:write' },
+  'team.leave': { role: 'viewer', scope: 'team:write' },
+  'password.change': { role: 'viewer', scope: null },
+  'password.reset': { role: 'viewer', scope: null, open: true },
   'session.use': { role: 'viewer', scope: null },
   'base-models.read': { role: 'viewer', scope: 'base-models:read' },
   'base-models.import': { role: 'member', scope: 'base-models:write' },
   'datasets.read': { role: 'viewer', scope: 'datasets:read' },
   'datasets.upload': { role: 'member', scope: 'datasets:write' },
+  'datasets.send': { role: 'member', scope: 'datasets:write' },
   'datasets.delete': { role: 'member', scope: 'datasets:write' },
   'jobs.read': { role: 'viewer', scope: 'jobs:read' },
   'jobs.estimate': { role: 'viewer', scope: 'jobs:read' },
@@ -49,6 +55,7 @@ export const actions = {
   'webhooks.read': { role: 'admin', scope: 'webhooks:read' },
   'webhooks.write': { role: 'admin', scope: 'webhooks:write' },
   'audit.read': { role: 'admin', scope: 'audit:read' },
+  'accounts-audit.read': { role: 'admin', scope: 'audit:read', platform: true },
   'workers.read': { role: 'admin', scope: 'platform:read', platform: true },
   'workers.drain': { role: 'admin', scope: 'platform:write', platform: true },
   'platform.read': { role: 'admin', scope: 'platform:read', platform: true },
@@ -60,4 +67,5 @@ export type Action = keyof typeof actions;
 export const isOpen = (action: Action): boolean => (actions[action] as Access).open === true;
 
 /** Whether an action changes something of a team, so that each time it is done the audit log has a row of it. The others are named for what they do. */
-export const isChange = (action: Action): boolean => !/^session\.|\.(read|estimate|generate)$/.test(action);
+export const isChange = (action: Action): boolean =>
+  !/^session\.|\.(read|estimate|generate|send)$/.test(action);

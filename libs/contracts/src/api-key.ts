@@ -28,5 +28,11 @@ export const createApiKeySchema = z.strictObject({
   serviceAccount: idSchema('user').optional().describe('Whom it is for; left out: whoever asks.'),
 });
 export type CreateApiKey = z.input<typeof createApiKeySchema>;
+export const createOwnKeySchema = createApiKeySchema.omit({ serviceAccount: true }).extend({
+  role: roleSchema.optional().describe('Default: yours.'),
+  scopes: createApiKeySchema.shape.scopes.unwrap().optional().describe('Default: all of yours.'),
+  expiresAt: timeSchema.nullable().optional(),
+});
+export type CreateOwnKey = z.output<typeof createOwnKeySchema>;
 /** `secret` is shown this once; only its SHA-256 is stored. */
 export const createdApiKeySchema = apiKeySchema.extend({ secret: z.string() });

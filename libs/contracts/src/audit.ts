@@ -11,7 +11,7 @@ export const auditTargetSchema = z.object({
   name: z.string().nullable(),
 });
 
-/** One change that a caller has made. */
+/** One change that a caller has made, or a sign-in that succeeded or failed. */
 export const auditEntrySchema = z.object({
   id: idSchema('auditEntry'),
   at: timeSchema,

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { errorDetailSchema } from './errors';
-import { idSchema, sha256Schema, timeSchema } from './ids';
+import { idPrefixes, idSchema, nameSchema, sha256Schema, timeSchema } from './ids';
+import { pageQuerySchema } from './paging';
 
 export const datasetFormatSchema = z.enum(['chat', 'sharegpt', 'prompt-completion', 'alpaca', 'preference']);
 export type DatasetFormat = z.infer<typeof datasetFormatSchema>;
@@ -47,9 +48,54 @@ export interface TokenLengths {
   spans: Int32Array;
 }
 
-/** An uploaded file with a checked format. */
+/** What looks like an id is no name: a reference could mean either. */
+const idLike = new RegExp(`^(?:${Object.values(idPrefixes).join('|')})_[a-z2-7]{24}$`);
+export const datasetNameSchema = nameSchema.refine((name) => !idLike.test(name), 'must not look like an id');
+
+const referencePattern =
+  /^(?<name>[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?)(?:@(?:(?<latest>latest)|v?(?<number>[1-9]\d{0,5})|(?<hash>[0-9a-f]{7,64})))?$/;
+
+/** A version of a dataset in a request: its id, or `chats`, `chats@3`, `chats@latest`, `chats@<seven or more digits of its SHA-256>`. */
+export const datasetRefSchema = z
+  .string()
+  .max(200)
+  .refine(
+    (text) =>
+      idSchema('dataset').safeParse(text).success || (referencePattern.test(text) && !idLike.test(text)),
+    `must be the id of a dataset, ${idPrefixes.dataset}_…, or a name such as chats, chats@3 or chats@1f2e3d4`,
+  );
+
+/** What a reference names: an id; or a name and which of its versions, null: the newest. null: it is no reference. */
+export type DatasetRef =
+  { id: string } | { name: string; version: { number: number } | { sha256: string } | null };
+export function readDatasetRef(text: string): DatasetRef | null {
+  if (idSchema('dataset').safeParse(text).success) return { id: text };
+  const { name, number, hash } = referencePattern.exec(text)?.groups ?? {};
+  if (name === undefined) return null;
+  if (number !== undefined) return { name, version: { number: Number(number) } };
+  return { name, version: hash === undefined ? null : { sha256: hash } };
+}
+
+/** The name that a file's rows get where the upload gives none: `My chats.jsonl.gz` is `my-chats`. */
+export function datasetNameOf(filename: string): string {
+  const name = filename
+    .toLowerCase()
+    .replace(/(?:\.(?:jsonl|ndjson|json|csv|tsv|parquet|txt))?(?:\.gz)?$/, '')
+    .normalize('NFKD')
+    .replace(/\p{M}/gu, '')
+    .replace(/[^a-z0-9._-]+/g, '-')
+    .replace(/\.{2,}/g, '.')
+    .slice(0, 96)
+    .replace(/^[._-]+|[._-]+$/g, '');
+  return datasetNameSchema.safeParse(name).success ? name : 'dataset';
+}
+
+/** An uploaded file with a checked format: one immutable version of what its name stands for. */
 export const datasetSchema = z.object({
   id: idSchema('dataset'),
+  name: datasetNameSchema,
+  /** 1, 2, … within the name. The same content under the same name is the same version. */
+  version: z.int().positive(),
   filename: z.string(),
   bytes: z.int().nonnegative(),
   sha256: sha256Schema,
@@ -65,6 +111,12 @@ export const datasetSchema = z.object({
   expiresAt: timeSchema.nullable(),
 });
 export type Dataset = z.infer<typeof datasetSchema>;
+
+export const datasetQuerySchema = pageQuerySchema.extend({
+  /** Only the versions of this name. */
+  name: datasetNameSchema.optional(),
+});
+export type DatasetQuery = z.output<typeof datasetQuerySchema>;
 
 /** Rows that are shown at once, and tokens of a conversation: more than anybody reads. */
 export const previewLimits = { rows: 20, tokens: 8192 };
@@ -155,7 +207,7 @@ export const statisticsQuerySchema = z.strictObject({
   baseModel: z.string().min(1).max(96).optional(),
   sequenceLength: z.coerce.number().int().min(1).max(1_048_576).default(2048),
   /** Another dataset, such as the one to evaluate on, whose rows should not be here. */
-  against: idSchema('dataset').optional(),
+  against: datasetRefSchema.optional(),
 });
 export type StatisticsQuery = z.output<typeof statisticsQuerySchema>;
 

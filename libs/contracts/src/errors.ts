@@ -11,6 +11,7 @@ export const errorCatalog = {
   sign_in_failed: { status: 401, help: 'Check address and password.' },
   cross_origin_refused: { status: 403, help: "Send it from the API's own origin, or with an API key." },
   invitation_invalid: { status: 410, help: 'Ask an admin of the team for a new invitation.' },
+  reset_invalid: { status: 410, help: 'Ask an admin of the team to reset the password again.' },
   not_found: { status: 404, help: 'Check the name or id; list the collection to see what exists.' },
   validation_failed: { status: 400, help: 'Correct the fields listed in details.' },
   body_too_large: { status: 413, help: 'Send less, or raise the limit in the configuration.' },
@@ -31,6 +32,8 @@ export const errorCatalog = {
   },
   in_use: { status: 409, help: 'Remove what uses it first.' },
   dataset_invalid: { status: 422, help: 'Correct the lines listed in details and upload again.' },
+  upload_incomplete: { status: 409, help: 'Send the parts that the message names, and complete it again.' },
+  upload_damaged: { status: 422, help: 'Upload the file again.' },
   dataset_empty: { status: 422, help: 'Upload at least one row with an assistant answer.' },
   base_model_invalid: {
     status: 422,
@@ -48,6 +51,10 @@ export const errorCatalog = {
   address_refused: {
     status: 422,
     help: 'Use a public address, or have its network listed in LOWRANK_WEBHOOK_NETWORKS.',
+  },
+  download_failed: {
+    status: 422,
+    help: 'Check that the URL answers with the file itself, without a login.',
   },
   hub_unreachable: { status: 502, help: 'Check the network, or import a local folder.' },
   adapter_invalid: {

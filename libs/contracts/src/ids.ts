@@ -19,6 +19,8 @@ export const idPrefixes = {
   session: 'ses',
   invitation: 'inv',
   grant: 'grt',
+  upload: 'upl',
+  passwordReset: 'rst',
 } as const;
 
 export type IdKind = keyof typeof idPrefixes;

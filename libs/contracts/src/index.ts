@@ -27,6 +27,7 @@ export * from './recipe';
 export * from './sweep';
 export * from './team';
 export * from './trainer';
+export * from './upload';
 export * from './usage';
 export * from './version-diff';
 export * from './webhook';

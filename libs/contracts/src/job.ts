@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { datasetRefSchema } from './dataset';
 import { errorCodeSchema } from './errors';
 import { estimateSchema } from './estimate';
 import { idSchema, nameSchema, sha256Schema, timeSchema } from './ids';
@@ -60,8 +61,10 @@ export type Metadata = z.infer<typeof metadataSchema>;
 export const createJobSchema = z.strictObject({
   /** Name or id of a base model. */
   baseModel: z.string().min(1).max(96),
-  /** Id of an uploaded dataset. */
-  dataset: idSchema('dataset'),
+  /** A dataset: its id, or a name and version such as `chats@3`. */
+  dataset: datasetRefSchema,
+  /** A dataset to evaluate on, as `dataset` names one: all of `dataset` is trained on then, whatever `recipe.evaluation.fraction` says. null: on rows held out of it. */
+  validationDataset: datasetRefSchema.nullable().default(null),
   /** Name of the adapter that the result becomes the next version of; made when it does not exist. */
   adapter: nameSchema,
   recipe: recipeRequestSchema.prefault({}),
@@ -90,7 +93,7 @@ export const createCombinationSchema = z.strictObject({
     .max(16),
   ...combineShape,
   /** What the result is measured on; default: the rows that the first version's recipe holds out. */
-  dataset: idSchema('dataset').optional(),
+  dataset: datasetRefSchema.optional(),
   ...schedulingShape,
 });
 export type CreateCombinationInput = z.input<typeof createCombinationSchema>;
@@ -100,7 +103,7 @@ export type CreateCombination = z.output<typeof createCombinationSchema>;
 export const createExportSchema = z.strictObject({
   format: exportFormatSchema,
   /** Rows that the result is compared on; default: those that the version was trained on. */
-  dataset: idSchema('dataset').optional(),
+  dataset: datasetRefSchema.optional(),
   /** What the result has to reach to be published; default: by the format, see docs/exports.md. */
   parity: parityThresholdsSchema.partial().prefault({}),
   ...schedulingShape,
@@ -144,6 +147,7 @@ export type EstimateJob = z.output<typeof estimateJobSchema>;
 export const cloneJobSchema = z.strictObject({
   baseModel: createJobSchema.shape.baseModel.optional(),
   dataset: createJobSchema.shape.dataset.optional(),
+  validationDataset: datasetRefSchema.nullable().optional(),
   adapter: createJobSchema.shape.adapter.optional(),
   recipe: z.record(z.string(), z.unknown()).optional(),
   initFrom: versionSelectorSchema.nullable().optional(),
@@ -166,6 +170,13 @@ export const stoppedEarlySchema = z.object({
 });
 export type StoppedEarly = z.infer<typeof stoppedEarlySchema>;
 
+/** What a job remembers of a dataset: the version that it was, though it may be deleted since. */
+export const jobDatasetSchema = z.object({
+  id: idSchema('dataset'),
+  filename: z.string(),
+  sha256: sha256Schema,
+});
+
 export const jobSchema = z.object({
   id: idSchema('job'),
   /** What it does: `train` unless it says otherwise. */
@@ -174,7 +185,9 @@ export const jobSchema = z.object({
   /** Number of the current attempt, from 1. Fences off older ones. */
   epoch: z.int().positive(),
   baseModel: z.object({ id: idSchema('baseModel'), name: nameSchema, revision: z.string() }),
-  dataset: z.object({ id: idSchema('dataset'), filename: z.string(), sha256: sha256Schema }),
+  dataset: jobDatasetSchema,
+  /** What it is evaluated on; null: rows held out of its dataset. */
+  validationDataset: jobDatasetSchema.nullable().default(null),
   adapter: nameSchema,
   recipe: recipeSchema,
   /** The version whose weights training starts from. */

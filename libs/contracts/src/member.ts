@@ -57,6 +57,14 @@ export const changePasswordSchema = z.strictObject({
   password: passwordSchema,
 });
 export type ChangePassword = z.infer<typeof changePasswordSchema>;
+/** `token` is shown this once; only its SHA-256 is stored. */
+export const createdPasswordResetSchema = z.object({ token: z.string(), expiresAt: timeSchema });
+export type CreatedPasswordReset = z.infer<typeof createdPasswordResetSchema>;
+export const usePasswordResetSchema = z.strictObject({
+  token: z.string().max(100),
+  password: passwordSchema,
+});
+export type UsePasswordReset = z.infer<typeof usePasswordResetSchema>;
 export const chooseTeamSchema = z.strictObject({
   team: z.string().min(1).max(200).describe('Name or id of a team that you are in.'),
 });

@@ -54,10 +54,13 @@ export const createFineTuningJobSchema = z.strictObject({
   seed: z.int().min(0).max(Number.MAX_SAFE_INTEGER).nullish(),
   metadata: metadataSchema.nullish(),
   validation_file: z
-    .null(
-      'rows to validate with are held out of the training file: say how many with qlora.evaluation.fraction',
-    )
-    .optional(),
+    .string()
+    .min(1)
+    .max(64)
+    .nullish()
+    .describe(
+      'Id of an uploaded file to evaluate on. Default: rows held out of the training file, as many as qlora.evaluation.fraction says.',
+    ),
   integrations: z.array(z.never('no integration is known here')).nullish(),
   qlora: z
     .record(z.string(), z.unknown())
@@ -92,14 +95,15 @@ export const fineTuningJobSchema = z.object({
     })
     .nullable(),
   training_file: z.string(),
-  validation_file: z.null(),
+  validation_file: z.string().nullable(),
   result_files: z.array(z.string()),
   seed: z.int(),
   trained_tokens: z.int().nonnegative().nullable(),
   error: z.object({ code: z.string(), message: z.string(), param: z.string().nullable() }).nullable(),
   integrations: z.array(z.unknown()),
   metadata: metadataSchema,
-  estimated_finish: z.null(),
+  /** By the pace since it started; null: not known yet, or it does not train now. */
+  estimated_finish: timestampSchema.nullable(),
   /** The whole recipe, every field decided. */
   qlora: recipeSchema,
 });

@@ -5,11 +5,11 @@ import { createdInvitationSchema, emailSchema } from './member';
 /** What a team may use; null: no limit. */
 export const quotasSchema = z.object({
   /** Share of the machines relative to other teams' when all have jobs waiting. */
-  weight: z.number().positive().max(1000),
+  weight: z.number().min(0.001).max(1000),
   /** Jobs that hold a slot at a time. */
-  maxRunning: z.int().nonnegative().nullable(),
+  maxRunning: z.int32().nonnegative().nullable(),
   /** Jobs that wait at a time. */
-  maxQueued: z.int().nonnegative().nullable(),
+  maxQueued: z.int32().nonnegative().nullable(),
   /** Seconds that its jobs may hold slots in a calendar month (UTC). */
   deviceSecondsPerMonth: z.int().nonnegative().nullable(),
 });

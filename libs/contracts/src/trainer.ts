@@ -12,6 +12,12 @@ import { recipeSchema } from './recipe';
 import { training, workSchema } from './work';
 
 /** Everything that a trainer needs to know of one attempt. */
+const datasetSourceSchema = z.object({
+  id: idSchema('dataset'),
+  sha256: sha256Schema,
+  format: datasetFormatSchema,
+});
+
 export const assignmentSchema = z.object({
   jobId: idSchema('job'),
   epoch: z.int().positive(),
@@ -25,7 +31,9 @@ export const assignmentSchema = z.object({
     revision: z.string(),
     files: z.array(storedFileSchema),
   }),
-  dataset: z.object({ id: idSchema('dataset'), sha256: sha256Schema, format: datasetFormatSchema }),
+  dataset: datasetSourceSchema,
+  /** What it is evaluated on; null: rows held out of the dataset. */
+  validationDataset: datasetSourceSchema.nullable().default(null),
   recipe: recipeSchema,
   /** The version that training starts from, and its files in PEFT's format; null: from none. */
   initFrom: versionNameSchema

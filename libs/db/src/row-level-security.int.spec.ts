@@ -26,7 +26,7 @@ const shared = ['parties', 'workers'];
 /** Has what a team lets others read: a test of its own. */
 const between = ['grants'];
 /** Are not for who answers requests. */
-const closed = ['discarded_blobs', 'sessions'];
+const closed = ['discarded_blobs', 'sessions', 'sign_in_attempts'];
 const asTeam = async (teamId: string | null, text: string) => {
   await database.sql('BEGIN; SET LOCAL ROLE lowrank_api');
   try {
@@ -67,6 +67,9 @@ async function fill(): Promise<void> {
     });
     await database.sql(`
       INSERT INTO team_usage (team_id, hour, seconds) VALUES ('${team.id}', now(), 1);
+      INSERT INTO uploads (id, team_id, filename, bytes, fields, part_bytes, store_upload, created_at, expires_at)
+        VALUES ('upl_${team.id}', '${team.id}', 'a', 1, '{}', 1, 'a', now(), now());
+      INSERT INTO dataset_names (team_id, name) VALUES ('${team.id}', 'more');
       INSERT INTO completion_usage VALUES ('${team.id}', now(), 'key', 'a', 'a', 'a', 'a', 1, 1, 1, 1);
       INSERT INTO api_keys (id, team_id, name, role, hint, secret_sha256, created_at)
         VALUES ('key_${team.id}', '${team.id}', 'a', 'member', 'a', encode(sha256('${team.id}'), 'hex'), now());
@@ -88,6 +91,8 @@ async function fill(): Promise<void> {
       INSERT INTO members (team_id, user_id, role, created_at) VALUES ('${team.id}', 'usr_${team.id}', 'viewer', now());
       INSERT INTO sessions (id, user_id, team_id, secret_sha256, created_at, expires_at)
         VALUES ('ses_${team.id}', 'usr_${team.id}', '${team.id}', '${team.id}', now(), now());
+      INSERT INTO password_resets (id, team_id, user_id, token_sha256, created_at, expires_at)
+        VALUES ('rst_${team.id}', '${team.id}', 'usr_${team.id}', '${team.id}', now(), now());
       INSERT INTO invitations (id, team_id, email, role, token_sha256, created_at, expires_at)
         VALUES ('inv_${team.id}', '${team.id}', 'a@a.org', 'viewer', '${team.id}', now(), now());
       INSERT INTO audit_log (id, team_id, actor_type, actor_id, actor_name, action, change, target_kind, details, request_id)

@@ -13,6 +13,7 @@ import { datasetRepository } from './repositories/datasets';
 import { grantRepository } from './repositories/grants';
 import { evaluationRepository, gateRepository } from './repositories/evaluations';
 import { exportRepository } from './repositories/exports';
+import { attemptRepository, passwordResetRepository } from './repositories/accounts';
 import { invitationRepository, memberRepository, sessionRepository } from './repositories/members';
 import { jobRepository } from './repositories/jobs';
 import { outboxRepository } from './repositories/outbox';
@@ -21,6 +22,7 @@ import { statisticsRepository } from './repositories/statistics';
 import { retentionRepository } from './repositories/retention';
 import { sweepRepository } from './repositories/sweeps';
 import { teamRepository } from './repositories/teams';
+import { uploadRepository } from './repositories/uploads';
 import { usageRepository } from './repositories/usage';
 import { webhookRepository } from './repositories/webhooks';
 import { workerRepository } from './repositories/workers';
@@ -58,6 +60,9 @@ const repositoriesOf = (db: Tx, traceparent: string | null, deed: Deed | null): 
   sessions: sessionRepository(db),
   invitations: invitationRepository(db),
   grants: grantRepository(db),
+  uploads: uploadRepository(db),
+  passwordResets: passwordResetRepository(db),
+  attempts: attemptRepository(db),
   retention: retentionRepository(db),
   usage: usageRepository(db),
 });
@@ -157,7 +162,7 @@ export function createUnitOfWork(databaseUrl: string, options: UnitOfWorkOptions
         ...transactions(teamId),
         look: (work) => transaction({ teamId, isSingle: true }, (db) => work(repositories(db))),
       }),
-      forDeed: (other) => unitOfWorkFor(other).forTeam(other.teamId),
+      forDeed: (other) => unitOfWorkFor(other).forTeam(other.teamId ?? ''),
       get acrossTeams() {
         return acrossTeams;
       },

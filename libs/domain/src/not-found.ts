@@ -5,6 +5,7 @@ export type ResourceKind =
   | 'base model'
   | 'dataset'
   | 'job'
+  | 'upload'
   | 'team'
   | 'worker'
   | 'adapter'

@@ -1,2 +1,4 @@
 export { AddressRules } from './addresses';
-export { checkOutboundUrl, createPoster, type Poster, type PosterOptions } from './poster';
+export { checkOutboundUrl } from './agent';
+export { download, type Downloaded, type DownloadOptions } from './download';
+export { createPoster, type Poster, type PosterOptions } from './poster';

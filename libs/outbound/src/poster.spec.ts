@@ -3,7 +3,8 @@ import { type lookup } from 'node:dns';
 import { createServer, type RequestListener, type Server } from 'node:http';
 import { type AddressInfo } from 'node:net';
 import { AddressRules } from './addresses';
-import { checkOutboundUrl, createPoster, type Poster } from './poster';
+import { checkOutboundUrl } from './agent';
+import { createPoster, type Poster } from './poster';
 
 const open: (Server | Poster)[] = [];
 afterEach(async () => {

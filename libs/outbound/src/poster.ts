@@ -1,8 +1,7 @@
-import { LowrankError } from '@lowrank/contracts';
-import { lookup as systemLookup, type LookupAddress } from 'node:dns';
-import { isIP, type LookupFunction, type Socket } from 'node:net';
-import { Agent, buildConnector, request } from 'undici';
+import { type lookup as systemLookup } from 'node:dns';
+import { request } from 'undici';
 import { type AddressRules } from './addresses';
+import { checkedAgent, checkOutboundUrl } from './agent';
 
 export interface PosterOptions {
   rules: AddressRules;
@@ -23,55 +22,10 @@ export interface Poster {
   close(): Promise<void>;
 }
 
-const connectMs = 5000;
-
-const refused = (what: string): LowrankError =>
-  new LowrankError('address_refused', `${what} is not a public address.`);
-
-/** Throws address_refused when a URL names, literally, an address that may not be spoken to. Names are looked at when they are used. */
-export function checkOutboundUrl(url: string, rules: AddressRules): void {
-  // The URL parser has turned octal, hexadecimal and short forms into the usual one.
-  const host = new URL(url).hostname.replace(/^\[|\]$/g, '');
-  if (isIP(host) !== 0 && !rules.permits(host)) throw refused(host);
-  if (/(^|\.)localhost\.?$/i.test(host) && !rules.permits('127.0.0.1') && !rules.permits('::1'))
-    throw refused(host);
-}
-
-/**
- * Speaks to addresses that users have given. The address that is checked is the one that is connected to: names are resolved here, once
- * a connection, and a name any of whose addresses is refused is refused. No proxy of the environment is used.
- */
+/** Speaks to addresses that users have given, through a checkedAgent. */
 export function createPoster(options: PosterOptions): Poster {
-  const { rules, timeoutMs, bodyBytes = 64 * 1024, lookup = systemLookup } = options;
-
-  const checkedLookup: LookupFunction = (hostname, lookupOptions, callback) => {
-    lookup(hostname, { ...lookupOptions, all: true }, (error, found) => {
-      if (error) return callback(error, '', 0);
-      const addresses = found as LookupAddress[];
-      const bad = addresses.find(({ address }) => !rules.permits(address));
-      const [first] = addresses;
-      // Not which address: what names are inside is not for users to find out.
-      if (bad || !first) return callback(refused(hostname), '', 0);
-      if (lookupOptions.all) callback(null, addresses);
-      else callback(null, first.address, first.family);
-    });
-  };
-  const connect = buildConnector({
-    timeout: connectMs,
-    lookup: checkedLookup,
-  } as buildConnector.BuildOptions);
-  const agent = new Agent({
-    // Every request looks its name up again.
-    pipelining: 0,
-    connect: (connectOptions, callback) =>
-      connect(connectOptions, (...result) => {
-        const socket: Socket | null | undefined = result[1];
-        if (!socket || rules.permits(socket.remoteAddress ?? '')) return callback(...result);
-        socket.destroy();
-        callback(refused(connectOptions.hostname), null);
-      }),
-  });
-
+  const { rules, timeoutMs, bodyBytes = 64 * 1024, lookup } = options;
+  const agent = checkedAgent(rules, lookup);
   return {
     async post(url, headers, body) {
       checkOutboundUrl(url, rules);

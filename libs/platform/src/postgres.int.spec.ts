@@ -63,6 +63,35 @@ it('makes a cluster at the first start, with a password of its own', async () =>
   expect((await stat(join(dataDir, 'postgres'))).mode & 0o777).toBe(0o700);
 });
 
+it('is brought up to date by a user who is no superuser and may make roles (PostgreSQL 16 and later grant less to such a user)', async () => {
+  const { url } = await start();
+  const role = `SELECT FROM pg_roles WHERE rolname = 'lowrank_api'`;
+  expect(await query(url, role)).toEqual([]);
+  await query(url, `CREATE ROLE maker LOGIN CREATEROLE PASSWORD 'maker'`);
+  await query(url, 'CREATE DATABASE made OWNER maker');
+  const made = Object.assign(new URL(url), { username: 'maker', password: 'maker', pathname: '/made' }).href;
+  await migrate(made);
+  await query(made, `INSERT INTO teams (id, name) VALUES ('team_a', 'a'), ('team_b', 'b')`);
+  const ofA = `BEGIN; SET LOCAL ROLE lowrank_api; SET LOCAL lowrank.team_id = 'team_a'; CREATE TEMP TABLE seen AS SELECT id FROM teams; COMMIT`;
+  const client = new Client({ connectionString: made });
+  await client.connect();
+  await client.query(ofA);
+  expect((await client.query('SELECT id FROM seen')).rows).toEqual([{ id: 'team_a' }]);
+  await client.end();
+
+  // An installation of another such user, who has not made the role.
+  await query(url, `CREATE ROLE other LOGIN CREATEROLE PASSWORD 'maker'`);
+  await query(url, 'CREATE DATABASE others OWNER other');
+  const others = made.replace('/made', '/others').replace('maker:', 'other:');
+  await expect(migrate(others)).rejects.toMatchObject({
+    help: expect.stringContaining('GRANT lowrank_api TO other'),
+  });
+  await query(url, 'GRANT lowrank_api TO other');
+  expect(await migrate(others)).toContain('20261126141000_row_level_security');
+  for (const name of ['made', 'others']) await query(url, `DROP DATABASE ${name}`);
+  await query(url, 'DROP ROLE other; DROP ROLE maker');
+});
+
 it('keeps data and password over a restart, and stops cleanly in the middle of a transaction', async () => {
   const first = await start();
   await query(first.url, 'CREATE TABLE kept (n integer); INSERT INTO kept VALUES (1)');

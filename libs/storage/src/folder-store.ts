@@ -1,5 +1,5 @@
 import { LowrankError } from '@lowrank/contracts';
-import { type ObjectInfo, type ObjectStore } from '@lowrank/domain';
+import { type ObjectInfo, type ObjectStore, type ObjectUpload } from '@lowrank/domain';
 import { randomUUID } from 'node:crypto';
 import { constants, type Dirent } from 'node:fs';
 import {
@@ -17,6 +17,7 @@ import {
 } from 'node:fs/promises';
 import { dirname, join, sep } from 'node:path';
 import { Readable } from 'node:stream';
+import { FolderParts } from './folder-parts';
 import { incoming, SourceFailed } from './incoming';
 import { assertKey, assertPrefix, clip } from './keys';
 import { probeConditionalWrites } from './probe';
@@ -84,6 +85,14 @@ export class FolderStore implements ObjectStore {
     assertKey(key);
     return null;
   }
+
+  readonly #parts = new FolderParts(this);
+  readonly beginParts = (key: string) => this.#parts.beginParts(key);
+  readonly signedPart = () => this.#parts.signedPart();
+  readonly putPart: ObjectStore['putPart'] = (...args) => this.#parts.putPart(...args);
+  readonly parts = (upload: ObjectUpload) => this.#parts.parts(upload);
+  readonly completeParts = (upload: ObjectUpload) => this.#parts.completeParts(upload);
+  readonly abortParts = (upload: ObjectUpload) => this.#parts.abortParts(upload);
 
   async head(key: string): Promise<ObjectInfo | null> {
     assertKey(key);

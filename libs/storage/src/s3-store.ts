@@ -1,17 +1,24 @@
 import {
+  AbortMultipartUploadCommand,
+  CompleteMultipartUploadCommand,
+  CreateMultipartUploadCommand,
   DeleteObjectCommand,
   GetObjectCommand,
   HeadBucketCommand,
   HeadObjectCommand,
   paginateListObjectsV2,
+  paginateListParts,
+  type Part,
   S3Client,
+  type S3ClientConfig,
   S3ServiceException,
+  UploadPartCommand,
 } from '@aws-sdk/client-s3';
 import { Upload } from '@aws-sdk/lib-storage';
 import { getSignedUrl } from '@aws-sdk/s3-request-presigner';
 import { type S3Config } from '@lowrank/config';
 import { LowrankError } from '@lowrank/contracts';
-import { type ObjectInfo, type ObjectStore } from '@lowrank/domain';
+import { type ObjectInfo, type ObjectPart, type ObjectStore, type ObjectUpload } from '@lowrank/domain';
 import { randomUUID } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -31,6 +38,8 @@ const resumeAttempts = 5;
 /** Objects in one bucket of an S3 server. */
 export class S3Store implements ObjectStore {
   readonly #client: S3Client;
+  /** Makes URLs for others, who know nothing of the client's own checksums. */
+  readonly #signing: S3Client;
   readonly #bucket: string;
   readonly #name: string;
   #probed = false;
@@ -39,14 +48,16 @@ export class S3Store implements ObjectStore {
   constructor(config: S3Config & { maxAttempts?: number }) {
     this.#bucket = config.bucket;
     this.#name = `bucket ${config.bucket} at ${config.endpoint ?? `AWS ${config.region}`}`;
-    this.#client = new S3Client({
+    const options: S3ClientConfig = {
       ...(config.endpoint === null ? {} : { endpoint: config.endpoint }),
       region: config.region,
       credentials: { accessKeyId: config.accessKeyId, secretAccessKey: config.secretAccessKey },
       forcePathStyle: config.forcePathStyle,
       maxAttempts: config.maxAttempts ?? maxAttempts,
       requestHandler: { connectionTimeout: 5_000, socketTimeout: 60_000 },
-    });
+    };
+    this.#client = new S3Client(options);
+    this.#signing = new S3Client({ ...options, requestChecksumCalculation: 'WHEN_REQUIRED' });
   }
 
   async put(
@@ -95,6 +106,74 @@ export class S3Store implements ObjectStore {
       ResponseContentDisposition: `attachment; filename="${options.filename.replace(/[^A-Za-z0-9._-]/g, '_')}"`,
     });
     return this.#translate(key, () => getSignedUrl(this.#client, command, { expiresIn: options.seconds }));
+  }
+
+  async beginParts(key: string): Promise<string> {
+    assertKey(key);
+    const command = new CreateMultipartUploadCommand({ Bucket: this.#bucket, Key: key });
+    return this.#translate(key, async () => (await this.#client.send(command)).UploadId ?? '');
+  }
+
+  async signedPart(
+    { key, upload, number }: ObjectPart,
+    { bytes, seconds }: { bytes: number; seconds: number },
+  ): Promise<string> {
+    assertKey(key);
+    const command = new UploadPartCommand({
+      ...{ Bucket: this.#bucket, Key: key, UploadId: upload, PartNumber: number, ContentLength: bytes },
+    });
+    // The length is signed too: a URL is for so many bytes and no more.
+    const options = { expiresIn: seconds, signableHeaders: new Set(['host', 'content-length']) };
+    return this.#translate(key, () => getSignedUrl(this.#signing, command, options));
+  }
+
+  async putPart(
+    { key, upload, number }: ObjectPart,
+    body: Readable | Uint8Array,
+    { bytes }: { bytes: number },
+  ): Promise<void> {
+    assertKey(key);
+    await this.#translate(key, async () => {
+      const Body = Buffer.concat(await collect(incoming(key, body, bytes)));
+      const command = { Bucket: this.#bucket, Key: key, UploadId: upload, PartNumber: number, Body };
+      await this.#client.send(new UploadPartCommand(command));
+    });
+  }
+
+  async parts({ key, upload }: ObjectUpload): Promise<{ number: number; bytes: number }[]> {
+    return (await this.#listParts(key, upload)).map(({ PartNumber = 0, Size = 0 }) => ({
+      number: PartNumber,
+      bytes: Size,
+    }));
+  }
+
+  async completeParts({ key, upload }: ObjectUpload): Promise<void> {
+    const Parts = (await this.#listParts(key, upload)).map(({ PartNumber, ETag }) => ({ PartNumber, ETag }));
+    const command = { Bucket: this.#bucket, Key: key, UploadId: upload, MultipartUpload: { Parts } };
+    await this.#translate(key, () => this.#client.send(new CompleteMultipartUploadCommand(command)));
+  }
+
+  async abortParts({ key, upload }: ObjectUpload): Promise<void> {
+    assertKey(key);
+    const command = new AbortMultipartUploadCommand({ Bucket: this.#bucket, Key: key, UploadId: upload });
+    try {
+      await this.#translate(key, () => this.#client.send(command));
+    } catch (error) {
+      if (!(error instanceof LowrankError && error.code === 'not_found')) throw error;
+    }
+  }
+
+  async #listParts(key: string, upload: string): Promise<Part[]> {
+    assertKey(key);
+    return this.#translate(key, async () => {
+      const all: Part[] = [];
+      const pages = paginateListParts(
+        { client: this.#client },
+        { Bucket: this.#bucket, Key: key, UploadId: upload },
+      );
+      for await (const { Parts } of pages) all.push(...(Parts ?? []));
+      return all;
+    });
   }
 
   async head(key: string): Promise<ObjectInfo | null> {

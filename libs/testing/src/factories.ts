@@ -53,6 +53,8 @@ export function makeBaseModel(overrides: Partial<BaseModel> = {}): BaseModel {
 
 export const makeDataset = (overrides: Partial<Dataset> = {}): Dataset => ({
   id: randomIds.make('dataset'),
+  name: `chats-${randomIds.make('dataset').slice(-12)}`,
+  version: 1,
   filename: 'chats.jsonl',
   bytes: 5_000_000_000,
   sha256: sha256('chats'),
@@ -98,6 +100,7 @@ export function makeJob(
     id: randomIds.make('job'),
     baseModel: { id: baseModel.id, name: baseModel.name, revision: baseModel.revision },
     dataset: { id: dataset.id, filename: dataset.filename, sha256: dataset.sha256 },
+    validationDataset: null,
     adapter: 'captain',
     recipe: makeRecipe(),
     initFrom: null,

@@ -216,5 +216,54 @@ export function objectStoreConformance(
       await store.probe();
       expect(await keys(store, 'probes/')).toEqual([]);
     });
+
+    describe('parts', () => {
+      const mib = 2 ** 20;
+      const list = (upload: string, key: string) => store.parts({ key, upload });
+
+      it('become an object in the order of their numbers, once it is completed', async () => {
+        const key = 'staging/whole';
+        const upload = await store.beginParts(key);
+        expect(await list(upload, key)).toEqual([]);
+        const first = randomBytes(5 * mib);
+        const putPart = (number: number, bytes: Buffer) =>
+          store.putPart({ key, upload, number }, Readable.from([bytes], { objectMode: false }), {
+            bytes: bytes.length,
+          });
+        await putPart(2, text('the end'));
+        await putPart(1, randomBytes(5 * mib));
+        await putPart(1, first);
+        expect(await list(upload, key)).toEqual([
+          { number: 1, bytes: 5 * mib },
+          { number: 2, bytes: 7 },
+        ]);
+        expect(await store.head(key)).toBeNull();
+        await store.completeParts({ key, upload });
+        const whole = await buffer((await store.get(key)).body);
+        expect(whole.equals(Buffer.concat([first, text('the end')]))).toBe(true);
+        expect(await codeOf(list(upload, key))).toBe('not_found');
+        await store.delete(key);
+      });
+
+      it('are gone when it is aborted, which may be done twice', async () => {
+        const key = 'staging/aborted';
+        const upload = await store.beginParts(key);
+        await store.putPart({ key, upload, number: 1 }, text('a'), { bytes: 1 });
+        for (let times = 0; times < 2; times++) await store.abortParts({ key, upload });
+        expect(await codeOf(list(upload, key))).toBe('not_found');
+        expect(await codeOf(store.putPart({ key, upload, number: 2 }, text('a'), { bytes: 1 }))).toBe(
+          'not_found',
+        );
+        expect(await keys(store, 'staging/')).toEqual([]);
+      });
+
+      it('of one upload are not those of another under the same key', async () => {
+        const key = 'staging/twice';
+        const [one, other] = [await store.beginParts(key), await store.beginParts(key)];
+        await store.putPart({ key, upload: one, number: 1 }, text('a'), { bytes: 1 });
+        expect(await list(other, key)).toEqual([]);
+        for (const upload of [one, other]) await store.abortParts({ key, upload });
+      });
+    });
   });
 }

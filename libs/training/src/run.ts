@@ -7,7 +7,6 @@ import {
   type VersionMetrics,
 } from '@lowrank/contracts';
 import { loadChatTokenizer, type ChatTokenizer, type EncodedRow } from '@lowrank/datasets';
-import { sequencesPerRow, splitRows } from '@lowrank/domain';
 import { spanned } from '@lowrank/telemetry';
 import { type Adapter, type Base, type Kernels } from '@lowrank/kernels';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
@@ -22,10 +21,10 @@ import { inTurn } from './in-turn';
 import { Diverged, freshProgress, train, type Progress } from './loop';
 import { adapterConfig, adapterWeights, loadAdapter, loadWeights, type StartingPoint } from './peft';
 import { ADAPTER_CONFIG, ADAPTER_WEIGHTS } from './peft-config';
-import { evaluationBatches, planTraining, type Plan } from './plan';
+import { prepareData, type Data } from './prepare-data';
 import { withReference } from './reference';
 import { sampleOutputs } from './samples';
-import { toSequences, type Batch, type Sequence } from './sequences';
+import { type Sequence } from './sequences';
 import { type OpenedBase, type SharedBases } from './shared-bases';
 import { adapterSpec } from './targets';
 import { versionMetrics } from './version-metrics';
@@ -37,6 +36,12 @@ export class TrainingStopped extends Error {
   constructor(readonly reason: StopReason) {
     super(`training was stopped: ${reason}`);
   }
+}
+
+export interface DatasetFile {
+  file: string;
+  sha256: string;
+  format: DatasetFormat;
 }
 
 export interface RunOptions {
@@ -56,7 +61,9 @@ export interface RunOptions {
   };
   /** Left out or null: it starts as the recipe says. */
   initFrom?: StartingPoint | null;
-  dataset: { file: string; sha256: string; format: DatasetFormat };
+  dataset: DatasetFile;
+  /** What it is evaluated on; left out or null: rows held out of the dataset. */
+  validationDataset?: DatasetFile | null;
   maxLineBytes: number;
   cacheDir: string;
   /** Folder of this job's checkpoints. */
@@ -85,39 +92,6 @@ export interface TrainedAdapter {
   files: { path: string; bytes: Uint8Array }[];
   metrics: VersionMetrics;
   templateSha256: string;
-}
-
-interface Data {
-  plan: Plan;
-  evaluation: Batch[];
-  /** For samples: of a preference, the chosen answers. */
-  held: EncodedRow[];
-}
-
-/** `rows`: conversations of the dataset's rows, as many of each as sequencesPerRow says. */
-async function prepareData(
-  rows: readonly EncodedRow[],
-  complete: (sequences: Sequence[]) => Promise<Sequence[]>,
-  { recipe, onMessage }: RunOptions,
-): Promise<Data> {
-  const together = sequencesPerRow(recipe);
-  const count = rows.length / together;
-  const { train: kept, held } = splitRows(count, recipe.evaluation.fraction, recipe.training.seed);
-  const trainSet = toSequences(rows, recipe, kept);
-  const heldSet = toSequences(rows, recipe, held);
-  for (const [affected, what] of [
-    [trainSet.truncated + heldSet.truncated, `were cut to ${recipe.training.sequenceLength} tokens`],
-    [trainSet.dropped + heldSet.dropped, 'were left out: too long, or nothing to learn in them'],
-  ] as const) {
-    if (affected > 0) onMessage('warn', `${affected} of ${count} rows ${what}`);
-  }
-  const plan = planTraining(await complete(trainSet.sequences), recipe);
-  onMessage(
-    'info',
-    `${trainSet.sequences.length} sequences in ${plan.rows} packed rows, ${Math.round(plan.fill * 100)} % full; ${heldSet.sequences.length} held out`,
-  );
-  const evaluation = evaluationBatches(await complete(heldSet.sequences), recipe);
-  return { plan, evaluation, held: held.map((row) => rows[row * together] as EncodedRow) };
 }
 
 /** How the base is kept: as the recipe asks for, unless the model comes quantized. */
@@ -187,9 +161,15 @@ function assertWithinContext({ info: { maxPositions } }: Base, { training }: Rec
 }
 
 /** Everything that decides the trained bytes: a checkpoint of a run with another identity is of no use. */
-function runIdentity({ recipe, base, dataset, initFrom }: RunOptions, tokenizer: ChatTokenizer): string {
-  const parts = [recipe, base.key, dataset.sha256, dataset.format, tokenizer.fingerprint];
-  return sha256(JSON.stringify(initFrom ? [...parts, initFrom.key] : parts));
+function runIdentity(
+  { recipe, base, dataset, validationDataset, initFrom }: RunOptions,
+  tokenizer: ChatTokenizer,
+): string {
+  const parts: unknown[] = [recipe, base.key, dataset.sha256, dataset.format, tokenizer.fingerprint];
+  if (initFrom) parts.push(initFrom.key);
+  // Evaluations are part of what is published.
+  if (validationDataset) parts.push({ validation: [validationDataset.sha256, validationDataset.format] });
+  return sha256(JSON.stringify(parts));
 }
 
 /** A diverged run goes back to its last checkpoint this often; then it fails. */
@@ -290,20 +270,24 @@ async function trainVersion(base: Base, kernels: Kernels, options: RunOptions): 
   const { recipe } = options;
   assertWithinContext(base, recipe);
   const tokenizer = await loadChatTokenizer(options.base.dir);
-  const tokens = {
-    ...options.dataset,
+  const tokensOf = (dataset: DatasetFile) => ({
+    ...dataset,
     tokenizerDir: options.base.dir,
     fingerprint: tokenizer.fingerprint,
     maxLineBytes: options.maxLineBytes,
     cacheDir: options.cacheDir,
     signal: options.signal,
-  };
-  const rows = await spanned('tokenize', () => loadTokens(tokens));
+  });
+  const { rows, validation } = await spanned('tokenize', async () => {
+    const own = await loadTokens(tokensOf(options.dataset));
+    const other = options.validationDataset ? await loadTokens(tokensOf(options.validationDataset)) : [];
+    return { rows: [...own, ...other], validation: other.length };
+  });
   const complete = (sequences: Sequence[]) =>
     recipe.objective.type === 'dpo'
       ? withReference(base, sequences, { ...options, key: [options.base.key, kernels.info.isa] })
       : Promise.resolve(sequences);
-  const data = await prepareData(rows, complete, options);
+  const data = await prepareData(rows, validation, complete, options);
   const adapter = base.createAdapter(adapterSpec(base.info.linears, recipe));
   try {
     if (options.initFrom) await loadWeights(adapter, options.initFrom.dir);

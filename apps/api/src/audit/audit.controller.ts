@@ -23,4 +23,15 @@ export class AuditController {
   list(@TeamId() teamId: string, @Query() query: AuditQueryDto) {
     return this.ports.unitOfWork.look(({ audit }) => audit.list(teamId, query));
   }
+
+  @Get('accounts')
+  @Action('accounts-audit.read')
+  @ApiOperation({
+    summary:
+      "What concerns accounts and no team, such as sign-ins to an address that nobody has. For the operator's team.",
+  })
+  @Answer({ status: 200, type: AuditPageDto, description: 'One page.' })
+  accounts(@Query() query: AuditQueryDto) {
+    return this.ports.unitOfWork.acrossTeams.look(({ audit }) => audit.list(null, query));
+  }
 }

@@ -13,6 +13,11 @@ import { StoredLengths } from '../preflight/stored-lengths';
 import { fetchTokenizer } from '../preflight/tokenizer-files';
 import { receiveUpload, type UploadFields } from './upload';
 
+/** What is known of a file that has come in. */
+export interface Received extends UploadFields {
+  filename: string;
+}
+
 /** Takes uploads in: to disk, made JSONL, checked off-thread, to the object store, then the row. */
 @Injectable()
 export class DatasetUploads {
@@ -24,13 +29,20 @@ export class DatasetUploads {
     private readonly staging: Staging,
   ) {}
 
-  /** `fields`: what may be said of the file. Errors: those of receiveUpload, not_found (base model), dataset_invalid with the first lines at fault, dataset_empty. */
+  /** `fields`: what may be said of the file. Errors: those of receiveUpload and of `take`. */
   accept(teamId: string, request: FastifyRequest, fields?: ZodType<UploadFields>): Promise<Dataset> {
+    return this.take(teamId, (received) => receiveUpload(request, received, this.config.limits, fields));
+  }
+
+  /**
+   * Makes a version of a dataset of whatever `receive` writes to the file it is given.
+   * Errors: those of `receive`, not_found (base model), dataset_invalid with the first lines at fault, dataset_empty.
+   */
+  take(teamId: string, receive: (file: string) => Promise<Received>): Promise<Dataset> {
     return this.staging.use('upload', async (folder) => {
       const { limits } = this.config;
       const received = join(folder, 'file');
-      const upload = await receiveUpload(request, received, limits, fields);
-      const { filename, format, baseModel, expiresAfter } = upload;
+      const { filename, name, format, baseModel, expiresAfter } = await receive(received);
       const counter = await this.counterOf(teamId, baseModel);
       const maxLineBytes = limits.lineBytes;
       const path = await prepareDatasetFile(received, folder, {
@@ -56,7 +68,7 @@ export class DatasetUploads {
         return addDataset(
           this.ports,
           teamId,
-          { filename, bytes, sha256, format: checked, rows, tokens, lossTokens, tokensOf },
+          { name, filename, bytes, sha256, format: checked, rows, tokens, lossTokens, tokensOf },
           expiresAfter,
         );
       });

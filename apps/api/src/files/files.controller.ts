@@ -1,11 +1,25 @@
-import { Controller, Delete, Get, HttpCode, Inject, Param, Post, Query, Req, Res } from '@nestjs/common';
+import {
+  Body,
+  Controller,
+  Delete,
+  Get,
+  HttpCode,
+  Inject,
+  Param,
+  Post,
+  Query,
+  Req,
+  Res,
+} from '@nestjs/common';
 import { ApiBody, ApiConsumes, ApiNoContentResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import {
   datasetFormatSchema,
   datasetPreviewSchema,
+  datasetQuerySchema,
+  datasetRefSchema,
   datasetSchema,
   datasetStatisticsSchema,
-  idSchema,
+  importUrlSchema,
   pageSchema,
   previewQuerySchema,
   statisticsQuerySchema,
@@ -18,10 +32,10 @@ import { Action } from '../auth/action';
 import { TeamId } from '../auth/caller';
 import { PORTS } from '../dependencies';
 import { Answer } from '../http/answers';
-import { PageQueryDto } from '../http/paging';
 import { ApiFileResponse, StoredFiles } from '../http/stored-files';
 import { DatasetViews } from './dataset-views';
 import { DatasetUploads } from './datasets';
+import { StagedDatasets } from './staged-datasets';
 import { asJsonl } from './upload';
 
 class DatasetDto extends createZodDto(datasetSchema) {}
@@ -30,7 +44,9 @@ class DatasetPreviewDto extends createZodDto(datasetPreviewSchema) {}
 class DatasetStatisticsDto extends createZodDto(datasetStatisticsSchema) {}
 class StatisticsQueryDto extends createZodDto(statisticsQuerySchema) {}
 class PreviewQueryDto extends createZodDto(previewQuerySchema) {}
-class DatasetParams extends createZodDto(z.object({ id: idSchema('dataset') })) {}
+class ImportUrlDto extends createZodDto(importUrlSchema) {}
+class DatasetQueryDto extends createZodDto(datasetQuerySchema) {}
+class DatasetParams extends createZodDto(z.object({ id: datasetRefSchema })) {}
 
 @ApiTags('Files')
 @Controller('api/v1/files')
@@ -38,6 +54,7 @@ export class FilesController {
   constructor(
     @Inject(PORTS) private readonly ports: Ports,
     private readonly uploads: DatasetUploads,
+    private readonly staged: StagedDatasets,
     private readonly views: DatasetViews,
     private readonly storedFiles: StoredFiles,
   ) {}
@@ -56,6 +73,11 @@ export class FilesController {
       required: ['file'],
       properties: {
         file: { type: 'string', format: 'binary' },
+        name: {
+          type: 'string',
+          description:
+            "What it becomes the next version of. Default: the file's name. The same content is the same version.",
+        },
         format: {
           type: 'string',
           enum: datasetFormatSchema.options,
@@ -73,17 +95,33 @@ export class FilesController {
     return this.uploads.accept(teamId, request);
   }
 
+  @Post('import')
+  @Action('datasets.upload')
+  @ApiOperation({
+    summary:
+      'Make a dataset of the file that a URL leads to: fetched by the server, and checked as an upload is.',
+    description:
+      'Only public addresses are spoken to, redirects included. Answers when the dataset is there; give it as long as the file takes.',
+  })
+  @Answer({ status: 201, type: DatasetDto, description: 'The checked dataset.' })
+  import(@TeamId() teamId: string, @Body() body: ImportUrlDto) {
+    return this.staged.import(teamId, body);
+  }
+
   @Get()
   @Action('datasets.read')
-  @ApiOperation({ summary: 'List datasets, newest first.' })
+  @ApiOperation({ summary: 'List datasets, newest first; with `name` the versions of one.' })
   @Answer({ status: 200, type: DatasetPageDto, description: 'One page.' })
-  list(@TeamId() teamId: string, @Query() query: PageQueryDto) {
+  list(@TeamId() teamId: string, @Query() query: DatasetQueryDto) {
     return this.ports.unitOfWork.look(({ datasets }) => datasets.list(teamId, query));
   }
 
   @Get(':id')
   @Action('datasets.read')
-  @ApiOperation({ summary: 'One dataset.' })
+  @ApiOperation({
+    summary:
+      'One dataset, by its id, its name (`chats`: the newest version), or a version (`chats@3`, `chats@1f2e3d4`).',
+  })
   @Answer({ status: 200, type: DatasetDto, description: 'The dataset.' })
   get(@TeamId() teamId: string, @Param() { id }: DatasetParams) {
     return this.ports.unitOfWork.look(async ({ datasets }) =>

@@ -71,7 +71,7 @@ describe('uploading', () => {
     ['pairs.csv', () => 'prompt;completion\n"2\n+2";4\n1+1;2\n', 'prompt-completion', 2],
     ['chats.parquet', () => parquet('zstd'), 'chat', 7],
     ['pairs.jsonl.gz', () => gzipSync('{"prompt":"2+2","completion":"4"}\n'), 'prompt-completion', 1],
-    ['pairs.json', () => '[{"prompt":"2+2",\n"completion":"4"}]', 'prompt-completion', 1],
+    ['pairs.json', () => '[{"prompt":"3+3",\n"completion":"6"}]', 'prompt-completion', 1],
   ])('makes JSONL of %s', async (name, content, format, rows) => {
     const body = api.form(await content(), {}, name);
     const dataset = await api.call<Dataset>('POST', '/api/v1/files', 201, { body });
@@ -280,7 +280,7 @@ describe('statistics', () => {
     const fetched = jest.spyOn(api.blobs, 'fetchTo');
     expect(await api.call('GET', path, 200)).toEqual(statistics);
     expect(fetched).not.toHaveBeenCalled();
-    for (const query of ['sequenceLength=0', 'against=x', 'other=1'])
+    for (const query of ['sequenceLength=0', 'against=X', 'other=1'])
       expect(await api.refusal('GET', `/api/v1/files/${id}/statistics?${query}`)).toMatchObject({
         status: 400,
       });

@@ -1,25 +1,17 @@
 import { type Multipart, type MultipartFile } from '@fastify/multipart';
-import { type DatasetFormat, datasetFormatSchema, LowrankError } from '@lowrank/contracts';
+import { LowrankError, type UploadFields as ContractFields, uploadFieldsSchema } from '@lowrank/contracts';
 import { hasLines } from '@lowrank/datasets';
 import { type FastifyRequest } from 'fastify';
 import { createWriteStream } from 'node:fs';
 import { pipeline } from 'node:stream/promises';
-import { z } from 'zod';
+import { type z } from 'zod';
 import { toPublicError } from '../http/errors';
 
 /** What is said of a file that is uploaded. */
-export interface UploadFields {
-  /** Default: that of the first row. */
-  format?: DatasetFormat | undefined;
-  /** Name or id of the base model whose tokenizer counts tokens. */
-  baseModel?: string | undefined;
+export interface UploadFields extends ContractFields {
   /** Seconds after which it is deleted by itself; null: never. */
   expiresAfter?: number | null;
 }
-export const uploadFieldsSchema = z.strictObject({
-  format: datasetFormatSchema.optional(),
-  baseModel: z.string().min(1).max(96).optional(),
-});
 
 export interface Upload extends UploadFields {
   filename: string;
@@ -128,7 +120,7 @@ async function save(
 }
 
 /** A file's name as it may be shown and stored: no folders, no control characters, at most 200 characters. */
-const cleanName = (name: string): string =>
+export const cleanName = (name: string): string =>
   (name.split(/[/\\]/).at(-1) ?? '').replace(/\p{Cc}/gu, '').slice(0, 200) || 'dataset.jsonl';
 
 /** The name that a file's rows are downloaded by, which are JSONL whatever was uploaded. */

@@ -2,12 +2,19 @@ import { Body, Controller, Delete, Get, HttpCode, Inject, Param, Patch, Post } f
 import { ApiNoContentResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import {
   changeMemberSchema,
+  createdPasswordResetSchema,
   createServiceAccountSchema,
   idSchema,
   memberSchema,
   type Principal,
 } from '@lowrank/contracts';
-import { changeRole, createServiceAccount, type Ports, removeMember } from '@lowrank/domain';
+import {
+  changeRole,
+  createServiceAccount,
+  makePasswordReset,
+  type Ports,
+  removeMember,
+} from '@lowrank/domain';
 import { createZodDto } from 'nestjs-zod';
 import { z } from 'zod';
 import { Action } from '../auth/action';
@@ -19,6 +26,7 @@ class MemberDto extends createZodDto(memberSchema) {}
 class MemberListDto extends createZodDto(z.object({ data: z.array(memberSchema) })) {}
 class MemberParams extends createZodDto(z.object({ id: idSchema('user') })) {}
 class ChangeMemberDto extends createZodDto(changeMemberSchema) {}
+class CreatedPasswordResetDto extends createZodDto(createdPasswordResetSchema) {}
 class CreateServiceAccountDto extends createZodDto(createServiceAccountSchema) {}
 
 @ApiTags('Members')
@@ -51,6 +59,19 @@ export class MembersController {
   @ApiNoContentResponse({ description: 'Removed.' })
   remove(@Caller() caller: Principal, @Param() { id }: MemberParams): Promise<void> {
     return removeMember(this.ports, caller, id);
+  }
+
+  @Post('members/:id/password-reset')
+  @Action('members.write')
+  @ApiOperation({
+    summary:
+      'Let a member who has forgotten their password choose another. The token is shown this once; give it to them.',
+    description:
+      "It is good for a day. An account that is in other teams too is reset by the operator's team alone.",
+  })
+  @Answer({ status: 201, type: CreatedPasswordResetDto, description: 'The token.' })
+  resetPassword(@Caller() caller: Principal, @Param() { id }: MemberParams) {
+    return makePasswordReset(this.ports, caller, id);
   }
 
   @Post('service-accounts')

@@ -10,6 +10,7 @@ const renamed: [RegExp, string][] = [
   [/^recipe\b/, 'qlora'],
   [/^baseModel$/, 'model'],
   [/^dataset$/, 'training_file'],
+  [/^validationDataset$/, 'validation_file'],
   [/^adapter$/, 'suffix'],
 ];
 /** What our requests call a field, as OpenAI's call it. */

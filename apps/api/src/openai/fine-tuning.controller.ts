@@ -53,6 +53,7 @@ export class FineTuningController {
   @Answer({ status: 200, type: FineTuningJobDto, description: 'The queued job.' })
   async create(@TeamId() teamId: string, @Body() body: CreateFineTuningJobDto) {
     knownId('dataset', body.training_file, 'training_file');
+    if (body.validation_file) knownId('dataset', body.validation_file, 'validation_file');
     const trainable = await this.models.findTrainable(teamId, body.model);
     return this.view(teamId, await submitJob(this.ports, teamId, jobRequestOf(body, trainable)));
   }
@@ -75,7 +76,7 @@ export class FineTuningController {
       name: await teamName({ teams }, teamId),
     }));
     return pageView(
-      data.map((job) => jobView(job, { id: teamId, name })),
+      data.map((job) => jobView(job, { id: teamId, name }, this.ports.clock.now())),
       hasMore,
     );
   }
@@ -156,6 +157,6 @@ export class FineTuningController {
 
   private async view(teamId: string, job: Job) {
     const name = await this.ports.unitOfWork.look(({ teams }) => teamName({ teams }, teamId));
-    return jobView(job, { id: teamId, name });
+    return jobView(job, { id: teamId, name }, this.ports.clock.now());
   }
 }

@@ -30,6 +30,7 @@ export function jobRequestOf(body: CreateFineTuningJob, { baseModel, initFrom }:
   const parsed = createJobSchema.safeParse({
     baseModel: baseModel.id,
     dataset: body.training_file,
+    validationDataset: body.validation_file ?? null,
     adapter: initFrom !== null && !body.suffix ? initFrom.adapter : adapterOf(body, baseModel),
     initFrom: initFrom && `${initFrom.adapter}@v${initFrom.number}`,
     recipe: recipeOf(body),

@@ -57,7 +57,19 @@ function methodOf(recipe: Job['recipe']): FineTuningJob['method'] {
   }
 }
 
-export function jobView(job: Job, { id: teamId, name: team }: { id: string; name: string }): FineTuningJob {
+/** When a job that trains will be done, by its pace since it started; null: not known yet, or it does not train now. */
+function estimatedFinish({ state, step, totalSteps, startedAt }: Job, now: string): number | null {
+  if (state !== 'running' || step === 0 || totalSteps === null || startedAt === null) return null;
+  const at = Date.parse(now);
+  const perStep = Math.max(0, at - Date.parse(startedAt)) / step;
+  return Math.round((at + (totalSteps - step) * perStep) / 1000);
+}
+
+export function jobView(
+  job: Job,
+  { id: teamId, name: team }: { id: string; name: string },
+  now: string,
+): FineTuningJob {
   const { adapter, version, recipe, initFrom, error } = job;
   return {
     id: job.id,
@@ -71,14 +83,14 @@ export function jobView(job: Job, { id: teamId, name: team }: { id: string; name
     hyperparameters: hyperparametersOf(recipe),
     method: methodOf(recipe),
     training_file: job.dataset.id,
-    validation_file: null,
+    validation_file: job.validationDataset?.id ?? null,
     result_files: [],
     seed: recipe.training.seed,
     trained_tokens: job.finishedAt === null ? null : job.trainedTokens,
     error: error && { code: error.code, message: `${error.message} ${error.help}`, param: null },
     integrations: [],
     metadata: job.metadata,
-    estimated_finish: null,
+    estimated_finish: estimatedFinish(job, now),
     qlora: recipe,
   };
 }

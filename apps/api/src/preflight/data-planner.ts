@@ -7,7 +7,14 @@ import {
   type Recipe,
   type TokenLengths,
 } from '@lowrank/contracts';
-import { type DataPlan, type DataPlanner, planData, type Uncounted } from '@lowrank/domain';
+import {
+  type DataPlan,
+  type DataPlanner,
+  joinLengths,
+  planData,
+  sequencesPerRow,
+  type Uncounted,
+} from '@lowrank/domain';
 import { CountedLengths, type CountedLengthsOptions } from './counted-lengths';
 import { planInThread } from './plan-thread';
 
@@ -30,18 +37,27 @@ export class StoredDataPlanner implements DataPlanner {
     baseModel: BaseModel,
     dataset: Dataset,
     recipe: Pick<Recipe, 'objective' | 'training' | 'evaluation'>,
+    validationDataset: Dataset | null = null,
   ): Promise<DataPlan | Uncounted> {
     let lengths: TokenLengths | null;
+    let validation: TokenLengths | null = null;
     try {
       lengths = await this.counted.of(baseModel, dataset);
+      if (validationDataset !== null) validation = await this.counted.of(baseModel, validationDataset);
     } catch (error) {
       if (error instanceof LowrankError && certain.includes(error.code)) throw error;
       const problem = error instanceof LowrankError ? error.message : 'counting them failed';
       this.logger.warn(`Tokens of ${dataset.id} for ${baseModel.name}: ${(error as Error).message}`);
       return { problem: problem.replace(/\.$/, '') };
     }
-    if (lengths === null)
-      return { problem: `${dataset.filename} is large, and still being counted; ask again in a minute` };
-    return lengths.tokens.length > plannedHere ? planInThread(lengths, recipe) : planData(lengths, recipe);
+    if (lengths === null || (validationDataset !== null && validation === null)) {
+      const { filename } = lengths === null ? dataset : (validationDataset ?? dataset);
+      return { problem: `${filename} is large, and still being counted; ask again in a minute` };
+    }
+    const all = validation === null ? lengths : joinLengths(lengths, validation);
+    const validationRows = (validation?.tokens.length ?? 0) / sequencesPerRow(recipe);
+    return all.tokens.length > plannedHere
+      ? planInThread(all, recipe, validationRows)
+      : planData(all, recipe, validationRows);
   }
 }

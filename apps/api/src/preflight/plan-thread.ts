@@ -12,14 +12,19 @@ import { Worker } from 'node:worker_threads';
 export interface PlanRequest {
   lengths: TokenLengths;
   recipe: Pick<Recipe, 'objective' | 'training' | 'evaluation'>;
+  validationRows: number;
 }
 /** Errors cross threads as plain objects. */
 export type PlanReply = { plan: DataPlan } | { code: string; message: string; details?: ErrorDetail[] };
 
 /** planData in a thread of its own, for datasets so large that other requests would wait for it. Throws what that throws. */
-export async function planInThread(lengths: TokenLengths, recipe: PlanRequest['recipe']): Promise<DataPlan> {
+export async function planInThread(
+  lengths: TokenLengths,
+  recipe: PlanRequest['recipe'],
+  validationRows = 0,
+): Promise<DataPlan> {
   const { objective, training, evaluation } = recipe;
-  const request: PlanRequest = { lengths, recipe: { objective, training, evaluation } };
+  const request: PlanRequest = { lengths, recipe: { objective, training, evaluation }, validationRows };
   const worker = new Worker(join(__dirname, `plan-worker${extname(__filename)}`), {
     workerData: request,
     env: { NODE_OPTIONS: process.env['NODE_OPTIONS'] },

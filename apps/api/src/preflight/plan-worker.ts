@@ -4,9 +4,9 @@ import { planData } from '@lowrank/domain';
 import { parentPort, workerData } from 'node:worker_threads';
 import { type PlanReply, type PlanRequest } from './plan-thread';
 
-function answer({ lengths, recipe }: PlanRequest): PlanReply {
+function answer({ lengths, recipe, validationRows }: PlanRequest): PlanReply {
   try {
-    return { plan: planData(lengths, recipe) };
+    return { plan: planData(lengths, recipe, validationRows) };
   } catch (error) {
     if (!(error instanceof LowrankError)) throw error;
     const { code, message, details } = error;

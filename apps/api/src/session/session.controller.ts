@@ -53,7 +53,9 @@ export class SessionController {
     @Res({ passthrough: true }) reply: FastifyReply,
   ) {
     const who = { account: body.email, address: request.ip };
-    const session = await this.attempts.guard(who, reply, () => signIn(this.ports, body));
+    const session = await this.attempts.guard(who, reply, () =>
+      signIn(this.ports, body, { requestId: request.id, address: request.ip }),
+    );
     setSessionCookie(request, reply, session);
     return session;
   }
@@ -93,7 +95,7 @@ export class SessionController {
   }
 
   @Put('password')
-  @Action('session.use')
+  @Action('password.change')
   @HttpCode(204)
   @ApiOperation({ summary: 'Change your password, which ends your other sessions.' })
   @ApiNoContentResponse({ description: 'Changed.' })

@@ -1,10 +1,11 @@
 import { Module } from '@nestjs/common';
 import { Attempts } from './attempts';
+import { PasswordResetsController } from './password-resets.controller';
 import { SessionController } from './session.controller';
 
 @Module({
-  controllers: [SessionController],
-  providers: [{ provide: Attempts, useFactory: () => new Attempts() }],
+  controllers: [SessionController, PasswordResetsController],
+  providers: [Attempts],
   exports: [Attempts],
 })
 export class SessionModule {}

@@ -91,7 +91,7 @@ export class TestApi {
     const blobs = new Blobs(store);
     const unitOfWork = createUnitOfWork(database.url, { traceparent: traceparentNow });
     const ports = { unitOfWork, clock: systemClock, ids: randomIds };
-    const adapter = createAdapter();
+    const adapter = createAdapter(config);
     adapter.getInstance().setSerializerCompiler(strictAnswerWriter);
     adapter.getInstance().addHook('onSend', strictAudit(ports));
     const actions = new Map<string, Action | undefined>();

@@ -1,5 +1,6 @@
 import { type Webhook } from '@lowrank/contracts';
 import {
+  beginUpload,
   createApiKey,
   grant,
   makeWebhookSecret,
@@ -37,6 +38,7 @@ export interface Samples {
     | 'invitation'
     | 'grant'
     | 'delivery'
+    | 'upload'
     | 'worker',
     string
   >;
@@ -120,6 +122,12 @@ export async function samplesOf(api: TestApi, teamId: string): Promise<Samples> 
   );
   await unitOfWork.run(({ apiKeys }) => apiKeys.ensureTeam('third'));
   const { id: granted } = await grant(api.ports, teamId, { adapter, to: 'third', alias: null });
+  const upload = await beginUpload(
+    { ...api.ports, store: api.store },
+    teamId,
+    { filename: `parts-${mark}.jsonl`, bytes: 1 },
+    1,
+  );
   const member = make.make('user');
   const invitation = make.make('invitation');
   const email = `${mark}@example.org`;
@@ -155,6 +163,7 @@ export async function samplesOf(api: TestApi, teamId: string): Promise<Samples> 
     members,
     invitations,
     grants,
+    uploads,
   }: Repositories) => [
     await adapters.find(teamId, adapter),
     await aliases.moves(teamId, adapter, 'prod', { limit: 200 }),
@@ -172,6 +181,7 @@ export async function samplesOf(api: TestApi, teamId: string): Promise<Samples> 
     await members.list(teamId),
     await invitations.list(teamId),
     await grants.list(teamId),
+    (await uploads.list(teamId)).filter(({ id }) => id === upload.id),
     await webhooks.deliveries(teamId, webhook.id, { limit: 200 }),
   ];
   return {
@@ -185,6 +195,7 @@ export async function samplesOf(api: TestApi, teamId: string): Promise<Samples> 
       member,
       invitation,
       grant: granted,
+      upload: upload.id,
     },
     team: (await unitOfWork.look(({ teams }) => teams.find(teamId)))?.name ?? '',
     adapter,
@@ -199,6 +210,7 @@ export async function samplesOf(api: TestApi, teamId: string): Promise<Samples> 
       member,
       invitation,
       granted,
+      upload.id,
       mark,
     ],
     state: () => unitOfWork.run(stored),

@@ -10,12 +10,6 @@ import {
   type CloneJob,
   type CreateCombinationInput,
   type CreateJobInput,
-  type Dataset,
-  type DatasetPreview,
-  datasetPreviewSchema,
-  datasetSchema,
-  type DatasetStatistics,
-  datasetStatisticsSchema,
   type DescribeAdapter,
   type DrainMode,
   type Estimate,
@@ -53,11 +47,11 @@ import {
   type WebhookDeliveryState,
   webhookSchema,
 } from '@lowrank/contracts';
-import { openAsBlob } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { z } from 'zod';
 import { CliError, exitCodes } from '../errors';
 import { Catalog } from './catalog';
+import { DatasetsApi } from './datasets-api';
 import { EvaluationsApi } from './evaluations-api';
 import { ExportsApi } from './exports-api';
 import { Http } from './http';
@@ -75,6 +69,7 @@ export class Api {
   readonly team: TeamApi;
   readonly catalog: Catalog;
   readonly exports: ExportsApi;
+  readonly data: DatasetsApi;
   readonly evaluating: EvaluationsApi;
 
   constructor(
@@ -85,6 +80,7 @@ export class Api {
     this.team = new TeamApi(this.http);
     this.catalog = new Catalog(this.http);
     this.exports = new ExportsApi(this.http);
+    this.data = new DatasetsApi(this.http);
     this.evaluating = new EvaluationsApi(this.http);
   }
 
@@ -115,44 +111,6 @@ export class Api {
       method: 'POST',
       json: request,
       timeoutMs: 0,
-    });
-  }
-
-  /** Uploads a file, which the server checks line by line. Error: dataset_invalid with the first lines at fault. */
-  async upload(path: string, filename: string, baseModel?: string): Promise<Dataset> {
-    const form = new FormData();
-    if (baseModel !== undefined) form.set('baseModel', baseModel);
-    form.set('file', await openAsBlob(path), filename);
-    return this.http.json('/api/v1/files', datasetSchema, { method: 'POST', form, timeoutMs: 0 });
-  }
-
-  datasets(): AsyncGenerator<Dataset, void> {
-    return this.http.pages('/api/v1/files', datasetSchema);
-  }
-
-  /** Rows as a base model sees them; by default the oldest. */
-  preview(id: string, query: { baseModel?: string; row: number; rows: number }): Promise<DatasetPreview> {
-    const { baseModel, row, rows } = query;
-    const base = baseModel === undefined ? '' : `&baseModel=${part(baseModel)}`;
-    return this.http.json(
-      `/api/v1/files/${part(id)}/preview?row=${row}&rows=${rows}${base}`,
-      datasetPreviewSchema,
-      { timeoutMs: 120_000 },
-    );
-  }
-
-  /** Lengths and duplicates, as far as they are counted. */
-  statistics(
-    id: string,
-    { baseModel, sequenceLength, against }: { baseModel?: string; sequenceLength: number; against?: string },
-  ): Promise<DatasetStatistics> {
-    const query = new URLSearchParams({
-      sequenceLength: String(sequenceLength),
-      ...(baseModel !== undefined && { baseModel }),
-      ...(against !== undefined && { against }),
-    });
-    return this.http.json(`/api/v1/files/${part(id)}/statistics?${query}`, datasetStatisticsSchema, {
-      timeoutMs: 60_000,
     });
   }
 

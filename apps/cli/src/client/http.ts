@@ -12,6 +12,8 @@ export interface Request {
   /** Sent as JSON. */
   json?: unknown;
   form?: FormData;
+  /** Sent as they are. */
+  bytes?: Blob;
   headers?: Record<string, string>;
   signal?: AbortSignal;
   /** Milliseconds until the answer's head must be there; 0: for ever (uploads). Default 30 s. */
@@ -88,8 +90,12 @@ export class Http {
           ...request.headers,
           ...(this.key === null ? {} : { authorization: `Bearer ${this.key}` }),
           ...(request.json === undefined ? {} : { 'content-type': 'application/json' }),
+          ...(request.bytes === undefined ? {} : { 'content-type': 'application/octet-stream' }),
         },
-        body: request.form ?? (request.json === undefined ? undefined : JSON.stringify(request.json)),
+        body:
+          request.form ??
+          request.bytes ??
+          (request.json === undefined ? undefined : JSON.stringify(request.json)),
         signal: AbortSignal.any(signals),
         redirect: 'error',
         dispatcher: patient,

@@ -7,10 +7,14 @@ import {
   type ChangeTeam,
   type CreateApiKey,
   createdApiKeySchema,
+  type CreatedPasswordReset,
+  createdPasswordResetSchema,
   type CreatedTeam,
   createdInvitationSchema,
   createdTeamSchema,
+  type CreateOwnKey,
   type CreateTeam,
+  type UsePasswordReset,
   type Grant,
   grantSchema,
   type Invitation,
@@ -43,6 +47,32 @@ export class TeamApi {
 
   revokeKey(id: string): Promise<void> {
     return this.remove('keys', id);
+  }
+
+  ownKeys(): Promise<ApiKey[]> {
+    return this.list('me/keys', apiKeySchema);
+  }
+
+  makeOwnKey(json: CreateOwnKey): Promise<ApiKey & { secret: string }> {
+    return this.http.json('/api/v1/me/keys', createdApiKeySchema, { method: 'POST', json });
+  }
+
+  revokeOwnKey(id: string): Promise<void> {
+    return this.remove('me/keys', id);
+  }
+
+  async leave(): Promise<void> {
+    await (await this.http.response('/api/v1/me/leave', { method: 'POST' })).arrayBuffer();
+  }
+
+  resetPassword(id: string): Promise<CreatedPasswordReset> {
+    const path = `/api/v1/members/${part(id)}/password-reset`;
+    return this.http.json(path, createdPasswordResetSchema, { method: 'POST' });
+  }
+
+  async choosePassword(json: UsePasswordReset): Promise<void> {
+    const path = '/api/v1/password-resets/use';
+    await (await this.http.response(path, { method: 'POST', json })).arrayBuffer();
   }
 
   members(): Promise<Member[]> {

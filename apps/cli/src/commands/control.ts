@@ -1,4 +1,4 @@
-import { createJobSchema, idSchema } from '@lowrank/contracts';
+import { createJobSchema } from '@lowrank/contracts';
 import { type Command } from 'commander';
 import { connect } from '../connect';
 import { addRecipeOptions, makeRecipe, type RecipeOptions } from '../recipe-options';
@@ -9,7 +9,7 @@ import {
   type SchedulingOptions,
 } from '../scheduling-options';
 import { note, print } from '../terminal';
-import { uploadFile } from './submit';
+import { isDataset, uploadFile } from './submit';
 
 interface CloneOptions extends RecipeOptions, SchedulingOptions {
   base?: string;
@@ -59,7 +59,10 @@ export function addControlCommands(program: Command): void {
     .description('submit a job like another one, with changes')
     .argument('<job>', 'id of the job to take over')
     .option('--base <name>', 'another base model')
-    .option('--data <file|dataset>', 'another JSONL file, or the id (data_…) of one uploaded before')
+    .option(
+      '--data <file|dataset>',
+      'another JSONL file, or a dataset uploaded before: its id, chats, or chats@3',
+    )
     .option('--adapter <name>', 'another adapter that the result becomes the next version of');
   addSchedulingOptions(addRecipeOptions(clone)).action(
     async (id: string, options: CloneOptions, command: Command) => {
@@ -67,7 +70,7 @@ export function addControlCommands(program: Command): void {
       const recipe = await makeRecipe(options);
       const { base: baseModel, adapter, data } = options;
       const dataset =
-        data === undefined || idSchema('dataset').safeParse(data).success
+        data === undefined || (await isDataset(data))
           ? data
           : await uploadFile(api, data, baseModel ?? (await api.job(id)).baseModel.name);
       const { placement, ...scheduling } = makeScheduling(options);

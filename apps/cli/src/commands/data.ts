@@ -1,5 +1,5 @@
 import { loadConfig } from '@lowrank/config';
-import { type DatasetPreview, idSchema, LowrankError } from '@lowrank/contracts';
+import { type DatasetPreview, datasetRefSchema, LowrankError } from '@lowrank/contracts';
 import { assertDatasetValid, checkDatasetFile, previewInThread, selectRows } from '@lowrank/datasets';
 import { type Command } from 'commander';
 import { createReadStream } from 'node:fs';
@@ -12,7 +12,7 @@ import { statisticsLines } from '../statistics-view';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { previewLines } from '../preview-view';
 import { formatAge, formatBytes, isColoured, note, print, printTable } from '../terminal';
-import { uploadFile } from './submit';
+import { isDataset, uploadFile } from './submit';
 
 interface StatisticsOptions {
   base?: string;
@@ -32,12 +32,14 @@ export function addDataCommands(program: Command): void {
 
   data
     .command('list', { isDefault: true })
-    .description('list datasets that were uploaded, newest first')
-    .action(async (_options, command: Command) => {
+    .description('list datasets that were uploaded, newest first; with a name its versions')
+    .argument('[name]')
+    .action(async (name: string | undefined, _options, command: Command) => {
       const rows: string[][] = [];
-      for await (const dataset of connect(command).datasets())
+      for await (const dataset of connect(command).data.list(name))
         rows.push([
           dataset.id,
+          `${dataset.name}@v${dataset.version}`,
           dataset.filename,
           dataset.format,
           dataset.rows.toLocaleString('en'),
@@ -47,7 +49,7 @@ export function addDataCommands(program: Command): void {
         ]);
       if (rows.length === 0)
         return print('No datasets yet. Upload one with: lowrank data upload chats.jsonl');
-      printTable(['DATASET', 'FILE', 'FORMAT', 'ROWS', 'TOKENS', 'SIZE', 'UPLOADED'], rows);
+      printTable(['DATASET', 'VERSION', 'FILE', 'FORMAT', 'ROWS', 'TOKENS', 'SIZE', 'UPLOADED'], rows);
     });
 
   data
@@ -55,8 +57,25 @@ export function addDataCommands(program: Command): void {
     .description('upload a file, which the server checks row by row, and print its id')
     .argument('<file>', 'JSONL, CSV, Parquet or a JSON array, also packed with gzip')
     .option('--base <name>', 'base model whose tokenizer counts its tokens; default: the oldest')
-    .action(async (file: string, { base }: { base?: string }, command: Command) => {
-      print(await uploadFile(connect(command), file, base));
+    .option('--name <name>', "what it becomes the next version of; default: the file's name")
+    .addHelpText(
+      'after',
+      '\nLarge files go up in parts. Run it again after a break: it goes on with what is missing.',
+    )
+    .action(async (file: string, { base, name }: { base?: string; name?: string }, command: Command) => {
+      print(await uploadFile(connect(command), file, base, name));
+    });
+
+  data
+    .command('import')
+    .description('have the server fetch a file from a public http or https URL, and print its id')
+    .argument('<url>')
+    .option('--base <name>', 'base model whose tokenizer counts its tokens; default: the oldest')
+    .option('--name <name>', "what it becomes the next version of; default: the file's name")
+    .action(async (url: string, { base, name }: { base?: string; name?: string }, command: Command) => {
+      const dataset = await connect(command).data.import({ url, baseModel: base, name });
+      note(`${dataset.name}@v${dataset.version}: ${dataset.rows.toLocaleString('en')} rows.`);
+      print(dataset.id);
     });
 
   data
@@ -91,20 +110,24 @@ export function addDataCommands(program: Command): void {
   data
     .command('stats')
     .description('lengths of a dataset in tokens, its duplicates, and what it shares with another dataset')
-    .argument('<dataset>', 'the id (data_…) of a dataset')
+    .argument('<dataset>', 'the id (data_…) of a dataset, or chats, or chats@3')
     .option('--base <name>', 'base model whose tokenizer counts; default: the oldest')
     .option('--sequence-length <tokens>', 'count conversations that are longer', whole, 2048)
     .option('--against <dataset>', 'another dataset, such as the one to evaluate on')
     .action(async (id: string, { base, ...options }: StatisticsOptions, command: Command) => {
-      if (!idSchema('dataset').safeParse(id).success)
-        throw new CliError(`'${id}' is not the id of a dataset`, {
+      if (!datasetRefSchema.safeParse(id).success)
+        throw new CliError(`'${id}' is not the id or name of a dataset`, {
           help: 'See them with: lowrank data. Upload a file with: lowrank data upload',
           exitCode: exitCodes.usage,
         });
       const api = connect(command);
       const request = { baseModel: base, ...options };
-      let found = await api.statistics(id, request);
-      for (; found.lengths === null || found.duplicates === null; found = await api.statistics(id, request)) {
+      let found = await api.data.statistics(id, request);
+      for (
+        ;
+        found.lengths === null || found.duplicates === null;
+        found = await api.data.statistics(id, request)
+      ) {
         note('Still counting …');
         await sleep(2000);
       }
@@ -132,8 +155,7 @@ export function addDataCommands(program: Command): void {
 
 async function previewOf(source: string, options: PreviewOptions, command: Command): Promise<DatasetPreview> {
   const { base, baseFolder, ...range } = options;
-  if (idSchema('dataset').safeParse(source).success)
-    return connect(command).preview(source, { baseModel: base, ...range });
+  if (await isDataset(source)) return connect(command).data.preview(source, { baseModel: base, ...range });
   if (baseFolder === undefined)
     throw new CliError('a file is rendered with --base-folder', {
       help: 'Give the folder of a base model, or upload the file and name the dataset (data_…).',

@@ -11,6 +11,7 @@ interface MakeOptions {
   scope?: Scope[];
   days?: number;
   serviceAccount?: string;
+  own?: boolean;
 }
 
 /** `viewer`, … for options and arguments. */
@@ -22,15 +23,17 @@ const stateOf = ({ revokedAt, expiresAt }: ApiKey): string => {
   return Date.parse(expiresAt) <= Date.now() ? 'expired' : `until ${expiresAt.slice(0, 10)}`;
 };
 
-/** API keys; for admins. */
+/** API keys; for admins, and everybody's own. */
 export function addKeyCommands(program: Command): void {
   const keys = program.command('keys').description("make, list and revoke your team's API keys");
 
   keys
     .command('list', { isDefault: true })
     .description('list API keys, revoked ones too')
-    .action(async (_options, command: Command) => {
-      const rows = (await connect(command).team.keys()).map((key) => [
+    .option('--own', 'your own only, which needs no admin')
+    .action(async ({ own }: { own?: boolean }, command: Command) => {
+      const { team } = connect(command);
+      const rows = (await (own ? team.ownKeys() : team.keys())).map((key) => [
         ...[key.id, key.name, `${key.hint}…`, key.role, key.scopes?.join(' ') ?? 'all'],
         ...[key.memberId ?? '–', stateOf(key), formatAge(key.createdAt)],
       ]);
@@ -45,10 +48,14 @@ export function addKeyCommands(program: Command): void {
     .addOption(new Option('--scope <scope...>', 'no more than these').choices(scopeSchema.options))
     .option('--days <days>', 'how long it is good for; default: until it is revoked', decimal)
     .option('--service-account <id>', 'whose key it is; default: yours')
-    .action(async (name: string, { role, scope, days, serviceAccount }: MakeOptions, command: Command) => {
+    .option('--own', 'yours, with your role; needs no admin')
+    .action(async (name: string, options: MakeOptions, command: Command) => {
+      const { role, scope, days, serviceAccount, own } = options;
       const expiresAt = days === undefined ? null : new Date(Date.now() + days * dayMs).toISOString();
-      const request = { name, role, scopes: scope ?? null, expiresAt, serviceAccount };
-      const { id, secret } = await connect(command).team.makeKey(request);
+      const { team } = connect(command);
+      const { id, secret } = own
+        ? await team.makeOwnKey({ name, scopes: scope, expiresAt: expiresAt ?? undefined })
+        : await team.makeKey({ name, role, scopes: scope ?? null, expiresAt, serviceAccount });
       note(`API key ${id}, shown this once:`);
       print(secret);
     });
@@ -57,8 +64,10 @@ export function addKeyCommands(program: Command): void {
     .command('revoke')
     .description('revoke an API key; it stops working within five seconds')
     .argument('<key>', 'id of the key')
-    .action(async (id: string, _options, command: Command) => {
-      await connect(command).team.revokeKey(id);
+    .option('--own', 'one of yours; needs no admin')
+    .action(async (id: string, { own }: { own?: boolean }, command: Command) => {
+      const { team } = connect(command);
+      await (own ? team.revokeOwnKey(id) : team.revokeKey(id));
       print(`API key ${id} is revoked.`);
     });
 }

@@ -112,6 +112,35 @@ export function addMemberCommands(program: Command): void {
     });
 
   members
+    .command('reset-password')
+    .description('let a member who has forgotten their password choose another; the token is shown this once')
+    .argument('<member>', 'id or address')
+    .action(async (who: string, _options, command: Command) => {
+      const api = connect(command);
+      const { id, email, name } = await find(api.team, who);
+      const { token, expiresAt } = await api.team.resetPassword(id);
+      note(`Until ${expiresAt}, ${email ?? name} can choose another password by:`);
+      print(`lowrank --url ${api.url} members choose-password ${token}`);
+    });
+
+  members
+    .command('choose-password')
+    .description('choose another password by the token of an admin; ends all of your sessions')
+    .argument('<token>', 'lrr_…')
+    .action(async (token: string, _options, command: Command) => {
+      await connect(command).team.choosePassword({ token, password: await readPassword() });
+      print('The password is chosen. Sign in with it.');
+    });
+
+  members
+    .command('leave')
+    .description('leave the team of your key, with all of your keys there')
+    .action(async (_options, command: Command) => {
+      await connect(command).team.leave();
+      print('You are in the team no more.');
+    });
+
+  members
     .command('add-service-account')
     .description('make a member that is a program: it has keys, and does not sign in')
     .argument('<name>')

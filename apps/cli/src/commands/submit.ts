@@ -1,5 +1,5 @@
 import { loadConfig } from '@lowrank/config';
-import { type Estimate, idSchema } from '@lowrank/contracts';
+import { datasetRefSchema, type Estimate, idSchema } from '@lowrank/contracts';
 import { type Command } from 'commander';
 import { access } from 'node:fs/promises';
 import { basename, join } from 'node:path';
@@ -10,13 +10,14 @@ import { CliError, exitCodes } from '../errors';
 import { summary } from '../estimate-view';
 import { addRecipeOptions, makeRecipe, type RecipeOptions } from '../recipe-options';
 import { addSchedulingOptions, makeScheduling, type SchedulingOptions } from '../scheduling-options';
-import { note, print } from '../terminal';
+import { formatBytes, note, print } from '../terminal';
 import { parseVersionRef } from '../version-ref';
 import { assertSucceeded, describeSuccess, watchUntilInterrupted } from '../watch/watch-job';
 
 interface SubmitOptions extends RecipeOptions, SchedulingOptions {
   base?: string;
   adapter?: string;
+  validation?: string;
   from?: string;
   watch?: boolean;
 }
@@ -25,13 +26,20 @@ export function addSubmitCommand(program: Command): void {
   const submit = program
     .command('submit')
     .description('train an adapter on a dataset: uploads the file and submits a job')
-    .argument('<file|dataset>', 'a JSONL, CSV or Parquet file, or the id (data_…) of one uploaded before')
+    .argument(
+      '<file|dataset>',
+      'a JSONL, CSV or Parquet file, or a dataset uploaded before: its id, chats, or chats@3',
+    )
     .option('--base <name>', 'base model to train on; see: lowrank models')
     .option('--adapter <name>', 'adapter that the result becomes the next version of')
     .option(
       '--from <adapter@version>',
       'start from the weights of a version; its base model and adapter are the defaults then',
     );
+  submit.option(
+    '--validation <file|dataset>',
+    'evaluate on this file or dataset; default: on rows held out of the first',
+  );
   addSchedulingOptions(addRecipeOptions(submit))
     .option('--watch', 'follow the job until it ends')
     .action(async (source: string, options: SubmitOptions, command: Command) => {
@@ -40,7 +48,13 @@ export function addSubmitCommand(program: Command): void {
       const recipe = await makeRecipe(options);
       const what = named ?? (await subjectOf(api, options));
       const dataset = await datasetOf(api, source, what.baseModel);
-      const job = await api.submit({ ...what, dataset, recipe, ...makeScheduling(options) });
+      const { validation } = options;
+      const validationDataset =
+        validation === undefined ? null : await datasetOf(api, validation, what.baseModel);
+      const job = await api.submit({
+        ...{ ...what, dataset, validationDataset, recipe },
+        ...makeScheduling(options),
+      });
       print(`Job ${job.id} is ${job.state}.`);
       if (job.estimate !== null) tellEstimate(job.estimate);
       if (!options.watch) {
@@ -90,12 +104,42 @@ function tellEstimate(estimate: Estimate): void {
   for (const warning of estimate.warnings) note(warning);
 }
 
-/** The id of a dataset that was uploaded before, or else of the file, which is uploaded. */
+/** A dataset that was uploaded before, or else the id of the file, which is uploaded. A file is what there is on this machine, or what has a path or an ending. */
 export const datasetOf = async (api: Api, source: string, baseModel: string): Promise<string> =>
-  idSchema('dataset').safeParse(source).success ? source : uploadFile(api, source, baseModel);
+  (await isDataset(source)) ? source : uploadFile(api, source, baseModel);
+
+/** Whether a source is the id of a dataset, or names one as `chats@3` does, and is no file. */
+export async function isDataset(source: string): Promise<boolean> {
+  if (idSchema('dataset').safeParse(source).success) return true;
+  const isThere = await access(source).then(
+    () => true,
+    () => false,
+  );
+  return (
+    !isThere &&
+    datasetRefSchema.safeParse(source).success &&
+    !/\.(jsonl|json|csv|tsv|parquet|gz)$/.test(source)
+  );
+}
+
+/** Tells of every tenth of a large upload. */
+function showProgress(): (there: number, bytes: number) => void {
+  let told = -1;
+  return (there, bytes) => {
+    const tenth = Math.floor((10 * there) / bytes);
+    if (tenth <= told) return;
+    note(`${formatBytes(there)} of ${formatBytes(bytes)} are there.`);
+    told = tenth;
+  };
+}
 
 /** Uploads a dataset and resolves to its id; question/answer rows go up as chats. */
-export async function uploadFile(api: Api, path: string, baseModel?: string): Promise<string> {
+export async function uploadFile(
+  api: Api,
+  path: string,
+  baseModel?: string,
+  datasetName?: string,
+): Promise<string> {
   await access(path).catch((cause) => {
     throw new CliError(`cannot read ${path}: ${cause.message}`, { exitCode: exitCodes.usage, cause });
   });
@@ -110,9 +154,13 @@ export async function uploadFile(api: Api, path: string, baseModel?: string): Pr
       );
     }
     const name = file === path ? basename(path) : `${basename(path).replace(/\.[a-z.]+$/, '')}.jsonl`;
-    const dataset = await api.upload(file, name, baseModel);
+    const dataset = await api.data.upload(file, name, {
+      ...{ baseModel, name: datasetName, onProgress: showProgress() },
+    });
     const tokens = dataset.tokens === null ? '' : `, ${dataset.tokens.toLocaleString('en')} tokens`;
-    note(`Dataset ${dataset.id}: ${dataset.rows.toLocaleString('en')} rows${tokens}.`);
+    note(
+      `Dataset ${dataset.id}, ${dataset.name}@v${dataset.version}: ${dataset.rows.toLocaleString('en')} rows${tokens}.`,
+    );
     return dataset.id;
   });
 }

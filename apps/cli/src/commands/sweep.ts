@@ -1,4 +1,4 @@
-import { type CreateSweepInput, idSchema, type SweepWithTrials } from '@lowrank/contracts';
+import { type CreateSweepInput, type SweepWithTrials } from '@lowrank/contracts';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { connect } from '../connect';
 import { CliError } from '../errors';
@@ -9,7 +9,7 @@ import { addDimension, describeDimension, type Space } from '../space-options';
 import { formatAge, note, print, printTable } from '../terminal';
 import { describeSweep, sweepTable } from '../watch/sweep-table';
 import { watchSweep } from '../watch/watch-sweep';
-import { uploadFile } from './submit';
+import { datasetOf } from './submit';
 
 interface SweepOptions extends RecipeOptions, SchedulingOptions {
   base: string;
@@ -124,9 +124,7 @@ function addSubmit(sweep: Command): void {
       const method = makeMethod(options);
       const recipe = await makeRecipe(options);
       const { base: baseModel, adapter, from: initFrom, set: space, metric, maxConcurrent } = options;
-      const dataset = idSchema('dataset').safeParse(source).success
-        ? source
-        : await uploadFile(api, source, baseModel);
+      const dataset = await datasetOf(api, source, baseModel);
       const made = await api.submitSweep({
         ...{
           baseModel,

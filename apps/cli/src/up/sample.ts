@@ -86,8 +86,8 @@ async function findOrImport(api: Api): Promise<BaseModel> {
 /** The same file is the same dataset, so a second start uploads nothing. */
 async function findOrUpload(api: Api) {
   const hash = sha256(await readFile(trainFile));
-  for await (const dataset of api.datasets()) if (dataset.sha256 === hash) return dataset;
-  return api.upload(trainFile, 'train.jsonl', baseName);
+  for await (const dataset of api.data.list()) if (dataset.sha256 === hash) return dataset;
+  return api.data.upload(trainFile, 'train.jsonl', { baseModel: baseName });
 }
 
 /** Loss on chats that the job never saw, of the bare base and of the adapter as it was pulled. */

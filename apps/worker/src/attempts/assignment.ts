@@ -1,4 +1,4 @@
-import { type Assignment } from '@lowrank/contracts';
+import { type Assignment, type Dataset } from '@lowrank/contracts';
 import { type JobWithInputs, versionNameOf, withSmallerMicroBatches } from '@lowrank/domain';
 import { join } from 'node:path';
 
@@ -17,7 +17,7 @@ export const jobDirOf = (dataDir: string, jobId: string): string => join(dataDir
 
 /** What a trainer needs to know of an attempt. */
 export function makeAssignment(
-  { job, baseModel, dataset, initFrom }: JobWithInputs,
+  { job, baseModel, dataset, validationDataset, initFrom }: JobWithInputs,
   { dataDir, threads, slots }: Workplace,
   traceparent: string | null = null,
 ): Assignment {
@@ -28,7 +28,8 @@ export function makeAssignment(
     work: job.work,
     adapter: job.adapter,
     baseModel: { id, name, source, revision, files },
-    dataset: { id: dataset.id, sha256: dataset.sha256, format: dataset.format },
+    dataset: sourceOf(dataset),
+    validationDataset: validationDataset && sourceOf(validationDataset),
     recipe: withSmallerMicroBatches(job.recipe, job.memoryRetries) ?? job.recipe,
     initFrom: initFrom && { ...versionNameOf(initFrom), files: initFrom.files },
     jobDir: jobDirOf(dataDir, job.id),
@@ -38,3 +39,5 @@ export function makeAssignment(
     traceparent,
   };
 }
+
+const sourceOf = ({ id, sha256, format }: Dataset): Assignment['dataset'] => ({ id, sha256, format });

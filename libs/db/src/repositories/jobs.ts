@@ -22,6 +22,7 @@ const toJob = (row: JobRow): Job => ({
   epoch: row.epoch,
   baseModel: { id: row.baseModelId, name: row.baseModelName, revision: row.baseModelRevision },
   dataset: { id: row.datasetId, filename: row.datasetFilename, sha256: row.datasetSha256 },
+  validationDataset: fromJson(row.validationDataset),
   adapter: row.adapter,
   recipe: fromJson(row.recipe),
   initFrom: fromJson(row.initFrom),
@@ -150,10 +151,12 @@ export const jobRepository = (db: Tx, traceparent: string | null): JobRepository
 
   async insert(teamId, ...jobs) {
     // The other half of DatasetRepository.delete: a dataset that a job is being made on cannot go away meanwhile.
-    const id = jobs[0]?.dataset.id;
-    const dataset = await db.$queryRaw<unknown[]>`
-      SELECT 1 FROM datasets WHERE team_id = ${teamId} AND id = ${id} FOR KEY SHARE`;
-    if (dataset.length === 0) throw new LowrankError('not_found', `There is no dataset ${id}.`);
+    for (const id of [jobs[0]?.dataset.id, jobs[0]?.validationDataset?.id]) {
+      if (id === undefined) continue;
+      const dataset = await db.$queryRaw<unknown[]>`
+        SELECT 1 FROM datasets WHERE team_id = ${teamId} AND id = ${id} FOR KEY SHARE`;
+      if (dataset.length === 0) throw new LowrankError('not_found', `There is no dataset ${id}.`);
+    }
     await db.job.createMany({
       data: jobs.map((job) => ({
         id: job.id,
@@ -166,6 +169,7 @@ export const jobRepository = (db: Tx, traceparent: string | null): JobRepository
         datasetId: job.dataset.id,
         datasetFilename: job.dataset.filename,
         datasetSha256: job.dataset.sha256,
+        ...(job.validationDataset === null ? {} : { validationDataset: toJson(job.validationDataset) }),
         adapter: job.adapter,
         recipe: toJson(job.recipe),
         ...(job.work.kind === 'train' ? {} : { work: toJson(job.work) }),

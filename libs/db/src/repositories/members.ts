@@ -97,7 +97,9 @@ export const sessionRepository = (db: Tx): SessionRepository => ({
   },
 
   async removeOthers(userId, exceptId) {
-    await db.session.deleteMany({ where: { userId, id: { not: exceptId } } });
+    await db.session.deleteMany({
+      where: { userId, ...(exceptId === null ? {} : { id: { not: exceptId } }) },
+    });
   },
 
   async removeExpired(now) {

@@ -44,7 +44,7 @@ export const retentionRepository = (db: Tx): RetentionRepository => ({
         AND NOT EXISTS (SELECT 1 FROM version_exports WHERE files @> file)
         AND NOT EXISTS (SELECT 1 FROM base_models WHERE files @> file)
         AND NOT EXISTS (SELECT 1 FROM datasets WHERE datasets.sha256 = blob)
-        AND NOT EXISTS (SELECT 1 FROM jobs WHERE dataset_sha256 = blob AND state <> ALL (${[...finalJobStates]}))
+        AND NOT EXISTS (SELECT 1 FROM jobs WHERE blob IN (dataset_sha256, validation_dataset ->> 'sha256') AND state <> ALL (${[...finalJobStates]}))
         AND NOT EXISTS (SELECT 1 FROM sweep_trials WHERE manifest -> 'files' @> file)
       ORDER BY blob`;
     return rows.map(({ sha256 }) => sha256);

@@ -58,9 +58,10 @@ export class SpecDatabase {
   private async empty(): Promise<void> {
     await this
       .sql(`DELETE FROM outbox; DELETE FROM adapter_versions; DELETE FROM jobs; DELETE FROM sweeps; DELETE FROM adapters;
-      DELETE FROM datasets; DELETE FROM base_models; DELETE FROM api_keys; DELETE FROM team_usage; DELETE FROM completion_usage;
-      DELETE FROM grants; DELETE FROM webhooks; DELETE FROM audit_log; DELETE FROM sessions; DELETE FROM invitations; DELETE FROM members;
-      DELETE FROM users; DELETE FROM teams; DELETE FROM workers; DELETE FROM discarded_blobs`);
+      DELETE FROM datasets; DELETE FROM dataset_names; DELETE FROM uploads; DELETE FROM base_models; DELETE FROM api_keys; DELETE FROM team_usage;
+      DELETE FROM completion_usage; DELETE FROM grants; DELETE FROM webhooks; DELETE FROM audit_log; DELETE FROM sessions; DELETE FROM password_resets;
+      DELETE FROM sign_in_attempts; DELETE FROM invitations; DELETE FROM members; DELETE FROM users; DELETE FROM teams; DELETE FROM workers;
+      DELETE FROM discarded_blobs`);
     if (this.options.seed !== false) this.crew = await seedTeam(this.unitOfWork);
   }
 }

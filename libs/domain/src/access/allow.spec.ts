@@ -36,9 +36,9 @@ describe('roles', () => {
     );
   });
 
-  it('let viewers change nothing', () => {
+  it('let viewers change nothing but what is their own', () => {
     const changing = allowed(principal('viewer')).filter(isChange);
-    expect(changing).toEqual([]);
+    expect(changing).toEqual(['own-keys.write', 'team.leave', 'password.change']);
   });
 
   it('are at least themselves and those below', () => {
@@ -56,14 +56,16 @@ describe('roles', () => {
 describe('scopes', () => {
   it('narrow a role, and write includes read', () => {
     expect(allowed(principal('owner', ['jobs:write']))).toEqual(
-      all.filter((action) => /^(me|session|jobs|sweeps|overview)\./.test(action)),
+      all.filter((action) => /^(me|password|session|jobs|sweeps|overview)\./.test(action)),
     );
     expect(allowed(principal('owner', ['jobs:read']))).not.toContain('jobs.submit');
     expect(includesScope(['jobs:read'], 'jobs:write')).toBe(false);
   });
 
   it('widen no role', () =>
-    expect(allowed(principal('viewer', ['keys:write']))).toEqual(['me.read', 'session.use']));
+    expect(allowed(principal('viewer', ['keys:write']))).toEqual([
+      ...['me.read', 'own-keys.read', 'own-keys.write', 'password.change', 'session.use'],
+    ]));
 
   it('are named when they are missing', () =>
     expect(() => assertAllowed(principal('admin', ['jobs:read']), 'jobs.submit')).toThrow(
@@ -77,6 +79,7 @@ it('keeps what concerns all teams to the operator', () => {
     'team.quotas',
     'teams.read',
     'teams.write',
+    'accounts-audit.read',
     'workers.read',
     'workers.drain',
     'platform.read',

@@ -1,6 +1,6 @@
 import { recipeSchema, type RecipeInput } from '@lowrank/contracts';
 import { lengthsOf } from '../test/world';
-import { planData } from './data-plan';
+import { joinLengths, planData } from './data-plan';
 import { planSteps } from './plan';
 
 const recipe = (input: RecipeInput = {}) =>
@@ -83,4 +83,17 @@ it('sorts lengths into powers of two, the last no longer than a row', () => {
   expect(planData(lengthsOf([39]), recipe({ training: { sequenceLength: 40 } })).data.lengths).toEqual([
     { upTo: 40, sequences: 1 },
   ]);
+});
+
+it('trains on all of a dataset when another one is to evaluate on', () => {
+  const [own, other] = [lengthsOf(rows), lengthsOf([12, 14])];
+  const alone = planData(own, recipe());
+  const { data, held, trained } = planData(
+    joinLengths(own, other),
+    recipe({ evaluation: { fraction: 0.5 } }),
+    2,
+  );
+  expect(data).toEqual({ ...alone.data, heldOutRows: 2, heldOutSequences: 2 });
+  expect(trained).toEqual(alone.trained);
+  expect(held).toEqual({ tokens: 11 + 13, squares: 121 + 169 });
 });

@@ -77,17 +77,38 @@ function histogram(lengths: readonly number[], sequenceLength: number): DataEsti
   }));
 }
 
+/** The conversations of one dataset after those of another. */
+export function joinLengths(first: TokenLengths, second: TokenLengths): TokenLengths {
+  const tokens = new Int32Array(first.tokens.length + second.tokens.length);
+  tokens.set(first.tokens);
+  tokens.set(second.tokens, first.tokens.length);
+  const spans = new Int32Array(first.spans.length + second.spans.length);
+  spans.set(first.spans);
+  spans.set(second.spans, first.spans.length);
+  // Both begin with 0 and end with the number of their spans: the end of one is the beginning of the other.
+  const starts = new Int32Array(first.starts.length + second.starts.length - 1);
+  starts.set(first.starts);
+  starts.set(
+    second.starts.map((start) => first.spans.length + start),
+    first.starts.length - 1,
+  );
+  return { tokens, starts, spans };
+}
+
 /**
  * Plans a training as a trainer plans it, from the lengths of the dataset's conversations under the base model's tokenizer.
+ * The last `validationRows` rows, of a dataset to evaluate on, are held out; 0: those that the recipe holds out.
  * Throws what the trainer would fail with: LowrankError dataset_empty, sequence_too_long.
  */
 export function planData(
   { tokens, starts, spans }: TokenLengths,
   recipe: Pick<Recipe, 'objective' | 'training' | 'evaluation'>,
+  validationRows = 0,
 ): DataPlan {
   const { training, evaluation } = recipe;
   const spansOf = (i: number) => spans.subarray(starts[i], starts[i + 1]);
-  const split = splitRows(tokens.length / sequencesPerRow(recipe), evaluation.fraction, training.seed);
+  const rows = tokens.length / sequencesPerRow(recipe);
+  const split = splitRows(rows, evaluation.fraction, training.seed, validationRows);
   const train = cutRows(split.train, spansOf, recipe);
   const held = cutRows(split.held, spansOf, recipe);
   const lengths = train.sequences.map(({ length }) => length);

@@ -95,7 +95,16 @@ export function cutRows(
 /**
  * Rows to train on and rows held out, both ascending. Held out: round(n · fraction), at least one when fraction > 0, never all.
  */
-export function splitRows(n: number, fraction: number, seed: number): { train: number[]; held: number[] } {
+export function splitRows(
+  n: number,
+  fraction: number,
+  seed: number,
+  validation = 0,
+): { train: number[]; held: number[] } {
+  if (validation > 0) {
+    const count = (length: number, first: number) => Array.from({ length }, (_, i) => first + i);
+    return { train: count(n - validation, 0), held: count(validation, n - validation) };
+  }
   const wanted = fraction === 0 ? 0 : Math.max(1, Math.round(n * fraction));
   const count = Math.min(wanted, n - 1);
   const order = permutation(n, seed, Stream.Split, 0);

@@ -9,11 +9,11 @@ import { type Ports } from '../ports';
 export async function deleteDataset(
   { unitOfWork }: Pick<Ports, 'unitOfWork'>,
   teamId: string,
-  id: string,
+  ref: string,
 ): Promise<void> {
   await unitOfWork.run(async ({ datasets, audit }) => {
-    const { filename: name, sha256 } = found(await datasets.find(teamId, id), 'dataset', id);
-    if (!(await datasets.delete(teamId, id))) throw notFound('dataset', id);
+    const { id, filename: name, sha256 } = found(await datasets.find(teamId, ref), 'dataset', ref);
+    if (!(await datasets.delete(teamId, id))) throw notFound('dataset', ref);
     await audit.add('delete', { kind: 'dataset', id, name }, { sha256 });
   });
 }

@@ -307,7 +307,10 @@ describe('reconcile', () => {
     const counted = { rows: 40, tokens: null, lossTokens: null, tokensOf: null };
     const file = { filename: 'gone.jsonl', bytes: 4000, sha256: 'e'.repeat(64) };
     const facts: DatasetFacts = { ...file, ...counted, format: 'chat' };
-    const [idle, used] = [await addDataset(world, team, facts, 60), await addDataset(world, team, facts, 60)];
+    const [idle, used] = [
+      await addDataset(world, team, facts, 60),
+      await addDataset(world, team, { ...facts, name: 'used' }, 60),
+    ];
     const { id } = await world.submit({ dataset: used.id });
     const left = () => world.tables.datasets.map((dataset) => dataset.id).slice(1);
     world.pass(59_999);

@@ -12,14 +12,20 @@ import { chooseTargets, describeProblems } from '../recipe/targets';
 /** Milliseconds that a recipe's patterns may hold up everyone else here: normal ones take a few. */
 const patternMs = 200;
 
+export interface Checked {
+  baseModel: BaseModel;
+  dataset: Dataset;
+  /** Left out or null: rows of the dataset are held out. */
+  validationDataset?: Dataset | null;
+}
+
 /**
  * What a schema cannot see: whether a recipe fits this base model and dataset. Recipes that are checked together share `time`.
  * Errors: base_model_not_ready, dataset_empty, recipe_invalid with every field at fault in details.
  */
 export function checkJob(
   recipe: Recipe,
-  baseModel: BaseModel,
-  dataset: Dataset,
+  { baseModel, dataset, validationDataset = null }: Checked,
   time: PatternTime = patternTime(patternMs),
 ): void {
   if (baseModel.status !== 'ready')
@@ -27,16 +33,19 @@ export function checkJob(
       'base_model_not_ready',
       `Base model '${baseModel.name}' is ${baseModel.status}, not ready.`,
     );
-  if (dataset.rows === 0 || dataset.lossTokens === 0)
-    throw new LowrankError(
-      'dataset_empty',
-      `Dataset ${dataset.id} (${dataset.filename}) has no row with an assistant answer to learn from.`,
-    );
+  for (const one of [dataset, validationDataset])
+    if (one !== null && (one.rows === 0 || one.lossTokens === 0))
+      throw new LowrankError(
+        'dataset_empty',
+        `Dataset ${one.id} (${one.filename}) has no row with an assistant answer to learn from.`,
+      );
   const details = [
     ...checkObjective(recipe, dataset),
     ...checkSequenceLength(recipe, baseModel),
     ...checkTargets(recipe, baseModel, time),
-    ...checkEvaluation(recipe, dataset),
+    ...(validationDataset === null
+      ? checkEvaluation(recipe, dataset)
+      : checkValidation(dataset, validationDataset)),
   ];
   if (details.length > 0)
     throw new LowrankError(
@@ -77,6 +86,15 @@ function* checkSequenceLength({ training }: Recipe, baseModel: BaseModel): Gener
 function checkTargets({ lora }: Recipe, { decoder }: BaseModel, time: PatternTime): ErrorDetail[] {
   if (decoder === null) return []; // the trainer, which opens the model, finds out
   return chooseTargets(linearLayers(decoder), lora, time).problems;
+}
+
+function* checkValidation(dataset: Dataset, validation: Dataset): Generator<ErrorDetail> {
+  const hasPairs = ({ format }: Dataset) => format === 'preference';
+  if (hasPairs(dataset) !== hasPairs(validation))
+    yield {
+      path: 'validationDataset',
+      message: `${validation.id} is '${validation.format}' and ${dataset.id} is '${dataset.format}': both must have preferences, or neither`,
+    };
 }
 
 function* checkEvaluation({ evaluation }: Recipe, dataset: Dataset): Generator<ErrorDetail> {

@@ -38,6 +38,7 @@ function requestOf(job: Job, { recipe = {}, ...changes }: CloneJob): CreateJob {
   const parsed = createJobSchema.safeParse({
     baseModel: job.baseModel.id,
     dataset: job.dataset.id,
+    validationDataset: job.validationDataset?.id ?? null,
     adapter,
     initFrom: initFrom && `${initFrom.adapter}@v${initFrom.number}`,
     metadata,

@@ -13,6 +13,8 @@ import { type Repositories } from '../ports/repositories';
 export interface Material {
   baseModel: BaseModel;
   dataset: Dataset;
+  /** What it is evaluated on; null: rows held out of the dataset. */
+  validationDataset: Dataset | null;
   /** The version that training starts from. */
   initFrom: AdapterVersion | null;
 }
@@ -21,14 +23,24 @@ export interface Material {
 export async function materialOf(
   repositories: Pick<Repositories, 'baseModels' | 'datasets' | 'adapters' | 'aliases'>,
   teamId: string,
-  request: Pick<CreateJob, 'baseModel' | 'dataset'> & Partial<Pick<CreateJob, 'initFrom'>>,
+  request: Pick<CreateJob, 'baseModel' | 'dataset'> &
+    Partial<Pick<CreateJob, 'initFrom' | 'validationDataset'>>,
 ): Promise<Material> {
-  const { baseModel: base, initFrom = null } = request;
+  const { baseModel: base, initFrom = null, validationDataset: validation = null } = request;
   const baseModel = await repositories.baseModels.find(teamId, base);
   const dataset = await repositories.datasets.find(teamId, request.dataset);
   return {
     baseModel: found(baseModel, 'base model', base, 'baseModel'),
     dataset: found(dataset, 'dataset', request.dataset, 'dataset'),
+    validationDataset:
+      validation === null
+        ? null
+        : found(
+            await repositories.datasets.find(teamId, validation),
+            'dataset',
+            validation,
+            'validationDataset',
+          ),
     initFrom: initFrom === null ? null : await startOf(repositories, teamId, initFrom),
   };
 }
@@ -46,7 +58,11 @@ function startOf(
 export const factsOf = (
   { id, name, revision }: BaseModel,
   dataset: Dataset,
-): Pick<Job, 'baseModel' | 'dataset'> => ({
+  validationDataset: Dataset | null = null,
+): Pick<Job, 'baseModel' | 'dataset' | 'validationDataset'> => ({
   baseModel: { id, name, revision },
-  dataset: { id: dataset.id, filename: dataset.filename, sha256: dataset.sha256 },
+  dataset: remembered(dataset),
+  validationDataset: validationDataset && remembered(validationDataset),
 });
+
+const remembered = ({ id, filename, sha256 }: Dataset): Job['dataset'] => ({ id, filename, sha256 });

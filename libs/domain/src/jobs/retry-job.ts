@@ -20,6 +20,9 @@ export function retryJob(ports: Omit<Ports, 'ids'>, teamId: string, id: string):
 export async function queueAfterEnd(repositories: Repositories, job: JobRecord, at: string): Promise<void> {
   // While the job was final nothing kept its dataset from being deleted.
   found(await repositories.datasets.hold(job.teamId, job.dataset.id), 'dataset', job.dataset.id);
+  const validation = job.validationDataset?.id;
+  if (validation !== undefined)
+    found(await repositories.datasets.hold(job.teamId, validation), 'dataset', validation);
   await checkQueueQuota(repositories, job.teamId, at);
   await queueFromNow(repositories, job, {
     at,

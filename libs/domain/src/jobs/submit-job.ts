@@ -32,7 +32,7 @@ export async function submitJob(
     await checkQueueQuota(repositories, teamId, ports.clock.now());
     const found = await materialOf(repositories, teamId, request);
     const decided = decideRecipe(request.recipe, found.baseModel, found.initFrom);
-    checkJob(decided, found.baseModel, found.dataset);
+    checkJob(decided, found);
     return { material: found, recipe: decided };
   });
   const initFrom = material.initFrom && versionNameOf(material.initFrom);
@@ -44,7 +44,10 @@ export async function submitJob(
   const adapterId = ports.ids.make('adapter');
   return ports.unitOfWork.run(async (repositories) => {
     await checkQueueQuota(repositories, teamId, at);
-    const { baseModel, dataset } = await materialOf(repositories, teamId, { ...request, initFrom: null });
+    // What was checked and counted, whatever the name's newest version is by now.
+    const validation = material.validationDataset?.id ?? null;
+    const same = { ...request, dataset: material.dataset.id, validationDataset: validation, initFrom: null };
+    const { baseModel, dataset, validationDataset } = await materialOf(repositories, teamId, same);
     const { name: adapter } = await repositories.adapters.ensure(teamId, {
       id: adapterId,
       name: request.adapter,
@@ -52,13 +55,16 @@ export async function submitJob(
       at,
     });
     const job = {
-      ...{ ...factsOf(baseModel, dataset), ...schedule },
+      ...{ ...factsOf(baseModel, dataset, validationDataset), ...schedule },
       ...{ id, adapter, recipe, initFrom, metadata: request.metadata, estimate },
       ...{ createdAt: at, clonedFrom, sweep: null, work: training },
     };
     await addJobs(repositories, teamId, submitted(baseModel.name, dataset), [job]);
     const start = initFrom && `${initFrom.adapter}@v${initFrom.number}`;
-    const facts = { adapter, baseModel: baseModel.name, dataset: dataset.id, initFrom: start, clonedFrom };
+    const facts = {
+      ...{ adapter, baseModel: baseModel.name, dataset: dataset.id, validationDataset: validation },
+      ...{ initFrom: start, clonedFrom },
+    };
     await repositories.audit.add('submit', { kind: 'job', id }, facts);
     return found(await repositories.jobs.detail(teamId, id), 'job', id);
   });

@@ -85,11 +85,16 @@ async function takeable(
   const all = await members.list(caller.teamId);
   const member = found(all.find((one) => one.id === id) ?? null, 'member', id);
   assertMayGive(caller, { role: member.role, scopes: null });
+  assertOwnerLeft(all, member, to);
+  return member;
+}
+
+/** Throws conflict when the team would have no owner with the member's role changed to `to`, or by null taken away. */
+export function assertOwnerLeft(all: Member[], member: Member, to: Role | null): void {
   const isOwner = (one: Member) => one.role === 'owner' && !one.isService;
   if (isOwner(member) && to !== 'owner' && all.filter(isOwner).length === 1)
     throw new LowrankError(
       'conflict',
       `${member.name} is the team's last owner. Make another member one before.`,
     );
-  return member;
 }

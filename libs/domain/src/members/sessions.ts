@@ -10,6 +10,7 @@ import { authenticate, lesser, principalOfKey } from '../keys/authenticate';
 import { hashApiKeySecret, makeToken } from '../keys/secret';
 import { found } from '../not-found';
 import { type Ports } from '../ports';
+import { type Deed } from '../ports/audit';
 import { type SessionRecord } from '../ports/members';
 import { type Repositories, type UnitOfWork } from '../ports/repositories';
 import { hashPassword, isPassword } from './password';
@@ -19,26 +20,41 @@ export const sessionMs = 7 * 24 * 3_600_000;
 const prefix = 'lrs_';
 
 /**
- * Begins a session for somebody who knows their password, in the team that they have been in for longest. The secret is returned this once.
+ * Begins a session for somebody who knows their password, in the team that they have been in for longest. The secret is returned this once. Success and failure are
+ * in the audit log: of that team, or of none where the account is in none, or there is none.
  * Error: sign_in_failed, which does not tell an unknown address from a wrong password, nor either from an account without a team.
  */
 export async function signIn(
   { unitOfWork, clock, ids }: Ports,
   { email, password }: SignIn,
+  { requestId, address }: { requestId: string; address: string },
 ): Promise<Session & { secret: string }> {
-  const user = await unitOfWork.acrossTeams.look(({ members }) => members.userByEmail(email.toLowerCase()));
-  if (!(await isPassword(password, user?.passwordHash ?? null)) || user === null) throw signInFailed();
+  const { user, team } = await unitOfWork.acrossTeams.look(async ({ members }) => {
+    const known = await members.userByEmail(email.toLowerCase());
+    return { user: known, team: known && (await members.teamsOf(known.id))[0] };
+  });
+  const deed: Deed = {
+    teamId: team?.id ?? null,
+    actor: { type: 'user', id: user?.id ?? 'unknown', name: user?.name ?? 'unknown' },
+    action: 'session.begin',
+    requestId,
+  };
+  const target = { kind: 'account', id: user?.id, name: email.toLowerCase() };
+  const across = unitOfWork.forDeed(deed).acrossTeams;
+  if (!(await isPassword(password, user?.passwordHash ?? null)) || user === null || !team) {
+    await across.run(({ audit }) => audit.add('sign-in-failed', target, { address }));
+    throw signInFailed();
+  }
   const secret = makeToken(prefix);
   const createdAt = clock.now();
-  return unitOfWork.acrossTeams.run(async (repositories) => {
-    const [team] = await repositories.members.teamsOf(user.id);
-    if (team === undefined) throw signInFailed();
-    await repositories.sessions.removeExpired(createdAt);
+  return across.run(async (repositories) => {
     const session: SessionRecord = {
       ...{ id: ids.make('session'), userId: user.id, apiKeyId: null, teamId: team.id, createdAt },
       ...{ secretSha256: hashApiKeySecret(secret), expiresAt: after(createdAt, sessionMs) },
     };
+    await repositories.sessions.removeExpired(createdAt);
     await repositories.sessions.insert(session);
+    await repositories.audit.add('sign-in', target, { address });
     return { ...(await sessionOf(repositories, session)), secret };
   });
 }
@@ -135,9 +151,11 @@ export async function changePassword(
       { path: 'current', message: 'is wrong' },
     ]);
   const passwordHash = await hashPassword(password);
-  await withSession(ports, secret, async ({ members, sessions }, session) => {
-    await members.setPassword(userOf(session), passwordHash);
-    await sessions.removeOthers(userOf(session), session.id);
+  await withSession(ports, secret, async ({ members, sessions, audit }, session) => {
+    const id = userOf(session);
+    await members.setPassword(id, passwordHash);
+    await sessions.removeOthers(id, session.id);
+    await audit.add('change-password', { kind: 'member', id, name: user?.email ?? undefined });
   });
 }
 

@@ -6,6 +6,8 @@ export interface JobWithInputs {
   job: JobRecord;
   baseModel: BaseModel;
   dataset: Dataset;
+  /** What it is evaluated on; null: rows held out of the dataset. */
+  validationDataset: Dataset | null;
   /** The version that training starts from. */
   initFrom: AdapterVersion | null;
 }
@@ -19,8 +21,12 @@ export async function inputsOf(
   if (baseModel === null) return { gone: 'Base model' };
   const dataset = await datasets.find(job.teamId, job.dataset.id);
   if (dataset === null) return { gone: 'Dataset' };
-  if (job.initFrom === null) return { job, baseModel, dataset, initFrom: null };
+  const validation = job.validationDataset;
+  const validationDataset = validation && (await datasets.find(job.teamId, validation.id));
+  if (validation !== null && validationDataset === null) return { gone: 'Validation dataset' };
+  const both = { job, baseModel, dataset, validationDataset };
+  if (job.initFrom === null) return { ...both, initFrom: null };
   const initFrom = await adapters.versionById(job.teamId, job.initFrom.versionId);
   if (initFrom === null) return { gone: `Version ${job.initFrom.adapter}@v${job.initFrom.number}` };
-  return { job, baseModel, dataset, initFrom };
+  return { ...both, initFrom };
 }

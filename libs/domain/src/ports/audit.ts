@@ -2,7 +2,8 @@ import { type Action, type Actor, type AuditEntry, type AuditQuery, type Page } 
 
 /** Who asks for a change, as which action and in which request: what the audit log says of a change besides the change. */
 export interface Deed {
-  teamId: string;
+  /** null: it concerns an account, and no team is known. */
+  teamId: string | null;
   actor: Actor;
   action: Action;
   requestId: string;
@@ -21,6 +22,6 @@ export interface AuditRepository {
    * nothing. Every use case that answers a changing action calls it once, in the transaction of the change. `details` hold no secrets.
    */
   add(change: string, target: AuditTarget, details?: Record<string, unknown>): Promise<void>;
-  /** Newest first. */
-  list(teamId: string, query: AuditQuery): Promise<Page<AuditEntry>>;
+  /** Newest first; of null those that are no team's, for a unit of work across teams. */
+  list(teamId: string | null, query: AuditQuery): Promise<Page<AuditEntry>>;
 }

@@ -19,5 +19,7 @@ export interface DataPlanner {
     baseModel: BaseModel,
     dataset: Dataset,
     recipe: Pick<Recipe, 'objective' | 'training' | 'evaluation'>,
+    /** What it is evaluated on; left out or null: rows held out of the dataset. */
+    validationDataset?: Dataset | null,
   ): Promise<DataPlan | Uncounted>;
 }

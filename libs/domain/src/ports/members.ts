@@ -48,8 +48,8 @@ export interface SessionRepository {
   find(secretSha256: string): Promise<SessionRecord | null>;
   chooseTeam(id: string, teamId: string): Promise<void>;
   remove(id: string): Promise<void>;
-  /** All sessions of somebody but one. */
-  removeOthers(userId: string, exceptId: string): Promise<void>;
+  /** All sessions of somebody but one; null: all. */
+  removeOthers(userId: string, exceptId: string | null): Promise<void>;
   removeExpired(now: string): Promise<void>;
 }
 
@@ -62,4 +62,30 @@ export interface InvitationRepository {
   /** Of any team, its row locked until the transaction ends. For a unit of work across teams. */
   lock(tokenSha256: string): Promise<(Invitation & { teamId: string }) | null>;
   accept(id: string, at: string): Promise<void>;
+}
+
+export interface PasswordResetRecord {
+  id: string;
+  teamId: string;
+  userId: string;
+  tokenSha256: string;
+  createdAt: string;
+  expiresAt: string;
+}
+
+/** For a unit of work across teams: a reset is found before it is known whose it is. */
+export interface PasswordResetRepository {
+  insert(reset: PasswordResetRecord): Promise<void>;
+  find(tokenSha256: string): Promise<PasswordResetRecord | null>;
+  /** All of somebody's. Resolves to how many there were. */
+  removeOf(userId: string): Promise<number>;
+}
+
+/** Failures to prove a password, by key. For a unit of work across teams. */
+export interface AttemptRepository {
+  /** Counts one more, from nothing where the time of those before is over, and holds the row until the transaction ends. */
+  count(key: string, times: { now: string; until: string }): Promise<{ failures: number; until: string }>;
+  /** Takes one back. */
+  forgive(key: string): Promise<void>;
+  removeExpired(now: string): Promise<void>;
 }

@@ -1,5 +1,15 @@
 import { type Readable } from 'node:stream';
 
+/** An object that comes in parts. */
+export interface ObjectUpload {
+  key: string;
+  /** As beginParts has given it. */
+  upload: string;
+}
+export interface ObjectPart extends ObjectUpload {
+  number: number;
+}
+
 export interface ObjectInfo {
   bytes: number;
 }
@@ -28,6 +38,21 @@ export interface ObjectStore {
    * null where the store has no address of its own.
    */
   signedUrl(key: string, options: { seconds: number; filename: string }): Promise<string | null>;
+  /**
+   * Begins an object that comes in parts, under a key that nobody else uses; resolves to what the calls below know it by. It is there whole once
+   * it is completed, and not before.
+   */
+  beginParts(key: string): Promise<string>;
+  /** A URL that part `number` (from 1) of `bytes` bytes can be PUT to for as long as it is valid; null where the store has no address of its own. */
+  signedPart(part: ObjectPart, options: { bytes: number; seconds: number }): Promise<string | null>;
+  /** Stores a part, in the place of one of the same number. */
+  putPart(part: ObjectPart, body: Readable | Uint8Array, options: { bytes: number }): Promise<void>;
+  /** Those that are there, in order of their numbers. Error: not_found after it was completed or aborted. */
+  parts(upload: ObjectUpload): Promise<{ number: number; bytes: number }[]>;
+  /** Makes the object of all parts that are there. */
+  completeParts(upload: ObjectUpload): Promise<void>;
+  /** Removes the parts; no error when there is nothing to remove. */
+  abortParts(upload: ObjectUpload): Promise<void>;
   head(key: string): Promise<ObjectInfo | null>;
   /** No error when the key is absent. */
   delete(key: string): Promise<void>;

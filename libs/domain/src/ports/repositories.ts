@@ -2,7 +2,6 @@ import {
   type ApiKey,
   type BaseModel,
   type CreateJob,
-  type Dataset,
   type Estimate,
   type Job,
   type JobDetail,
@@ -17,10 +16,17 @@ import {
 } from '@lowrank/contracts';
 import { type AdapterRepository } from './adapters';
 import { type AliasRepository } from './aliases';
+import { type DatasetRepository } from './datasets';
 import { type JobLogRepository } from './job-log';
 import { type AuditRepository, type Deed } from './audit';
 import { type GrantRepository } from './grants';
-import { type InvitationRepository, type MemberRepository, type SessionRepository } from './members';
+import {
+  type AttemptRepository,
+  type InvitationRepository,
+  type MemberRepository,
+  type PasswordResetRepository,
+  type SessionRepository,
+} from './members';
 import { type AddressedWakeUp } from './job-queue';
 import { type News, type OutboxRepository } from './outbox';
 import { type EvaluationRepository, type GateRepository } from './evaluations';
@@ -30,6 +36,7 @@ import { type FinishedRun } from '../preflight/time';
 import { type RetentionRepository } from './retention';
 import { type SweepRepository } from './sweeps';
 import { type TeamRepository } from './teams';
+import { type UploadRepository } from './uploads';
 import { type UsageRepository } from './usage';
 import { type WebhookRepository } from './webhooks';
 import { type WorkerRepository } from './workers';
@@ -57,6 +64,9 @@ export interface Repositories {
   sessions: SessionRepository;
   invitations: InvitationRepository;
   grants: GrantRepository;
+  uploads: UploadRepository;
+  passwordResets: PasswordResetRepository;
+  attempts: AttemptRepository;
   retention: RetentionRepository;
   usage: UsageRepository;
 }
@@ -127,21 +137,6 @@ export interface BaseModelRepository {
   list(teamId: string, page: PageQuery): Promise<Page<BaseModel>>;
   /** Oldest that is ready: whose tokenizer counts tokens of an upload that names none. */
   firstReady(teamId: string): Promise<BaseModel | null>;
-}
-
-/** `desc`: newest first, as lists are unless they say otherwise. */
-export type PageOrder = 'asc' | 'desc';
-
-export interface DatasetRepository {
-  insert(teamId: string, dataset: Dataset): Promise<void>;
-  find(teamId: string, id: string): Promise<Dataset | null>;
-  /** The same; until the transaction ends nobody deletes it. */
-  hold(teamId: string, id: string): Promise<Dataset | null>;
-  list(teamId: string, page: PageQuery & { order?: PageOrder }): Promise<Page<Dataset>>;
-  /** Of any teams, those whose time has come by `now`, and that neither an unfinished job nor a gate uses. */
-  expired(now: string, limit: number): Promise<{ teamId: string; id: string }[]>;
-  /** LowrankError in_use when an unfinished job or a gate uses it; false when there is none. Finished jobs keep its hash. */
-  delete(teamId: string, id: string): Promise<boolean>;
 }
 
 /** What a worker needs to know of a job besides its public face. */
@@ -264,6 +259,7 @@ export type NewJob = Pick<
   | 'work'
   | 'baseModel'
   | 'dataset'
+  | 'validationDataset'
   | 'adapter'
   | 'recipe'
   | 'initFrom'
@@ -276,7 +272,7 @@ export type NewJob = Pick<
   Pick<JobRecord, 'queuedAt' | 'rankAt'> & { estimate: Estimate | null };
 
 export interface JobRepository extends JobLogRepository {
-  /** Several jobs have the same dataset. */
+  /** Several jobs have the same datasets. */
   insert(teamId: string, ...jobs: NewJob[]): Promise<void>;
   find(teamId: string, id: string): Promise<Job | null>;
   /** With its estimate, which is too large for lists. */

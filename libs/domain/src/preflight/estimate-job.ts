@@ -42,7 +42,7 @@ const planKey = ({ objective, training, evaluation }: Recipe): string => {
  */
 export async function estimatorOf(
   { unitOfWork, clock, planner = noPlanner }: Pick<Ports, 'unitOfWork' | 'clock' | 'planner'>,
-  { baseModel, dataset }: Material,
+  { baseModel, dataset, validationDataset }: Material,
   placement: Placement,
 ): Promise<(recipe: Recipe) => Promise<Estimate>> {
   // Times are predicted from what other teams' jobs took, too; nothing else of them is told.
@@ -55,7 +55,7 @@ export async function estimatorOf(
   const plans = new Map<string, Promise<DataPlan | Uncounted>>();
   const planOf = (recipe: Recipe): Promise<DataPlan | Uncounted> => {
     const key = planKey(recipe);
-    const plan = plans.get(key) ?? planner.plan(baseModel, dataset, recipe);
+    const plan = plans.get(key) ?? planner.plan(baseModel, dataset, recipe, validationDataset);
     plans.set(key, plan);
     return plan;
   };
@@ -93,7 +93,7 @@ export async function estimateJob(
   const { placement } = request;
   const material = await ports.unitOfWork.run((repositories) => materialOf(repositories, teamId, request));
   const recipe = decideRecipe(request.recipe, material.baseModel, material.initFrom);
-  checkJob(recipe, material.baseModel, material.dataset);
+  checkJob(recipe, material);
   const estimate = await estimatorOf(ports, material, placement);
   return estimate(recipe);
 }

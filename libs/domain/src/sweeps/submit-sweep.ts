@@ -55,7 +55,8 @@ export async function submitSweep(
   const { recipe: common, space, method, metric, maxConcurrent } = request;
   return ports.unitOfWork.run(async (repositories) => {
     await checkQueueQuota(repositories, teamId, at, trials.length);
-    const { baseModel, dataset } = await materialOf(repositories, teamId, { ...request, initFrom: null });
+    const same = { ...request, dataset: material.dataset.id, initFrom: null };
+    const { baseModel, dataset } = await materialOf(repositories, teamId, same);
     const { name: adapter } = await repositories.adapters.ensure(teamId, {
       id: adapterId,
       name: request.adapter,
@@ -115,7 +116,7 @@ function checkTrials(
   const problems = new Problems(space);
   for (const { number, parameters, recipe } of trials) {
     try {
-      checkJob(recipe, baseModel, dataset, time);
+      checkJob(recipe, { baseModel, dataset }, time);
     } catch (error) {
       if (!(error instanceof LowrankError) || error.code !== 'recipe_invalid') throw error;
       const details = (error.details ?? []).map(({ path = '', message }) => ({

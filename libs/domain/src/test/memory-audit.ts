@@ -1,7 +1,7 @@
 import { randomIds } from '../clock-and-ids';
 import { type Deed } from '../ports/audit';
 import { type Repositories } from '../ports/repositories';
-import { ofTeam, pageOf, storable } from './rows';
+import { pageOf, storable } from './rows';
 import { type Tables } from './tables';
 
 const storableParts = (details: Record<string, unknown>): Record<string, unknown> =>
@@ -20,7 +20,7 @@ export const auditRepositoryOf = (tables: Tables, deed: Deed | null): Repositori
   },
   list: async (teamId, { actor, action, target, request, since, until, ...page }) =>
     pageOf(
-      ofTeam(tables.audit, teamId),
+      tables.audit.flatMap((one) => (one.teamId === teamId ? [{ ...one, teamId: teamId ?? '' }] : [])),
       page,
       ({ teamId: _team, createdAt: at, ...entry }) => ({ ...entry, at }),
       (one) =>

@@ -6,7 +6,7 @@ import { type Tables } from './tables';
 
 export function memberRepositoriesOf(
   tables: Tables,
-): Pick<Repositories, 'members' | 'sessions' | 'invitations'> {
+): Pick<Repositories, 'members' | 'sessions' | 'invitations' | 'passwordResets' | 'attempts'> {
   const user = (id: string) => tables.users.find((one) => one.id === id);
   const toMember = ({ userId, role, createdAt }: Tables['members'][number]): Member => {
     const { id, email, name, isService } = user(userId) as UserRecord;
@@ -72,6 +72,30 @@ export function memberRepositoriesOf(
       },
       removeExpired: async (now) => {
         tables.sessions = tables.sessions.filter((one) => one.expiresAt > now);
+      },
+    },
+    passwordResets: {
+      insert: async (reset) => void tables.passwordResets.push(reset),
+      find: async (sha256) => tables.passwordResets.find((one) => one.tokenSha256 === sha256) ?? null,
+      removeOf: async (userId) => {
+        const before = tables.passwordResets.length;
+        tables.passwordResets = tables.passwordResets.filter((one) => one.userId !== userId);
+        return before - tables.passwordResets.length;
+      },
+    },
+    attempts: {
+      count: async (key, { now, until }) => {
+        const there = tables.attempts.find((one) => one.key === key && one.until > now);
+        const row = there ? { ...there, failures: there.failures + 1 } : { key, failures: 1, until };
+        tables.attempts = [...tables.attempts.filter((one) => one.key !== key), row];
+        return { failures: row.failures, until: row.until };
+      },
+      forgive: async (key) => {
+        const row = tables.attempts.find((one) => one.key === key);
+        if (row && row.failures > 0) row.failures -= 1;
+      },
+      removeExpired: async (now) => {
+        tables.attempts = tables.attempts.filter(({ until }) => until > now);
       },
     },
     invitations: {

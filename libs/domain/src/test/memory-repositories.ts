@@ -8,6 +8,7 @@ import { jobLogOf } from './memory-job-log';
 import { aliasRepositoryOf } from './memory-aliases';
 import { apiKeyRepositoryOf } from './memory-api-keys';
 import { auditRepositoryOf } from './memory-audit';
+import { datasetRepositoryOf } from './memory-datasets';
 import { grantRepositoryOf } from './memory-grants';
 import { memberRepositoriesOf } from './memory-members';
 import { outboxOf } from './memory-outbox';
@@ -18,20 +19,18 @@ import { exportRepositoryOf } from './memory-exports';
 import { retentionRepositoryOf } from './memory-retention';
 import { sweepRepositoryOf } from './memory-sweeps';
 import { partyRepositoryOf } from './memory-parties';
+import { uploadRepositoryOf } from './memory-uploads';
 import { usageRepositoryOf } from './memory-usage';
 import { webhookRepositoryOf } from './memory-webhooks';
 import { freshTeam, type Tables } from './tables';
 
 export function repositoriesOf(tables: Tables, deed: Deed | null): Repositories {
-  /** An unfinished job on a dataset. */
-  const gateOn = (id: string) => tables.gates.some(({ dataset }) => dataset.id === id);
-  const userOf = (id: string) =>
-    tables.jobs.find((job) => job.dataset.id === id && !finalJobStates.includes(job.state));
   return {
     apiKeys: apiKeyRepositoryOf(tables),
     audit: auditRepositoryOf(tables, deed),
     ...memberRepositoriesOf(tables),
     grants: grantRepositoryOf(tables),
+    uploads: uploadRepositoryOf(tables),
     usage: usageRepositoryOf(tables),
     baseModels: {
       insert: async (teamId, model) => {
@@ -60,33 +59,7 @@ export function repositoriesOf(tables: Tables, deed: Deed | null): Repositories 
           withoutTeam,
         ),
     },
-    datasets: {
-      insert: async (teamId, dataset) => void tables.datasets.push({ ...dataset, teamId }),
-      find: async (teamId, id) =>
-        orNull(
-          ofTeam(tables.datasets, teamId).find((one) => one.id === id),
-          withoutTeam,
-        ),
-      hold: async (teamId, id) =>
-        orNull(
-          ofTeam(tables.datasets, teamId).find((one) => one.id === id),
-          withoutTeam,
-        ),
-      list: async (teamId, page) => pageOf(ofTeam(tables.datasets, teamId), page, withoutTeam),
-      expired: async (now, limit) =>
-        tables.datasets
-          .filter(({ id, expiresAt }) => expiresAt !== null && expiresAt <= now && !userOf(id) && !gateOn(id))
-          .slice(0, limit)
-          .map(({ teamId, id }) => ({ teamId, id })),
-      delete: async (teamId, id) => {
-        if (!ofTeam(tables.datasets, teamId).some((one) => one.id === id)) return false;
-        const user = userOf(id);
-        if (user) throw new LowrankError('in_use', `Job ${user.id} trains on dataset ${id}.`);
-        if (gateOn(id)) throw new LowrankError('in_use', `A gate measures on dataset ${id}.`);
-        tables.datasets = tables.datasets.filter((one) => one.id !== id);
-        return true;
-      },
-    },
+    datasets: datasetRepositoryOf(tables),
     jobs: jobRepositoryOf(tables),
     adapters: adapterRepositoryOf(tables, deed),
     aliases: aliasRepositoryOf(tables),

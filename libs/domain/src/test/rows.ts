@@ -1,5 +1,5 @@
 import { LowrankError, type Page, type PageQuery } from '@lowrank/contracts';
-import { type PageOrder } from '../ports/repositories';
+import { type PageOrder } from '../ports/datasets';
 
 /* What the repositories in memory share. */
 

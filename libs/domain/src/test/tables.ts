@@ -27,7 +27,8 @@ import { type PartyRecord } from '../ports/parties';
 import { type JobRecord } from '../ports/repositories';
 import { type TeamRecord } from '../ports/teams';
 import { type WorkerRecord } from '../ports/workers';
-import { type SessionRecord, type UserRecord } from '../ports/members';
+import { type PasswordResetRecord, type SessionRecord, type UserRecord } from '../ports/members';
+import { type UploadRecord } from '../ports/uploads';
 import { type SweepRecord, type TrialResult } from '../ports/sweeps';
 
 type Owned<T> = T & { teamId: string };
@@ -41,6 +42,10 @@ export interface Tables {
   apiKeys: (ApiKey & { secretSha256: string })[];
   baseModels: Owned<BaseModel>[];
   datasets: Owned<Dataset>[];
+  uploads: UploadRecord[];
+  passwordResets: PasswordResetRecord[];
+  attempts: { key: string; failures: number; until: string }[];
+  datasetNames: { teamId: string; name: string; lastVersion: number }[];
   jobs: (JobRecord & { estimate: Estimate | null })[];
   events: (JobEvent & { jobId: string })[];
   metrics: (JobMetric & { jobId: string })[];
@@ -69,7 +74,7 @@ export interface Tables {
     sweepId: string;
     result: TrialResult | null;
   })[];
-  audit: Owned<Omit<AuditEntry, 'at'> & { createdAt: string }>[];
+  audit: (Omit<AuditEntry, 'at'> & { createdAt: string; teamId: string | null })[];
   tokenUsage: (CountedUsage & { writer: string })[];
   grants: Owned<Omit<Grant, 'from' | 'to'> & { toTeamId: string }>[];
   users: UserRecord[];
@@ -87,6 +92,10 @@ export const emptyTables = (): Tables => ({
   apiKeys: [],
   baseModels: [],
   datasets: [],
+  uploads: [],
+  passwordResets: [],
+  attempts: [],
+  datasetNames: [],
   jobs: [],
   events: [],
   metrics: [],

@@ -86,6 +86,8 @@ export class World implements Ports {
       createdAt,
     });
     this.unitOfWork.tables.datasets.push({
+      name: 'chats',
+      version: 1,
       teamId: team,
       id: this.datasetId,
       filename: 'chats.jsonl',
