@@ -1,4 +1,4 @@
-import { type World } from '../dashboard.browser.spec';
+import { type World } from '../world';
 import { signInWithKey, visit } from '../browser';
 import { look, looks } from './catalog';
 

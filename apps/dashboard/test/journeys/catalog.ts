@@ -1,6 +1,6 @@
 import { type Adapter } from '@lowrank/contracts';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { type World } from '../dashboard.browser.spec';
+import { type World } from '../world';
 import { overflow, type Scheme, type screens, seriousFindings, signInWithKey, visit } from '../browser';
 
 /** An adapter `tone` with two versions, the second trained on from the first; made once for all journeys that need it. */
