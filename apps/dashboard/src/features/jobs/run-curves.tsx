@@ -108,7 +108,7 @@ export function RunCurves({ job, news }: { job: Job; news: JobNews }) {
             value={smooth}
             label={null}
             onChange={(value) => change({ smooth: value || undefined })}
-            thumbProps={{ 'aria-label': 'Smoothing' }}
+            thumbLabel="Smoothing"
           />
         </Stack>
         <Switch label="Logarithmic" checked={log} onChange={() => change({ log: !log || undefined })} />
