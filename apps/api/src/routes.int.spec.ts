@@ -23,6 +23,8 @@ describe('who may do what', () => {
       'GET /health 200',
       'HEAD /health 200',
       'POST /api/v1/session 400',
+      'POST /api/v1/session/key 400',
+      'POST /api/v1/password-resets/use 400',
       'POST /api/v1/invitations/accept 400',
     ]);
   });

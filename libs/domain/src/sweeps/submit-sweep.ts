@@ -52,7 +52,7 @@ export async function submitSweep(
   const trials = estimated.map((trial) => ({ ...trial, jobId: ports.ids.make('job') }));
   const id = ports.ids.make('sweep');
   const adapterId = ports.ids.make('adapter');
-  const { recipe: common, space, method, metric, maxConcurrent } = request;
+  const { recipe, space, method, metric, maxConcurrent } = request;
   return ports.unitOfWork.run(async (repositories) => {
     await checkQueueQuota(repositories, teamId, at, trials.length);
     const same = { ...request, dataset: material.dataset.id, initFrom: null };
@@ -63,14 +63,16 @@ export async function submitSweep(
       baseModelName: baseModel.name,
       at,
     });
-    const facts = { ...factsOf(baseModel, dataset), adapter, createdAt: at };
+    // Sweeps are measured on rows of their own dataset.
+    const { validationDataset, ...common } = factsOf(baseModel, dataset);
+    const facts = { ...common, adapter, createdAt: at };
     await repositories.sweeps.insert(teamId, {
       ...facts,
-      ...{ id, recipe: common, space, method, metric, maxConcurrent },
+      ...{ id, recipe, space, method, metric, maxConcurrent },
     });
-    const jobs = trials.map(({ number, jobId, recipe, estimate }) => ({
-      ...{ ...facts, ...schedule },
-      ...{ id: jobId, recipe, metadata: {}, estimate, initFrom, clonedFrom: null },
+    const jobs = trials.map(({ number, jobId, recipe: own, estimate }) => ({
+      ...{ ...facts, ...schedule, validationDataset },
+      ...{ id: jobId, recipe: own, metadata: {}, estimate, initFrom, clonedFrom: null },
       ...{ sweep: { id, trial: number }, work: training },
       // Trials of the same priority go in the order of their numbers.
       rankAt: after(schedule.rankAt, number - 1),
