@@ -22,7 +22,8 @@ const models = [...schema.matchAll(/^model \w+ \{\n(.*?)^\}/gms)].map((match) =>
     if (!(type in scalars)) continue;
     const name = /@map\("(\w+)"\)/.exec(line)?.[1] ?? field;
     columnOf.set(field, name);
-    columns.push(`${name} ${scalars[type]}${optional ? '' : ' NOT NULL'}`);
+    const native = /@db\.Date(\s|$)/.test(line) ? 'date' : scalars[type];
+    columns.push(`${name} ${native}${optional ? '' : ' NOT NULL'}`);
   }
   const list = (fields = '') => fields.split(/,\s*/).map((field) => columnOf.get(field));
   const several = (kind: string) =>

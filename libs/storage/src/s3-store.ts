@@ -7,7 +7,7 @@ import {
   HeadBucketCommand,
   HeadObjectCommand,
   paginateListObjectsV2,
-  paginateListParts,
+  ListPartsCommand,
   type Part,
   S3Client,
   type S3ClientConfig,
@@ -167,12 +167,19 @@ export class S3Store implements ObjectStore {
     assertKey(key);
     return this.#translate(key, async () => {
       const all: Part[] = [];
-      const pages = paginateListParts(
-        { client: this.#client },
-        { Bucket: this.#bucket, Key: key, UploadId: upload },
-      );
-      for await (const { Parts } of pages) all.push(...(Parts ?? []));
-      return all;
+      let after: string | undefined;
+      // Some servers name a next page after the last, which the SDK's own paging goes on to for ever.
+      for (;;) {
+        const page = await this.#client.send(
+          new ListPartsCommand({
+            ...{ Bucket: this.#bucket, Key: key, UploadId: upload },
+            PartNumberMarker: after,
+          }),
+        );
+        all.push(...(page.Parts ?? []));
+        if (page.IsTruncated !== true) return all;
+        after = page.NextPartNumberMarker;
+      }
     });
   }
 

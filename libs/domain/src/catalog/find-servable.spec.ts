@@ -54,12 +54,15 @@ describe('a mix', () => {
     const first = await world.publish();
     const second = await world.publish();
     expect(await mixed('tiny', 'captain@v1', 'captain')).toMatchObject({
-      baseModel: { name: 'tiny' },
-      adapter: null,
-      mix: [
-        { adapter: { id: first.id, files: first.files }, weight: 0.5 },
-        { adapter: { id: second.id }, weight: 1.5 },
-      ],
+      name: 'captain@v1+captain@v2',
+      target: {
+        baseModel: { name: 'tiny' },
+        adapter: null,
+        mix: [
+          { adapter: { id: first.id, files: first.files }, weight: 0.5 },
+          { adapter: { id: second.id }, weight: 1.5 },
+        ],
+      },
     });
   });
 
