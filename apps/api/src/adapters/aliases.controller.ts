@@ -16,6 +16,7 @@ import { Actor, TeamId } from '../auth/caller';
 import { Prefetcher } from '../completions/prefetcher';
 import { PORTS } from '../dependencies';
 import { Answer } from '../http/answers';
+import { placeInOrder } from '../http/paging';
 import { AdapterParams, OwnerQuery } from './version-params';
 
 class AliasDto extends createZodDto(aliasSchema) {}
@@ -25,12 +26,7 @@ class MoveAliasDto extends createZodDto(moveAliasSchema) {}
 class AliasParams extends createZodDto(z.object({ name: nameSchema, alias: aliasNameSchema })) {}
 class HistoryQuery extends createZodDto(
   z.object({
-    before: z.coerce
-      .number()
-      .int()
-      .positive()
-      .optional()
-      .describe('`seq` of the last move of the page before.'),
+    before: placeInOrder.min(1).optional().describe('`seq` of the last move of the page before.'),
     limit: z.coerce.number().int().min(1).max(200).default(50),
   }),
 ) {}

@@ -23,6 +23,7 @@ import {
 } from '@lowrank/contracts';
 import { createZodDto } from 'nestjs-zod';
 import { z } from 'zod';
+import { placeInOrder } from '../http/paging';
 
 const limit = z.coerce.number().int().max(1000);
 
@@ -46,21 +47,21 @@ export class JobListQuery extends createZodDto(
 ) {}
 export class JobEventsQuery extends createZodDto(
   z.object({
-    after: z.coerce.number().int().min(0).default(0).describe('Last seq that you have.'),
+    after: placeInOrder.min(0).default(0).describe('Last seq that you have.'),
     limit: limit.min(1).default(1000),
   }),
 ) {}
 export class JobEventPageDto extends createZodDto(pageSchema(jobEventSchema)) {}
 export class JobLogQuery extends createZodDto(
   z.object({
-    after: z.coerce.number().int().min(0).default(0).describe('Last seq that you have.'),
+    after: placeInOrder.min(0).default(0).describe('Last seq that you have.'),
     limit: limit.min(1).default(1000),
   }),
 ) {}
 export class JobLogPageDto extends createZodDto(pageSchema(jobLogLineSchema)) {}
 export class JobMetricsQuery extends createZodDto(
   z.object({
-    afterStep: z.coerce.number().int().min(-1).optional().describe('Last step that you have.'),
+    afterStep: placeInOrder.min(-1).optional().describe('Last step that you have.'),
     limit: limit
       .min(4)
       .default(1000)

@@ -78,7 +78,7 @@ export function catalogJourneys(world: World): void {
     await signInWithKey(page, world.stack.key);
     await page.goto('/catalog/tone?view=use&version=v1');
     await page.getByRole('button', { name: 'Export as GGUF adapter' }).click();
-    await page.getByRole('progressbar', { name: 'Progress of GGUF adapter' }).waitFor();
+    await page.getByRole('progressbar', { name: 'Progress of GGUF adapter' }).waitFor({ state: 'attached' });
     await page.getByText('certified', { exact: true }).waitFor({ timeout: 90_000 });
     const [download] = await Promise.all([
       page.waitForEvent('download'),
