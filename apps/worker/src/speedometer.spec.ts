@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -21,6 +21,7 @@ function meterOf(source: string, options: Partial<SpeedometerOptions> = {}): Spe
     entry,
     env: { PATH: process.env.PATH },
     threads: 3,
+    folder: join(folder, `of-${meters.length}`),
     isIdle: () => true,
     timings: { idleBeforeSpeed: 5, speedLimit: 20_000 },
     ...options,
@@ -66,9 +67,12 @@ it.each([
   expect(meter.operationsPerSecond).toBeNull();
 });
 
-it('ends its program when it stops', async () => {
-  const meter = meterOf('setInterval(() => {}, 1000);');
-  await sleep(100);
+it('ends its program when it stops, and leaves nothing of it', async () => {
+  const meter = meterOf(
+    "require('node:fs').writeFileSync(process.argv[3] + '/model', ''); setInterval(() => {}, 1000);",
+  );
+  await until(() => existsSync(join(folder, 'of-0/model')));
   await meter.stop();
   expect(meter.operationsPerSecond).toBeNull();
+  expect(existsSync(join(folder, 'of-0'))).toBe(false);
 });

@@ -1,6 +1,7 @@
 import { Logger } from '@nestjs/common';
 import { speedReportSchema } from '@lowrank/contracts';
 import { fork } from 'node:child_process';
+import { mkdir, rm } from 'node:fs/promises';
 import { messageOf, pause } from './retry';
 import { type Timings } from './settings';
 
@@ -10,6 +11,8 @@ export interface SpeedometerOptions {
   env: NodeJS.ProcessEnv;
   /** What a trainer gets of them. */
   threads: number;
+  /** Where the program may write; removed again, whatever becomes of the program. */
+  folder: string;
   /** Whether nothing trains here. */
   isIdle(): boolean;
   timings: Pick<Timings, 'idleBeforeSpeed' | 'speedLimit'>;
@@ -46,7 +49,10 @@ export class Speedometer {
     do await pause(timings.idleBeforeSpeed, this.leaving.signal);
     while (!isIdle() && !this.leaving.signal.aborted);
     if (this.leaving.signal.aborted) return;
+    const { folder } = this.options;
     try {
+      await rm(folder, { recursive: true, force: true });
+      await mkdir(folder, { recursive: true });
       const measured = await this.ask();
       // What began meanwhile has taken a part of the device.
       if (isIdle()) this.measured = measured;
@@ -54,13 +60,15 @@ export class Speedometer {
     } catch (error) {
       if (!this.leaving.signal.aborted)
         this.logger.warn(`The device's speed is not known: ${messageOf(error)}`);
+    } finally {
+      await rm(folder, { recursive: true, force: true }).catch(() => undefined);
     }
   }
 
   private async ask(): Promise<number> {
-    const { entry, env, threads, timings } = this.options;
+    const { entry, env, threads, folder, timings } = this.options;
     const signal = AbortSignal.any([this.leaving.signal, AbortSignal.timeout(timings.speedLimit)]);
-    const child = fork(entry, [String(threads)], {
+    const child = fork(entry, [String(threads), folder], {
       env,
       signal,
       stdio: ['ignore', 'ignore', 'ignore', 'ipc'],

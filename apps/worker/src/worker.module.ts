@@ -94,6 +94,7 @@ export class WorkerModule {
       entry: trainerProgram('speed'),
       env: trainerEnvironment(process.env),
       threads: Math.max(1, Math.floor(threads / slots)),
+      folder: join(dataDir, 'tmp', `speed-${id}`),
       isIdle: () => supervisor.isIdle,
       timings: defaultTimings,
     });
