@@ -1,8 +1,5 @@
-import { createRequire } from 'node:module';
-import type Koffi from 'koffi' with { 'resolution-mode': 'import' };
 import { KernelError } from './errors';
-
-const koffi = createRequire(__filename)('koffi') as typeof Koffi;
+import { koffi, loadLibrary } from './koffi';
 
 /** A GPU of this machine, as its driver describes it. */
 export interface Gpu {
@@ -54,7 +51,7 @@ class Nvml {
   private readonly functions: Record<Call, (...args: unknown[]) => number>;
 
   constructor(library: string) {
-    const loaded = koffi.load(library);
+    const loaded = loadLibrary(library);
     this.functions = Object.fromEntries(
       Object.entries(SIGNATURES).map(([name, parameters]) => [
         name,

@@ -1,19 +1,14 @@
 import { existsSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import type Koffi from 'koffi' with { 'resolution-mode': 'import' };
 import { KernelError } from './errors';
 import { readGpus } from './gpus';
-
-// koffi has a CommonJS entry but types of an ES module only.
-const koffi = createRequire(__filename)('koffi') as typeof Koffi;
+import { koffi, loadLibrary } from './koffi';
 
 /** LR_INTERFACE_VERSION of the header that this file was written against. */
 const INTERFACE_VERSION = 3;
 const LIBRARY = 'liblowrank_kernels.so';
 /** The same interface, computed on a GPU. */
 const CUDA_LIBRARY = 'liblowrank_cuda.so';
-const ASYNC_STACK = 1 << 20; // bytes
 
 /** Address of an opaque handle. */
 export type Pointer = bigint;
@@ -239,10 +234,7 @@ function libraryPath(): string {
 }
 
 function open(path: string): Native {
-  // koffi runs async calls on stacks of its own, and the operations keep tiles there that its 128 KiB may not hold. The setting
-  // belongs to the process and can be made before the first load only.
-  if ((koffi.config().async_stack_size ?? 0) < ASYNC_STACK) koffi.config({ async_stack_size: ASYNC_STACK });
-  const library = koffi.load(path);
+  const library = loadLibrary(path);
   const version = library.func('lr_interface_version', 'uint32_t', [])() as number;
   if (version !== INTERFACE_VERSION) {
     throw new KernelError(
