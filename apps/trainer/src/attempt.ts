@@ -15,7 +15,6 @@ import { spanned } from '@lowrank/telemetry';
 import {
   ADAPTER_CONFIG,
   ADAPTER_WEIGHTS,
-  isWeights,
   modelKey,
   runTraining,
   type SharedBases,
@@ -27,6 +26,7 @@ import { combineAndPublish } from './combine-attempt';
 import { evaluateAndPublish } from './evaluate-attempt';
 import { exportAndPublish } from './export-attempt';
 import { fetchFiles } from './fetch-files';
+import { fetchBase, fetchDataset } from './fetch-inputs';
 import { type ManifestSchema, publish, readManifest, storeFiles } from './publish';
 import { StepSpans } from './step-spans';
 
@@ -122,26 +122,9 @@ async function trainAndPublish(options: AttemptOptions, checkpoints: AttemptChec
   const { jobId, epoch, baseModel, dataset, validationDataset, recipe, cacheDir, threads } = assignment;
   log('info', `attempt ${epoch}: adapter ${assignment.adapter} on ${baseModel.name}, ${threads} threads`);
 
-  const key = modelKey(baseModel.files);
-  const modelDir = join(cacheDir, 'models', key);
-  await fetchFiles(
-    options,
-    modelDir,
-    baseModel.files.filter((file) => !isWeights(file)),
-  );
-  const datasetsDir = join(cacheDir, 'datasets');
-  const sources = [dataset, ...(validationDataset === null ? [] : [validationDataset])];
-  await fetchFiles(
-    options,
-    datasetsDir,
-    sources.map(({ sha256 }) => ({ path: sha256, sha256 })),
-  );
-  const fetched = ({ sha256, format }: typeof dataset) => ({
-    file: join(datasetsDir, sha256),
-    sha256,
-    format,
-  });
-
+  const base = await fetchBase(options);
+  const fetched = await fetchDataset(options, dataset);
+  const validation = validationDataset && (await fetchDataset(options, validationDataset));
   const initFrom = await fetchStart(options);
 
   const logProgress = progressLog(log);
@@ -149,16 +132,10 @@ async function trainAndPublish(options: AttemptOptions, checkpoints: AttemptChec
   const trained = await runTraining({
     recipe,
     adapter: assignment.adapter,
-    base: {
-      source: baseModel.source,
-      revision: baseModel.revision,
-      key,
-      dir: modelDir,
-      fetchWeights: () => fetchFiles(options, modelDir, baseModel.files.filter(isWeights)),
-    },
+    base: { source: baseModel.source, revision: baseModel.revision, ...base },
     initFrom,
-    dataset: fetched(dataset),
-    validationDataset: validationDataset && fetched(validationDataset),
+    dataset: fetched,
+    validationDataset: validation,
     maxLineBytes: MAX_LINE_BYTES,
     cacheDir,
     checkpointsDir: checkpoints.folder,

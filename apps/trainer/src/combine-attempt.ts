@@ -1,10 +1,11 @@
 import { type CombineWork, type Manifest, manifestSchema, parentsOf } from '@lowrank/contracts';
 import { spanned } from '@lowrank/telemetry';
-import { isWeights, modelKey, runCombine } from '@lowrank/training';
+import { runCombine } from '@lowrank/training';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type AttemptOptions, MAX_LINE_BYTES } from './attempt';
 import { fetchFiles } from './fetch-files';
+import { fetchBase, fetchDataset } from './fetch-inputs';
 import { publish, storeFiles } from './publish';
 
 /** Makes a version of several, and files and manifest to the object store. Throws as runCombine. */
@@ -21,18 +22,9 @@ export async function combineAndPublish(
   }));
   log('info', `attempt ${epoch}: ${named.map(({ name }) => name).join(', ')} by ${settings.method}`);
 
-  const key = modelKey(baseModel.files);
-  const modelDir = join(cacheDir, 'models', key);
   const { id, name, source, revision } = baseModel;
-  const fetchModel = (wanted: boolean) =>
-    fetchFiles(
-      options,
-      modelDir,
-      baseModel.files.filter((file) => isWeights(file) === wanted),
-    );
-  await fetchModel(false);
-  const datasetsDir = join(cacheDir, 'datasets');
-  await fetchFiles(options, datasetsDir, [{ path: dataset.sha256, sha256: dataset.sha256 }]);
+  const base = await fetchBase(options);
+  const fetched = await fetchDataset(options, dataset);
   for (const { folder, files } of named) await fetchFiles(options, folder, files);
   send({ type: 'phase', phase: 'running' });
 
@@ -41,8 +33,8 @@ export async function combineAndPublish(
     const combined = await spanned('combine', () =>
       runCombine({
         ...{ adapter, recipe, cacheDir, threads, signal, settings, into, parents: named },
-        base: { source, revision, key, dir: modelDir, fetchWeights: () => fetchModel(true) },
-        dataset: { file: join(datasetsDir, dataset.sha256), sha256: dataset.sha256, format: dataset.format },
+        base: { source, revision, ...base },
+        dataset: fetched,
         maxLineBytes: MAX_LINE_BYTES,
       }),
     );

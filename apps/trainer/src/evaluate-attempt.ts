@@ -1,9 +1,10 @@
 import { type EvaluateWork, evaluationManifestSchema, type EvaluationManifest } from '@lowrank/contracts';
 import { spanned } from '@lowrank/telemetry';
-import { isWeights, modelKey, runEvaluation } from '@lowrank/training';
+import { runEvaluation } from '@lowrank/training';
 import { join } from 'node:path';
 import { type AttemptOptions, MAX_LINE_BYTES } from './attempt';
 import { fetchFiles } from './fetch-files';
+import { fetchBase, fetchDataset } from './fetch-inputs';
 import { publish } from './publish';
 
 /** Measures a version, and its results to the object store. Throws as runEvaluation. */
@@ -12,20 +13,11 @@ export async function evaluateAndPublish(
   { version, settings }: EvaluateWork,
 ): Promise<EvaluationManifest> {
   const { assignment, signal, send, log } = options;
-  const { jobId, epoch, baseModel, dataset, recipe, cacheDir, jobDir, threads } = assignment;
+  const { jobId, epoch, dataset, recipe, cacheDir, jobDir, threads } = assignment;
   log('info', `attempt ${epoch}: ${version.adapter} v${version.number} measured, ${threads} threads`);
 
-  const key = modelKey(baseModel.files);
-  const modelDir = join(cacheDir, 'models', key);
-  const fetchModel = (wanted: boolean) =>
-    fetchFiles(
-      options,
-      modelDir,
-      baseModel.files.filter((file) => isWeights(file) === wanted),
-    );
-  await fetchModel(false);
-  const datasetsDir = join(cacheDir, 'datasets');
-  await fetchFiles(options, datasetsDir, [{ path: dataset.sha256, sha256: dataset.sha256 }]);
+  const base = await fetchBase(options);
+  const fetched = await fetchDataset(options, dataset);
   const adapterDir = join(jobDir, 'version');
   await fetchFiles(options, adapterDir, version.files);
   send({ type: 'phase', phase: 'running' });
@@ -33,9 +25,9 @@ export async function evaluateAndPublish(
   let isPlanned = false;
   const { rows, results } = await spanned('evaluate', () =>
     runEvaluation({
-      base: { key, dir: modelDir, fetchWeights: () => fetchModel(true) },
+      base,
       ...{ adapterDir, storage: recipe.base, compute: recipe.training.compute, settings },
-      dataset: { file: join(datasetsDir, dataset.sha256), sha256: dataset.sha256, format: dataset.format },
+      dataset: fetched,
       ...{ maxLineBytes: MAX_LINE_BYTES, cacheDir, threads, signal },
       onProgress: (step, total) => {
         if (!isPlanned) send({ type: 'plan', totalSteps: total, resumedFromStep: 0 });

@@ -1,10 +1,11 @@
 import { exportManifestSchema, type ExportManifest, type ExportWork } from '@lowrank/contracts';
 import { spanned } from '@lowrank/telemetry';
-import { modelKey, runExport } from '@lowrank/training';
+import { runExport } from '@lowrank/training';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type AttemptOptions, MAX_LINE_BYTES } from './attempt';
 import { fetchFiles } from './fetch-files';
+import { fetchBase, fetchDataset } from './fetch-inputs';
 import { publish } from './publish';
 
 /** Writes a version in another format, and files and manifest to the object store. Throws as runExport. */
@@ -15,11 +16,9 @@ export async function exportAndPublish(options: AttemptOptions, work: ExportWork
   const name = `${version.adapter}-v${version.number}`;
   log('info', `attempt ${epoch}: ${name} as ${format}, ${threads} threads`);
 
-  const key = modelKey(baseModel.files);
-  const modelDir = join(cacheDir, 'models', key);
-  await fetchFiles(options, modelDir, baseModel.files);
-  const datasetsDir = join(cacheDir, 'datasets');
-  await fetchFiles(options, datasetsDir, [{ path: dataset.sha256, sha256: dataset.sha256 }]);
+  const { key, dir, fetchWeights } = await fetchBase(options);
+  await fetchWeights();
+  const fetched = await fetchDataset(options, dataset);
   const adapterDir = join(jobDir, 'version');
   await fetchFiles(options, adapterDir, version.files);
   send({ type: 'phase', phase: 'running' });
@@ -30,8 +29,8 @@ export async function exportAndPublish(options: AttemptOptions, work: ExportWork
     const { folder, paths, certificate } = await spanned('export', () =>
       runExport({
         ...{ format, name, thresholds, adapterDir, recipe, cacheDir, workDir, threads, signal },
-        base: { key, dir: modelDir, source: baseModel.source },
-        dataset: { file: join(datasetsDir, dataset.sha256), sha256: dataset.sha256, format: dataset.format },
+        base: { key, dir, source: baseModel.source },
+        dataset: fetched,
         maxLineBytes: MAX_LINE_BYTES,
         onMessage: log,
         onProgress: (step, total) => {

@@ -2,7 +2,7 @@ import { type JobWakeUp } from '@lowrank/contracts';
 import { hourlySeconds } from '../dispatch/usage';
 import { leaveParty } from '../parties/party';
 import { type JobPatch, type JobRecord, type Repositories, type UnitOfWork } from '../ports/repositories';
-import { isHeld } from '../state-machine';
+import { isHeld, moveJob } from '../state-machine';
 
 /** Names one attempt: a job and the epoch that fences off all its other attempts. */
 export type AttemptRef = Pick<JobWakeUp, 'jobId' | 'epoch'>;
@@ -50,4 +50,23 @@ export async function releaseSlot(
     party: null,
     deviceSeconds: job.deviceSeconds + hours.reduce((sum, { seconds }) => sum + seconds, 0),
   };
+}
+
+/** Ends a job whose work has left no version: succeeded, its slot free, and the dispatcher told. */
+export async function succeed(
+  repositories: Repositories,
+  job: JobRecord,
+  { at, message }: { at: string; message: string },
+): Promise<JobRecord> {
+  const moved = await moveJob(repositories, job, 'succeeded', {
+    at,
+    message,
+    patch: {
+      step: job.totalSteps ?? job.step,
+      finishedAt: at,
+      ...(await releaseSlot(repositories, job, at)),
+    },
+  });
+  await repositories.outbox.add({ jobId: job.id, epoch: job.epoch, workerId: null });
+  return moved;
 }

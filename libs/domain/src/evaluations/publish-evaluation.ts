@@ -5,11 +5,10 @@ import {
   type EvaluationResult,
   LowrankError,
 } from '@lowrank/contracts';
-import { type AttemptRef, releaseSlot, withAttempt } from '../attempts/attempt';
+import { type AttemptRef, succeed, withAttempt } from '../attempts/attempt';
 import { changeAlias } from '../catalog/aliases';
 import { type Ports } from '../ports';
 import { type JobRecord, type Repositories, type UnitOfWork } from '../ports/repositories';
-import { moveJob } from '../state-machine';
 import { describeStanding, standingOf } from './standing';
 
 const figure = ({ measure, value }: EvaluationResult): string =>
@@ -42,17 +41,10 @@ export async function publishEvaluation(
     if (move !== null) await repositories.evaluations.setMove(job.id, move);
     const { adapter, number } = work.version;
     const figures = manifest.results.map(figure).join(', ');
-    const moved = await moveJob(repositories, job, 'succeeded', {
+    return succeed(repositories, job, {
       at,
       message: `Evaluated ${adapter} v${number} on ${manifest.rows} rows: ${figures}.${move === null ? '' : ` ${move.reason}`}`,
-      patch: {
-        step: job.totalSteps ?? job.step,
-        finishedAt: at,
-        ...(await releaseSlot(repositories, job, at)),
-      },
     });
-    await repositories.outbox.add({ jobId: job.id, epoch: job.epoch, workerId: null });
-    return moved;
   });
 }
 

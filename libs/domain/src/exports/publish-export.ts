@@ -1,8 +1,7 @@
 import { type ExportManifest, LowrankError } from '@lowrank/contracts';
-import { type AttemptRef, releaseSlot, withAttempt } from '../attempts/attempt';
+import { type AttemptRef, succeed, withAttempt } from '../attempts/attempt';
 import { type Ports } from '../ports';
 import { type JobRecord } from '../ports/repositories';
-import { moveJob } from '../state-machine';
 
 /**
  * Makes a published manifest an export of its version and ends the job as succeeded, in one transaction, as publishVersion does. Resolves to
@@ -26,18 +25,11 @@ export async function publishExport(
       throw new LowrankError('conflict', `The manifest is not of job ${job.id}.`);
     await repositories.exports.publish(job.teamId, manifest, at);
     const { klMean, agreement } = manifest.certificate;
-    const moved = await moveJob(repositories, job, 'succeeded', {
+    return succeed(repositories, job, {
       at,
       message:
         `Exported ${work.version.adapter} v${work.version.number} as ${work.format}: ` +
         `divergence ${klMean.toExponential(2)} nats, same likeliest token in ${(100 * agreement).toFixed(2)} %.`,
-      patch: {
-        step: job.totalSteps ?? job.step,
-        finishedAt: at,
-        ...(await releaseSlot(repositories, job, at)),
-      },
     });
-    await repositories.outbox.add({ jobId: job.id, epoch: job.epoch, workerId: null });
-    return moved;
   });
 }

@@ -13,7 +13,7 @@ import { api } from '../../lib/api';
 import { notify } from '../../lib/notify';
 import { apiQuery, invalidate } from '../../lib/query';
 import { useMay, useSession } from '../../lib/session';
-import { rolesUpTo } from './roles';
+import { RoleSelect } from './role-select';
 import { SecretOnce } from './secret-once';
 import { fieldOf, useFormAction } from './use-form-action';
 
@@ -87,12 +87,7 @@ function NewKey() {
               style={{ flex: '1 1 160px' }}
               maw={280}
             />
-            <NativeSelect
-              name="role"
-              label="Role"
-              data={rolesUpTo(principal.role)}
-              defaultValue={principal.role === 'viewer' ? 'viewer' : 'member'}
-            />
+            <RoleSelect highest={principal.role} />
             <NativeSelect name="expires" label="Expires" data={lifetimes} />
             {services.length > 0 && (
               <NativeSelect

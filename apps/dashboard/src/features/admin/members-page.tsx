@@ -1,5 +1,5 @@
 import { Button, Group, NativeSelect, Stack, TextInput } from '@mantine/core';
-import { type Invitation, type Member, type Role } from '@lowrank/contracts';
+import { type Invitation, type Member } from '@lowrank/contracts';
 import { useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
 import { ConfirmButton } from '../../components/confirm-button';
@@ -13,6 +13,7 @@ import { api } from '../../lib/api';
 import { notify, notifyError } from '../../lib/notify';
 import { apiQuery, invalidate } from '../../lib/query';
 import { useMay, useSession } from '../../lib/session';
+import { RoleSelect } from './role-select';
 import { rolesUpTo } from './roles';
 import { SecretOnce } from './secret-once';
 import { fieldOf, useFormAction } from './use-form-action';
@@ -123,10 +124,6 @@ function MemberList() {
       </QueryState>
     </Section>
   );
-}
-
-function RoleSelect({ highest }: { highest: Role }) {
-  return <NativeSelect name="role" label="Role" data={rolesUpTo(highest)} defaultValue="member" />;
 }
 
 function Invite() {
