@@ -3,13 +3,14 @@
 
     resources.py REPORT…
 
-Prints one line a kernel, and ends with 1 when a kernel that sets the pace spills registers to memory.
+Prints one line a kernel, and ends with 1 when a kernel that sets the pace spills registers to memory, or is in no report.
 """
 import collections
 import re
 import sys
 
-HOT = ('multiply_bf16', 'multiply_f32', 'dequantize_words', 'attend_bf16', 'query_gradients_bf16', 'key_gradients_bf16', 'row_loss')
+HOT = ('multiply_bf16', 'multiply_f32', 'dequantize_words', 'attend_bf16', 'query_gradients_bf16',
+       'key_gradients_bf16', 'row_loss')
 ENTRY = re.compile(r"Compiling entry function '(\S+)' for '(sm_\w+)'")
 SPILL = re.compile(r'(\d+) bytes spill stores, (\d+) bytes spill loads')
 REGISTERS = re.compile(r'Used (\d+) registers')
@@ -48,8 +49,13 @@ def main(paths: list[str]) -> int:
             bad += hot and spilled > 0
             cells.append(f'{arch} {registers}' + (f' (spills {spilled} bytes)' if spilled else ''))
         print(f'{kernel:32} {"hot " if hot else "    "} registers: {", ".join(cells)}')
-    print(f'{len(kernels)} kernels, {bad} hot ones spill')
-    return 1 if bad or not kernels else 0
+    targets = {arch for reports in kernels.values() for arch in reports}
+    missing = [f'{hot} for {arch}' for hot in HOT for arch in sorted(targets)
+               if not any(kernel.split('<')[0] == hot and arch in reports for kernel, reports in kernels.items())]
+    print(f'{len(kernels)} kernels for {", ".join(sorted(targets)) or "nothing"}, {bad} hot ones spill')
+    if missing:
+        print(f'no report of {", ".join(missing)}: has it another name now?')
+    return 1 if bad or missing or not kernels else 0
 
 
 if __name__ == '__main__':

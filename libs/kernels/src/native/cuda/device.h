@@ -37,6 +37,19 @@ LR_DEVICE float fused(float a, float b, float c) { return __fmaf_rn(a, b, c); }
 LR_DEVICE float float_of_bits(uint32_t bits) { return __uint_as_float(bits); }
 LR_DEVICE uint32_t bits_of_float(float value) { return __float_as_uint(value); }
 
+// To bfloat16: nearest, ties to even; NaN stays NaN.
+LR_DEVICE uint16_t bf16_bits(float value) {
+  uint16_t bits;
+  asm("cvt.rn.bf16.f32 %0, %1;" : "=h"(bits) : "f"(value));
+  return bits;
+}
+// The first value in the low half, as fragments have it.
+LR_DEVICE uint32_t bf16_pair(float low, float high) {
+  uint32_t pair;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+  return pair;
+}
+
 LR_DEVICE uint32_t shared_address(const void* pointer) { return static_cast<uint32_t>(__cvta_generic_to_shared(pointer)); }
 
 // 16 bytes from global to shared memory, both at multiples of 16; zeros when not `valid`. They are there once copy_wait says so.
@@ -89,17 +102,6 @@ LR_DEVICE T* shared_at(int64_t bytes) {
 }
 
 LR_DEVICE float bf16_value(uint16_t bits) { return float_of_bits(static_cast<uint32_t>(bits) << 16); }
-// To nearest, ties to even; NaN stays NaN.
-LR_DEVICE uint16_t bf16_bits(float value) {
-  const uint32_t bits = bits_of_float(value);
-  if ((bits & 0x7FFFFFFFu) > 0x7F800000u) return static_cast<uint16_t>(bits >> 16 | 0x40);
-  return static_cast<uint16_t>((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
-}
-// The first value in the low half, as fragments have it.
-LR_DEVICE uint32_t bf16_pair(float low, float high) {
-  return static_cast<uint32_t>(bf16_bits(low)) | static_cast<uint32_t>(bf16_bits(high)) << 16;
-}
-
 struct Sum {
   template <typename T>
   LR_DEVICE_MEMBER static T join(T a, T b) { return a + b; }

@@ -56,7 +56,7 @@ void launch(const Run& run, void (*kernel)(P...), Grid grid, int threads, int64_
 #if defined(__CUDACC__)
   const dim3 blocks(static_cast<unsigned>(grid.x), static_cast<unsigned>(grid.y), static_cast<unsigned>(grid.z));
   if (shared > 48 << 10) allow_shared(run, reinterpret_cast<const void*>(kernel), shared);
-  kernel<<<blocks, static_cast<unsigned>(threads), static_cast<size_t>(shared), stream_of(run)>>>(static_cast<P>(arguments)...);
+  kernel<<<blocks, static_cast<unsigned>(threads), static_cast<size_t>(shared), stream_of(run.device)>>>(static_cast<P>(arguments)...);
   check_launch(run);
 #else
   const emulator::OpenMemory open;

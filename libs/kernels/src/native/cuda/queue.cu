@@ -106,7 +106,13 @@ void fill_zero(Device* device, void* to, size_t bytes) {
   check(*device, cudaMemsetAsync(to, 0, bytes, device->stream), "memory was cleared");
 }
 
-cudaStream_t stream_of(const Run& run) { return run.device->stream; }
+Stream stream_of(Device* device) { return device->stream; }
+
+void give_up(Device* device, const char* what, int status) {
+  check(*device, cudaGetLastError(), what);
+  device->failure = cudaErrorUnknown;
+  fail(LR_DEVICE_FAILED, "the GPU failed while %s: status %d; end this process and start another", what, status);
+}
 
 void allow_shared(const Run& run, const void* kernel, int64_t bytes) {
   check(*run.device, cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)), "a kernel was set up");

@@ -30,7 +30,16 @@ void copy_rows(Device* device, void* to, size_t to_stride, const void* from, siz
 void fill_zero(Device* device, void* to, size_t bytes);
 
 #if defined(__CUDACC__)
-cudaStream_t stream_of(const Run& run);
+using Stream = cudaStream_t;
+#else
+using Stream = void*;
+#endif
+// The order that work on a device is in, as libraries are told it.
+Stream stream_of(Device* device);
+// Throws Error(LR_DEVICE_FAILED): a library failed with `status` while `what`. So does every call from then on.
+[[noreturn]] void give_up(Device* device, const char* what, int status);
+
+#if defined(__CUDACC__)
 void allow_shared(const Run& run, const void* kernel, int64_t bytes);
 // Throws what went wrong with the launch before.
 void check_launch(const Run& run);

@@ -9,6 +9,8 @@
 #include <cstring>
 #include <functional>
 
+#include "../../bf16.h"
+
 #define LR_KERNEL(threads) static void
 #define LR_DEVICE static inline
 #define LR_DEVICE_MEMBER inline
@@ -91,6 +93,9 @@ LR_DEVICE int shuffle_xor(int value, int mask) { return emulator::shuffle(value,
 LR_DEVICE float fused(float a, float b, float c) { return a * b + c; }
 LR_DEVICE float float_of_bits(uint32_t bits) { return std::bit_cast<float>(bits); }
 LR_DEVICE uint32_t bits_of_float(float value) { return std::bit_cast<uint32_t>(value); }
+
+LR_DEVICE uint16_t bf16_bits(float value) { return float_to_bf16(value); }
+LR_DEVICE uint32_t bf16_pair(float low, float high) { return static_cast<uint32_t>(bf16_bits(low)) | static_cast<uint32_t>(bf16_bits(high)) << 16; }
 
 LR_DEVICE void copy_async16(void* to, const void* from, bool valid) { emulator::copy_later(to, from, valid); }
 LR_DEVICE void copy_commit() { emulator::commit_copies(); }

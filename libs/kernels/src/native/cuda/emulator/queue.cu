@@ -8,6 +8,7 @@
 #include <cstring>
 #include <mutex>
 
+#include "../../model/error.h"
 #include "memory.h"
 
 namespace lr {
@@ -84,6 +85,10 @@ void fill_zero(Device*, void* to, size_t bytes) {
   const emulator::OpenMemory open;
   std::memset(to, 0, bytes);
 }
+
+Stream stream_of(Device*) { return nullptr; }
+
+void give_up(Device*, const char* what, int status) { fail(LR_DEVICE_FAILED, "the device failed while %s: status %d", what, status); }
 
 }  // namespace cuda
 }  // namespace lr

@@ -1,7 +1,7 @@
 // Products with frozen weights. Bias and pairs of an output are written first, as floats, and the big product is added to them: it
 // reads what it would otherwise only write.
+#include "../cublaslt.h"
 #include "kernels.h"
-#include "products.h"
 
 namespace lr::cuda {
 namespace {
@@ -15,11 +15,13 @@ void product(const Run& run, const float* x, const Weight& w, Right right, float
   Moment moment(run);
   const int64_t k = right == Right::Rows ? w.cols : w.rows, n = right == Right::Rows ? w.rows : w.cols;
   if (run.compute == Compute::BF16) {
+    const Halves left = float_halves(run, x, T, k, moment);
     const Halves weight = weight_halves(run, w, moment);
-    product_bf16(run, float_halves(run, x, T, k, moment), weight, right, c, T, n, k, add);
-    return;
+    if (!run.decoding && cublaslt().multiply(run, {true, left.data, left.stride, weight.data, weight.stride, right, c, T, n, k, add})) return;
+    return product_bf16(run, left, weight, right, c, T, n, k, add);
   }
   const float* weight = weight_floats(run, w, moment);
+  if (!run.decoding && cublaslt().multiply(run, {false, x, k, weight, w.cols, right, c, T, n, k, add})) return;
   const FloatMatrix b = right == Right::Rows ? FloatMatrix{weight, k, 1} : FloatMatrix{weight, 1, n};
   const FloatProduct one = {{x, k, 1}, b, c, T, n, k, n, 1, add};
   products_f32(run, std::span(&one, 1));
