@@ -22,6 +22,7 @@ const unreached = new Set([
   'EAI_AGAIN',
   'ETIMEDOUT',
 ]);
+const closedMeanwhile = new Set(['ECONNRESET', 'EPIPE']);
 /** How long a server that was not reached is asked last. */
 const downMs = 5000;
 /** Longest that a server takes to end an answer whose client has left. */
@@ -146,6 +147,10 @@ export class Servers implements OnApplicationShutdown {
     return this.send('POST', url, path, body, id);
   }
 
+  /**
+   * A kept connection that the server closes just as it is used again (it was idle for long, or the server leaves) has brought nothing over:
+   * such a request is sent again, on another one.
+   */
   private send(
     method: string,
     url: string,
@@ -165,7 +170,11 @@ export class Servers implements OnApplicationShutdown {
     return new Promise((resolve, reject) => {
       const options = { method, headers, agent: secure ? this.agents.https : this.agents.http };
       const request = (secure ? httpsRequest : httpRequest)(target, options, resolve);
-      request.once('error', reject);
+      request.once('error', (error: NodeJS.ErrnoException) => {
+        if (request.reusedSocket && closedMeanwhile.has(error.code ?? ''))
+          resolve(this.send(method, url, path, body, id));
+        else reject(error);
+      });
       request.end(body);
     });
   }
