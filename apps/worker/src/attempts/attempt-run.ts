@@ -74,6 +74,7 @@ export class AttemptRun {
       onFenced: () => this.fence(),
       onCheckpoint: (step) => this.seat?.written(step),
       // Whoever follows the job stops when it has ended.
+      onStop: () => this.stop('cancel'),
       beforePublishing: () => this.trainerLog.settled(),
       onPublished: () => {
         this.published = true;
