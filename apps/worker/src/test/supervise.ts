@@ -70,6 +70,7 @@ export interface SuperviseOptions {
   manifest?: Manifest;
   jobsPerTrainer?: number;
   workerId?: string;
+  deviceProblem?: string;
 }
 
 /** A supervisor of such trainers, whose programs and files are put into a folder. */
@@ -100,6 +101,7 @@ export async function superviseIn(
     clearUp,
     // What these trainers publish are no files.
     publishing: (_published, write) => write(),
+    deviceProblem: () => options.deviceProblem ?? null,
     workerId: options.workerId ?? randomIds.make('worker'),
     workplace: { dataDir: folder, threads: 2, slots: 1, jobsPerTrainer: options.jobsPerTrainer ?? 1 },
     timings: { ...timings, ...options.timings },

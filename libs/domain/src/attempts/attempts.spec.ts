@@ -339,14 +339,6 @@ describe('endAttempt', () => {
     }
   });
 
-  it('drains a worker whose device failed, and does not charge the attempt', async () => {
-    world.addWorker({ id: 'wrk_1' });
-    expect(await endAttempt(world, attempt, { type: 'device_failed', message: 'No kernels' })).toMatchObject({
-      ...{ state: 'queued', epoch: 2, fruitlessAttempts: 0 },
-    });
-    expect(world.tables.workers).toMatchObject([{ drain: 'checkpoint' }]);
-  });
-
   it.each<AttemptOutcome>([
     { type: 'cancelled' },
     { type: 'drained' },

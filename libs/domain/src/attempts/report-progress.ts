@@ -134,7 +134,8 @@ export async function reportCheckpoint(
 ): Promise<boolean> {
   const at = clock.now();
   const written = await withAttempt(unitOfWork, attempt, async ({ jobs }, job) => {
-    const progress = step > job.checkpointStep ? { checkpointStep: step, fruitlessAttempts: 0 } : {};
+    const progress =
+      step > job.checkpointStep ? { checkpointStep: step, fruitlessAttempts: 0, deviceFailures: 0 } : {};
     await jobs.update(job.id, job.epoch, { ...progress, heartbeatAt: at });
     await jobs.appendEvent(job.id, {
       at,
