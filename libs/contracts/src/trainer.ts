@@ -117,3 +117,27 @@ export const speedReportSchema = z.union([
   z.object({ operationsPerSecond: z.null(), problem: z.string() }),
 ]);
 export type SpeedReport = z.infer<typeof speedReportSchema>;
+
+/**
+ * The program that watches GPUs → worker, again and again: what the driver says of those of the machine. `problem`: why none of them can be
+ * used, null: they can. An answer without it that lacks one of before means that this one is gone.
+ */
+export const gpuReportSchema = z.object({
+  gpus: z.array(
+    z.object({
+      index: z.int().nonnegative(),
+      uuid: z.string(),
+      name: z.string(),
+      /** `9.0` */
+      computeCapability: z.string(),
+      memory: z.object({ total: z.int().nonnegative(), used: z.int().nonnegative() }),
+      utilisationPercent: z.number().nullable(),
+      temperature: z.number().nullable(),
+    }),
+  ),
+  /** Those that the driver counts and says nothing of, by their number in its order. */
+  failing: z.array(z.object({ index: z.int().nonnegative(), message: z.string() })),
+  problem: z.string().nullable(),
+});
+export type GpuReport = z.infer<typeof gpuReportSchema>;
+export type GpuFacts = GpuReport['gpus'][number];

@@ -17,7 +17,7 @@ import {
   type VersionMetrics,
   wakeUpVersion,
 } from '@lowrank/contracts';
-import { type NewJob, randomIds, type WorkerRecord } from '@lowrank/domain';
+import { type NewJob, randomIds, type WorkerFacts } from '@lowrank/domain';
 import { createHash } from 'node:crypto';
 import { tinyDecoder } from './tiny-model';
 
@@ -121,9 +121,7 @@ export function makeJob(
 }
 
 /** What a worker says of itself. */
-export const makeWorker = (
-  overrides: Partial<Omit<WorkerRecord, 'drain'>> = {},
-): Omit<WorkerRecord, 'drain'> => ({
+export const makeWorker = (overrides: Partial<WorkerFacts> = {}): WorkerFacts => ({
   id: randomIds.make('worker'),
   hostname: 'alfa',
   slots: 2,

@@ -284,17 +284,28 @@ export function unitOfWorkConformance(name: string, open: () => Promise<UnitOfWo
         utilisation: 0.1 + 0.2,
         memoryUsedBytes: 2 ** 35,
         memoryTotalBytes: 2 ** 36,
+        temperature: 54,
       };
       const usage = { utilisation: null, memoryUsedBytes: 1, memoryTotalBytes: 2 ** 40, devices: [device] };
       const worker = makeWorker({ memoryBytes: 2 ** 45, deviceClass: 'h100', usage, seenAt: day(1) });
-      expect(await run(({ workers }) => workers.upsert(worker))).toEqual({ ...worker, drain: null });
+      const works = { drain: null, failure: null };
+      expect(await run(({ workers }) => workers.upsert(worker))).toEqual({ ...worker, ...works });
       expect(await run(({ workers }) => workers.setDrain(worker.id, 'checkpoint'))).toBe(true);
       const again = { ...worker, usage: null, seenAt: day(2) };
-      expect(await run(({ workers }) => workers.upsert(again))).toEqual({ ...again, drain: 'checkpoint' });
-      expect(await run(({ workers }) => workers.find(worker.id))).toEqual({ ...again, drain: 'checkpoint' });
+      expect(await run(({ workers }) => workers.upsert(again))).toEqual({
+        ...again,
+        ...works,
+        drain: 'checkpoint',
+      });
+      const failure = { message: 'off the bus', at: day(2) };
+      expect(await run(({ workers }) => workers.fail(worker.id, failure))).toBe(true);
+      expect(await run(({ workers }) => workers.upsert(again))).toMatchObject({ failure });
+      const failed = { ...again, drain: 'checkpoint', failure };
+      expect(await run(({ workers }) => workers.find(worker.id))).toEqual(failed);
       expect(await run(({ workers }) => workers.setDrain(worker.id, null))).toBe(true);
-      expect(await run(({ workers }) => workers.find(worker.id))).toEqual({ ...again, drain: null });
+      expect(await run(({ workers }) => workers.find(worker.id))).toEqual({ ...again, ...works });
       expect(await run(({ workers }) => workers.setDrain('wrk_none', null))).toBe(false);
+      expect(await run(({ workers }) => workers.fail('wrk_none', failure))).toBe(false);
       expect(await run(({ workers }) => workers.find('wrk_none'))).toBeNull();
     });
 

@@ -1,5 +1,6 @@
 import { type JobMessage } from '@lowrank/contracts';
 import {
+  type AttemptOrder,
   type AttemptRef,
   type JobRecord,
   type Ports,
@@ -24,6 +25,8 @@ export type Report = Exclude<JobMessage, { type: 'log' | 'stopped' | 'failed' }>
 export interface ReportListeners {
   /** The job has moved on to another attempt: nothing more of this one will be written. */
   onFenced(): void;
+  /** What was reported makes it end early. */
+  onStop(): void;
   /** A checkpoint is written down, and with it every report before it. */
   onCheckpoint(step: number): void;
   /** Awaited before the write that ends the job. */
@@ -110,6 +113,13 @@ export class ReportQueue {
     if (this.hurry.signal.aborted) this.hurry = new AbortController();
   }
 
+  /** Whether a report was written. */
+  private async obeying(answer: Promise<AttemptOrder>): Promise<boolean> {
+    const order = await answer;
+    if (order === 'cancel') this.listeners.onStop();
+    return order !== 'fenced';
+  }
+
   /** Takes the next report, or all metrics up to the next other report, and returns what writes them. */
   private nextWrite(): () => Promise<boolean> {
     const { ports, attempt } = this;
@@ -119,7 +129,7 @@ export class ReportQueue {
       case 'phase':
         return () => reportPhase(ports, attempt, report.phase);
       case 'plan':
-        return () => reportPlan(ports, attempt, report);
+        return () => this.obeying(reportPlan(ports, attempt, report));
       case 'progress': {
         // Of steps that wait, only the last is of interest.
         let { step } = report;
@@ -147,7 +157,7 @@ export class ReportQueue {
           trainedTokens = next.trainedTokens;
           this.waiting.shift();
         }
-        return () => reportMetrics(ports, attempt, { metrics, trainedTokens });
+        return () => this.obeying(reportMetrics(ports, attempt, { metrics, trainedTokens }));
       }
       case 'published':
       case 'exported':

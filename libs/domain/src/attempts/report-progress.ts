@@ -6,7 +6,7 @@ import { type AttemptRef, withAttempt } from './attempt';
 
 /*
  * What a worker writes down while a trainer runs: one transaction a report, each also a sign of life. Every function resolves to
- * false, having written nothing, when the attempt is fenced; the worker then ends the trainer.
+ * false or `fenced`, having written nothing, when the attempt is fenced; the worker then ends the trainer.
  */
 type ReportPorts = Omit<Ports, 'ids'>;
 
@@ -43,6 +43,8 @@ const phaseMessages = {
  */
 export type AttemptOrder = 'go on' | 'cancel' | 'yield' | 'fenced';
 
+const orderOf = (stops: boolean): AttemptOrder => (stops ? 'cancel' : 'go on');
+
 /** A sign of life. Answers what is to be done. */
 export async function reportHeartbeat(
   { unitOfWork, clock }: ReportPorts,
@@ -58,7 +60,8 @@ export async function reportHeartbeat(
 
 /**
  * The data are packed and the number of steps is known. An attempt that resumes drops the metrics beyond its checkpoint, since it
- * will take those steps again, and writes those that the checkpoint brought along: the worker of the attempt before may not have.
+ * will take those steps again, and writes those that the checkpoint brought along: the worker of the attempt before may not have. Answers
+ * as reportMetrics does.
  */
 export async function reportPlan(
   { unitOfWork, clock }: ReportPorts,
@@ -68,9 +71,9 @@ export async function reportPlan(
     resumedFromStep,
     metrics = [],
   }: { totalSteps: number; resumedFromStep: number; metrics?: JobMetric[] },
-): Promise<boolean> {
+): Promise<AttemptOrder> {
   const at = clock.now();
-  const written = await withAttempt(unitOfWork, attempt, async (repositories, job) => {
+  const order = await withAttempt(unitOfWork, attempt, async (repositories, job) => {
     const { jobs } = repositories;
     await jobs.truncateMetrics(job.id, resumedFromStep);
     await jobs.putMetrics(job.id, metrics);
@@ -86,31 +89,29 @@ export async function reportPlan(
           : `Starts at the first of ${totalSteps} steps.`,
       state: null,
     });
-    await judgeTrial(repositories, { ...job, totalSteps }, metrics, at);
-    return true;
+    return orderOf(await judgeTrial(repositories, { ...job, totalSteps }, metrics, at));
   });
-  return written ?? false;
+  return order ?? 'fenced';
 }
 
 /**
  * Metrics in the order they were taken, with the tokens trained on by the last of them. An empty batch is a heartbeat. A trial of a sweep
- * is judged by its evaluations.
+ * is judged by its evaluations, and the answer says so at once if it is to stop: what else is to be done, heartbeats tell.
  */
 export async function reportMetrics(
   { unitOfWork, clock }: ReportPorts,
   attempt: AttemptRef,
   { metrics, trainedTokens }: { metrics: JobMetric[]; trainedTokens: number },
-): Promise<boolean> {
+): Promise<AttemptOrder> {
   const at = clock.now();
-  const written = await withAttempt(unitOfWork, attempt, async (repositories, job) => {
+  const order = await withAttempt(unitOfWork, attempt, async (repositories, job) => {
     const { jobs } = repositories;
     await jobs.putMetrics(job.id, metrics);
     const step = Math.max(job.step, ...metrics.map((metric) => metric.step));
     await jobs.update(job.id, job.epoch, { step, trainedTokens, heartbeatAt: at });
-    await judgeTrial(repositories, job, metrics, at);
-    return true;
+    return orderOf(await judgeTrial(repositories, job, metrics, at));
   });
-  return written ?? false;
+  return order ?? 'fenced';
 }
 
 /** A step is done that has no metrics. */
@@ -133,7 +134,8 @@ export async function reportCheckpoint(
 ): Promise<boolean> {
   const at = clock.now();
   const written = await withAttempt(unitOfWork, attempt, async ({ jobs }, job) => {
-    const progress = step > job.checkpointStep ? { checkpointStep: step, fruitlessAttempts: 0 } : {};
+    const progress =
+      step > job.checkpointStep ? { checkpointStep: step, fruitlessAttempts: 0, deviceFailures: 0 } : {};
     await jobs.update(job.id, job.epoch, { ...progress, heartbeatAt: at });
     await jobs.appendEvent(job.id, {
       at,

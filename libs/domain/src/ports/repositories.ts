@@ -146,6 +146,8 @@ export interface JobRecord extends Job {
   fruitlessAttempts: number;
   /** Times that its micro-batches were made smaller, because a trainer ran out of memory. */
   memoryRetries: number;
+  /** Devices in a row that have failed while it trained on them, without a new checkpoint in between. */
+  deviceFailures: number;
   /**
    * Furthest step of which a checkpoint was ever reported: what an attempt has to go beyond to count as fruitful. It was on the disk of
    * `host` then; the job may go on from one before if that machine is gone.
@@ -195,6 +197,7 @@ export type JobPatch = Partial<
     | 'finishedAt'
     | 'fruitlessAttempts'
     | 'memoryRetries'
+    | 'deviceFailures'
     | 'checkpointStep'
     | 'mirroredStep'
     | 'workerId'

@@ -75,9 +75,10 @@ export function repositoriesOf(tables: Tables, deed: Deed | null): Repositories 
     parties: partyRepositoryOf(tables),
     workers: {
       upsert: async (worker) => {
-        const drain = tables.workers.find((one) => one.id === worker.id)?.drain ?? null;
-        tables.workers = [...tables.workers.filter((one) => one.id !== worker.id), { ...worker, drain }];
-        return { ...worker, drain };
+        const { drain = null, failure = null } = tables.workers.find((one) => one.id === worker.id) ?? {};
+        const row = { ...worker, drain, failure };
+        tables.workers = [...tables.workers.filter((one) => one.id !== worker.id), row];
+        return { ...row };
       },
       find: async (id) => tables.workers.find((one) => one.id === id) ?? null,
       seenSince: async (since) =>
@@ -86,7 +87,12 @@ export function repositoriesOf(tables: Tables, deed: Deed | null): Repositories 
           .sort((a, b) => compare(a.hostname, b.hostname) || compare(a.id, b.id)),
       setDrain: async (id, drain) => {
         const worker = tables.workers.find((one) => one.id === id);
-        if (worker) worker.drain = drain;
+        if (worker) Object.assign(worker, drain === null ? { drain, failure: null } : { drain });
+        return worker !== undefined;
+      },
+      fail: async (id, failure) => {
+        const worker = tables.workers.find((one) => one.id === id);
+        if (worker) Object.assign(worker, { drain: 'checkpoint', failure });
         return worker !== undefined;
       },
       remove: async (id) => {
@@ -167,6 +173,7 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
           finishedAt: null,
           fruitlessAttempts: 0,
           memoryRetries: 0,
+          deviceFailures: 0,
           checkpointStep: 0,
           mirroredStep: 0,
           workerId: null,

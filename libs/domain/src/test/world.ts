@@ -160,6 +160,7 @@ export class World implements Ports {
       wakeUpVersion,
       usage: null,
       drain: null,
+      failure: null,
       seenAt: this.clock.now(),
       ...overrides,
     };
