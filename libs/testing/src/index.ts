@@ -14,6 +14,7 @@ export {
   tinyTemplate,
   tinyTensors,
   tinyTokenizer,
+  toolTemplates,
   writeQuantizedTinyModel,
   writeTinyAdapter,
   writeTinyModel,
