@@ -17,8 +17,10 @@ import { type Tables } from './tables';
 /** What a manifest and its version have in common. */
 /** Without what only the manifest of a job has. */
 const factsOf = (made: NewVersion): NewVersion => {
-  const { jobId, adapter, baseModel, dataset, recipe, parents, templateSha256, metrics, files } = made;
-  return { jobId, adapter, baseModel, dataset, recipe, parents, templateSha256, metrics, files };
+  const { jobId, adapter, baseModel, dataset, recipe, parents, templateSha256, ...rest } = made;
+  const { metrics, certificate, files } = rest;
+  const from = { jobId, adapter, baseModel, dataset, recipe, parents, templateSha256 };
+  return { ...from, metrics, certificate, files };
 };
 
 const latestOf = (version: AdapterVersion | undefined): Adapter['latest'] =>
