@@ -182,6 +182,7 @@ async function trainAndPublish(options: AttemptOptions, checkpoints: AttemptChec
     parents: parentsOf(assignment),
     templateSha256: trained.templateSha256,
     metrics: trained.metrics,
+    certificate: null,
   };
   return spanned('publish', async () =>
     publish(options, manifestSchema, { ...manifest, files: await storeFiles(options, trained.files) }),

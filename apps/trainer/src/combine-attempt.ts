@@ -5,13 +5,13 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type AttemptOptions, MAX_LINE_BYTES } from './attempt';
 import { fetchFiles } from './fetch-files';
-import { fetchBase, fetchDataset } from './fetch-inputs';
+import { fetchBase, fetchMeasured } from './fetch-inputs';
 import { publish, storeFiles } from './publish';
 
 /** Makes a version of several, and files and manifest to the object store. Throws as runCombine. */
 export async function combineAndPublish(
   options: AttemptOptions,
-  { parents, settings }: CombineWork,
+  { parents, settings, thresholds }: CombineWork,
 ): Promise<Manifest> {
   const { assignment, signal, send, log } = options;
   const { jobId, epoch, adapter, baseModel, dataset, recipe, cacheDir, jobDir, threads } = assignment;
@@ -24,7 +24,7 @@ export async function combineAndPublish(
 
   const { id, name, source, revision } = baseModel;
   const base = await fetchBase(options);
-  const fetched = await fetchDataset(options, dataset);
+  const measured = await fetchMeasured(options);
   for (const { folder, files } of named) await fetchFiles(options, folder, files);
   send({ type: 'phase', phase: 'running' });
 
@@ -32,9 +32,9 @@ export async function combineAndPublish(
   try {
     const combined = await spanned('combine', () =>
       runCombine({
-        ...{ adapter, recipe, cacheDir, threads, signal, settings, into, parents: named },
+        ...{ adapter, recipe, cacheDir, threads, signal, settings, thresholds, into, parents: named },
         base: { source, revision, ...base },
-        dataset: fetched,
+        ...measured,
         maxLineBytes: MAX_LINE_BYTES,
       }),
     );
@@ -47,6 +47,7 @@ export async function combineAndPublish(
       recipe: combined.recipe,
       templateSha256: combined.templateSha256,
       metrics: combined.metrics,
+      certificate: combined.certificate,
       files: await storeFiles(options, combined.files),
     });
   } finally {

@@ -238,6 +238,7 @@ describe('Supervisor', () => {
       seconds: 1,
       peakMemoryBytes: 1000,
     },
+    certificate: null,
     files: [{ path: 'adapter_model.safetensors', sha256: 'e'.repeat(64), bytes: 5 }],
   });
 

@@ -5,6 +5,7 @@ import { storedFileSchema } from './base-model';
 import { idSchema, nameSchema, sha256Schema, timeSchema } from './ids';
 import { parentSchema } from './lineage';
 import { pageQuerySchema } from './paging';
+import { combinationCertificateSchema } from './parity';
 import { objectiveTypeSchema, type Recipe, recipeSchema } from './recipe';
 
 export const versionMetricsSchema = z.object({
@@ -40,6 +41,8 @@ export const manifestSchema = z.object({
   /** SHA-256 of the chat template text that the data were rendered with. */
   templateSha256: sha256Schema,
   metrics: versionMetricsSchema,
+  /** null: it was trained, not combined. */
+  certificate: combinationCertificateSchema.nullable().default(null),
   files: z.array(storedFileSchema).min(1),
 });
 export type Manifest = z.infer<typeof manifestSchema>;
@@ -60,6 +63,8 @@ export const adapterVersionSchema = z.object({
   parents: z.array(parentSchema),
   templateSha256: sha256Schema,
   metrics: versionMetricsSchema,
+  /** How far it answers as the versions do that it was combined of; null: it was not, or by a release that did not look. */
+  certificate: combinationCertificateSchema.nullable(),
   files: z.array(storedFileSchema),
   /** 40 hexadecimal digits over the files, as a base model's: the commit that Hugging Face's clients see. */
   revision: z.string().regex(/^[0-9a-f]{40}$/),
@@ -81,6 +86,7 @@ export type NewVersion = Pick<
   | 'parents'
   | 'templateSha256'
   | 'metrics'
+  | 'certificate'
   | 'files'
 >;
 
@@ -177,7 +183,7 @@ export const adapterQuerySchema = pageQuerySchema.extend({
       'Words that all have to be in name, description, tags or written card; upper and lower case are the same.',
     ),
   baseModel: nameSchema.optional().describe('Name of the base model.'),
-  owner: z.string().min(1).max(200).optional().describe('Id or name of the user or API key that made it.'),
+  owner: z.string().min(1).max(200).optional().describe('Id or name of the user or API key that made it; what a key of a member has made counts as the member’s too.'),
   tag: tagSchema.optional().describe('A tag that it has.'),
   objective: objectiveTypeSchema.optional().describe('What training minimised.'),
   method: adapterMethodSchema.optional().describe('How it was trained.'),

@@ -23,6 +23,7 @@ export * from './openai';
 export * from './overview';
 export * from './paging';
 export * from './pin';
+export * from './parity';
 export * from './queue';
 export * from './recipe';
 export * from './sweep';

@@ -6,8 +6,9 @@ import { idSchema, nameSchema, sha256Schema, timeSchema } from './ids';
 import { combineShape } from './combine';
 import { aliasNameSchema, versionRefSchema } from './alias';
 import { evaluationSettingsSchema } from './evaluation';
-import { exportFormatSchema, parityThresholdsSchema } from './export';
+import { exportFormatSchema } from './export';
 import { versionNameSchema, versionSelectorSchema } from './lineage';
+import { parityThresholdsSchema } from './parity';
 import { recipeRequestSchema, recipeSchema } from './recipe';
 import { training, workSchema } from './work';
 
@@ -92,8 +93,12 @@ export const createCombinationSchema = z.strictObject({
     .min(2)
     .max(16),
   ...combineShape,
-  /** What the result is measured on; default: the rows that the first version's recipe holds out. */
+  /** What the result is measured and compared on; default: the rows that the first version's recipe holds out. */
   dataset: datasetRefSchema.optional(),
+  /** A dataset of which every row is measured and compared instead; default: the one that the first version was validated on. */
+  validationDataset: datasetRefSchema.nullable().default(null),
+  /** What the result has to reach to be published; default: by the method, see docs/exports.md. */
+  parity: parityThresholdsSchema.partial().prefault({}),
   ...schedulingShape,
 });
 export type CreateCombinationInput = z.input<typeof createCombinationSchema>;
@@ -104,6 +109,8 @@ export const createExportSchema = z.strictObject({
   format: exportFormatSchema,
   /** Rows that the result is compared on; default: those that the version was trained on. */
   dataset: datasetRefSchema.optional(),
+  /** A dataset of which all rows may be compared instead of those held out; default: the one that the version was validated on. */
+  validationDataset: datasetRefSchema.nullable().default(null),
   /** What the result has to reach to be published; default: by the format, see docs/exports.md. */
   parity: parityThresholdsSchema.partial().prefault({}),
   ...schedulingShape,
@@ -118,8 +125,8 @@ export const createEvaluationSchema = z
     alias: aliasNameSchema.optional(),
     /** With `alias`: let it stand on the version when the version passes. Needs `adapters:write`. */
     move: z.boolean().default(false),
-    /** Instead of `alias`: what is measured, and on which rows. */
-    dataset: idSchema('dataset').optional(),
+    /** Instead of `alias`: what is measured, and on which rows; default: those of the dataset that the version was validated on while it was trained. */
+    dataset: datasetRefSchema.optional(),
     measures: evaluationSettingsSchema.shape.measures.optional(),
     limits: evaluationSettingsSchema.shape.limits.optional(),
     ...schedulingShape,
@@ -132,7 +139,6 @@ export const createEvaluationSchema = z
       return;
     }
     if (move) issue('alias', 'has to say what is to move');
-    if (dataset === undefined) issue('dataset', 'is missing, or `alias` is');
     if (measures === undefined) issue('measures', 'is missing, or `alias` is');
   });
 export type CreateEvaluationInput = z.input<typeof createEvaluationSchema>;

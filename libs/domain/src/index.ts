@@ -102,6 +102,7 @@ export * from './ports/webhooks';
 export type * from './ports/workers';
 export * from './preflight/estimate-job';
 export * from './preflight/memory/predict';
+export { predictWorkMemory } from './preflight/memory/work';
 export { trainingOperations } from './preflight/operations';
 export { type FinishedRun } from './preflight/time';
 export * from './recipe/continued';

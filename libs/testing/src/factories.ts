@@ -190,6 +190,7 @@ export const makeManifest = (
   parents: [],
   templateSha256: sha256('template'),
   metrics: makeVersionMetrics(),
+  certificate: null,
   files: [
     { path: 'adapter_config.json', sha256: sha256('adapter config'), bytes: 700 },
     { path: 'adapter_model.safetensors', sha256: sha256('adapter'), bytes: 4_000_000_000 },

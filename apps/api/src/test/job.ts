@@ -72,6 +72,7 @@ export async function publish(
       seconds: 3,
       peakMemoryBytes: 100_000_000,
     },
+    certificate: null,
     files: stored,
   };
   await publishVersion(api.ports, attempt, manifest);

@@ -106,7 +106,7 @@ export async function samplesOf(api: TestApi, teamId: string): Promise<Samples> 
     await pins.put(teamId, { adapter, ref: 'pinned', createdAt, createdBy: mark });
     await sweeps.insert(teamId, {
       ...{ id: ids.sweep, baseModel: base, dataset: data, adapter, createdAt, recipe: {}, space: {} },
-      ...{ method: { type: 'grid' }, metric: 'loss', maxConcurrent: null },
+      ...{ method: { type: 'grid' }, metric: 'loss', maxConcurrent: null, validationDataset: null },
     });
     await jobs.insert(teamId, trial);
     await sweeps.addTrials(ids.sweep, [{ number: 1, jobId: trial.id, parameters: {} }]);

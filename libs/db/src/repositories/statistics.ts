@@ -77,7 +77,7 @@ export const statisticsRepository = (db: Tx): StatisticsRepository => ({
         SELECT jobs.id, device_class, jobs.base_model_id, (estimate ->> 'operations')::float8 AS operations,
           (metrics ->> 'trainedTokens')::float8 AS tokens, (metrics ->> 'seconds')::float8 AS seconds
         FROM jobs JOIN adapter_versions ON adapter_versions.job_id = jobs.id
-        WHERE state = 'succeeded' AND device_class = named.class AND estimate IS NOT NULL ${condition}
+        WHERE state = 'succeeded' AND device_class = named.class AND estimate ->> 'operations' IS NOT NULL ${condition}
         ORDER BY finished_at DESC LIMIT ${limit}
       ) runs`;
     return db.$queryRaw<FinishedRun[]>`

@@ -22,7 +22,7 @@ import { gigabytes, largestOf, mayRunOn, threadsOf } from './workers';
 /** Finished jobs of a device class that a time is predicted from. */
 const mostRuns = 50;
 
-const noPlanner: DataPlanner = {
+export const noPlanner: DataPlanner = {
   plan: async (): Promise<Uncounted> => ({ problem: 'nothing here can count them' }),
 };
 

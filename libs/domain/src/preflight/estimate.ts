@@ -73,13 +73,17 @@ export function estimateMemory(
   });
   // One process has them once, however many adapters it trains: its own memory, the mapped base, what its threads compute with.
   const { base, tokenizer, process, products } = parts;
-  const rounded = Object.fromEntries(Object.entries(parts).map(([name, part]) => [name, Math.round(part)]));
-  return {
-    bytes: Math.ceil(bytes),
-    sharedBytes: Math.floor(base + tokenizer + process + products),
-    parts: rounded,
-  };
+  return memoryEstimate(bytes, base + tokenizer + process + products, parts);
 }
+
+/** In whole bytes. */
+export const memoryEstimate = (bytes: number, sharedBytes: number, parts: object): MemoryEstimate => ({
+  bytes: Math.ceil(bytes),
+  sharedBytes: Math.floor(sharedBytes),
+  parts: Object.fromEntries(
+    Object.entries(parts).map(([name, part]: [string, number]) => [name, Math.round(part)]),
+  ),
+});
 
 const rowsOf = (count: number, of: number): string => `${count} of ${of} rows of the dataset`;
 

@@ -17,8 +17,10 @@ import { type Tables } from './tables';
 /** What a manifest and its version have in common. */
 /** Without what only the manifest of a job has. */
 const factsOf = (made: NewVersion): NewVersion => {
-  const { jobId, adapter, baseModel, dataset, recipe, parents, templateSha256, metrics, files } = made;
-  return { jobId, adapter, baseModel, dataset, recipe, parents, templateSha256, metrics, files };
+  const { jobId, adapter, baseModel, dataset, recipe, parents, templateSha256, ...rest } = made;
+  const { metrics, certificate, files } = rest;
+  const from = { jobId, adapter, baseModel, dataset, recipe, parents, templateSha256 };
+  return { ...from, metrics, certificate, files };
 };
 
 const latestOf = (version: AdapterVersion | undefined): Adapter['latest'] =>
@@ -33,7 +35,7 @@ const latestOf = (version: AdapterVersion | undefined): Adapter['latest'] =>
 
 type Listed = Adapter & { card: string };
 
-function matches(row: Listed, query: Partial<AdapterQuery>): boolean {
+function matches(row: Listed, query: Partial<AdapterQuery>, owners: (string | undefined)[]): boolean {
   const { query: part = '', q = '', baseModel, owner, tag, objective, method, maxLoss, minAccuracy } = query;
   const { latest } = row;
   const text = [row.name, row.description, ...row.tags, row.card].join('\n').toLowerCase();
@@ -41,7 +43,7 @@ function matches(row: Listed, query: Partial<AdapterQuery>): boolean {
     row.name.includes(part.toLowerCase()) &&
     wordsOf(q).every((word) => text.includes(word.toLowerCase())) &&
     (baseModel ?? row.baseModel) === row.baseModel &&
-    (owner === undefined || [row.createdBy?.id, row.createdBy?.name].includes(owner)) &&
+    (owner === undefined || owners.includes(owner)) &&
     (tag === undefined || row.tags.includes(tag)) &&
     (objective === undefined || latest?.objective === objective) &&
     (method === undefined || latest?.method === method) &&
@@ -70,6 +72,12 @@ function orderOf(sort: AdapterSort): (a: Listed, b: Listed) => number {
 const difference = (a: number, b: number): number => (a === b ? 0 : a - b);
 
 export function adapterRepositoryOf(tables: Tables, deed: Deed | null): Repositories['adapters'] {
+  /** Ids and names of who made it: a key, and the member whose own it is. */
+  const ownersOf = ({ createdBy }: Listed): (string | undefined)[] => {
+    const key = tables.apiKeys.find(({ id }) => id === createdBy?.id);
+    const member = tables.users.find(({ id }) => id === key?.memberId);
+    return [createdBy?.id, createdBy?.name, member?.id, member?.name];
+  };
   const any = (teamId: string, name: string) =>
     tables.adapters.find((adapter) => adapter.teamId === teamId && adapter.name === name);
   const find = (teamId: string, name: string) => {
@@ -132,7 +140,7 @@ export function adapterRepositoryOf(tables: Tables, deed: Deed | null): Reposito
         .filter(
           (row) =>
             (row.deletedAt !== null) === (query.deleted ?? false) &&
-            matches(row, query) &&
+            matches(row, query, ownersOf(row)) &&
             (!last || inOrder(row, last) > 0),
         )
         .sort(inOrder);

@@ -3,6 +3,7 @@ import {
   type CreateJob,
   createJobSchema,
   createSweepSchema,
+  type Dataset,
   idPrefixes,
   type IdKind,
   type JobDetail,
@@ -101,6 +102,16 @@ export class World implements Ports {
       expiresAt: null,
       createdAt,
     });
+  }
+
+  /** Uploads another dataset, of the same rows unless `changes` say otherwise; resolves to its id. */
+  addDataset(changes: Partial<Dataset> = {}): string {
+    const [first] = this.unitOfWork.tables.datasets;
+    if (!first) throw new Error('no dataset');
+    const id = this.ids.make('dataset');
+    const other = { id, name: 'held', filename: 'held.jsonl', sha256: digest('9') };
+    this.unitOfWork.tables.datasets.push({ ...first, ...other, ...changes });
+    return id;
   }
 
   /** What the planner counts: tokens of each conversation, of which the second half is learnt; null: it cannot. */
@@ -235,6 +246,7 @@ export class World implements Ports {
         seconds: 10,
         peakMemoryBytes: 1_000_000,
       },
+      certificate: null,
       files: [{ path: 'adapter_model.safetensors', sha256: digest('f'), bytes: 4096 }],
     };
   }

@@ -15,6 +15,7 @@ import { invalidate } from '../../lib/query';
 import { useMay } from '../../lib/session';
 import { type AdapterProps, namesOf } from './adapter-page';
 import { AliasesSection } from './aliases-section';
+import { CertificateFacts } from './certificate-facts';
 
 /** All versions with their metrics and aliases, and everything about the one that is looked at. */
 export function VersionsView(props: AdapterProps) {
@@ -126,7 +127,7 @@ function Change({ from, to }: { from: number | null; to: number | null }) {
 }
 
 function VersionDetail({ adapter, version, path, owner }: AdapterProps) {
-  const { metrics, recipe, files, jobId } = version;
+  const { metrics, certificate, recipe, files, jobId } = version;
   const at = `${path}/versions/v${version.number}`;
   const isOwn = adapter.sharedBy === null;
   return (
@@ -170,6 +171,7 @@ function VersionDetail({ adapter, version, path, owner }: AdapterProps) {
             { name: 'Revision', value: version.revision },
           ]}
         />
+        {certificate !== null && <CertificateFacts certificate={certificate} at={version.createdAt} />}
       </Section>
       <Section title="Files">
         <DataTable

@@ -1,6 +1,6 @@
 import { type Decoder, keyWidth } from '@lowrank/contracts';
 import { floatBytes, planned } from './arena';
-import { type OperationShape, promptMemory } from './operations';
+import { type OperationShape, productMemory, promptMemory } from './operations';
 import { takeKept, takeRecomputed, takeScratch } from './step';
 
 // Sample answers are generated after training, in a kernel context of their own: libs/kernels/src/native/model/cache.cpp, session.cpp and
@@ -10,6 +10,9 @@ import { takeKept, takeRecomputed, takeScratch } from './step';
 const partTokens = 512;
 /** Most tokens of a sample's answer. */
 const answerTokens = 48;
+
+/** Of libs/training/src/evaluate/answer-all.ts: answers in one batch, and how many logits of one are in memory at a time. */
+const together = 16;
 
 /** Keys and values of so many tokens. */
 export const cacheMemory = (decoder: Decoder, tokens: number): number =>
@@ -35,3 +38,14 @@ export function passMemory(shape: Omit<OperationShape, 'lengths'>, prompt: numbe
 /** The same with a session's cache and logits. */
 export const samplingMemory = (shape: Omit<OperationShape, 'lengths'>, prompt: number): number =>
   cacheMemory(shape.decoder, prompt + answerTokens) + floatBytes(shape.vocab) + passMemory(shape, prompt);
+
+/** Prompts that are answered in one batch, each with room for so many tokens. */
+export const answeringMemory = (
+  shape: Omit<OperationShape, 'lengths'>,
+  prompt: number,
+  room: number,
+): number =>
+  cacheMemory(shape.decoder, together * room) +
+  floatBytes(shape.vocab) +
+  passMemory(shape, prompt) -
+  productMemory(shape);

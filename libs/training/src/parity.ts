@@ -1,6 +1,7 @@
-import { LowrankError, type Certificate, type ParityThresholds } from '@lowrank/contracts';
+import { LowrankError, type Certificate, type Likeness, type ParityThresholds } from '@lowrank/contracts';
 import { type EncodedRow } from '@lowrank/datasets';
 import { type Adapter, type Base } from '@lowrank/kernels';
+import { type Pairs } from './combine/pairs';
 
 /** A row counts up to this token, so that its logits fit into memory whatever the vocabulary. */
 const ROW_TOKENS = 256;
@@ -10,6 +11,20 @@ const MOST_ROWS = 32;
 export interface Speaker {
   base: Base;
   adapter: Adapter | null;
+}
+
+/** An adapter of pairs, on their base. */
+export function adapterOf(base: Base, pairs: Pairs): Adapter {
+  const targets = base.info.linears.flatMap(({ name }) => {
+    const pair = pairs.get(name);
+    return pair === undefined ? [] : [{ name, rank: pair.rank, scale: pair.scale }];
+  });
+  const adapter = base.createAdapter({ targets });
+  adapter.tensors.forEach(({ module, role }, i) => {
+    const pair = pairs.get(module);
+    if (pair !== undefined) adapter.write(i, role === 'lora_A' ? pair.a : pair.b);
+  });
+  return adapter;
 }
 
 async function logitsOf({ base, adapter }: Speaker, tokens: Int32Array): Promise<Float32Array> {
@@ -47,16 +62,19 @@ export function divergence(p: Float32Array, q: Float32Array): number {
   return Math.max(0, kl);
 }
 
+/** What came out of comparing answers, and of how many. */
+export type Comparison = Likeness & Pick<Certificate, 'rows' | 'tokens'>;
+
 /**
  * How far `result` answers as `wanted` does: over every position of the first 256 tokens of up to 32 rows, the divergence KL(wanted ‖ result) of
  * what they expect next, and the share of positions in which both expect the same token most. Throws LowrankError validation_failed when there are no rows.
  */
-export async function certify(
+export async function compareAnswers(
   wanted: Speaker,
   result: Speaker,
   rows: readonly EncodedRow[],
-  { thresholds, signal }: { thresholds: ParityThresholds; signal?: AbortSignal },
-): Promise<Certificate> {
+  signal?: AbortSignal,
+): Promise<Comparison> {
   const { vocab, maxPositions } = wanted.base.info;
   const longest = Math.min(ROW_TOKENS, maxPositions);
   const used = rows.slice(0, MOST_ROWS).map(({ tokens }) => tokens.slice(0, longest));
@@ -77,18 +95,23 @@ export async function certify(
     tokens += row.length;
   }
   if (tokens === 0) throw new LowrankError('validation_failed', 'there are no rows to compare answers on');
-  const [klMean, agreement] = [sum / tokens, same / tokens];
-  const passed = klMean <= thresholds.klMean && agreement >= thresholds.agreement;
-  return { rows: used.length, tokens, klMean, klMax, agreement, thresholds, passed };
+  return { rows: used.length, tokens, klMean: sum / tokens, klMax, agreement: same / tokens };
 }
 
-/** Throws LowrankError parity_failed, with the figures, unless the certificate is passed. */
-export function assertParity({ passed, ...figures }: Certificate): void {
+/** The certificate of a comparison. */
+export function certify(compared: Comparison, thresholds: ParityThresholds): Certificate {
+  const { klMean, agreement } = compared;
+  const passed = klMean <= thresholds.klMean && agreement >= thresholds.agreement;
+  return { ...compared, thresholds, passed };
+}
+
+/** Throws LowrankError parity_failed, with the figures, unless the certificate is passed. `wanted`: what it should answer as. */
+export function assertParity({ passed, ...figures }: Certificate, wanted: string): void {
   if (passed) return;
   const { klMean, klMax, agreement, rows, tokens, thresholds } = figures;
   throw new LowrankError(
     'parity_failed',
-    `the result does not answer as the adapter does: over ${rows} rows (${tokens} tokens) the divergence is ${klMean.toExponential(2)} nats on average, ` +
+    `the result does not answer as ${wanted}: over ${rows} rows (${tokens} tokens) the divergence is ${klMean.toExponential(2)} nats on average, ` +
       `at most ${klMax.toExponential(2)}, allowed are ${thresholds.klMean}; the likeliest token is the same in ${(100 * agreement).toFixed(2)} %, ` +
       `needed are ${100 * thresholds.agreement} %`,
   );
