@@ -70,9 +70,9 @@ export function runJourneys(world: World): void {
       await page.getByRole('tab', { name: tab }).click();
       await page.getByRole('tabpanel').waitFor();
     }
-    await page.getByRole('button', { name: 'Promote' }).first().click();
+    await page.getByRole('button', { name: 'Promote v1' }).first().click();
     await page.getByRole('dialog').getByRole('button', { name: 'Promote' }).click();
-    await page.getByText('masts@prod is v1 now.').waitFor();
+    await page.getByText('masts@prod stands on v1.').waitFor();
     expect(errors).toEqual([]);
     await context.close();
   }, 180_000);

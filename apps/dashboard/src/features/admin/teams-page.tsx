@@ -1,4 +1,4 @@
-import { Button, Group, Modal, Progress, SimpleGrid, Stack, Text, TextInput } from '@mantine/core';
+import { Button, Group, Progress, SimpleGrid, Stack, Text, TextInput } from '@mantine/core';
 import {
   type CreatedTeam,
   type PlatformOverview,
@@ -9,6 +9,7 @@ import {
 import { useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
 import { DataTable } from '../../components/data-table';
+import { Dialog } from '../../components/dialog';
 import { PageHeader } from '../../components/page-header';
 import { Section } from '../../components/section';
 import { ErrorState, QueryState } from '../../components/states';
@@ -104,14 +105,9 @@ export function TeamsPage() {
         </Section>
         {mayWrite && <NewTeam />}
       </Stack>
-      <Modal
-        opened={edited !== null}
-        onClose={() => setEdited(null)}
-        title={`Quotas of ${edited?.name}`}
-        closeButtonProps={{ 'aria-label': 'Close' }}
-      >
+      <Dialog isOpen={edited !== null} close={() => setEdited(null)} title={`Quotas of ${edited?.name}`}>
         {edited !== null && <QuotaForm team={edited} close={() => setEdited(null)} />}
-      </Modal>
+      </Dialog>
     </>
   );
 }

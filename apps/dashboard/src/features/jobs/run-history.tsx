@@ -3,10 +3,10 @@ import { type Job, type JobEvent } from '@lowrank/contracts';
 import { DataTable } from '../../components/data-table';
 import { JobStateBadge } from '../../components/job-state';
 import { Section } from '../../components/section';
+import { PromoteButton } from '../../components/promote/promote-button';
 import { EmptyState } from '../../components/states';
 import { Ago } from '../../components/time';
 import { formatDuration } from '../../lib/format';
-import { PromoteButton } from './promote-button';
 
 /** Every move of the job with how long it stayed there, its messages, and its checkpoints. */
 export function RunHistory({ job, events }: { job: Job; events: readonly JobEvent[] }) {
@@ -68,7 +68,7 @@ export function RunHistory({ job, events }: { job: Job; events: readonly JobEven
             <Text size="sm" mt="md" mb="xs">
               The last state of the run is published as {job.adapter} v{job.version}.
             </Text>
-            <PromoteButton adapter={job.adapter} version={job.version} />
+            <PromoteButton adapter={job.adapter} what={`v${job.version}`} />
           </>
         )}
       </Section>
