@@ -16,7 +16,7 @@ TOOLS = [{"type": "function", "function": {"name": "add", "parameters": PARAMETE
 
 client = OpenAI(max_retries=0)
 messages = [{"role": "user", "content": "1"}]
-asked = dict(model=MODEL, messages=messages, tools=TOOLS, seed=1, max_tokens=100,
+asked = dict(model=MODEL, messages=messages, tools=TOOLS, seed=1, max_tokens=100, logit_bias={str(ord(space)): -100 for space in "\t\n\r "},
              tool_choice={"type": "function", "function": {"name": "add"}})
 
 choice = client.chat.completions.create(**asked).choices[0]

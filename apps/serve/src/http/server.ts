@@ -40,6 +40,8 @@ export interface ServerOptions {
   logger: FastifyBaseLogger;
 }
 
+/** Of 500 and above, what is as it should be. */
+const refusals: ReadonlySet<string> = new Set(['server_draining', 'server_memory_short']);
 /** Seconds that a refused client is asked to stay away. */
 const retryAfterSeconds = 2;
 
@@ -151,8 +153,7 @@ function answerError(
   const body = error.toBody(request.id);
   // Too late for a status. The event is what OpenAI's clients throw; without [DONE] they know that it is not all.
   if (reply.raw.headersSent) return endStream(reply, `data: ${JSON.stringify(body)}\n\n`, tokens);
-  if (error.status >= 500 && error.code !== 'server_draining')
-    request.log.error({ err: thrown }, error.message);
+  if (error.status >= 500 && !refusals.has(error.code)) request.log.error({ err: thrown }, error.message);
   if (error.code === 'server_busy' || error.code === 'server_draining')
     void reply.header('retry-after', retryAfterSeconds);
   if (tokens !== null) void reply.header(usageHeader, JSON.stringify(tokens));
