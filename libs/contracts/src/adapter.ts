@@ -183,7 +183,14 @@ export const adapterQuerySchema = pageQuerySchema.extend({
       'Words that all have to be in name, description, tags or written card; upper and lower case are the same.',
     ),
   baseModel: nameSchema.optional().describe('Name of the base model.'),
-  owner: z.string().min(1).max(200).optional().describe('Id or name of the user or API key that made it; what a key of a member has made counts as the member’s too.'),
+  owner: z
+    .string()
+    .min(1)
+    .max(200)
+    .optional()
+    .describe(
+      'Id or name of the user or API key that made it; what a key of a member has made counts as the member’s too.',
+    ),
   tag: tagSchema.optional().describe('A tag that it has.'),
   objective: objectiveTypeSchema.optional().describe('What training minimised.'),
   method: adapterMethodSchema.optional().describe('How it was trained.'),

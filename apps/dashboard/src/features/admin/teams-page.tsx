@@ -147,6 +147,7 @@ function quotasOf(form: FormData): Quotas {
     maxRunning: limitOf(form, 'maxRunning'),
     maxQueued: limitOf(form, 'maxQueued'),
     deviceSecondsPerMonth: hours === null ? null : Math.round(hours * 3600),
+    tokensPerMonth: limitOf(form, 'tokensPerMonth'),
   };
 }
 
@@ -190,6 +191,14 @@ function QuotaFields({ quotas }: { quotas: Partial<Quotas> }) {
         description="Empty: no limit"
         min={0}
         defaultValue={quotas.maxQueued ?? ''}
+      />
+      <TextInput
+        type="number"
+        name="tokensPerMonth"
+        label="Tokens a month, of prompts and answers"
+        description="Empty: no limit"
+        min={0}
+        defaultValue={quotas.tokensPerMonth ?? ''}
       />
     </SimpleGrid>
   );
