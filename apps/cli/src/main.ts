@@ -18,6 +18,7 @@ import { addLogsCommand } from './commands/logs';
 import { addMemberCommands } from './commands/members';
 import { addMigrateCommand } from './commands/migrate';
 import { addModelCommands } from './commands/models';
+import { addServeCommands } from './commands/serve';
 import { addSubmitCommand } from './commands/submit';
 import { addSweepCommands } from './commands/sweep';
 import { addTeamCommands } from './commands/teams';
@@ -65,6 +66,7 @@ export function makeProgram(): Command {
   addWebhookCommands(program);
   addAdapterCommands(program);
   addAliasCommands(program);
+  addServeCommands(program);
   addChatCommand(program);
   addCombineCommand(program);
   addKeyCommands(program);

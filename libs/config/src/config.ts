@@ -77,6 +77,8 @@ export interface Config {
     cacheTokens: number;
     /** Bytes that all of it may take while nobody uses some of it; null: no limit. */
     memoryBytes: number | null;
+    /** Bytes that files of adapters may take on its disk while nobody uses them. */
+    diskBytes: number;
     /** Longest that a request waits for its turn, and that a server which leaves gives the answers that it has begun. */
     waitSeconds: number;
     drainSeconds: number;
@@ -197,6 +199,7 @@ const environmentSchema = z
     LOWRANK_SERVE_ADAPTERS: integer(0, 100_000).default(64),
     LOWRANK_SERVE_CACHE_TOKENS: integer(256, 2 ** 24).default(16_384),
     LOWRANK_SERVE_MEMORY: integer(2 ** 20, 2 ** 50).optional(),
+    LOWRANK_SERVE_DISK: integer(2 ** 20, 2 ** 50).default(20 * 2 ** 30),
     LOWRANK_SERVE_WAIT_SECONDS: integer(1, 3600).default(60),
     LOWRANK_SERVE_DRAIN_SECONDS: integer(0, 3600).default(120),
     LOWRANK_WORKER_METRICS_PORT: integer(0, 65_535).optional(),
@@ -299,6 +302,7 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
       adapters: value.LOWRANK_SERVE_ADAPTERS,
       cacheTokens: value.LOWRANK_SERVE_CACHE_TOKENS,
       memoryBytes: value.LOWRANK_SERVE_MEMORY ?? null,
+      diskBytes: value.LOWRANK_SERVE_DISK,
       waitSeconds: value.LOWRANK_SERVE_WAIT_SECONDS,
       drainSeconds: value.LOWRANK_SERVE_DRAIN_SECONDS,
     },

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { storedFileSchema } from './base-model';
+import { errorCodeSchema } from './errors';
 import { baseStorageSchema } from './recipe';
 import { idSchema, nameSchema, sha256Schema } from './ids';
 
@@ -174,6 +175,22 @@ export const serveTargetSchema = z.strictObject({
     .optional(),
 });
 export type ServeTarget = z.infer<typeof serveTargetSchema>;
+
+/** What a server is to keep whatever else is asked for: versions, each on its base. */
+export const pinsSchema = z.strictObject({
+  targets: z.array(serveTargetSchema.extend({ adapter: servedAdapterSchema })).max(10_000),
+});
+
+/** What became of a pin at a server, by the id of its version. */
+export const pinStateSchema = z.object({
+  id: idSchema('version'),
+  state: z.enum(['loaded', 'refused']),
+  /** Of the adapter in memory. */
+  bytes: z.number().nonnegative(),
+  reason: z.object({ code: errorCodeSchema, message: z.string() }).nullable(),
+});
+export type PinState = z.infer<typeof pinStateSchema>;
+export const pinStatesSchema = z.object({ pins: z.array(pinStateSchema) });
 
 /** From the API to a server, on behalf of a team. */
 export const serveRequestSchema = z.strictObject({

@@ -22,6 +22,7 @@ export * from './lineage';
 export * from './openai';
 export * from './overview';
 export * from './paging';
+export * from './pin';
 export * from './queue';
 export * from './recipe';
 export * from './sweep';

@@ -70,6 +70,7 @@ async function fill(): Promise<void> {
       INSERT INTO uploads (id, team_id, filename, bytes, fields, part_bytes, store_upload, created_at, expires_at)
         VALUES ('upl_${team.id}', '${team.id}', 'a', 1, '{}', 1, 'a', now(), now());
       INSERT INTO dataset_names (team_id, name) VALUES ('${team.id}', 'more');
+      INSERT INTO pins SELECT '${team.id}', id, 'prod', now(), 'a' FROM adapters WHERE team_id = '${team.id}' LIMIT 1;
       INSERT INTO completion_usage VALUES ('${team.id}', now(), 'key', 'a', 'a', 'a', 'a', 1, 1, 1, 1);
       INSERT INTO api_keys (id, team_id, name, role, hint, secret_sha256, created_at)
         VALUES ('key_${team.id}', '${team.id}', 'a', 'member', 'a', encode(sha256('${team.id}'), 'hex'), now());

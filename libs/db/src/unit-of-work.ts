@@ -18,6 +18,7 @@ import { invitationRepository, memberRepository, sessionRepository } from './rep
 import { jobRepository } from './repositories/jobs';
 import { outboxRepository } from './repositories/outbox';
 import { partyRepository } from './repositories/parties';
+import { pinRepository } from './repositories/pins';
 import { statisticsRepository } from './repositories/statistics';
 import { retentionRepository } from './repositories/retention';
 import { sweepRepository } from './repositories/sweeps';
@@ -48,6 +49,7 @@ const repositoriesOf = (db: Tx, traceparent: string | null, deed: Deed | null): 
   exports: exportRepository(db),
   evaluations: evaluationRepository(db),
   gates: gateRepository(db),
+  pins: pinRepository(db),
   outbox: outboxRepository(db, traceparent),
   teams: teamRepository(db),
   workers: workerRepository(db),

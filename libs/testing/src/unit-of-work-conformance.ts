@@ -11,6 +11,7 @@ import { makeDataset, makeEvent, makeMetric, makeWorker } from './factories';
 import { estimateConformance } from './estimate-conformance';
 import { grantConformance } from './grant-conformance';
 import { evaluationConformance } from './evaluation-conformance';
+import { pinConformance } from './pin-conformance';
 import { usageConformance } from './usage-conformance';
 import { exportConformance } from './export-conformance';
 import { jobLogConformance } from './job-log-conformance';
@@ -310,14 +311,26 @@ export function unitOfWorkConformance(name: string, open: () => Promise<UnitOfWo
     });
 
     describe('teams', () => {
-      const quotas = { weight: 2.5, maxRunning: 3, maxQueued: 0, deviceSecondsPerMonth: 2 ** 40 };
+      const quotas = {
+        weight: 2.5,
+        maxRunning: 3,
+        maxQueued: 0,
+        deviceSecondsPerMonth: 2 ** 40,
+        tokensPerMonth: 2 ** 41,
+      };
       const shares = (id?: string) =>
         run(({ teams }) =>
           teams.shares({ now: day(10), monthStart: day(1), decaySeconds: 3600, ...(id ? { id } : {}) }),
         );
 
       it('begin without limits, and keep what is not changed', async () => {
-        const free = { weight: 1, maxRunning: null, maxQueued: null, deviceSecondsPerMonth: null };
+        const free = {
+          weight: 1,
+          maxRunning: null,
+          maxQueued: null,
+          deviceSecondsPerMonth: null,
+          tokensPerMonth: null,
+        };
         const fresh = { id: crew.id, name: 'crew', ...free };
         expect(await run(({ teams }) => teams.find(crew.id))).toEqual(fresh);
         await run(({ teams }) => teams.change(crew.id, quotas));
@@ -366,6 +379,7 @@ export function unitOfWorkConformance(name: string, open: () => Promise<UnitOfWo
     adapterSearchConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     aliasConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     evaluationConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
+    pinConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     exportConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     deletionConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     jobRepositoryConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));

@@ -13,6 +13,7 @@ import { createZodDto } from 'nestjs-zod';
 import { z } from 'zod';
 import { Action } from '../auth/action';
 import { Actor, TeamId } from '../auth/caller';
+import { PinKeeper } from '../completions/pin-keeper';
 import { Prefetcher } from '../completions/prefetcher';
 import { PORTS } from '../dependencies';
 import { Answer } from '../http/answers';
@@ -37,6 +38,7 @@ export class AliasesController {
   constructor(
     @Inject(PORTS) private readonly ports: Ports,
     private readonly prefetcher: Prefetcher,
+    private readonly pins: PinKeeper,
   ) {}
 
   @Get()
@@ -64,6 +66,7 @@ export class AliasesController {
   ) {
     const moved = await moveAlias(this.ports, teamId, { adapter: name, alias, actor }, body);
     this.prefetcher.prefetch(teamId, `${name}@${alias}`);
+    this.pins.tellSoon();
     return moved;
   }
 
@@ -77,6 +80,7 @@ export class AliasesController {
   async rollBack(@TeamId() teamId: string, @Actor() actor: string, @Param() { name, alias }: AliasParams) {
     const moved = await rollBackAlias(this.ports, teamId, { adapter: name, alias, actor });
     this.prefetcher.prefetch(teamId, `${name}@${alias}`);
+    this.pins.tellSoon();
     return moved;
   }
 

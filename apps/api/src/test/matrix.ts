@@ -162,6 +162,14 @@ export function targetsOf({ teamId, ids, team, adapter, baseModel, email }: Samp
       alias: 'gated',
     }),
     'GET /api/v1/adapters/:name/versions/:version/evaluations': of('version', `${version}/evaluations`),
+    'GET /api/v1/pins': own('pins'),
+    // Found, and then there is no server to keep it.
+    'PUT /api/v1/adapters/:name/pins/:ref': { ...of('version', `adapters/${adapter}/pins/v1`), status: 503 },
+    'DELETE /api/v1/adapters/:name/pins/:ref': of('version', `adapters/${adapter}/pins/pinned`),
+    'POST /api/v1/adapters/:name/versions/:version/prefetch': {
+      ...of('version', `${version}/prefetch`, {}),
+      status: 503,
+    },
     'GET /api/v1/adapters/:name/gates': of('version', `adapters/${adapter}/gates`),
     'PUT /api/v1/adapters/:name/gates/:alias': of('version', `adapters/${adapter}/gates/gated`, {
       ...{ dataset: ids.secondDataset, checks: [{ measure: { metric: 'loss' }, threshold: 1 }] },

@@ -267,3 +267,16 @@ it('says something of an adapter', async () => {
   );
   expect(await lowrank('adapters', 'card', 'captain')).toContain('## Versions');
 }, 60_000);
+
+it('pins nothing where there is no server to keep it', async () => {
+  expect(await lowrank('serve')).toBe('Nothing is pinned.');
+  await expect(lowrank('serve', 'pin', 'nobody@v1')).rejects.toThrow("There is no adapter 'nobody'.");
+  await expect(lowrank('serve', 'unpin', 'nobody@prod')).rejects.toThrow("There is no adapter 'nobody'.");
+  await expect(lowrank('serve', 'prefetch', 'nobody')).rejects.toThrow("There is no adapter 'nobody'.");
+});
+
+it('gives a team a quota of tokens, and takes it away', async () => {
+  const [, id = ''] = /(team_\w+)/.exec(await lowrank('teams')) ?? [];
+  expect(await lowrank('teams', 'change', id, '--tokens', '5000')).toMatch(/ 5000 +0$/m);
+  expect(await lowrank('teams', 'change', id, '--tokens', 'none')).toMatch(/ – +0$/m);
+});

@@ -81,11 +81,12 @@ const unmixable = (path: string, message: string): LowrankError =>
     { path, message },
   ]);
 
-async function targetOf(
+/** What has to be loaded for a version. Errors: not_found of its base model; base_model_not_ready. */
+export async function targetOf(
   { baseModels }: Pick<Repositories, 'baseModels'>,
   teamId: string,
   version: AdapterVersion,
-): Promise<ServeTarget> {
+): Promise<ServeTarget & { adapter: NonNullable<ServeTarget['adapter']> }> {
   const { id, files, templateSha256 } = version;
   const baseModel = found(
     await baseModels.find(teamId, version.baseModel.id),

@@ -32,6 +32,7 @@ import { type News, type OutboxRepository } from './outbox';
 import { type EvaluationRepository, type GateRepository } from './evaluations';
 import { type ExportRepository } from './exports';
 import { type PartyRepository } from './parties';
+import { type PinRepository } from './pins';
 import { type FinishedRun } from '../preflight/time';
 import { type RetentionRepository } from './retention';
 import { type SweepRepository } from './sweeps';
@@ -56,6 +57,7 @@ export interface Repositories {
   teams: TeamRepository;
   workers: WorkerRepository;
   parties: PartyRepository;
+  pins: PinRepository;
   statistics: StatisticsRepository;
   webhooks: WebhookRepository;
   sweeps: SweepRepository;

@@ -15,6 +15,7 @@ import { outboxOf } from './memory-outbox';
 import { statisticsOf } from './memory-statistics';
 import { isAlike, toJob } from './memory-job-rows';
 import { evaluationRepositoryOf, gateRepositoryOf } from './memory-evaluations';
+import { pinRepositoryOf } from './memory-pins';
 import { exportRepositoryOf } from './memory-exports';
 import { retentionRepositoryOf } from './memory-retention';
 import { sweepRepositoryOf } from './memory-sweeps';
@@ -71,6 +72,7 @@ export function repositoriesOf(tables: Tables, deed: Deed | null): Repositories 
     evaluations: evaluationRepositoryOf(tables),
     retention: retentionRepositoryOf(tables),
     gates: gateRepositoryOf(tables),
+    pins: pinRepositoryOf(tables),
     sweeps: sweepRepositoryOf(tables),
     parties: partyRepositoryOf(tables),
     workers: {

@@ -11,6 +11,7 @@ import {
   type Estimate,
   type Evaluation,
   type Gate,
+  type Pin,
   type Grant,
   type Invitation,
   type JobEvent,
@@ -60,6 +61,7 @@ export interface Tables {
   exports: Owned<VersionExport>[];
   evaluations: Owned<Evaluation>[];
   gates: Owned<Gate>[];
+  pins: Owned<Pin>[];
   /** Blobs that something has stopped to refer to. */
   discarded: { sha256: string; at: string }[];
   outbox: { id: string; wakeUp: JobWakeUp; at: string }[];
@@ -107,6 +109,7 @@ export const emptyTables = (): Tables => ({
   exports: [],
   evaluations: [],
   gates: [],
+  pins: [],
   discarded: [],
   outbox: [],
   told: [],
@@ -134,6 +137,7 @@ export const freshTeam = (id: string, name: string): TeamRecord => ({
   maxRunning: null,
   maxQueued: null,
   deviceSecondsPerMonth: null,
+  tokensPerMonth: null,
 });
 
 export const copyOf = (tables: Tables): Tables => structuredClone(tables);
