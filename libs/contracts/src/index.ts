@@ -27,6 +27,7 @@ export * from './queue';
 export * from './recipe';
 export * from './sweep';
 export * from './team';
+export * from './tools';
 export * from './trainer';
 export * from './upload';
 export * from './usage';

@@ -15,6 +15,7 @@ export {
   tinyTemplate,
   tinyTensors,
   tinyTokenizer,
+  toolTemplates,
   writeQuantizedTinyModel,
   writeTinyAdapter,
   writeTinyModel,
