@@ -77,8 +77,8 @@ export class Servers implements OnApplicationShutdown {
   /** `id`: of the request, different for each. `left`: its client has left, so that the answer is to end. Error: server_unavailable. */
   async complete(request: ServeRequestInput, id: string, left: AbortSignal): Promise<Answered> {
     const body = JSON.stringify(request);
-    const urls = this.order(request.target);
-    for (const [i, url] of urls.entries()) {
+    let refusal: Answered | null = null;
+    for (const url of this.order(request.target)) {
       left.throwIfAborted();
       const end = this.begin(url);
       const cancel = () => void this.cancel(url, id);
@@ -90,16 +90,17 @@ export class Servers implements OnApplicationShutdown {
       try {
         const answer = await this.post(url, '/v1/completions', body, id);
         const tokens = tokensOf(answer, left).finally(done);
+        refusal?.answer.resume();
         // One that takes no more has not begun; the last one's refusal is the answer.
-        if ((answer.statusCode !== 429 && answer.statusCode !== 503) || i === urls.length - 1)
-          return { answer, tokens };
-        answer.resume();
+        if (answer.statusCode !== 429 && answer.statusCode !== 503) return { answer, tokens };
+        refusal = { answer, tokens };
       } catch (error) {
         done();
         if (!this.wasUnreached(url, error))
           throw new LowrankError('server_unavailable', 'The server broke off.', undefined, { cause: error });
       }
     }
+    if (refusal !== null) return refusal;
     throw new LowrankError(
       'server_unavailable',
       this.urls.length === 0
