@@ -26,6 +26,8 @@ export const versionMetricsSchema = z.object({
 });
 export type VersionMetrics = z.infer<typeof versionMetricsSchema>;
 
+const checkpointStepSchema = z.int().positive().nullable();
+
 /** What a trainer publishes: written last, under a key that only one writer can win. The version's row repeats it. */
 export const manifestSchema = z.object({
   format: z.literal(1),
@@ -40,6 +42,8 @@ export const manifestSchema = z.object({
   /** SHA-256 of the chat template text that the data were rendered with. */
   templateSha256: sha256Schema,
   metrics: versionMetricsSchema,
+  /** The step of the job that it is the state after; null: it is what the job has come to. */
+  checkpointStep: checkpointStepSchema.default(null),
   files: z.array(storedFileSchema).min(1),
 });
 export type Manifest = z.infer<typeof manifestSchema>;
@@ -51,6 +55,8 @@ export const adapterVersionSchema = z.object({
   number: z.int().positive(),
   /** The job that made it; null: it was imported. */
   jobId: idSchema('job').nullable(),
+  /** The step of that job that it is the state after, where a checkpoint was promoted; null: it is what the job came to. */
+  checkpointStep: checkpointStepSchema,
   baseModel: z.object({ id: idSchema('baseModel'), name: nameSchema, revision: z.string() }),
   /** What it was trained on; null: it was imported, so nobody here knows. */
   dataset: z.object({ id: idSchema('dataset'), sha256: sha256Schema }).nullable(),
@@ -82,7 +88,8 @@ export type NewVersion = Pick<
   | 'templateSha256'
   | 'metrics'
   | 'files'
->;
+> &
+  Partial<Pick<AdapterVersion, 'checkpointStep'>>;
 
 /** Where a version's files can be fetched from without a key, for a while. */
 export const versionLinksSchema = z.object({

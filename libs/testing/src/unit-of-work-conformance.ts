@@ -12,6 +12,7 @@ import { estimateConformance } from './estimate-conformance';
 import { grantConformance } from './grant-conformance';
 import { evaluationConformance } from './evaluation-conformance';
 import { usageConformance } from './usage-conformance';
+import { checkpointConformance } from './checkpoint-conformance';
 import { exportConformance } from './export-conformance';
 import { jobLogConformance } from './job-log-conformance';
 import { jobRepositoryConformance } from './job-repository-conformance';
@@ -355,6 +356,7 @@ export function unitOfWorkConformance(name: string, open: () => Promise<UnitOfWo
     adapterSearchConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     aliasConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     evaluationConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
+    checkpointConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     exportConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     deletionConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     jobRepositoryConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));

@@ -9,7 +9,7 @@ import { isCancelled, publicError } from '../errors';
 import { evaluate } from '../loop';
 import { loadAdapter } from '../peft';
 import { evaluationBatches } from '../plan';
-import { type RunOptions, type TrainedAdapter } from '../run';
+import { type RunOptions, type TrainedAdapter } from '../run-options';
 import { toSequences } from '../sequences';
 import { peakMemoryBytes } from '../version-metrics';
 import { combineFolders } from './folders';
