@@ -15,6 +15,7 @@ import { addExportCommands } from './commands/export';
 import { addJobCommands } from './commands/jobs';
 import { addKeyCommands } from './commands/keys';
 import { addLogsCommand } from './commands/logs';
+import { addRunCommands } from './commands/runs';
 import { addMemberCommands } from './commands/members';
 import { addMigrateCommand } from './commands/migrate';
 import { addModelCommands } from './commands/models';
@@ -60,6 +61,7 @@ export function makeProgram(): Command {
   addEstimateCommand(program);
   addJobCommands(program);
   addLogsCommand(program);
+  addRunCommands(program);
   addSweepCommands(program);
   addControlCommands(program);
   addWorkerCommands(program);

@@ -1,4 +1,4 @@
-import { type CombineWork, type Manifest, manifestSchema, parentsOf } from '@lowrank/contracts';
+import { type CombineWork, type Manifest, manifestSchema } from '@lowrank/contracts';
 import { spanned } from '@lowrank/telemetry';
 import { runCombine } from '@lowrank/training';
 import { rm } from 'node:fs/promises';
@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { type AttemptOptions, MAX_LINE_BYTES } from './attempt';
 import { fetchFiles } from './fetch-files';
 import { fetchBase, fetchMeasured } from './fetch-inputs';
-import { publish, storeFiles } from './publish';
+import { publish, storeVersion } from './publish';
 
 /** Makes a version of several, and files and manifest to the object store. Throws as runCombine. */
 export async function combineAndPublish(
@@ -14,7 +14,7 @@ export async function combineAndPublish(
   { parents, settings, thresholds }: CombineWork,
 ): Promise<Manifest> {
   const { assignment, signal, send, log } = options;
-  const { jobId, epoch, adapter, baseModel, dataset, recipe, cacheDir, jobDir, threads } = assignment;
+  const { epoch, adapter, baseModel, dataset, recipe, cacheDir, jobDir, threads } = assignment;
   const named = parents.map((parent) => ({
     ...parent,
     name: `${parent.adapter} v${parent.number}`,
@@ -22,7 +22,7 @@ export async function combineAndPublish(
   }));
   log('info', `attempt ${epoch}: ${named.map(({ name }) => name).join(', ')} by ${settings.method}`);
 
-  const { id, name, source, revision } = baseModel;
+  const { source, revision } = baseModel;
   const base = await fetchBase(options);
   const measured = await fetchMeasured(options);
   for (const { folder, files } of named) await fetchFiles(options, folder, files);
@@ -40,16 +40,8 @@ export async function combineAndPublish(
     );
     signal.throwIfAborted();
     send({ type: 'phase', phase: 'publishing' });
-    return await publish(options, manifestSchema, {
-      ...{ format: 1, jobId, epoch, adapter, baseModel: { id, name, revision } },
-      dataset: { id: dataset.id, sha256: dataset.sha256 },
-      parents: parentsOf(assignment),
-      recipe: combined.recipe,
-      templateSha256: combined.templateSha256,
-      metrics: combined.metrics,
-      certificate: combined.certificate,
-      files: await storeFiles(options, combined.files),
-    });
+    const version = await storeVersion(options, { ...combined, checkpointStep: null });
+    return await publish(options, manifestSchema, version);
   } finally {
     await rm(into, { recursive: true, force: true });
   }

@@ -219,6 +219,7 @@ describe('Supervisor', () => {
     format: 1,
     jobId: job.id,
     epoch: 1,
+    checkpointStep: null,
     adapter: job.adapter,
     baseModel: job.baseModel,
     dataset: { id: job.dataset.id, sha256: job.dataset.sha256 },

@@ -27,6 +27,9 @@ import { WorkerService } from './worker.service';
 const trainerProgram = (name: string): string =>
   resolve(__dirname, `../../trainer/src/${name}${extname(__filename)}`);
 
+/** Nothing that people delete is removed; what trainers have replaced still is: it counts as discarded in 1970. */
+const foreverMs = 40 * 365 * 86_400_000;
+
 @Module({})
 export class WorkerModule {
   /**
@@ -61,9 +64,9 @@ export class WorkerModule {
     const store = createObjectStore({ s3: config.s3, folder: join(dataDir, 'objects') });
     const removal = async (signal: AbortSignal): Promise<void> => {
       await removeExpiredUploads({ ...ports, store });
-      if (config.retentionMs === null) return;
       const removeBlob = (sha256: string) => new Blobs(store).remove(sha256);
-      await removeForGood({ unitOfWork, clock }, { retentionMs: config.retentionMs, removeBlob, signal });
+      const retentionMs = config.retentionMs ?? foreverMs;
+      await removeForGood({ unitOfWork, clock }, { retentionMs, removeBlob, signal });
     };
     const janitor = new Janitor(unitOfWork, new Checkpoints(store), dataDir, defaultTimings, removal);
     const options: DeviceWorkerOptions = {

@@ -27,6 +27,8 @@ export const versionMetricsSchema = z.object({
 });
 export type VersionMetrics = z.infer<typeof versionMetricsSchema>;
 
+const checkpointStepSchema = z.int().positive().nullable();
+
 /** What a trainer publishes: written last, under a key that only one writer can win. The version's row repeats it. */
 export const manifestSchema = z.object({
   format: z.literal(1),
@@ -43,6 +45,8 @@ export const manifestSchema = z.object({
   metrics: versionMetricsSchema,
   /** null: it was trained, not combined. */
   certificate: combinationCertificateSchema.nullable().default(null),
+  /** The step of the job that it is the state after; null: it is what the job has come to. */
+  checkpointStep: checkpointStepSchema.default(null),
   files: z.array(storedFileSchema).min(1),
 });
 export type Manifest = z.infer<typeof manifestSchema>;
@@ -54,6 +58,8 @@ export const adapterVersionSchema = z.object({
   number: z.int().positive(),
   /** The job that made it; null: it was imported. */
   jobId: idSchema('job').nullable(),
+  /** The step of that job that it is the state after, where a checkpoint was promoted; null: it is what the job came to. */
+  checkpointStep: checkpointStepSchema,
   baseModel: z.object({ id: idSchema('baseModel'), name: nameSchema, revision: z.string() }),
   /** What it was trained on; null: it was imported, so nobody here knows. */
   dataset: z.object({ id: idSchema('dataset'), sha256: sha256Schema }).nullable(),
@@ -88,7 +94,8 @@ export type NewVersion = Pick<
   | 'metrics'
   | 'certificate'
   | 'files'
->;
+> &
+  Partial<Pick<AdapterVersion, 'checkpointStep'>>;
 
 /** Where a version's files can be fetched from without a key, for a while. */
 export const versionLinksSchema = z.object({

@@ -5,7 +5,7 @@ import { datasetFormatSchema } from './dataset';
 import { errorCodeSchema } from './errors';
 import { idSchema, nameSchema, sha256Schema, traceparentSchema } from './ids';
 import { versionNameSchema } from './lineage';
-import { jobMetricSchema, logLevelSchema } from './job';
+import { jobMetricSchema, jobSampleSchema, logLevelSchema } from './job';
 import { evaluationManifestSchema } from './evaluation';
 import { exportManifestSchema } from './export';
 import { recipeSchema } from './recipe';
@@ -93,6 +93,9 @@ export const jobMessageSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('checkpoint'), step: z.int().nonnegative(), sha256: sha256Schema }),
   /** The checkpoint of this step is in the object store too. */
   z.object({ type: z.literal('mirrored'), step: z.int().nonnegative() }),
+  z.object({ type: z.literal('samples'), step: z.int().nonnegative(), samples: z.array(jobSampleSchema) }),
+  /** A state of the adapter that is in the object store as it can be published. */
+  z.object({ type: z.literal('kept'), manifest: manifestSchema }),
   // One of these five is the last about a job; the process ends after that of its last job.
   z.object({ type: z.literal('published'), manifest: manifestSchema }),
   z.object({ type: z.literal('exported'), manifest: exportManifestSchema }),

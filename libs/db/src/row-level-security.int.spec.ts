@@ -78,6 +78,8 @@ async function fill(): Promise<void> {
         VALUES ('${id}', 9, now(), 1, 'info', 'message', 'a');
       INSERT INTO job_metrics (job_id, step, kind, at, loss, epochs) VALUES ('${id}', 1, 'train', now(), 1, 1);
       INSERT INTO job_log (job_id, seq, at, epoch, level, message) VALUES ('${id}', 1, now(), 1, 'info', 'a');
+      INSERT INTO job_samples (job_id, step, at, samples) VALUES ('${id}', 1, now(), '[]');
+      INSERT INTO job_checkpoints (job_id, step, at, manifest) VALUES ('${id}', 1, now(), '{"files": []}');
       INSERT INTO outbox (job_id, epoch) VALUES ('${id}', 1);
       INSERT INTO webhooks (id, team_id, url, events, secret, enabled, created_at)
         VALUES ('whk_${team.id}', '${team.id}', 'https://a.example', '[]', 'whsec_a', true, now());

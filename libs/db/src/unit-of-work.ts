@@ -9,6 +9,7 @@ import { aliasRepository } from './repositories/aliases';
 import { apiKeyRepository } from './repositories/api-keys';
 import { auditRepository } from './repositories/audit';
 import { baseModelRepository } from './repositories/base-models';
+import { checkpointRepository } from './repositories/checkpoints';
 import { datasetRepository } from './repositories/datasets';
 import { grantRepository } from './repositories/grants';
 import { evaluationRepository, gateRepository } from './repositories/evaluations';
@@ -44,6 +45,7 @@ const repositoriesOf = (db: Tx, traceparent: string | null, deed: Deed | null): 
   baseModels: baseModelRepository(db),
   datasets: datasetRepository(db),
   jobs: jobRepository(db, traceparent),
+  checkpoints: checkpointRepository(db),
   adapters: adapterRepository(db, deed),
   aliases: aliasRepository(db),
   exports: exportRepository(db),

@@ -7,7 +7,7 @@ export {
   maxFruitlessAttempts,
   maxMemoryRetries,
 } from './attempts/end-attempt';
-export * from './attempts/publish-version';
+export { publishVersion } from './attempts/publish-version';
 export * from './attempts/report-log';
 export * from './attempts/report-progress';
 export { Bell } from './bell';
@@ -54,6 +54,7 @@ export * from './exports/publish-export';
 export * from './exports/submit-export';
 export * from './jobs/actions';
 export * from './jobs/cancel-job';
+export { listCheckpoints, promoteCheckpoint } from './jobs/checkpoints';
 export * from './jobs/clone-job';
 export * from './jobs/pause-job';
 export * from './jobs/prioritize-job';
@@ -89,6 +90,7 @@ export * from './ports/object-store';
 export * from './ports/outbox';
 export type * from './ports/adapters';
 export type * from './ports/evaluations';
+export type * from './ports/checkpoints';
 export type * from './ports/exports';
 export type * from './ports/parties';
 export type * from './ports/pins';

@@ -24,7 +24,7 @@ import { tinyDecoder } from './tiny-model';
 /** Valid records of libs/contracts, each with an id of its own; `overrides` replace fields. */
 
 const at = '2026-01-01T00:00:00.000Z';
-const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
+export const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
 
 export const makeRecipe = (overrides: Parameters<typeof recipeSchema.parse>[0] = {}): Recipe =>
   recipeSchema.parse(overrides);
@@ -191,6 +191,7 @@ export const makeManifest = (
   templateSha256: sha256('template'),
   metrics: makeVersionMetrics(),
   certificate: null,
+  checkpointStep: null,
   files: [
     { path: 'adapter_config.json', sha256: sha256('adapter config'), bytes: 700 },
     { path: 'adapter_model.safetensors', sha256: sha256('adapter'), bytes: 4_000_000_000 },

@@ -13,6 +13,7 @@ import { grantConformance } from './grant-conformance';
 import { evaluationConformance } from './evaluation-conformance';
 import { pinConformance } from './pin-conformance';
 import { usageConformance } from './usage-conformance';
+import { checkpointConformance } from './checkpoint-conformance';
 import { exportConformance } from './export-conformance';
 import { jobLogConformance } from './job-log-conformance';
 import { jobRepositoryConformance } from './job-repository-conformance';
@@ -380,6 +381,7 @@ export function unitOfWorkConformance(name: string, open: () => Promise<UnitOfWo
     aliasConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     evaluationConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     pinConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
+    checkpointConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     exportConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     deletionConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     jobRepositoryConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));

@@ -1,9 +1,7 @@
-import { Checkpoints } from '@lowrank/storage';
 import { reportMetrics } from '@lowrank/domain';
 import type OpenAI from 'openai';
-import { Readable } from 'node:stream';
 import { type TestApi } from '../test/api';
-import { metric, publish, startAttempt } from '../test/job';
+import { keep, metric, publish, startAttempt } from '../test/job';
 import { OpenAiWorld, refused, short } from '../test/openai';
 
 let world: OpenAiWorld;
@@ -189,10 +187,7 @@ describe('a job that trains', () => {
     const attempt = await startAttempt(api, await api.call('GET', `/api/v1/jobs/${id}`, 200));
     const metrics = [metric(0, 'eval'), metric(1), metric(2), metric(2, 'eval')];
     await reportMetrics(api.ports, attempt, { metrics, trainedTokens: 640 });
-    const stored = new Checkpoints(api.store);
-    const meta = Buffer.from(JSON.stringify({ format: 1, run: 'x', files: {} }));
-    const file = { name: 'meta.json', bytes: meta.length, open: () => Readable.from([meta]) };
-    for (const epoch of [1, 2]) await stored.put({ jobId: id, step: 2, epoch }, [file]);
+    await keep(api, attempt, 2);
 
     expect(await client.fineTuning.jobs.retrieve(id)).toMatchObject({
       status: 'running',
@@ -208,12 +203,17 @@ describe('a job that trains', () => {
         },
         ...{ created_at: expect.any(Number), fine_tuning_job_id: id },
         fine_tuned_model_checkpoint: `test/sailor@${id}-step-2`,
-        metrics: { step: 2, train_loss: 2 / 3, valid_loss: 2 / 3, valid_mean_token_accuracy: 0.5 },
+        metrics: { step: 2, train_loss: 1, valid_loss: 1, valid_mean_token_accuracy: 0.6 },
       },
     ]);
     expect(await refused(client.models.retrieve(data[0]?.fine_tuned_model_checkpoint ?? ''))).toMatchObject({
       ...{ status: 404, code: 'model_not_found' },
     });
+
+    await api.call('POST', `/api/v1/jobs/${id}/checkpoints/2/promote`, 200);
+    const named = data[0]?.fine_tuned_model_checkpoint ?? '';
+    expect(await client.models.retrieve(named)).toMatchObject({ id: 'test/sailor@v1' });
+    expect((await client.fineTuning.jobs.checkpoints.list(id)).data).toEqual(data);
 
     const events = [];
     for await (const event of client.fineTuning.jobs.listEvents(id, { limit: 3 })) events.push(event);
@@ -230,11 +230,14 @@ describe('a job that trains', () => {
 
     await publish(api, attempt, weights);
     expect(await client.fineTuning.jobs.retrieve(id)).toMatchObject({
-      ...{ status: 'succeeded', fine_tuned_model: 'test/sailor@v1', trained_tokens: 5000 },
+      ...{ status: 'succeeded', fine_tuned_model: 'test/sailor@v2', trained_tokens: 5000 },
       finished_at: expect.any(Number),
     });
     const last = await client.fineTuning.jobs.checkpoints.list(id);
-    expect(last.data).toMatchObject([{ fine_tuned_model_checkpoint: 'test/sailor@v1' }]);
+    expect(last.data).toMatchObject([
+      { fine_tuned_model_checkpoint: 'test/sailor@v2', step_number: 10 },
+      { fine_tuned_model_checkpoint: named, step_number: 2 },
+    ]);
   });
 
   it('makes a model with a slash in its name', async () => {

@@ -8,11 +8,13 @@ import {
   publishExport,
   publishVersion,
   reportCheckpoint,
+  reportKept,
   reportMessage,
   reportMetrics,
   reportMirrored,
   reportPhase,
   reportPlan,
+  reportSamples,
   reportStep,
 } from '@lowrank/domain';
 import { type Publishing } from '../publication';
@@ -147,6 +149,12 @@ export class ReportQueue {
         };
       case 'mirrored':
         return () => reportMirrored(ports, attempt, report);
+      case 'samples':
+        return () => reportSamples(ports, attempt, report);
+      case 'kept': {
+        const { manifest } = report;
+        return () => this.publishing.keep(manifest.files, () => reportKept(ports, attempt, manifest));
+      }
       case 'message':
         return () => reportMessage(ports, attempt, report);
       case 'metric': {
@@ -168,7 +176,7 @@ export class ReportQueue {
           await this.listeners.beforePublishing();
           const { manifest } = report;
           const files = 'files' in manifest ? manifest.files : [];
-          const job = await this.publishing({ jobId: manifest.jobId, files }, () =>
+          const job = await this.publishing.publish({ jobId: manifest.jobId, files }, () =>
             publishResult(ports, attempt, report),
           );
           if (job) this.listeners.onPublished();

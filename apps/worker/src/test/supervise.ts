@@ -100,7 +100,7 @@ export async function superviseIn(
     ...rest,
     clearUp,
     // What these trainers publish are no files.
-    publishing: (_published, write) => write(),
+    publishing: { publish: (_published, write) => write(), keep: (_files, write) => write() },
     deviceProblem: () => options.deviceProblem ?? null,
     workerId: options.workerId ?? randomIds.make('worker'),
     workplace: { dataDir: folder, threads: 2, slots: 1, jobsPerTrainer: options.jobsPerTrainer ?? 1 },

@@ -66,6 +66,7 @@ const toVersion = (row: VersionRow): AdapterVersion => ({
   adapter: row.adapter.name,
   number: row.number,
   jobId: row.jobId,
+  checkpointStep: row.checkpointStep,
   baseModel: { id: row.baseModelId, name: row.baseModelName, revision: row.baseModelRevision },
   dataset:
     row.datasetId === null || row.datasetSha256 === null
@@ -175,11 +176,10 @@ export const adapterRepository = (db: Tx, deed: Deed | null): AdapterRepository 
       SELECT id, greatest(last_number, latest_version) AS last FROM adapters
       WHERE team_id = ${teamId} AND name = ${manifest.adapter} FOR UPDATE`;
       if (!adapter) throw new LowrankError('not_found', `There is no adapter '${manifest.adapter}'.`);
-      const { jobId } = manifest;
-      const earlier =
-        jobId === null
-          ? null
-          : await db.adapterVersion.findFirst({ where: { jobId, adapterId: adapter.id }, ...withParents });
+      const { jobId, checkpointStep = null } = manifest;
+      const where = { jobId, checkpointStep, adapterId: adapter.id };
+      const isOnce = jobId !== null && checkpointStep === null;
+      const earlier = isOnce ? await db.adapterVersion.findFirst({ where, ...withParents }) : null;
       if (earlier) return toVersion(earlier);
       const number = adapter.last + 1;
       const row = await db.adapterVersion.create({
@@ -188,6 +188,7 @@ export const adapterRepository = (db: Tx, deed: Deed | null): AdapterRepository 
           adapterId: adapter.id,
           number,
           jobId,
+          checkpointStep,
           baseModelId: manifest.baseModel.id,
           baseModelName: manifest.baseModel.name,
           baseModelRevision: manifest.baseModel.revision,

@@ -1,8 +1,16 @@
-import { type JobEvent, type JobMetric, type JobState } from '@lowrank/contracts';
+import {
+  type JobEvent,
+  type JobMetric,
+  type JobSamples,
+  type JobState,
+  type Manifest,
+} from '@lowrank/contracts';
 import { type Ports } from '../ports';
 import { moveJob } from '../state-machine';
 import { judgeTrial } from '../sweeps/asha';
+import { superfluous } from '../jobs/checkpoints';
 import { type AttemptRef, withAttempt } from './attempt';
+import { assertSameJob } from './publish-version';
 
 /*
  * What a worker writes down while a trainer runs: one transaction a report, each also a sign of life. Every function resolves to
@@ -59,7 +67,7 @@ export async function reportHeartbeat(
 }
 
 /**
- * The data are packed and the number of steps is known. An attempt that resumes drops the metrics beyond its checkpoint, since it
+ * The data are packed and the number of steps is known. An attempt that resumes drops the metrics and the kept states beyond its checkpoint, since it
  * will take those steps again, and writes those that the checkpoint brought along: the worker of the attempt before may not have. Answers
  * as reportMetrics does.
  */
@@ -74,8 +82,15 @@ export async function reportPlan(
 ): Promise<AttemptOrder> {
   const at = clock.now();
   const order = await withAttempt(unitOfWork, attempt, async (repositories, job) => {
-    const { jobs } = repositories;
+    const { checkpoints, jobs } = repositories;
     await jobs.truncateMetrics(job.id, resumedFromStep);
+    const beyond = (await checkpoints.list(job.id)).filter(
+      ({ step, version }) => step > resumedFromStep && version === null,
+    );
+    await checkpoints.remove(
+      job.id,
+      beyond.map(({ step }) => step),
+    );
     await jobs.putMetrics(job.id, metrics);
     await jobs.update(job.id, job.epoch, { totalSteps, step: resumedFromStep, heartbeatAt: at });
     await jobs.appendEvent(job.id, {
@@ -159,6 +174,37 @@ export async function reportMirrored(
   const written = await withAttempt(unitOfWork, attempt, ({ jobs }, job) =>
     jobs.update(job.id, job.epoch, { mirroredStep: step, heartbeatAt: clock.now() }),
   );
+  return written ?? false;
+}
+
+/** A state of the adapter is in the object store as it can be published. Those that it makes superfluous go. */
+export async function reportKept(
+  { unitOfWork, clock }: ReportPorts,
+  attempt: AttemptRef,
+  manifest: Manifest,
+): Promise<boolean> {
+  const at = clock.now();
+  const written = await withAttempt(unitOfWork, attempt, async ({ checkpoints, jobs }, job) => {
+    assertSameJob(manifest, job);
+    await checkpoints.put(job.id, manifest.metrics.steps, manifest, at);
+    const { keep } = manifest.recipe.checkpoints;
+    await checkpoints.remove(job.id, superfluous(await checkpoints.list(job.id), keep));
+    return jobs.update(job.id, job.epoch, { heartbeatAt: at });
+  });
+  return written ?? false;
+}
+
+/** Answers that the adapter gives after so many steps. */
+export async function reportSamples(
+  { unitOfWork, clock }: ReportPorts,
+  attempt: AttemptRef,
+  { step, samples }: Pick<JobSamples, 'step' | 'samples'>,
+): Promise<boolean> {
+  const at = clock.now();
+  const written = await withAttempt(unitOfWork, attempt, async ({ jobs }, job) => {
+    await jobs.putSamples(job.id, { step, at, samples });
+    return jobs.update(job.id, job.epoch, { heartbeatAt: at });
+  });
   return written ?? false;
 }
 

@@ -9,7 +9,7 @@ import {
 import { isDeepStrictEqual } from 'node:util';
 import { found } from '../not-found';
 import { type Repositories } from '../ports/repositories';
-import { findModel } from './find-model';
+import { findModel, type ModelRepositories } from './find-model';
 
 export interface Servable {
   target: ServeTarget;
@@ -22,7 +22,7 @@ export interface Servable {
  * Errors: not_found, base_model_not_ready, validation_failed.
  */
 export async function findServable(
-  repositories: Pick<Repositories, 'adapters' | 'aliases' | 'baseModels' | 'teams'>,
+  repositories: ModelRepositories,
   teamId: string,
   model: string,
   mix: Mix = [],

@@ -16,6 +16,7 @@ import {
 } from '@lowrank/contracts';
 import { type AdapterRepository } from './adapters';
 import { type AliasRepository } from './aliases';
+import { type CheckpointRepository } from './checkpoints';
 import { type DatasetRepository } from './datasets';
 import { type JobLogRepository } from './job-log';
 import { type AuditRepository, type Deed } from './audit';
@@ -48,6 +49,7 @@ export interface Repositories {
   baseModels: BaseModelRepository;
   datasets: DatasetRepository;
   jobs: JobRepository;
+  checkpoints: CheckpointRepository;
   adapters: AdapterRepository;
   aliases: AliasRepository;
   exports: ExportRepository;

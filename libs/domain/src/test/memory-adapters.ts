@@ -14,13 +14,14 @@ import { type Repositories } from '../ports/repositories';
 import { byAge, compare, ofTeam, orNull, refuseUnless, withoutTeam } from './rows';
 import { type Tables } from './tables';
 
-/** What a manifest and its version have in common. */
-/** Without what only the manifest of a job has. */
-const factsOf = (made: NewVersion): NewVersion => {
+/** What a manifest and its version have in common, without what only the manifest of a job has. */
+const factsOf = (made: NewVersion): NewVersion & Pick<AdapterVersion, 'checkpointStep'> => {
   const { jobId, adapter, baseModel, dataset, recipe, parents, templateSha256, ...rest } = made;
-  const { metrics, certificate, files } = rest;
-  const from = { jobId, adapter, baseModel, dataset, recipe, parents, templateSha256 };
-  return { ...from, metrics, certificate, files };
+  const { metrics, certificate, files, checkpointStep = null } = rest;
+  return {
+    ...{ jobId, checkpointStep, adapter, baseModel, dataset },
+    ...{ recipe, parents, templateSha256, metrics, certificate, files },
+  };
 };
 
 const latestOf = (version: AdapterVersion | undefined): Adapter['latest'] =>
@@ -156,9 +157,11 @@ export function adapterRepositoryOf(tables: Tables, deed: Deed | null): Reposito
       const adapter = any(teamId, manifest.adapter);
       if (!adapter) throw new LowrankError('not_found', `There is no adapter '${manifest.adapter}'.`);
       const isOfJob = manifest.jobId !== null;
-      const earlier = allOf(teamId, manifest.adapter).find((one) => one.jobId === manifest.jobId);
-      if (isOfJob && earlier) return withoutTeam(earlier);
-      if (isOfJob && tables.versions.some((one) => one.jobId === manifest.jobId))
+      const isOnce = isOfJob && (manifest.checkpointStep ?? null) === null;
+      const isSame = (one: AdapterVersion) => one.jobId === manifest.jobId && one.checkpointStep === null;
+      const earlier = allOf(teamId, manifest.adapter).find(isSame);
+      if (isOnce && earlier) return withoutTeam(earlier);
+      if (isOnce && tables.versions.some(isSame))
         throw new LowrankError('conflict', `Job ${manifest.jobId} has published under another name.`);
       refuseUnless(!isOfJob || tables.jobs.some((job) => job.id === manifest.jobId), 'job');
       const number = adapter.lastNumber + 1;

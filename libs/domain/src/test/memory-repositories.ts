@@ -8,6 +8,7 @@ import { jobLogOf } from './memory-job-log';
 import { aliasRepositoryOf } from './memory-aliases';
 import { apiKeyRepositoryOf } from './memory-api-keys';
 import { auditRepositoryOf } from './memory-audit';
+import { checkpointRepositoryOf } from './memory-checkpoints';
 import { datasetRepositoryOf } from './memory-datasets';
 import { grantRepositoryOf } from './memory-grants';
 import { memberRepositoriesOf } from './memory-members';
@@ -62,6 +63,7 @@ export function repositoriesOf(tables: Tables, deed: Deed | null): Repositories 
     },
     datasets: datasetRepositoryOf(tables),
     jobs: jobRepositoryOf(tables),
+    checkpoints: checkpointRepositoryOf(tables),
     adapters: adapterRepositoryOf(tables, deed),
     aliases: aliasRepositoryOf(tables),
     outbox: outboxOf(tables),

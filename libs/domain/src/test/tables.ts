@@ -17,7 +17,9 @@ import {
   type JobEvent,
   type JobLogLine,
   type JobMetric,
+  type JobSamples,
   type JobWakeUp,
+  type Manifest,
   type Role,
   type SweepTrial,
   type VersionExport,
@@ -51,6 +53,8 @@ export interface Tables {
   events: (JobEvent & { jobId: string })[];
   metrics: (JobMetric & { jobId: string })[];
   log: (JobLogLine & { jobId: string })[];
+  samples: (JobSamples & { jobId: string })[];
+  checkpoints: { jobId: string; step: number; at: string; manifest: Manifest; versionId: string | null }[];
   /** Their aliases and versions are in the tables of those. */
   adapters: Owned<
     Omit<Adapter, 'aliases' | 'latest' | 'sharedBy'> & { card: string | null; lastNumber: number }
@@ -102,6 +106,8 @@ export const emptyTables = (): Tables => ({
   events: [],
   metrics: [],
   log: [],
+  samples: [],
+  checkpoints: [],
   adapters: [],
   aliases: [],
   aliasMoves: [],

@@ -233,6 +233,7 @@ export class World implements Ports {
       recipe: job.recipe,
       parents: parentsOf(job),
       templateSha256: digest('e'),
+      checkpointStep: null,
       metrics: {
         steps: 12,
         skippedSteps: 0,

@@ -18,7 +18,7 @@ import { evaluate } from '../loop';
 import { adapterOf, assertParity, certify, compareAnswers } from '../parity';
 import { loadAdapter } from '../peft';
 import { evaluationBatches } from '../plan';
-import { type RunOptions, type TrainedAdapter } from '../run';
+import { type RunOptions, type TrainedAdapter } from '../run-options';
 import { toSequences } from '../sequences';
 import { peakMemoryBytes } from '../version-metrics';
 import { sumOf } from './combine';

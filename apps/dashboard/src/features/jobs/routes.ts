@@ -9,7 +9,7 @@ const texts = (value: unknown): string[] | undefined => {
   return list.length > 0 ? list : undefined;
 };
 
-export const runTabs = ['curves', 'logs', 'history', 'recipe', 'samples'] as const;
+export const runTabs = ['curves', 'checkpoints', 'logs', 'history', 'recipe', 'samples'] as const;
 export type RunTab = (typeof runTabs)[number];
 
 export const jobsRoutes = [
