@@ -14,7 +14,7 @@ export async function combineAndPublish(
   { parents, settings, thresholds }: CombineWork,
 ): Promise<Manifest> {
   const { assignment, signal, send, log } = options;
-  const { epoch, adapter, baseModel, dataset, recipe, cacheDir, jobDir, threads } = assignment;
+  const { epoch, adapter, baseModel, recipe, cacheDir, jobDir, threads } = assignment;
   const named = parents.map((parent) => ({
     ...parent,
     name: `${parent.adapter} v${parent.number}`,
