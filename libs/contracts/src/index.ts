@@ -34,5 +34,6 @@ export * from './upload';
 export * from './usage';
 export * from './version-diff';
 export * from './webhook';
+export * from './words';
 export * from './work';
 export * from './worker';

@@ -10,20 +10,11 @@ import { exportFormatSchema } from './export';
 import { versionNameSchema, versionSelectorSchema } from './lineage';
 import { parityThresholdsSchema } from './parity';
 import { recipeRequestSchema, recipeSchema } from './recipe';
+import { jobStates } from './words';
 import { training, workSchema } from './work';
 
-export const jobStateSchema = z.enum([
-  'queued',
-  'preparing',
-  'running',
-  'publishing',
-  'succeeded',
-  'paused',
-  'cancelled',
-  'failed',
-]);
+export const jobStateSchema = z.enum(jobStates);
 export type JobState = z.infer<typeof jobStateSchema>;
-export const finalJobStates: readonly JobState[] = ['succeeded', 'cancelled', 'failed'];
 
 /** Higher goes first. A point is worth ten minutes of waiting in the team's own queue; see docs/fairness.md. */
 export const prioritySchema = z.int().min(-100).max(100);

@@ -5,11 +5,11 @@ import {
   type AdapterVersion,
   adapterVersionSchema,
   type Alias,
-  type AliasMove,
-  aliasMoveSchema,
   aliasSchema,
   type Lineage,
   lineageSchema,
+  type NamedAliasMove,
+  namedAliasMoveSchema,
   pageSchema,
   type Pin,
   pinSchema,
@@ -114,8 +114,8 @@ export class Catalog {
   }
 
   /** The last two hundred moves, newest first. */
-  async aliasHistory(name: string, alias: string): Promise<AliasMove[]> {
+  async aliasHistory(name: string, alias: string): Promise<NamedAliasMove[]> {
     const path = `${aliasPath(name, alias)}/history?limit=200`;
-    return (await this.http.json(path, pageSchema(aliasMoveSchema))).data;
+    return (await this.http.json(path, pageSchema(namedAliasMoveSchema))).data;
   }
 }

@@ -51,7 +51,7 @@ export function ConfirmButton({ title, explanation, confirm, act, children, ...b
           {error !== null && <ErrorState error={error} />}
           <Group justify="flex-end" gap="xs">
             <Button variant="default" onClick={close}>
-              Leave it
+              Back
             </Button>
             <Button color="red" loading={isBusy} onClick={() => void go()} data-autofocus>
               {confirm}

@@ -1,6 +1,7 @@
 import { Button, Code, Group, Stack, Text, TextInput } from '@mantine/core';
 import { type Alias } from '@lowrank/contracts';
 import { useMutation, useQuery } from '@tanstack/react-query';
+import { Link } from '@tanstack/react-router';
 import { type FormEvent, useId, useState } from 'react';
 import { api, ApiError } from '../../lib/api';
 import { notify } from '../../lib/notify';
@@ -67,6 +68,19 @@ export default function PromoteForm({ adapter, what, move, close }: Promotion & 
           Whoever asks for <Code>{`${adapter}@${alias || '…'}`}</Code> gets {what} from the next request on.
         </Text>
         {error !== null && wrong === undefined && <ErrorState error={error} />}
+        {error instanceof ApiError && error.code === 'gate_not_passed' && (
+          <Text size="sm">
+            <Link
+              to="/catalog/$name"
+              params={{ name: adapter }}
+              search={{ view: 'evaluations', version: what }}
+              onClick={close}
+            >
+              Evaluations and gates of {adapter}
+            </Link>
+            : have {what} measured there, and {alias} move when it passes.
+          </Text>
+        )}
         <Group justify="flex-end" gap="xs">
           <Button variant="default" onClick={close}>
             Cancel

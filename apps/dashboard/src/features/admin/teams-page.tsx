@@ -18,8 +18,8 @@ import { formatCompact, formatCount, formatDuration } from '../../lib/format';
 import { notify } from '../../lib/notify';
 import { apiQuery, invalidate } from '../../lib/query';
 import { useMay } from '../../lib/session';
-import { SecretOnce } from './secret-once';
-import { fieldOf, useFormAction } from './use-form-action';
+import { SecretOnce } from '../../components/secret-once';
+import { fieldOf, useFormAction } from '../../lib/use-form-action';
 
 const teamsPath = '/api/v1/teams';
 const usePath = '/api/v1/platform/overview';

@@ -1,5 +1,5 @@
 import { Button, Group } from '@mantine/core';
-import { type Alias, type AliasMove } from '@lowrank/contracts';
+import { type Alias, type AliasMove, type NamedAliasMove } from '@lowrank/contracts';
 import { useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
 import { ConfirmButton } from '../../components/confirm-button';
@@ -117,7 +117,7 @@ const moved: Record<AliasMove['action'], string> = {
 };
 
 function AliasHistory({ path }: { path: string }) {
-  const moves = useQuery(apiQuery<Page<AliasMove>>(path, { limit: 100 }));
+  const moves = useQuery(apiQuery<Page<NamedAliasMove>>(path, { limit: 100 }));
   const name = (version: number | null) => (version === null ? 'nowhere' : `v${version}`);
   return (
     <QueryState query={moves}>
@@ -130,7 +130,13 @@ function AliasHistory({ path }: { path: string }) {
             { key: 'at', header: 'When', cell: ({ at }) => <Ago time={at} /> },
             { key: 'what', header: 'What', cell: ({ action }) => moved[action] },
             { key: 'where', header: 'Where', cell: ({ from, to }) => `${name(from)} → ${name(to)}` },
-            { key: 'by', header: 'By', cell: ({ by }) => <code>{by}</code>, from: 'sm' },
+            {
+              key: 'by',
+              header: 'By',
+              cell: ({ by, byName }) => <span title={by}>{byName ?? by}</span>,
+              from: 'sm',
+            },
+            { key: 'gate', header: 'Gate', cell: ({ gate }) => gate ?? '–', from: 'md' },
           ]}
         />
       )}

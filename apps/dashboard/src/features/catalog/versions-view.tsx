@@ -16,6 +16,7 @@ import { useMay } from '../../lib/session';
 import { type AdapterProps, namesOf } from './adapter-page';
 import { AliasesSection } from './aliases-section';
 import { CertificateFacts } from './certificate-facts';
+import { DeletedVersions } from './deleted-versions';
 
 /** All versions with their metrics and aliases, and everything about the one that is looked at. */
 export function VersionsView(props: AdapterProps) {
@@ -90,7 +91,7 @@ export function VersionsView(props: AdapterProps) {
                       <ConfirmButton
                         aria-label={`Delete v${number}`}
                         title={`Delete ${adapter.name} v${number}?`}
-                        explanation="Nobody finds it any more. While an alias stands on it, it stays. lowrank adapters restore brings it back."
+                        explanation="Nobody finds it any more. While an alias stands on it, it stays. It can be restored below for a while."
                         confirm="Delete it"
                         act={async () => {
                           await api.delete(`${path}/versions/v${number}`);
@@ -107,6 +108,7 @@ export function VersionsView(props: AdapterProps) {
           ]}
         />
       </Section>
+      {isOwn && <DeletedVersions path={path} />}
       <VersionDetail {...props} />
     </>
   );

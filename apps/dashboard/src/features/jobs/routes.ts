@@ -1,6 +1,7 @@
-import { type JobState } from '@lowrank/contracts';
+import { type JobState, jobStates } from '@lowrank/contracts';
 import { createRoute, lazyRouteComponent } from '@tanstack/react-router';
 import { shellRoute } from '../../app/shell-route';
+import { wordOf } from '../../lib/search';
 
 const text = (value: unknown): string | undefined =>
   typeof value === 'string' && value !== '' ? value : undefined;
@@ -17,7 +18,7 @@ export const jobsRoutes = [
     getParentRoute: () => shellRoute,
     path: '/jobs',
     validateSearch: ({ state, adapter }): { state?: JobState; adapter?: string } => ({
-      state: text(state) as JobState | undefined,
+      state: wordOf(state, jobStates),
       adapter: text(adapter),
     }),
     component: lazyRouteComponent(() => import('./jobs-page'), 'JobsPage'),

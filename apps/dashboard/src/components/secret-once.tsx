@@ -1,5 +1,5 @@
 import { Alert, Code, Group, Text } from '@mantine/core';
-import { CopyIcon } from '../../components/copy-icon';
+import { CopyIcon } from './copy-icon';
 
 /** A secret that the server does not have any more: it is on this page until it is left, and nowhere else. */
 export function SecretOnce({ title, secret, label }: { title: string; secret: string; label: string }) {

@@ -2,7 +2,7 @@ import { Alert, Button, Group, Skeleton, Stack, Text } from '@mantine/core';
 import { type DatasetPreview } from '@lowrank/contracts';
 import { keepPreviousData, useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
-import { ErrorState } from '../../components/states';
+import { ErrorState } from '../states';
 import { formatCount } from '../../lib/format';
 import { apiQuery } from '../../lib/query';
 
