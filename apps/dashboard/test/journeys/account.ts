@@ -93,7 +93,7 @@ export function accountJourneys(world: World): void {
     expect(await seriousFindings(page)).toEqual([]);
     await page.getByRole('button', { name: 'Change it' }).click();
     await page.getByRole('heading', { name: 'Your password is changed' }).waitFor();
-    await page.goto(pathname + hash);
+    await page.reload();
     await page.locator('input[name="password"]').fill('a fourth horse battery');
     await page.getByRole('button', { name: 'Change it' }).click();
     await page.getByRole('alert').waitFor();

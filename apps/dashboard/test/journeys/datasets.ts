@@ -9,10 +9,10 @@ import { signInWithKey, visit } from '../browser';
 import { type World } from '../world';
 import { look, looks } from './catalog';
 
-const chat = (i: number, filling = '') =>
+const chat = (i: number) =>
   JSON.stringify({
     messages: [
-      { role: 'user', content: `What is ${i} and ${i}? ${filling}` },
+      { role: 'user', content: `What is ${i} and ${i}?` },
       { role: 'assistant', content: `It is ${2 * i}.` },
     ],
   });
@@ -44,7 +44,7 @@ export function datasetJourneys(world: World): void {
     await page.getByRole('table', { name: 'Conversations by length' }).waitFor();
     await page.getByRole('row', { name: /the same text 1 3: 4/ }).waitFor();
 
-    await page.getByRole('link', { name: 'Datasets' }).click();
+    await page.goto('/datasets');
     await writeFile(file, [1, 2, 5].map((i) => chat(i)).join('\n'));
     await page.locator('input[type="file"]').setInputFiles(file);
     await page.getByRole('heading', { level: 1, name: 'sums@2' }).waitFor();
@@ -63,9 +63,8 @@ export function datasetJourneys(world: World): void {
     await signInWithKey(page, world.stack.key);
     await page.goto('/datasets');
     const file = join(folder, 'large.jsonl');
-    const filling = 'x'.repeat(6000);
-    // Some 28 MB: four parts.
-    await writeFile(file, Array.from({ length: 4600 }, (_, i) => chat(i, filling)).join('\n'));
+    // Some 28 MB, four parts, of little that is to be looked at.
+    await writeFile(file, Array.from({ length: 4600 }, (_, i) => `${chat(i)}${' '.repeat(6000)}`).join('\n'));
     const sent: string[] = [];
     let isSlow = true;
     await page.route('**/api/v1/uploads/*/parts/*', async (route) => {

@@ -29,7 +29,11 @@ export function evaluationJourneys(world: World): void {
     await page.getByRole('button', { name: 'Promote v2' }).click();
     await dialog.getByLabel('Alias').fill('gated');
     await dialog.getByRole('button', { name: 'Promote' }).click();
-    await dialog.getByRole('alert').getByText('loss is not measured, needed is at most 100').waitFor();
+    await dialog
+      .getByRole('alert')
+      .getByRole('listitem')
+      .getByText('loss is not measured, needed is at most 100')
+      .waitFor();
     await dialog.getByRole('link', { name: 'Evaluations and gates of tone' }).click();
 
     await page.getByRole('button', { name: 'Measure v2' }).click();
@@ -48,7 +52,7 @@ export function evaluationJourneys(world: World): void {
 
     await page.getByRole('tab', { name: 'Versions' }).click();
     await page.getByRole('button', { name: 'History of gated' }).click();
-    await page.getByRole('row', { name: /moved nowhere → v2 admin passed/ }).waitFor();
+    await page.getByRole('row', { name: /moved nowhere → v2 first admin key passed/ }).waitFor();
     await page.keyboard.press('Escape');
 
     await page.getByRole('tab', { name: 'Evaluations' }).click();

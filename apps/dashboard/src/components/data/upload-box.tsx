@@ -74,6 +74,13 @@ export function UploadBox({ baseModel, onDone }: UploadBoxProps) {
           )}
         </FileButton>
         <TextInput
+          label="Name"
+          placeholder="the file's"
+          value={name}
+          onChange={({ currentTarget: { value } }) => setName(value)}
+          w={140}
+        />
+        <TextInput
           label="or from a URL"
           type="url"
           placeholder="https://…/chats.jsonl"
@@ -89,13 +96,6 @@ export function UploadBox({ baseModel, onDone }: UploadBoxProps) {
         >
           Fetch it
         </Button>
-        <TextInput
-          label="Name"
-          placeholder="the file's"
-          value={name}
-          onChange={({ currentTarget: { value } }) => setName(value)}
-          w={140}
-        />
       </Group>
       {upload.isPending && share < 1 ? (
         <Group gap="sm" wrap="nowrap">

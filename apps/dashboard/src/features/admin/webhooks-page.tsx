@@ -106,6 +106,7 @@ function List({ webhooks, mayWrite, onSecret }: ListProps) {
         {
           key: 'url',
           header: 'URL',
+          width: 180,
           cell: ({ id, url }) => (
             <Link
               to="/admin/webhooks"

@@ -96,7 +96,7 @@ function Lengths({ lengths }: { lengths: LengthStatistics }) {
           },
           {
             key: 'count',
-            header: 'Conversations',
+            header: 'Count',
             align: 'right',
             cell: (bin) => formatCount(bin.conversations),
           },
