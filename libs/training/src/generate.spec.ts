@@ -202,7 +202,7 @@ describe('samples', () => {
     expect(await sample(rows, { samples: { count: 1 } })).toHaveLength(1);
     expect(await sample(rows, { samples: { count: 0 } })).toHaveLength(0);
     const own = await sample(rows, { samples: { prompts: ['1+1', 'x'.repeat(300)], maxTokens: 4 } });
-    expect(own).toMatchObject([{ expected: null, prompt: expect.stringContaining('1+1') }]);
+    expect([...own]).toMatchObject([{ expected: null, prompt: expect.stringContaining('1+1') }]);
     expect(own.messages).toEqual(['1 of the prompts for samples are too long and are not answered']);
   });
 

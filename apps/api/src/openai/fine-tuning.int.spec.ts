@@ -241,27 +241,28 @@ describe('a job that trains', () => {
   });
 
   it('makes a model with a slash in its name', async () => {
-    const model = { id: 'test/sailor@v1', object: 'model', created: expect.any(Number), owned_by: 'test' };
-    expect(await client.models.retrieve('test/sailor@v1')).toEqual(model);
-    await api.call('PUT', '/api/v1/adapters/sailor/aliases/prod', 200, { json: { version: 'v1' } });
+    // Version 1 is the promoted checkpoint.
+    const model = { id: 'test/sailor@v2', object: 'model', created: expect.any(Number), owned_by: 'test' };
+    expect(await client.models.retrieve('test/sailor@v2')).toEqual(model);
+    await api.call('PUT', '/api/v1/adapters/sailor/aliases/prod', 200, { json: { version: 'v2' } });
     for (const path of [
-      'test/sailor@v1',
-      'test%2Fsailor@v1',
-      'sailor%40v1',
+      'test/sailor@v2',
+      'test%2Fsailor@v2',
+      'sailor%40v2',
       'sailor@latest',
       'sailor',
-      'sailor-v1',
+      'sailor-v2',
       'test/sailor@prod',
     ])
       expect(await api.call('GET', `/v1/models/${path}`, 200)).toEqual(model);
     expect(await client.models.retrieve('tiny')).toEqual({ ...model, id: 'tiny' });
     const ids: string[] = [];
     for await (const { id } of client.models.list()) ids.push(id);
-    expect(ids).toEqual(['tiny', 'test/sailor@v1']);
+    expect(ids.sort()).toEqual(['test/sailor@v1', 'test/sailor@v2', 'tiny']);
     for (const name of [
-      'sailor@v2',
+      'sailor@v3',
       'other/sailor@v1',
-      'sailor-v2',
+      'sailor-v3',
       'sailor@',
       'sailor@v1@v1',
       'gpt',
@@ -276,20 +277,20 @@ describe('a job that trains', () => {
         { status: 404, code: 'model_not_found', param: 'model' },
       ]);
     // Training goes on from it, to the next version of its adapter.
-    const { id } = await world.submit({ model: 'test/sailor@v1', suffix: undefined });
-    expect(await client.fineTuning.jobs.retrieve(id)).toMatchObject({ model: 'test/sailor@v1' });
+    const { id } = await world.submit({ model: 'test/sailor@v2', suffix: undefined });
+    expect(await client.fineTuning.jobs.retrieve(id)).toMatchObject({ model: 'test/sailor@v2' });
     expect(await api.call('GET', `/api/v1/jobs/${id}`, 200)).toMatchObject({
-      ...{ adapter: 'sailor', initFrom: { adapter: 'sailor', number: 1 } },
+      ...{ adapter: 'sailor', initFrom: { adapter: 'sailor', number: 2 } },
     });
   });
 
   it('deletes a model that no alias stands on', async () => {
-    const name = 'test/sailor@v1';
+    const name = 'test/sailor@v2';
     expect(await refused(client.models.delete(name))).toMatchObject({ status: 409, code: 'in_use' });
     await api.call('DELETE', '/api/v1/adapters/sailor/aliases/prod', 204);
     expect(await client.models.delete(name)).toEqual({ id: name, object: 'model', deleted: true });
     expect(await refused(client.models.retrieve(name))).toMatchObject({ status: 404 });
-    expect((await client.models.list()).data.map(({ id }) => id)).toEqual(['tiny']);
+    expect((await client.models.list()).data.map(({ id }) => id)).toEqual(['tiny', 'test/sailor@v1']);
     expect(await refused(client.models.delete('tiny'))).toMatchObject({ status: 400, param: 'model' });
   });
 

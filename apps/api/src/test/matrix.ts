@@ -221,7 +221,11 @@ export function targetsOf({ teamId, ids, team, adapter, baseModel, email }: Samp
     'GET /api/v1/jobs/curves': own(`jobs/curves?jobs=${job}`),
     'GET /api/v1/jobs/:id': of('job', `jobs/${job}`),
     'GET /api/v1/jobs/:id/checkpoints': of('job', `jobs/${job}/checkpoints`),
-    'POST /api/v1/jobs/:id/checkpoints/:step/promote': of('job', `jobs/${job}/checkpoints/7/promote`),
+    // None is kept of that step.
+    'POST /api/v1/jobs/:id/checkpoints/:step/promote': {
+      ...of('job', `jobs/${job}/checkpoints/7/promote`),
+      status: 404,
+    },
     'GET /api/v1/jobs/:id/metrics/columns': of('job', `jobs/${job}/metrics/columns`),
     'GET /api/v1/jobs/:id/samples': of('job', `jobs/${job}/samples`),
     'GET /api/v1/jobs/:id/events': of('job', `jobs/${job}/events`),
