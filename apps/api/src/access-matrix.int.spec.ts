@@ -88,14 +88,14 @@ describe.each([0, 1] as const)('team %i', (mine) => {
         else if (target.status !== undefined) expect([given, status]).toEqual([given, target.status]);
         else expect([given, status < 500 && ![401, 403, 404].includes(status)]).toEqual([given, true]);
       }
-    });
+    }, 120_000);
 
     it("learns nothing of another team's, and changes nothing", async () => {
       const theirs = await samplesOf(api, teams[1 - mine] as string);
       const before = await theirs.state();
       for (const answer of await walk(teams[mine], role, theirs)) assertNothing(answer, theirs);
       expect(await theirs.state()).toEqual(before);
-    });
+    }, 120_000);
   });
 });
 
