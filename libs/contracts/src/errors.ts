@@ -116,7 +116,7 @@ export const errorCatalog = {
   export_unsupported: { status: 422, help: 'Choose another format, or a base model that the message names.' },
   parity_failed: {
     status: 422,
-    help: "Choose a format that loses less, or pull the adapter itself; the job's log has every figure.",
+    help: "Choose a format that loses less, or pull the adapter itself; of a combination a higher rank, `cat`, or other thresholds. The job's log has every figure.",
   },
   evaluation_failed: {
     status: 422,
