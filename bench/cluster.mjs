@@ -1,5 +1,5 @@
 // A cluster in simulated time, in which an arbitrary function decides what runs: bench/fairness.mjs gives it the dispatcher's own.
-// Times are seconds. A job is {id, teamId, at, seconds, priority}; `seconds` is what it trains for.
+// Times are seconds. A job is {id, teamId, at, seconds, priority}; `seconds` is what it trains for, alone in a slot.
 
 /** Seconds from a preemption to the free slot: the checkpoint. It is part of no job's work. */
 const CHECKPOINT_SECONDS = 5;
@@ -47,11 +47,15 @@ export function idealService(jobs, teams, count, until, tick = 5) {
   return service;
 }
 
+const alone = { most: 1, isAlike: () => false, gain: () => 1 };
+
 /**
  * Runs all jobs on workers of one slot each. `decide({now, placed, waiting, usage})` returns {assignments, preemptions} as planDispatch
- * does; `decay` is the time constant of usage. Returns {waits: seconds by job, spans: [teamId, from, to], preemptions, rounds, end}.
+ * does; `decay` is the time constant of usage. `parties`: up to `most` jobs that are alike train in one slot, `gain(n)` times as fast
+ * together as in turn. Returns {waits: seconds by job, spans: [teamId, from, to] of slots, preemptions, rounds, end, together: jobs that
+ * began in another's slot}.
  */
-export function simulate(jobs, teams, workers, { decide, decay, rankOf }) {
+export function simulate(jobs, teams, workers, { decide, decay, rankOf, parties = alone }) {
   const events = [...jobs].sort((a, b) => a.at - b.at).map((job) => ({ at: job.at, type: 'arrive', job }));
   const later = [];
   const usage = new Map(teams.map(({ id }) => [id, 0]));
@@ -63,6 +67,7 @@ export function simulate(jobs, teams, workers, { decide, decay, rankOf }) {
   let now = 0;
   let preemptions = 0;
   let rounds = 0;
+  let together = 0;
 
   const push = (event) => {
     const place = later.findIndex(({ at }) => at > event.at);
@@ -73,11 +78,32 @@ export function simulate(jobs, teams, workers, { decide, decay, rankOf }) {
     const place = line.findIndex((other) => rankOf(other) > rankOf(job));
     line.splice(place < 0 ? line.length : place, 0, job);
   };
-  const start = (job, workerId) => {
-    if (!waits.has(job.id)) waits.set(job.id, now - job.at);
-    const entry = { job, workerId, since: now, leaving: false, run: Symbol(job.id) };
+  /** Those that wait and train with a job that gets a slot, shared evenly with `leads` that get theirs now. */
+  const companionsOf = (job, leads) => {
+    const line = waiting.get(job.teamId);
+    const alike = line.filter((other) => parties.isAlike(job, other));
+    const chosen = alike.slice(0, Math.min(parties.most - 1, Math.ceil(alike.length / leads)));
+    for (const one of chosen) line.splice(line.indexOf(one), 1);
+    together += chosen.length;
+    return chosen;
+  };
+  const speedOf = (entry) => parties.gain(entry.members.length) / entry.members.length;
+  /** The one of a slot that has the least left is the next to end. */
+  const expectEnd = (entry) => {
+    entry.run = Symbol(entry.job.id);
+    const least = Math.min(...entry.members.map(({ left }) => left));
+    push({ at: now + least / speedOf(entry), type: 'end', workerId: entry.workerId, run: entry.run });
+  };
+  const trainOn = (entry) => {
+    for (const member of entry.members) member.left -= (now - entry.from) * speedOf(entry);
+    entry.from = now;
+  };
+  const start = (job, workerId, leads = 1) => {
+    const members = [job, ...companionsOf(job, leads)].map((one) => ({ job: one, left: one.seconds }));
+    for (const { job: one } of members) if (!waits.has(one.id)) waits.set(one.id, now - one.at);
+    const entry = { job, workerId, members, since: now, from: now, leaving: false };
     running.set(workerId, entry);
-    push({ at: now + job.seconds, type: 'end', workerId, run: entry.run });
+    expectEnd(entry);
   };
   const release = (workerId) => {
     const { job, since } = running.get(workerId);
@@ -86,7 +112,6 @@ export function simulate(jobs, teams, workers, { decide, decay, rankOf }) {
     const next = bound.get(workerId);
     bound.delete(workerId);
     if (next) start(next, workerId);
-    return { job, trained: now - since };
   };
   const take = (jobId) => {
     for (const line of waiting.values()) {
@@ -98,9 +123,16 @@ export function simulate(jobs, teams, workers, { decide, decay, rankOf }) {
   const happen = (event) => {
     if (event.type === 'arrive') return queue(event.job);
     const entry = running.get(event.workerId);
-    if (entry?.run !== event.run) return;
-    const { job, trained } = release(event.workerId);
-    if (event.type === 'leave') queue({ ...job, seconds: job.seconds - trained + CHECKPOINT_SECONDS });
+    if (event.type === 'leave' ? entry !== event.entry : entry?.run !== event.run) return;
+    trainOn(entry);
+    if (event.type === 'leave') {
+      release(event.workerId);
+      for (const { job, left } of entry.members) queue({ ...job, seconds: left + CHECKPOINT_SECONDS });
+      return;
+    }
+    entry.members = entry.members.filter(({ left }) => left > 1e-6);
+    if (entry.members.length === 0) return release(event.workerId);
+    expectEnd(entry);
   };
 
   while (events.length + later.length > 0) {
@@ -126,15 +158,19 @@ export function simulate(jobs, teams, workers, { decide, decay, rankOf }) {
     if (lines.length === 0) continue;
     const plan = decide({ now, placed, waiting: lines, usage });
     rounds += 1;
-    for (const { jobId, workerId } of plan.assignments) start(take(jobId), workerId);
+    const leads = plan.assignments.map(({ jobId, workerId }) => ({ job: take(jobId), workerId }));
+    for (const [index, { job, workerId }] of leads.entries()) {
+      const others = leads.slice(index + 1).filter((other) => parties.isAlike(job, other.job));
+      start(job, workerId, 1 + others.length);
+    }
     for (const { victimId, jobId, workerId } of plan.preemptions) {
       const victim = running.get(workerId);
       if (victim.job.id !== victimId) throw new Error(`${victimId} is not on ${workerId}`);
       victim.leaving = true;
       bound.set(workerId, take(jobId));
-      push({ at: now + CHECKPOINT_SECONDS, type: 'leave', workerId, run: victim.run });
+      push({ at: now + CHECKPOINT_SECONDS, type: 'leave', workerId, entry: victim });
       preemptions += 1;
     }
   }
-  return { waits, spans, preemptions, rounds, end: now };
+  return { waits, spans, preemptions, rounds, end: now, together };
 }

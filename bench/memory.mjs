@@ -4,15 +4,13 @@
 //   npm run bench:memory -- [--only 10M] [--parts]
 //
 // Needs the oracle for making the models (tools/oracle/setup.sh). Writes bench/results/memory.json.
-import { fork } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { clearInterval, setInterval } from 'node:timers';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { library, makeFolder, openKernels, setUpOracle } from './models.mjs';
-import { print, root, writeResults } from './results.mjs';
+import { library, setUpOracle } from './models.mjs';
+import { print, writeResults } from './results.mjs';
+import { assignmentOf, dataset, MiB, prepare, runAssignment, sha256 } from './trainers.mjs';
 
 const { values: flags } = parseArgs({
   options: {
@@ -26,9 +24,8 @@ const tolerance = 0.1;
 
 const { recipeSchema } = library('contracts');
 const { predictMemory, splitRows } = library('domain');
-const { inspectModelFolder, loadChatTokenizer } = library('datasets');
-const { Blobs, createObjectStore } = library('storage');
-const { loadTokens, modelKey, planTraining, quantizedBasePath, toSequences } = library('training');
+const { loadChatTokenizer } = library('datasets');
+const { loadTokens, planTraining, toSequences } = library('training');
 
 /** [model, tokens of a packed row, packed rows of a micro-batch, rest of the recipe, conversations in the dataset] */
 const off = { checkpointActivations: false };
@@ -53,27 +50,6 @@ const cases = [
   ['500M', 512, 1, { lora: { rank: 128 }, training: off }],
 ];
 
-const MiB = (bytes) => Math.round(bytes / 2 ** 20);
-const id = (kind) => `${kind}_${'a'.repeat(24)}`;
-const sha256 = (bytes) => createHash('sha256').update(bytes).digest('hex');
-
-/** Rows whose answers fill `length` tokens and more, or are short where there are many. */
-function dataset(format, length, conversations) {
-  const word = (i) => `${['lake', 'stone', 'river', 'cloud'][i % 4]} ${i} `;
-  const answer = (seed) => Array.from({ length }, (_, i) => word(seed * 31 + i)).join('');
-  const lines = Array.from({ length: conversations }, (_, i) =>
-    format === 'preference'
-      ? { prompt: word(i), chosen: answer(i), rejected: answer(i + 1) }
-      : {
-          messages: [
-            { role: 'user', content: word(i) },
-            { role: 'assistant', content: answer(i) },
-          ],
-        },
-  );
-  return `${lines.map((line) => JSON.stringify(line)).join('\n')}\n`;
-}
-
 /** The lengths in the largest micro-batch, by the trainer's own packing, and what the dataset comes to. */
 async function lengthsOf(recipe, file, folder, work) {
   const format = recipe.objective.type === 'sft' ? 'chat' : 'preference';
@@ -94,74 +70,6 @@ async function lengthsOf(recipe, file, folder, work) {
   const lengths = Array.from(largest.starts.subarray(1), (end, i) => end - largest.starts[i]);
   const tokens = rows.reduce((sum, row) => sum + row.tokens.length, 0);
   return { lengths, dataset: { conversations: rows.length, tokens }, hash, format };
-}
-
-/** Highest VmHWM of a process while it lives. */
-function watch(pid) {
-  let peak = 0;
-  const look = () => {
-    try {
-      const [, kibibytes] = /^VmHWM:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8')) ?? [];
-      peak = Math.max(peak, Number(kibibytes ?? 0) * 1024);
-    } catch {
-      // gone
-    }
-  };
-  const timer = setInterval(look, 20);
-  return { look, stop: () => (clearInterval(timer), peak) };
-}
-
-/** Runs a trainer to its end: its peak, and how long it took. */
-async function train(home, assignment) {
-  const started = performance.now();
-  const child = fork(join(root, 'dist/apps/trainer/src/main.js'), [], {
-    env: { PATH: process.env.PATH, LOWRANK_DATA: home },
-    execArgv: ['--enable-source-maps'],
-    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-  });
-  const memory = watch(child.pid);
-  const last = await new Promise((resolve, reject) => {
-    child.on('message', ({ message }) => {
-      memory.look();
-      if (message === undefined) return;
-      if (message.type === 'failed') reject(new Error(message.message));
-      if (message.type === 'published') resolve(message.manifest);
-    });
-    child.on('exit', (code) => reject(new Error(`the trainer ended with ${code}`)));
-    child.send({ type: 'assign', assignments: [assignment] });
-  }).finally(() => child.kill());
-  const seconds = (performance.now() - started) / 1000;
-  return { peak: Math.max(memory.stop(), last.metrics.peakMemoryBytes), seconds };
-}
-
-/** A model in a folder, its quantized base where trainers look for it: its weights are then not asked for. */
-async function prepare(work, name) {
-  const folder = makeFolder(work, name);
-  const facts = await inspectModelFolder(folder);
-  const store = createObjectStore({ folder: join(work, 'objects') });
-  const blobs = new Blobs(store);
-  const files = [];
-  for (const { path } of facts.files) {
-    const weights = path.endsWith('.safetensors');
-    files.push(
-      weights
-        ? { path, sha256: sha256(name), bytes: statSync(join(folder, path)).size }
-        : { path, ...(await blobs.putFile(join(folder, path))) },
-    );
-  }
-  const cacheDir = join(work, 'cache');
-  const storages = new Set();
-  const keep = async (storage) => {
-    const file = quantizedBasePath({ key: modelKey(files), storage, cacheDir });
-    if (storages.has(file)) return;
-    storages.add(file);
-    mkdirSync(dirname(file), { recursive: true });
-    const kernels = openKernels({ threads });
-    const { quantization: format, doubleQuantization } = storage;
-    await kernels.quantizeBase(folder, file, { quantization: { format, doubleQuantization } });
-    kernels.close();
-  };
-  return { folder, facts, files, blobs, cacheDir, keep };
 }
 
 const name = ([model, length, rows, input, conversations]) =>
@@ -198,22 +106,11 @@ async function measure(work, made, [model, length, rows, input, conversations]) 
   });
   await made.keep(recipe.base);
   const stored = await made.blobs.putFile(file);
-  const jobDir = mkdtempSync(join(work, 'job-'));
-  const { peak, seconds } = await train(work, {
-    jobId: `job_${sha256(jobDir)
-      .replaceAll(/[^a-z]/g, '')
-      .padEnd(24, 'a')
-      .slice(0, 24)}`,
-    epoch: 1,
-    adapter: 'bench',
-    baseModel: { id: id('base'), name: 'bench', source: model, revision: 'a'.repeat(40), files: made.files },
-    dataset: { id: id('data'), sha256: stored.sha256, format },
-    recipe,
-    jobDir,
-    cacheDir: made.cacheDir,
-    threads,
-  });
-  rmSync(jobDir, { recursive: true, force: true });
+  const data = { sha256: stored.sha256, format };
+  const { peak, seconds } = await runAssignment(
+    work,
+    assignmentOf(work, made, { model, dataset: data, recipe, threads }),
+  );
   return { model, length, rows, input, conversations: count, predicted, peak, seconds, parts };
 }
 
@@ -226,7 +123,7 @@ try {
   );
   const wanted = cases.filter(([model]) => flags.only === undefined || flags.only === model);
   for (const model of new Set(wanted.map(([one]) => one))) {
-    const made = await prepare(work, model);
+    const made = await prepare(work, model, { threads });
     for (const one of wanted.filter(([of]) => of === model)) {
       const result = await measure(work, made, one);
       results.push(result);

@@ -1,10 +1,10 @@
 // Serving, in one run: a decode step of many rows (as bench:decode), a server over HTTP with few and with many adapters, adapters that are
 // not in memory yet, and transformers + PEFT with mixed `adapter_names` on the same model.
 //
-//   npm run bench:serve -- [--quick] [--model 10M] [--batch 256] [--adapters 2000] [--requests 512] [--threads 2]
+//   npm run bench:serve -- [--quick] [--model 10M] [--batch 256] [--adapters 2000] [--requests 512] [--threads 2] [--seconds 20]
 //
 // The server is apps/serve without the API before it, over a folder of objects; requests of 32 tokens of prompt and 32 of answer keep 64
-// turns busy. Writes bench/results/serve.json. Needs the oracle (tools/oracle/setup.sh) and `npm run build`.
+// turns busy, for `--seconds` at most each time, so that all ends within minutes on any machine. Prints each figure beside its goal. Writes bench/results/serve.json. Needs the oracle (tools/oracle/setup.sh) and `npm run build`.
 import { Buffer } from 'node:buffer';
 import { fork } from 'node:child_process';
 import { once } from 'node:events';
@@ -26,6 +26,7 @@ const { values: flags } = parseArgs({
     adapters: { type: 'string' },
     requests: { type: 'string' },
     threads: { type: 'string', default: '2' },
+    seconds: { type: 'string' },
   },
 });
 const { quick, model } = flags;
@@ -33,6 +34,8 @@ const batch = Number(flags.batch ?? (quick ? 32 : 256));
 const many = Number(flags.adapters ?? (quick ? 40 : 2000));
 const requests = Number(flags.requests ?? (quick ? 48 : 512));
 const threads = Number(flags.threads);
+/** Of one measurement over HTTP. */
+const mostSeconds = Number(flags.seconds ?? (quick ? 5 : 20));
 const few = 5;
 const turns = 64;
 const past = 16;
@@ -119,14 +122,17 @@ async function ask(url, target, i, changes = {}) {
 }
 
 let asked = 0;
-/** Tokens/s of `requests` answers, of adapters that targetOf names, twice as many requests at a time as there are turns. */
+/**
+ * Tokens/s of `requests` answers, or of as many as are asked for within `mostSeconds`, of adapters that targetOf names, twice as many requests at a
+ * time as there are turns.
+ */
 async function throughput(url, targetOf) {
   let next = 0;
   let tokens = 0;
   const started = performance.now();
   await Promise.all(
     Array.from({ length: 2 * turns }, async () => {
-      while (next < requests) {
+      while (next < requests && performance.now() - started < 1000 * mostSeconds) {
         const i = next++;
         const { usage } = await (await ask(url, targetOf(i), asked++)).json();
         tokens += usage.completion_tokens;
@@ -206,6 +212,45 @@ async function overHttp({ baseModel, adapters }, data) {
   }
 }
 
+const percent = (value) => `${Math.round(value * 100)} %`;
+const rate = (value) => `${value.toFixed(1)} tokens/s`;
+const times = (value) => `${value.toFixed(2)}x`;
+
+/** What the product promises, and what was measured of it; goals of none are told for what they are. */
+const figures = ({ step, http, peer }) => [
+  [`step of ${batch} rows, an adapter each against one`, step.eachToOne, 0.8, times],
+  [`step of ${batch} rows, one adapter against the bare base`, step.oneToBase, 0.9, times],
+  [`over HTTP, ${many} adapters against ${few}`, http.manyToFew, 0.9, times],
+  ["step of one row, share of a copy's bandwidth", step.share, 0.6, percent],
+  [
+    `over HTTP, ${few} adapters against transformers + PEFT (${peer.rows} rows, adapter_names)`,
+    http.tokens.few / (peer.tokens / peer.seconds),
+    1,
+    times,
+  ],
+  [
+    'first token of an adapter not in memory',
+    http.milliseconds.cold,
+    null,
+    (value) => `${value.toFixed(1)} ms`,
+  ],
+  ['first token of one that is', http.milliseconds.warm, null, (value) => `${value.toFixed(1)} ms`],
+];
+
+function show(all) {
+  for (const [name, value, goal, text] of figures(all)) {
+    const beside = goal === null ? '' : `   goal ${text(goal)}: ${value >= goal ? 'met' : 'NOT met'}`;
+    print(`${name.padEnd(80)} ${text(value).padStart(10)}${beside}`);
+  }
+  const { tokens } = all.http;
+  print(
+    `tokens/s over HTTP: base ${tokens.base.toFixed(1)}, ${few} adapters ${tokens.few.toFixed(1)}, ${many} ${tokens.many.toFixed(1)}, their first time ${tokens.manyCold.toFixed(1)}`,
+  );
+  print(
+    `a step: ${rate(all.step.whole.base)} of ${batch} rows, ${rate(all.step.single.base)} of one; transformers + PEFT ${rate(all.peer.tokens / all.peer.seconds)}`,
+  );
+}
+
 setUpOracle();
 const work = mkdtempSync(join(tmpdir(), 'lowrank-bench-serve-'));
 try {
@@ -213,24 +258,12 @@ try {
   const kernels = openKernels({ threads });
   const base = await kernels.openBase(file);
   const step = await steps(base);
-  const percent = (value) => `${Math.round(value * 100)} %`;
-  const rate = (value) => `${value.toFixed(1)} tokens/s`;
-  print(
-    `step of ${batch} rows: base ${rate(step.whole.base)}, one adapter ${step.oneToBase.toFixed(2)}x of that, an adapter each ${step.eachToOne.toFixed(2)}x of one`,
-  );
-  print(`step of 1 row: ${rate(step.single.base)}, weights at ${percent(step.share)} of a copy's bandwidth`);
   const data = join(work, 'data');
   const stored = await store(base, folder, data);
   const info = kernels.info;
   base.close();
   kernels.close();
   const http = await overHttp(stored, data);
-  print(
-    `over HTTP: base ${rate(http.tokens.base)}, ${few} adapters ${rate(http.tokens.few)}, ${many} ${rate(http.tokens.many)} (${http.manyToFew.toFixed(2)}x), their first time ${rate(http.tokens.manyCold)}`,
-  );
-  print(
-    `first token: ${http.milliseconds.warm.toFixed(1)} ms, of an adapter not in memory ${http.milliseconds.cold.toFixed(1)} ms`,
-  );
   const rows = quick ? 8 : 32;
   const settings = {
     rows,
@@ -241,9 +274,10 @@ try {
     threads,
   };
   const args = Object.entries(settings).flatMap(([key, value]) => [`--${key}`, String(value)]);
-  const peer = lastLine(run(python, [join(oracle, 'peer_serve.py'), folder, ...args]));
-  print(`transformers + PEFT, ${rows} rows of ${few} adapters: ${rate(peer.tokens / peer.seconds)}`);
-  writeResults('serve', { flags, kernels: info, step, http, peer: { ...settings, ...peer } });
+  const measured = lastLine(run(python, [join(oracle, 'peer_serve.py'), folder, ...args]));
+  const peer = { ...settings, ...measured };
+  show({ step, http, peer });
+  writeResults('serve', { flags, kernels: info, step, http, peer });
 } finally {
   rmSync(work, { recursive: true, force: true });
 }

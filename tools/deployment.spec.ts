@@ -145,10 +145,20 @@ describe('the Compose file', () => {
     expect([...new Set(asked)].sort()).toEqual([...new Set(explained)].sort());
   });
 
-  it('gives the worker the time that a drain takes', () => {
-    const seconds = Number(services.worker?.stop_grace_period?.replace('s', ''));
+  it.each(['worker', 'worker-gpu'])('gives %s the time that a drain takes', (name) => {
+    const seconds = Number(services[name]?.stop_grace_period?.replace('s', ''));
     expect(seconds * 1000).toBeGreaterThan(defaultTimings.drainGrace + defaultTimings.stopGrace);
   });
+});
+
+it('builds every image that is named', () => {
+  const targets = [...read(join(root, 'deploy/images/Dockerfile')).matchAll(/^FROM \S+ AS (\S+)$/gm)].map(
+    ([, name]) => `lowrank-${name}:0.1.0`,
+  );
+  const compose = [...read(join(root, 'docker-compose.yml')).matchAll(/image: (lowrank-\S+)/g)];
+  const cluster = files.flatMap((file) => [...read(file).matchAll(/image: (lowrank-\S+)/g)]);
+  for (const [, image] of [...compose, ...cluster]) expect(targets).toContain(image);
+  expect(cluster.map(([, image]) => image)).toContain('lowrank-worker-cuda:0.1.0');
 });
 
 it('has found the manifests', () =>

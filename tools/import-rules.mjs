@@ -16,7 +16,7 @@ export const mayImport = {
   training: ['kernels', 'datasets', 'domain', 'contracts', 'telemetry'],
   api: ['domain', 'contracts', 'datasets', 'db', 'queue', 'storage', 'outbound', 'config', 'telemetry'],
   worker: ['domain', 'contracts', 'db', 'queue', 'storage', 'outbound', 'config', 'telemetry'],
-  trainer: ['training', 'datasets', 'storage', 'contracts', 'config', 'telemetry'],
+  trainer: ['kernels', 'training', 'datasets', 'storage', 'contracts', 'config', 'telemetry'],
   serve: ['kernels', 'training', 'datasets', 'domain', 'contracts', 'storage', 'config', 'telemetry'],
   cli: [
     'contracts',

@@ -46,7 +46,14 @@ const worker = {
   threads: 1,
   wakeUpVersion,
 };
-const presence = new Presence(ports, worker, defaultTimings.presence, () => {});
+const presence = new Presence(
+  ports,
+  worker,
+  () => ({ usage: null, operationsPerSecond: null }),
+  () => null,
+  defaultTimings.presence,
+  () => {},
+);
 const supervisor = new Supervisor({
   ...{
     ports,
@@ -54,6 +61,8 @@ const supervisor = new Supervisor({
     // A trainer for each job: several that a trainer trains together would be told as one start.
     workplace: { dataDir: folder, threads: 1, slots, jobsPerTrainer: 1 },
     clearUp: async () => {},
+    publishing: (_published, write) => write(),
+    deviceProblem: () => null,
     timings: defaultTimings,
     metrics,
   },

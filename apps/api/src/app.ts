@@ -13,6 +13,7 @@ import { keepToTeams, ofRequests } from './auth/team-context';
 import { serveDashboard } from './dashboard/serve-dashboard';
 import { type Dependencies } from './dependencies';
 import { answerWriter } from './http/answers';
+import { compressAnswer } from './http/compression';
 import { toPublicError } from './http/errors';
 import { logRequests } from './http/logging';
 import { serveDocs } from './http/openapi';
@@ -107,6 +108,7 @@ export async function createApp(
     reply.header('x-request-id', request.id);
     done();
   });
+  fastify.addHook('onSend', compressAnswer);
   traceRequests(fastify);
   serveDocs(app);
   await app.init();

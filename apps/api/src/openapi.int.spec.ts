@@ -47,7 +47,7 @@ it('describes bodies and path parameters', () => {
   for (const [route, { requestBody, parameters = [] }] of operations) {
     if (
       route.startsWith('POST') &&
-      !/\/(cancel|pause|resume|retry|replay|complete|leave|password-reset|restore|rollback|rotate-secret|test|undrain)$/.test(
+      !/\/(cancel|pause|resume|retry|replay|complete|leave|password-reset|restore|rollback|checkpoints\/:step\/promote|rotate-secret|test|undrain)$/.test(
         route,
       )
     )

@@ -1,8 +1,12 @@
 import { hasChromium, chromiumPath, launch } from './browser';
 import { runJourneys } from './journeys/runs';
+import { accountJourneys } from './journeys/account';
 import { adminJourneys } from './journeys/admin';
 import { catalogJourneys } from './journeys/catalog';
+import { datasetJourneys } from './journeys/datasets';
+import { evaluationJourneys } from './journeys/evaluations';
 import { signInJourneys } from './journeys/sign-in';
+import { webhookJourneys } from './journeys/webhooks';
 import { Stack } from './stack';
 import { type World } from './world';
 
@@ -24,5 +28,9 @@ if (!hasChromium)
   describe('sign in', () => signInJourneys(world));
   describe('runs', () => runJourneys(world));
   describe('catalog', () => catalogJourneys(world));
+  describe('evaluations', () => evaluationJourneys(world));
+  describe('datasets', () => datasetJourneys(world));
+  describe('webhooks', () => webhookJourneys(world));
+  describe('account', () => accountJourneys(world));
   describe('admin', () => adminJourneys(world));
 });

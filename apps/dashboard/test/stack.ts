@@ -17,6 +17,7 @@ export class Stack {
     readonly url: string,
     /** Of an owner of the operator's team. */
     readonly key: string,
+    readonly databaseUrl: string,
     private readonly child: ChildProcess,
     private readonly clear: () => Promise<void>,
   ) {}
@@ -31,6 +32,8 @@ export class Stack {
         ...process.env,
         ...{ NODE_OPTIONS: '', DATABASE_URL: database.url, REDIS_URL: '', S3_BUCKET: '' },
         ...{ LOWRANK_DATA: folder, LOWRANK_PORT: '0', LOWRANK_IMPORT_ROOTS: samples },
+        // The journeys' own servers are on loopback.
+        ...{ LOWRANK_WEBHOOK_NETWORKS: '127.0.0.0/8', LOWRANK_IMPORT_NETWORKS: '127.0.0.0/8' },
       },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
@@ -49,7 +52,8 @@ export class Stack {
       await sleep(100);
     }
     const { url } = JSON.parse(await readFile(join(folder, 'up.json'), 'utf8')) as { url: string };
-    return new Stack(url, (await readFile(join(folder, 'admin-key'), 'utf8')).trim(), child, clear);
+    const key = (await readFile(join(folder, 'admin-key'), 'utf8')).trim();
+    return new Stack(url, key, database.url, child, clear);
   }
 
   /** A request with the admin key; throws when it is refused. */

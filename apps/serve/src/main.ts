@@ -11,6 +11,8 @@ import { InFlight } from './http/in-flight';
 import { createServer } from './http/server';
 import { ServeMetrics } from './metrics';
 import { Models } from './models/models';
+import { Pins } from './models/pins';
+import { machineBytes } from './models/room';
 
 /** Files of an adapter or a base model with thousands of names, and a conversation as long as any context. */
 const bodyBytes = 16 * 2 ** 20;
@@ -28,25 +30,31 @@ async function main(): Promise<void> {
   );
   const store = createObjectStore({ s3: config.s3, folder: join(config.dataDir, 'objects') });
   const kernels = openKernels({ threads: config.threads });
+  // Servers of one machine that share a folder of data have ports of their own.
+  const served = join(config.dataDir, 'cache', 'served', String(serve.port));
+  const memoryBytes = serve.memoryBytes ?? machineBytes();
   const models = new Models({
     kernels,
     blobs: new Blobs(store),
     cacheDir: join(config.dataDir, 'cache'),
+    adaptersDir: join(served, 'adapters'),
+    diskBytes: serve.diskBytes,
     keepBases: serve.bases,
     keepAdapters: serve.adapters,
-    memoryBytes: serve.memoryBytes,
-    cacheTokens: serve.cacheTokens,
+    memoryBytes,
+    shape: { threads: config.threads, cacheTokens: serve.cacheTokens, rows: serve.running },
   });
   const turns = new Turns({
     running: serve.running,
     waiting: serve.waiting,
     patienceMs: 1000 * serve.waitSeconds,
   });
+  const pins = new Pins({ models, memoryBytes, file: join(served, 'pins.json') });
   const service = new Service(models, turns);
   const inFlight = new InFlight();
   const app = createServer({
-    ...{ service, models, turns, inFlight, bodyBytes, logger },
-    metrics: new ServeMetrics(models, turns),
+    ...{ service, models, pins, turns, inFlight, bodyBytes, logger },
+    metrics: new ServeMetrics({ models, pins, turns }),
     token: serve.token,
     metricsToken: config.metricsToken,
   });
@@ -59,6 +67,7 @@ async function main(): Promise<void> {
     inFlight
       .drain(1000 * serve.drainSeconds)
       .then(() => app.close())
+      .then(() => pins.close())
       .then(() => {
         models.close();
         kernels.close();
@@ -76,6 +85,8 @@ async function main(): Promise<void> {
   // Started with an IPC channel, its other end is who looks after this process.
   if (process.connected) process.once('disconnect', () => leave('The starting process is gone'));
 
+  // Not waited for: requests and declarations of pins find out what there is.
+  void pins.restore();
   await app.listen({ host: serve.host, port: serve.port });
 }
 

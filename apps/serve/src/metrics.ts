@@ -3,6 +3,7 @@ import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom
 import { type MeterEvents } from './generation/meter';
 import { type Turns } from './generation/turns';
 import { type Models } from './models/models';
+import { type Pins } from './models/pins';
 
 export type Outcome = 'answered' | 'refused' | 'failed' | 'left';
 
@@ -44,7 +45,7 @@ export class ServeMetrics implements MeterEvents {
     registers: [this.registry],
   });
 
-  constructor(models: Models, turns: Turns) {
+  constructor({ models, pins, turns }: { models: Models; pins: Pins; turns: Turns }) {
     collectDefaultMetrics({ register: this.registry });
     const gauge = (name: string, help: string, labelNames: string[], collect: (self: Gauge) => void) =>
       new Gauge({
@@ -74,6 +75,16 @@ export class ServeMetrics implements MeterEvents {
         self.set({ kind: 'adapter' }, adapters);
       },
     );
+    gauge('lowrank_serve_pins', 'Pinned adapters, and those that were to be.', ['state'], (self) => {
+      for (const state of ['loaded', 'refused'])
+        self.set({ state }, pins.states.filter((one) => one.state === state).length);
+    });
+    gauge('lowrank_serve_pinned_bytes', 'Memory of pinned adapters and their bases.', [], (self) =>
+      self.set(pins.bytes),
+    );
+    gauge('lowrank_serve_disk_bytes', 'Files of adapters on the disk.', [], (self) =>
+      self.set(models.diskBytes),
+    );
     gauge(
       'lowrank_serve_cache_pages',
       'Pages for keys and values, of all bases in memory.',
@@ -84,7 +95,7 @@ export class ServeMetrics implements MeterEvents {
         self.set({ state: 'free' }, free);
       },
     );
-    const loads = (name: string, help: string, count: () => { base: number; adapter: number }) =>
+    const loads = (name: string, help: string, count: () => Record<string, number>) =>
       new Counter({
         ...{ name, help, labelNames: ['kind'], registers: [this.registry] },
         collect() {
@@ -93,7 +104,11 @@ export class ServeMetrics implements MeterEvents {
         },
       });
     loads('lowrank_serve_loads_total', 'Bases and adapters that were opened.', () => models.counts.opened);
-    loads('lowrank_serve_evictions_total', 'Those that made room for others.', () => models.counts.evicted);
+    loads(
+      'lowrank_serve_evictions_total',
+      'Those, and files of adapters, that made room for others.',
+      () => models.counts.evicted,
+    );
   }
 
   waited(seconds: number): void {

@@ -3,7 +3,6 @@ import {
   exportManifestSchema,
   LowrankError,
   manifestSchema,
-  parentsOf,
   type Assignment,
   type JobMessage,
   type JobMetric,
@@ -22,12 +21,13 @@ import {
 } from '@lowrank/training';
 import { join } from 'node:path';
 import { type AttemptCheckpoints, withCheckpoints } from './attempt-checkpoints';
+import { CheckpointKeeper } from './checkpoint-keeper';
 import { combineAndPublish } from './combine-attempt';
 import { evaluateAndPublish } from './evaluate-attempt';
 import { exportAndPublish } from './export-attempt';
 import { fetchFiles } from './fetch-files';
 import { fetchBase, fetchDataset } from './fetch-inputs';
-import { type ManifestSchema, publish, readManifest, storeFiles } from './publish';
+import { type ManifestSchema, publish, readManifest, storeVersion } from './publish';
 import { StepSpans } from './step-spans';
 
 /** The dataset was checked when it was uploaded, under a limit that may have been raised since: this is the highest there is. */
@@ -119,7 +119,7 @@ async function fetchStart(options: AttemptOptions): Promise<StartingPoint | null
 
 async function trainAndPublish(options: AttemptOptions, checkpoints: AttemptCheckpoints): Promise<Manifest> {
   const { assignment, bases, signal, writtenStep, send, log } = options;
-  const { jobId, epoch, baseModel, dataset, validationDataset, recipe, cacheDir, threads } = assignment;
+  const { epoch, baseModel, dataset, validationDataset, recipe, cacheDir, threads } = assignment;
   log('info', `attempt ${epoch}: adapter ${assignment.adapter} on ${baseModel.name}, ${threads} threads`);
 
   const base = await fetchBase(options);
@@ -127,64 +127,66 @@ async function trainAndPublish(options: AttemptOptions, checkpoints: AttemptChec
   const validation = validationDataset && (await fetchDataset(options, validationDataset));
   const initFrom = await fetchStart(options);
 
+  const onMessage = (level: 'info' | 'warn', message: string) => {
+    log(level, message);
+    send({ type: 'message', level, message });
+  };
+  const keeper = new CheckpointKeeper({
+    store: (state) => storeVersion(options, { ...state, recipe, checkpointStep: state.metrics.steps }),
+    onKept: (manifest) => send({ type: 'kept', manifest }),
+    onMessage,
+  });
   const logProgress = progressLog(log);
   const steps = new StepSpans();
-  const trained = await runTraining({
-    recipe,
-    adapter: assignment.adapter,
-    base: { source: baseModel.source, revision: baseModel.revision, ...base },
-    initFrom,
-    dataset: fetched,
-    validationDataset: validation,
-    maxLineBytes: MAX_LINE_BYTES,
-    cacheDir,
-    checkpointsDir: checkpoints.folder,
-    fetchCheckpoint: checkpoints.fetch,
-    threads,
-    bases,
-    signal,
-    onMessage: (level, message) => {
-      log(level, message);
-      send({ type: 'message', level, message });
-    },
-    writtenStep,
-    onPlan: (totalSteps, resumedFromStep, metrics) => {
-      log('info', `${totalSteps} steps, from step ${resumedFromStep}`);
-      send({ type: 'plan', totalSteps, resumedFromStep, ...(metrics.length > 0 && { metrics }) });
-      send({ type: 'phase', phase: 'running' });
-    },
-    onMetric: (metric, trainedTokens) => {
-      logProgress(metric);
-      steps.take(metric);
-      send({ type: 'metric', metric, trainedTokens });
-    },
-    onCheckpoint: (step, sha256) => {
-      steps.end();
-      log('info', `checkpoint of step ${step}`);
-      send({ type: 'checkpoint', step, sha256 });
-      checkpoints.written(step);
-    },
-  });
+  const trained = await keeper.during(() =>
+    runTraining({
+      recipe,
+      adapter: assignment.adapter,
+      base: { source: baseModel.source, revision: baseModel.revision, ...base },
+      initFrom,
+      dataset: fetched,
+      validationDataset: validation,
+      maxLineBytes: MAX_LINE_BYTES,
+      cacheDir,
+      checkpointsDir: checkpoints.folder,
+      fetchCheckpoint: checkpoints.fetch,
+      threads,
+      bases,
+      signal,
+      onMessage,
+      writtenStep,
+      onPlan: (totalSteps, resumedFromStep, metrics) => {
+        log('info', `${totalSteps} steps, from step ${resumedFromStep}`);
+        send({ type: 'plan', totalSteps, resumedFromStep, ...(metrics.length > 0 && { metrics }) });
+        send({ type: 'phase', phase: 'running' });
+      },
+      onMetric: (metric, trainedTokens) => {
+        logProgress(metric);
+        steps.take(metric);
+        send({ type: 'metric', metric, trainedTokens });
+      },
+      onSamples: (step, samples) => send({ type: 'samples', step, samples }),
+      onKept: (state) => keeper.offer(state),
+      onCheckpoint: (step, sha256) => {
+        steps.end();
+        log('info', `checkpoint of step ${step}`);
+        send({ type: 'checkpoint', step, sha256 });
+        checkpoints.written(step);
+      },
+    }),
+  );
 
   steps.end();
   signal.throwIfAborted();
   send({ type: 'phase', phase: 'publishing' });
   const files = trained.files.map(({ path }) => path).join(', ');
   log('info', `publishing ${files}`);
-  const manifest = {
-    format: 1 as const,
-    jobId,
-    epoch,
-    adapter: assignment.adapter,
-    baseModel: { id: baseModel.id, name: baseModel.name, revision: baseModel.revision },
-    dataset: { id: dataset.id, sha256: dataset.sha256 },
-    recipe,
-    parents: parentsOf(assignment),
-    templateSha256: trained.templateSha256,
-    metrics: trained.metrics,
-  };
   return spanned('publish', async () =>
-    publish(options, manifestSchema, { ...manifest, files: await storeFiles(options, trained.files) }),
+    publish(
+      options,
+      manifestSchema,
+      await storeVersion(options, { ...trained, recipe, checkpointStep: null }),
+    ),
   );
 }
 

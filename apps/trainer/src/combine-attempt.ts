@@ -1,20 +1,20 @@
-import { type CombineWork, type Manifest, manifestSchema, parentsOf } from '@lowrank/contracts';
+import { type CombineWork, type Manifest, manifestSchema } from '@lowrank/contracts';
 import { spanned } from '@lowrank/telemetry';
 import { runCombine } from '@lowrank/training';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type AttemptOptions, MAX_LINE_BYTES } from './attempt';
 import { fetchFiles } from './fetch-files';
-import { fetchBase, fetchDataset } from './fetch-inputs';
-import { publish, storeFiles } from './publish';
+import { fetchBase, fetchMeasured } from './fetch-inputs';
+import { publish, storeVersion } from './publish';
 
 /** Makes a version of several, and files and manifest to the object store. Throws as runCombine. */
 export async function combineAndPublish(
   options: AttemptOptions,
-  { parents, settings }: CombineWork,
+  { parents, settings, thresholds }: CombineWork,
 ): Promise<Manifest> {
   const { assignment, signal, send, log } = options;
-  const { jobId, epoch, adapter, baseModel, dataset, recipe, cacheDir, jobDir, threads } = assignment;
+  const { epoch, adapter, baseModel, recipe, cacheDir, jobDir, threads } = assignment;
   const named = parents.map((parent) => ({
     ...parent,
     name: `${parent.adapter} v${parent.number}`,
@@ -22,9 +22,9 @@ export async function combineAndPublish(
   }));
   log('info', `attempt ${epoch}: ${named.map(({ name }) => name).join(', ')} by ${settings.method}`);
 
-  const { id, name, source, revision } = baseModel;
+  const { source, revision } = baseModel;
   const base = await fetchBase(options);
-  const fetched = await fetchDataset(options, dataset);
+  const measured = await fetchMeasured(options);
   for (const { folder, files } of named) await fetchFiles(options, folder, files);
   send({ type: 'phase', phase: 'running' });
 
@@ -32,23 +32,16 @@ export async function combineAndPublish(
   try {
     const combined = await spanned('combine', () =>
       runCombine({
-        ...{ adapter, recipe, cacheDir, threads, signal, settings, into, parents: named },
+        ...{ adapter, recipe, cacheDir, threads, signal, settings, thresholds, into, parents: named },
         base: { source, revision, ...base },
-        dataset: fetched,
+        ...measured,
         maxLineBytes: MAX_LINE_BYTES,
       }),
     );
     signal.throwIfAborted();
     send({ type: 'phase', phase: 'publishing' });
-    return await publish(options, manifestSchema, {
-      ...{ format: 1, jobId, epoch, adapter, baseModel: { id, name, revision } },
-      dataset: { id: dataset.id, sha256: dataset.sha256 },
-      parents: parentsOf(assignment),
-      recipe: combined.recipe,
-      templateSha256: combined.templateSha256,
-      metrics: combined.metrics,
-      files: await storeFiles(options, combined.files),
-    });
+    const version = await storeVersion(options, { ...combined, checkpointStep: null });
+    return await publish(options, manifestSchema, version);
   } finally {
     await rm(into, { recursive: true, force: true });
   }

@@ -5,20 +5,20 @@ import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type AttemptOptions, MAX_LINE_BYTES } from './attempt';
 import { fetchFiles } from './fetch-files';
-import { fetchBase, fetchDataset } from './fetch-inputs';
+import { fetchBase, fetchMeasured } from './fetch-inputs';
 import { publish } from './publish';
 
 /** Writes a version in another format, and files and manifest to the object store. Throws as runExport. */
 export async function exportAndPublish(options: AttemptOptions, work: ExportWork): Promise<ExportManifest> {
   const { assignment, blobs, signal, send, log } = options;
-  const { jobId, epoch, baseModel, dataset, recipe, cacheDir, jobDir, threads } = assignment;
+  const { jobId, epoch, baseModel, recipe, cacheDir, jobDir, threads } = assignment;
   const { version, format, thresholds } = work;
   const name = `${version.adapter}-v${version.number}`;
   log('info', `attempt ${epoch}: ${name} as ${format}, ${threads} threads`);
 
   const { key, dir, fetchWeights } = await fetchBase(options);
   await fetchWeights();
-  const fetched = await fetchDataset(options, dataset);
+  const measured = await fetchMeasured(options);
   const adapterDir = join(jobDir, 'version');
   await fetchFiles(options, adapterDir, version.files);
   send({ type: 'phase', phase: 'running' });
@@ -30,7 +30,7 @@ export async function exportAndPublish(options: AttemptOptions, work: ExportWork
       runExport({
         ...{ format, name, thresholds, adapterDir, recipe, cacheDir, workDir, threads, signal },
         base: { key, dir, source: baseModel.source },
-        dataset: fetched,
+        ...measured,
         maxLineBytes: MAX_LINE_BYTES,
         onMessage: log,
         onProgress: (step, total) => {

@@ -43,3 +43,14 @@ export async function fetchDataset(
   await fetchFiles(options, folder, [{ path: sha256, sha256 }]);
   return { file: join(folder, sha256), sha256, format };
 }
+
+/** What the result of a job that does not train is compared on: its validation dataset, or what is held out of its dataset. */
+export async function fetchMeasured(
+  options: AttemptOptions,
+): Promise<{ dataset: FetchedDataset; isValidation: boolean }> {
+  const { dataset, validationDataset } = options.assignment;
+  return {
+    dataset: await fetchDataset(options, validationDataset ?? dataset),
+    isValidation: validationDataset !== null,
+  };
+}

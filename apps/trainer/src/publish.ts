@@ -1,4 +1,4 @@
-import { LowrankError, type StoredFile } from '@lowrank/contracts';
+import { LowrankError, type Manifest, parentsOf, type StoredFile } from '@lowrank/contracts';
 import { type TrainedAdapter } from '@lowrank/training';
 import { type AttemptOptions } from './attempt';
 
@@ -35,6 +35,27 @@ export async function storeFiles(
   const stored: StoredFile[] = [];
   for (const { path, bytes } of files) stored.push({ path, ...(await blobs.put(bytes)) });
   return stored;
+}
+
+/** Stores the files of a version, or of a state of the adapter that may become one, and resolves to its manifest. */
+export async function storeVersion(
+  options: Pick<AttemptOptions, 'assignment' | 'blobs'>,
+  {
+    files,
+    ...made
+  }: Pick<Manifest, 'recipe' | 'metrics' | 'templateSha256' | 'checkpointStep'> &
+    Pick<TrainedAdapter, 'files'> &
+    Partial<Pick<Manifest, 'certificate'>>,
+): Promise<Manifest> {
+  const { jobId, epoch, adapter, baseModel, dataset } = options.assignment;
+  const { recipe, metrics, templateSha256, checkpointStep, certificate = null } = made;
+  return {
+    ...{ format: 1, jobId, epoch, adapter, recipe, templateSha256, metrics, checkpointStep, certificate },
+    baseModel: { id: baseModel.id, name: baseModel.name, revision: baseModel.revision },
+    dataset: { id: dataset.id, sha256: dataset.sha256 },
+    parents: parentsOf(options.assignment),
+    files: await storeFiles(options, files),
+  };
 }
 
 /**

@@ -178,6 +178,22 @@ describe('trainer', () => {
     expect(stored).toEqual(manifest);
   });
 
+  it('stores states on the way, as they can be published', async () => {
+    const kept = only(undisturbed.messages, 'kept').map((message) => message.manifest);
+    expect(kept.map(({ checkpointStep }) => checkpointStep)).toContain(3);
+    for (const { checkpointStep, metrics, files, ...facts } of kept) {
+      expect(checkpointStep).toBe(metrics.steps);
+      expect([3, 5, 6, 9, 10]).toContain(checkpointStep);
+      expect(await blobs.missing(files)).toBeNull();
+      expect(files.map(({ path }) => path)).toEqual([
+        'adapter_model.safetensors',
+        'adapter_config.json',
+        'README.md',
+      ]);
+      expect(manifest).toMatchObject(facts);
+    }
+  });
+
   it('gives the same bytes with another number of threads', async () => {
     const attempt = start(assignment('b', smallRecipe, { threads: 2 }));
     expect(await attempt.ended).toBe(0);

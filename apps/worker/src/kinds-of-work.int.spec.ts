@@ -111,11 +111,18 @@ describe('a job that does not train', () => {
       'adapter_config.json',
       'adapter_model.safetensors',
     ]);
-    const second = await combine({ method: 'svd', rank: 2 });
+    expect(same?.certificate).toMatchObject({ reference: 'sum', passed: true, sum: null });
+    const lenient = { klMean: 100, agreement: 0 };
+    const second = await combine({ method: 'svd', rank: 2, parity: lenient });
     expect(second).toMatchObject({ state: 'succeeded', version: 2 });
     expect(second.work).toMatchObject({ kind: 'combine', settings: { method: 'svd', weights: [0.5, 0.5] } });
     expect((await versionOf(2))?.recipe.lora.rank).toBe(2);
+    expect((await versionOf(2))?.certificate).toMatchObject({ thresholds: lenient, passed: true });
     expect(await machines.messagesOf(second.id)).toContain('Combining.');
+    const rough = await combine({ method: 'svd', rank: 1, parity: { klMean: 0 } });
+    expect(rough).toMatchObject({ state: 'failed', version: null, error: { code: 'parity_failed' } });
+    expect(rough.error?.message).toContain('as the adapters do together with their weights: over');
+    expect(await versionOf(3)).toBeNull();
   }, 120_000);
 
   it('evaluates a version, and moves the alias that waited for it', async () => {

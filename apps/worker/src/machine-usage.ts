@@ -36,7 +36,7 @@ const thisMachine: Machine = {
 };
 
 /** A look at how busy the machine has been since the look before; the first one knows no utilisation yet. */
-export function measureMachine(machine: Machine = thisMachine): () => MachineUsage {
+export function measureMachine(machine: Machine = thisMachine): () => Omit<MachineUsage, 'devices'> {
   let last: ProcessorTimes | null = null;
   return () => {
     const now = machine.processors();
@@ -48,7 +48,6 @@ export function measureMachine(machine: Machine = thisMachine): () => MachineUsa
       utilisation: share === null ? null : Math.round(Math.min(1, Math.max(0, share)) * 1000) / 1000,
       memoryUsedBytes: Math.max(0, total - available),
       memoryTotalBytes: total,
-      devices: [],
     };
   };
 }

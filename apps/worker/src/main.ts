@@ -8,9 +8,8 @@ import { WorkerModule } from './worker.module';
 
 async function main(): Promise<void> {
   const tracing = startTracing('lowrank-worker');
-  const app = await NestFactory.createApplicationContext(WorkerModule.forRoot(loadConfig()), {
-    bufferLogs: true,
-  });
+  const module = await WorkerModule.forRoot(loadConfig());
+  const app = await NestFactory.createApplicationContext(module, { bufferLogs: true });
   const logger = app.get(Logger);
   app.useLogger(logger);
 

@@ -117,9 +117,11 @@ it('publishes nothing whose files are gone, and lets another attempt publish the
   const key = `manifests/${jobId}.json`;
   await store().put(key, Buffer.from('{}'), { bytes: 2 });
   const publishing = publishingOn(ports.unitOfWork, store());
-  expect(await publishing({ jobId, files: [stored] }, async () => 'written')).toBe('written');
+  expect(await publishing.publish({ jobId, files: [stored] }, async () => 'written')).toBe('written');
+  expect(await publishing.keep([stored], async () => false)).toBe(false);
   await blobs().remove(stored.sha256);
-  const refused = publishing({ jobId, files: [stored] }, async () => 'written');
+  expect(await publishing.keep([stored], () => Promise.reject(new Error('written')))).toBe(true);
+  const refused = publishing.publish({ jobId, files: [stored] }, async () => 'written');
   await expect(refused).rejects.toThrow(
     'adapter_model.safetensors of what was published is not in the object store',
   );

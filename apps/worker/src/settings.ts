@@ -35,6 +35,8 @@ export interface Timings {
   /** How long a worker has nothing to do before it measures its device's speed, and how long that may take. */
   idleBeforeSpeed: number;
   speedLimit: number;
+  /** What was read of a GPU counts for this long, and this long a worker waits for the first reading. */
+  gpuSilence: number;
   /** Between writes of the worker's own row, which also tell it whether it is to drain. */
   presence: number;
   /** A worker that was not seen for this long gets no jobs. Some writes of its row, and less than it takes to be declared dead. */
@@ -66,6 +68,7 @@ export const defaultTimings: Timings = {
   standby: 2000,
   idleBeforeSpeed: 10_000,
   speedLimit: 60_000,
+  gpuSilence: 15_000,
   presence: 3000,
   unseenAfter: 12_000,
   untakenAfter: 60_000,

@@ -219,6 +219,7 @@ describe('Supervisor', () => {
     format: 1,
     jobId: job.id,
     epoch: 1,
+    checkpointStep: null,
     adapter: job.adapter,
     baseModel: job.baseModel,
     dataset: { id: job.dataset.id, sha256: job.dataset.sha256 },
@@ -238,6 +239,7 @@ describe('Supervisor', () => {
       seconds: 1,
       peakMemoryBytes: 1000,
     },
+    certificate: null,
     files: [{ path: 'adapter_model.safetensors', sha256: 'e'.repeat(64), bytes: 5 }],
   });
 

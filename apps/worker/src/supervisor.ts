@@ -19,6 +19,8 @@ export interface SupervisorOptions {
   /** Removes the checkpoints of a job that has ended. */
   clearUp(attempt: AttemptRef): Promise<void>;
   publishing: Publishing;
+  /** What is known to be wrong with what trainers compute on; null: nothing. */
+  deviceProblem(): string | null;
   /** Compiled main file of the trainer. */
   trainerEntry: string;
   env: NodeJS.ProcessEnv;
@@ -67,7 +69,7 @@ export class Supervisor {
     claimed: JobWithInputs,
     traceparent: string | null = null,
   ): Promise<void> {
-    const { ports, workplace, timings, metrics, clearUp, publishing, env } = this.options;
+    const { ports, workplace, timings, metrics, clearUp, publishing, deviceProblem, env } = this.options;
     const { job, baseModel } = claimed;
     const about = { jobId: job.id, attempt: job.epoch };
     // By whatever way the job came here, it goes on where it was submitted.
@@ -79,7 +81,7 @@ export class Supervisor {
         const traceId = traceIdNow();
         const log = attemptLog(traceId === null ? about : { ...about, traceId });
         const secrets = [env.S3_SECRET_ACCESS_KEY ?? ''];
-        const options = { ports, timings, secrets, log, meter, clearUp, publishing };
+        const options = { ports, timings, secrets, log, meter, clearUp, publishing, deviceProblem };
         const run = new AttemptRun(makeAssignment(claimed, workplace, traceparentNow()), options);
         this.runs.add(run);
         try {

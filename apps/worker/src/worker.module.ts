@@ -1,110 +1,88 @@
-import { DynamicModule, Module } from '@nestjs/common';
+import { DynamicModule, Logger, Module } from '@nestjs/common';
 import { type Config, secretsOf } from '@lowrank/config';
-import { LowrankError, wakeUpVersion } from '@lowrank/contracts';
+import { LowrankError } from '@lowrank/contracts';
 import { createUnitOfWork } from '@lowrank/db';
-import { type Ports, randomIds, removeExpiredUploads, removeForGood, SharedClock } from '@lowrank/domain';
+import { randomIds, removeExpiredUploads, removeForGood, SharedClock } from '@lowrank/domain';
 import { AddressRules, createPoster } from '@lowrank/outbound';
 import { createJobConsumer, createJobQueue } from '@lowrank/queue';
 import { Blobs, Checkpoints, createObjectStore } from '@lowrank/storage';
 import { logOptions } from '@lowrank/telemetry';
 import { LoggerModule } from 'nestjs-pino';
-import { cpus, hostname } from 'node:os';
+import { cpus, totalmem } from 'node:os';
 import { extname, join, resolve } from 'node:path';
 import { trainerEnvironment } from './attempts/trainer-process';
+import { DeviceWorker, type DeviceWorkerOptions } from './device-worker';
+import { GpuWatch } from './devices/gpu-watch';
+import { type Offer, offersOf } from './devices/offers';
 import { Dispatcher } from './dispatch/dispatcher';
 import { Janitor } from './janitor';
 import { MetricsServer } from './metrics/metrics-server';
 import { WorkerMetrics } from './metrics/worker-metrics';
-import { measureMachine } from './machine-usage';
-import { Presence } from './presence';
 import { publishingOn } from './publication';
 import { defaultTimings } from './settings';
-import { Speedometer } from './speedometer';
-import { Supervisor } from './supervisor';
 import { WebhookSender } from './webhooks/webhook-sender';
-import { Connections, WorkerService } from './worker.service';
+import { WorkerService } from './worker.service';
 
 /** The trainer's programs: compiled beside a compiled worker, a source beside a source. */
 const trainerProgram = (name: string): string =>
   resolve(__dirname, `../../trainer/src/${name}${extname(__filename)}`);
 
+/** Nothing that people delete is removed; what trainers have replaced still is: it counts as discarded in 1970. */
+const foreverMs = 40 * 365 * 86_400_000;
+
 @Module({})
 export class WorkerModule {
-  /** A worker on the configured Postgres and queue. Error: validation_failed without a database. */
-  static forRoot(config: Config): DynamicModule {
-    const { databaseUrl, redis, queuePrefix: prefix, dataDir, slots, threads, logLevel } = config;
-    const { deviceClass, memoryBytes, jobsPerTrainer } = config;
+  /**
+   * The workers of this process on the configured Postgres and queue: one for each GPU, or one for the processors. Error: validation_failed
+   * without a database, or without the GPUs that are asked for.
+   */
+  static async forRoot(config: Config): Promise<DynamicModule> {
+    const { databaseUrl, redis, queuePrefix: prefix, dataDir, logLevel } = config;
     if (databaseUrl === null) {
       throw new LowrankError('validation_failed', 'DATABASE_URL is not set.', undefined, {
         help: 'Set it, or start everything with "lowrank up", which brings a Postgres of its own.',
       });
     }
+    const watch = new GpuWatch({
+      entry: trainerProgram('gpus'),
+      env: trainerEnvironment(process.env),
+      timings: defaultTimings,
+    });
+    const offers = await offersOn(config, watch);
     const unitOfWork = createUnitOfWork(databaseUrl);
     const queue = createJobQueue({ databaseUrl, redis, prefix });
-    const id = randomIds.make('worker');
     const poster = createPoster({
       rules: new AddressRules(config.webhookNetworks),
       timeoutMs: defaultTimings.webhookTimeout,
     });
-    const connections: Connections = {
-      unitOfWork,
-      queue,
-      closePoster: () => poster.close(),
-      forget: () => queue.forget(id),
-      consume: (handler, onError) =>
-        createJobConsumer({ databaseUrl, redis, prefix, workerId: id, slots, onError }, handler),
-    };
+    const connections = { unitOfWork, queue, closePoster: () => poster.close() };
     const clock = new SharedClock(() => unitOfWork.ping());
-    const ports: Ports = { unitOfWork, clock, ids: randomIds };
+    const ports = { unitOfWork, clock, ids: randomIds };
     const metrics = new WorkerMetrics();
     const { workerMetrics, metricsToken: token } = config;
     const metricsServer = workerMetrics && new MetricsServer(metrics.registry, { ...workerMetrics, token });
     const store = createObjectStore({ s3: config.s3, folder: join(dataDir, 'objects') });
     const removal = async (signal: AbortSignal): Promise<void> => {
       await removeExpiredUploads({ ...ports, store });
-      if (config.retentionMs === null) return;
       const removeBlob = (sha256: string) => new Blobs(store).remove(sha256);
-      await removeForGood({ unitOfWork, clock }, { retentionMs: config.retentionMs, removeBlob, signal });
+      const retentionMs = config.retentionMs ?? foreverMs;
+      await removeForGood({ unitOfWork, clock }, { retentionMs, removeBlob, signal });
     };
     const janitor = new Janitor(unitOfWork, new Checkpoints(store), dataDir, defaultTimings, removal);
-    const supervisor = new Supervisor({
-      ports,
-      workerId: id,
-      workplace: { dataDir, threads, slots, jobsPerTrainer },
-      timings: defaultTimings,
-      metrics,
-      clearUp: (attempt) => janitor.clearUp(attempt),
-      trainerEntry: trainerProgram('main'),
+    const options: DeviceWorkerOptions = {
+      ...{ config, ports, watch, metrics, timings: defaultTimings },
       publishing: publishingOn(unitOfWork, store),
-      env: { ...process.env, LOWRANK_DATA: dataDir },
-    });
-    const webhooks = new WebhookSender(ports, poster.post, defaultTimings, metrics);
-    const device = `cpu ${cpus()[0]?.model ?? process.arch}`;
-    const worker = {
-      id,
-      hostname: hostname(),
-      slots,
-      device,
-      deviceClass,
-      memoryBytes,
-      threads,
-      wakeUpVersion,
+      clearUp: (attempt) => janitor.clearUp(attempt),
+      programs: { main: trainerProgram('main'), speed: trainerProgram('speed') },
+      consume: (worker, handler, onError) =>
+        createJobConsumer({ databaseUrl, redis, prefix, ...worker, onError }, handler),
+      forget: (workerId) => queue.forget(workerId),
     };
-    const speedometer = new Speedometer({
-      entry: trainerProgram('speed'),
-      env: trainerEnvironment(process.env),
-      threads: Math.max(1, Math.floor(threads / slots)),
-      folder: join(dataDir, 'tmp', `speed-${id}`),
-      isIdle: () => supervisor.isIdle,
-      timings: defaultTimings,
-    });
-    const usageNow = measureMachine();
-    const presence = new Presence(
-      { unitOfWork, clock },
-      worker,
-      () => ({ usage: usageNow(), operationsPerSecond: speedometer.operationsPerSecond }),
-      defaultTimings.presence,
-      (mode) => supervisor.setDrain(mode),
+    const workers = offers.map((offer) => new DeviceWorker(offer, options));
+    const webhooks = new WebhookSender(ports, poster.post, defaultTimings, metrics);
+    const dispatcher = new Dispatcher(ports, queue, defaultTimings, metrics);
+    const service = new WorkerService(
+      ...([connections, metricsServer, workers, watch, dispatcher, webhooks, janitor] as const),
     );
     return {
       module: WorkerModule,
@@ -117,20 +95,18 @@ export class WorkerModule {
           }),
         }),
       ],
-      providers: [
-        { provide: Supervisor, useValue: supervisor },
-        { provide: Dispatcher, useValue: new Dispatcher(ports, queue, defaultTimings, metrics) },
-        { provide: Presence, useValue: presence },
-        { provide: WebhookSender, useValue: webhooks },
-        { provide: Janitor, useValue: janitor },
-        { provide: Speedometer, useValue: speedometer },
-        {
-          provide: WorkerService,
-          useFactory: (...parts: [Supervisor, Dispatcher, Presence, WebhookSender, Janitor, Speedometer]) =>
-            new WorkerService(connections, metricsServer, ...parts),
-          inject: [Supervisor, Dispatcher, Presence, WebhookSender, Janitor, Speedometer],
-        },
-      ],
+      providers: [{ provide: WorkerService, useFactory: () => service }],
     };
   }
+}
+
+/** What this process offers. */
+async function offersOn(config: Config, watch: GpuWatch): Promise<Offer[]> {
+  const report = config.gpus === 'off' ? null : await watch.start();
+  const host = { processor: cpus()[0]?.model ?? process.arch, memoryBytes: totalmem() };
+  const { offers, warnings } = offersOf(config, report, host);
+  if (offers.every(({ gpu }) => gpu === null)) await watch.stop();
+  const logger = new Logger(WorkerModule.name);
+  for (const warning of warnings) logger.warn(`${warning}.`);
+  return offers;
 }

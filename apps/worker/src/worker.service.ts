@@ -1,12 +1,10 @@
 import { BeforeApplicationShutdown, Injectable, Logger, OnApplicationBootstrap } from '@nestjs/common';
-import { type JobConsumer, type JobHandler, type JobQueue, type UnitOfWork } from '@lowrank/domain';
+import { type JobQueue, type UnitOfWork } from '@lowrank/domain';
+import { type DeviceWorker } from './device-worker';
+import { type GpuWatch } from './devices/gpu-watch';
 import { Dispatcher } from './dispatch/dispatcher';
 import { Janitor } from './janitor';
 import { type MetricsServer } from './metrics/metrics-server';
-import { Presence } from './presence';
-import { messageOf } from './retry';
-import { Speedometer } from './speedometer';
-import { Supervisor } from './supervisor';
 import { WebhookSender } from './webhooks/webhook-sender';
 
 export interface Connections {
@@ -14,27 +12,21 @@ export interface Connections {
   queue: JobQueue;
   /** Ends connections to webhooks. */
   closePoster(): Promise<void>;
-  /** Removes what may still wait for this worker. */
-  forget(): Promise<void>;
-  /** Begins to take wake-ups. */
-  consume(handler: JobHandler, onError: (error: unknown) => void): JobConsumer;
 }
 
-/** The order in which a worker comes and goes. */
+/** The order in which the workers of a process come and go. */
 @Injectable()
 export class WorkerService implements OnApplicationBootstrap, BeforeApplicationShutdown {
   private readonly logger = new Logger(WorkerService.name);
-  private consumer: JobConsumer | null = null;
 
   constructor(
     private readonly connections: Connections,
     private readonly metricsServer: MetricsServer | null,
-    private readonly supervisor: Supervisor,
+    private readonly workers: readonly DeviceWorker[],
+    private readonly watch: GpuWatch,
     private readonly dispatcher: Dispatcher,
-    private readonly presence: Presence,
     private readonly webhooks: WebhookSender,
     private readonly janitor: Janitor,
-    private readonly speedometer: Speedometer,
   ) {}
 
   onApplicationBootstrap(): void {
@@ -43,34 +35,22 @@ export class WorkerService implements OnApplicationBootstrap, BeforeApplicationS
       (port) => this.logger.log(`Metrics for Prometheus on port ${port}.`),
       (error) => this.logger.error(`No metrics for Prometheus: ${error}`),
     );
-    this.presence.start();
     this.dispatcher.start();
     this.webhooks.start();
     this.janitor.start();
-    this.speedometer.start();
-    this.consumer = this.connections.consume(
-      (wakeUp) => this.supervisor.handle(wakeUp),
-      (error) => this.logger.warn(`Queue: ${messageOf(error)}`),
-    );
+    for (const worker of this.workers) worker.start();
   }
 
-  /**
-   * Drains: running attempts write a checkpoint and go back to the queue, then the connections close. The worker's row goes at once, so
-   * that nothing more is meant for it and what it was to get goes to others.
-   */
+  /** Drains all workers, then the connections close. */
   async beforeApplicationShutdown(): Promise<void> {
-    this.supervisor.drain();
     await Promise.all([
-      this.presence.stop(),
-      this.consumer?.close(),
+      ...this.workers.map((worker) => worker.drain()),
       this.dispatcher.stop(),
       this.webhooks.stop(),
-      this.speedometer.stop(),
     ]);
+    await this.watch.stop();
     await this.janitor.stop();
-    await this.connections
-      .forget()
-      .catch((error) => this.logger.warn(`Could not remove the worker's queue: ${error}`));
+    for (const worker of this.workers) await worker.forget();
     await this.metricsServer?.stop();
     await this.connections.closePoster();
     await this.connections.queue.close();

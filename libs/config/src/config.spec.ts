@@ -1,6 +1,6 @@
 import { LowrankError } from '@lowrank/contracts';
 import { existsSync } from 'node:fs';
-import { homedir, totalmem } from 'node:os';
+import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { describeConfig, loadConfig } from './config';
 
@@ -44,7 +44,12 @@ describe('loadConfig', () => {
   });
 
   it('says what a worker offers: the whole machine, unless told otherwise', () => {
-    expect(loadConfig({})).toMatchObject({ deviceClass: 'cpu', memoryBytes: totalmem() });
+    expect(loadConfig({})).toMatchObject({ gpus: 'auto', deviceClass: null, memoryBytes: null });
+    for (const gpus of ['auto', 'all', 'off'])
+      expect(loadConfig({ LOWRANK_GPUS: gpus })).toMatchObject({ gpus });
+    expect(loadConfig({ LOWRANK_GPUS: '0, GPU-5a6c-01' })).toMatchObject({ gpus: ['0', 'GPU-5a6c-01'] });
+    for (const gpus of ['none', '0,,1', 'GPU 1'])
+      expect(failure({ LOWRANK_GPUS: gpus }).message).toContain('LOWRANK_GPUS');
     const told = { LOWRANK_DEVICE_CLASS: 'h100-80', LOWRANK_MEMORY_BYTES: '1000' };
     expect(loadConfig(told)).toMatchObject({ deviceClass: 'h100-80', memoryBytes: 1000 });
     for (const name of ['H100', 'h100-', 'a b'])

@@ -1,5 +1,5 @@
 import { type ErrorDetail, LowrankError } from '@lowrank/contracts';
-import { homedir, totalmem } from 'node:os';
+import { homedir } from 'node:os';
 import { isIP } from 'node:net';
 import { join, resolve } from 'node:path';
 import { z } from 'zod';
@@ -31,10 +31,15 @@ export interface Config {
   s3: S3Config | null;
   /** Jobs that a worker runs at a time. */
   slots: number;
-  /** What kind of device a worker has, for jobs that ask for one. */
-  deviceClass: string;
-  /** Memory that a worker gives to all of its slots together, bytes. */
-  memoryBytes: number;
+  /**
+   * GPUs that get a worker each: `auto`, all that can be used, and the processors where there are none; `all`, and without any it does not
+   * start; `off`, none; or those of these numbers and UUIDs.
+   */
+  gpus: 'auto' | 'all' | 'off' | readonly string[];
+  /** What kind of device a worker has, for jobs that ask for one; null: as it is called. */
+  deviceClass: string | null;
+  /** Memory that a worker gives to all of its slots together, bytes; null: all that its device has. */
+  memoryBytes: number | null;
   /** Most jobs that a trainer, which has one slot, trains together; 1: each has its own. */
   jobsPerTrainer: number;
   /** Threads of one trainer's kernels. */
@@ -72,6 +77,8 @@ export interface Config {
     cacheTokens: number;
     /** Bytes that all of it may take while nobody uses some of it; null: no limit. */
     memoryBytes: number | null;
+    /** Bytes that files of adapters may take on its disk while nobody uses them. */
+    diskBytes: number;
     /** Longest that a request waits for its turn, and that a server which leaves gives the answers that it has begun. */
     waitSeconds: number;
     drainSeconds: number;
@@ -116,6 +123,17 @@ const networks = z
   .transform((text) => text.split(',').map((network) => network.trim()))
   .refine((list) => list.every(isNetwork), 'must be networks such as 10.1.0.0/16,fd00::/8');
 
+/** `auto`, `all`, `off`, or numbers and UUIDs as NVML has them. */
+const gpus = z.enum(['auto', 'all', 'off']).or(
+  z
+    .string()
+    .transform((text) => text.split(',').map((part) => part.trim()))
+    .refine(
+      (list) => list.every((name) => /^(\d{1,3}|GPU-[0-9A-Za-z-]{1,60})$/.test(name)),
+      'must be auto, all, off, or GPUs such as 0,1 or GPU-5a6c…',
+    ),
+);
+
 const gib = 2 ** 30;
 const s3Variables = [
   'S3_ENDPOINT',
@@ -146,8 +164,9 @@ const environmentSchema = z
         /^[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?$/,
         "must be up to 40 lower-case letters, digits or '-', such as h100",
       )
-      .default('cpu'),
-    LOWRANK_MEMORY_BYTES: integer(1, 2 ** 50).default(() => totalmem()),
+      .optional(),
+    LOWRANK_GPUS: gpus.default('auto'),
+    LOWRANK_MEMORY_BYTES: integer(1, 2 ** 50).optional(),
     LOWRANK_JOBS_PER_TRAINER: integer(1, 64).default(8),
     LOWRANK_THREADS: integer(1, 1024).default(() => usableCores()),
     LOWRANK_MIRROR_SECONDS: z
@@ -180,6 +199,7 @@ const environmentSchema = z
     LOWRANK_SERVE_ADAPTERS: integer(0, 100_000).default(64),
     LOWRANK_SERVE_CACHE_TOKENS: integer(256, 2 ** 24).default(16_384),
     LOWRANK_SERVE_MEMORY: integer(2 ** 20, 2 ** 50).optional(),
+    LOWRANK_SERVE_DISK: integer(2 ** 20, 2 ** 50).default(20 * 2 ** 30),
     LOWRANK_SERVE_WAIT_SECONDS: integer(1, 3600).default(60),
     LOWRANK_SERVE_DRAIN_SECONDS: integer(0, 3600).default(120),
     LOWRANK_WORKER_METRICS_PORT: integer(0, 65_535).optional(),
@@ -254,8 +274,9 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
     redis: redisOf(value),
     s3: s3Of(value),
     slots: value.LOWRANK_SLOTS,
-    deviceClass: value.LOWRANK_DEVICE_CLASS,
-    memoryBytes: value.LOWRANK_MEMORY_BYTES,
+    gpus: value.LOWRANK_GPUS,
+    deviceClass: value.LOWRANK_DEVICE_CLASS ?? null,
+    memoryBytes: value.LOWRANK_MEMORY_BYTES ?? null,
     jobsPerTrainer: value.LOWRANK_JOBS_PER_TRAINER,
     threads: value.LOWRANK_THREADS,
     mirrorSeconds: value.LOWRANK_MIRROR_SECONDS,
@@ -281,6 +302,7 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
       adapters: value.LOWRANK_SERVE_ADAPTERS,
       cacheTokens: value.LOWRANK_SERVE_CACHE_TOKENS,
       memoryBytes: value.LOWRANK_SERVE_MEMORY ?? null,
+      diskBytes: value.LOWRANK_SERVE_DISK,
       waitSeconds: value.LOWRANK_SERVE_WAIT_SECONDS,
       drainSeconds: value.LOWRANK_SERVE_DRAIN_SECONDS,
     },

@@ -1,30 +1,11 @@
 import { z } from 'zod';
 import { idSchema, timeSchema } from './ids';
+import { roles, scopes } from './words';
 
-/** What somebody may do in a team, least first: each role may do all that those before it may. */
-export const roleSchema = z.enum(['viewer', 'member', 'admin', 'owner']);
+export const roleSchema = z.enum(roles);
 export type Role = z.infer<typeof roleSchema>;
 
-/** What a key can be narrowed to, besides its role; `write` includes `read` of the same. */
-export const scopeSchema = z.enum([
-  'base-models:read',
-  'base-models:write',
-  'datasets:read',
-  'datasets:write',
-  'jobs:read',
-  'jobs:write',
-  'adapters:read',
-  'adapters:write',
-  'team:read',
-  'team:write',
-  'keys:read',
-  'keys:write',
-  'webhooks:read',
-  'webhooks:write',
-  'audit:read',
-  'platform:read',
-  'platform:write',
-]);
+export const scopeSchema = z.enum(scopes);
 export type Scope = z.infer<typeof scopeSchema>;
 
 /** Who or what does something. */

@@ -37,6 +37,8 @@ export const actions = {
   'sweeps.control': { role: 'member', scope: 'jobs:write' },
   'adapters.read': { role: 'viewer', scope: 'adapters:read' },
   'adapters.write': { role: 'member', scope: 'adapters:write' },
+  'adapters.prefetch': { role: 'member', scope: 'adapters:write' },
+  'pins.write': { role: 'admin', scope: 'adapters:write' },
   'gates.write': { role: 'admin', scope: 'adapters:write' },
   'grants.write': { role: 'admin', scope: 'adapters:write' },
   'completions.generate': { role: 'viewer', scope: 'adapters:read' },

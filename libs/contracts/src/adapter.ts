@@ -5,6 +5,7 @@ import { storedFileSchema } from './base-model';
 import { idSchema, nameSchema, sha256Schema, timeSchema } from './ids';
 import { parentSchema } from './lineage';
 import { pageQuerySchema } from './paging';
+import { combinationCertificateSchema } from './parity';
 import { objectiveTypeSchema, type Recipe, recipeSchema } from './recipe';
 
 export const versionMetricsSchema = z.object({
@@ -26,6 +27,8 @@ export const versionMetricsSchema = z.object({
 });
 export type VersionMetrics = z.infer<typeof versionMetricsSchema>;
 
+const checkpointStepSchema = z.int().positive().nullable();
+
 /** What a trainer publishes: written last, under a key that only one writer can win. The version's row repeats it. */
 export const manifestSchema = z.object({
   format: z.literal(1),
@@ -40,6 +43,10 @@ export const manifestSchema = z.object({
   /** SHA-256 of the chat template text that the data were rendered with. */
   templateSha256: sha256Schema,
   metrics: versionMetricsSchema,
+  /** null: it was trained, not combined. */
+  certificate: combinationCertificateSchema.nullable().default(null),
+  /** The step of the job that it is the state after; null: it is what the job has come to. */
+  checkpointStep: checkpointStepSchema.default(null),
   files: z.array(storedFileSchema).min(1),
 });
 export type Manifest = z.infer<typeof manifestSchema>;
@@ -51,6 +58,8 @@ export const adapterVersionSchema = z.object({
   number: z.int().positive(),
   /** The job that made it; null: it was imported. */
   jobId: idSchema('job').nullable(),
+  /** The step of that job that it is the state after, where a checkpoint was promoted; null: it is what the job came to. */
+  checkpointStep: checkpointStepSchema,
   baseModel: z.object({ id: idSchema('baseModel'), name: nameSchema, revision: z.string() }),
   /** What it was trained on; null: it was imported, so nobody here knows. */
   dataset: z.object({ id: idSchema('dataset'), sha256: sha256Schema }).nullable(),
@@ -60,6 +69,8 @@ export const adapterVersionSchema = z.object({
   parents: z.array(parentSchema),
   templateSha256: sha256Schema,
   metrics: versionMetricsSchema,
+  /** How far it answers as the versions do that it was combined of; null: it was not, or by a release that did not look. */
+  certificate: combinationCertificateSchema.nullable(),
   files: z.array(storedFileSchema),
   /** 40 hexadecimal digits over the files, as a base model's: the commit that Hugging Face's clients see. */
   revision: z.string().regex(/^[0-9a-f]{40}$/),
@@ -81,8 +92,10 @@ export type NewVersion = Pick<
   | 'parents'
   | 'templateSha256'
   | 'metrics'
+  | 'certificate'
   | 'files'
->;
+> &
+  Partial<Pick<AdapterVersion, 'checkpointStep'>>;
 
 /** Where a version's files can be fetched from without a key, for a while. */
 export const versionLinksSchema = z.object({
@@ -177,7 +190,14 @@ export const adapterQuerySchema = pageQuerySchema.extend({
       'Words that all have to be in name, description, tags or written card; upper and lower case are the same.',
     ),
   baseModel: nameSchema.optional().describe('Name of the base model.'),
-  owner: z.string().min(1).max(200).optional().describe('Id or name of the user or API key that made it.'),
+  owner: z
+    .string()
+    .min(1)
+    .max(200)
+    .optional()
+    .describe(
+      'Id or name of the user or API key that made it; what a key of a member has made counts as the member’s too.',
+    ),
   tag: tagSchema.optional().describe('A tag that it has.'),
   objective: objectiveTypeSchema.optional().describe('What training minimised.'),
   method: adapterMethodSchema.optional().describe('How it was trained.'),

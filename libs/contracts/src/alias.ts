@@ -32,7 +32,7 @@ export const aliasSchema = z.object({
   /** Number of the version that it stands on. */
   version: z.int().positive(),
   movedAt: timeSchema,
-  /** Who moved it there: the id of an API key. */
+  /** Who moved it there: the id of an API key or a user. */
   movedBy: z.string(),
 });
 export type Alias = z.infer<typeof aliasSchema>;
@@ -53,6 +53,13 @@ export const aliasMoveSchema = z.object({
   gate: z.enum(['passed', 'stood-before']).nullable(),
 });
 export type AliasMove = z.infer<typeof aliasMoveSchema>;
+
+/** The same for people. */
+export const namedAliasMoveSchema = aliasMoveSchema.extend({
+  /** Name of who it was by; null: they are not in the team any more. */
+  byName: z.string().nullable(),
+});
+export type NamedAliasMove = z.infer<typeof namedAliasMoveSchema>;
 
 export const moveAliasSchema = z.strictObject({
   version: versionRefSchema.describe("The version to stand on: 'v3', 'latest', or where another alias is."),

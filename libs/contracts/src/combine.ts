@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { type CombinationCertificate, type ParityThresholds } from './parity';
 
 /** PEFT's ways to make one adapter of several. */
 export const combineMethodSchema = z.enum([
@@ -30,3 +31,21 @@ export const combineSettingsSchema = z.object({
   weights: z.array(z.number()).min(1),
 });
 export type CombineSettings = z.output<typeof combineSettingsSchema>;
+
+const exact = { reference: 'method', thresholds: { klMean: 0.0001, agreement: 0.999 } } as const;
+
+/**
+ * What a result is held against, and what it has to reach where nothing else is asked for. `cat` and `svd` are to be the sum, svd as nearly as its
+ * rank allows; the others leave out or mix values by design, and are to be what they say.
+ */
+export const combinationParity: Readonly<
+  Record<CombineMethod, { reference: CombinationCertificate['reference']; thresholds: ParityThresholds }>
+> = {
+  cat: { ...exact, reference: 'sum' },
+  svd: { reference: 'sum', thresholds: { klMean: 0.05, agreement: 0.9 } },
+  linear: exact,
+  ties: exact,
+  dare_linear: exact,
+  dare_ties: exact,
+  magnitude_prune: exact,
+};

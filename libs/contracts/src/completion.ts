@@ -1,7 +1,16 @@
 import { z } from 'zod';
 import { storedFileSchema } from './base-model';
+import { errorCodeSchema } from './errors';
 import { baseStorageSchema } from './recipe';
 import { idSchema, nameSchema, sha256Schema } from './ids';
+import {
+  messageCallSchema,
+  type Tool,
+  toolCallSchema,
+  type ToolChoice,
+  toolChoiceSchema,
+  toolsSchema,
+} from './tools';
 
 /*
  * Chat and text completions as OpenAI's API has them (https://platform.openai.com/docs/api-reference), as far as they are served here, and
@@ -14,13 +23,43 @@ const contentSchema = z
   .union([z.string(), z.array(textPartSchema).min(1)])
   .transform((content) => (typeof content === 'string' ? content : content.map(({ text }) => text).join('')));
 
-const completionMessageSchema = z
-  .strictObject({
-    role: z.enum(['system', 'developer', 'user', 'assistant']),
-    content: contentSchema,
-    name: z.string().max(64).optional(),
-  })
-  .transform(({ role, content }) => ({ role: role === 'developer' ? ('system' as const) : role, content }));
+/** What clients say of an answer when they give it back, and what has no effect. */
+const echoed = {
+  refusal: z.null().optional(),
+  annotations: z.array(z.unknown()).max(0).nullable().optional(),
+  audio: z.null().optional(),
+  function_call: z.null().optional(),
+};
+
+const completionMessageSchema = z.discriminatedUnion('role', [
+  z
+    .strictObject({
+      role: z.enum(['system', 'developer', 'user']),
+      content: contentSchema,
+      name: z.string().max(64).optional(),
+    })
+    .transform(({ role, content }) => ({ role: role === 'developer' ? ('system' as const) : role, content })),
+  z
+    .strictObject({
+      role: z.literal('assistant'),
+      content: contentSchema.nullable().default(null),
+      name: z.string().max(64).optional(),
+      tool_calls: z.array(messageCallSchema).max(128).nullable().optional(),
+      ...echoed,
+    })
+    .refine(({ content, tool_calls: calls }) => content !== null || (calls?.length ?? 0) > 0, {
+      path: ['content'],
+      message: 'must be text where there are no tool_calls',
+    })
+    .transform(({ role, content, tool_calls: calls }) => ({
+      ...{ role, content },
+      ...(calls && calls.length > 0 ? { tool_calls: calls } : {}),
+    })),
+  z
+    .strictObject({ role: z.literal('tool'), content: contentSchema, tool_call_id: z.string().max(256) })
+    .transform(({ role, content, tool_call_id }) => ({ role, content, tool_call_id })),
+]);
+export type CompletionMessage = z.output<typeof completionMessageSchema>;
 
 /** Tokens that an answer has where the request does not say: the rest of the model's context, up to this. */
 const mostTokens = 131_072;
@@ -106,6 +145,16 @@ const responseFormatSchema = z.discriminatedUnion('type', [
 const isJson = (format: z.output<typeof responseFormatSchema> | null): boolean =>
   format !== null && format.type !== 'text';
 
+interface Calling {
+  tools: readonly Tool[] | null;
+  tool_choice: ToolChoice | null;
+}
+/** Whether an answer may call functions, and whether it has to. */
+export const mayCall = ({ tools, tool_choice: choice }: Calling): boolean =>
+  (tools ?? []).length > 0 && choice !== 'none';
+export const hasToCall = (calling: Calling): boolean =>
+  mayCall(calling) && calling.tool_choice !== null && calling.tool_choice !== 'auto';
+
 export const chatCompletionSchema = z
   .strictObject({
     ...answerShape,
@@ -118,6 +167,31 @@ export const chatCompletionSchema = z
     logprobs: z.boolean().nullable().default(false),
     top_logprobs: z.int().min(0).max(20).nullable().default(null),
     response_format: responseFormatSchema.nullable().default(null),
+    /** Functions that the answer may call, shown to the model as its own template does. */
+    tools: toolsSchema.nullable().default(null),
+    /** Whether it is to call some: `auto` where there are tools. */
+    tool_choice: toolChoiceSchema.nullable().default(null),
+    /** False: one call at most. */
+    parallel_tool_calls: z.boolean().nullable().default(true),
+  })
+  .superRefine((body, { addIssue }) => {
+    const { tools, tool_choice: choice, response_format: format, stop, logprobs } = body;
+    const refuse = (path: string, message: string) =>
+      addIssue({ code: 'custom', path: [path], message, input: body });
+    const names = (tools ?? []).map((tool) => tool.function.name);
+    if (names.length === 0 && choice !== null && choice !== 'none') refuse('tool_choice', 'needs tools');
+    if (
+      typeof choice === 'object' &&
+      choice !== null &&
+      names.length > 0 &&
+      !names.includes(choice.function.name)
+    )
+      refuse('tool_choice', 'names a function that is not one of tools');
+    if (!mayCall(body)) return;
+    if (logprobs === true) refuse('logprobs', 'are not had beside tools: leave one of them out');
+    if (!hasToCall(body)) return;
+    if (stop.length > 0) refuse('stop', 'could end a call in its middle: leave it out');
+    if (isJson(format)) refuse('response_format', 'is not had of an answer that has to call a function');
   })
   .refine(({ logprobs, top_logprobs: top }) => top === null || logprobs === true, {
     path: ['top_logprobs'],
@@ -175,6 +249,22 @@ export const serveTargetSchema = z.strictObject({
 });
 export type ServeTarget = z.infer<typeof serveTargetSchema>;
 
+/** What a server is to keep whatever else is asked for: versions, each on its base. */
+export const pinsSchema = z.strictObject({
+  targets: z.array(serveTargetSchema.extend({ adapter: servedAdapterSchema })).max(10_000),
+});
+
+/** What became of a pin at a server, by the id of its version. */
+export const pinStateSchema = z.object({
+  id: idSchema('version'),
+  state: z.enum(['loaded', 'refused']),
+  /** Of the adapter in memory. */
+  bytes: z.number().nonnegative(),
+  reason: z.object({ code: errorCodeSchema, message: z.string() }).nullable(),
+});
+export type PinState = z.infer<typeof pinStateSchema>;
+export const pinStatesSchema = z.object({ pins: z.array(pinStateSchema) });
+
 /** From the API to a server, on behalf of a team. */
 export const serveRequestSchema = z.strictObject({
   teamId: idSchema('team'),
@@ -187,7 +277,7 @@ export const serveRequestSchema = z.strictObject({
 export type ServeRequest = z.output<typeof serveRequestSchema>;
 export type ServeRequestInput = z.input<typeof serveRequestSchema>;
 
-export const finishReasonSchema = z.enum(['stop', 'length']);
+export const finishReasonSchema = z.enum(['stop', 'length', 'tool_calls']);
 export type FinishReason = z.infer<typeof finishReasonSchema>;
 
 export const usageSchema = z.object({
@@ -238,7 +328,13 @@ const answerOf = <Name extends string, Choice extends z.ZodRawShape>(object: Nam
   });
 
 export const chatCompletionAnswerSchema = answerOf('chat.completion', {
-  message: z.object({ role: z.literal('assistant'), content: z.string(), refusal: z.null() }),
+  message: z.object({
+    role: z.literal('assistant'),
+    /** null: it calls functions, and says nothing. */
+    content: z.string().nullable(),
+    refusal: z.null(),
+    tool_calls: z.array(toolCallSchema).optional(),
+  }),
   logprobs: chatLogprobsSchema.nullable(),
 });
 export type ChatCompletionAnswer = z.infer<typeof chatCompletionAnswerSchema>;

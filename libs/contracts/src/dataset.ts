@@ -2,8 +2,9 @@ import { z } from 'zod';
 import { errorDetailSchema } from './errors';
 import { idPrefixes, idSchema, nameSchema, sha256Schema, timeSchema } from './ids';
 import { pageQuerySchema } from './paging';
+import { datasetFormats } from './words';
 
-export const datasetFormatSchema = z.enum(['chat', 'sharegpt', 'prompt-completion', 'alpaca', 'preference']);
+export const datasetFormatSchema = z.enum(datasetFormats);
 export type DatasetFormat = z.infer<typeof datasetFormatSchema>;
 
 /** A call of a tool that the assistant asks for. */

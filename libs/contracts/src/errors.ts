@@ -78,6 +78,10 @@ export const errorCatalog = {
   },
   rate_limited: { status: 429, help: 'Wait for the time in the Retry-After header.' },
   server_busy: { status: 429, help: 'Try again in a moment, or start more servers.' },
+  server_memory_short: {
+    status: 503,
+    help: 'Raise LOWRANK_SERVE_MEMORY, lower LOWRANK_SERVE_CACHE_TOKENS, unpin adapters, or start a server with more memory.',
+  },
   server_unavailable: {
     status: 503,
     help: 'Start apps/serve, or look at its log; LOWRANK_SERVE_URL says where it is.',
@@ -112,7 +116,7 @@ export const errorCatalog = {
   export_unsupported: { status: 422, help: 'Choose another format, or a base model that the message names.' },
   parity_failed: {
     status: 422,
-    help: "Choose a format that loses less, or pull the adapter itself; the job's log has every figure.",
+    help: "Choose a format that loses less, or pull the adapter itself; of a combination a higher rank, `cat`, or other thresholds. The job's log has every figure.",
   },
   evaluation_failed: {
     status: 422,

@@ -44,12 +44,6 @@ export const measureSchema = z.discriminatedUnion('metric', [
 ]);
 export type Measure = z.output<typeof measureSchema>;
 export type EvaluationMetric = Measure['metric'];
-export const evaluationMetrics = [
-  'loss',
-  'exact-match',
-  'regex',
-  'json-schema',
-] as const satisfies EvaluationMetric[];
 
 const limitsSchema = z.strictObject({
   /** The first rows of the dataset, so many at most. */

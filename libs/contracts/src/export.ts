@@ -1,19 +1,11 @@
 import { z } from 'zod';
 import { storedFileSchema } from './base-model';
 import { idSchema, nameSchema, timeSchema } from './ids';
+import { certificateSchema, type ParityThresholds } from './parity';
 
 /** What a version can be written as, besides the adapter that it is. */
 export const exportFormatSchema = z.enum(['merged', 'gguf-adapter', 'gguf-f16', 'gguf-q8_0']);
 export type ExportFormat = z.infer<typeof exportFormatSchema>;
-
-/** What a result has to reach to be published. */
-export const parityThresholdsSchema = z.strictObject({
-  /** Most nats that KL(adapter ‖ result) may be on average over tokens. */
-  klMean: z.number().nonnegative(),
-  /** Least share of tokens for which the likeliest one is the same. */
-  agreement: z.number().min(0).max(1),
-});
-export type ParityThresholds = z.infer<typeof parityThresholdsSchema>;
 
 /** Of a format, where nothing else is asked for: those that keep every number, 16 bits, 8 bits. */
 export const parityThresholds: Readonly<Record<ExportFormat, ParityThresholds>> = {
@@ -22,20 +14,6 @@ export const parityThresholds: Readonly<Record<ExportFormat, ParityThresholds>> 
   'gguf-f16': { klMean: 0.01, agreement: 0.98 },
   'gguf-q8_0': { klMean: 0.02, agreement: 0.97 },
 };
-
-/** How far a result answers as its adapter does on its base: what was compared, and what came out. */
-export const certificateSchema = z.object({
-  rows: z.int().positive(),
-  tokens: z.int().positive(),
-  /** Mean and largest KL(adapter ‖ result) of what is expected next, nats. */
-  klMean: z.number().nonnegative(),
-  klMax: z.number().nonnegative(),
-  /** Share of tokens for which the likeliest one is the same. */
-  agreement: z.number().min(0).max(1),
-  thresholds: parityThresholdsSchema,
-  passed: z.boolean(),
-});
-export type Certificate = z.infer<typeof certificateSchema>;
 
 /** What a trainer publishes of an export: written last, under a key that only one writer can win. */
 export const exportManifestSchema = z.object({

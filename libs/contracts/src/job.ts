@@ -6,23 +6,15 @@ import { idSchema, nameSchema, sha256Schema, timeSchema } from './ids';
 import { combineShape } from './combine';
 import { aliasNameSchema, versionRefSchema } from './alias';
 import { evaluationSettingsSchema } from './evaluation';
-import { exportFormatSchema, parityThresholdsSchema } from './export';
+import { exportFormatSchema } from './export';
 import { versionNameSchema, versionSelectorSchema } from './lineage';
+import { parityThresholdsSchema } from './parity';
 import { recipeRequestSchema, recipeSchema } from './recipe';
+import { jobStates } from './words';
 import { training, workSchema } from './work';
 
-export const jobStateSchema = z.enum([
-  'queued',
-  'preparing',
-  'running',
-  'publishing',
-  'succeeded',
-  'paused',
-  'cancelled',
-  'failed',
-]);
+export const jobStateSchema = z.enum(jobStates);
 export type JobState = z.infer<typeof jobStateSchema>;
-export const finalJobStates: readonly JobState[] = ['succeeded', 'cancelled', 'failed'];
 
 /** Higher goes first. A point is worth ten minutes of waiting in the team's own queue; see docs/fairness.md. */
 export const prioritySchema = z.int().min(-100).max(100);
@@ -92,8 +84,12 @@ export const createCombinationSchema = z.strictObject({
     .min(2)
     .max(16),
   ...combineShape,
-  /** What the result is measured on; default: the rows that the first version's recipe holds out. */
+  /** What the result is measured and compared on; default: the rows that the first version's recipe holds out. */
   dataset: datasetRefSchema.optional(),
+  /** A dataset of which every row is measured and compared instead; default: the one that the first version was validated on. */
+  validationDataset: datasetRefSchema.nullable().default(null),
+  /** What the result has to reach to be published; default: by the method, see docs/exports.md. */
+  parity: parityThresholdsSchema.partial().prefault({}),
   ...schedulingShape,
 });
 export type CreateCombinationInput = z.input<typeof createCombinationSchema>;
@@ -104,6 +100,8 @@ export const createExportSchema = z.strictObject({
   format: exportFormatSchema,
   /** Rows that the result is compared on; default: those that the version was trained on. */
   dataset: datasetRefSchema.optional(),
+  /** A dataset of which all rows may be compared instead of those held out; default: the one that the version was validated on. */
+  validationDataset: datasetRefSchema.nullable().default(null),
   /** What the result has to reach to be published; default: by the format, see docs/exports.md. */
   parity: parityThresholdsSchema.partial().prefault({}),
   ...schedulingShape,
@@ -118,8 +116,8 @@ export const createEvaluationSchema = z
     alias: aliasNameSchema.optional(),
     /** With `alias`: let it stand on the version when the version passes. Needs `adapters:write`. */
     move: z.boolean().default(false),
-    /** Instead of `alias`: what is measured, and on which rows. */
-    dataset: idSchema('dataset').optional(),
+    /** Instead of `alias`: what is measured, and on which rows; default: those of the dataset that the version was validated on while it was trained. */
+    dataset: datasetRefSchema.optional(),
     measures: evaluationSettingsSchema.shape.measures.optional(),
     limits: evaluationSettingsSchema.shape.limits.optional(),
     ...schedulingShape,
@@ -132,7 +130,6 @@ export const createEvaluationSchema = z
       return;
     }
     if (move) issue('alias', 'has to say what is to move');
-    if (dataset === undefined) issue('dataset', 'is missing, or `alias` is');
     if (measures === undefined) issue('measures', 'is missing, or `alias` is');
   });
 export type CreateEvaluationInput = z.input<typeof createEvaluationSchema>;
@@ -264,6 +261,49 @@ export const jobMetricSchema = z.object({
   rewardMargin: z.number().nullable(),
 });
 export type JobMetric = z.infer<typeof jobMetricSchema>;
+
+/** An answer that a job has given on its way. */
+export const jobSampleSchema = z.object({
+  /** The rendered conversation up to the answer, special tokens included. */
+  prompt: z.string(),
+  /** The dataset's own answer; null: the recipe has the prompt. */
+  expected: z.string().nullable(),
+  /** What the model makes of it, by its likeliest tokens. */
+  text: z.string(),
+});
+export type JobSample = z.infer<typeof jobSampleSchema>;
+
+/** Answers after so many steps; 0: before training. */
+export const jobSamplesSchema = z.object({
+  step: z.int().nonnegative(),
+  at: timeSchema,
+  samples: z.array(jobSampleSchema),
+});
+export type JobSamples = z.infer<typeof jobSamplesSchema>;
+
+const column = z.array(z.number().nullable()).nullable();
+/** Metrics of one kind in order of steps, a list for each field; null: the field has no number anywhere. */
+export const metricColumnsSchema = z.object({
+  step: z.array(z.int().nonnegative()),
+  /** Milliseconds since 1970. */
+  at: z.array(z.int()),
+  loss: z.array(z.number()),
+  learningRate: column,
+  gradNorm: column,
+  tokensPerSecond: column,
+  accuracy: column,
+  rewardMargin: column,
+});
+export type MetricColumns = z.infer<typeof metricColumnsSchema>;
+
+/** All metrics of a job by columns: a fifth of the bytes that they have one by one. */
+export const jobMetricColumnsSchema = z.object({
+  train: metricColumnsSchema,
+  eval: metricColumnsSchema,
+  /** What the job's stream goes on from, as its `last-event-id`: all events, and the metrics that are not among these. */
+  cursor: z.string(),
+});
+export type JobMetricColumns = z.infer<typeof jobMetricColumnsSchema>;
 
 /** Some of a job's metrics, evenly over its steps: what a small picture of it needs. */
 export const jobCurveSchema = z.object({

@@ -81,6 +81,8 @@ export const lineageEdgeSchema = z.object({
   from: z.string(),
   to: idSchema('version'),
   kind: z.enum([...parentKindSchema.options, 'base', 'data', 'job']),
+  /** Of kind `job`: the step that the version is the state after; left out: it is what the job came to. */
+  step: z.int().positive().optional(),
 });
 export type LineageEdge = z.infer<typeof lineageEdgeSchema>;
 

@@ -62,6 +62,8 @@ export const platformOverviewSchema = z.object({
       workers: z.int().nonnegative(),
       slots: z.int().nonnegative(),
       busy: z.int().nonnegative(),
+      /** Workers that are drained because their device failed. */
+      failed: z.int().nonnegative(),
     }),
   ),
   /** What the dispatcher has yet to carry, and for how long the oldest of it has been waiting, seconds. */

@@ -229,6 +229,20 @@ export const recipeSchema = z.strictObject({
   checkpoints: z
     .strictObject({
       everySteps: z.int().min(1).default(50),
+      /** States of the adapter that stay as they can be published: of checkpoints and evaluations the newest so many, and the best; 0: none. */
+      keep: z.int().min(0).max(20).default(2),
+    })
+    .prefault({}),
+  /** Answers that are kept while it trains: before, at evaluations, and after. */
+  samples: z
+    .strictObject({
+      /** What a user says; null: the first rows held out. */
+      prompts: z.array(z.string().min(1).max(4000)).min(1).max(16).nullable().default(null),
+      /** How many of the rows held out are answered; 0: none. */
+      count: z.int().min(0).max(16).default(3),
+      /** Most evaluations between the first and the last at which they are. */
+      times: z.int().min(0).max(100).default(5),
+      maxTokens: z.int().min(1).max(1024).default(48),
     })
     .prefault({}),
 });

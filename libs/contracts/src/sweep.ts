@@ -1,6 +1,12 @@
 import { z } from 'zod';
 import { idSchema, nameSchema, sha256Schema, timeSchema } from './ids';
-import { createJobSchema, jobStateSchema, schedulingShape, stoppedEarlySchema } from './job';
+import {
+  createJobSchema,
+  jobDatasetSchema,
+  jobStateSchema,
+  schedulingShape,
+  stoppedEarlySchema,
+} from './job';
 import { evaluationPointSchema } from './recipe';
 
 /** Most trials of a sweep. They are queued together, and their table is shown as a whole. */
@@ -65,12 +71,14 @@ export type Asha = Extract<SweepMethod, { type: 'asha' }>;
 export const sweepMetricSchema = z.enum(['loss', 'accuracy']);
 export type SweepMetric = z.infer<typeof sweepMetricSchema>;
 
-const { baseModel, dataset, adapter, initFrom } = createJobSchema.shape;
+const { baseModel, dataset, validationDataset, adapter, initFrom } = createJobSchema.shape;
 
 export const createSweepSchema = z
   .strictObject({
     baseModel,
     dataset,
+    /** What trials are compared on, as in a job: all of this dataset instead of rows held out of the other. */
+    validationDataset,
     adapter,
     /** Version whose weights all trials start from, as in a job. */
     initFrom,
@@ -124,6 +132,8 @@ export const sweepSchema = z.object({
   state: sweepStateSchema,
   baseModel: z.object({ id: idSchema('baseModel'), name: nameSchema, revision: z.string() }),
   dataset: z.object({ id: idSchema('dataset'), filename: z.string(), sha256: sha256Schema }),
+  /** What trials are compared on; null: rows held out of the dataset. */
+  validationDataset: jobDatasetSchema.nullable(),
   adapter: nameSchema,
   recipe: z.record(z.string(), z.unknown()),
   space: z.record(z.string(), dimensionSchema),

@@ -12,6 +12,8 @@ export const quotasSchema = z.object({
   maxQueued: z.int32().nonnegative().nullable(),
   /** Seconds that its jobs may hold slots in a calendar month (UTC). */
   deviceSecondsPerMonth: z.int().nonnegative().nullable(),
+  /** Tokens of prompts and answers that its completions may take in a calendar month (UTC). */
+  tokensPerMonth: z.int().nonnegative().nullable(),
 });
 export type Quotas = z.infer<typeof quotasSchema>;
 export const changeQuotasSchema = quotasSchema.partial().strict();
@@ -21,6 +23,8 @@ export const teamSchema = quotasSchema.extend({
   name: z.string(),
   /** In this calendar month (UTC), of attempts that have ended. */
   deviceSecondsUsed: z.number().nonnegative(),
+  /** In this calendar month (UTC), some seconds late. */
+  tokensUsed: z.int().nonnegative(),
 });
 export type Team = z.infer<typeof teamSchema>;
 

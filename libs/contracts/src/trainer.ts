@@ -5,7 +5,7 @@ import { datasetFormatSchema } from './dataset';
 import { errorCodeSchema } from './errors';
 import { idSchema, nameSchema, sha256Schema, traceparentSchema } from './ids';
 import { versionNameSchema } from './lineage';
-import { jobMetricSchema, logLevelSchema } from './job';
+import { jobMetricSchema, jobSampleSchema, logLevelSchema } from './job';
 import { evaluationManifestSchema } from './evaluation';
 import { exportManifestSchema } from './export';
 import { recipeSchema } from './recipe';
@@ -93,6 +93,9 @@ export const jobMessageSchema = z.discriminatedUnion('type', [
   z.object({ type: z.literal('checkpoint'), step: z.int().nonnegative(), sha256: sha256Schema }),
   /** The checkpoint of this step is in the object store too. */
   z.object({ type: z.literal('mirrored'), step: z.int().nonnegative() }),
+  z.object({ type: z.literal('samples'), step: z.int().nonnegative(), samples: z.array(jobSampleSchema) }),
+  /** A state of the adapter that is in the object store as it can be published. */
+  z.object({ type: z.literal('kept'), manifest: manifestSchema }),
   // One of these five is the last about a job; the process ends after that of its last job.
   z.object({ type: z.literal('published'), manifest: manifestSchema }),
   z.object({ type: z.literal('exported'), manifest: exportManifestSchema }),
@@ -117,3 +120,27 @@ export const speedReportSchema = z.union([
   z.object({ operationsPerSecond: z.null(), problem: z.string() }),
 ]);
 export type SpeedReport = z.infer<typeof speedReportSchema>;
+
+/**
+ * The program that watches GPUs → worker, again and again: what the driver says of those of the machine. `problem`: why none of them can be
+ * used, null: they can. An answer without it that lacks one of before means that this one is gone.
+ */
+export const gpuReportSchema = z.object({
+  gpus: z.array(
+    z.object({
+      index: z.int().nonnegative(),
+      uuid: z.string(),
+      name: z.string(),
+      /** `9.0` */
+      computeCapability: z.string(),
+      memory: z.object({ total: z.int().nonnegative(), used: z.int().nonnegative() }),
+      utilisationPercent: z.number().nullable(),
+      temperature: z.number().nullable(),
+    }),
+  ),
+  /** Those that the driver counts and says nothing of, by their number in its order. */
+  failing: z.array(z.object({ index: z.int().nonnegative(), message: z.string() })),
+  problem: z.string().nullable(),
+});
+export type GpuReport = z.infer<typeof gpuReportSchema>;
+export type GpuFacts = GpuReport['gpus'][number];

@@ -3,15 +3,12 @@ import { errorCodeSchema } from './errors';
 import { idSchema, nameSchema, timeSchema } from './ids';
 import { jobStateSchema } from './job';
 import { sweepStateSchema } from './sweep';
+import { jobEventTypes, sweepEventTypes, webhookDeliveryStates, webhookEventTypes } from './words';
 
 const endedSweepSchema = sweepStateSchema.exclude(['running']);
-const jobEventTypeSchema = z.enum(jobStateSchema.options.map((state) => `job.${state}` as const));
-const sweepEventTypeSchema = z.enum(endedSweepSchema.options.map((state) => `sweep.${state}` as const));
-/** What a webhook can be told: that a job has moved to a state, or a sweep is over. */
-export const webhookEventTypeSchema = z.enum([
-  ...jobEventTypeSchema.options,
-  ...sweepEventTypeSchema.options,
-]);
+const jobEventTypeSchema = z.enum(jobEventTypes);
+const sweepEventTypeSchema = z.enum(sweepEventTypes);
+export const webhookEventTypeSchema = z.enum(webhookEventTypes);
 export type WebhookEventType = z.infer<typeof webhookEventTypeSchema>;
 
 /** What a delivery can be about: a move of a job, or that somebody tries whether deliveries arrive. */
@@ -59,7 +56,7 @@ export type Webhook = z.infer<typeof webhookSchema>;
 /** `secret` signs deliveries, as Standard Webhooks has it: `whsec_` and base64. It is shown this once. */
 export const createdWebhookSchema = webhookSchema.extend({ secret: z.string() });
 
-export const webhookDeliveryStateSchema = z.enum(['pending', 'delivered', 'dead']);
+export const webhookDeliveryStateSchema = z.enum(webhookDeliveryStates);
 export type WebhookDeliveryState = z.infer<typeof webhookDeliveryStateSchema>;
 
 export const webhookDeliverySchema = z.object({

@@ -4,8 +4,9 @@ import { combineSettingsSchema } from './combine';
 import { actorSchema } from './access';
 import { aliasNameSchema } from './alias';
 import { evaluationSettingsSchema } from './evaluation';
-import { exportFormatSchema, parityThresholdsSchema } from './export';
+import { exportFormatSchema } from './export';
 import { idSchema, nameSchema } from './ids';
+import { parityThresholdsSchema } from './parity';
 
 /** A version that a job works with, and its files, which never change. */
 export const pinnedVersionSchema = z.object({
@@ -33,6 +34,7 @@ export const workSchema = z.discriminatedUnion('kind', [
     kind: z.literal('combine'),
     parents: z.array(pinnedVersionSchema).min(2),
     settings: combineSettingsSchema,
+    thresholds: parityThresholdsSchema,
   }),
   /** Measure a version on the job's dataset. */
   z.object({

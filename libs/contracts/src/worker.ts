@@ -13,12 +13,18 @@ export const deviceUsageSchema = z.object({
   utilisation: z.number().min(0).max(1).nullable(),
   memoryUsedBytes: z.int().nonnegative(),
   memoryTotalBytes: z.int().nonnegative(),
+  /** °C; null: not known. */
+  temperature: z.number().nullable().default(null),
 });
 /** The same of a machine's processors and memory, and of accelerators that it has besides. */
 export const machineUsageSchema = deviceUsageSchema
-  .omit({ name: true })
+  .omit({ name: true, temperature: true })
   .extend({ devices: z.array(deviceUsageSchema).max(16) });
 export type MachineUsage = z.infer<typeof machineUsageSchema>;
+
+/** Why a worker was drained by itself: what it computes with has failed. */
+export const deviceFailureSchema = z.object({ message: z.string(), at: timeSchema });
+export type DeviceFailure = z.infer<typeof deviceFailureSchema>;
 
 export const workerSchema = z.object({
   id: idSchema('worker'),
@@ -37,6 +43,8 @@ export const workerSchema = z.object({
   /** Floating-point operations of a training step that one of its trainers does in a second; null: not measured yet. */
   operationsPerSecond: z.number().positive().nullable(),
   drain: drainModeSchema.nullable(),
+  /** What has failed, until an admin undrains it; null: nothing. */
+  failure: deviceFailureSchema.nullable(),
   seenAt: timeSchema,
 });
 export type Worker = z.infer<typeof workerSchema>;

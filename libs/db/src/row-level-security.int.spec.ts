@@ -70,6 +70,7 @@ async function fill(): Promise<void> {
       INSERT INTO uploads (id, team_id, filename, bytes, fields, part_bytes, store_upload, created_at, expires_at)
         VALUES ('upl_${team.id}', '${team.id}', 'a', 1, '{}', 1, 'a', now(), now());
       INSERT INTO dataset_names (team_id, name) VALUES ('${team.id}', 'more');
+      INSERT INTO pins SELECT '${team.id}', id, 'prod', now(), 'a' FROM adapters WHERE team_id = '${team.id}' LIMIT 1;
       INSERT INTO completion_usage VALUES ('${team.id}', now(), 'key', 'a', 'a', 'a', 'a', 1, 1, 1, 1);
       INSERT INTO api_keys (id, team_id, name, role, hint, secret_sha256, created_at)
         VALUES ('key_${team.id}', '${team.id}', 'a', 'member', 'a', encode(sha256('${team.id}'), 'hex'), now());
@@ -77,6 +78,8 @@ async function fill(): Promise<void> {
         VALUES ('${id}', 9, now(), 1, 'info', 'message', 'a');
       INSERT INTO job_metrics (job_id, step, kind, at, loss, epochs) VALUES ('${id}', 1, 'train', now(), 1, 1);
       INSERT INTO job_log (job_id, seq, at, epoch, level, message) VALUES ('${id}', 1, now(), 1, 'info', 'a');
+      INSERT INTO job_samples (job_id, step, at, samples) VALUES ('${id}', 1, now(), '[]');
+      INSERT INTO job_checkpoints (job_id, step, at, manifest) VALUES ('${id}', 1, now(), '{"files": []}');
       INSERT INTO outbox (job_id, epoch) VALUES ('${id}', 1);
       INSERT INTO webhooks (id, team_id, url, events, secret, enabled, created_at)
         VALUES ('whk_${team.id}', '${team.id}', 'https://a.example', '[]', 'whsec_a', true, now());

@@ -9,6 +9,7 @@ import { aliasRepository } from './repositories/aliases';
 import { apiKeyRepository } from './repositories/api-keys';
 import { auditRepository } from './repositories/audit';
 import { baseModelRepository } from './repositories/base-models';
+import { checkpointRepository } from './repositories/checkpoints';
 import { datasetRepository } from './repositories/datasets';
 import { grantRepository } from './repositories/grants';
 import { evaluationRepository, gateRepository } from './repositories/evaluations';
@@ -18,6 +19,7 @@ import { invitationRepository, memberRepository, sessionRepository } from './rep
 import { jobRepository } from './repositories/jobs';
 import { outboxRepository } from './repositories/outbox';
 import { partyRepository } from './repositories/parties';
+import { pinRepository } from './repositories/pins';
 import { statisticsRepository } from './repositories/statistics';
 import { retentionRepository } from './repositories/retention';
 import { sweepRepository } from './repositories/sweeps';
@@ -43,11 +45,13 @@ const repositoriesOf = (db: Tx, traceparent: string | null, deed: Deed | null): 
   baseModels: baseModelRepository(db),
   datasets: datasetRepository(db),
   jobs: jobRepository(db, traceparent),
+  checkpoints: checkpointRepository(db),
   adapters: adapterRepository(db, deed),
   aliases: aliasRepository(db),
   exports: exportRepository(db),
   evaluations: evaluationRepository(db),
   gates: gateRepository(db),
+  pins: pinRepository(db),
   outbox: outboxRepository(db, traceparent),
   teams: teamRepository(db),
   workers: workerRepository(db),

@@ -14,6 +14,7 @@ export type ResourceKind =
   | 'export'
   | 'alias'
   | 'gate'
+  | 'pin'
   | 'file'
   | 'webhook'
   | 'delivery'

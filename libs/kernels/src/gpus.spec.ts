@@ -1,56 +1,22 @@
-import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { readGpus } from './gpus';
-
-// A driver with two GPUs, of which the second does not say how busy and how warm it is. It is a library of its own: what is checked
-// is that ours finds functions, passes arguments and reads structures as nvml.h has them.
-const DRIVER = `
-#include <stdio.h>
-#include <string.h>
-typedef struct { unsigned index; } *nvmlDevice_t;
-typedef struct { unsigned long long total, free, used; } nvmlMemory_t;
-typedef struct { unsigned gpu, memory; } nvmlUtilization_t;
-static struct { unsigned index; } devices[2] = {{0}, {1}};
-static int started;
-int nvmlInit_v2(void) { ++started; return STATUS; }
-int nvmlShutdown(void) { --started; return 0; }
-int nvmlDeviceGetCount_v2(unsigned *count) { *count = 2; return started == 1 ? 0 : 1; }
-int nvmlDeviceGetHandleByIndex_v2(unsigned index, nvmlDevice_t *device) { *device = (nvmlDevice_t)&devices[index]; return 0; }
-int nvmlDeviceGetName(nvmlDevice_t device, char *name, unsigned length) { snprintf(name, length, "GPU of %u", device->index); return 0; }
-int nvmlDeviceGetUUID(nvmlDevice_t device, char *uuid, unsigned length) { snprintf(uuid, length, "GPU-%u", device->index); return 0; }
-int nvmlDeviceGetCudaComputeCapability(nvmlDevice_t device, int *major, int *minor) { *major = 8 + device->index; *minor = 6; return 0; }
-int nvmlDeviceGetMemoryInfo(nvmlDevice_t device, nvmlMemory_t *memory) {
-  memory->total = 80ull << 30;
-  memory->used = (5ull << 30) + device->index;
-  memory->free = memory->total - memory->used;
-  return 0;
-}
-int nvmlDeviceGetUtilizationRates(nvmlDevice_t device, nvmlUtilization_t *rates) { rates->gpu = 37; return device->index == 0 ? 0 : 3; }
-int nvmlDeviceGetTemperature(nvmlDevice_t device, int sensor, unsigned *degrees) {
-  *degrees = 54;
-  return sensor == 0 && device->index == 0 ? 0 : 3;
-}
-`;
+import { buildGpuDriver } from '@lowrank/testing';
 
 describe('readGpus', () => {
   let folder: string;
   beforeAll(() => {
     folder = mkdtempSync(join(tmpdir(), 'gpus-'));
-    writeFileSync(join(folder, 'driver.c'), DRIVER);
   });
   afterAll(() => rmSync(folder, { recursive: true }));
 
-  function driver(status: number): string {
-    const library = join(folder, `driver-${status}.so`);
-    execFileSync('gcc', ['-shared', '-fPIC', `-DSTATUS=${status}`, '-o', library, join(folder, 'driver.c')]);
-    return library;
-  }
+  const driver = (status = 0) => buildGpuDriver(folder, { status });
 
   it('reads what the driver says, again and again', () => {
-    const library = driver(0);
-    const gpus = readGpus(library);
+    const library = driver();
+    const { gpus, failing } = readGpus(library);
+    expect(failing).toEqual([]);
     expect(gpus).toEqual([
       {
         index: 0,
@@ -71,12 +37,22 @@ describe('readGpus', () => {
         temperature: null,
       },
     ]);
-    expect(readGpus(library)).toEqual(gpus);
+    expect(readGpus(library)).toEqual({ gpus, failing });
   });
 
   it('finds none without a driver, and says when there is one that does not start', () => {
-    expect(readGpus(join(folder, 'nothing.so'))).toEqual([]);
-    expect(readGpus(driver(9))).toEqual([]);
+    const none = { gpus: [], failing: [] };
+    expect(readGpus(join(folder, 'nothing.so'))).toEqual(none);
+    expect(readGpus(driver(9))).toEqual(none);
     expect(() => readGpus(driver(15))).toThrow(/error 15 of NVML/);
+  });
+
+  it('tells of a GPU that is lost, and of the others all the same', () => {
+    const library = driver();
+    writeFileSync(join(folder, 'state'), '0');
+    expect(readGpus(library)).toMatchObject({
+      gpus: [{ index: 1, uuid: 'GPU-1' }],
+      failing: [{ index: 0, message: expect.stringMatching(/nvmlDeviceGetHandleByIndex_v2.*error 15/) }],
+    });
   });
 });

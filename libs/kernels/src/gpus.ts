@@ -18,6 +18,13 @@ export interface Gpu {
   temperature: number | null;
 }
 
+/** What the driver says of a machine's GPUs. */
+export interface GpuReading {
+  gpus: Gpu[];
+  /** Those that it counts and says nothing of, such as one that has fallen off the bus, by their number in its order. */
+  failing: { index: number; message: string }[];
+}
+
 // Of nvml.h, declared here: the driver brings the library, no toolkit is needed.
 const LIBRARY = 'libnvidia-ml.so.1';
 const SUCCESS = 0;
@@ -107,18 +114,19 @@ function read(nvml: Nvml, index: number): Gpu {
 }
 
 /**
- * The GPUs of this machine, in the driver's order; none where it has no driver. It takes a few milliseconds.
+ * The GPUs of this machine, in the driver's order; none where it has no driver. It takes a few milliseconds, and as long as it likes when
+ * the driver is in trouble.
  * `library`: the driver's NVML. Throws KernelError(device_failed) when the driver is there and does not answer.
  */
-export function readGpus(library: string = LIBRARY): Gpu[] {
+export function readGpus(library: string = LIBRARY): GpuReading {
   let nvml: Nvml;
   try {
     nvml = new Nvml(library);
   } catch {
-    return []; // no driver
+    return { gpus: [], failing: [] }; // no driver
   }
   const started = nvml.call('nvmlInit_v2');
-  if (started === DRIVER_NOT_LOADED) return [];
+  if (started === DRIVER_NOT_LOADED) return { gpus: [], failing: [] };
   if (started !== SUCCESS)
     throw new KernelError(
       'device_failed',
@@ -128,7 +136,16 @@ export function readGpus(library: string = LIBRARY): Gpu[] {
   try {
     const count: [number] = [0];
     nvml.must('nvmlDeviceGetCount_v2', count);
-    return Array.from({ length: count[0] }, (_, index) => read(nvml, index));
+    const reading: GpuReading = { gpus: [], failing: [] };
+    for (let index = 0; index < count[0]; index += 1) {
+      try {
+        reading.gpus.push(read(nvml, index));
+      } catch (error) {
+        if (!(error instanceof KernelError)) throw error;
+        reading.failing.push({ index, message: error.message });
+      }
+    }
+    return reading;
   } finally {
     nvml.call('nvmlShutdown');
   }

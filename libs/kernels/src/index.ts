@@ -1,4 +1,5 @@
 export type * from './types';
 export { KernelError, type KernelStatus } from './errors';
 export { openKernels } from './open';
-export { readGpus, type Gpu } from './gpus';
+export { readGpus, type Gpu, type GpuReading } from './gpus';
+export { gpuLibrary } from './native';

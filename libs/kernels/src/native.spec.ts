@@ -1,5 +1,5 @@
 import { KERNEL_STATUS, KernelError } from './errors';
-import { loadNative } from './native';
+import { gpuLibrary, loadNative } from './native';
 
 describe('finding the library', () => {
   const named = process.env['LOWRANK_KERNELS_LIB'];
@@ -12,6 +12,13 @@ describe('finding the library', () => {
     process.env['LOWRANK_KERNELS_LIB'] = '/nonexistent/liblowrank_kernels.so';
     expect(loadNative).toThrow(KernelError);
     expect(loadNative).toThrow(/LOWRANK_KERNELS_LIB names \/nonexistent/);
+  });
+
+  it('takes a library that was named for that of the GPUs too', () => {
+    process.env['LOWRANK_KERNELS_LIB'] = __filename;
+    expect(gpuLibrary()).toBe(__filename);
+    process.env['LOWRANK_KERNELS_LIB'] = '/nonexistent/liblowrank_kernels.so';
+    expect(gpuLibrary()).toBeNull();
   });
 
   it('says what devices there are', () => {

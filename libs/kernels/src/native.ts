@@ -204,7 +204,7 @@ function forDevice(path: string): string {
       `LOWRANK_DEVICE is cuda, but ${cuda} has not been built: \`make -C libs/kernels cuda\``,
       'load',
     );
-  if (readGpus().length > 0) return cuda;
+  if (readGpus().gpus.length > 0) return cuda;
   if (device === 'auto') return path;
   throw new KernelError(
     'invalid_argument',
@@ -213,24 +213,40 @@ function forDevice(path: string): string {
   );
 }
 
-/** Where the library is: LOWRANK_KERNELS_LIB, or build/ of this project in a folder above this file. */
+/** The CPU's library in build/ of this project, in a folder above this file; null: it has not been built. */
+function builtLibrary(): string | null {
+  for (let folder = __dirname; folder !== dirname(folder); folder = dirname(folder))
+    for (const path of [join(folder, 'build', LIBRARY), join(folder, 'libs', 'kernels', 'build', LIBRARY)])
+      if (existsSync(path)) return path;
+  return null;
+}
+
+const namedLibrary = (): string | null => process.env['LOWRANK_KERNELS_LIB'] || null;
+
+/** Where the library is: LOWRANK_KERNELS_LIB, or the built one of the device. */
 function libraryPath(): string {
-  const named = process.env['LOWRANK_KERNELS_LIB'];
-  if (named !== undefined && named !== '') {
+  const named = namedLibrary();
+  if (named !== null) {
     if (existsSync(named)) return named;
     throw new KernelError('io_error', `LOWRANK_KERNELS_LIB names ${named}, which does not exist`, 'load');
   }
-  for (let folder = __dirname; ; folder = dirname(folder)) {
-    for (const path of [join(folder, 'build', LIBRARY), join(folder, 'libs', 'kernels', 'build', LIBRARY)]) {
-      if (existsSync(path)) return forDevice(path);
-    }
-    if (folder === dirname(folder)) break;
-  }
+  const built = builtLibrary();
+  if (built !== null) return forDevice(built);
   throw new KernelError(
     'io_error',
     `${LIBRARY} has not been built: run \`npm run build:kernels\`, or name it in LOWRANK_KERNELS_LIB`,
     'load',
   );
+}
+
+/**
+ * The library that computes on this machine's GPUs: the one that LOWRANK_KERNELS_LIB names, whatever it computes on, or the CUDA library
+ * beside the CPU's. Null: there is none.
+ */
+export function gpuLibrary(): string | null {
+  const built = builtLibrary();
+  const path = namedLibrary() ?? (built && join(dirname(built), CUDA_LIBRARY));
+  return path !== null && existsSync(path) ? path : null;
 }
 
 function open(path: string): Native {

@@ -37,6 +37,8 @@ async function readMigrations(folder: string): Promise<Migration[]> {
 /**
  * Brings a database up to date: every migration in order of name, each in one transaction with its record in Prisma's
  * `_prisma_migrations` table. Resolves to the names that were applied now. Concurrent calls take turns.
+ * So no index is built CONCURRENTLY, which no transaction may: one on 100,000 jobs, such as that of their states, takes some 0.3 s, in which
+ * they can be read and not written. What would take longer has to become a step of its own.
  * Errors: LowrankError internal when an applied migration differs from its file, is unknown here or half applied, or a statement fails.
  */
 export async function migrate(databaseUrl: string, folder = migrationsFolder()): Promise<string[]> {

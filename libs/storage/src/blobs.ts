@@ -55,6 +55,12 @@ export class Blobs {
     return { body: verified(body, sha256, `The stored blob ${sha256} is damaged`), bytes };
   }
 
+  /** Reads a blob and checks its hash: not_found when there is none, integrity_failed when it is damaged. */
+  async verify(sha256: string): Promise<void> {
+    const { body } = await this.open(sha256);
+    for await (const _chunk of body);
+  }
+
   /** A stream of bytes [start, end) of a blob, which no hash can check: whoever puts parts together checks the whole. */
   async openPart(sha256: string, range: { start: number; end: number }): Promise<Readable> {
     return (await this.store.get(blobKey(sha256), range)).body;

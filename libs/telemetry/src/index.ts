@@ -8,4 +8,4 @@ export {
   traceIdNow,
   traceparentNow,
 } from './spans';
-export { startTracing, type Tracing } from './tracing';
+export { isTracing, startTracing, type Tracing } from './tracing';

@@ -18,6 +18,11 @@ export interface Tracing {
 
 const lastSendMs = 2000;
 
+let isOn = false;
+
+/** Whether spans of this process go anywhere; where they do not, what is done often need not make any. */
+export const isTracing = (): boolean => isOn;
+
 /**
  * Has the spans of this process sent to the collector that the environment names: OTEL_EXPORTER_OTLP_ENDPOINT or
  * OTEL_EXPORTER_OTLP_TRACES_ENDPOINT, with the other OTEL_EXPORTER_OTLP_ variables as the exporter reads them. Without one, and without
@@ -28,8 +33,8 @@ export function startTracing(
   service: 'lowrank-api' | 'lowrank-worker' | 'lowrank-trainer',
   { env = process.env, processor }: { env?: NodeJS.ProcessEnv; processor?: SpanProcessor } = {},
 ): Tracing {
-  const isOn = env.OTEL_EXPORTER_OTLP_ENDPOINT || env.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT;
-  if (!isOn && !processor) return { stop: async () => {} };
+  const isWanted = env.OTEL_EXPORTER_OTLP_ENDPOINT || env.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT;
+  if (!isWanted && !processor) return { stop: async () => {} };
   const share = Number(env.OTEL_TRACES_SAMPLER_ARG || 1);
   const provider = new TracerProvider({
     resource: defaultResource().merge(resourceFromAttributes({ 'service.name': service })),
@@ -37,6 +42,7 @@ export function startTracing(
     spanProcessors: [processor ?? new BatchSpanProcessor({ exporter: new OTLPTraceExporter() })],
   });
   trace.setGlobalTracerProvider(provider);
+  isOn = true;
   context.setGlobalContextManager(new AsyncLocalStorageContextManager().enable());
   propagation.setGlobalPropagator(new W3CTraceContextPropagator());
   return {
@@ -44,6 +50,7 @@ export function startTracing(
       const late = new Promise((resolve) => setTimeout(resolve, lastSendMs).unref());
       // A collector that is away keeps nobody from leaving.
       await Promise.race([provider.shutdown().catch(() => undefined), late]);
+      isOn = false;
       trace.disable();
       context.disable();
       propagation.disable();

@@ -69,6 +69,32 @@ export function adapterSearchConformance(seeded: () => Seeded): void {
       });
     });
 
+    it('counts what a key of their own has made as made by the member', async () => {
+      const [user, id] = [randomIds.make('user'), randomIds.make('apiKey')];
+      await run(async ({ members, apiKeys }) => {
+        const person = { email: null, passwordHash: null, isService: true, createdAt: day(1) };
+        await members.insertUser({ id: user, name: 'Grace', ...person });
+        await members.add(crew.id, { userId: user, role: 'member', at: day(1) });
+        await apiKeys.insert({
+          ...{ id, teamId: crew.id, name: 'ci', role: 'member', scopes: null, hint: 'lrk_aaaa' },
+          ...{ createdAt: day(1), expiresAt: null, revokedAt: null, memberId: user },
+          secretSha256: 'a'.repeat(64),
+        });
+      });
+      const actor = { type: 'key' as const, id, name: 'ci' };
+      const deed = { teamId: crew.id, actor, action: 'jobs.submit' as const, requestId: 'r' };
+      const made = { id: randomIds.make('adapter'), name: 'keyed', baseModelName: crew.baseModel.name };
+      await seeded()
+        .unitOfWork.forDeed(deed)
+        .run(({ adapters }) => adapters.ensure(crew.id, { ...made, at: day(7) }));
+      for (const owner of [user, 'Grace', id, 'ci']) expect(await find({ owner })).toBe('keyed');
+      // Within the team, as its requests see it.
+      const seen = await seeded()
+        .unitOfWork.forTeam(crew.id)
+        .run(({ adapters }) => adapters.list(crew.id, { limit: 100, owner: 'Grace' }));
+      expect(seen.data.map(({ name }) => name)).toEqual(['keyed']);
+    });
+
     it.each<[Partial<AdapterQuery>, string]>([
       [{}, 'unborn,boy,cook,mate,captain'],
       [{ q: 'SHIP' }, 'mate'],

@@ -9,7 +9,7 @@ import {
   type Parent,
 } from '@lowrank/contracts';
 import { randomIds, type Repositories, revisionOf, type UnitOfWork } from '@lowrank/domain';
-import { makeBaseModel, makeDataset, makeManifest } from './factories';
+import { makeBaseModel, makeCertificate, makeDataset, makeManifest } from './factories';
 import { codeOf } from './object-store-conformance';
 import { seedTeam, type SeededTeam } from './seed';
 
@@ -264,7 +264,10 @@ export function catalogConformance(seeded: () => Seeded): void {
         { versionId: v1.id, adapter: 'captain', number: 1, kind: 'continued' },
         { ...gone, kind: 'combined' },
       ];
-      const v2 = await publish(makeManifest(await crew.addJob(), { parents }), day(3));
+      const sum = { klMean: 0.25, klMax: 2, agreement: 0.5 };
+      const certificate = { ...makeCertificate(), reference: 'method' as const, sum };
+      const v2 = await publish(makeManifest(await crew.addJob(), { parents, certificate }), day(3));
+      expect([v1.certificate, v2.certificate]).toEqual([null, certificate]);
       expect(v2.parents).toEqual(parents);
       const other = await seedTeam(unitOfWork, 'other');
       await run(async ({ adapters }) => {

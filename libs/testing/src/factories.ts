@@ -17,14 +17,14 @@ import {
   type VersionMetrics,
   wakeUpVersion,
 } from '@lowrank/contracts';
-import { type NewJob, randomIds, type WorkerRecord } from '@lowrank/domain';
+import { type NewJob, randomIds, type WorkerFacts } from '@lowrank/domain';
 import { createHash } from 'node:crypto';
 import { tinyDecoder } from './tiny-model';
 
 /** Valid records of libs/contracts, each with an id of its own; `overrides` replace fields. */
 
 const at = '2026-01-01T00:00:00.000Z';
-const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
+export const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
 
 export const makeRecipe = (overrides: Parameters<typeof recipeSchema.parse>[0] = {}): Recipe =>
   recipeSchema.parse(overrides);
@@ -121,9 +121,7 @@ export function makeJob(
 }
 
 /** What a worker says of itself. */
-export const makeWorker = (
-  overrides: Partial<Omit<WorkerRecord, 'drain'>> = {},
-): Omit<WorkerRecord, 'drain'> => ({
+export const makeWorker = (overrides: Partial<WorkerFacts> = {}): WorkerFacts => ({
   id: randomIds.make('worker'),
   hostname: 'alfa',
   slots: 2,
@@ -192,6 +190,8 @@ export const makeManifest = (
   parents: [],
   templateSha256: sha256('template'),
   metrics: makeVersionMetrics(),
+  certificate: null,
+  checkpointStep: null,
   files: [
     { path: 'adapter_config.json', sha256: sha256('adapter config'), bytes: 700 },
     { path: 'adapter_model.safetensors', sha256: sha256('adapter'), bytes: 4_000_000_000 },

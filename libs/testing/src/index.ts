@@ -2,6 +2,7 @@ export * from './factories';
 export { codeOf, objectStoreConformance } from './object-store-conformance';
 export { jobQueueConformance, type QueueUnderTest } from './job-queue-conformance';
 export { freePort } from './free-port';
+export { buildGpuDriver } from './gpu-driver';
 export { childrenOf } from './processes';
 export { seedTeam, type SeededTeam } from './seed';
 export { testDatabase, type TestDatabase } from './test-database';
@@ -14,6 +15,7 @@ export {
   tinyTemplate,
   tinyTensors,
   tinyTokenizer,
+  toolTemplates,
   writeQuantizedTinyModel,
   writeTinyAdapter,
   writeTinyModel,

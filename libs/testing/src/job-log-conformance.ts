@@ -48,6 +48,35 @@ export function jobLogConformance(seeded: () => Seeded): void {
       expect(await steps(id, { limit: 1 })).toEqual(['1 eval 9']);
     });
 
+    it('come by columns, without those that no metric has', async () => {
+      const { id } = await crew.addJob();
+      const none = {
+        ...{ step: [], at: [], loss: [], learningRate: null, gradNorm: null },
+        ...{ tokensPerSecond: null, accuracy: null, rewardMargin: null },
+      };
+      const columns = (afterStep: number) => run(({ jobs }) => jobs.metricColumns(id, afterStep));
+      expect(await columns(-1)).toEqual({ train: none, eval: none });
+      const measured = {
+        learningRate: 1e-4,
+        gradNorm: 2,
+        tokensPerSecond: 5,
+        accuracy: null,
+        rewardMargin: null,
+      };
+      await put(id, [
+        makeMetric({ ...measured, step: 3, loss: 0.1 + 0.2, at: day(3) }),
+        makeMetric({ ...measured, step: 1, loss: Number.MIN_VALUE, at: day(1) }),
+        makeMetric({ ...measured, step: 2, loss: -1, at: day(2), gradNorm: null }),
+      ]);
+      const train = {
+        ...{ step: [1, 2, 3], at: [1, 2, 3].map((n) => Date.parse(day(n))) },
+        ...{ loss: [Number.MIN_VALUE, -1, 0.1 + 0.2], learningRate: [1e-4, 1e-4, 1e-4] },
+        ...{ gradNorm: [2, null, 2], tokensPerSecond: [5, 5, 5], accuracy: null, rewardMargin: null },
+      };
+      expect(await columns(-1)).toEqual({ train, eval: none });
+      expect((await columns(2)).train).toMatchObject({ step: [3], gradNorm: [2] });
+    });
+
     it('are thinned out evenly, of the jobs of one team', async () => {
       const [a, b] = [await crew.addJob(), await crew.addJob()];
       const train = Array.from({ length: 10 }, (_, i) => makeMetric({ step: i + 1, loss: i }));
@@ -61,6 +90,33 @@ export function jobLogConformance(seeded: () => Seeded): void {
       ]);
       expect((await curves(crew.id, 100))[0]?.metrics).toHaveLength(11);
       expect(await curves('team_of_nobody', 3)).toEqual([]);
+    });
+
+    it('have samples beside them, one list a step, which are dropped with them', async () => {
+      const { id } = await crew.addJob();
+      const other = await crew.addJob();
+      const samples = (text: string) => [{ prompt: 'Who?', expected: null, text }];
+      const keep = (job: string, step: number, text: string) =>
+        run(({ jobs }) => jobs.putSamples(job, { step, at, samples: samples(text) }));
+      for (const [step, text] of [
+        [9, 'c'],
+        [0, 'a'],
+        [5, 'b'],
+        [5, 'd'],
+      ] as const)
+        await keep(id, step, text);
+      await keep(other.id, 9, 'e');
+      const list = (job: string) => run(({ jobs }) => jobs.samples(job));
+      expect(await list(id)).toEqual(
+        [
+          [0, 'a'],
+          [5, 'd'],
+          [9, 'c'],
+        ].map(([step, text]) => ({ step, at, samples: samples(String(text)) })),
+      );
+      await run(({ jobs }) => jobs.truncateMetrics(id, 5));
+      expect((await list(id)).map(({ step }) => step)).toEqual([0, 5]);
+      expect(await list(other.id)).toHaveLength(1);
     });
 
     it('are dropped beyond a step, of one job only', async () => {

@@ -38,6 +38,7 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
       const inside = {
         fruitlessAttempts: 0,
         memoryRetries: 0,
+        deviceFailures: 0,
         checkpointStep: 0,
         mirroredStep: 0,
         workerId: null,
@@ -98,6 +99,7 @@ export function jobRepositoryConformance(seeded: () => Seeded): void {
         finishedAt: day(3),
         fruitlessAttempts: 2,
         memoryRetries: 1,
+        deviceFailures: 2,
         checkpointStep: 6,
         mirroredStep: 5,
         workerId: 'wrk_1',

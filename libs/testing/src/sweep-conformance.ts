@@ -15,6 +15,7 @@ export function sweepConformance(seeded: () => Seeded): void {
     id: randomIds.make('sweep'),
     baseModel: { id: baseModel.id, name: baseModel.name, revision: baseModel.revision },
     dataset: { id: dataset.id, filename: dataset.filename, sha256: dataset.sha256 },
+    validationDataset: null,
     adapter: 'captain',
     recipe: { training: { epochs: 1 } },
     space: {
@@ -49,7 +50,9 @@ export function sweepConformance(seeded: () => Seeded): void {
 
   describe('sweeps', () => {
     it('come back as they were written, with their trials counted, and to their team only', async () => {
-      const { jobIds, ...sweep } = await addSweep(2);
+      const validationDataset = { ...crew.dataset, id: randomIds.make('dataset') };
+      const { id, filename, sha256 } = validationDataset;
+      const { jobIds, ...sweep } = await addSweep(2, { validationDataset: { id, filename, sha256 } });
       const other = await seedTeam(unitOfWork, 'other');
       const expected: Sweep = { ...sweep, ...fresh, trialCount: 2, finishedCount: 0 };
       expect(await run(({ sweeps }) => sweeps.find(crew.id, sweep.id))).toEqual(expected);

@@ -49,6 +49,23 @@ export const tinyTemplate =
   "{{ bos_token }}{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}" +
   '{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}';
 
+const shortTools =
+  '{% if tools %}<|im_start|>system\n{% for tool in tools %}{{ tool.function.name }} {% endfor %}<|im_end|>\n{% endif %}';
+const turnsWith = (calls: string): string =>
+  `${shortTools}{% for message in messages %}<|im_start|>{{ message.role }}\n{{ message.content or '' }}${calls}<|im_end|>\n{% endfor %}` +
+  '{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}';
+/** Templates that show functions by their names, and write calls as models of Hermes and Qwen do, and as those of Llama 3. */
+export const toolTemplates = {
+  hermes: turnsWith(
+    '{% for call in message.tool_calls or [] %}{% if not loop.first or message.content %}\n{% endif %}<tool_call>\n' +
+      '{"name": "{{ call.function.name }}", "arguments": {{ call.function.arguments | tojson }}}\n</tool_call>{% endfor %}',
+  ),
+  llama3: turnsWith(
+    '{% if message.tool_calls %}{% if message.tool_calls | length != 1 %}{{ raise_exception("one call at a time") }}{% endif %}' +
+      '{"name": "{{ message.tool_calls[0].function.name }}", "parameters": {{ message.tool_calls[0].function.arguments | tojson }}}{% endif %}',
+  ),
+};
+
 /** A tokenizer with one token a byte and the special tokens of ChatML. */
 export const tinyTokenizer = {
   version: '1.0',

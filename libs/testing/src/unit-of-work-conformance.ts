@@ -11,7 +11,9 @@ import { makeDataset, makeEvent, makeMetric, makeWorker } from './factories';
 import { estimateConformance } from './estimate-conformance';
 import { grantConformance } from './grant-conformance';
 import { evaluationConformance } from './evaluation-conformance';
+import { pinConformance } from './pin-conformance';
 import { usageConformance } from './usage-conformance';
+import { checkpointConformance } from './checkpoint-conformance';
 import { exportConformance } from './export-conformance';
 import { jobLogConformance } from './job-log-conformance';
 import { jobRepositoryConformance } from './job-repository-conformance';
@@ -284,29 +286,52 @@ export function unitOfWorkConformance(name: string, open: () => Promise<UnitOfWo
         utilisation: 0.1 + 0.2,
         memoryUsedBytes: 2 ** 35,
         memoryTotalBytes: 2 ** 36,
+        temperature: 54,
       };
       const usage = { utilisation: null, memoryUsedBytes: 1, memoryTotalBytes: 2 ** 40, devices: [device] };
       const worker = makeWorker({ memoryBytes: 2 ** 45, deviceClass: 'h100', usage, seenAt: day(1) });
-      expect(await run(({ workers }) => workers.upsert(worker))).toEqual({ ...worker, drain: null });
+      const works = { drain: null, failure: null };
+      expect(await run(({ workers }) => workers.upsert(worker))).toEqual({ ...worker, ...works });
       expect(await run(({ workers }) => workers.setDrain(worker.id, 'checkpoint'))).toBe(true);
       const again = { ...worker, usage: null, seenAt: day(2) };
-      expect(await run(({ workers }) => workers.upsert(again))).toEqual({ ...again, drain: 'checkpoint' });
-      expect(await run(({ workers }) => workers.find(worker.id))).toEqual({ ...again, drain: 'checkpoint' });
+      expect(await run(({ workers }) => workers.upsert(again))).toEqual({
+        ...again,
+        ...works,
+        drain: 'checkpoint',
+      });
+      const failure = { message: 'off the bus', at: day(2) };
+      expect(await run(({ workers }) => workers.fail(worker.id, failure))).toBe(true);
+      expect(await run(({ workers }) => workers.upsert(again))).toMatchObject({ failure });
+      const failed = { ...again, drain: 'checkpoint', failure };
+      expect(await run(({ workers }) => workers.find(worker.id))).toEqual(failed);
       expect(await run(({ workers }) => workers.setDrain(worker.id, null))).toBe(true);
-      expect(await run(({ workers }) => workers.find(worker.id))).toEqual({ ...again, drain: null });
+      expect(await run(({ workers }) => workers.find(worker.id))).toEqual({ ...again, ...works });
       expect(await run(({ workers }) => workers.setDrain('wrk_none', null))).toBe(false);
+      expect(await run(({ workers }) => workers.fail('wrk_none', failure))).toBe(false);
       expect(await run(({ workers }) => workers.find('wrk_none'))).toBeNull();
     });
 
     describe('teams', () => {
-      const quotas = { weight: 2.5, maxRunning: 3, maxQueued: 0, deviceSecondsPerMonth: 2 ** 40 };
+      const quotas = {
+        weight: 2.5,
+        maxRunning: 3,
+        maxQueued: 0,
+        deviceSecondsPerMonth: 2 ** 40,
+        tokensPerMonth: 2 ** 41,
+      };
       const shares = (id?: string) =>
         run(({ teams }) =>
           teams.shares({ now: day(10), monthStart: day(1), decaySeconds: 3600, ...(id ? { id } : {}) }),
         );
 
       it('begin without limits, and keep what is not changed', async () => {
-        const free = { weight: 1, maxRunning: null, maxQueued: null, deviceSecondsPerMonth: null };
+        const free = {
+          weight: 1,
+          maxRunning: null,
+          maxQueued: null,
+          deviceSecondsPerMonth: null,
+          tokensPerMonth: null,
+        };
         const fresh = { id: crew.id, name: 'crew', ...free };
         expect(await run(({ teams }) => teams.find(crew.id))).toEqual(fresh);
         await run(({ teams }) => teams.change(crew.id, quotas));
@@ -355,6 +380,8 @@ export function unitOfWorkConformance(name: string, open: () => Promise<UnitOfWo
     adapterSearchConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     aliasConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     evaluationConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
+    pinConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
+    checkpointConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     exportConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     deletionConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));
     jobRepositoryConformance(() => ({ run, crew, unitOfWork: under.unitOfWork }));

@@ -16,6 +16,7 @@ describe('public errors', () => {
     ['not_finite', 'loss_not_finite'],
     ['unsupported_model', 'base_model_unsupported'],
     ['bad_format', 'base_model_invalid'],
+    ['device_failed', 'device_failed'],
     ['io_error', 'internal'],
     ['invalid_argument', 'internal'],
   ])('are %s → %s', async (status, code) => {

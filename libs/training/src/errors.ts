@@ -6,6 +6,7 @@ const codes: Partial<Record<KernelStatus, ErrorCode>> = {
   not_finite: 'loss_not_finite',
   unsupported_model: 'base_model_unsupported',
   bad_format: 'base_model_invalid',
+  device_failed: 'device_failed',
 };
 
 /** The public error for a failure of the kernel library; other errors come back as they are. */

@@ -1,8 +1,8 @@
 import { type Adapter, type Base, type Session } from '@lowrank/kernels';
-import { tinyConfig } from '@lowrank/testing';
+import { makeRecipe, tinyConfig } from '@lowrank/testing';
 import { openTiny, type Tiny } from '../test/tiny';
 import { complete, generate, greedy } from './generate';
-import { sampleOutputs } from './samples';
+import { sampleOutputs, samplePrompts } from './samples';
 
 let tiny: Tiny;
 let adapter: Adapter;
@@ -156,10 +156,19 @@ describe('samples', () => {
     const lossMask = new Uint8Array(tokens.length).fill(1, before.length, -1);
     return { tokens, lossMask };
   }
-  const sample = (
+  const sample = async (
     rows: ReturnType<typeof row>[],
-    { longestPrompt = 256, signal = new AbortController().signal } = {},
-  ) => sampleOutputs(tiny.base, adapter, tiny.tokenizer, rows, { longestPrompt, signal });
+    { sequenceLength = 256, signal = new AbortController().signal, samples = {} } = {},
+  ) => {
+    const recipe = makeRecipe({ training: { sequenceLength }, samples });
+    const { maxPositions } = tiny.base.info;
+    const messages: string[] = [];
+    const onMessage = (_level: string, message: string) => void messages.push(message);
+    const prompts = samplePrompts(tiny.tokenizer, rows, { recipe, maxPositions, onMessage });
+    const options = { maxTokens: recipe.samples.maxTokens, signal };
+    const answered = await sampleOutputs(tiny.base, adapter, tiny.tokenizer, prompts, options);
+    return Object.assign(answered, { messages });
+  };
 
   it('answer the first three rows with room for an answer, without and with the adapter', async () => {
     const long = row('p'.repeat(209), 'long');
@@ -184,8 +193,17 @@ describe('samples', () => {
   });
 
   it('pass over prompts longer than those that were trained on', async () => {
-    const samples = await sample([row('three', 'C'), row('one', 'A')], { longestPrompt: 3 });
+    const samples = await sample([row('t'.repeat(17), 'C'), row('one', 'A')], { sequenceLength: 16 });
     expect(samples.map(({ prompt: p }) => p)).toEqual(['one']);
+  });
+
+  it('are of as many rows as the recipe says, or of its own prompts', async () => {
+    const rows = [row('one', 'A'), row('two', 'B')];
+    expect(await sample(rows, { samples: { count: 1 } })).toHaveLength(1);
+    expect(await sample(rows, { samples: { count: 0 } })).toHaveLength(0);
+    const own = await sample(rows, { samples: { prompts: ['1+1', 'x'.repeat(300)], maxTokens: 4 } });
+    expect([...own]).toMatchObject([{ expected: null, prompt: expect.stringContaining('1+1') }]);
+    expect(own.messages).toEqual(['1 of the prompts for samples are too long and are not answered']);
   });
 
   it('are none once the signal has come', async () => {

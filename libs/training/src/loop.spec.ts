@@ -254,10 +254,10 @@ describe('a signal', () => {
     expect(stopped.error).toMatchObject({ status: 'cancelled' });
     expect(stopped.progress.step).toBe(2);
 
-    const states: Uint8Array[] = [];
+    const states = new Map<number, Uint8Array>();
     const adapter = newAdapter();
-    await run({}, { adapter, onProgress: () => states.push(adapter.exportState()) });
-    expect(Buffer.from(stopped.adapter.exportState()).equals(states[1] as Uint8Array)).toBe(true);
+    await run({}, { adapter, onProgress: ({ step }) => states.set(step, adapter.exportState()) });
+    expect(Buffer.from(stopped.adapter.exportState()).equals(states.get(2) as Uint8Array)).toBe(true);
   });
 
   it('between steps ends it with the reason', async () => {

@@ -55,7 +55,7 @@ export interface TrainOptions {
   isContinued?: boolean;
   recipe: Recipe;
   plan: Plan;
-  /** Held-out data; empty: no evaluations. */
+  /** Held-out data; empty: nothing is measured where there would be evaluations. */
   evaluation: readonly Batch[];
   /** Where to go on from. */
   progress: Progress;
@@ -65,6 +65,8 @@ export interface TrainOptions {
   onWarning(message: string): void;
   /** Called after every checkpoints.everySteps steps, unless updates are being discarded, and after the last one; awaited. */
   onCheckpoint(progress: Progress): Promise<void>;
+  /** Called after every evaluation, awaited; stopped within, the evaluation is made again. */
+  onEvaluated?(progress: Progress): Promise<void>;
   /** After every optimizer step and evaluation: what a checkpoint written now would hold. */
   onProgress(progress: Progress): void;
 }
@@ -150,13 +152,25 @@ async function trainOneStep(
 }
 
 /** Whether the evaluation that belongs after `step` steps is still to be made. */
-function evaluationDue(progress: Progress, { evaluation, recipe, plan }: TrainOptions): boolean {
-  const { step, evaluatedAt } = progress;
+function evaluationDue({ step, evaluatedAt }: Progress, { recipe, plan }: TrainOptions): boolean {
   const { everySteps, at } = recipe.evaluation;
   const { totalSteps } = plan;
-  if (evaluation.length === 0 || evaluatedAt === step) return false;
+  if (evaluatedAt === step) return false;
   if (step === 0 || step === totalSteps || (everySteps !== null && step % everySteps === 0)) return true;
   return at.some((point) => evaluationStep(point, totalSteps) === step);
+}
+
+/**
+ * Whether samples are kept at the evaluation after `step` steps: before and after training, and in between at the first evaluation in each of
+ * `samples.times` equal stretches of it, but the first of them. It depends on nothing else, so that a run that was interrupted keeps the same.
+ */
+export function samplesDue(step: number, totalSteps: number, { evaluation, samples }: Recipe): boolean {
+  if (step === 0 || step === totalSteps) return true;
+  const { everySteps, at } = evaluation;
+  const regular = everySteps === null ? 0 : Math.floor((step - 1) / everySteps) * everySteps;
+  const points = at.map((point) => evaluationStep(point, totalSteps)).filter((point) => point < step);
+  const stretchOf = (point: number) => Math.floor((point * (samples.times + 1)) / totalSteps);
+  return stretchOf(Math.max(regular, ...points)) !== stretchOf(step);
 }
 
 async function evaluateNow(progress: Progress, options: TrainOptions): Promise<Progress> {
@@ -250,7 +264,11 @@ export async function train(options: TrainOptions): Promise<Progress> {
   for (;;) {
     options.signal.throwIfAborted();
     if (evaluationDue(progress, options)) {
-      progress = await evaluateNow(progress, options);
+      progress =
+        options.evaluation.length > 0
+          ? await evaluateNow(progress, options)
+          : { ...progress, evaluatedAt: progress.step };
+      await options.onEvaluated?.(progress);
       options.onProgress(progress);
     }
     const { step } = progress;

@@ -5,7 +5,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { sha256 } from './files';
 import { ADAPTER_WEIGHTS } from './peft-config';
-import { runTraining, TrainingStopped, type RunOptions } from './run';
+import { runTraining } from './run';
+import { TrainingStopped, type RunOptions } from './run-options';
 
 let root: string;
 const data: Partial<Record<DatasetFormat, string>> = {

@@ -9,7 +9,8 @@ import { openDevice } from './device';
 import { sha256 } from './files';
 import { adapterWeights, loadWeights } from './peft';
 import { ADAPTER_WEIGHTS } from './peft-config';
-import { runTraining, type RunOptions, TrainingStopped } from './run';
+import { runTraining } from './run';
+import { type RunOptions, TrainingStopped } from './run-options';
 import { adapterSpec } from './targets';
 
 const small: RecipeInput = {

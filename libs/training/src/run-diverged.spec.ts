@@ -4,7 +4,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { modelKey } from './caches';
-import { runTraining, TrainingStopped } from './run';
+import { runTraining } from './run';
+import { TrainingStopped } from './run-options';
 
 const data = tinyDataset(40);
 let root: string;

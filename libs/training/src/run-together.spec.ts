@@ -5,7 +5,8 @@ import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { modelKey } from './caches';
-import { runTraining, TrainingStopped, type StopReason } from './run';
+import { runTraining } from './run';
+import { TrainingStopped, type StopReason } from './run-options';
 import { SharedBases } from './shared-bases';
 
 /** Four jobs that differ in everything that co-trained jobs may differ in. */

@@ -6,7 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { modelKey } from './caches';
 import { sha256 } from './files';
-import { runTraining, type RunOptions } from './run';
+import { runTraining } from './run';
+import { type RunOptions } from './run-options';
 
 const recipe = makeRecipe({
   lora: { rank: 4, dropout: 0.1 },

@@ -6,7 +6,8 @@ import { cp, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/p
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { modelKey, quantizedBasePath } from './caches';
-import { runTraining, TrainingStopped, type RunOptions, type StopReason } from './run';
+import { runTraining } from './run';
+import { TrainingStopped, type RunOptions, type StopReason } from './run-options';
 import { type Sample } from './samples';
 
 const STEPS = 7;

@@ -1,98 +1,33 @@
-import {
-  LowrankError,
-  type BaseStorage,
-  type DatasetFormat,
-  type JobMetric,
-  type Recipe,
-  type VersionMetrics,
-} from '@lowrank/contracts';
-import { loadChatTokenizer, type ChatTokenizer, type EncodedRow } from '@lowrank/datasets';
+import { LowrankError, type BaseStorage, type Recipe, type VersionMetrics } from '@lowrank/contracts';
+import { loadChatTokenizer, type ChatTokenizer } from '@lowrank/datasets';
 import { spanned } from '@lowrank/telemetry';
 import { type Adapter, type Base, type Kernels } from '@lowrank/kernels';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { chooseStorage, loadTokens, openQuantizedBase, storageName } from './caches';
 import { modelCard } from './card';
-import { loadCheckpoint, saveCheckpoint } from './checkpoint';
 import { openDevice } from './device';
-import { isCancelled, publicError } from './errors';
+import { publicError } from './errors';
 import { sha256 } from './files';
 import { inTurn } from './in-turn';
-import { Diverged, freshProgress, train, type Progress } from './loop';
-import { adapterConfig, adapterWeights, loadAdapter, loadWeights, type StartingPoint } from './peft';
+import { adapterConfig, adapterWeights, loadAdapter, loadWeights } from './peft';
 import { ADAPTER_CONFIG, ADAPTER_WEIGHTS } from './peft-config';
-import { prepareData, type Data } from './prepare-data';
+import { prepareData } from './prepare-data';
 import { withReference } from './reference';
-import { sampleOutputs } from './samples';
+import {
+  type DatasetFile,
+  isStop,
+  type RunOptions,
+  type StopReason,
+  type TrainedAdapter,
+  TrainingStopped,
+} from './run-options';
+import { answersTo, sampleOutputs, type SamplePrompt, samplePrompts } from './samples';
 import { type Sequence } from './sequences';
-import { type OpenedBase, type SharedBases } from './shared-bases';
+import { type OpenedBase } from './shared-bases';
 import { adapterSpec } from './targets';
+import { trainAdapter } from './train-adapter';
 import { versionMetrics } from './version-metrics';
-
-export type StopReason = 'cancel' | 'drain';
-
-/** Rejection of runTraining after its signal was aborted. */
-export class TrainingStopped extends Error {
-  constructor(readonly reason: StopReason) {
-    super(`training was stopped: ${reason}`);
-  }
-}
-
-export interface DatasetFile {
-  file: string;
-  sha256: string;
-  format: DatasetFormat;
-}
-
-export interface RunOptions {
-  recipe: Recipe;
-  /** Name of the adapter, for its card. */
-  adapter: string;
-  base: {
-    /** For adapter_config.json and the card. */
-    source: string;
-    revision: string;
-    /** modelKey of its files. */
-    key: string;
-    /** Folder with configuration and tokenizer. */
-    dir: string;
-    /** Completes the folder with the weights: called only when the quantized base has to be written. */
-    fetchWeights(): Promise<void>;
-  };
-  /** Left out or null: it starts as the recipe says. */
-  initFrom?: StartingPoint | null;
-  dataset: DatasetFile;
-  /** What it is evaluated on; left out or null: rows held out of the dataset. */
-  validationDataset?: DatasetFile | null;
-  maxLineBytes: number;
-  cacheDir: string;
-  /** Folder of this job's checkpoints. */
-  checkpointsDir: string;
-  threads: number;
-  /** Bases that it shares with other runs of this process, which train together then; none: it trains alone. */
-  bases?: SharedBases;
-  /** Aborted with a StopReason: `drain` writes a checkpoint before the rejection. */
-  signal: AbortSignal;
-  onMessage(level: 'info' | 'warn', message: string): void;
-  /** With the metrics up to the step that nobody has said to be written; only a checkpoint has any. */
-  onPlan(totalSteps: number, resumedFromStep: number, metrics: JobMetric[]): void;
-  onMetric(metric: JobMetric, trainedTokens: number): void;
-  onCheckpoint(step: number, sha256: string): void;
-  /** Step up to which all metrics are written for good. Checkpoints bring along those beyond it. By default everything is written. */
-  writtenStep?(): number;
-  /**
-   * Called before training begins with the run's identity and the step of its newest checkpoint here, 0 without one: puts one that is
-   * further into checkpointsDir, if there is such a one elsewhere, and says whether it did.
-   */
-  fetchCheckpoint?(run: string, beyond: number): Promise<boolean>;
-}
-
-/** A trained adapter as it is to be published. */
-export interface TrainedAdapter {
-  files: { path: string; bytes: Uint8Array }[];
-  metrics: VersionMetrics;
-  templateSha256: string;
-}
 
 /** How the base is kept: as the recipe asks for, unless the model comes quantized. */
 async function storageOf({ base, recipe, onMessage }: RunOptions): Promise<BaseStorage> {
@@ -165,105 +100,20 @@ function runIdentity(
   { recipe, base, dataset, validationDataset, initFrom }: RunOptions,
   tokenizer: ChatTokenizer,
 ): string {
-  const parts: unknown[] = [recipe, base.key, dataset.sha256, dataset.format, tokenizer.fingerprint];
+  // How many states and which answers are kept decides nothing.
+  const { samples: _samples, checkpoints, ...rest } = recipe;
+  const decisive = { ...rest, checkpoints: { everySteps: checkpoints.everySteps } };
+  const parts: unknown[] = [decisive, base.key, dataset.sha256, dataset.format, tokenizer.fingerprint];
   if (initFrom) parts.push(initFrom.key);
   // Evaluations are part of what is published.
   if (validationDataset) parts.push({ validation: [validationDataset.sha256, validationDataset.format] });
   return sha256(JSON.stringify(parts));
 }
 
-/** A diverged run goes back to its last checkpoint this often; then it fails. */
-const MAX_ROLLBACKS = 2;
-
-/**
- * Trains from the newest checkpoint, or from the start, to the end. A run that diverges goes back to its last checkpoint, with half of the
- * learning rate; that is written down at once, so that a run that is killed does the same. The checkpoint of a pause is one too: paused
- * shortly before it diverges, a run goes back less far than it would have.
- */
-async function trainAdapter(
-  base: Base,
-  adapter: Adapter,
-  data: Data,
-  run: string,
-  options: RunOptions,
-): Promise<Progress> {
-  const { recipe, checkpointsDir, signal, onMetric, onMessage, writtenStep = () => Infinity } = options;
-  const load = () =>
-    loadCheckpoint(checkpointsDir, run, (name) =>
-      onMessage('warn', `checkpoint ${name} is damaged or of another run and was passed over`),
-    );
-  let checkpoint = await load();
-  if (await options.fetchCheckpoint?.(run, checkpoint?.progress.step ?? 0)) checkpoint = await load();
-  let state = checkpoint?.state; // of the last checkpoint, or the start; the same memory for all of them
-  if (state === undefined) state = adapter.exportState();
-  else adapter.importState(state);
-  let current = checkpoint?.progress ?? freshProgress;
-  let saved = current;
-  let unwritten = checkpoint?.metrics ?? [];
-  const save = (progress: Progress) =>
-    spanned('checkpoint', async (span) => {
-      span.setAttribute('lowrank.step', progress.step);
-      const written = (state = adapter.exportState(state));
-      unwritten = unwritten.filter(({ step }) => step > writtenStep() && step <= progress.step);
-      const hash = await saveCheckpoint(checkpointsDir, run, {
-        progress,
-        state: written,
-        metrics: unwritten,
-      });
-      saved = progress;
-      options.onCheckpoint(progress.step, hash);
-    });
-  const goBack = async ({ message }: Diverged): Promise<void> => {
-    const rollbacks = saved.rollbacks + 1;
-    onMessage(
-      'warn',
-      `${message}: back to step ${saved.step}, with half of the learning rate (${rollbacks} of ${MAX_ROLLBACKS} times)`,
-    );
-    adapter.importState(state as Uint8Array);
-    current = { ...saved, rollbacks, skippedInRow: 0, seconds: current.seconds };
-    await save(current);
-  };
-  for (;;) {
-    options.onPlan(data.plan.totalSteps, current.step, [...unwritten]);
-    try {
-      return await train({
-        base,
-        adapter,
-        isContinued: Boolean(options.initFrom),
-        recipe,
-        plan: data.plan,
-        evaluation: data.evaluation,
-        progress: current,
-        signal,
-        onMetric: (metric, trainedTokens) => {
-          unwritten.push(metric);
-          onMetric(metric, trainedTokens);
-        },
-        onWarning: (message) => onMessage('warn', message),
-        onCheckpoint: save,
-        onProgress: (progress) => {
-          current = progress;
-        },
-      });
-    } catch (error) {
-      // After an error that is no stop the adapter may be a step ahead of `current`.
-      const isDrain = isStop(error, signal) && signal.reason === 'drain';
-      if (isDrain && current.step > saved.step) await save(current);
-      if (!(error instanceof Diverged) || saved.rollbacks === MAX_ROLLBACKS) throw error;
-      await goBack(error);
-    }
-  }
-}
-
-/** Whether an error is the answer to the signal, not a failure that came at the same time. */
-function isStop(error: unknown, signal: AbortSignal): boolean {
-  return signal.aborted && (error === signal.reason || isCancelled(error));
-}
-
 /** What training leaves: the version but for its samples, and what these are made from. */
 interface Trained extends TrainedAdapter {
   tokenizer: ChatTokenizer;
-  held: EncodedRow[];
+  prompts: SamplePrompt[];
 }
 
 async function trainVersion(base: Base, kernels: Kernels, options: RunOptions): Promise<Trained> {
@@ -292,9 +142,16 @@ async function trainVersion(base: Base, kernels: Kernels, options: RunOptions): 
   try {
     if (options.initFrom) await loadWeights(adapter, options.initFrom.dir);
     const run = runIdentity(options, tokenizer);
-    const progress = await spanned('train', () => trainAdapter(base, adapter, data, run, options));
-    const trained = exportAdapter(base, adapter, tokenizer, progress, options);
-    return { ...trained, tokenizer, held: data.held };
+    const { maxPositions } = base.info;
+    const prompts = samplePrompts(tokenizer, data.held, { ...options, maxPositions });
+    const exported = (metrics: VersionMetrics) => exportAdapter(base, adapter, tokenizer, metrics, options);
+    const sampling = { maxTokens: recipe.samples.maxTokens, signal: options.signal };
+    const answers = (isBare: boolean) =>
+      inTurn('samples', () => answersTo(base, isBare ? null : adapter, tokenizer, prompts, sampling));
+    const progress = await spanned('train', () =>
+      trainAdapter(base, adapter, data, run, { exported, answers }, options),
+    );
+    return { ...exported(versionMetrics(progress)), tokenizer, prompts };
   } finally {
     adapter.close();
   }
@@ -304,13 +161,12 @@ function exportAdapter(
   base: Base,
   adapter: Adapter,
   { templateSha256 }: ChatTokenizer,
-  progress: Progress,
+  metrics: VersionMetrics,
   options: RunOptions,
 ): TrainedAdapter {
   const { recipe, dataset, adapter: name } = options;
   const { source, revision } = options.base;
   const weights = adapterWeights(adapter);
-  const metrics = versionMetrics(progress);
   const made = { dataset, initFrom: options.initFrom ?? null, recipe, metrics, templateSha256 };
   const card = { adapter: name, source, revision, base: base.info, ...made };
   return {
@@ -327,7 +183,7 @@ function exportAdapter(
 /** samples.json, by what is published: loaded as anyone would load it. */
 async function makeSamples(
   base: Base,
-  { files, tokenizer, held }: Trained,
+  { files, tokenizer, prompts }: Trained,
   { recipe, checkpointsDir, signal }: RunOptions,
 ): Promise<Buffer> {
   const folder = await mkdtemp(join(checkpointsDir, 'published-'));
@@ -335,8 +191,8 @@ async function makeSamples(
     for (const { path, bytes } of files) await writeFile(join(folder, path), bytes);
     const adapter = await loadAdapter(base, folder);
     try {
-      const most = recipe.training.sequenceLength;
-      const samples = await sampleOutputs(base, adapter, tokenizer, held, { longestPrompt: most, signal });
+      const { maxTokens } = recipe.samples;
+      const samples = await sampleOutputs(base, adapter, tokenizer, prompts, { maxTokens, signal });
       return Buffer.from(`${JSON.stringify(samples, null, 2)}\n`);
     } finally {
       adapter.close();
@@ -360,8 +216,8 @@ export async function runTraining(options: RunOptions): Promise<TrainedAdapter> 
     const trained = await withSharedBase(storage, options, (base, kernels) =>
       trainVersion(base, kernels, options),
     );
-    const { files, metrics, templateSha256, held } = trained;
-    if (held.length > 0) {
+    const { files, metrics, templateSha256, prompts } = trained;
+    if (prompts.length > 0) {
       // Of runs in one process one makes samples at a time: it takes memory that was not counted for each of them.
       const bytes = await inTurn('samples', () =>
         withBase(storage, options, (base) => makeSamples(base, trained, options)),

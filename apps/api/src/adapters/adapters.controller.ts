@@ -49,7 +49,7 @@ class AdapterListQuery extends createZodDto(adapterQuerySchema) {}
 class VersionListQuery extends createZodDto(ownerQuerySchema.extend({ deleted: deletedSchema })) {}
 class AdapterDto extends createZodDto(adapterSchema) {}
 class AdapterPageDto extends createZodDto(pageSchema(adapterSchema)) {}
-class AdapterVersionDto extends createZodDto(adapterVersionSchema) {}
+export class AdapterVersionDto extends createZodDto(adapterVersionSchema) {}
 class AdapterVersionListDto extends createZodDto(z.object({ data: z.array(adapterVersionSchema) })) {}
 class LineageDto extends createZodDto(lineageSchema) {}
 class VersionDiffDto extends createZodDto(versionDiffSchema) {}

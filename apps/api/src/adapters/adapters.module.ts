@@ -7,6 +7,7 @@ import { EvaluationsController } from './evaluations.controller';
 import { ExportsController } from './exports.controller';
 import { AdapterImports } from './import';
 import { GatesController } from './gates.controller';
+import { PinsController } from './pins.controller';
 
 @Module({
   imports: [CompletionsModule],
@@ -17,6 +18,7 @@ import { GatesController } from './gates.controller';
     EvaluationsController,
     ExportsController,
     GatesController,
+    PinsController,
   ],
   providers: [AdapterImports],
 })

@@ -1,10 +1,10 @@
 import { Body, Controller, Delete, Get, HttpCode, Inject, Param, Post, Put, Query } from '@nestjs/common';
 import { ApiNoContentResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import {
-  aliasMoveSchema,
   aliasNameSchema,
   aliasSchema,
   moveAliasSchema,
+  namedAliasMoveSchema,
   nameSchema,
   pageSchema,
 } from '@lowrank/contracts';
@@ -13,6 +13,7 @@ import { createZodDto } from 'nestjs-zod';
 import { z } from 'zod';
 import { Action } from '../auth/action';
 import { Actor, TeamId } from '../auth/caller';
+import { PinKeeper } from '../completions/pin-keeper';
 import { Prefetcher } from '../completions/prefetcher';
 import { PORTS } from '../dependencies';
 import { Answer } from '../http/answers';
@@ -21,7 +22,7 @@ import { AdapterParams, OwnerQuery } from './version-params';
 
 class AliasDto extends createZodDto(aliasSchema) {}
 class AliasListDto extends createZodDto(z.object({ data: z.array(aliasSchema) })) {}
-class AliasMovePageDto extends createZodDto(pageSchema(aliasMoveSchema)) {}
+class AliasMovePageDto extends createZodDto(pageSchema(namedAliasMoveSchema)) {}
 class MoveAliasDto extends createZodDto(moveAliasSchema) {}
 class AliasParams extends createZodDto(z.object({ name: nameSchema, alias: aliasNameSchema })) {}
 class HistoryQuery extends createZodDto(
@@ -37,6 +38,7 @@ export class AliasesController {
   constructor(
     @Inject(PORTS) private readonly ports: Ports,
     private readonly prefetcher: Prefetcher,
+    private readonly pins: PinKeeper,
   ) {}
 
   @Get()
@@ -64,6 +66,7 @@ export class AliasesController {
   ) {
     const moved = await moveAlias(this.ports, teamId, { adapter: name, alias, actor }, body);
     this.prefetcher.prefetch(teamId, `${name}@${alias}`);
+    this.pins.tellSoon();
     return moved;
   }
 
@@ -77,6 +80,7 @@ export class AliasesController {
   async rollBack(@TeamId() teamId: string, @Actor() actor: string, @Param() { name, alias }: AliasParams) {
     const moved = await rollBackAlias(this.ports, teamId, { adapter: name, alias, actor });
     this.prefetcher.prefetch(teamId, `${name}@${alias}`);
+    this.pins.tellSoon();
     return moved;
   }
 
@@ -102,10 +106,13 @@ export class AliasesController {
     @Param() { name, alias }: AliasParams,
     @Query() { before, limit }: HistoryQuery,
   ) {
-    return this.ports.unitOfWork.look(async ({ adapters, aliases }) => {
+    return this.ports.unitOfWork.look(async ({ adapters, aliases, members, apiKeys }) => {
       found(await adapters.find(teamId, name), 'adapter', name);
       const moves = await aliases.moves(teamId, name, alias, { before, limit: limit + 1 });
-      return { data: moves.slice(0, limit), hasMore: moves.length > limit };
+      const actors = [...(await members.list(teamId)), ...(await apiKeys.list(teamId))];
+      const names = new Map(actors.map((actor) => [actor.id, actor.name]));
+      const data = moves.slice(0, limit).map((move) => ({ ...move, byName: names.get(move.by) ?? null }));
+      return { data, hasMore: moves.length > limit };
     });
   }
 }

@@ -4,6 +4,7 @@ import {
   type AdapterVersion,
   type Alias,
   type AliasMove,
+  type NamedAliasMove,
   type Principal,
 } from '@lowrank/contracts';
 import { TestApi } from '../test/api';
@@ -11,6 +12,7 @@ import { publish, startAttempt, submit } from '../test/job';
 
 let api: TestApi;
 let keyId: string;
+let keyName: string;
 beforeAll(async () => {
   api = await TestApi.start();
   await api.importTiny();
@@ -18,7 +20,7 @@ beforeAll(async () => {
     await publish(api, await startAttempt(api, await submit(api)), {
       'adapter_config.json': Buffer.from(content),
     });
-  keyId = (await api.call<Principal>('GET', '/api/v1/me', 200)).actor.id;
+  ({ id: keyId, name: keyName } = (await api.call<Principal>('GET', '/api/v1/me', 200)).actor);
 });
 afterAll(() => api.close());
 
@@ -51,8 +53,13 @@ it('moves, rolls back and removes an alias, which names a version everywhere', a
   expect(await api.refusal('GET', `${captain}/versions/prod`)).toMatchObject({ status: 404 });
 
   const history = (query = '') =>
-    api.call<{ data: AliasMove[]; hasMore: boolean }>('GET', `${captain}/aliases/prod/history${query}`, 200);
+    api.call<{ data: NamedAliasMove[]; hasMore: boolean }>(
+      'GET',
+      `${captain}/aliases/prod/history${query}`,
+      200,
+    );
   const { data } = await history();
+  expect(new Set(data.map(({ byName }) => byName))).toEqual(new Set([keyName]));
   expect(data.map(({ action, from, to, by }) => [action, from, to, by])).toEqual([
     ['remove', 1, null, keyId],
     ['rollback', 2, 1, keyId],

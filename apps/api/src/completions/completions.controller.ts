@@ -3,26 +3,23 @@ import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import {
   chatCompletionAnswerSchema,
   chatCompletionSchema,
-  errorBodySchema,
-  LowrankError,
   type Principal,
   type ServeRequest,
   textCompletionAnswerSchema,
   textCompletionSchema,
 } from '@lowrank/contracts';
-import { findServable, type Ports } from '@lowrank/domain';
+import { checkTokenQuota, findServable, type Ports } from '@lowrank/domain';
 import { type FastifyReply } from 'fastify';
 import { randomUUID } from 'node:crypto';
 import { type IncomingMessage } from 'node:http';
 import { PassThrough } from 'node:stream';
-import { text } from 'node:stream/consumers';
 import { createZodDto } from 'nestjs-zod';
 import { Action } from '../auth/action';
 import { Caller } from '../auth/caller';
 import { PORTS } from '../dependencies';
 import { ApiOpenAiError } from '../openai/errors';
 import { UsageRecorder } from '../usage/usage-recorder';
-import { parseJson, Servers } from './servers';
+import { errorOf, Servers } from './servers';
 
 class ChatCompletionDto extends createZodDto(chatCompletionSchema) {}
 class TextCompletionDto extends createZodDto(textCompletionSchema) {}
@@ -63,9 +60,13 @@ export class CompletionsController {
     completion: ServeRequest['completion'],
     reply: FastifyReply,
   ): Promise<void> {
-    const { target, name } = await this.ports.unitOfWork.look((repositories) =>
-      findServable(repositories, teamId, completion.body.model, completion.body.lowrank?.mix),
-    );
+    const { target, name } = await this.ports.unitOfWork.look(async (repositories) => {
+      const { model, lowrank } = completion.body;
+      const servable = await findServable(repositories, teamId, model, lowrank?.mix);
+      const unwritten = this.usage.unwritten(teamId);
+      await checkTokenQuota(repositories, teamId, this.ports.clock.now(), unwritten);
+      return servable;
+    });
     const left = new AbortController();
     reply.raw.once('close', () => left.abort());
     const { answer, tokens } = await this.servers.complete(
@@ -74,7 +75,11 @@ export class CompletionsController {
       left.signal,
     );
     this.usage.count({ teamId, actor, model: name }, tokens);
-    if (answer.statusCode !== 200) throw await errorOf(answer, reply);
+    if (answer.statusCode !== 200) {
+      const after = answer.headers['retry-after'];
+      if (after !== undefined) void reply.header('retry-after', after);
+      throw await errorOf(answer);
+    }
     void reply
       .status(200)
       .header('content-type', answer.headers['content-type'])
@@ -93,16 +98,4 @@ function readable(answer: IncomingMessage): PassThrough {
   });
   answer.once('error', (error) => body.destroy(error));
   return answer.pipe(body);
-}
-
-/** The server's own error; what is none of ours says that a server is not what it should be. */
-async function errorOf(answer: IncomingMessage, reply: FastifyReply): Promise<LowrankError> {
-  const body = await text(answer).catch(() => '');
-  const parsed = errorBodySchema.safeParse(parseJson(body));
-  if (!parsed.success || answer.statusCode === 401)
-    return new LowrankError('server_unavailable', `A server answered with status ${answer.statusCode}.`);
-  const after = answer.headers['retry-after'];
-  if (after !== undefined) void reply.header('retry-after', after);
-  const { code, message, details, help } = parsed.data.error;
-  return new LowrankError(code, message, details, { help });
 }

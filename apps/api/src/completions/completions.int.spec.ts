@@ -1,115 +1,23 @@
-import { type StoredFile, type UsageReport } from '@lowrank/contracts';
-import { createApiKey, found } from '@lowrank/domain';
-import {
-  freePort,
-  makeBaseModel,
-  makeDataset,
-  makeJob,
-  makeManifest,
-  tinyTemplate,
-  writeTinyAdapter,
-  writeTinyModel,
-} from '@lowrank/testing';
-import { fork, type ChildProcess } from 'node:child_process';
+import { type Team, type UsageReport } from '@lowrank/contracts';
+import { createApiKey } from '@lowrank/domain';
+import { type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { createHash } from 'node:crypto';
-import { mkdir, mkdtemp, readdir, rm, symlink } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import OpenAI from 'openai';
-import { TestApi } from '../test/api';
+import { type TestApi } from '../test/api';
 import { UsageRecorder } from '../usage/usage-recorder';
 import { refused } from '../test/openai';
+import { ServedApi } from '../test/served-api';
 
-/* The API in front of two servers, all as they are in the product. */
+let served: ServedApi;
 let api: TestApi;
-let servers: ChildProcess[];
-let ports: number[];
-let folder: string;
 let client: OpenAI;
 
-const health = (port: number) =>
-  fetch(`http://127.0.0.1:${port}/health`)
-    .then((response) => response.json() as Promise<{ status: string; adapters: number; running: number }>)
-    .catch(() => null);
-
 beforeAll(async () => {
-  folder = await mkdtemp(join(tmpdir(), 'lowrank-serve-'));
-  ports = [await freePort(), await freePort()];
-  const env = {
-    LOWRANK_SERVE_TOKEN: 'a-token-of-these-tests',
-    // Nothing listens on the first: port 1 is nobody's.
-    LOWRANK_SERVE_URLS: ['http://127.0.0.1:1', ...ports.map((port) => `http://127.0.0.1:${port}`)].join(),
-  };
-  api = await TestApi.start(env);
-  client = new OpenAI({ baseURL: `${api.url}/v1`, apiKey: api.memberKey, logLevel: 'off', maxRetries: 0 });
-  servers = ports.map((port, i) =>
-    fork(resolve(__dirname, '../../../serve/src/main.ts'), [], {
-      env: {
-        ...process.env,
-        ...env,
-        // Where the API of the tests keeps its objects.
-        LOWRANK_DATA: i === 0 ? api.folder : join(api.folder, 'second'),
-        LOWRANK_SERVE_PORT: String(port),
-        LOWRANK_LOG_LEVEL: 'error',
-      },
-      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-    }),
-  );
-  await symlinkObjects(join(api.folder, 'second'));
-  const files = await stored('model', (to) => writeTinyModel(to));
-  await api.ports.unitOfWork.run(({ baseModels }) =>
-    baseModels.insert(api.teamId, makeBaseModel({ name: 'tiny', files })),
-  );
-  await publish(1);
-  await publish(2);
-  for (const port of ports) while ((await health(port)) === null) await sleep(50);
+  served = await ServedApi.start(2);
+  ({ api, client } = served);
 }, 120_000);
-afterAll(async () => {
-  for (const server of servers) {
-    if (server.exitCode !== null) continue;
-    const gone = once(server, 'exit');
-    server.kill('SIGTERM');
-    expect(await gone).toEqual([0, null]);
-  }
-  await api.close();
-  await rm(folder, { recursive: true });
-});
-
-/** Both servers read the same objects and keep caches of their own. */
-async function symlinkObjects(data: string): Promise<void> {
-  await mkdir(data, { recursive: true });
-  await mkdir(join(api.folder, 'objects'), { recursive: true });
-  await symlink(join(api.folder, 'objects'), join(data, 'objects'));
-}
-
-async function stored(name: string, write: (to: string) => Promise<void>): Promise<StoredFile[]> {
-  const from = join(folder, name);
-  await write(from);
-  const files: StoredFile[] = [];
-  for (const path of await readdir(from))
-    files.push({ path, ...(await api.blobs.putFile(join(from, path))) });
-  return files;
-}
-
-/** Makes the next version of captain, which says something else than the others. */
-async function publish(seed: number): Promise<void> {
-  const files = await stored(`adapter-${seed}`, (to) => writeTinyAdapter(to, seed));
-  const { ids, unitOfWork } = api.ports;
-  await unitOfWork.run(async ({ adapters, baseModels, datasets, jobs }) => {
-    const baseModel = found(await baseModels.find(api.teamId, 'tiny'), 'base model', 'tiny');
-    const dataset = makeDataset();
-    await datasets.insert(api.teamId, dataset);
-    const job = makeJob(baseModel, dataset, { adapter: 'captain' });
-    const adapter = { id: ids.make('adapter'), name: 'captain', baseModelName: 'tiny', at: job.createdAt };
-    await adapters.ensure(api.teamId, adapter);
-    await jobs.insert(api.teamId, job);
-    const templateSha256 = createHash('sha256').update(tinyTemplate).digest('hex');
-    const manifest = makeManifest(job, { files, templateSha256 });
-    await adapters.publish(api.teamId, { id: ids.make('version'), manifest, at: new Date().toISOString() });
-  });
-}
+afterAll(() => served.close());
 
 const messages = [{ role: 'user' as const, content: '1+2' }];
 const body = { model: 'tiny', messages, temperature: 0, max_tokens: 8 };
@@ -190,7 +98,9 @@ it('names what a request asks for and is not had', async () => {
     ...{ status: 404, code: 'model_not_found', param: 'model' },
     message: expect.stringContaining("There is no model 'none@v1'."),
   });
-  expect(await ask({ tools: [] })).toMatchObject({ status: 400, message: expect.stringContaining('tools') });
+  expect(await ask({ functions: [] })).toMatchObject({
+    ...{ status: 400, message: expect.stringContaining('functions') },
+  });
   expect(await ask({ temperature: 3 })).toMatchObject({ status: 400, param: 'temperature' });
 });
 
@@ -294,6 +204,31 @@ it('counts tokens by team, key, model and day, those of clients that left too', 
   expect((await usage('?by=day')).total).toEqual(teams.total);
 });
 
+it('answers no more once the tokens of the month are used up, until there are more', async () => {
+  const team = async (change?: object) =>
+    api.call<Team>(change === undefined ? 'GET' : 'PATCH', '/api/v1/team', 200, { json: change });
+  expect((await team({ tokensPerMonth: 1_000_000 })).tokensPerMonth).toBe(1_000_000);
+  await api.app.get(UsageRecorder).write();
+  const { tokensUsed } = await team();
+  const answer = async () => (await client.chat.completions.create(body)).usage?.total_tokens ?? 0;
+  await team({ tokensPerMonth: tokensUsed + 1 });
+  const taken = await answer();
+  // What this process has counted counts before it is written down.
+  const spent = {
+    ...{ status: 429, code: 'quota_exceeded', type: 'insufficient_quota' },
+    message: expect.stringContaining(`has used ${tokensUsed + taken} of its ${tokensUsed + 1} tokens`),
+  };
+  expect(await refused(client.chat.completions.create(body))).toMatchObject(spent);
+  expect(await refused(client.chat.completions.create({ ...body, stream: true }))).toMatchObject(spent);
+  expect(await refused(client.completions.create({ model: 'tiny', prompt: 'a' }))).toMatchObject(spent);
+  await api.app.get(UsageRecorder).write();
+  expect((await team()).tokensUsed).toBe(tokensUsed + taken);
+  await team({ tokensPerMonth: tokensUsed + taken + 1 });
+  expect(await answer()).toBe(taken);
+  await team({ tokensPerMonth: null });
+  expect(await answer()).toBe(taken);
+});
+
 it('goes on without a server that leaves, which finishes what it has begun', async () => {
   const expected = await ask('captain@v1', { max_tokens: 200, logit_bias: { 97: 100 } });
   const long = {
@@ -305,9 +240,9 @@ it('goes on without a server that leaves, which finishes what it has begun', asy
   } as const;
   const stream = await client.chat.completions.create(long);
   const busy = async () =>
-    (await Promise.all(ports.map(health))).findIndex((seen) => (seen?.running ?? 0) > 0);
+    (await Promise.all([0, 1].map((i) => served.health(i)))).findIndex((seen) => (seen?.running ?? 0) > 0);
   const at = await busy();
-  const server = servers[at] as ChildProcess;
+  const server = served.servers[at] as ChildProcess;
   const gone = once(server, 'exit');
   server.kill('SIGTERM');
   let text = '';

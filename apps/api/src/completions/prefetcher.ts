@@ -25,8 +25,6 @@ export class Prefetcher {
     const { target } = await this.ports.unitOfWork
       .forTeam(teamId)
       .look((repositories) => findServable(repositories, teamId, model));
-    const answer = await this.servers.prefetch(target);
-    answer.resume();
-    if (answer.statusCode !== 204) throw new Error(`a server answered with status ${answer.statusCode}`);
+    await this.servers.prefetch(target);
   }
 }

@@ -1,7 +1,10 @@
 import { Inject, Injectable, type OnApplicationShutdown } from '@nestjs/common';
 import { type Config } from '@lowrank/config';
 import {
+  errorBodySchema,
   LowrankError,
+  type PinState,
+  pinStatesSchema,
   type ServeRequestInput,
   type ServeTarget,
   type Tokens,
@@ -10,8 +13,10 @@ import {
 } from '@lowrank/contracts';
 import { Agent as HttpAgent, type IncomingMessage, request as httpRequest } from 'node:http';
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https';
+import { text } from 'node:stream/consumers';
+import { z } from 'zod';
 import { CONFIG } from '../dependencies';
-import { routed } from './routing';
+import { ranked, routed } from './routing';
 
 /** Where an error says that nobody was there, so that the request can go elsewhere: it has not begun. */
 const unreached = new Set([
@@ -22,10 +27,13 @@ const unreached = new Set([
   'EAI_AGAIN',
   'ETIMEDOUT',
 ]);
+const closedMeanwhile = new Set(['ECONNRESET', 'EPIPE']);
 /** How long a server that was not reached is asked last. */
 const downMs = 5000;
 /** Longest that a server takes to end an answer whose client has left. */
 const leavingMs = 10_000;
+
+type PinnedTarget = ServeTarget & { adapter: NonNullable<ServeTarget['adapter']> };
 
 export interface Answered {
   /** Of whatever status. */
@@ -69,8 +77,8 @@ export class Servers implements OnApplicationShutdown {
   /** `id`: of the request, different for each. `left`: its client has left, so that the answer is to end. Error: server_unavailable. */
   async complete(request: ServeRequestInput, id: string, left: AbortSignal): Promise<Answered> {
     const body = JSON.stringify(request);
-    const urls = this.order(request.target);
-    for (const [i, url] of urls.entries()) {
+    let refusal: Answered | null = null;
+    for (const url of this.order(request.target)) {
       left.throwIfAborted();
       const end = this.begin(url);
       const cancel = () => void this.cancel(url, id);
@@ -82,16 +90,17 @@ export class Servers implements OnApplicationShutdown {
       try {
         const answer = await this.post(url, '/v1/completions', body, id);
         const tokens = tokensOf(answer, left).finally(done);
+        refusal?.answer.resume();
         // One that takes no more has not begun; the last one's refusal is the answer.
-        if ((answer.statusCode !== 429 && answer.statusCode !== 503) || i === urls.length - 1)
-          return { answer, tokens };
-        answer.resume();
+        if (answer.statusCode !== 429 && answer.statusCode !== 503) return { answer, tokens };
+        refusal = { answer, tokens };
       } catch (error) {
         done();
         if (!this.wasUnreached(url, error))
           throw new LowrankError('server_unavailable', 'The server broke off.', undefined, { cause: error });
       }
     }
+    if (refusal !== null) return refusal;
     throw new LowrankError(
       'server_unavailable',
       this.urls.length === 0
@@ -100,26 +109,97 @@ export class Servers implements OnApplicationShutdown {
     );
   }
 
-  /** Has the server that requests for it go to load what it needs. Errors: server_unavailable, and the server's own. */
-  async prefetch(target: ServeTarget): Promise<IncomingMessage> {
+  /**
+   * Has so many servers load what a target needs, those first that its requests go to; fewer where there are no more. How many have. Errors: the
+   * last server's own where none has, server_unavailable.
+   */
+  async prefetch(target: ServeTarget, count = 1): Promise<number> {
     const body = JSON.stringify(target);
+    let loaded = 0;
+    let refusal = unavailable();
     for (const url of this.order(target)) {
+      if (loaded === count) break;
       try {
-        return await this.post(url, '/v1/prefetch', body);
+        await this.json(url, 'POST', '/v1/prefetch', z.null(), body);
+        loaded += 1;
       } catch (error) {
-        if (!this.wasUnreached(url, error)) break;
+        if (!(error instanceof LowrankError)) throw error;
+        refusal = error;
       }
     }
-    throw new LowrankError('server_unavailable', 'No server that generates answers was reached.');
+    if (loaded === 0) throw refusal;
+    return loaded;
+  }
+
+  /**
+   * Tells every server that is there the pins that it is to keep, and no others: each goes to one. What they say of them. `lost`: were not
+   * reached just now. Error: server_unavailable where there is none.
+   */
+  async declarePins(
+    targets: readonly PinnedTarget[],
+    lost: ReadonlySet<string> = new Set(),
+  ): Promise<PinState[]> {
+    const left = this.urls.filter((url) => !lost.has(url));
+    const up = left.filter((url) => !this.isDown(url));
+    const lists = new Map<string, PinnedTarget[]>((up.length > 0 ? up : left).map((url) => [url, []]));
+    if (lists.size === 0 && targets.length > 0) throw unavailable();
+    const urls = [...lists.keys()];
+    for (const target of targets) lists.get(ranked(urls, affinityOf(target))[0] ?? '')?.push(target);
+    const told = [...lists].map(([url, list]) =>
+      this.json(url, 'PUT', '/v1/pins', pinStatesSchema, JSON.stringify({ targets: list })).then(
+        ({ pins }) => pins,
+        (error: Error) => ({ url, error }),
+      ),
+    );
+    const answers = await Promise.all(told);
+    const failed = answers.filter((answer) => 'error' in answer);
+    const unreachable = failed.filter(({ url }) => this.isDown(url)).map(({ url }) => url);
+    // What they were to keep goes to others.
+    if (unreachable.length > 0) return this.declarePins(targets, new Set([...lost, ...unreachable]));
+    if (failed[0] !== undefined) throw failed[0].error;
+    return answers.flatMap((answer) => ('error' in answer ? [] : answer));
+  }
+
+  /** Pins of all servers that are there. */
+  async pins(): Promise<PinState[]> {
+    const told = this.urls.map((url) =>
+      this.json(url, 'GET', '/v1/pins', pinStatesSchema).then(
+        ({ pins }) => pins,
+        () => [],
+      ),
+    );
+    return (await Promise.all(told)).flat();
+  }
+
+  /** A server's answer of JSON, or null where it has none. Errors: server_unavailable, and the server's own. */
+  private async json<T>(
+    url: string,
+    method: string,
+    path: string,
+    schema: z.ZodType<T>,
+    body?: string,
+  ): Promise<T> {
+    let answer: IncomingMessage;
+    try {
+      answer = await this.send(method, url, path, body);
+    } catch (error) {
+      this.wasUnreached(url, error);
+      throw unavailable();
+    }
+    if (answer.statusCode !== 200 && answer.statusCode !== 204) throw await errorOf(answer);
+    return schema.parse(parseJson(await text(answer)));
+  }
+
+  private isDown(url: string): boolean {
+    return (this.downUntil.get(url) ?? 0) > performance.now();
   }
 
   private order(target: ServeTarget): string[] {
-    const now = performance.now();
     return routed(
       this.urls,
       affinityOf(target),
       (url) => this.loads.get(url) ?? 0,
-      (url) => (this.downUntil.get(url) ?? 0) > now,
+      (url) => this.isDown(url),
     );
   }
 
@@ -146,6 +226,10 @@ export class Servers implements OnApplicationShutdown {
     return this.send('POST', url, path, body, id);
   }
 
+  /**
+   * A kept connection that the server closes just as it is used again (it was idle for long, or the server leaves) has brought nothing over:
+   * such a request is sent again, on another one.
+   */
   private send(
     method: string,
     url: string,
@@ -165,7 +249,11 @@ export class Servers implements OnApplicationShutdown {
     return new Promise((resolve, reject) => {
       const options = { method, headers, agent: secure ? this.agents.https : this.agents.http };
       const request = (secure ? httpsRequest : httpRequest)(target, options, resolve);
-      request.once('error', reject);
+      request.once('error', (error: NodeJS.ErrnoException) => {
+        if (request.reusedSocket && closedMeanwhile.has(error.code ?? ''))
+          resolve(this.send(method, url, path, body, id));
+        else reject(error);
+      });
       request.end(body);
     });
   }
@@ -183,6 +271,19 @@ function tokensOf(answer: IncomingMessage, left: AbortSignal): Promise<Tokens | 
       resolve(tokensSchema.safeParse(parseJson(String(said))).data ?? null);
     });
   });
+}
+
+const unavailable = (): LowrankError =>
+  new LowrankError('server_unavailable', 'No server that generates answers was reached.');
+
+/** The server's own error; what is none of ours says that a server is not what it should be. */
+export async function errorOf(answer: IncomingMessage): Promise<LowrankError> {
+  const body = await text(answer).catch(() => '');
+  const parsed = errorBodySchema.safeParse(parseJson(body));
+  if (!parsed.success || answer.statusCode === 401)
+    return new LowrankError('server_unavailable', `A server answered with status ${answer.statusCode}.`);
+  const { code, message, details, help } = parsed.data.error;
+  return new LowrankError(code, message, details, { help });
 }
 
 export function parseJson(text: string): unknown {

@@ -33,6 +33,17 @@ describe('an answer', () => {
       { b: 1 },
     ],
     [
+      'that one of several objects which its discriminator names',
+      z.discriminatedUnion('kind', [
+        z.object({ kind: z.literal('a'), a: z.int() }),
+        z.object({ kind: z.literal(['b', 'c']), b: z.object({ d: z.int() }) }),
+      ]),
+      { kind: 'c', a: 1, b: { d: 2, secret: 3 } },
+      { kind: 'c', b: { d: 2 } },
+    ],
+    ['one of several values', z.union([z.string(), z.array(z.string())]), ['a'], ['a']],
+    ['values under names', z.record(z.string(), z.number()), { x: 1 }, { x: 1 }],
+    [
       'what a pipe ends in',
       z
         .object({ a: z.int() })

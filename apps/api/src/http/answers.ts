@@ -41,8 +41,14 @@ function copierOf(schema: $ZodType): Copy | null {
       return objectCopier(Object.entries(def.shape));
     case 'array': {
       const copy = copierOf(def.element);
-      return copy && ((value) => (value as unknown[]).map(copy));
+      return copy && ((value) => (value as unknown[]).map((element) => copy(element)));
     }
+    case 'record': {
+      const copy = copierOf(def.valueType);
+      return copy && ((value) => mapped(value as Record<string, unknown>, copy));
+    }
+    case 'union':
+      return unionCopier(schema, def.options, 'discriminator' in def ? String(def.discriminator) : null);
     case 'nullable':
     case 'optional': {
       const copy = copierOf(def.innerType);
@@ -70,6 +76,30 @@ function copierOf(schema: $ZodType): Copy | null {
 }
 
 const parsed = (schema: $ZodType, value: unknown): unknown => (schema as z.ZodType).parse(value);
+
+/** Of plain values there is nothing to leave out; which of several objects it is, their discriminator says, and otherwise zod. */
+function unionCopier(
+  schema: $ZodType,
+  options: readonly $ZodType[],
+  discriminator: string | null,
+): Copy | null {
+  if (options.every((option) => copierOf(option) === null)) return null;
+  const copiers = new Map<unknown, Copy>();
+  for (const option of discriminator === null ? [] : options) {
+    const { def } = (option as $ZodTypes)._zod;
+    const name =
+      def.type === 'object' ? (def.shape[discriminator ?? ''] as $ZodTypes | undefined)?._zod.def : undefined;
+    const copy = copierOf(option);
+    if (name?.type === 'literal' && copy !== null) for (const value of name.values) copiers.set(value, copy);
+  }
+  return (value) => {
+    const copy = copiers.get((value as Record<string, unknown>)[discriminator ?? '']);
+    return copy === undefined ? parsed(schema, value) : copy(value);
+  };
+}
+
+const mapped = (from: Record<string, unknown>, copy: Copy): Record<string, unknown> =>
+  Object.fromEntries(Object.entries(from).map(([name, value]) => [name, copy(value)]));
 
 function objectCopier(shape: [string, $ZodType][]): Copy {
   const fields = shape.map(([name, schema]) => ({ name, copy: copierOf(schema) }));

@@ -1,5 +1,5 @@
 import { type Context, context, type Span, SpanStatusCode, trace } from '@opentelemetry/api';
-import { beginSpan, contextOf } from '@lowrank/telemetry';
+import { beginSpan, contextOf, isTracing } from '@lowrank/telemetry';
 import { type FastifyInstance } from 'fastify';
 import { metricsRoute } from '../metrics/route';
 
@@ -18,7 +18,7 @@ export function traceRequests(fastify: FastifyInstance): void {
   fastify.decorateRequest('tracing', null);
   fastify.addHook('onRequest', (request, _reply, done) => {
     const route = request.routeOptions.url ?? 'none';
-    if (untraced.includes(route)) return done();
+    if (!isTracing() || untraced.includes(route)) return done();
     const sent = request.headers.traceparent;
     const parent = typeof sent === 'string' ? sent : null;
     const span = beginSpan(`${request.method} ${route}`, {

@@ -20,6 +20,8 @@ export interface Cursor {
 }
 export const startOfStream: Cursor = { seq: 0, step: -1, line: 0 };
 
+export const formatCursor = ({ seq, step, line }: Cursor): string => `${seq}.${step}.${line}`;
+
 export function parseCursor(text: string | undefined): Cursor {
   const [, seq, step, line = 0] = /^(\d{1,9})\.(-1|\d{1,9})(?:\.(\d{1,9}))?$/.exec(text ?? '') ?? [];
   return seq === undefined ? startOfStream : { seq: Number(seq), step: Number(step), line: Number(line) };
@@ -130,5 +132,5 @@ const logItem = (data: JobLogLine) => ({ event: 'log', data }) as const;
 export function toServerSentEvent(part: StreamPart): string {
   if (part === 'keep-alive') return ': keep-alive\n\n';
   const { item, cursor } = part;
-  return `event: ${item.event}\nid: ${cursor.seq}.${cursor.step}.${cursor.line}\ndata: ${JSON.stringify(item.data)}\n\n`;
+  return `event: ${item.event}\nid: ${formatCursor(cursor)}\ndata: ${JSON.stringify(item.data)}\n\n`;
 }

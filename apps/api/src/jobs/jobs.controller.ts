@@ -23,7 +23,7 @@ import { TeamId } from '../auth/caller';
 import { PORTS } from '../dependencies';
 import { Answer } from '../http/answers';
 import { Shutdown } from '../http/shutdown';
-import { followJob, parseCursor, toServerSentEvent } from './job-stream';
+import { followJob, formatCursor, parseCursor, startOfStream, toServerSentEvent } from './job-stream';
 import {
   CloneJobDto,
   CreateCombinationDto,
@@ -39,9 +39,12 @@ import {
   JobListQuery,
   JobLogPageDto,
   JobLogQuery,
+  JobMetricColumnsDto,
+  JobMetricColumnsQuery,
   JobMetricPageDto,
   JobMetricsQuery,
   JobPageDto,
+  JobSamplesDto,
   JobParams,
   PrioritizeJobDto,
   RetriedJobsDto,
@@ -225,6 +228,42 @@ export class JobsController {
       found(await jobs.find(teamId, id), 'job', id);
       const { data, hasMore } = page(await jobs.metrics(id, { afterStep, limit: limit + 1 }), limit);
       return { data: hasMore ? wholeSteps(data) : data, hasMore };
+    });
+  }
+
+  @Get(':id/metrics/columns')
+  @Action('jobs.read')
+  @ApiOperation({
+    summary: "All of a job's metrics in order of steps, as a list for each field.",
+    description: 'For pictures: the stream goes on from its `cursor`.',
+  })
+  @Answer({ status: 200, type: JobMetricColumnsDto, description: 'Metrics of steps above `afterStep`.' })
+  metricColumns(
+    @TeamId() teamId: string,
+    @Param() { id }: JobParams,
+    @Query() { afterStep }: JobMetricColumnsQuery,
+  ) {
+    return this.read(async ({ jobs }) => {
+      found(await jobs.find(teamId, id), 'job', id);
+      const columns = await jobs.metricColumns(id, afterStep);
+      const step = Math.max(afterStep, columns.train.step.at(-1) ?? -1, columns.eval.step.at(-1) ?? -1);
+      return { ...columns, cursor: formatCursor({ ...startOfStream, step }) };
+    });
+  }
+
+  @Get(':id/samples')
+  @Action('jobs.read')
+  @ApiOperation({
+    summary:
+      'Answers that a job gives on its way, in order of steps: before training, at evaluations, and after.',
+    description:
+      "To the first rows held out, or to the prompts of the recipe's `samples`; by the likeliest tokens.",
+  })
+  @Answer({ status: 200, type: JobSamplesDto, description: 'All that are kept.' })
+  samples(@TeamId() teamId: string, @Param() { id }: JobParams) {
+    return this.read(async ({ jobs }) => {
+      found(await jobs.find(teamId, id), 'job', id);
+      return { data: await jobs.samples(id) };
     });
   }
 

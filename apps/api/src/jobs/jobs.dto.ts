@@ -5,11 +5,14 @@ import {
   estimateJobSchema,
   estimateSchema,
   idSchema,
+  jobCheckpointsSchema,
   jobCurveSchema,
   jobDetailSchema,
   jobEventSchema,
   jobLogLineSchema,
+  jobMetricColumnsSchema,
   jobMetricSchema,
+  jobSamplesSchema,
   jobSchema,
   jobStateSchema,
   maxCurves,
@@ -37,6 +40,10 @@ export class JobDto extends createZodDto(jobSchema) {}
 export class JobDetailDto extends createZodDto(jobDetailSchema) {}
 export class JobPageDto extends createZodDto(pageSchema(jobSchema)) {}
 export class JobParams extends createZodDto(z.object({ id: idSchema('job') })) {}
+export class JobCheckpointsDto extends createZodDto(jobCheckpointsSchema) {}
+export class JobCheckpointParams extends createZodDto(
+  z.object({ id: idSchema('job'), step: placeInOrder.min(1) }),
+) {}
 export class JobListQuery extends createZodDto(
   pageQuerySchema.extend({
     state: jobStateSchema.optional(),
@@ -67,6 +74,11 @@ export class JobMetricsQuery extends createZodDto(
       .default(1000)
       .describe('Pages end with a whole step, so they may be a little shorter.'),
   }),
+) {}
+export class JobSamplesDto extends createZodDto(z.object({ data: z.array(jobSamplesSchema) })) {}
+export class JobMetricColumnsDto extends createZodDto(jobMetricColumnsSchema) {}
+export class JobMetricColumnsQuery extends createZodDto(
+  z.object({ afterStep: placeInOrder.min(-1).default(-1).describe('Last step that you have.') }),
 ) {}
 export class JobMetricPageDto extends createZodDto(pageSchema(jobMetricSchema)) {}
 export class JobCurvesQuery extends createZodDto(

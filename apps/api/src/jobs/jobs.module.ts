@@ -1,5 +1,6 @@
 import { Module } from '@nestjs/common';
+import { CheckpointsController } from './checkpoints.controller';
 import { JobsController } from './jobs.controller';
 
-@Module({ controllers: [JobsController] })
+@Module({ controllers: [JobsController, CheckpointsController] })
 export class JobsModule {}

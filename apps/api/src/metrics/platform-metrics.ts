@@ -44,6 +44,14 @@ export function measurePlatform(ports: Pick<Ports, 'unitOfWork' | 'clock'>, regi
     for (const { deviceClass, workers: count } of workers) self.set({ device_class: deviceClass }, count);
   });
   gauge(
+    'lowrank_failed_workers',
+    'Workers of those that are drained because their device failed.',
+    ['device_class'],
+    (self, { workers }) => {
+      for (const { deviceClass, failed } of workers) self.set({ device_class: deviceClass }, failed);
+    },
+  );
+  gauge(
     'lowrank_slots',
     'Slots of those workers: held by a job, or free.',
     ['device_class', 'state'],

@@ -1,9 +1,7 @@
-import { Checkpoints } from '@lowrank/storage';
 import { reportMetrics } from '@lowrank/domain';
 import type OpenAI from 'openai';
-import { Readable } from 'node:stream';
 import { type TestApi } from '../test/api';
-import { metric, publish, startAttempt } from '../test/job';
+import { keep, metric, publish, startAttempt } from '../test/job';
 import { OpenAiWorld, refused, short } from '../test/openai';
 
 let world: OpenAiWorld;
@@ -189,10 +187,7 @@ describe('a job that trains', () => {
     const attempt = await startAttempt(api, await api.call('GET', `/api/v1/jobs/${id}`, 200));
     const metrics = [metric(0, 'eval'), metric(1), metric(2), metric(2, 'eval')];
     await reportMetrics(api.ports, attempt, { metrics, trainedTokens: 640 });
-    const stored = new Checkpoints(api.store);
-    const meta = Buffer.from(JSON.stringify({ format: 1, run: 'x', files: {} }));
-    const file = { name: 'meta.json', bytes: meta.length, open: () => Readable.from([meta]) };
-    for (const epoch of [1, 2]) await stored.put({ jobId: id, step: 2, epoch }, [file]);
+    await keep(api, attempt, 2);
 
     expect(await client.fineTuning.jobs.retrieve(id)).toMatchObject({
       status: 'running',
@@ -208,12 +203,17 @@ describe('a job that trains', () => {
         },
         ...{ created_at: expect.any(Number), fine_tuning_job_id: id },
         fine_tuned_model_checkpoint: `test/sailor@${id}-step-2`,
-        metrics: { step: 2, train_loss: 2 / 3, valid_loss: 2 / 3, valid_mean_token_accuracy: 0.5 },
+        metrics: { step: 2, train_loss: 1, valid_loss: 1, valid_mean_token_accuracy: 0.6 },
       },
     ]);
     expect(await refused(client.models.retrieve(data[0]?.fine_tuned_model_checkpoint ?? ''))).toMatchObject({
       ...{ status: 404, code: 'model_not_found' },
     });
+
+    await api.call('POST', `/api/v1/jobs/${id}/checkpoints/2/promote`, 200);
+    const named = data[0]?.fine_tuned_model_checkpoint ?? '';
+    expect(await client.models.retrieve(named)).toMatchObject({ id: 'test/sailor@v1' });
+    expect((await client.fineTuning.jobs.checkpoints.list(id)).data).toEqual(data);
 
     const events = [];
     for await (const event of client.fineTuning.jobs.listEvents(id, { limit: 3 })) events.push(event);
@@ -230,35 +230,39 @@ describe('a job that trains', () => {
 
     await publish(api, attempt, weights);
     expect(await client.fineTuning.jobs.retrieve(id)).toMatchObject({
-      ...{ status: 'succeeded', fine_tuned_model: 'test/sailor@v1', trained_tokens: 5000 },
+      ...{ status: 'succeeded', fine_tuned_model: 'test/sailor@v2', trained_tokens: 5000 },
       finished_at: expect.any(Number),
     });
     const last = await client.fineTuning.jobs.checkpoints.list(id);
-    expect(last.data).toMatchObject([{ fine_tuned_model_checkpoint: 'test/sailor@v1' }]);
+    expect(last.data).toMatchObject([
+      { fine_tuned_model_checkpoint: 'test/sailor@v2', step_number: 10 },
+      { fine_tuned_model_checkpoint: named, step_number: 2 },
+    ]);
   });
 
   it('makes a model with a slash in its name', async () => {
-    const model = { id: 'test/sailor@v1', object: 'model', created: expect.any(Number), owned_by: 'test' };
-    expect(await client.models.retrieve('test/sailor@v1')).toEqual(model);
-    await api.call('PUT', '/api/v1/adapters/sailor/aliases/prod', 200, { json: { version: 'v1' } });
+    // Version 1 is the promoted checkpoint.
+    const model = { id: 'test/sailor@v2', object: 'model', created: expect.any(Number), owned_by: 'test' };
+    expect(await client.models.retrieve('test/sailor@v2')).toEqual(model);
+    await api.call('PUT', '/api/v1/adapters/sailor/aliases/prod', 200, { json: { version: 'v2' } });
     for (const path of [
-      'test/sailor@v1',
-      'test%2Fsailor@v1',
-      'sailor%40v1',
+      'test/sailor@v2',
+      'test%2Fsailor@v2',
+      'sailor%40v2',
       'sailor@latest',
       'sailor',
-      'sailor-v1',
+      'sailor-v2',
       'test/sailor@prod',
     ])
       expect(await api.call('GET', `/v1/models/${path}`, 200)).toEqual(model);
     expect(await client.models.retrieve('tiny')).toEqual({ ...model, id: 'tiny' });
     const ids: string[] = [];
     for await (const { id } of client.models.list()) ids.push(id);
-    expect(ids).toEqual(['tiny', 'test/sailor@v1']);
+    expect(ids.sort()).toEqual(['test/sailor@v1', 'test/sailor@v2', 'tiny']);
     for (const name of [
-      'sailor@v2',
+      'sailor@v3',
       'other/sailor@v1',
-      'sailor-v2',
+      'sailor-v3',
       'sailor@',
       'sailor@v1@v1',
       'gpt',
@@ -273,20 +277,20 @@ describe('a job that trains', () => {
         { status: 404, code: 'model_not_found', param: 'model' },
       ]);
     // Training goes on from it, to the next version of its adapter.
-    const { id } = await world.submit({ model: 'test/sailor@v1', suffix: undefined });
-    expect(await client.fineTuning.jobs.retrieve(id)).toMatchObject({ model: 'test/sailor@v1' });
+    const { id } = await world.submit({ model: 'test/sailor@v2', suffix: undefined });
+    expect(await client.fineTuning.jobs.retrieve(id)).toMatchObject({ model: 'test/sailor@v2' });
     expect(await api.call('GET', `/api/v1/jobs/${id}`, 200)).toMatchObject({
-      ...{ adapter: 'sailor', initFrom: { adapter: 'sailor', number: 1 } },
+      ...{ adapter: 'sailor', initFrom: { adapter: 'sailor', number: 2 } },
     });
   });
 
   it('deletes a model that no alias stands on', async () => {
-    const name = 'test/sailor@v1';
+    const name = 'test/sailor@v2';
     expect(await refused(client.models.delete(name))).toMatchObject({ status: 409, code: 'in_use' });
     await api.call('DELETE', '/api/v1/adapters/sailor/aliases/prod', 204);
     expect(await client.models.delete(name)).toEqual({ id: name, object: 'model', deleted: true });
     expect(await refused(client.models.retrieve(name))).toMatchObject({ status: 404 });
-    expect((await client.models.list()).data.map(({ id }) => id)).toEqual(['tiny']);
+    expect((await client.models.list()).data.map(({ id }) => id)).toEqual(['tiny', 'test/sailor@v1']);
     expect(await refused(client.models.delete('tiny'))).toMatchObject({ status: 400, param: 'model' });
   });
 

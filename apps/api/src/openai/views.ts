@@ -1,9 +1,11 @@
 import {
+  checkpointRef,
   type Dataset,
   type FineTuningCheckpoint,
   type FineTuningEvent,
   type FineTuningJob,
   type Job,
+  type JobCheckpoint,
   type JobMetric,
   type JobState,
   type OpenAiFile,
@@ -146,16 +148,30 @@ function measuredOf(metrics: JobMetric[]): FineTuningCheckpoint['metrics'] {
   return named;
 }
 
-/** A state that training went through, with what was measured there. `model` names it. */
-export const checkpointView = (
+/**
+ * A state that training went through. It is a model by the name that it has here, or that of the version, once it is a version; what the job
+ * has published goes by the version's name alone.
+ */
+export function checkpointView(
+  team: string,
   job: Job,
-  { step, model, metrics }: { step: number; model: string; metrics: JobMetric[] },
-): FineTuningCheckpoint => ({
-  id: `ftckpt-${bare(job.id)}-${step}`,
-  object: 'fine_tuning.job.checkpoint',
-  created_at: seconds(metrics[0]?.at ?? job.startedAt ?? job.createdAt),
-  fine_tuned_model_checkpoint: model,
-  fine_tuning_job_id: job.id,
-  step_number: step,
-  metrics: { ...measuredOf(metrics), step },
-});
+  { step, at, trainLoss, evalLoss, evalAccuracy, version }: JobCheckpoint,
+): FineTuningCheckpoint {
+  const isResult = version !== null && version === job.version;
+  return {
+    id: `ftckpt-${bare(job.id)}-${step}`,
+    object: 'fine_tuning.job.checkpoint',
+    created_at: seconds(at),
+    fine_tuned_model_checkpoint: isResult
+      ? modelNameOf(team, { adapter: job.adapter, number: version })
+      : `${team}/${job.adapter}@${checkpointRef(job.id, step)}`,
+    fine_tuning_job_id: job.id,
+    step_number: step,
+    metrics: {
+      step,
+      ...(trainLoss !== null && { train_loss: trainLoss }),
+      ...(evalLoss !== null && { valid_loss: evalLoss }),
+      ...(evalAccuracy !== null && { valid_mean_token_accuracy: evalAccuracy }),
+    },
+  };
+}

@@ -1,6 +1,6 @@
 import { Controller, Get, Inject, Res } from '@nestjs/common';
 import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
-import { overviewSchema } from '@lowrank/contracts';
+import { overviewSchema, type TeamOverview } from '@lowrank/contracts';
 import { type Ports, teamOverview } from '@lowrank/domain';
 import { type FastifyReply } from 'fastify';
 import { createZodDto } from 'nestjs-zod';
@@ -11,16 +11,28 @@ import { PORTS } from '../dependencies';
 import { Answer } from '../http/answers';
 import { Shutdown } from '../http/shutdown';
 import { followOverview } from './overview-stream';
+import { SharedLooks } from './shared-looks';
+
+/** Streams of a team share what one has seen for so long: less than the time between two looks of a stream, each of which is to see something new. */
+const shareMs = 1900;
 
 class OverviewDto extends createZodDto(overviewSchema) {}
 
 @ApiTags('Overview')
 @Controller('api/v1/overview')
 export class OverviewController {
+  private readonly looks: SharedLooks<TeamOverview>;
+
   constructor(
     @Inject(PORTS) private readonly ports: Ports,
     private readonly shutdown: Shutdown,
-  ) {}
+  ) {
+    this.looks = new SharedLooks(async (teamId) => {
+      // Whoever reads on is the socket, which knows nothing of the request.
+      const unitOfWork = ports.unitOfWork.forTeam(teamId);
+      return overviewSchema.parse(await teamOverview({ ...ports, unitOfWork }, teamId));
+    }, shareMs);
+  }
 
   @Get()
   @Action('overview.read')
@@ -46,9 +58,7 @@ export class OverviewController {
     const left = new AbortController();
     const signal = AbortSignal.any([left.signal, this.shutdown.signal]);
     reply.raw.once('close', () => left.abort());
-    // Whoever reads on is the socket, which knows nothing of the request.
-    const unitOfWork = this.ports.unitOfWork.forTeam(teamId);
-    const look = async () => overviewSchema.parse(await teamOverview({ ...this.ports, unitOfWork }, teamId));
+    const look = () => this.looks.of(teamId);
     void reply
       .header('content-type', 'text/event-stream; charset=utf-8')
       .header('cache-control', 'no-store')

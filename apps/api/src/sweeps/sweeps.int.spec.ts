@@ -99,7 +99,8 @@ describe('submitting', () => {
       expect(await api.call('POST', `/api/v1/sweeps/${id}/cancel`, 200)).toMatchObject({
         state: 'cancelled',
       });
-  });
+    // 512 jobs are made and cancelled one after the other.
+  }, 120_000);
 });
 
 it('lists sweeps newest first, by pages and by state', async () => {

@@ -1,7 +1,12 @@
 import { type Job, type JobMetric, type Manifest, parentsOf } from '@lowrank/contracts';
-import { type AttemptRef, claimAttempt, publishVersion, reportPhase, reportPlan } from '@lowrank/domain';
-import { writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
+import {
+  type AttemptRef,
+  claimAttempt,
+  publishVersion,
+  reportKept,
+  reportPhase,
+  reportPlan,
+} from '@lowrank/domain';
 import { type TestApi } from './api';
 
 export const metric = (step: number, kind: JobMetric['kind'] = 'train'): JobMetric => ({
@@ -34,30 +39,20 @@ export async function startAttempt(api: TestApi, { id, epoch }: Job, totalSteps 
   return attempt;
 }
 
-/** What a worker does last, with `files` in the place of a trained adapter. Resolves to what was published. */
-export async function publish(
+/** What would be published of a job with `files` in the place of a trained adapter; they are stored. */
+async function manifestOf(
   api: TestApi,
-  attempt: AttemptRef,
+  { jobId }: AttemptRef,
   files: Record<string, Uint8Array>,
-  evalLossAfter = 1,
+  { checkpointStep = null, ...metrics }: Partial<Manifest['metrics'] & Pick<Manifest, 'checkpointStep'>>,
 ): Promise<Manifest> {
-  const job = await api.call<Job>('GET', `/api/v1/jobs/${attempt.jobId}`, 200);
+  const job = await api.call<Job>('GET', `/api/v1/jobs/${jobId}`, 200);
   const stored: Manifest['files'] = [];
-  for (const [path, content] of Object.entries(files)) {
-    const source = join(api.folder, path);
-    await writeFile(source, content);
-    stored.push({ path, ...(await api.blobs.putFile(source)) });
-  }
-  await reportPhase(api.ports, attempt, 'publishing');
-  const manifest: Manifest = {
-    format: 1,
-    jobId: job.id,
-    epoch: job.epoch,
-    adapter: job.adapter,
-    baseModel: job.baseModel,
-    dataset: job.dataset,
-    recipe: job.recipe,
-    parents: parentsOf(job),
+  for (const [path, content] of Object.entries(files))
+    stored.push({ path, ...(await api.blobs.put(content)) });
+  return {
+    ...{ format: 1, jobId, epoch: job.epoch, adapter: job.adapter, baseModel: job.baseModel },
+    ...{ dataset: job.dataset, recipe: job.recipe, parents: parentsOf(job), checkpointStep },
     templateSha256: 'e'.repeat(64),
     metrics: {
       steps: 10,
@@ -66,14 +61,44 @@ export async function publish(
       trainedTokens: 5000,
       trainLoss: 1,
       evalLossBefore: 2,
-      evalLossAfter,
+      evalLossAfter: 1,
       evalAccuracyBefore: 0.2,
       evalAccuracyAfter: 0.6,
       seconds: 3,
       peakMemoryBytes: 100_000_000,
+      ...metrics,
     },
+    certificate: null,
     files: stored,
   };
+}
+
+/** What a worker does with a state of the adapter that its trainer has stored. */
+export async function keep(
+  api: TestApi,
+  attempt: AttemptRef,
+  step: number,
+  evalLossAfter = 1,
+): Promise<Manifest> {
+  const files = {
+    'adapter_model.safetensors': Buffer.from(`weights of ${attempt.jobId} after step ${step}`),
+    'adapter_config.json': Buffer.from('{}'),
+  };
+  const measured = { checkpointStep: step, steps: step, evalLossAfter };
+  const manifest = await manifestOf(api, attempt, files, measured);
+  await reportKept(api.ports, attempt, manifest);
+  return manifest;
+}
+
+/** What a worker does last, with `files` in the place of a trained adapter. Resolves to what was published. */
+export async function publish(
+  api: TestApi,
+  attempt: AttemptRef,
+  files: Record<string, Uint8Array>,
+  evalLossAfter = 1,
+): Promise<Manifest> {
+  await reportPhase(api.ports, attempt, 'publishing');
+  const manifest = await manifestOf(api, attempt, files, { evalLossAfter });
   await publishVersion(api.ports, attempt, manifest);
   return manifest;
 }

@@ -162,6 +162,14 @@ export function targetsOf({ teamId, ids, team, adapter, baseModel, email }: Samp
       alias: 'gated',
     }),
     'GET /api/v1/adapters/:name/versions/:version/evaluations': of('version', `${version}/evaluations`),
+    'GET /api/v1/pins': own('pins'),
+    // Found, and then there is no server to keep it.
+    'PUT /api/v1/adapters/:name/pins/:ref': { ...of('version', `adapters/${adapter}/pins/v1`), status: 503 },
+    'DELETE /api/v1/adapters/:name/pins/:ref': of('version', `adapters/${adapter}/pins/pinned`),
+    'POST /api/v1/adapters/:name/versions/:version/prefetch': {
+      ...of('version', `${version}/prefetch`, {}),
+      status: 503,
+    },
     'GET /api/v1/adapters/:name/gates': of('version', `adapters/${adapter}/gates`),
     'PUT /api/v1/adapters/:name/gates/:alias': of('version', `adapters/${adapter}/gates/gated`, {
       ...{ dataset: ids.secondDataset, checks: [{ measure: { metric: 'loss' }, threshold: 1 }] },
@@ -212,6 +220,14 @@ export function targetsOf({ teamId, ids, team, adapter, baseModel, email }: Samp
     'POST /api/v1/jobs/estimate': of('dataset', 'jobs/estimate', request),
     'GET /api/v1/jobs/curves': own(`jobs/curves?jobs=${job}`),
     'GET /api/v1/jobs/:id': of('job', `jobs/${job}`),
+    'GET /api/v1/jobs/:id/checkpoints': of('job', `jobs/${job}/checkpoints`),
+    // None is kept of that step.
+    'POST /api/v1/jobs/:id/checkpoints/:step/promote': {
+      ...of('job', `jobs/${job}/checkpoints/7/promote`),
+      status: 404,
+    },
+    'GET /api/v1/jobs/:id/metrics/columns': of('job', `jobs/${job}/metrics/columns`),
+    'GET /api/v1/jobs/:id/samples': of('job', `jobs/${job}/samples`),
     'GET /api/v1/jobs/:id/events': of('job', `jobs/${job}/events`),
     'GET /api/v1/jobs/:id/logs': of('job', `jobs/${job}/logs`),
     'GET /api/v1/jobs/:id/metrics': of('job', `jobs/${job}/metrics`),

@@ -79,7 +79,7 @@ export async function samplesOf(api: TestApi, teamId: string): Promise<Samples> 
   const { baseModel: base, dataset: data, createdAt } = job;
   const worker = makeWorker({ seenAt: new Date().toISOString() });
   await unitOfWork.run(async (repositories) => {
-    const { baseModels, datasets, adapters, evaluations, exports, gates, jobs, sweeps, workers } =
+    const { baseModels, datasets, adapters, evaluations, exports, gates, jobs, pins, sweeps, workers } =
       repositories;
     await baseModels.insert(teamId, baseModel);
     await datasets.insert(teamId, dataset);
@@ -103,9 +103,10 @@ export async function samplesOf(api: TestApi, teamId: string): Promise<Samples> 
       ...{ dataset: gate.dataset, limits: gate.limits, move: null, at: createdAt },
     });
     await gates.put(teamId, gate);
+    await pins.put(teamId, { adapter, ref: 'pinned', createdAt, createdBy: mark });
     await sweeps.insert(teamId, {
       ...{ id: ids.sweep, baseModel: base, dataset: data, adapter, createdAt, recipe: {}, space: {} },
-      ...{ method: { type: 'grid' }, metric: 'loss', maxConcurrent: null },
+      ...{ method: { type: 'grid' }, metric: 'loss', maxConcurrent: null, validationDataset: null },
     });
     await jobs.insert(teamId, trial);
     await sweeps.addTrials(ids.sweep, [{ number: 1, jobId: trial.id, parameters: {} }]);
@@ -158,6 +159,7 @@ export async function samplesOf(api: TestApi, teamId: string): Promise<Samples> 
     evaluations,
     gates,
     jobs,
+    pins,
     sweeps,
     webhooks,
     members,
@@ -169,6 +171,7 @@ export async function samplesOf(api: TestApi, teamId: string): Promise<Samples> 
     await aliases.moves(teamId, adapter, 'prod', { limit: 200 }),
     await evaluations.list(teamId, adapter, 1),
     await gates.list(teamId, adapter),
+    await pins.list(teamId),
     await teams.find(teamId),
     await apiKeys.list(teamId),
     await baseModels.find(teamId, baseModel.id),

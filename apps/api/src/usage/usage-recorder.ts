@@ -38,6 +38,11 @@ export class UsageRecorder implements OnApplicationShutdown {
     this.open.add(counted);
   }
 
+  /** Tokens of a team that this process has counted and not written down yet. */
+  unwritten(teamId: string): number {
+    return this.book.unwritten(teamId);
+  }
+
   /** Writes down what is not yet, answers that have ended included. */
   write(): Promise<void> {
     return this.book.write();

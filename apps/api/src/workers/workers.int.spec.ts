@@ -1,4 +1,4 @@
-import { type Worker } from '@lowrank/contracts';
+import { type PlatformOverview, type Worker } from '@lowrank/contracts';
 import { makeWorker } from '@lowrank/testing';
 import { TestApi } from '../test/api';
 
@@ -30,6 +30,20 @@ it('drains one and lets it work again', async () => {
   expect(await drain({})).toMatchObject({ id, drain: 'finish', busy: 0 });
   expect(await drain({ mode: 'checkpoint' })).toMatchObject({ drain: 'checkpoint' });
   expect(await api.call('POST', `/api/v1/workers/${id}/undrain`, 200)).toMatchObject({ drain: null });
+});
+
+it('tells what has failed of one, and to Prometheus too, until it is let work again', async () => {
+  const { id } = await announce({ deviceClass: 'broken' });
+  const failure = { message: 'GPU GPU-1 is gone', at: api.ports.clock.now() };
+  await api.ports.unitOfWork.run(({ workers }) => workers.fail(id, failure));
+  const find = async () => (await list()).find((worker) => worker.id === id);
+  expect(await find()).toMatchObject({ drain: 'checkpoint', failure });
+  const overview = await api.call<PlatformOverview>('GET', '/api/v1/platform/overview', 200);
+  expect(overview.workers).toContainEqual(expect.objectContaining({ deviceClass: 'broken', failed: 1 }));
+  const scraped = await (await api.fetch('GET', '/metrics', { key: api.adminKey })).text();
+  expect(scraped).toContain('lowrank_failed_workers{device_class="broken"} 1');
+  await api.call('POST', `/api/v1/workers/${id}/undrain`, 200);
+  expect(await find()).toMatchObject({ drain: null, failure: null });
 });
 
 it('refuses members, strange modes and unknown workers', async () => {

@@ -56,6 +56,7 @@ import { EvaluationsApi } from './evaluations-api';
 import { ExportsApi } from './exports-api';
 import { Http } from './http';
 import { readServerSentEvents } from './sse';
+import { RunsApi } from './runs-api';
 import { TeamApi } from './team-api';
 
 const part = encodeURIComponent;
@@ -69,6 +70,8 @@ export class Api {
   readonly team: TeamApi;
   readonly catalog: Catalog;
   readonly exports: ExportsApi;
+  /** What jobs keep while they train. */
+  readonly runs: RunsApi;
   readonly data: DatasetsApi;
   readonly evaluating: EvaluationsApi;
 
@@ -80,6 +83,7 @@ export class Api {
     this.team = new TeamApi(this.http);
     this.catalog = new Catalog(this.http);
     this.exports = new ExportsApi(this.http);
+    this.runs = new RunsApi(this.http);
     this.data = new DatasetsApi(this.http);
     this.evaluating = new EvaluationsApi(this.http);
   }

@@ -5,21 +5,29 @@ import {
   type AdapterVersion,
   adapterVersionSchema,
   type Alias,
-  type AliasMove,
-  aliasMoveSchema,
   aliasSchema,
   type Lineage,
   lineageSchema,
+  type NamedAliasMove,
+  namedAliasMoveSchema,
   pageSchema,
+  type Pin,
+  pinSchema,
+  type PinStatus,
+  pinStatusSchema,
+  type Prefetched,
+  prefetchedSchema,
   type VersionDiff,
   versionDiffSchema,
 } from '@lowrank/contracts';
 import { openAsBlob } from 'node:fs';
+import { z } from 'zod';
 import { type Http } from './http';
 
 const part = encodeURIComponent;
 const versionPath = (adapter: string, version: string) =>
   `/api/v1/adapters/${part(adapter)}/versions/${part(version)}`;
+const pinPath = (adapter: string, ref: string) => `/api/v1/adapters/${part(adapter)}/pins/${part(ref)}`;
 const aliasPath = (adapter: string, alias: string) =>
   `/api/v1/adapters/${part(adapter)}/aliases/${part(alias)}`;
 
@@ -64,6 +72,26 @@ export class Catalog {
     return this.http.json(path, adapterVersionSchema, { method: 'POST', form, timeoutMs: 0 });
   }
 
+  async pins(): Promise<PinStatus[]> {
+    return (await this.http.json('/api/v1/pins', z.object({ data: z.array(pinStatusSchema) }))).data;
+  }
+
+  /** `ref`: `v3`, `latest` or an alias. */
+  pin(adapter: string, ref: string): Promise<Pin> {
+    return this.http.json(pinPath(adapter, ref), pinSchema, { method: 'PUT', timeoutMs: 0 });
+  }
+
+  async unpin(adapter: string, ref: string): Promise<void> {
+    await (await this.http.response(pinPath(adapter, ref), { method: 'DELETE' })).arrayBuffer();
+  }
+
+  /** Waits until so many servers have it in memory. */
+  prefetch(adapter: string, version: string, servers: number): Promise<Prefetched> {
+    return this.http.json(`${versionPath(adapter, version)}/prefetch`, prefetchedSchema, {
+      ...{ method: 'POST', json: { servers }, timeoutMs: 0 },
+    });
+  }
+
   lineage(adapter: string, version: string): Promise<Lineage> {
     return this.http.json(`${versionPath(adapter, version)}/lineage`, lineageSchema);
   }
@@ -86,8 +114,8 @@ export class Catalog {
   }
 
   /** The last two hundred moves, newest first. */
-  async aliasHistory(name: string, alias: string): Promise<AliasMove[]> {
+  async aliasHistory(name: string, alias: string): Promise<NamedAliasMove[]> {
     const path = `${aliasPath(name, alias)}/history?limit=200`;
-    return (await this.http.json(path, pageSchema(aliasMoveSchema))).data;
+    return (await this.http.json(path, pageSchema(namedAliasMoveSchema))).data;
   }
 }

@@ -1,4 +1,4 @@
-import { type AliasMove } from '@lowrank/contracts';
+import { type NamedAliasMove } from '@lowrank/contracts';
 import { type Command } from 'commander';
 import { connect } from '../connect';
 import { formatAge, print, printTable } from '../terminal';
@@ -6,8 +6,8 @@ import { parseAlias } from '../version-ref';
 
 const versionName = (number: number | null): string => (number === null ? '–' : `v${number}`);
 
-function toRow({ action, from, to, gate, at, by }: AliasMove): string[] {
-  return [action, versionName(from), versionName(to), gate ?? '–', by, formatAge(at)];
+function toRow({ action, from, to, gate, at, by, byName }: NamedAliasMove): string[] {
+  return [action, versionName(from), versionName(to), gate ?? '–', byName ?? by, formatAge(at)];
 }
 
 export function addAliasCommands(program: Command): void {

@@ -8,12 +8,13 @@ import { type Api } from '../client/api';
 import { connect } from '../connect';
 import { CliError, exitCodes } from '../errors';
 import { number, whole } from '../option-values';
+import { addParityOptions, describeCertificate, makeParity, type ParityOptions } from '../parity-options';
 import { pullVersion } from '../pull';
 import { note, print } from '../terminal';
 import { parseVersionRef, type VersionRef } from '../version-ref';
 import { assertSucceeded, describeSuccess, watchUntilInterrupted } from '../watch/watch-job';
 
-interface CombineOptions {
+interface CombineOptions extends ParityOptions {
   method: CombineMethod;
   weights?: number[];
   rank?: number | null;
@@ -38,7 +39,7 @@ Methods, as PEFT has them:
   lowrank combine tone@v3 facts@v1 ./both      # on this machine, into a folder`;
 
 export function addCombineCommand(program: Command): void {
-  program
+  const command = program
     .command('combine')
     .description('make one adapter of several on the same base model')
     .argument(
@@ -63,7 +64,11 @@ export function addCombineCommand(program: Command): void {
         .default('total'),
     )
     .option('--seed <n>', 'seed of what dare leaves out', whole, 0)
-    .option('--into <adapter>', 'make it the next version of this adapter, as a job')
+    .option(
+      '--into <adapter>',
+      'make it the next version of this adapter, as a job; the options below are for that',
+    );
+  addParityOptions(command, 'method')
     .option('--watch', 'with --into: follow the job until it ends')
     .addHelpText('after', help)
     .action(async (args: string[], options: CombineOptions, command: Command) => {
@@ -85,12 +90,15 @@ export function addCombineCommand(program: Command): void {
       const versions = refs.map((ref, i) => ({
         ...{ adapter: ref.adapter, version: ref.version ?? 'latest', weight: given[i] },
       }));
-      const job = await api.combine({ adapter, versions, method, rank, density, majoritySign, seed });
+      const settings = { method, rank, density, majoritySign, seed };
+      const job = await api.combine({ adapter, versions, ...settings, ...makeParity(options) });
       print(`Job ${job.id} is ${job.state}.`);
       if (!options.watch) return note(`Follow it with: lowrank watch ${job.id}`);
       const done = await watchUntilInterrupted(api, job.id);
       assertSucceeded(done);
       print(describeSuccess(done));
+      const { certificate } = await api.version(adapter, `v${done.version}`);
+      if (certificate !== null) print(`${describeCertificate(certificate)}.`);
     });
 }
 

@@ -49,7 +49,10 @@ export function addEvaluateCommands(program: Command): void {
     .argument('<adapter[@version]>', 'e.g. support@v3; without a version the latest')
     .option('--for <alias>', 'measure what the gate of this alias asks for')
     .option('--move', 'with --for: let the alias move to the version when it passes')
-    .option('--dataset <id>', 'without --for: rows that it is measured on')
+    .option(
+      '--dataset <dataset>',
+      'without --for: rows that it is measured on; default: those it was validated on while it was trained',
+    )
     .option(
       '--measure <measure>',
       'without --for: what is measured; may be given several times',

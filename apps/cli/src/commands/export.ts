@@ -2,18 +2,21 @@ import { type ExportFormat, exportFormatSchema, type VersionExport } from '@lowr
 import { type Command, Option } from 'commander';
 import { type Api } from '../client/api';
 import { connect } from '../connect';
-import { number } from '../option-values';
+import {
+  addParityOptions,
+  describeCertificate,
+  makeParity,
+  type ParityOptions,
+  percent,
+} from '../parity-options';
 import { pullExport } from '../pull';
 import { addSchedulingOptions, makeScheduling, type SchedulingOptions } from '../scheduling-options';
 import { formatAge, formatBytes, note, print, printTable } from '../terminal';
 import { parseVersionRef } from '../version-ref';
 import { assertSucceeded, watchUntilInterrupted } from '../watch/watch-job';
 
-interface ExportOptions extends SchedulingOptions {
+interface ExportOptions extends SchedulingOptions, ParityOptions {
   format: ExportFormat;
-  dataset?: string;
-  klMean?: number;
-  agreement?: number;
   watch?: boolean;
   to?: string;
 }
@@ -36,20 +39,17 @@ export function addExportCommands(program: Command): void {
     .argument('<adapter[@version]>', 'e.g. support@v3 or support@prod; without a version the latest')
     .addOption(
       new Option('--format <format>', 'see below').choices(exportFormatSchema.options).makeOptionMandatory(),
-    )
-    .option('--dataset <id>', 'dataset whose rows are compared; default: the one that it was trained on')
-    .option('--kl-mean <nats>', 'most divergence from the adapter on average; default: by the format', number)
-    .option('--agreement <share>', 'least share of tokens that are the same; default: by the format', number);
-  addSchedulingOptions(command)
+    );
+  addSchedulingOptions(addParityOptions(command, 'format'))
     .option('--watch', 'follow the job until it ends')
     .option('--to <folder>', 'follow it, and download what it has made')
     .addHelpText('after', help)
     .action(async (text: string, options: ExportOptions, command: Command) => {
       const api = connect(command);
       const { adapter, version } = parseVersionRef(text);
-      const { format, dataset, klMean, agreement, watch, to } = options;
+      const { format, watch, to } = options;
       const job = await api.exports.submit(adapter, version ?? 'latest', {
-        ...{ format, dataset, parity: { klMean, agreement } },
+        ...{ format, ...makeParity(options) },
         ...makeScheduling(options),
       });
       print(`Job ${job.id} is ${job.state}.`);
@@ -80,11 +80,8 @@ export function addExportCommands(program: Command): void {
     });
 }
 
-const percent = (share: number): string => `${(100 * share).toFixed(2)}%`;
-
 const describeExport = ({ adapter, version, format, bytes, certificate }: VersionExport): string =>
-  `${adapter} v${version} as ${format}, ${formatBytes(bytes)}: the same likeliest token in ${percent(certificate.agreement)} of ` +
-  `${certificate.tokens.toLocaleString('en')} tokens, divergence ${certificate.klMean.toExponential(2)} nats.`;
+  `${adapter} v${version} as ${format}, ${formatBytes(bytes)}: ${describeCertificate(certificate)}.`;
 
 async function pull(api: Api, found: VersionExport, folder: string): Promise<void> {
   await pullExport(api, found, folder);

@@ -36,10 +36,7 @@ export function addSubmitCommand(program: Command): void {
       '--from <adapter@version>',
       'start from the weights of a version; its base model and adapter are the defaults then',
     );
-  submit.option(
-    '--validation <file|dataset>',
-    'evaluate on this file or dataset; default: on rows held out of the first',
-  );
+  submit.option('--validation <file|dataset>', validationHelp);
   addSchedulingOptions(addRecipeOptions(submit))
     .option('--watch', 'follow the job until it ends')
     .action(async (source: string, options: SubmitOptions, command: Command) => {
@@ -48,9 +45,7 @@ export function addSubmitCommand(program: Command): void {
       const recipe = await makeRecipe(options);
       const what = named ?? (await subjectOf(api, options));
       const dataset = await datasetOf(api, source, what.baseModel);
-      const { validation } = options;
-      const validationDataset =
-        validation === undefined ? null : await datasetOf(api, validation, what.baseModel);
+      const validationDataset = await validationOf(api, options.validation, what.baseModel);
       const job = await api.submit({
         ...{ ...what, dataset, validationDataset, recipe },
         ...makeScheduling(options),
@@ -164,3 +159,12 @@ export async function uploadFile(
     return dataset.id;
   });
 }
+
+export const validationHelp = 'evaluate on this file or dataset; default: on rows held out of the first';
+
+/** What `--validation` names; null: nothing. */
+export const validationOf = async (
+  api: Api,
+  source: string | undefined,
+  baseModel: string,
+): Promise<string | null> => (source === undefined ? null : datasetOf(api, source, baseModel));

@@ -9,12 +9,13 @@ import { addDimension, describeDimension, type Space } from '../space-options';
 import { formatAge, note, print, printTable } from '../terminal';
 import { describeSweep, sweepTable } from '../watch/sweep-table';
 import { watchSweep } from '../watch/watch-sweep';
-import { datasetOf } from './submit';
+import { datasetOf, validationHelp, validationOf } from './submit';
 
 interface SweepOptions extends RecipeOptions, SchedulingOptions {
   base: string;
   adapter: string;
   from?: string;
+  validation?: string;
   set: Space;
   method: 'grid' | 'random' | 'asha';
   trials?: number;
@@ -97,6 +98,7 @@ function addSubmit(sweep: Command): void {
     .requiredOption('--base <name>', 'base model to train on; see: lowrank models')
     .requiredOption('--adapter <name>', 'adapter that the best trial becomes the next version of')
     .option('--from <adapter@version>', 'start all trials from the weights of a version')
+    .option('--validation <file|dataset>', validationHelp)
     .requiredOption('--set <field=…>', setHelp, addDimension)
     .addOption(
       new Option(
@@ -125,10 +127,12 @@ function addSubmit(sweep: Command): void {
       const recipe = await makeRecipe(options);
       const { base: baseModel, adapter, from: initFrom, set: space, metric, maxConcurrent } = options;
       const dataset = await datasetOf(api, source, baseModel);
+      const validationDataset = await validationOf(api, options.validation, baseModel);
       const made = await api.submitSweep({
         ...{
           baseModel,
           dataset,
+          validationDataset,
           adapter,
           initFrom,
           recipe: { ...recipe },
@@ -165,6 +169,7 @@ function printSweep(sweep: SweepWithTrials): void {
     ['state', sweep.state],
     ['base model', sweep.baseModel.name],
     ['dataset', `${sweep.dataset.filename} (${sweep.dataset.id})`],
+    ['compared on', sweep.validationDataset?.filename ?? null],
     ['adapter', sweep.adapter],
     [
       'method',

@@ -13,6 +13,7 @@ interface QuotaOptions {
   maxRunning?: Limit;
   maxQueued?: Limit;
   deviceHours?: Limit;
+  tokens?: Limit;
 }
 
 const orNone =
@@ -24,12 +25,15 @@ const withQuotas = (command: Command): Command =>
     .option('--weight <number>', "share of the machines, beside other teams' 1", decimal)
     .option('--max-running <count>', "jobs at a time, or 'none' for no limit", orNone(whole))
     .option('--max-queued <count>', "jobs that wait at a time, or 'none'", orNone(whole))
-    .option('--device-hours <hours>', "hours of slots a month, or 'none'", orNone(decimal));
+    .option('--device-hours <hours>', "hours of slots a month, or 'none'", orNone(decimal))
+    .option('--tokens <count>', "tokens of completions a month, or 'none'", orNone(whole));
 
 /** What was given; the rest stays as it is. */
-function quotasOf({ weight, maxRunning, maxQueued, deviceHours }: QuotaOptions): Partial<Quotas> {
+function quotasOf({ weight, maxRunning, maxQueued, deviceHours, tokens }: QuotaOptions): Partial<Quotas> {
   const seconds = typeof deviceHours === 'number' ? Math.round(deviceHours * 3600) : deviceHours;
-  const given = Object.entries({ weight, maxRunning, maxQueued, deviceSecondsPerMonth: seconds });
+  const given = Object.entries({
+    ...{ weight, maxRunning, maxQueued, deviceSecondsPerMonth: seconds, tokensPerMonth: tokens },
+  });
   const limits = given.map(([name, value]) => [name, value === 'none' ? null : value]);
   return Object.fromEntries(limits.filter(([, value]) => value !== undefined)) as Partial<Quotas>;
 }
@@ -39,8 +43,19 @@ const limit = (count: number | null): string => (count === null ? '–' : String
 const toRow = (team: Team): string[] => [
   ...[team.id, team.name, String(team.weight), limit(team.maxRunning), limit(team.maxQueued)],
   ...[hours(team.deviceSecondsPerMonth), hours(team.deviceSecondsUsed)],
+  ...[limit(team.tokensPerMonth), String(team.tokensUsed)],
 ];
-const columns = ['TEAM', 'NAME', 'WEIGHT', 'MAX RUNNING', 'MAX QUEUED', 'HOURS A MONTH', 'USED'];
+const columns = [
+  'TEAM',
+  'NAME',
+  'WEIGHT',
+  'MAX RUNNING',
+  'MAX QUEUED',
+  'HOURS A MONTH',
+  'USED',
+  'TOKENS A MONTH',
+  'USED',
+];
 
 async function idOf(api: TeamApi, nameOrId: string): Promise<string> {
   const team = (await api.teams()).find(({ id, name }) => id === nameOrId || name === nameOrId);

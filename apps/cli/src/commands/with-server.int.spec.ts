@@ -165,7 +165,7 @@ it('moves an alias, rolls it back, and tells of it', async () => {
     number: 2,
   });
   expect(await lowrank('alias', 'rollback', 'captain@prod')).toBe('captain@prod is v1 again.');
-  expect(await lowrank('alias', 'history', 'captain@prod')).toMatch(/rollback\s+v2\s+v1\s+–\s+key_/);
+  expect(await lowrank('alias', 'history', 'captain@prod')).toMatch(/rollback\s+v2\s+v1\s+–\s+(?!key_)\S/);
   expect(await lowrank('alias', 'remove', 'captain@prod')).toBe('captain@prod is removed.');
   await expect(lowrank('adapters', 'show', 'captain@prod')).rejects.toMatchObject({ code: 'not_found' });
   await expect(lowrank('alias', 'move', 'captain@v3', 'v1')).rejects.toThrow("'v3' is not an alias");
@@ -267,3 +267,16 @@ it('says something of an adapter', async () => {
   );
   expect(await lowrank('adapters', 'card', 'captain')).toContain('## Versions');
 }, 60_000);
+
+it('pins nothing where there is no server to keep it', async () => {
+  expect(await lowrank('serve')).toBe('Nothing is pinned.');
+  await expect(lowrank('serve', 'pin', 'nobody@v1')).rejects.toThrow("There is no adapter 'nobody'.");
+  await expect(lowrank('serve', 'unpin', 'nobody@prod')).rejects.toThrow("There is no adapter 'nobody'.");
+  await expect(lowrank('serve', 'prefetch', 'nobody')).rejects.toThrow("There is no adapter 'nobody'.");
+});
+
+it('gives a team a quota of tokens, and takes it away', async () => {
+  const [, id = ''] = /(team_\w+)/.exec(await lowrank('teams')) ?? [];
+  expect(await lowrank('teams', 'change', id, '--tokens', '5000')).toMatch(/ 5000 +0$/m);
+  expect(await lowrank('teams', 'change', id, '--tokens', 'none')).toMatch(/ – +0$/m);
+});

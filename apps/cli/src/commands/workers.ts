@@ -11,7 +11,8 @@ export function addWorkerCommands(program: Command): void {
     .command('list', { isDefault: true })
     .description('list workers that were seen within the last minute')
     .action(async (_options, command: Command) => {
-      const rows = (await connect(command).workers()).map((worker) => [
+      const all = await connect(command).workers();
+      const rows = all.map((worker) => [
         worker.id,
         worker.hostname,
         `${worker.busy}/${worker.slots}`,
@@ -22,6 +23,11 @@ export function addWorkerCommands(program: Command): void {
       ]);
       if (rows.length === 0) print('No workers. Start one with: lowrank up');
       else printTable(['WORKER', 'HOST', 'BUSY', 'DEVICE', 'MEMORY', 'STATE', 'SEEN'], rows);
+      for (const { id, device, failure } of all)
+        if (failure !== null)
+          print(
+            `\n${id} (${device}) failed ${formatAge(failure.at)}: ${failure.message}\nOnce it works: lowrank workers undrain ${id}`,
+          );
     });
 
   workers
@@ -36,12 +42,12 @@ export function addWorkerCommands(program: Command): void {
 
   workers
     .command('undrain')
-    .description('let a worker that drains take jobs again')
+    .description('let a worker that drains, or whose device failed, take jobs again')
     .argument('<worker>', 'id of the worker')
     .action(async (id: string, _options, command: Command) => {
       print(`Worker ${id} is ${describe(await connect(command).drain(id, null))}.`);
     });
 }
 
-const describe = ({ drain, busy }: Worker): string =>
-  drain === null ? 'working' : busy > 0 ? 'draining' : 'drained';
+const describe = ({ drain, busy, failure }: Worker): string =>
+  failure !== null ? 'failed' : drain === null ? 'working' : busy > 0 ? 'draining' : 'drained';

@@ -19,6 +19,7 @@ const sweep = (fields: Partial<SweepWithTrials>): SweepWithTrials => ({
   space: { 'lora.rank': { values: [2, 4, 8] }, 'optimizer.schedule': { values: ['linear'] } },
   baseModel: { id: 'base_1', name: 'tiny', revision: '' },
   dataset: { id: 'data_1', filename: 'chats.jsonl', sha256: '' },
+  validationDataset: null,
   ...{ createdAt: '2026-01-01T00:00:00.000Z', finishedAt: null },
   trials: [
     trial(1, {

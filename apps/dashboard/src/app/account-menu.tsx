@@ -1,15 +1,18 @@
-import { Button, Menu, Text, useComputedColorScheme, useMantineColorScheme } from '@mantine/core';
+import { Button, Text, useComputedColorScheme, useMantineColorScheme } from '@mantine/core';
 import { useNavigate } from '@tanstack/react-router';
-import { Icon } from '../components/icon';
+import { type ReactNode, useRef } from 'react';
+import { Icon, type IconName } from '../components/icon';
 import { notifyError } from '../lib/notify';
 import { chooseTeam, signOut, useSession } from '../lib/session';
 
-/** Who has signed in and for which team: switches teams, light and dark, and signs out. */
+/** Who has signed in and for which team: leads to their account, switches teams, light and dark, and signs out. */
 export function AccountMenu() {
   const { session, principal } = useSession();
   const { setColorScheme } = useMantineColorScheme();
   const scheme = useComputedColorScheme('light');
   const navigate = useNavigate();
+  const menu = useRef<HTMLDivElement>(null);
+  const close = () => menu.current?.hidePopover();
   const team = session.teams.find(({ id }) => id === session.teamId);
   const name = session.user?.name ?? session.key?.name ?? '';
   const leave = async () => {
@@ -21,58 +24,67 @@ export function AccountMenu() {
     await navigate({ to: '/' });
     await chooseTeam(teamId).catch(notifyError);
   };
+  const item = (icon: IconName, label: ReactNode, act: () => void) => (
+    <button
+      type="button"
+      className="nav-link"
+      onClick={() => {
+        close();
+        act();
+      }}
+    >
+      <Icon name={icon} />
+      {label}
+    </button>
+  );
   return (
-    <Menu position="bottom-end" width={240} shadow="md">
-      <Menu.Target>
-        <Button
-          variant="subtle"
-          color="gray"
-          c="var(--mantine-color-text)"
-          rightSection={<Icon name="chevron" />}
-          maw={220}
-          aria-label={`Account ${name}, team ${team?.name}`}
-        >
-          <span className="clip">{team?.name}</span>
-        </Button>
-      </Menu.Target>
-      <Menu.Dropdown>
-        <Menu.Label c="dimmed">
-          {session.user === null ? 'API key' : 'Signed in as'}
-          <Text size="sm" c="var(--mantine-color-text)" truncate>
+    <>
+      <Button
+        variant="subtle"
+        color="gray"
+        c="var(--mantine-color-text)"
+        rightSection={<Icon name="chevron" />}
+        maw={220}
+        aria-label={`Account ${name}, team ${team?.name}`}
+        popoverTarget="account-menu"
+      >
+        <span className="clip">{team?.name}</span>
+      </Button>
+      <div id="account-menu" ref={menu} popover="auto" className="menu">
+        <div className="menu-part">
+          <Text size="sm" truncate>
             {name}
           </Text>
-          {session.user?.email} {principal.role}
-        </Menu.Label>
-        <Menu.Divider />
+          <Text size="xs" c="dimmed" truncate>
+            {session.user?.email ?? 'API key'}, {principal.role}
+          </Text>
+        </div>
         {session.teams.length > 1 && (
-          <>
-            <Menu.Label c="dimmed">Team</Menu.Label>
-            {session.teams.map(({ id, name: teamName, role }) => (
-              <Menu.Item
-                key={id}
-                onClick={() => void choose(id)}
-                disabled={id === session.teamId}
-                rightSection={id === session.teamId ? <Icon name="check" /> : <Text size="xs">{role}</Text>}
-              >
-                {teamName}
-              </Menu.Item>
-            ))}
-            <Menu.Divider />
-          </>
+          <div className="menu-part" role="group" aria-label="Team">
+            {session.teams.map(({ id, name: teamName, role }) =>
+              id === session.teamId ? (
+                <span key={id} className="nav-link" aria-current="page">
+                  <Icon name="check" />
+                  {teamName}
+                </span>
+              ) : (
+                <div key={id}>{item('users', `${teamName} (${role})`, () => void choose(id))}</div>
+              ),
+            )}
+          </div>
         )}
-        <Menu.Item
-          leftSection={<Icon name={scheme === 'dark' ? 'sun' : 'moon'} />}
-          onClick={() => setColorScheme(scheme === 'dark' ? 'light' : 'dark')}
-        >
-          {scheme === 'dark' ? 'Light' : 'Dark'} colours
-        </Menu.Item>
-        <Menu.Item component="a" href="/docs" leftSection={<Icon name="book" />}>
-          API description
-        </Menu.Item>
-        <Menu.Item leftSection={<Icon name="leave" />} onClick={() => void leave()}>
-          Sign out
-        </Menu.Item>
-      </Menu.Dropdown>
-    </Menu>
+        <div className="menu-part">
+          {item('users', 'Your account', () => void navigate({ to: '/account' }))}
+          {item(scheme === 'dark' ? 'sun' : 'moon', `${scheme === 'dark' ? 'Light' : 'Dark'} colours`, () =>
+            setColorScheme(scheme === 'dark' ? 'light' : 'dark'),
+          )}
+          <a className="nav-link" href="/docs">
+            <Icon name="book" />
+            API description
+          </a>
+          {item('leave', 'Sign out', () => void leave())}
+        </div>
+      </div>
+    </>
   );
 }

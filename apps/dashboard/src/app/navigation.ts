@@ -18,6 +18,7 @@ export const navigation: { title: string | null; entries: NavigationEntry[] }[] 
       { to: '/jobs/new', label: 'New job', icon: 'plus', needs: 'jobs.submit' },
       { to: '/jobs', label: 'Jobs', icon: 'list' },
       { to: '/compare', label: 'Compare', icon: 'compare' },
+      { to: '/datasets', label: 'Datasets', icon: 'data', needs: 'datasets.read' },
     ],
   },
   {
@@ -32,6 +33,7 @@ export const navigation: { title: string | null; entries: NavigationEntry[] }[] 
     entries: [
       { to: '/admin/members', label: 'Members', icon: 'users', needs: 'members.read' },
       { to: '/admin/keys', label: 'API keys', icon: 'key', needs: 'keys.read' },
+      { to: '/admin/webhooks', label: 'Webhooks', icon: 'bell', needs: 'webhooks.read' },
       { to: '/admin/audit', label: 'Audit log', icon: 'list', needs: 'audit.read' },
     ],
   },

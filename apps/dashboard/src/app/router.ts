@@ -1,9 +1,11 @@
 import { createRouter } from '@tanstack/react-router';
 import { NotFoundState, PagePending, RouteErrorState } from '../components/states';
+import { accountRoutes, resetPasswordRoute } from '../features/account/routes';
 import { adminRoutes } from '../features/admin/routes';
 import { catalogRoutes } from '../features/catalog/routes';
 import { chatRoutes } from '../features/chat/routes';
 import { compareRoutes } from '../features/compare/routes';
+import { datasetRoutes } from '../features/datasets/routes';
 import { jobsRoutes } from '../features/jobs/routes';
 import { joinRoute } from '../features/join/routes';
 import { overviewRoutes } from '../features/overview/routes';
@@ -14,12 +16,15 @@ import { rootRoute, shellRoute } from './shell-route';
 const routeTree = rootRoute.addChildren([
   signInRoute,
   joinRoute,
+  resetPasswordRoute,
   shellRoute.addChildren([
     ...overviewRoutes,
     ...jobsRoutes,
     ...compareRoutes,
+    ...datasetRoutes,
     ...catalogRoutes,
     ...chatRoutes,
+    ...accountRoutes,
     ...adminRoutes,
   ]),
 ]);

@@ -1,6 +1,7 @@
-import { Button, type ButtonProps, Group, Modal, Stack, Text } from '@mantine/core';
+import { Button, type ButtonProps, Group, Stack, Text } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { type ReactNode, useState } from 'react';
+import { Dialog } from './dialog';
 import { ErrorState } from './states';
 
 interface ConfirmButtonProps extends ButtonProps {
@@ -42,7 +43,7 @@ export function ConfirmButton({ title, explanation, confirm, act, children, ...b
       <Button variant="default" size="xs" {...button} onClick={begin}>
         {children}
       </Button>
-      <Modal opened={isOpen} onClose={close} title={title} closeButtonProps={{ 'aria-label': 'Close' }}>
+      <Dialog isOpen={isOpen} close={close} title={title}>
         <Stack>
           <Text size="sm" component="div">
             {explanation}
@@ -50,14 +51,14 @@ export function ConfirmButton({ title, explanation, confirm, act, children, ...b
           {error !== null && <ErrorState error={error} />}
           <Group justify="flex-end" gap="xs">
             <Button variant="default" onClick={close}>
-              Cancel
+              Back
             </Button>
             <Button color="red" loading={isBusy} onClick={() => void go()} data-autofocus>
               {confirm}
             </Button>
           </Group>
         </Stack>
-      </Modal>
+      </Dialog>
     </>
   );
 }

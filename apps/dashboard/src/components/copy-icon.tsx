@@ -1,31 +1,25 @@
-import { ActionIcon, CopyButton, Tooltip } from '@mantine/core';
+import { ActionIcon, CopyButton } from '@mantine/core';
+import { type CSSProperties } from 'react';
 import { Icon } from './icon';
 
-/** A button that copies a text, and says that it has. */
-export function CopyIcon({
-  value,
-  label,
-  style,
-}: {
+interface CopyIconProps {
   value: string;
   label: string;
-  style?: React.CSSProperties;
-}) {
+  style?: CSSProperties;
+}
+
+/** A button that copies a text, and says that it has. */
+export function CopyIcon({ value, label, style }: CopyIconProps) {
   return (
     <CopyButton value={value}>
-      {({ copied, copy }) => (
-        <Tooltip label={copied ? 'Copied' : label}>
-          <ActionIcon
-            variant="default"
-            onClick={copy}
-            aria-label={copied ? 'Copied' : label}
-            style={style}
-            size="md"
-          >
+      {({ copied, copy }) => {
+        const says = copied ? 'Copied' : label;
+        return (
+          <ActionIcon variant="default" onClick={copy} aria-label={says} title={says} style={style} size="md">
             <Icon name={copied ? 'check' : 'copy'} size={15} />
           </ActionIcon>
-        </Tooltip>
-      )}
+        );
+      }}
     </CopyButton>
   );
 }

@@ -1,4 +1,4 @@
-import { Button, Center, ScrollArea, Table } from '@mantine/core';
+import { Button, Center, Table } from '@mantine/core';
 import { type ReactNode } from 'react';
 
 export interface Column<T> {
@@ -27,11 +27,7 @@ interface DataTableProps<T> {
 export function DataTable<T>({ label, columns, rows, rowKey, more }: DataTableProps<T>) {
   return (
     <>
-      <ScrollArea
-        type="auto"
-        offsetScrollbars="x"
-        viewportProps={{ tabIndex: 0, role: 'region', 'aria-label': label }}
-      >
+      <div className="scroll-x" tabIndex={0} role="region" aria-label={label}>
         <Table highlightOnHover verticalSpacing="xs" aria-label={label}>
           <Table.Thead>
             <Table.Tr>
@@ -65,7 +61,7 @@ export function DataTable<T>({ label, columns, rows, rowKey, more }: DataTablePr
             ))}
           </Table.Tbody>
         </Table>
-      </ScrollArea>
+      </div>
       {more?.hasMore && (
         <Center mt="sm">
           <Button variant="default" size="xs" loading={more.isLoading} onClick={more.load}>

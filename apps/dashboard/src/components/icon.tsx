@@ -31,6 +31,7 @@ const outlines = {
   trash: 'M5 7h14M10 7V4h4v3M7 7l1 13h8l1-13',
   edit: 'M5 19l1-4L16 5l3 3L9 18z',
   more: 'M5 12h.01M12 12h.01M19 12h.01',
+  bell: 'M6 17V11a6 6 0 0 1 12 0v6l2 2H4zM10 22h4',
   tag: 'M4 4h8l8 8-8 8-8-8zM8 8h.01',
 } as const;
 export type IconName = keyof typeof outlines;

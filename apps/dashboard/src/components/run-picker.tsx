@@ -1,43 +1,19 @@
-import { MultiSelect } from '@mantine/core';
 import { type Job } from '@lowrank/contracts';
-import { useQuery } from '@tanstack/react-query';
-import { apiQuery, type Page } from '../lib/query';
+import { Skeleton } from '@mantine/core';
+import { lazy, Suspense } from 'react';
+import { type RunSelectProps } from './run-select';
 
-interface RunPickerProps {
-  label: string;
-  value: string[];
-  onChange: (ids: string[]) => void;
-  /** A run that cannot be chosen. */
-  exclude?: string;
-  most?: number;
-}
+// A list that is searched is a sixth of what a page loads first.
+const RunSelect = lazy(() => import('./run-select'));
 
 export const runName = ({ adapter, version, id, state }: Job): string =>
   `${adapter}${version === null ? ` (${state})` : ` v${version}`} …${id.slice(-6)}`;
 
 /** Chooses among the newest jobs that train, by name. */
-export function RunPicker({ label, value, onChange, exclude, most = 6 }: RunPickerProps) {
-  const jobs = useQuery(apiQuery<Page<Job>>('/api/v1/jobs', { kind: 'train', limit: 200 }));
-  const known = (jobs.data?.data ?? []).filter(({ id }) => id !== exclude);
-  const unknown = value.filter((id) => !known.some((job) => job.id === id));
+export function RunPicker(props: RunSelectProps) {
   return (
-    <MultiSelect
-      label={label}
-      placeholder={value.length === 0 ? 'Choose runs' : undefined}
-      data={[
-        ...known.map((job) => ({ value: job.id, label: runName(job) })),
-        ...unknown.map((id) => ({ value: id, label: `…${id.slice(-6)}` })),
-      ]}
-      value={value}
-      onChange={onChange}
-      maxValues={most}
-      searchable
-      clearable
-      size="xs"
-      miw={240}
-      maw={520}
-      nothingFoundMessage="No such run"
-      clearButtonProps={{ 'aria-label': 'Choose none' }}
-    />
+    <Suspense fallback={<Skeleton height={49} width={240} aria-label="Loading" role="status" />}>
+      <RunSelect {...props} />
+    </Suspense>
   );
 }

@@ -8,6 +8,7 @@ export function TagBadge({ children, color = 'gray' }: { children: ReactNode; co
       variant="light"
       tt="none"
       radius="sm"
+      miw="max-content"
       color={color}
       style={{
         color: `light-dark(color-mix(in srgb, var(--mantine-color-${color}-9), black 40%), var(--mantine-color-${color}-2))`,

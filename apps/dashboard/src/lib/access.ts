@@ -1,6 +1,4 @@
-import { type Access, type Action, actions, type Principal, type Role } from '@lowrank/contracts';
-
-const roles: readonly Role[] = ['viewer', 'member', 'admin', 'owner'];
+import { type Access, type Action, actions, type Principal, roles } from '@lowrank/contracts';
 
 /** Whether somebody may do something, by the table that the API goes by. It decides in the end; this only says what to show. */
 export function may({ role, scopes, operator }: Principal, action: Action): boolean {

@@ -63,12 +63,12 @@ const unreachable = () =>
   });
 
 async function request<T>(method: string, path: string, { body, signal }: RequestOptions = {}): Promise<T> {
-  const isForm = body instanceof FormData;
+  const isRaw = body instanceof FormData || body instanceof Blob;
   const response = await fetch(path, {
     method,
     signal,
-    headers: body === undefined || isForm ? undefined : { 'content-type': 'application/json' },
-    body: body === undefined || isForm ? body : JSON.stringify(body),
+    headers: body === undefined || isRaw ? undefined : { 'content-type': 'application/json' },
+    body: body === undefined || isRaw ? body : JSON.stringify(body),
   }).catch((error: unknown) => {
     if (signal?.aborted) throw error;
     throw unreachable();
@@ -83,7 +83,7 @@ async function request<T>(method: string, path: string, { body, signal }: Reques
 }
 
 interface RequestOptions {
-  /** An object is sent as JSON, a form as multipart. */
+  /** An object is sent as JSON, a form as multipart, bytes as they are, under their own type. */
   body?: unknown;
   signal?: AbortSignal;
 }
@@ -93,7 +93,7 @@ export const api = {
   get: <T>(path: string, parameters?: Parameters, signal?: AbortSignal) =>
     request<T>('GET', withParameters(path, parameters), { signal }),
   post: <T>(path: string, body?: unknown, signal?: AbortSignal) => request<T>('POST', path, { body, signal }),
-  put: <T>(path: string, body?: unknown) => request<T>('PUT', path, { body }),
+  put: <T>(path: string, body?: unknown, signal?: AbortSignal) => request<T>('PUT', path, { body, signal }),
   patch: <T>(path: string, body?: unknown) => request<T>('PATCH', path, { body }),
   delete: <T = void>(path: string) => request<T>('DELETE', path),
 };

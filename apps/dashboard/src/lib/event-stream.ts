@@ -35,6 +35,8 @@ export function eventStreamParser(): (piece: string) => ServerSentEvent[] {
 
 export interface FollowOptions {
   signal: AbortSignal;
+  /** The event after which it begins; left out: at the start. */
+  from?: string;
   /** Events that have come together, oldest first. Returns whether that is all: then the stream is not asked again. */
   onEvents(events: ServerSentEvent[]): boolean;
   /** `live` when the server answers, `waiting` while it does not. */
@@ -50,9 +52,9 @@ export interface FollowOptions {
  */
 export async function followEvents(
   url: string,
-  { signal, onEvents, onState, firstPause = 500, longestPause = 10_000 }: FollowOptions,
+  { signal, from = '', onEvents, onState, firstPause = 500, longestPause = 10_000 }: FollowOptions,
 ): Promise<void> {
-  let lastId = '';
+  let lastId = from;
   let pause = firstPause;
   while (!signal.aborted) {
     try {

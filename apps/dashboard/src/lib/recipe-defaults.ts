@@ -18,5 +18,6 @@ export const recipeDefaults: Recipe = {
     ...{ weightDecay: 0, name: 'adamw', loraPlusRatio: 1, maxGradNorm: 1 },
   },
   evaluation: { fraction: 0.05, everySteps: null, at: [] },
-  checkpoints: { everySteps: 50 },
+  checkpoints: { everySteps: 50, keep: 2 },
+  samples: { prompts: null, count: 3, times: 5, maxTokens: 48 },
 };

@@ -6,11 +6,13 @@ export type StreamState = 'connecting' | 'live' | 'waiting' | 'done' | 'refused'
 
 /**
  * Follows an event stream of the API while the component is there; null: none. Events are handed over at most once a frame, as many as have
- * come. `onEvents` says whether that is all there will be. The stream comes back by itself after interruptions, where it was.
+ * come. `onEvents` says whether that is all there will be. `from`: the event after which it begins. The stream
+ * comes back by itself after interruptions, where it was.
  */
 export function useEventStream(
   url: string | null,
   onEvents: (events: ServerSentEvent[]) => boolean,
+  from?: string,
 ): { state: StreamState; error: ApiError | null } {
   const [status, setStatus] = useState<{ url: string | null; state: StreamState; error: ApiError | null }>();
   const take = useEffectEvent(onEvents);
@@ -31,6 +33,7 @@ export function useEventStream(
     };
     followEvents(url, {
       signal: left.signal,
+      from,
       onEvents: (events) => {
         waiting.push(...events);
         // Not by requestAnimationFrame, which stands still in a tab that nobody looks at, while events go on to come.
@@ -45,7 +48,7 @@ export function useEventStream(
       left.abort();
       if (frame !== null) clearTimeout(frame);
     };
-  }, [url]);
+  }, [url, from]);
   return status?.url === url
     ? { state: status.state, error: status.error }
     : { state: 'connecting', error: null };

@@ -66,13 +66,45 @@ export function runJourneys(world: World): void {
     await page.getByRole('heading', { level: 1, name: 'masts v1' }).waitFor();
     await page.getByRole('img', { name: /^Loss\. training: from .* at step 6; held out/ }).waitFor();
     expect(await page.locator('.chart canvas').count()).toBeGreaterThanOrEqual(4);
-    for (const tab of ['Logs', 'History', 'Recipe', 'Samples', 'Curves']) {
+    for (const tab of ['Logs', 'History', 'Recipe', 'Checkpoints', 'Samples', 'Curves']) {
       await page.getByRole('tab', { name: tab }).click();
       await page.getByRole('tabpanel').waitFor();
     }
-    await page.getByRole('button', { name: 'Promote' }).first().click();
+    await page.getByRole('button', { name: 'Promote v1' }).first().click();
     await page.getByRole('dialog').getByRole('button', { name: 'Promote' }).click();
-    await page.getByText('masts@prod is v1 now.').waitFor();
+    await page.getByText('masts@prod stands on v1.').waitFor();
+    expect(errors).toEqual([]);
+    await context.close();
+  }, 180_000);
+
+  it('shows answers before and after, and promotes a checkpoint from the middle of a run', async () => {
+    const { stack, browser } = world;
+    const form = new FormData();
+    form.set('file', new Blob([chats.join('\n')]), 'chats.jsonl');
+    const { id: dataset } = await stack.call<{ id: string }>('POST', '/api/v1/files', form);
+    const recipe = {
+      training: { steps: 6, sequenceLength: 64 },
+      evaluation: { fraction: 0.2, everySteps: 3 },
+      checkpoints: { everySteps: 2 },
+      samples: { count: 2, maxTokens: 8 },
+    };
+    const { id } = await stack.submit({ baseModel: 'sample', dataset, adapter: 'kept', recipe });
+    const { page, context, errors } = await visit(browser, stack);
+    await signInWithKey(page, stack.key);
+    await page.goto(`/jobs/${id}?tab=samples`);
+    await page.getByRole('region', { name: 'Prompt 2' }).getByText('Before').waitFor({ timeout: 120_000 });
+    await page.getByText('succeeded', { exact: true }).first().waitFor({ timeout: 120_000 });
+    for (const when of ['Before', 'Step 3', 'After', 'In the data'])
+      await page.getByRole('region', { name: 'Prompt 1' }).getByText(when, { exact: true }).waitFor();
+    expect(await seriousFindings(page)).toEqual([]);
+    await page.getByRole('tab', { name: 'Checkpoints' }).click();
+    const table = page.getByRole('table', { name: 'Checkpoints' });
+    await table.getByRole('link', { name: 'v1' }).waitFor();
+    await table.getByRole('button', { name: 'Promote step 4' }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Promote' }).click();
+    await page.getByText('Step 4 is kept v2.').waitFor();
+    await table.getByRole('link', { name: 'v2' }).click();
+    await page.getByRole('heading', { level: 1, name: 'kept' }).waitFor();
     expect(errors).toEqual([]);
     await context.close();
   }, 180_000);
@@ -115,6 +147,8 @@ export function runJourneys(world: World): void {
         '/jobs',
         '/jobs/new',
         runPath,
+        `${runPath}?tab=checkpoints`,
+        `${runPath}?tab=samples`,
         `${runPath}?tab=history`,
         `${runPath}?tab=recipe`,
         '/compare',

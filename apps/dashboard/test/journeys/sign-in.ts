@@ -21,7 +21,7 @@ export function signInJourneys(world: World): void {
     expect(await page.evaluate('JSON.stringify({ ...localStorage })')).not.toContain('lrk_');
 
     await page.getByRole('button', { name: /^Account/ }).click();
-    await page.getByRole('menuitem', { name: 'Sign out' }).click();
+    await page.getByRole('button', { name: 'Sign out' }).click();
     await page.getByRole('heading', { name: 'Sign in to Lowrank' }).waitFor();
     await page.goto('/');
     await page.waitForURL(/\/sign-in/);
@@ -48,7 +48,7 @@ export function signInJourneys(world: World): void {
     await page.keyboard.press('Enter');
     await page.getByRole('heading', { level: 1, name: 'Overview' }).waitFor();
     await page.getByRole('button', { name: /team default/ }).click();
-    await page.getByRole('menuitem', { name: 'research' }).click();
+    await page.getByRole('button', { name: /^research/ }).click();
     await page.getByRole('button', { name: /team research/ }).waitFor();
 
     await context.clearCookies();

@@ -1,5 +1,10 @@
 import { LowrankError } from '@lowrank/contracts';
+import { areApart } from './apart';
+import { automatonOf } from './automaton';
+import { decimalLimits } from './decimal';
+import { formats } from './formats';
 import { mostDepth } from './machine';
+import { parsePattern, RegexError } from './regex';
 import { ByteTrie, type LinkNode, type Node, type Property } from './node';
 
 /** Of a schema: nodes, and alternatives in one place. */
@@ -28,17 +33,19 @@ const annotations = new Set(
     '$schema',
     '$id',
     '$comment',
+    'discriminator',
   ].concat(['$defs', 'definitions']),
 );
 /** What each constrains; it has no effect on values of other types. */
 const keywords: Record<string, readonly Type[]> = {
   ...{ properties: ['object'], required: ['object'], additionalProperties: ['object'] },
   ...{ items: ['array'], minItems: ['array'], maxItems: ['array'] },
-  ...{ minLength: ['string'], maxLength: ['string'] },
+  ...{ minLength: ['string'], maxLength: ['string'], pattern: ['string'], format: ['string'] },
   ...{ minimum: ['integer', 'number'], maximum: ['integer', 'number'] },
   ...{ exclusiveMinimum: ['integer', 'number'], exclusiveMaximum: ['integer', 'number'] },
 };
-const combining = ['anyOf', 'allOf', '$ref', 'enum', 'const', 'type', 'nullable'];
+const limits = ['minimum', 'maximum', 'exclusiveMinimum', 'exclusiveMaximum'] as const;
+const combining = ['anyOf', 'oneOf', 'allOf', '$ref', 'enum', 'const', 'type', 'nullable'];
 
 const isObject = (value: unknown): value is Schema =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
@@ -110,7 +117,7 @@ class Compiler {
     const beside = Object.keys(schema).filter(
       (keyword) => !annotations.has(keyword) && keyword !== 'nullable',
     );
-    for (const keyword of ['$ref', 'anyOf', 'allOf'] as const) {
+    for (const keyword of ['$ref', 'anyOf', 'oneOf', 'allOf'] as const) {
       if (schema[keyword] === undefined) continue;
       const other = beside.find((name) => name !== keyword);
       if (other !== undefined) refuse(`${path}.${keyword}`, `beside ${other} is not supported`);
@@ -120,6 +127,7 @@ class Compiler {
         refuse(`${path}.${keyword}`, 'must be a list of schemas');
       if (keyword === 'allOf' && options.length > 1)
         refuse(`${path}.allOf`, 'of more than one schema is not supported');
+      if (keyword === 'oneOf') this.assertApart(options, `${path}.oneOf`);
       return this.union(
         options.map((option, i) => this.node(option, `${path}.${keyword}.${i}`, nesting + 1)),
         `${path}.${keyword}`,
@@ -167,11 +175,47 @@ class Compiler {
     return this.add({ kind: 'literal', texts }, path);
   }
 
+  /** A value that several of them took would be one of none. */
+  private assertApart(options: readonly unknown[], path: string): void {
+    const told = options.map((option) => this.resolved(option));
+    for (const [i, one] of told.entries())
+      for (const other of told.slice(0, i))
+        if (!areApart(one, other))
+          refuse(
+            `${path}.${i}`,
+            'is not told from another by its type, or by const or enum, its own or that of a property which both require',
+          );
+  }
+
+  /** What a schema refers to. */
+  private resolved(schema: unknown): Schema {
+    let at = schema;
+    for (let steps = 0; isObject(at) && typeof at['$ref'] === 'string' && steps < mostNesting; steps += 1)
+      at = this.lookUp(at['$ref']);
+    if (!isObject(at)) return {};
+    const { properties } = at;
+    if (!isObject(properties)) return at;
+    const inside = Object.entries(properties).map(([name, value]) => [
+      name,
+      isObject(value) && value['$ref'] !== undefined ? this.resolved(value) : value,
+    ]);
+    return { ...at, properties: Object.fromEntries(inside) as Schema };
+  }
+
   private ref(ref: unknown, path: string): Node {
     if (typeof ref !== 'string' || !/^#(\/|$)/.test(ref))
       refuse(path, 'must lead into the schema itself: #/$defs/…');
     const known = this.links.get(ref);
     if (known !== undefined) return known;
+    const at = this.lookUp(ref);
+    if (at === undefined) refuse(path, `leads nowhere: ${ref}`);
+    const link = this.add<LinkNode>({ kind: 'link', to: null }, path);
+    this.links.set(ref, link);
+    this.pending.push({ link, schema: at, path: `${this.path}${ref.slice(1).replaceAll('/', '.')}` });
+    return link;
+  }
+
+  private lookUp(ref: string): unknown {
     let at: unknown = this.root;
     for (const part of ref.split('/').slice(1)) {
       const name = decodeURIComponent(part).replaceAll('~1', '/').replaceAll('~0', '~');
@@ -182,11 +226,7 @@ class Compiler {
             ? (at as unknown[])[Number(name)]
             : undefined;
     }
-    if (at === undefined) refuse(path, `leads nowhere: ${ref}`);
-    const link = this.add<LinkNode>({ kind: 'link', to: null }, path);
-    this.links.set(ref, link);
-    this.pending.push({ link, schema: at, path: `${this.path}${ref.slice(1).replaceAll('/', '.')}` });
-    return link;
+    return at;
   }
 
   private typed(type: Type, schema: Schema, path: string, nesting: number): Node {
@@ -195,20 +235,12 @@ class Compiler {
         return this.literal([null], path);
       case 'boolean':
         return this.literal([true, false], path);
-      case 'string': {
-        const [min, max] = counts(schema, 'minLength', 'maxLength', path);
-        return this.add({ kind: 'string', min, max }, path);
-      }
+      case 'string':
+        return this.string(schema, path);
       case 'integer':
         return this.integer(schema, path);
-      case 'number': {
-        const limit = ['minimum', 'maximum', 'exclusiveMinimum', 'exclusiveMaximum'].find(
-          (key) => schema[key] !== undefined,
-        );
-        if (limit !== undefined && !this.typesOf(schema, path)?.includes('integer'))
-          refuse(`${path}.${limit}`, 'is supported of integers only');
-        return limit === undefined ? this.add({ kind: 'number' }, path) : this.integer(schema, path);
-      }
+      case 'number':
+        return this.number(schema, path);
       case 'array': {
         const [min, max] = counts(schema, 'minItems', 'maxItems', path);
         const { items } = schema;
@@ -218,6 +250,39 @@ class Compiler {
       case 'object':
         return this.object(schema, path, nesting);
     }
+  }
+
+  private string(schema: Schema, path: string): Node {
+    const [min, max] = counts(schema, 'minLength', 'maxLength', path);
+    const { pattern, format } = schema;
+    if (pattern === undefined && format === undefined) return this.add({ kind: 'string', min, max }, path);
+    const keyword = pattern === undefined ? 'format' : 'pattern';
+    if (pattern !== undefined && format !== undefined)
+      refuse(`${path}.format`, 'beside pattern is not supported');
+    const text = pattern ?? formats[String(format)];
+    if (typeof text !== 'string')
+      refuse(
+        `${path}.${keyword}`,
+        keyword === 'pattern' ? 'must be a string' : `must be of ${Object.keys(formats).join(', ')}`,
+      );
+    try {
+      return this.add({ kind: 'pattern', states: automatonOf(parsePattern(text), min, max) }, path);
+    } catch (error) {
+      if (error instanceof RegexError) refuse(`${path}.${keyword}`, error.message);
+      throw error;
+    }
+  }
+
+  private number(schema: Schema, path: string): Node {
+    const given = limits.filter((key) => schema[key] !== undefined);
+    if (given.length === 0) return this.add({ kind: 'number' }, path);
+    for (const key of given)
+      if (typeof schema[key] !== 'number' || Math.abs(schema[key]) > largest)
+        refuse(`${path}.${key}`, 'must be a number of 15 digits at most');
+    const bounds = decimalLimits(schema);
+    if (bounds.low > bounds.high)
+      refuse(path, `has no number between its limits with ${bounds.places} digits after the point`);
+    return this.add({ kind: 'decimal', ...bounds }, path);
   }
 
   private integer(schema: Schema, path: string): Node {

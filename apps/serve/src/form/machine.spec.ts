@@ -1,45 +1,6 @@
 import Ajv2020 from 'ajv/dist/2020';
-import { compileSchema } from './compile';
-import { Machine, type Position } from './machine';
-
-const machineOf = (schema: Record<string, unknown>) => new Machine(compileSchema(schema, 'schema'));
-
-function follow(machine: Machine, text: string): Position | null {
-  let at: Position | null = machine.start;
-  for (const byte of Buffer.from(text)) at = at && machine.step(at, byte);
-  return at;
-}
-const takes = (machine: Machine, text: string): boolean => follow(machine, text)?.whole === true;
-
-/** Numbers in [0, 1) of a fixed sequence (xorshift32). */
-function numbers(seed: number): () => number {
-  let state = seed | 1;
-  return () => {
-    state ^= state << 13;
-    state ^= state >>> 17;
-    state ^= state << 5;
-    return (state >>> 0) / 2 ** 32;
-  };
-}
-
-/** A text that the machine takes, drawn byte by byte; what ends something is drawn more often, so that it ends. */
-function draw(machine: Machine, next: () => number): string {
-  const bytes: number[] = [];
-  for (let at = machine.start; ;) {
-    const ways = Array.from({ length: 256 }, (_, byte) => [byte, machine.step(at, byte)] as const).filter(
-      ([, then]) => then !== null,
-    );
-    if (ways.length === 0 || (at.whole && next() < 0.3)) {
-      expect(at.whole).toBe(true);
-      return Buffer.from(bytes).toString();
-    }
-    const ends = ways.filter(([byte]) => '"}],:'.includes(String.fromCharCode(byte)));
-    const from = ends.length > 0 && next() < 0.4 + bytes.length / 400 ? ends : ways;
-    const [byte, then] = from[Math.floor(next() * from.length)] as readonly [number, Position];
-    bytes.push(byte);
-    at = then;
-  }
-}
+import { draw, follow, machineOf, numbers, takes } from '../test/machines';
+import { type Position } from './machine';
 
 const list = {
   type: 'object',
@@ -80,6 +41,30 @@ const schemas: Record<string, Record<string, unknown>> = {
       { const: 'abc' },
     ],
   },
+  tagged: {
+    oneOf: [
+      { $ref: '#/$defs/cat' },
+      {
+        type: 'object',
+        properties: { kind: { const: 'dog' }, age: { type: 'number', minimum: 0.5, exclusiveMaximum: 3 } },
+        required: ['kind', 'age'],
+        additionalProperties: false,
+      },
+      { type: ['integer', 'null'], minimum: 3 },
+    ],
+    $defs: {
+      cat: {
+        type: 'object',
+        properties: {
+          kind: { const: 'cat' },
+          name: { type: 'string', pattern: '^[A-Z][a-z]+$', maxLength: 6 },
+        },
+        required: ['kind'],
+        additionalProperties: false,
+      },
+    },
+    discriminator: { propertyName: 'kind' },
+  },
   union: { allOf: [{ anyOf: [{ type: 'string', nullable: true }, { type: 'number' }] }] },
 };
 
@@ -102,6 +87,9 @@ it.each([
   ['recursive', { v: -5, next: { v: 999_999_999_999_999, next: null } }],
   ['anything', [[{ a: [], b: {} }], 'x', 0.5, true]],
   ['strings', ['🙂🙂', 'abcd']],
+  ['tagged', { kind: 'cat', name: 'Tom' }],
+  ['tagged', { kind: 'dog', age: 2.75 }],
+  ['tagged', null],
   ['ambiguous', [[], ['ab', 'abc'], 'a', []]],
 ])('takes a value of %s as it is usually written', (name, value) => {
   const machine = machineOf(schemas[name] as Record<string, unknown>);
@@ -122,6 +110,12 @@ it.each([
   ['open', '{"one": 1, "two": 1, "on"'],
   ['open', '{"one": 1, "two": 3'],
   ['open', '{"one": 1, "two": -12'],
+  ['tagged', '{"kind": "cow"'],
+  ['tagged', '{"kind": "dog", "age": 3'],
+  ['tagged', '{"kind": "dog", "age": 0.4'],
+  ['tagged', '{"kind": "dog", "age": -'],
+  ['tagged', '{"kind": "cat", "name": "t'],
+  ['tagged', '{"kind": "cat", "name": "Tomtomt'],
   ['strings', '["a"'],
   ['strings', '["abcde'],
   ['strings', '[]'],

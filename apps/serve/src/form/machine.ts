@@ -1,5 +1,6 @@
-import { afterTail, beginsOneBetween, isDigit, isE, isHex, isSpace, tailOf } from './bytes';
-import { ByteTrie, type ArrayNode, type Node, type ObjectNode, type StringNode } from './node';
+import { afterTail, isSpace, tailOf } from './bytes';
+import { ByteTrie, type ArrayNode, type Node, type ObjectNode } from './node';
+import { stepScalar, Text } from './scalars';
 
 /*
  * JSON (RFC 8259) of a form, byte by byte: a nondeterministic pushdown automaton. A frame is a state with what comes after it; a position is all
@@ -14,8 +15,6 @@ export const mostDepth = 96;
 const mostFrames = 128;
 /** Frames that are remembered. */
 const mostRemembered = 100_000;
-/** Digits of a number's whole part and fraction, so that it stays finite and ends. */
-const mostDigits = 15;
 
 export interface Frame {
   readonly id: number;
@@ -41,28 +40,6 @@ export interface Position {
   mask: Uint32Array | null;
 }
 
-enum Text {
-  Open,
-  Body,
-  Tail,
-  Escape,
-  Hex1,
-  Surrogate,
-  Hex2,
-  Hex3,
-  Hex4,
-}
-enum Digits {
-  Start,
-  Minus,
-  Zero,
-  Whole,
-  Dot,
-  Fraction,
-  E,
-  Sign,
-  Exponent,
-}
 enum Container {
   Start,
   Opened,
@@ -77,8 +54,6 @@ enum Container {
 
 const char = (text: string): number => text.charCodeAt(0);
 const [quote, backslash, comma, colon] = [...'"\\,:'].map(char) as [number, number, number, number];
-const [minus, zero, dot] = [...'-0.'].map(char) as [number, number, number];
-const escapes = new Set([...'"\\/bfnrt'].map(char));
 type State = Pick<Frame, 'node' | 'phase'> & Partial<Pick<Frame, 'count' | 'sub' | 'trie'>>;
 
 export class Machine {
@@ -146,11 +121,14 @@ export class Machine {
       case 'literal':
         return this.literal(frame, byte, out);
       case 'string':
-        return this.string(frame, frame.node, byte, out);
+      case 'pattern':
       case 'integer':
-        return this.integer(frame, frame.node, byte, out);
       case 'number':
-        return this.number(frame, byte, out);
+      case 'decimal':
+        return void stepScalar(frame.node, frame, byte, {
+          to: (state) => out.add(this.to(frame, state)),
+          end: () => out.add(frame.parent),
+        });
       case 'array':
         return this.array(frame, frame.node, byte, out);
       case 'object':
@@ -172,109 +150,6 @@ export class Machine {
     if (trie === undefined) return;
     if (trie.value !== undefined) out.add(frame.parent);
     if (trie.next.size > 0) out.add(this.to(frame, { trie }));
-  }
-
-  private string(frame: Frame, node: StringNode, byte: number, out: Set<Frame | null>): void {
-    const { phase, count, sub } = frame;
-    const { min, max } = node;
-    const to = (next: Text, rest: Partial<State> = {}) =>
-      out.add(this.to(frame, { phase: next, sub: 0, ...rest }));
-    const more = () => to(Text.Body, { count: max === Infinity ? Math.min(count + 1, min) : count + 1 });
-    switch (phase) {
-      case Text.Open:
-        if (byte === quote) to(Text.Body);
-        return;
-      case Text.Body:
-        if (byte === quote) {
-          if (count >= min) out.add(frame.parent);
-        } else if (count < max) {
-          if (byte === backslash) to(Text.Escape);
-          else if (byte >= 0x20 && byte < 0x80) more();
-          else if (tailOf(byte) !== 0) to(Text.Tail, { sub: tailOf(byte) });
-        }
-        return;
-      case Text.Tail: {
-        const left = afterTail(sub, byte);
-        if (left === 0) more();
-        else if (left !== null) to(Text.Tail, { sub: left });
-        return;
-      }
-      case Text.Escape:
-        if (escapes.has(byte)) more();
-        else if (byte === char('u')) to(Text.Hex1);
-        return;
-      // Halves of characters (U+D800 … U+DFFF) are none by themselves: a character beyond U+FFFF is written as it is.
-      case Text.Hex1:
-        if (isHex(byte)) to((byte | 0x20) === char('d') ? Text.Surrogate : Text.Hex2);
-        return;
-      case Text.Surrogate:
-        if (byte >= zero && byte <= char('7')) to(Text.Hex3);
-        return;
-      case Text.Hex2:
-        if (isHex(byte)) to(Text.Hex3);
-        return;
-      case Text.Hex3:
-        if (isHex(byte)) to(Text.Hex4);
-        return;
-      default:
-        if (isHex(byte)) more();
-    }
-  }
-
-  /** `count` is what has come; a digit is allowed as long as some number between the limits begins so. */
-  private integer(
-    frame: Frame,
-    { min, max }: { min: number; max: number },
-    byte: number,
-    out: Set<Frame | null>,
-  ): void {
-    const { phase, count } = frame;
-    const negative = phase === Digits.Minus || count < 0;
-    if (phase === Digits.Start && byte === minus) {
-      if (min < 0) out.add(this.to(frame, { phase: Digits.Minus }));
-      return;
-    }
-    if (!isDigit(byte) || phase === Digits.Zero || (phase === Digits.Minus && byte === zero)) return;
-    const digit = byte - zero;
-    const value = negative ? count * 10 - digit : count * 10 + digit;
-    if (!beginsOneBetween(value, min, max)) return;
-    if (value >= min && value <= max) out.add(frame.parent);
-    if (value !== 0) out.add(this.to(frame, { phase: Digits.Whole, count: value }));
-  }
-
-  private number(frame: Frame, byte: number, out: Set<Frame | null>): void {
-    const { phase, count } = frame;
-    const to = (next: Digits, digits = 0, whole = true) => {
-      out.add(this.to(frame, { phase: next, count: digits }));
-      if (whole) out.add(frame.parent);
-    };
-    const begin = () => to(byte === zero ? Digits.Zero : Digits.Whole, 1);
-    switch (phase) {
-      case Digits.Start:
-        if (byte === minus) to(Digits.Minus, 0, false);
-        else if (isDigit(byte)) begin();
-        return;
-      case Digits.Minus:
-        if (isDigit(byte)) begin();
-        return;
-      case Digits.Zero:
-      case Digits.Whole:
-        if (isDigit(byte) && phase === Digits.Whole && count < mostDigits) to(Digits.Whole, count + 1);
-        if (byte === dot) to(Digits.Dot, 0, false);
-        if (isE(byte)) to(Digits.E, 0, false);
-        return;
-      case Digits.Dot:
-      case Digits.Fraction:
-        if (isDigit(byte) && count < mostDigits) to(Digits.Fraction, count + 1);
-        if (isE(byte) && phase === Digits.Fraction) to(Digits.E, 0, false);
-        return;
-      case Digits.E:
-        if (byte === minus || byte === char('+')) to(Digits.Sign, 0, false);
-        else if (isDigit(byte)) to(Digits.Exponent, 1);
-        return;
-      default:
-        if (isDigit(byte) && count < 2) to(Digits.Exponent, count + 1);
-    }
   }
 
   private array(frame: Frame, node: ArrayNode, byte: number, out: Set<Frame | null>): void {

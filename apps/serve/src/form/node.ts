@@ -2,7 +2,16 @@
  * What a JSON value may be, as machine.ts follows it byte by byte. A node is compiled once (compile.ts) and may hold itself, by links.
  */
 export type Node =
-  LiteralNode | StringNode | IntegerNode | NumberNode | ArrayNode | ObjectNode | UnionNode | LinkNode;
+  | LiteralNode
+  | StringNode
+  | PatternNode
+  | IntegerNode
+  | NumberNode
+  | DecimalNode
+  | ArrayNode
+  | ObjectNode
+  | UnionNode
+  | LinkNode;
 
 interface Common {
   /** Different for each node of a form. */
@@ -22,6 +31,17 @@ export interface StringNode extends Common {
   readonly min: number;
   readonly max: number;
 }
+/** A state of an automaton over characters, from which some text that it accepts can be reached. */
+export interface PatternState {
+  readonly accepts: boolean;
+  /** Where characters lead, both ends included; they do not overlap. */
+  readonly edges: readonly { readonly low: number; readonly high: number; readonly to: number }[];
+}
+/** A string that an automaton accepts, which begins in state 0. */
+export interface PatternNode extends Common {
+  readonly kind: 'pattern';
+  readonly states: readonly PatternState[];
+}
 /** Both are safe integers, and possible ends. */
 export interface IntegerNode extends Common {
   readonly kind: 'integer';
@@ -30,6 +50,13 @@ export interface IntegerNode extends Common {
 }
 export interface NumberNode extends Common {
   readonly kind: 'number';
+}
+/** A number from `low` to `high` in units of 10^−places. */
+export interface DecimalNode extends Common {
+  readonly kind: 'decimal';
+  readonly low: bigint;
+  readonly high: bigint;
+  readonly places: number;
 }
 export interface ArrayNode extends Common {
   readonly kind: 'array';

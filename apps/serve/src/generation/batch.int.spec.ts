@@ -133,6 +133,28 @@ describe('prompts that begin alike', () => {
     batch.close();
   });
 
+  it('are taken through the model once though they come together', async () => {
+    const batch = new Batch(world.base, 2048);
+    const [first] = requests(1) as [SequenceRequest];
+    const asked = [
+      [100, 0],
+      [50, 1],
+      [100, 2],
+      [0, 3],
+    ] as const;
+    const many = asked.map(([common, own]) => ({ ...first, prompt: prompt(common, own), maxTokens: 4 }));
+    // While this one's round goes on, the others come, and are in the next together.
+    const before = tokensOf(batch, { ...first, prompt: prompt(0, 4) });
+    const answers = Promise.all(many.map((request) => reusedBy(batch, request)));
+    await before;
+    const expected = [];
+    for (const request of many) expected.push(await alone(request));
+    expect((await answers).map(({ tokens }) => tokens)).toEqual(expected);
+    // The first computes what the second and the third begin with.
+    expect((await answers).map(({ reused }) => reused)).toEqual([0, 48, 96, 0]);
+    batch.close();
+  });
+
   it('share nothing with those of another scope', async () => {
     const batch = new Batch(world.base, 1024);
     const [first] = requests(1) as [SequenceRequest];

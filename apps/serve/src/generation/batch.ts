@@ -44,6 +44,8 @@ interface Sequence extends SequenceRequest {
   length: number;
   cached: number;
   pages: number[];
+  /** Whether some of its pages are its own: it takes no more of what others have computed. */
+  begun: boolean;
   /** Of the prompt's whole pages. */
   names: string[];
   deliver(draw: Draw): void;
@@ -57,6 +59,9 @@ interface Chosen {
   end: number;
 }
 
+/** Pages of a prompt that may be another's: its last token is computed, for the logits after it. */
+const sharedPages = (prompt: Int32Array): number => Math.floor((prompt.length - 1) / pageTokens);
+const isShared = ({ pages, prompt }: Sequence): boolean => pages.length < sharedPages(prompt);
 const pagesFor = (tokens: number): number => Math.ceil(tokens / pageTokens);
 
 /** What tells adapters apart in the names of pages. */
@@ -78,7 +83,8 @@ function numberOf(adapter: Adapter | null): number {
  * taken through the model again, token by token as before, and so to the same bytes.
  *
  * Whole pages of prompts stay in the cache while there is room. A prompt of the same scope and adapter that begins with the same tokens
- * takes them as they are: a token of a prompt gets the same bytes wherever the prompt is split. Pages of answers are not shared: decoding
+ * takes them as they are: a token of a prompt gets the same bytes wherever the prompt is split. Of prompts that come together the first computes what they
+ * begin with, and the others wait for it. Pages of answers are not shared: decoding
  * rounds in another order than prefill does.
  */
 export class Batch {
@@ -111,7 +117,7 @@ export class Batch {
     const sequence: Sequence = {
       ...request,
       tokens: new Int32Array(request.prompt.length + request.maxTokens),
-      ...{ length: request.prompt.length, cached: 0, pages: [] },
+      ...{ length: request.prompt.length, cached: 0, pages: [], begun: false },
       names: pageNames(`${numberOf(request.adapter)} ${request.scope}`, request.prompt, pageTokens),
       deliver: (draw) => {
         ready.push(draw);
@@ -172,11 +178,20 @@ export class Batch {
   private async prefill(): Promise<void> {
     let left = prefillTokens;
     const chosen: Chosen[] = [];
+    const coming = new Set<string>();
     for (const sequence of this.sequences) {
       if (left > 0) this.reuse(sequence);
-      const { cached, prompt } = sequence;
+      const { cached, prompt, names } = sequence;
       const end = Math.min(prompt.length, cached + left);
-      if (cached >= prompt.length || left === 0 || !this.hold(sequence, end)) continue;
+      if (cached >= prompt.length || left === 0) continue;
+      // One that begins like another waits for what that one computes now.
+      const missing = names[sequence.pages.length];
+      if (!sequence.begun && missing !== undefined && coming.has(missing) && isShared(sequence)) continue;
+      if (!this.hold(sequence, end)) continue;
+      sequence.begun = true;
+      names
+        .slice(Math.floor(cached / pageTokens), Math.floor(end / pageTokens))
+        .forEach((name) => coming.add(name));
       chosen.push({ sequence, end });
       left -= end - cached;
     }
@@ -273,11 +288,12 @@ export class Batch {
     });
   }
 
-  /** Takes what is in the cache of the beginning of a prompt that has nothing there; its last token is left, for the logits after it. */
+  /** Takes what is in the cache of the beginning of a prompt that has nothing of its own there. */
   private reuse(sequence: Sequence): void {
-    if (sequence.pages.length > 0) return;
+    if (sequence.begun) return;
     const { names, prompt, length } = sequence;
-    sequence.pages = this.pages.share(names.slice(0, Math.floor((prompt.length - 1) / pageTokens)));
+    this.pages.give(sequence.pages);
+    sequence.pages = this.pages.share(names.slice(0, sharedPages(prompt)));
     sequence.cached = sequence.pages.length * pageTokens;
     // One that comes again has been told of already.
     if (sequence.cached > 0 && length === prompt.length) sequence.onReuse?.(sequence.cached);
@@ -304,6 +320,7 @@ export class Batch {
     this.pages.give(sequence.pages);
     sequence.pages = [];
     sequence.cached = 0;
+    sequence.begun = false;
   }
 }
 

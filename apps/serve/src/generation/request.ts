@@ -4,6 +4,7 @@ import { type Sampling } from '@lowrank/kernels';
 import { randomBytes } from 'node:crypto';
 import { type Choice, type Completion } from '../http/answers';
 import { generate, type GenerateOptions, type Generated, type Piece, type Scoped } from './generate';
+import { callSchemaOf, inRequest, renderChat } from '../tools/tools';
 import { Logprobs } from './logprobs';
 
 // What a request asks for, in the words of generation.
@@ -23,8 +24,13 @@ export async function* formed(
 ): AsyncGenerator<Piece, Generated> {
   const options = { ...optionsOf(completion, model.tokenizer, index), ...rest };
   const schema = schemaOf(completion);
-  if (schema === null) return yield* generate(model, options);
-  const form = await model.forms.open(schema, 'response_format.json_schema.schema');
+  const call = callSchemaOf(completion, model.tokenizer);
+  if (schema === null && call === null) return yield* generate(model, options);
+  const form = await (call === null
+    ? model.forms.open(schema ?? {}, 'response_format.json_schema.schema')
+    : model.forms.open(call, 'tools').catch((error) => {
+        throw completion.kind === 'chat' ? inRequest(error, completion) : error;
+      }));
   try {
     return yield* generate(model, { ...options, form });
   } finally {
@@ -63,8 +69,7 @@ export function logprobsOf(
 }
 
 export function promptOf({ kind, body }: Completion, tokenizer: ChatTokenizer): Int32Array {
-  if (kind === 'chat')
-    return Int32Array.from(tokenizer.encode(tokenizer.render(body.messages, { addGenerationPrompt: true })));
+  if (kind === 'chat') return Int32Array.from(tokenizer.encode(renderChat(body, tokenizer)));
   const tokens = tokenizer.encode(body.prompt);
   const { bosId } = tokenizer;
   // A template writes the beginning of a text itself; plain text has none.

@@ -1,6 +1,8 @@
-import { type ServeRequest, type ServeTarget } from '@lowrank/contracts';
+import { type FinishReason, type ServeRequest, type ServeTarget } from '@lowrank/contracts';
 import { answerOf, type Choice, Chunks, headOf, usageOf } from '../http/answers';
 import { type Models } from '../models/models';
+import { type CallParser, type Said } from '../tools/call-parser';
+import { callId, collected, parserOf } from '../tools/tools';
 import { type Generated, type Piece, type Scoped } from './generate';
 import { type Meter } from './meter';
 import { choiceCount, echoOf, formed, logprobsOf, promptOf } from './request';
@@ -36,10 +38,13 @@ export class Service {
         }
         completionTokens += step.value.tokens;
         if (index === 0) cachedTokens = step.value.cachedTokens;
+        const parser = parserOf(completion, model.tokenizer);
+        const said = parser === null ? null : collected([...parser.push(whole.text), ...parser.end()]);
         choices.push({
-          text: whole.text,
+          text: said?.text ?? whole.text,
+          calls: said?.calls ?? [],
           logprobs: logprobsOf(completion, model.tokenizer, whole),
-          reason: step.value.reason,
+          reason: reasonOf(step.value, parser),
         });
       }
       return answerOf(
@@ -74,13 +79,20 @@ export class Service {
         await send(chunks.begin(index));
         const echo = echoOf(completion);
         if (echo !== '') await send(chunks.text(index, echo, null));
+        const parser = parserOf(completion, model.tokenizer);
+        const tell = async (said: readonly Said[]) => {
+          for (const one of said) await send?.(eventOf(chunks, index, one));
+        };
         for (; !step.done; step = await generation.next())
-          await send(
-            chunks.text(index, step.value.text, logprobsOf(completion, model.tokenizer, step.value)),
-          );
+          if (parser !== null) await tell(parser.push(step.value.text));
+          else
+            await send(
+              chunks.text(index, step.value.text, logprobsOf(completion, model.tokenizer, step.value)),
+            );
+        if (parser !== null) await tell(parser.end());
         completionTokens += step.value.tokens;
         if (index === 0) cachedTokens = step.value.cachedTokens;
-        await send(chunks.finish(index, step.value.reason));
+        await send(chunks.finish(index, reasonOf(step.value, parser)));
       }
       await send?.(chunks.end(usageOf(prompt.length, completionTokens, cachedTokens)));
     });
@@ -106,4 +118,17 @@ export class Service {
       endTurn();
     }
   }
+}
+
+/** An answer that has called functions and is whole has ended by that. */
+const reasonOf = ({ reason }: Generated, parser: CallParser | null): FinishReason =>
+  reason === 'stop' && (parser?.count ?? 0) > 0 ? 'tool_calls' : reason;
+
+function eventOf(chunks: Chunks, index: number, said: Said): string {
+  if (said.kind === 'text') return chunks.text(index, said.text, null);
+  const more =
+    said.kind === 'call'
+      ? { id: callId(), type: 'function', function: { name: said.name, arguments: '' } }
+      : { function: { arguments: said.text } };
+  return chunks.calls(index, [{ index: said.index, ...more }]);
 }

@@ -36,7 +36,7 @@ export class StopFilter {
 }
 
 /** Length of the longest end of `text` that `stop` begins with, shorter than it. */
-function overlap(text: string, stop: string): number {
+export function overlap(text: string, stop: string): number {
   for (let length = Math.min(stop.length - 1, text.length); length > 0; length -= 1)
     if (stop.startsWith(text.slice(text.length - length))) return length;
   return 0;

@@ -1,4 +1,5 @@
 import {
+  type AnsweredCall,
   type ChatCompletion,
   type ChatCompletionAnswer,
   type ChatLogprobs,
@@ -33,6 +34,7 @@ export function headOf({ kind, body }: Completion): AnswerHead {
 
 export interface Choice {
   text: string;
+  calls: AnsweredCall[];
   /** Of the kind of the completion; null where they are not asked for. */
   logprobs: ChatLogprobs | TextLogprobs | null;
   reason: FinishReason;
@@ -57,9 +59,12 @@ export function answerOf(
     return {
       ...head,
       object: 'chat.completion',
-      choices: choices.map(({ text, logprobs, reason }, index) => ({
+      choices: choices.map(({ text, calls, logprobs, reason }, index) => ({
         index,
-        message: { role: 'assistant', content: text, refusal: null },
+        message: {
+          ...{ role: 'assistant', content: calls.length > 0 && text === '' ? null : text, refusal: null },
+          ...(calls.length > 0 ? { tool_calls: calls } : {}),
+        },
         logprobs: logprobs as ChatLogprobs | null,
         finish_reason: reason,
       })),
@@ -95,6 +100,11 @@ export class Chunks {
     return this.kind === 'chat' ? this.chunk(index, { delta: { role: 'assistant', content: '' } }) : '';
   }
 
+  /** Calls of functions that begin, or more of their arguments. */
+  calls(index: number, calls: readonly object[]): string {
+    return this.chunk(index, { delta: { tool_calls: calls } });
+  }
+
   text(index: number, text: string, logprobs: Choice['logprobs']): string {
     return this.chunk(index, this.kind === 'chat' ? { delta: { content: text } } : { text }, { logprobs });
   }
@@ -112,7 +122,7 @@ export class Chunks {
   private chunk(
     index: number,
     content: object,
-    { logprobs = null, reason }: Partial<Omit<Choice, 'text'>> = {},
+    { logprobs = null, reason }: Partial<Omit<Choice, 'text' | 'calls'>> = {},
   ): string {
     return this.event({
       choices: [{ index, ...content, logprobs, finish_reason: reason ?? null }],

@@ -243,10 +243,10 @@ describe('JSON', () => {
   it('says what of a schema it does not serve, as a stream too', async () => {
     for (const stream of [false, true])
       expect(
-        await refusal(chat(target, { ...format({ type: 'string', pattern: 'a' }), stream })),
+        await refusal(chat(target, { ...format({ type: 'number', multipleOf: 2 }), stream })),
       ).toMatchObject({
         ...{ status: 400, code: 'validation_failed' },
-        details: [{ path: 'response_format.json_schema.schema.pattern' }],
+        details: [{ path: 'response_format.json_schema.schema.multipleOf' }],
       });
     expect((await refusal(chat(target, { ...format(schema), stop: 'x' }))).status).toBe(400);
   });

@@ -1,5 +1,6 @@
 import {
   LowrankError,
+  pinsSchema,
   serveRequestSchema,
   serveTargetSchema,
   type Tokens,
@@ -19,6 +20,7 @@ import { type z } from 'zod';
 import { Meter } from '../generation/meter';
 import { type Outcome, type ServeMetrics } from '../metrics';
 import { type Models } from '../models/models';
+import { type Pins } from '../models/pins';
 import { type Service } from '../generation/service';
 import { type Turns } from '../generation/turns';
 import { type InFlight } from './in-flight';
@@ -26,6 +28,7 @@ import { type InFlight } from './in-flight';
 export interface ServerOptions {
   service: Service;
   models: Models;
+  pins: Pins;
   turns: Turns;
   inFlight: InFlight;
   metrics: ServeMetrics;
@@ -37,16 +40,18 @@ export interface ServerOptions {
   logger: FastifyBaseLogger;
 }
 
+/** Of 500 and above, what is as it should be. */
+const refusals: ReadonlySet<string> = new Set(['server_draining', 'server_memory_short']);
 /** Seconds that a refused client is asked to stay away. */
 const retryAfterSeconds = 2;
 
 /**
  * What the API talks to: `POST /v1/completions` takes a serveRequestSchema and answers as OpenAI does, with what it took in a header or, of
  * streams, a trailer; `DELETE /v1/completions/<x-request-id>` ends one whose client has left; `POST /v1/prefetch` loads a serveTargetSchema.
- * `GET /health` says what is loaded, and whether to send more; `GET /metrics` is for Prometheus. Everything but /health needs a token.
+ * `PUT /v1/pins` says what stays loaded whatever else is asked for, and answers as `GET /v1/pins` does, what became of it. `GET /health` says what is loaded, and whether to send more; `GET /metrics` is for Prometheus. Everything but /health needs a token.
  */
 export function createServer(options: ServerOptions): FastifyInstance {
-  const { service, models, turns, inFlight, metrics, token, metricsToken, bodyBytes, logger } = options;
+  const { service, models, pins, turns, inFlight, metrics, token, metricsToken, bodyBytes, logger } = options;
   const app = Fastify({
     loggerInstance: logger,
     bodyLimit: bodyBytes,
@@ -118,6 +123,8 @@ export function createServer(options: ServerOptions): FastifyInstance {
     return reply.status(204).send();
   });
 
+  app.get('/v1/pins', async () => ({ pins: pins.states }));
+  app.put('/v1/pins', async ({ body }) => ({ pins: await pins.declare(parsedAs(pinsSchema, body).targets) }));
   app.setErrorHandler((error, request, reply) => {
     void answerError(error, request, reply, null);
   });
@@ -146,8 +153,7 @@ function answerError(
   const body = error.toBody(request.id);
   // Too late for a status. The event is what OpenAI's clients throw; without [DONE] they know that it is not all.
   if (reply.raw.headersSent) return endStream(reply, `data: ${JSON.stringify(body)}\n\n`, tokens);
-  if (error.status >= 500 && error.code !== 'server_draining')
-    request.log.error({ err: thrown }, error.message);
+  if (error.status >= 500 && !refusals.has(error.code)) request.log.error({ err: thrown }, error.message);
   if (error.code === 'server_busy' || error.code === 'server_draining')
     void reply.header('retry-after', retryAfterSeconds);
   if (tokens !== null) void reply.header(usageHeader, JSON.stringify(tokens));

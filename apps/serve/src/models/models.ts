@@ -1,5 +1,6 @@
 import { combineSettingsSchema, LowrankError, type ServeTarget, type StoredFile } from '@lowrank/contracts';
 import { loadChatTokenizer, type ChatTokenizer } from '@lowrank/datasets';
+import { type ServingMemory } from '@lowrank/domain';
 import { type Adapter, type Base, type Kernels } from '@lowrank/kernels';
 import { type Blobs } from '@lowrank/storage';
 import {
@@ -10,12 +11,15 @@ import {
   loadAdapter,
   modelKey,
   openQuantizedBase,
+  type StoredBase,
   storageName,
 } from '@lowrank/training';
 import { mkdtemp, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FormThread, vocabularyOf } from '../form/thread';
 import { Batch } from '../generation/batch';
+import { AdapterFiles } from './adapter-files';
+import { assertRoom, memoryOf, type Shape, sumOf } from './room';
 import { type Held, Shelf } from './shelf';
 
 /** A base in memory with its tokenizer and an adapter of it, for as long as it is held. */
@@ -27,10 +31,14 @@ export interface Model {
   forms: FormThread;
   /** null: the bare base. */
   adapter: Adapter | null;
+  /** Bytes that they take. */
+  memory: { base: number; adapter: number };
 }
 
 interface LoadedBase {
   base: Base;
+  /** What it was expected to take. */
+  memory: ServingMemory;
   batch: Batch;
   tokenizer: ChatTokenizer;
   forms: FormThread;
@@ -42,24 +50,34 @@ export interface ModelsOptions {
   blobs: Blobs;
   /** Shared with the trainers of this machine: everything in it is named by its content. */
   cacheDir: string;
+  /** Where files of adapters are kept, by this server alone, and how many bytes of those that nobody uses. */
+  adaptersDir: string;
+  diskBytes: number;
   /** Bases and adapters that stay in memory when nobody uses them. */
   keepBases: number;
   keepAdapters: number;
-  /** Native memory and mapped files that bases, caches and adapters may take while nobody uses some of them; null: no limit. */
-  memoryBytes: number | null;
-  /** Tokens that all sequences of a base have room for together. */
-  cacheTokens: number;
+  /** Native memory and mapped files that bases, caches and adapters may take: what nobody uses makes room, and a base that does not fit is refused. */
+  memoryBytes: number;
+  shape: Shape;
 }
 
 /** Bases and adapters, fetched and opened when they are first asked for and kept for the next request. */
 export class Models {
   private readonly bases: Shelf<LoadedBase>;
   private readonly adapters: Shelf<Adapter>;
+  private readonly files: AdapterFiles;
+  /** What bases that are being opened will take. */
+  private coming = 0;
 
   constructor(private readonly options: ModelsOptions) {
-    const isFull = () => this.options.memoryBytes !== null && this.residentBytes > this.options.memoryBytes;
+    const isFull = () => this.residentBytes + this.coming > this.options.memoryBytes;
     this.bases = new Shelf({ keep: options.keepBases, isFull });
     this.adapters = new Shelf({ keep: options.keepAdapters, isFull });
+    this.files = new AdapterFiles({
+      folder: options.adaptersDir,
+      diskBytes: options.diskBytes,
+      fetch: (folder, files) => this.fetch(folder, files),
+    });
   }
 
   /** Whether something is being fetched or opened. */
@@ -71,6 +89,12 @@ export class Models {
   private get residentBytes(): number {
     const mapped = this.bases.values().reduce((sum, { base }) => sum + base.info.fileBytes, 0);
     return mapped + this.options.kernels.memory().currentBytes;
+  }
+
+  /** What nobody can take away now. */
+  private get bytesInUse(): number {
+    const bases = this.bases.held().reduce((sum, { memory }) => sum + sumOf(memory), 0);
+    return this.adapters.held().reduce((sum, adapter) => sum + bytesOf(adapter), bases);
   }
 
   /** Of what is in memory: files and caches of bases, weights of adapters. */
@@ -91,8 +115,13 @@ export class Models {
     const [base, adapter] = [this.bases.counts, this.adapters.counts];
     return {
       opened: { base: base.opened, adapter: adapter.opened },
-      evicted: { base: base.evicted, adapter: adapter.evicted },
+      evicted: { base: base.evicted, adapter: adapter.evicted, file: this.files.evicted },
     };
+  }
+
+  /** Of files of adapters. */
+  get diskBytes(): number {
+    return this.files.bytes;
   }
 
   /** What is in memory now. */
@@ -101,17 +130,21 @@ export class Models {
   }
 
   /**
-   * Errors: template_mismatch when the adapter was trained with another chat template than the base has; not_found and integrity_failed
-   * of the object store; KernelError.
+   * Errors: template_mismatch when the adapter was trained with another chat template than the base has; server_memory_short when the base
+   * does not fit; not_found and integrity_failed of the object store; KernelError.
    */
   async hold({ baseModel, adapter, mix }: ServeTarget): Promise<Held<Model>> {
     const key = `${modelKey(baseModel.files)}-${storageName(baseModel.storage)}`;
     const base = await this.bases.hold(key, () => this.openBase(baseModel));
     try {
       const { tokenizer, batch, forms } = base.value;
+      const baseBytes = sumOf(base.value.memory);
       const parts = mix ?? (adapter === null ? [] : [{ adapter, weight: 1 }]);
       if (parts.length === 0)
-        return { value: { batch, tokenizer, forms, adapter: null }, release: base.release };
+        return {
+          value: { batch, tokenizer, forms, adapter: null, memory: { base: baseBytes, adapter: 0 } },
+          release: base.release,
+        };
       if (parts.some((part) => part.adapter.templateSha256 !== tokenizer.templateSha256))
         throw new LowrankError(
           'template_mismatch',
@@ -128,11 +161,17 @@ export class Models {
         held.release();
         base.release();
       };
-      return { value: { batch, tokenizer, forms, adapter: held.value }, release };
+      const memory = { base: baseBytes, adapter: bytesOf(held.value) };
+      return { value: { batch, tokenizer, forms, adapter: held.value, memory }, release };
     } catch (error) {
       base.release();
       throw error;
     }
+  }
+
+  /** Files of these adapters stay on the disk, and of no others beyond what fits. */
+  keepFiles(ids: Iterable<string>): void {
+    this.files.pin(ids);
   }
 
   /** Nothing may be held any more. */
@@ -141,8 +180,9 @@ export class Models {
     this.bases.clear();
   }
 
-  private async openBase({ files, storage: asked }: ServeTarget['baseModel']): Promise<LoadedBase> {
-    const { kernels, cacheDir } = this.options;
+  /** Opens a base once there is room for it. */
+  private async openBase({ name, files, storage: asked }: ServeTarget['baseModel']): Promise<LoadedBase> {
+    const { cacheDir, memoryBytes, shape } = this.options;
     const key = modelKey(files);
     const folder = join(cacheDir, 'models', key);
     await this.fetch(
@@ -151,18 +191,35 @@ export class Models {
     );
     const tokenizer = await loadChatTokenizer(folder);
     const storage = await chooseStorage(folder, asked);
+    const stored = { key, storage, cacheDir };
+    const memory = await memoryOf(folder, stored, shape);
+    assertRoom(name, memory, this.bytesInUse + this.coming, memoryBytes);
+    this.coming += sumOf(memory);
+    try {
+      this.adapters.tidy();
+      this.bases.tidy();
+      return await this.loadBase(folder, files, stored, tokenizer, memory);
+    } finally {
+      this.coming -= sumOf(memory);
+    }
+  }
+
+  private async loadBase(
+    folder: string,
+    files: readonly StoredFile[],
+    stored: StoredBase,
+    tokenizer: ChatTokenizer,
+    memory: ServingMemory,
+  ): Promise<LoadedBase> {
     const fetchWeights = async () => {
       await this.fetch(folder, files.filter(isWeights));
       return folder;
     };
-    const base = await openQuantizedBase(kernels, fetchWeights, { key, storage, cacheDir });
-    const batch = new Batch(base, this.options.cacheTokens);
+    const base = await openQuantizedBase(this.options.kernels, fetchWeights, stored);
+    const batch = new Batch(base, this.options.shape.cacheTokens);
     const forms = new FormThread(() => vocabularyOf(tokenizer, base.info.vocab));
     return {
-      base,
-      batch,
-      tokenizer,
-      forms,
+      ...{ base, memory, batch, tokenizer, forms },
       // Adapters are handles on their base, so those that stay in memory go first.
       close: () => {
         this.adapters.clear();
@@ -174,27 +231,22 @@ export class Models {
   }
 
   private async openAdapter(base: Base, adapter: Part['adapter']): Promise<Adapter> {
-    return loadAdapter(base, await this.fetchAdapter(adapter));
+    return this.files.use([adapter], ([folder]) => loadAdapter(base, folder as string));
   }
 
   /** Its pairs one beside the other, each times its weight: the sum of what the adapters add, as one adapter of the sum of their ranks. */
   private async openMix(base: Base, mix: readonly Part[]): Promise<Adapter> {
-    const folders: string[] = [];
-    for (const { adapter } of mix) folders.push(await this.fetchAdapter(adapter));
     const into = await mkdtemp(join(this.options.cacheDir, 'mix-'));
     try {
       const settings = { method: 'cat', weights: mix.map(({ weight }) => weight) };
-      await combineFolders(folders, combineSettingsSchema.parse(settings), into);
+      await this.files.use(
+        mix.map(({ adapter }) => adapter),
+        (folders) => combineFolders([...folders], combineSettingsSchema.parse(settings), into),
+      );
       return await loadAdapter(base, into);
     } finally {
       await rm(into, { recursive: true });
     }
-  }
-
-  private async fetchAdapter({ id, files }: Part['adapter']): Promise<string> {
-    const folder = join(this.options.cacheDir, 'adapters', id);
-    await this.fetch(folder, files);
-    return folder;
   }
 
   /** Files appear whole and checked, so one that is there with its size is right. */

@@ -49,6 +49,13 @@ export class Shelf<T extends { close(): void }> {
     return [...this.places.values()].flatMap(({ opened }) => (opened === null ? [] : [opened]));
   }
 
+  /** What is open and held by somebody. */
+  held(): T[] {
+    return [...this.places.values()].flatMap(({ opened, holders }) =>
+      opened === null || holders === 0 ? [] : [opened],
+    );
+  }
+
   /** Opens it unless it is there; rejects with what `open` throws, and the next one tries again. */
   async hold(key: string, open: () => Promise<T>): Promise<Held<T>> {
     const known = this.places.get(key);

@@ -19,7 +19,7 @@ import {
   type Generated,
 } from '@lowrank/training';
 import { type FastifyInstance } from 'fastify';
-import { mkdtemp, readdir, rm } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pino from 'pino';
@@ -29,6 +29,7 @@ import { InFlight } from '../http/in-flight';
 import { createServer } from '../http/server';
 import { ServeMetrics } from '../metrics';
 import { Models } from '../models/models';
+import { Pins } from '../models/pins';
 
 export const token = 'a-token-of-tests';
 export const teamId = `team_${'a'.repeat(24)}`;
@@ -50,10 +51,12 @@ export class World {
     this.baseTarget = { baseModel: { name: 'tiny', files: baseFiles, storage }, adapter: null };
   }
 
-  static async make(): Promise<World> {
+  /** `template`: of chats, instead of the tiny model's. */
+  static async make(template?: string): Promise<World> {
     const folder = await mkdtemp(join(tmpdir(), 'lowrank-serve-'));
     const model = join(folder, 'model');
     await writeTinyModel(model);
+    if (template !== undefined) await writeFile(join(model, 'chat_template.jinja'), template);
     const blobs = new Blobs(createObjectStore({ s3: null, folder: join(folder, 'objects') }));
     const files: StoredFile[] = [];
     for (const path of await readdir(model))
@@ -93,32 +96,41 @@ export class World {
     return generate(this.base, this.tokenizer, messages, { adapter, maxTokens });
   }
 
+  /** `cache`: of a server that ran before. */
   async serve({
     cacheTokens = 1024,
+    memoryBytes = Infinity,
+    diskBytes = Infinity,
+    cache: given,
     ...options
-  }: Partial<TurnsOptions & { cacheTokens: number }> = {}): Promise<Served> {
-    const cache = await mkdtemp(join(this.folder, 'cache-'));
+  }: Partial<TurnsOptions & Limits> = {}): Promise<Served> {
+    const cache = given ?? (await mkdtemp(join(this.folder, 'cache-')));
     const kernels = openKernels({ threads: 1 });
     const models = new Models({
       kernels,
       blobs: this.blobs,
       cacheDir: cache,
+      adaptersDir: join(cache, 'adapters'),
+      diskBytes,
       keepBases: 1,
       keepAdapters: 1,
-      memoryBytes: null,
-      cacheTokens,
+      memoryBytes,
+      shape: { threads: 1, cacheTokens, rows: 4 },
     });
     const turns = new Turns({ running: 4, waiting: 16, patienceMs: 10_000, ...options });
+    const pins = new Pins({ models, memoryBytes, file: join(cache, 'pins.json') });
     const service = new Service(models, turns);
     const logger = pino({ level: 'silent' });
     const inFlight = new InFlight();
     const app = createServer({
-      ...{ service, models, turns, inFlight, token, logger, bodyBytes: 2 ** 20 },
-      metrics: new ServeMetrics(models, turns),
+      ...{ service, models, pins, turns, inFlight, token, logger, bodyBytes: 2 ** 20 },
+      metrics: new ServeMetrics({ models, pins, turns }),
       metricsToken: 'a-token-of-prometheus',
     });
     const url = await app.listen({ host: '127.0.0.1', port: 0 });
-    return new Served(app, url, turns, inFlight, () => {
+    await pins.restore();
+    return new Served(app, url, turns, inFlight, cache, async () => {
+      await pins.close();
       models.close();
       kernels.close();
     });
@@ -132,13 +144,22 @@ export class World {
   }
 }
 
+interface Limits {
+  cacheTokens: number;
+  memoryBytes: number;
+  diskBytes: number;
+  cache: string;
+}
+
 export class Served {
   constructor(
     private readonly app: FastifyInstance,
     readonly url: string,
     readonly turns: Turns,
     readonly inFlight: InFlight,
-    private readonly free: () => void,
+    /** Where it keeps files. */
+    readonly cache: string,
+    private readonly free: () => Promise<void>,
   ) {}
 
   send(
@@ -159,8 +180,16 @@ export class Served {
   }
 
   /** Any other request, as the API makes it. */
-  ask(method: string, path: string, key = token): Promise<Response> {
-    return fetch(`${this.url}${path}`, { method, headers: { authorization: `Bearer ${key}` } });
+  ask(method: string, path: string, key = token, json?: unknown): Promise<Response> {
+    const body = json === undefined ? undefined : JSON.stringify(json);
+    return fetch(`${this.url}${path}`, {
+      method,
+      headers: {
+        authorization: `Bearer ${key}`,
+        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      },
+      ...(body === undefined ? {} : { body }),
+    });
   }
 
   async health(): Promise<Record<string, unknown>> {
@@ -169,6 +198,6 @@ export class Served {
 
   async close(): Promise<void> {
     await this.app.close();
-    this.free();
+    await this.free();
   }
 }

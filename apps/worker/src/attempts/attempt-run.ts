@@ -34,6 +34,8 @@ export interface AttemptRunOptions {
   /** Removes the checkpoints of a job that has ended. */
   clearUp(attempt: AttemptRef): Promise<void>;
   publishing: Publishing;
+  /** What is known to be wrong with what trainers compute on; null: nothing. */
+  deviceProblem(): string | null;
 }
 
 /** Messages that bring what comes of a job. */
@@ -72,6 +74,7 @@ export class AttemptRun {
     );
     const listeners: ReportListeners = {
       onFenced: () => this.fence(),
+      onStop: () => this.stop('cancel'),
       onCheckpoint: (step) => this.seat?.written(step),
       // Whoever follows the job stops when it has ended.
       beforePublishing: () => this.trainerLog.settled(),
@@ -108,7 +111,8 @@ export class AttemptRun {
     if (this.fenced) return 'fenced';
     if (this.published) return this.clearUp('published');
     const { lastWord, stopping, unreadable } = this;
-    return this.settle(this.refusal ?? outcomeOf({ exit, lastWord, stopping, unreadable }));
+    const deviceProblem = this.options.deviceProblem();
+    return this.settle(this.refusal ?? outcomeOf({ exit, lastWord, stopping, unreadable, deviceProblem }));
   }
 
   /** Asks the trainer to stop, and kills it if it has not done so in time. The first reason counts, but a cancellation beats a drain. */

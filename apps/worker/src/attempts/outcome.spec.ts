@@ -5,6 +5,7 @@ const facts = (fields: Partial<AttemptFacts>): AttemptFacts => ({
   lastWord: null,
   stopping: null,
   unreadable: null,
+  deviceProblem: null,
   ...fields,
 });
 const crash = (fields: Partial<AttemptFacts>): string => {
@@ -92,6 +93,15 @@ describe('outcomeOf', () => {
   it.each(['SIGILL', 'SIGBUS'] as const)('takes %s for a fault of the machine', (signal) => {
     const exit = { code: null, signal, systemRanOut: false, stderr: [] };
     expect(outcomeOf(facts({ exit }))).toMatchObject({ type: 'device_failed' });
+  });
+
+  it('does not charge a crash on a device that is known to be lost', () => {
+    const deviceProblem = 'GPU GPU-1 is gone';
+    expect(outcomeOf(facts({ exit: { ...facts({}).exit, code: 134 }, deviceProblem }))).toEqual({
+      type: 'device_failed',
+      message: 'GPU GPU-1 is gone; the trainer ended with exit code 134.',
+    });
+    expect(outcomeOf(facts({ stopping: 'drain', deviceProblem }))).toEqual({ type: 'drained' });
   });
 
   it("takes the trainer's word for a device that does not work", () => {

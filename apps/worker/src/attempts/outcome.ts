@@ -11,6 +11,8 @@ export interface AttemptFacts {
   stopping: 'cancel' | 'drain' | null;
   /** The last message that could not be read. */
   unreadable: string | null;
+  /** What is known to be wrong with what it computed on. */
+  deviceProblem: string | null;
 }
 
 /** How an attempt that published nothing ended. A stop that was asked for counts as obeyed, however the process went. */
@@ -27,6 +29,8 @@ export function outcomeOf(facts: AttemptFacts): AttemptOutcome {
   const { signal, systemRanOut, killedFor } = facts.exit;
   if (signal === 'SIGKILL' && systemRanOut && killedFor === undefined)
     return { type: 'failed', code: 'out_of_memory', message, retryable: true };
+  if (facts.deviceProblem !== null)
+    return { type: 'device_failed', message: `${facts.deviceProblem}; ${message}` };
   return { type: deviceSignals.includes(signal) ? 'device_failed' : 'crashed', message };
 }
 

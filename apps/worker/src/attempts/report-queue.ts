@@ -1,5 +1,6 @@
 import { type JobMessage } from '@lowrank/contracts';
 import {
+  type AttemptOrder,
   type AttemptRef,
   type JobRecord,
   type Ports,
@@ -7,11 +8,13 @@ import {
   publishExport,
   publishVersion,
   reportCheckpoint,
+  reportKept,
   reportMessage,
   reportMetrics,
   reportMirrored,
   reportPhase,
   reportPlan,
+  reportSamples,
   reportStep,
 } from '@lowrank/domain';
 import { type Publishing } from '../publication';
@@ -24,6 +27,8 @@ export type Report = Exclude<JobMessage, { type: 'log' | 'stopped' | 'failed' }>
 export interface ReportListeners {
   /** The job has moved on to another attempt: nothing more of this one will be written. */
   onFenced(): void;
+  /** What was reported makes it end early. */
+  onStop(): void;
   /** A checkpoint is written down, and with it every report before it. */
   onCheckpoint(step: number): void;
   /** Awaited before the write that ends the job. */
@@ -110,6 +115,13 @@ export class ReportQueue {
     if (this.hurry.signal.aborted) this.hurry = new AbortController();
   }
 
+  /** Whether a report was written. */
+  private async obeying(answer: Promise<AttemptOrder>): Promise<boolean> {
+    const order = await answer;
+    if (order === 'cancel') this.listeners.onStop();
+    return order !== 'fenced';
+  }
+
   /** Takes the next report, or all metrics up to the next other report, and returns what writes them. */
   private nextWrite(): () => Promise<boolean> {
     const { ports, attempt } = this;
@@ -119,7 +131,7 @@ export class ReportQueue {
       case 'phase':
         return () => reportPhase(ports, attempt, report.phase);
       case 'plan':
-        return () => reportPlan(ports, attempt, report);
+        return () => this.obeying(reportPlan(ports, attempt, report));
       case 'progress': {
         // Of steps that wait, only the last is of interest.
         let { step } = report;
@@ -137,6 +149,12 @@ export class ReportQueue {
         };
       case 'mirrored':
         return () => reportMirrored(ports, attempt, report);
+      case 'samples':
+        return () => reportSamples(ports, attempt, report);
+      case 'kept': {
+        const { manifest } = report;
+        return () => this.publishing.keep(manifest.files, () => reportKept(ports, attempt, manifest));
+      }
       case 'message':
         return () => reportMessage(ports, attempt, report);
       case 'metric': {
@@ -147,7 +165,7 @@ export class ReportQueue {
           trainedTokens = next.trainedTokens;
           this.waiting.shift();
         }
-        return () => reportMetrics(ports, attempt, { metrics, trainedTokens });
+        return () => this.obeying(reportMetrics(ports, attempt, { metrics, trainedTokens }));
       }
       case 'published':
       case 'exported':
@@ -158,7 +176,7 @@ export class ReportQueue {
           await this.listeners.beforePublishing();
           const { manifest } = report;
           const files = 'files' in manifest ? manifest.files : [];
-          const job = await this.publishing({ jobId: manifest.jobId, files }, () =>
+          const job = await this.publishing.publish({ jobId: manifest.jobId, files }, () =>
             publishResult(ports, attempt, report),
           );
           if (job) this.listeners.onPublished();

@@ -43,8 +43,12 @@ function memoryKills(): number {
   }
 }
 
-/** Variables that a trainer gets: to find programs, files, the object store; where traces go. Neither database nor queue (ADR 4). */
+/**
+ * Variables that a trainer gets: to find programs, files, the driver, the object store; what to compute on; where traces go. Neither database
+ * nor queue (ADR 4).
+ */
 const passedOn = [
+  ...['LD_LIBRARY_PATH', 'LOWRANK_DEVICE', 'CUDA_VISIBLE_DEVICES'],
   ...['PATH', 'HOME', 'TMPDIR', 'LANG', 'TZ', 'NODE_ENV', 'NODE_OPTIONS', 'NODE_EXTRA_CA_CERTS'],
   ...['LOWRANK_DATA', 'LOWRANK_LOG_LEVEL', 'LOWRANK_MIRROR_SECONDS', 'LOWRANK_KERNELS_LIB'],
   ...[

@@ -15,6 +15,14 @@ const trainers = {
   babbles: `process.send('x'); send({ type: 'plan', totalSteps: -1 }).then(() => process.disconnect())`,
   obeys: `process.on('message', (m) => send({ type: 'stopped', reason: m.reason }).then(() => process.exit(0)));
           send({ type: 'phase', phase: 'preparing' }); setInterval(() => {}, 1000)`,
+  evaluates: `(async () => {
+    process.on('message', (m) => send({ type: 'stopped', reason: m.reason }).then(() => process.exit(0)));
+    await send({ type: 'plan', totalSteps: 90, resumedFromStep: 0 });
+    await send({ type: 'phase', phase: 'running' });
+    await send({ type: 'metric', trainedTokens: 10, metric: { step: 10, at: new Date().toISOString(), kind: 'eval', loss: 3,
+      learningRate: null, gradNorm: null, tokensPerSecond: null, epochs: 1, accuracy: null, rewardMargin: null } });
+    setInterval(() => {}, 1000);
+  })()`,
   several: `for (const id of ids) send({ type: 'phase', phase: 'preparing' }, id);
           const left = new Set(ids);
           process.on('message', ({ jobId, reason }) => send({ type: 'stopped', reason }, jobId).then(() => {
@@ -62,6 +70,7 @@ export interface SuperviseOptions {
   manifest?: Manifest;
   jobsPerTrainer?: number;
   workerId?: string;
+  deviceProblem?: string;
 }
 
 /** A supervisor of such trainers, whose programs and files are put into a folder. */
@@ -91,7 +100,8 @@ export async function superviseIn(
     ...rest,
     clearUp,
     // What these trainers publish are no files.
-    publishing: (_published, write) => write(),
+    publishing: { publish: (_published, write) => write(), keep: (_files, write) => write() },
+    deviceProblem: () => options.deviceProblem ?? null,
     workerId: options.workerId ?? randomIds.make('worker'),
     workplace: { dataDir: folder, threads: 2, slots: 1, jobsPerTrainer: options.jobsPerTrainer ?? 1 },
     timings: { ...timings, ...options.timings },

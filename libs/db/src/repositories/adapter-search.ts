@@ -42,7 +42,10 @@ function* conditionsOf(teamId: string, query: Partial<AdapterQuery>): Generator<
   if (baseModel !== undefined) yield Prisma.sql`a.base_model = ${baseModel}`;
   // Who made another team's is theirs to know.
   if (owner !== undefined)
-    yield Prisma.sql`a.team_id = ${teamId} AND ${owner} IN (a.created_by ->> 'id', a.created_by ->> 'name')`;
+    // What a member's own key has made, the member has made.
+    yield Prisma.sql`a.team_id = ${teamId} AND (${owner} IN (a.created_by ->> 'id', a.created_by ->> 'name')
+      OR a.created_by ->> 'id' IN (SELECT k.id FROM api_keys k JOIN users u ON u.id = k.member_id
+        WHERE k.team_id = ${teamId} AND ${owner} IN (u.id, u.name)))`;
   if (tag !== undefined) yield Prisma.sql`a.tags @> to_jsonb(${tag}::text)`;
   if (objective !== undefined) yield Prisma.sql`v.recipe -> 'objective' ->> 'type' = ${objective}`;
   if (query.method !== undefined) yield Prisma.sql`${method} = ${query.method}`;

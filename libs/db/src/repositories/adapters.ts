@@ -66,6 +66,7 @@ const toVersion = (row: VersionRow): AdapterVersion => ({
   adapter: row.adapter.name,
   number: row.number,
   jobId: row.jobId,
+  checkpointStep: row.checkpointStep,
   baseModel: { id: row.baseModelId, name: row.baseModelName, revision: row.baseModelRevision },
   dataset:
     row.datasetId === null || row.datasetSha256 === null
@@ -78,6 +79,7 @@ const toVersion = (row: VersionRow): AdapterVersion => ({
   })),
   templateSha256: row.templateSha256,
   metrics: fromJson(row.metrics),
+  certificate: fromJson(row.certificate),
   files: fromJson(row.files),
   revision: row.revision,
   bytes: Number(row.bytes),
@@ -174,11 +176,10 @@ export const adapterRepository = (db: Tx, deed: Deed | null): AdapterRepository 
       SELECT id, greatest(last_number, latest_version) AS last FROM adapters
       WHERE team_id = ${teamId} AND name = ${manifest.adapter} FOR UPDATE`;
       if (!adapter) throw new LowrankError('not_found', `There is no adapter '${manifest.adapter}'.`);
-      const { jobId } = manifest;
-      const earlier =
-        jobId === null
-          ? null
-          : await db.adapterVersion.findFirst({ where: { jobId, adapterId: adapter.id }, ...withParents });
+      const { jobId, checkpointStep = null } = manifest;
+      const where = { jobId, checkpointStep, adapterId: adapter.id };
+      const isOnce = jobId !== null && checkpointStep === null;
+      const earlier = isOnce ? await db.adapterVersion.findFirst({ where, ...withParents }) : null;
       if (earlier) return toVersion(earlier);
       const number = adapter.last + 1;
       const row = await db.adapterVersion.create({
@@ -187,6 +188,7 @@ export const adapterRepository = (db: Tx, deed: Deed | null): AdapterRepository 
           adapterId: adapter.id,
           number,
           jobId,
+          checkpointStep,
           baseModelId: manifest.baseModel.id,
           baseModelName: manifest.baseModel.name,
           baseModelRevision: manifest.baseModel.revision,
@@ -195,6 +197,7 @@ export const adapterRepository = (db: Tx, deed: Deed | null): AdapterRepository 
           recipe: toJson(manifest.recipe),
           templateSha256: manifest.templateSha256,
           metrics: toJson(manifest.metrics),
+          certificate: manifest.certificate === null ? Prisma.DbNull : toJson(manifest.certificate),
           files: toJson(manifest.files),
           bytes: manifest.files.reduce((sum, file) => sum + file.bytes, 0),
           createdAt: new Date(at),

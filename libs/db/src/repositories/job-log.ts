@@ -1,7 +1,15 @@
-import { type JobEvent, type JobLogLine, type JobMetric, LowrankError } from '@lowrank/contracts';
+import {
+  type JobEvent,
+  type JobLogLine,
+  type JobMetric,
+  type JobSample,
+  LowrankError,
+  type MetricColumns,
+} from '@lowrank/contracts';
 import { type JobLogRepository, type TimelineEntry, type TimelineKey } from '@lowrank/domain';
+import { Prisma } from '../generated/client';
 import { type JobEventModel, type JobLogModel, type JobMetricModel } from '../generated/models';
-import { iso, storableText, type Tx } from '../values';
+import { fromJson, iso, storableText, toJson, type Tx } from '../values';
 
 const toEvent = ({ seq, at, epoch, level, type, message, state }: JobEventModel): JobEvent => ({
   seq,
@@ -23,6 +31,18 @@ const toLogLine = ({ jobId: _jobId, at, level, ...rest }: JobLogModel): JobLogLi
   ...rest,
   at: iso(at),
   level: level as JobLogLine['level'],
+});
+
+const noColumns: MetricColumns = {
+  ...{ step: [], at: [], loss: [], learningRate: null, gradNorm: null },
+  ...{ tokensPerSecond: null, accuracy: null, rewardMargin: null },
+};
+
+/** A model may say anything. */
+const storableSample = ({ prompt, expected, text }: JobSample): JobSample => ({
+  prompt: storableText(prompt),
+  expected: expected === null ? null : storableText(expected),
+  text: storableText(text),
 });
 
 /** Where an event or a metric stands among both: by time, and at one time metrics before events. */
@@ -141,6 +161,25 @@ export const jobLog = (db: Tx): JobLogRepository => ({
     return rows.map(toMetric);
   },
 
+  async metricColumns(id, afterStep) {
+    const column = (name: string) =>
+      Prisma.raw(`CASE WHEN count(${name}) > 0 THEN json_agg(${name} ORDER BY step) END`);
+    const rows = await db.$queryRaw<(MetricColumns & { kind: string })[]>`
+      SELECT kind, json_agg(step ORDER BY step) AS step,
+        json_agg(round(extract(epoch FROM at) * 1000)::int8 ORDER BY step) AS at,
+        json_agg(loss ORDER BY step) AS loss, ${column('learning_rate')} AS "learningRate",
+        ${column('grad_norm')} AS "gradNorm", ${column('tokens_per_second')} AS "tokensPerSecond",
+        ${column('accuracy')} AS accuracy, ${column('reward_margin')} AS "rewardMargin"
+      FROM job_metrics WHERE job_id = ${id} AND step > ${afterStep} GROUP BY kind`;
+    const columnsOf = (wanted: JobMetric['kind']): MetricColumns => {
+      const found = rows.find(({ kind }) => kind === wanted);
+      if (found === undefined) return noColumns;
+      const { kind: _kind, ...columns } = found;
+      return columns;
+    };
+    return { train: columnsOf('train'), eval: columnsOf('eval') };
+  },
+
   async sampledMetrics(teamId, ids, points) {
     const rows = await db.$queryRaw<JobMetricModel[]>`
       SELECT job_id AS "jobId", step, kind, at, loss, learning_rate AS "learningRate", grad_norm AS "gradNorm",
@@ -174,8 +213,23 @@ export const jobLog = (db: Tx): JobLogRepository => ({
     return [...tails].map(([jobId, losses]) => ({ jobId, losses }));
   },
 
+  async putSamples(id, { step, at, samples }) {
+    const data = { at: new Date(at), samples: toJson(samples.map(storableSample)) };
+    await db.jobSamples.upsert({
+      where: { jobId_step: { jobId: id, step } },
+      create: { jobId: id, step, ...data },
+      update: data,
+    });
+  },
+
+  async samples(id) {
+    const rows = await db.jobSamples.findMany({ where: { jobId: id }, orderBy: { step: 'asc' } });
+    return rows.map(({ step, at, samples }) => ({ step, at: iso(at), samples: fromJson(samples) }));
+  },
+
   async truncateMetrics(id, step) {
     await db.jobMetric.deleteMany({ where: { jobId: id, step: { gt: step } } });
+    await db.jobSamples.deleteMany({ where: { jobId: id, step: { gt: step } } });
   },
 
   async appendLog(id, lines, keep) {

@@ -54,6 +54,7 @@ const toJobRecord = (row: JobRow): JobRecord => ({
   teamId: row.teamId,
   fruitlessAttempts: row.fruitlessAttempts,
   memoryRetries: row.memoryRetries,
+  deviceFailures: row.deviceFailures,
   checkpointStep: row.checkpointStep,
   mirroredStep: row.mirroredStep,
   workerId: row.workerId,

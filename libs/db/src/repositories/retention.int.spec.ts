@@ -107,6 +107,36 @@ it('notes the files of an export in whose place another has come', async () => {
   expect(await discarded()).toEqual([blob('7')]);
 });
 
+it('has the files of checkpoints that were replaced go at once, and those of jobs that ended long ago', async () => {
+  const { crew } = database;
+  const job = await crew.addJob();
+  const keep = (step: number, digit: string) =>
+    database.run(({ checkpoints }) =>
+      checkpoints.put(job.id, step, makeManifest(job, { files: [file(digit)] }), day(1)),
+    );
+  const long = '1980-01-01T00:00:00.000Z';
+  const early = () => database.run(({ retention }) => retention.discarded(long, 10));
+  for (const [step, digit] of [
+    [1, '1'],
+    [2, '2'],
+    [3, '3'],
+    [3, '4'],
+  ] as const)
+    await keep(step, digit);
+  await database.run(({ checkpoints }) => checkpoints.remove(job.id, [1]));
+  expect(await early()).toEqual([blob('1'), blob('3')]);
+  const all = ['1', '2', '3', '4'].map(blob);
+  expect(await database.run(({ retention }) => retention.unreferenced(all))).toEqual([blob('1'), blob('3')]);
+
+  const remove = () => database.run(({ retention }) => retention.removeCheckpoints(day(9), 10));
+  expect(await remove()).toBe(0);
+  const version = await deletedVersion('captain', ['4'], null);
+  await database.run(({ checkpoints }) => checkpoints.setVersion(job.id, 3, version.id));
+  await database.run(({ jobs }) => jobs.update(job.id, 1, { state: 'cancelled', finishedAt: day(8) }));
+  expect(await remove()).toBe(1);
+  expect(await database.run(({ checkpoints }) => checkpoints.list(job.id))).toMatchObject([{ step: 3 }]);
+});
+
 it('lets who answers requests delete, and see nothing of it', async () => {
   const { crew } = database;
   const dataset = makeDataset({ sha256: blob('9') });

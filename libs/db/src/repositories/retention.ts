@@ -28,6 +28,12 @@ export const retentionRepository = (db: Tx): RetentionRepository => ({
         LIMIT ${limit})`;
   },
 
+  removeCheckpoints: (before, limit) => db.$executeRaw`
+    DELETE FROM job_checkpoints WHERE (job_id, step) IN (
+      SELECT c.job_id, c.step FROM job_checkpoints c JOIN jobs j ON j.id = c.job_id
+      WHERE c.version_id IS NULL AND j.finished_at < ${new Date(before)}
+      LIMIT ${limit})`,
+
   async discarded(before, limit) {
     const rows = await db.discardedBlob.findMany({
       where: { discardedAt: { lt: new Date(before) } },
@@ -45,6 +51,7 @@ export const retentionRepository = (db: Tx): RetentionRepository => ({
         AND NOT EXISTS (SELECT 1 FROM base_models WHERE files @> file)
         AND NOT EXISTS (SELECT 1 FROM datasets WHERE datasets.sha256 = blob)
         AND NOT EXISTS (SELECT 1 FROM jobs WHERE blob IN (dataset_sha256, validation_dataset ->> 'sha256') AND state <> ALL (${[...finalJobStates]}))
+        AND NOT EXISTS (SELECT 1 FROM job_checkpoints WHERE manifest -> 'files' @> file)
         AND NOT EXISTS (SELECT 1 FROM sweep_trials WHERE manifest -> 'files' @> file)
       ORDER BY blob`;
     return rows.map(({ sha256 }) => sha256);

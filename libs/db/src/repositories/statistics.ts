@@ -1,7 +1,9 @@
-import { type JobState, type Placement } from '@lowrank/contracts';
+import { finalJobStates, type JobState, jobStateSchema, type Placement } from '@lowrank/contracts';
 import { type FinishedRun, heldStates, type StatisticsRepository } from '@lowrank/domain';
 import { Prisma } from '../generated/client';
 import { iso, isoOrNull, numberOrNull, type Tx } from '../values';
+
+const unfinishedStates = jobStateSchema.options.filter((state) => !finalJobStates.includes(state));
 
 export const statisticsRepository = (db: Tx): StatisticsRepository => ({
   async jobsByState(teamId) {
@@ -24,11 +26,16 @@ export const statisticsRepository = (db: Tx): StatisticsRepository => ({
     const ofTeam = teamId === undefined ? Prisma.empty : Prisma.sql`AND team_id = ${teamId}`;
     const month = new Date(monthStart);
     const rows = await db.$queryRaw<{ teamId: string; tokens: bigint; running: bigint; queued: bigint }[]>`
-      SELECT team_id AS "teamId", coalesce(sum(trained_tokens), 0)::int8 AS tokens,
-        count(*) FILTER (WHERE state = ANY(${[...heldStates]})) AS running,
-        count(*) FILTER (WHERE state = 'queued') AS queued
-      FROM jobs WHERE (finished_at IS NULL OR finished_at >= ${month}) ${ofTeam}
-      GROUP BY team_id ORDER BY team_id`;
+      SELECT team_id AS "teamId", sum(tokens)::int8 AS tokens, sum(running)::int8 AS running, sum(queued)::int8 AS queued
+      FROM (
+        -- From an index alone, since there may be very many.
+        SELECT team_id, sum(trained_tokens) AS tokens, 0 AS running, 0 AS queued FROM jobs
+        WHERE finished_at >= ${month} ${ofTeam} GROUP BY team_id
+        UNION ALL
+        SELECT team_id, sum(trained_tokens), count(*) FILTER (WHERE state = ANY(${[...heldStates]})),
+          count(*) FILTER (WHERE state = 'queued') FROM jobs
+        WHERE state = ANY(${unfinishedStates}) ${ofTeam} GROUP BY team_id
+      ) counted GROUP BY team_id ORDER BY team_id`;
     return rows.map((row) => ({
       teamId: row.teamId,
       trainedTokens: Number(row.tokens),
@@ -77,7 +84,8 @@ export const statisticsRepository = (db: Tx): StatisticsRepository => ({
         SELECT jobs.id, device_class, jobs.base_model_id, (estimate ->> 'operations')::float8 AS operations,
           (metrics ->> 'trainedTokens')::float8 AS tokens, (metrics ->> 'seconds')::float8 AS seconds
         FROM jobs JOIN adapter_versions ON adapter_versions.job_id = jobs.id
-        WHERE state = 'succeeded' AND device_class = named.class AND estimate IS NOT NULL ${condition}
+        WHERE adapter_versions.checkpoint_step IS NULL AND state = 'succeeded' AND device_class = named.class
+          AND estimate ->> 'operations' IS NOT NULL ${condition}
         ORDER BY finished_at DESC LIMIT ${limit}
       ) runs`;
     return db.$queryRaw<FinishedRun[]>`

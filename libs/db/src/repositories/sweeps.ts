@@ -23,6 +23,7 @@ const toSweep = (row: SweepModel, counts: Counts): Sweep => ({
   state: row.state as SweepState,
   baseModel: { id: row.baseModelId, name: row.baseModelName, revision: row.baseModelRevision },
   dataset: { id: row.datasetId, filename: row.datasetFilename, sha256: row.datasetSha256 },
+  validationDataset: fromJson(row.validationDataset),
   adapter: row.adapter,
   recipe: fromJson(row.recipe),
   space: fromJson(row.space),
@@ -71,7 +72,10 @@ export const sweepRepository = (db: Tx): SweepRepository => {
     toSweep(row, (await countsOf([row.id])).get(row.id) as Counts);
 
   return {
-    async insert(teamId, { baseModel, dataset, recipe, space, method, createdAt, ...sweep }) {
+    async insert(
+      teamId,
+      { baseModel, dataset, validationDataset, recipe, space, method, createdAt, ...sweep },
+    ) {
       await db.sweep.create({
         data: {
           ...sweep,
@@ -83,6 +87,7 @@ export const sweepRepository = (db: Tx): SweepRepository => {
           datasetId: dataset.id,
           datasetFilename: dataset.filename,
           datasetSha256: dataset.sha256,
+          ...(validationDataset === null ? {} : { validationDataset: toJson(validationDataset) }),
           recipe: toJson(recipe),
           space: toJson(space),
           method: toJson(method),

@@ -11,6 +11,7 @@ const toTeam = ({
   maxRunning,
   maxQueued,
   deviceSecondsPerMonth,
+  tokensPerMonth,
 }: Omit<TeamModel, 'createdAt' | 'isOperator'>): TeamRecord => ({
   id,
   name,
@@ -18,7 +19,9 @@ const toTeam = ({
   maxRunning,
   maxQueued,
   deviceSecondsPerMonth: numberOrNull(deviceSecondsPerMonth),
+  tokensPerMonth: numberOrNull(tokensPerMonth),
 });
+const bigOrNull = (count: number | null): bigint | null => (count === null ? null : BigInt(count));
 
 const dayMs = 86_400_000;
 
@@ -43,14 +46,16 @@ export const teamRepository = (db: Tx): TeamRepository => ({
     await db.team.create({ data: team });
   },
 
-  async change(id, { deviceSecondsPerMonth: seconds, ...quotas }: Partial<Quotas & { name: string }>) {
+  async change(
+    id,
+    { deviceSecondsPerMonth: seconds, tokensPerMonth: tokens, ...quotas }: Partial<Quotas & { name: string }>,
+  ) {
     await db.team.updateMany({
       where: { id },
       data: {
         ...quotas,
-        ...(seconds === undefined
-          ? {}
-          : { deviceSecondsPerMonth: seconds === null ? null : BigInt(seconds) }),
+        ...(seconds === undefined ? {} : { deviceSecondsPerMonth: bigOrNull(seconds) }),
+        ...(tokens === undefined ? {} : { tokensPerMonth: bigOrNull(tokens) }),
       },
     });
   },
@@ -72,7 +77,7 @@ export const teamRepository = (db: Tx): TeamRepository => ({
       (Omit<TeamModel, 'createdAt' | 'isOperator'> & Pick<TeamShare, 'monthSeconds' | 'recentSeconds'>)[]
     >`
       SELECT teams.id, name, weight, max_running AS "maxRunning", max_queued AS "maxQueued",
-        device_seconds_per_month AS "deviceSecondsPerMonth",
+        device_seconds_per_month AS "deviceSecondsPerMonth", tokens_per_month AS "tokensPerMonth",
         coalesce(sum(seconds) FILTER (WHERE hour >= ${month}), 0) AS "monthSeconds",
         coalesce(sum(seconds * exp(-greatest(0, extract(epoch FROM ${new Date(now)} - hour) - 1800)::float8 / ${decaySeconds}))
           FILTER (WHERE hour >= ${dayStart}), 0) AS "recentSeconds"

@@ -9,7 +9,7 @@ it('report for the first time twice at once, and are there once', async () => {
   const times = Array.from({ length: 10 }, (_, index) => `2026-01-01T00:00:00.00${index}Z`);
   await Promise.all(times.map((time) => run(({ workers }) => workers.upsert(worker(time)))));
   const seen = await run(({ workers }) => workers.seenSince('2026-01-01T00:00:00.000Z'));
-  expect(seen).toEqual([{ ...worker(expect.any(String) as never), drain: null }]);
+  expect(seen).toEqual([{ ...worker(expect.any(String) as never), drain: null, failure: null }]);
   expect(times).toContain(seen[0]?.seenAt);
 });
 

@@ -1,14 +1,15 @@
-import { type DrainMode, type MachineUsage } from '@lowrank/contracts';
+import { type DeviceFailure, type DrainMode, type MachineUsage } from '@lowrank/contracts';
 import { type WorkerRecord, type WorkerRepository } from '@lowrank/domain';
 import { Prisma } from '../generated/client';
 import { type WorkerModel } from '../generated/models';
-import { iso, type Tx } from '../values';
+import { fromJson, iso, storableText, toJson, type Tx } from '../values';
 
 const toWorker = (row: WorkerModel): WorkerRecord => ({
   ...row,
   memoryBytes: Number(row.memoryBytes),
   usage: row.usage as MachineUsage | null,
   drain: row.drain as DrainMode | null,
+  failure: fromJson<DeviceFailure | null>(row.failure),
   seenAt: iso(row.seenAt),
 });
 
@@ -36,7 +37,14 @@ export const workerRepository = (db: Tx): WorkerRepository => ({
   },
 
   async setDrain(id, drain) {
-    const { count } = await db.worker.updateMany({ where: { id }, data: { drain } });
+    const data = drain === null ? { drain, failure: Prisma.DbNull } : { drain };
+    const { count } = await db.worker.updateMany({ where: { id }, data });
+    return count === 1;
+  },
+
+  async fail(id, { message, at }) {
+    const failure = toJson({ message: storableText(message), at });
+    const { count } = await db.worker.updateMany({ where: { id }, data: { drain: 'checkpoint', failure } });
     return count === 1;
   },
 

@@ -159,8 +159,8 @@ describe('reports', () => {
     const tables = structuredClone(world.tables);
     expect(await reportHeartbeat(world, old)).toBe('fenced');
     expect(await reportPhase(world, old, 'running')).toBe(false);
-    expect(await reportPlan(world, old, { totalSteps: 3, resumedFromStep: 0 })).toBe(false);
-    expect(await reportMetrics(world, old, { metrics: [world.metric(1)], trainedTokens: 9 })).toBe(false);
+    expect(await reportPlan(world, old, { totalSteps: 3, resumedFromStep: 0 })).toBe('fenced');
+    expect(await reportMetrics(world, old, { metrics: [world.metric(1)], trainedTokens: 9 })).toBe('fenced');
     expect(await reportCheckpoint(world, old, { step: 1, sha256 })).toBe(false);
     expect(await reportMirrored(world, old, { step: 5 })).toBe(false);
     expect(await reportMessage(world, old, { level: 'info', message: 'late' })).toBe(false);
@@ -337,14 +337,6 @@ describe('endAttempt', () => {
       expect(await endAttempt(world, attempt, outcome)).toMatchObject({ state, memoryRetries: 0 });
       if (state === 'queued') await next();
     }
-  });
-
-  it('drains a worker whose device failed, and does not charge the attempt', async () => {
-    world.addWorker({ id: 'wrk_1' });
-    expect(await endAttempt(world, attempt, { type: 'device_failed', message: 'No kernels' })).toMatchObject({
-      ...{ state: 'queued', epoch: 2, fruitlessAttempts: 0 },
-    });
-    expect(world.tables.workers).toMatchObject([{ drain: 'checkpoint' }]);
   });
 
   it.each<AttemptOutcome>([

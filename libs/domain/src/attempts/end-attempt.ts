@@ -21,6 +21,12 @@ export type AttemptOutcome =
 /** Attempts in a row without a new checkpoint after which a job fails. */
 export const maxFruitlessAttempts = 3;
 
+/**
+ * Devices in a row that fail while a job trains on them, without a new checkpoint in between, after which the job is taken for the cause:
+ * it would drain the whole fleet.
+ */
+export const maxDeviceFailures = 3;
+
 /** Times that a job which ran out of memory is tried again with smaller micro-batches. */
 export const maxMemoryRetries = 2;
 
@@ -31,7 +37,8 @@ export const maxMemoryRetries = 2;
  * - cancelled → cancelled
  * - drained → paused if that was asked for, else queued with the next epoch; the attempt counts as none
  * - out of memory → queued with the next epoch and smaller micro-batches, at most twice; these attempts count as none
- * - device_failed → queued with the next epoch, the attempt counting as none, and the worker is drained
+ * - device_failed → queued with the next epoch, the attempt counting as none, and the worker is drained; failed when it was the third
+ *   device in a row that failed while the job trained
  * - crashed, failed and retryable → queued with the next epoch, or failed after three attempts in a row without a new checkpoint
  * - failed and not retryable → failed
  *
@@ -125,8 +132,18 @@ async function nextState(
   const ended = `Attempt ${job.epoch} ended${how}: ${sentence(outcome.message)}`;
   if (outcome.type === 'device_failed') {
     // In the same transaction, or the job would go straight back to it.
-    if (job.workerId !== null) await repositories.workers.setDrain(job.workerId, 'checkpoint');
-    return giveBack(`${ended} Worker ${job.workerId} is drained.`, notCharged, 'warn');
+    if (job.workerId !== null) {
+      const message = `Attempt ${job.epoch} of job ${job.id}: ${sentence(outcome.message)}`;
+      await repositories.workers.fail(job.workerId, { message, at });
+    }
+    // Before it trains the kernels have done nothing for the job yet.
+    const deviceFailures = job.deviceFailures + Number(job.state === 'running');
+    if (deviceFailures === maxDeviceFailures)
+      return fail(
+        outcome.type,
+        `${ended} It was the ${maxDeviceFailures}rd device in a row to fail with it.`,
+      );
+    return giveBack(`${ended} Worker ${job.workerId} is drained.`, { ...notCharged, deviceFailures }, 'warn');
   }
   if (outcome.type === 'failed' && outcome.code === 'out_of_memory') {
     if (job.memoryRetries === maxMemoryRetries)

@@ -58,7 +58,8 @@ async function accept(
 
 const idsOf = (parents: readonly Parent[]): string => parents.map(({ versionId }) => versionId).join();
 
-function assertSameJob(manifest: Manifest, job: JobRecord): void {
+/** Error: conflict, with what differs. */
+export function assertSameJob(manifest: Manifest, job: JobRecord): void {
   const wrong = [
     manifest.jobId === job.id || 'job',
     manifest.epoch <= job.epoch || 'epoch',

@@ -1,12 +1,20 @@
-import { type JobEvent, type JobMetric, type JobState } from '@lowrank/contracts';
+import {
+  type JobEvent,
+  type JobMetric,
+  type JobSamples,
+  type JobState,
+  type Manifest,
+} from '@lowrank/contracts';
 import { type Ports } from '../ports';
 import { moveJob } from '../state-machine';
 import { judgeTrial } from '../sweeps/asha';
+import { superfluous } from '../jobs/checkpoints';
 import { type AttemptRef, withAttempt } from './attempt';
+import { assertSameJob } from './publish-version';
 
 /*
  * What a worker writes down while a trainer runs: one transaction a report, each also a sign of life. Every function resolves to
- * false, having written nothing, when the attempt is fenced; the worker then ends the trainer.
+ * false or `fenced`, having written nothing, when the attempt is fenced; the worker then ends the trainer.
  */
 type ReportPorts = Omit<Ports, 'ids'>;
 
@@ -43,6 +51,8 @@ const phaseMessages = {
  */
 export type AttemptOrder = 'go on' | 'cancel' | 'yield' | 'fenced';
 
+const orderOf = (stops: boolean): AttemptOrder => (stops ? 'cancel' : 'go on');
+
 /** A sign of life. Answers what is to be done. */
 export async function reportHeartbeat(
   { unitOfWork, clock }: ReportPorts,
@@ -57,8 +67,9 @@ export async function reportHeartbeat(
 }
 
 /**
- * The data are packed and the number of steps is known. An attempt that resumes drops the metrics beyond its checkpoint, since it
- * will take those steps again, and writes those that the checkpoint brought along: the worker of the attempt before may not have.
+ * The data are packed and the number of steps is known. An attempt that resumes drops the metrics and the kept states beyond its checkpoint, since it
+ * will take those steps again, and writes those that the checkpoint brought along: the worker of the attempt before may not have. Answers
+ * as reportMetrics does.
  */
 export async function reportPlan(
   { unitOfWork, clock }: ReportPorts,
@@ -68,11 +79,18 @@ export async function reportPlan(
     resumedFromStep,
     metrics = [],
   }: { totalSteps: number; resumedFromStep: number; metrics?: JobMetric[] },
-): Promise<boolean> {
+): Promise<AttemptOrder> {
   const at = clock.now();
-  const written = await withAttempt(unitOfWork, attempt, async (repositories, job) => {
-    const { jobs } = repositories;
+  const order = await withAttempt(unitOfWork, attempt, async (repositories, job) => {
+    const { checkpoints, jobs } = repositories;
     await jobs.truncateMetrics(job.id, resumedFromStep);
+    const beyond = (await checkpoints.list(job.id)).filter(
+      ({ step, version }) => step > resumedFromStep && version === null,
+    );
+    await checkpoints.remove(
+      job.id,
+      beyond.map(({ step }) => step),
+    );
     await jobs.putMetrics(job.id, metrics);
     await jobs.update(job.id, job.epoch, { totalSteps, step: resumedFromStep, heartbeatAt: at });
     await jobs.appendEvent(job.id, {
@@ -86,31 +104,29 @@ export async function reportPlan(
           : `Starts at the first of ${totalSteps} steps.`,
       state: null,
     });
-    await judgeTrial(repositories, { ...job, totalSteps }, metrics, at);
-    return true;
+    return orderOf(await judgeTrial(repositories, { ...job, totalSteps }, metrics, at));
   });
-  return written ?? false;
+  return order ?? 'fenced';
 }
 
 /**
  * Metrics in the order they were taken, with the tokens trained on by the last of them. An empty batch is a heartbeat. A trial of a sweep
- * is judged by its evaluations.
+ * is judged by its evaluations, and the answer says so at once if it is to stop: what else is to be done, heartbeats tell.
  */
 export async function reportMetrics(
   { unitOfWork, clock }: ReportPorts,
   attempt: AttemptRef,
   { metrics, trainedTokens }: { metrics: JobMetric[]; trainedTokens: number },
-): Promise<boolean> {
+): Promise<AttemptOrder> {
   const at = clock.now();
-  const written = await withAttempt(unitOfWork, attempt, async (repositories, job) => {
+  const order = await withAttempt(unitOfWork, attempt, async (repositories, job) => {
     const { jobs } = repositories;
     await jobs.putMetrics(job.id, metrics);
     const step = Math.max(job.step, ...metrics.map((metric) => metric.step));
     await jobs.update(job.id, job.epoch, { step, trainedTokens, heartbeatAt: at });
-    await judgeTrial(repositories, job, metrics, at);
-    return true;
+    return orderOf(await judgeTrial(repositories, job, metrics, at));
   });
-  return written ?? false;
+  return order ?? 'fenced';
 }
 
 /** A step is done that has no metrics. */
@@ -133,7 +149,8 @@ export async function reportCheckpoint(
 ): Promise<boolean> {
   const at = clock.now();
   const written = await withAttempt(unitOfWork, attempt, async ({ jobs }, job) => {
-    const progress = step > job.checkpointStep ? { checkpointStep: step, fruitlessAttempts: 0 } : {};
+    const progress =
+      step > job.checkpointStep ? { checkpointStep: step, fruitlessAttempts: 0, deviceFailures: 0 } : {};
     await jobs.update(job.id, job.epoch, { ...progress, heartbeatAt: at });
     await jobs.appendEvent(job.id, {
       at,
@@ -157,6 +174,37 @@ export async function reportMirrored(
   const written = await withAttempt(unitOfWork, attempt, ({ jobs }, job) =>
     jobs.update(job.id, job.epoch, { mirroredStep: step, heartbeatAt: clock.now() }),
   );
+  return written ?? false;
+}
+
+/** A state of the adapter is in the object store as it can be published. Those that it makes superfluous go. */
+export async function reportKept(
+  { unitOfWork, clock }: ReportPorts,
+  attempt: AttemptRef,
+  manifest: Manifest,
+): Promise<boolean> {
+  const at = clock.now();
+  const written = await withAttempt(unitOfWork, attempt, async ({ checkpoints, jobs }, job) => {
+    assertSameJob(manifest, job);
+    await checkpoints.put(job.id, manifest.metrics.steps, manifest, at);
+    const { keep } = manifest.recipe.checkpoints;
+    await checkpoints.remove(job.id, superfluous(await checkpoints.list(job.id), keep));
+    return jobs.update(job.id, job.epoch, { heartbeatAt: at });
+  });
+  return written ?? false;
+}
+
+/** Answers that the adapter gives after so many steps. */
+export async function reportSamples(
+  { unitOfWork, clock }: ReportPorts,
+  attempt: AttemptRef,
+  { step, samples }: Pick<JobSamples, 'step' | 'samples'>,
+): Promise<boolean> {
+  const at = clock.now();
+  const written = await withAttempt(unitOfWork, attempt, async ({ jobs }, job) => {
+    await jobs.putSamples(job.id, { step, at, samples });
+    return jobs.update(job.id, job.epoch, { heartbeatAt: at });
+  });
   return written ?? false;
 }
 

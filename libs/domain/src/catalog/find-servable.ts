@@ -9,7 +9,7 @@ import {
 import { isDeepStrictEqual } from 'node:util';
 import { found } from '../not-found';
 import { type Repositories } from '../ports/repositories';
-import { findModel } from './find-model';
+import { findModel, type ModelRepositories } from './find-model';
 
 export interface Servable {
   target: ServeTarget;
@@ -22,7 +22,7 @@ export interface Servable {
  * Errors: not_found, base_model_not_ready, validation_failed.
  */
 export async function findServable(
-  repositories: Pick<Repositories, 'adapters' | 'aliases' | 'baseModels' | 'teams'>,
+  repositories: ModelRepositories,
   teamId: string,
   model: string,
   mix: Mix = [],
@@ -81,11 +81,12 @@ const unmixable = (path: string, message: string): LowrankError =>
     { path, message },
   ]);
 
-async function targetOf(
+/** What has to be loaded for a version. Errors: not_found of its base model; base_model_not_ready. */
+export async function targetOf(
   { baseModels }: Pick<Repositories, 'baseModels'>,
   teamId: string,
   version: AdapterVersion,
-): Promise<ServeTarget> {
+): Promise<ServeTarget & { adapter: NonNullable<ServeTarget['adapter']> }> {
   const { id, files, templateSha256 } = version;
   const baseModel = found(
     await baseModels.find(teamId, version.baseModel.id),

@@ -108,6 +108,7 @@ export async function importVersion(
         baseModel: { id: baseId, name, revision },
         recipe: recipeSchema.parse({ lora, base: storage }),
         metrics: notMeasured,
+        certificate: null,
       },
     });
     const told = { baseModel: name, files: files.map(({ path, sha256 }) => `${path} ${sha256}`) };

@@ -36,17 +36,22 @@ function graphOf(of: string, versions: readonly AdapterVersion[], isTruncated: b
   const edges: LineageEdge[] = [];
   for (const { id, adapter, number, deletedAt } of versions)
     nodes.set(id, { type: 'version', id, adapter, number, isGone: deletedAt !== null });
-  const add = (node: LineageNode, to: string, kind: LineageEdge['kind']): void => {
+  const add = (
+    node: LineageNode,
+    to: string,
+    kind: LineageEdge['kind'],
+    step: number | null = null,
+  ): void => {
     if (!nodes.has(node.id)) nodes.set(node.id, node);
-    edges.push({ from: node.id, to, kind });
+    edges.push({ from: node.id, to, kind, ...(step !== null && { step }) });
   };
-  for (const { id, parents, baseModel, dataset, jobId } of versions) {
+  for (const { id, parents, baseModel, dataset, jobId, checkpointStep } of versions) {
     for (const { versionId, adapter, number, kind } of parents)
       // A parent that is not among them has no row any more, or is one too many.
       add({ type: 'version', id: versionId, adapter, number, isGone: !isTruncated }, id, kind);
     add({ type: 'baseModel', ...baseModel }, id, 'base');
     if (dataset !== null) add({ type: 'dataset', ...dataset }, id, 'data');
-    if (jobId !== null) add({ type: 'job', id: jobId }, id, 'job');
+    if (jobId !== null) add({ type: 'job', id: jobId }, id, 'job', checkpointStep);
   }
   return { of, nodes: [...nodes.values()], edges, isTruncated };
 }

@@ -16,7 +16,7 @@ export interface RemovedForGood {
 }
 
 /**
- * Removes for good what was deleted before the retention: versions and adapters, and the blobs of those and of datasets, unless something else
+ * Removes for good what was deleted before the retention: versions and adapters, checkpoints of jobs that ended before, and the blobs of those and of datasets, unless something else
  * refers to them. Somebody who publishes meanwhile has precedence: what is left waits for the next time.
  * `removeBlob` removes one from the object store, and has nothing against one that is gone.
  */
@@ -32,6 +32,7 @@ export async function removeForGood(
   const cutoff = before(clock.now(), retentionMs);
   const versions = await unitOfWork.run(({ retention }) => retention.removeVersions(cutoff, limit));
   await unitOfWork.run(({ retention }) => retention.removeAdapters(cutoff, limit));
+  await unitOfWork.run(({ retention }) => retention.removeCheckpoints(cutoff, limit));
   let blobs = 0;
   for (let looked = 0; looked < limit && !signal?.aborted; looked += together) {
     const due = await unitOfWork.exclusively(blobsLock, async (lost) => {

@@ -6,7 +6,8 @@ const asking = (...deviceClasses: string[]) => ({ placement: { deviceClasses } }
 describe('overviewOf', () => {
   it('counts jobs, workers and slots, and what the dispatcher has yet to carry', async () => {
     const world = new World();
-    world.addWorker({ deviceClass: 'cpu', slots: 2 });
+    const failure = { message: 'gone', at: world.clock.now() };
+    world.addWorker({ deviceClass: 'cpu', slots: 2, failure });
     const { id } = world.addWorker({ deviceClass: 'h100', slots: 8 });
     world.addWorker({ deviceClass: 'gone', seenAt: '2025-12-31T00:00:00.000Z' });
     await world.submit();
@@ -31,8 +32,8 @@ describe('overviewOf', () => {
       { deviceClass: 'other', count: 2 },
     ]);
     expect(workers).toEqual([
-      { deviceClass: 'cpu', workers: 1, slots: 2, busy: 0 },
-      { deviceClass: 'h100', workers: 1, slots: 8, busy: 1 },
+      { deviceClass: 'cpu', workers: 1, slots: 2, busy: 0, failed: 1 },
+      { deviceClass: 'h100', workers: 1, slots: 8, busy: 1, failed: 0 },
     ]);
     expect(outbox).toEqual({ entries: 5, lagSeconds: 2.5 });
   });

@@ -11,7 +11,7 @@ export interface Overview {
    * that no worker has are summed up as `other`: names that users make up must not become names of metrics.
    */
   queued: { deviceClass: string; count: number }[];
-  workers: { deviceClass: string; workers: number; slots: number; busy: number }[];
+  workers: { deviceClass: string; workers: number; slots: number; busy: number; failed: number }[];
   /** What the dispatcher has yet to carry, and for how long the oldest of it has been waiting, seconds. */
   outbox: { entries: number; lagSeconds: number };
 }
@@ -39,7 +39,8 @@ export async function overviewOf(ports: Pick<Ports, 'unitOfWork' | 'clock'>): Pr
     workers: classes.map((deviceClass) => {
       const own = workers.filter((worker) => worker.deviceClass === deviceClass);
       const sum = (field: 'slots' | 'busy') => own.reduce((total, worker) => total + worker[field], 0);
-      return { deviceClass, workers: own.length, slots: sum('slots'), busy: sum('busy') };
+      const failed = own.filter(({ failure }) => failure !== null).length;
+      return { deviceClass, workers: own.length, slots: sum('slots'), busy: sum('busy'), failed };
     }),
     outbox: outboxLag(outbox, now),
   };

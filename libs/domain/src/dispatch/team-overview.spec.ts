@@ -79,7 +79,7 @@ it('platformOverview tells what each team uses', async () => {
     ['crew', 1],
     ['others', 1],
   ]);
-  expect(seen.workers).toEqual([{ deviceClass: 'cpu', workers: 1, slots: 2, busy: 0 }]);
+  expect(seen.workers).toEqual([{ deviceClass: 'cpu', workers: 1, slots: 2, busy: 0, failed: 0 }]);
 });
 
 describe('inspectQueue', () => {

@@ -121,6 +121,17 @@ describe('a gate', () => {
     );
   });
 
+  it('is not needed to measure a version on what it was validated on while it was trained', async () => {
+    const validationDataset = world.addDataset();
+    const { number } = await world.publish({ validationDataset });
+    const measures = [{ metric: 'loss' as const }];
+    const job = await submit(`v${number}`, { measures });
+    expect(job.dataset.id).toBe(validationDataset);
+    expect(await refusal(submit('v1', { measures }))).toMatch(
+      /validation_failed: .*has no validation dataset/,
+    );
+  });
+
   it('lets an alias go back to where it stood before without asking, and says so', async () => {
     await move('v1');
     await move('v2');
@@ -215,7 +226,7 @@ describe('a gate', () => {
 });
 
 it.each([
-  [{}, ['dataset', 'measures']],
+  [{}, ['measures']],
   [{ alias: 'prod', dataset: `data_${'a'.repeat(24)}` }, ['dataset']],
   [{ move: true, dataset: `data_${'a'.repeat(24)}`, measures: [{ metric: 'loss' }] }, ['alias']],
 ])('refuses to evaluate by %j', (request, paths) => {

@@ -47,7 +47,7 @@ describe('exports', () => {
     const job = await submit({ format: 'gguf-q8_0', parity: { agreement: 0.5 }, priority: 7 }, 'latest');
     const [version] = world.tables.versions;
     expect(job).toMatchObject({
-      ...{ state: 'queued', adapter: 'captain', priority: 7, estimate: null },
+      ...{ state: 'queued', adapter: 'captain', priority: 7, estimate: { memory: null } },
       dataset: { id: world.datasetId },
       recipe: version?.recipe,
       work: {
@@ -57,6 +57,19 @@ describe('exports', () => {
       },
     });
     expect(world.history(job.id)).toEqual(['state queued 1']);
+  });
+
+  it('are compared on a validation dataset when there is one', async () => {
+    const validationDataset = world.addDataset();
+    const { id } = await submit({ format: 'merged', validationDataset });
+    expect(world.job(id).validationDataset?.id).toBe(validationDataset);
+    // What a version was validated on while it was trained, unless rows are named.
+    await world.publish({ validationDataset });
+    expect((await submit({ format: 'merged' }, 'v2')).validationDataset?.id).toBe(validationDataset);
+    const named = await submit({ format: 'merged', dataset: world.datasetId }, 'v2');
+    expect(named.validationDataset).toBeNull();
+    const pairs = world.addDataset({ format: 'preference' });
+    expect(await codeOf(submit({ format: 'merged', dataset: pairs }))).toBe('validation_failed');
   });
 
   it('are published once, and end their job', async () => {

@@ -3,56 +3,85 @@ import {
   type BaseModel,
   type CreateExport,
   type ExportFormat,
+  type ExportWork,
   type JobDetail,
   LowrankError,
   parityThresholds,
 } from '@lowrank/contracts';
 import { findVersion } from '../catalog/find-version';
+import { checkMeasured } from '../jobs/check-job';
 import { datasetOf } from '../jobs/dataset-of';
 import { factsOf, materialOf } from '../jobs/material';
 import { checkQueueQuota } from '../jobs/quotas';
 import { addJobs, scheduleOf } from '../jobs/submit-job';
 import { found } from '../not-found';
 import { type Ports } from '../ports';
+import { type Repositories } from '../ports/repositories';
+import { estimateWork } from '../preflight/estimate-work';
 
 /**
  * Accepts a job that writes a version in another format. What it has to reach is in its work; its base model, dataset and recipe are the
  * version's, so that it is compared on the rows that were held out.
  * Errors: not_found (adapter, version, dataset), export_unsupported where that is known before the files are read, quota_exceeded,
- * deadline_exceeded.
+ * deadline_exceeded, no_worker_fits.
  */
 export async function submitExport(
-  { unitOfWork, clock, ids }: Ports,
+  ports: Ports,
   teamId: string,
-  { adapter, version: ref }: { adapter: string; version: string },
+  of: { adapter: string; version: string },
   request: CreateExport,
 ): Promise<JobDetail> {
+  const { unitOfWork, clock, ids } = ports;
+  const { placement, notBefore } = scheduleOf(request, clock.now());
+  const planned = await unitOfWork.run((repositories) =>
+    planExport(repositories, teamId, of, request, clock.now()),
+  );
+  const estimate = await estimateWork(ports, planned, { placement, notBefore });
   const at = clock.now();
   const schedule = scheduleOf(request, at);
   const id = ids.make('job');
+  const { adapter } = of;
   return unitOfWork.run(async (repositories) => {
-    await checkQueueQuota(repositories, teamId, at);
-    const version = await findVersion(repositories, teamId, adapter, ref);
-    const { baseModel, dataset } = await materialOf(repositories, teamId, {
-      baseModel: version.baseModel.id,
-      dataset: datasetOf(version, request.dataset),
-    });
-    const { format } = request;
-    assertExportable(version, baseModel, format);
-    const pinned = { id: version.id, adapter, number: version.number, files: version.files };
-    const thresholds = { ...parityThresholds[format], ...request.parity };
+    const { work, versions, ...material } = await planExport(repositories, teamId, of, request, at);
+    const { baseModel, dataset, validationDataset } = material;
+    const [{ recipe }] = versions;
+    const { number } = work.version;
     const job = {
-      ...{ ...factsOf(baseModel, dataset), ...schedule },
-      ...{ id, adapter, recipe: version.recipe, createdAt: at },
-      ...{ estimate: null, metadata: {}, initFrom: null, clonedFrom: null, sweep: null },
-      work: { kind: 'export' as const, version: pinned, format, thresholds },
+      ...{ ...factsOf(baseModel, dataset, validationDataset), ...schedule },
+      ...{ id, adapter, work, estimate, recipe, createdAt: at },
+      ...{ metadata: {}, initFrom: null, clonedFrom: null, sweep: null },
     };
-    const message = `Submitted: ${adapter} v${version.number} as ${format}, compared on rows of ${dataset.filename}.`;
+    const { filename } = validationDataset ?? dataset;
+    const { format } = request;
+    const message = `Submitted: ${adapter} v${number} as ${format}, compared on rows of ${filename}.`;
     await addJobs(repositories, teamId, message, [job]);
-    const told = { adapter, version: version.number, format };
-    await repositories.audit.add('export', { kind: 'job', id }, told);
+    await repositories.audit.add('export', { kind: 'job', id }, { adapter, version: number, format });
     return found(await repositories.jobs.detail(teamId, id), 'job', id);
   });
+}
+
+/** The work, its version and what it needs, as they are now. */
+async function planExport(
+  repositories: Repositories,
+  teamId: string,
+  { adapter, version: ref }: { adapter: string; version: string },
+  request: CreateExport,
+  at: string,
+) {
+  await checkQueueQuota(repositories, teamId, at);
+  const version = await findVersion(repositories, teamId, adapter, ref);
+  const material = await materialOf(repositories, teamId, {
+    ...{ baseModel: version.baseModel.id, ...(await datasetOf(repositories, teamId, version, request)) },
+  });
+  checkMeasured(version, material.dataset, material.validationDataset);
+  const { format, parity } = request;
+  assertExportable(version, material.baseModel, format);
+  const work: ExportWork = {
+    ...{ kind: 'export', format, thresholds: { ...parityThresholds[format], ...parity } },
+    version: { id: version.id, adapter, number: version.number, files: version.files },
+  };
+  const versions: [AdapterVersion] = [version];
+  return { work, versions, ...material };
 }
 
 /** What is known of a version before its files are read; the trainer knows the rest. */

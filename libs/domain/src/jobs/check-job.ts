@@ -1,4 +1,5 @@
 import {
+  type AdapterVersion,
   type BaseModel,
   type Dataset,
   type ErrorDetail,
@@ -86,6 +87,25 @@ function* checkSequenceLength({ training }: Recipe, baseModel: BaseModel): Gener
 function checkTargets({ lora }: Recipe, { decoder }: BaseModel, time: PatternTime): ErrorDetail[] {
   if (decoder === null) return []; // the trainer, which opens the model, finds out
   return chooseTargets(linearLayers(decoder), lora, time).problems;
+}
+
+/**
+ * Whether a version's result can be compared on a dataset: rows of pairs only where it was trained on pairs, and the other way round.
+ * Error: validation_failed.
+ */
+export function checkMeasured(
+  { recipe }: Pick<AdapterVersion, 'recipe'>,
+  dataset: Dataset,
+  validationDataset: Dataset | null,
+): void {
+  const { filename, format } = validationDataset ?? dataset;
+  const wantsPairs = recipe.objective.type !== 'sft';
+  if (wantsPairs === (format === 'preference')) return;
+  const message = `must ${wantsPairs ? 'have' : 'not have'} pairs of answers, as what the version was trained on`;
+  const path = validationDataset === null ? 'dataset' : 'validationDataset';
+  throw new LowrankError('validation_failed', `${filename} cannot be compared on: it ${message}.`, [
+    { path, message },
+  ]);
 }
 
 function* checkValidation(dataset: Dataset, validation: Dataset): Generator<ErrorDetail> {

@@ -1,4 +1,9 @@
-import { createCombinationSchema, type CreateCombinationInput, type LowrankError } from '@lowrank/contracts';
+import {
+  combinationParity,
+  createCombinationSchema,
+  type CreateCombinationInput,
+  type LowrankError,
+} from '@lowrank/contracts';
 import { claimAttempt } from '../attempts/claim-attempt';
 import { team, World } from '../test/world';
 import { submitCombination } from './submit-combination';
@@ -35,11 +40,31 @@ describe('submitCombination', () => {
           { id: second?.id, number: 2 },
         ],
         settings: { method: 'ties', weights: [0.75, 0.5], density: 0.5, rank: null },
+        thresholds: combinationParity.ties.thresholds,
       },
     });
     expect(world.tables.adapters.map(({ name }) => name)).toContain('both');
     expect(world.history(job.id)).toEqual(['state queued 1']);
     expect((await claimAttempt(world, { jobId: job.id, epoch: 1 }, 'wrk_1'))?.job.work.kind).toBe('combine');
+  });
+
+  it('takes what it has to reach, and what it is compared on, from the request', async () => {
+    const validationDataset = world.addDataset();
+    const job = await submit({ method: 'svd', parity: { klMean: 1 }, validationDataset });
+    const { agreement } = combinationParity.svd.thresholds;
+    expect(job).toMatchObject({
+      validationDataset: { id: validationDataset },
+      dataset: { id: world.datasetId },
+    });
+    expect(job.work).toMatchObject({ thresholds: { klMean: 1, agreement } });
+    // Of imported versions no dataset is known: the one to compare on is enough.
+    for (const version of world.tables.versions) Object.assign(version, { dataset: null });
+    expect((await submit({ validationDataset })).dataset.id).toBe(validationDataset);
+    const pairs = world.addDataset({ format: 'preference' });
+    expect((await errorOf(submit({ validationDataset: pairs }))).details?.[0]?.path).toBe(
+      'validationDataset',
+    );
+    expect((await errorOf(submit({ dataset: pairs }))).details?.[0]?.path).toBe('dataset');
   });
 
   it('refuses what does not go together, naming the version', async () => {

@@ -29,7 +29,13 @@ export async function queueAfterEnd(repositories: Repositories, job: JobRecord, 
     message: `Retried after it was ${job.state}.`,
     patch: {
       ...{ error: null, finishedAt: null, stoppedEarly: null },
-      ...{ cancelRequested: false, fruitlessAttempts: 0, memoryRetries: 0, mirroredStep: 0 },
+      ...{
+        cancelRequested: false,
+        fruitlessAttempts: 0,
+        memoryRetries: 0,
+        deviceFailures: 0,
+        mirroredStep: 0,
+      },
     },
   });
 }

@@ -1,15 +1,19 @@
 import {
   type AdapterVersion,
+  combinationParity,
   type CombineSettings,
+  type CombineWork,
   type CreateCombination,
   type ErrorDetail,
   type JobDetail,
   LowrankError,
-  type Work,
 } from '@lowrank/contracts';
 import { findVersion } from '../catalog/find-version';
 import { found } from '../not-found';
 import { type Ports } from '../ports';
+import { type Repositories } from '../ports/repositories';
+import { estimateWork } from '../preflight/estimate-work';
+import { checkMeasured } from './check-job';
 import { datasetOf } from './dataset-of';
 import { factsOf, materialOf } from './material';
 import { checkQueueQuota } from './quotas';
@@ -22,47 +26,66 @@ const highestRank = 512;
  * Accepts a job that makes the next version of an adapter of several versions. Base model, dataset and recipe of the job are the first version's, by
  * which the result is measured.
  * Errors: not_found (adapters, versions, dataset), validation_failed naming the version that does not go with the others, conflict (the
- * adapter belongs to another base model), quota_exceeded, deadline_exceeded.
+ * adapter belongs to another base model), quota_exceeded, deadline_exceeded, no_worker_fits.
  */
 export async function submitCombination(
-  { unitOfWork, clock, ids }: Ports,
+  ports: Ports,
   teamId: string,
   request: CreateCombination,
 ): Promise<JobDetail> {
+  const { unitOfWork, clock, ids } = ports;
+  const { placement, notBefore } = scheduleOf(request, clock.now());
+  const planned = await unitOfWork.run((repositories) =>
+    planCombination(repositories, teamId, request, clock.now()),
+  );
+  const estimate = await estimateWork(ports, planned, { placement, notBefore });
   const at = clock.now();
   const schedule = scheduleOf(request, at);
-  const { method, rank, density, majoritySign, seed } = request;
-  const weights = request.versions.map(({ weight }) => weight ?? 1 / request.versions.length);
-  const settings: CombineSettings = { method, rank, density, majoritySign, seed, weights };
   const [id, adapterId] = [ids.make('job'), ids.make('adapter')];
   return unitOfWork.run(async (repositories) => {
-    await checkQueueQuota(repositories, teamId, at);
-    const versions: AdapterVersion[] = [];
-    for (const { adapter, version } of request.versions)
-      versions.push(await findVersion(repositories, teamId, adapter, version));
-    checkCombination(versions, settings);
+    const { work, versions, ...material } = await planCombination(repositories, teamId, request, at);
     const [first] = versions as [AdapterVersion];
-    const { baseModel, dataset } = await materialOf(repositories, teamId, {
-      baseModel: first.baseModel.id,
-      dataset: datasetOf(first, request.dataset),
-    });
+    const { baseModel, dataset, validationDataset } = material;
     const { name: adapter } = await repositories.adapters.ensure(teamId, {
       ...{ id: adapterId, name: request.adapter, baseModelName: baseModel.name, at },
     });
-    const parents = versions.map(({ id: version, adapter: name, number, files }) => ({
-      ...{ id: version, adapter: name, number, files },
-    }));
-    const work: Work = { kind: 'combine', parents, settings };
     const job = {
-      ...{ ...factsOf(baseModel, dataset), ...schedule },
-      ...{ id, adapter, work, recipe: first.recipe, createdAt: at },
-      ...{ estimate: null, metadata: {}, initFrom: null, clonedFrom: null, sweep: null },
+      ...{ ...factsOf(baseModel, dataset, validationDataset), ...schedule },
+      ...{ id, adapter, work, estimate, recipe: first.recipe, createdAt: at },
+      ...{ metadata: {}, initFrom: null, clonedFrom: null, sweep: null },
     };
-    const names = parents.map((parent) => `${parent.adapter} v${parent.number}`).join(', ');
+    const names = work.parents.map((parent) => `${parent.adapter} v${parent.number}`).join(', ');
+    const { method } = request;
     await addJobs(repositories, teamId, `Submitted: ${names}, combined by ${method}.`, [job]);
     await repositories.audit.add('combine', { kind: 'job', id }, { adapter, of: names, method });
     return found(await repositories.jobs.detail(teamId, id), 'job', id);
   });
+}
+
+/** The work, its versions and what it needs, as they are now. */
+async function planCombination(
+  repositories: Repositories,
+  teamId: string,
+  request: CreateCombination,
+  at: string,
+) {
+  await checkQueueQuota(repositories, teamId, at);
+  const { method, rank, density, majoritySign, seed, parity } = request;
+  const weights = request.versions.map(({ weight }) => weight ?? 1 / request.versions.length);
+  const settings: CombineSettings = { method, rank, density, majoritySign, seed, weights };
+  const versions: AdapterVersion[] = [];
+  for (const { adapter, version } of request.versions)
+    versions.push(await findVersion(repositories, teamId, adapter, version));
+  checkCombination(versions, settings);
+  const [first] = versions as [AdapterVersion];
+  const material = await materialOf(repositories, teamId, {
+    ...{ baseModel: first.baseModel.id, ...(await datasetOf(repositories, teamId, first, request)) },
+  });
+  checkMeasured(first, material.dataset, material.validationDataset);
+  const parents = versions.map(({ id, adapter, number, files }) => ({ id, adapter, number, files }));
+  const thresholds = { ...combinationParity[method].thresholds, ...parity };
+  const work: CombineWork = { kind: 'combine', parents, settings, thresholds };
+  return { work, versions, ...material };
 }
 
 const ranksOf = ({ recipe: { lora } }: AdapterVersion): number[] => [

@@ -125,9 +125,9 @@ describe('companions', () => {
   });
 
   it('are as many as the memory of a slot has room for, what they share counted once', async () => {
-    Object.assign(world.tables.workers[0] as object, { slots: 2, memoryBytes: 200 });
     const lead = await submit();
     const others = [await submit(), await submit(), await submit()];
+    Object.assign(world.tables.workers[0] as object, { slots: 2, memoryBytes: 200 });
     // 40 and 20 more of each are 80 of two and 100 of three, which is an even share of the worker.
     for (const id of [lead, ...others]) Object.assign(world.job(id), { estimatedBytes: 60, sharedBytes: 40 });
     expect(await claim(lead)).toEqual(others.slice(0, 2));
@@ -136,8 +136,9 @@ describe('companions', () => {
   });
 
   it('stay behind when the other slots leave no room, or what they take is not known', async () => {
-    Object.assign(world.tables.workers[0] as object, { slots: 2, memoryBytes: 200 });
     const [big, lead, second] = [await submit(), await submit(), await submit()];
+    const [unknown] = [await submit(), await submit()];
+    Object.assign(world.tables.workers[0] as object, { slots: 2, memoryBytes: 200 });
     Object.assign(world.job(big), {
       assignedTo: workerId,
       placement: { deviceClasses: null, memoryBytes: 130 },
@@ -145,7 +146,6 @@ describe('companions', () => {
     for (const id of [lead, second]) Object.assign(world.job(id), { estimatedBytes: 60, sharedBytes: 40 });
     expect(await claim(lead)).toEqual([]);
     Object.assign(world.tables.workers[0] as object, { memoryBytes: 1000 });
-    const [unknown] = [await submit(), await submit()];
     for (const job of world.tables.jobs) job.estimatedBytes = null;
     expect(await claim(unknown)).toEqual([]);
     expect(world.job(unknown).state).toBe('preparing');

@@ -27,7 +27,7 @@ export interface AdapterRepository {
   card(teamId: string, name: string): Promise<string | null>;
   describe(teamId: string, name: string, changes: DescribeAdapter & { at: string }): Promise<void>;
   /**
-   * Makes the manifest the next version of its adapter. Once per job: a second call for the same job returns the first's row.
+   * Makes the manifest the next version of its adapter. What a job came to, once: a second call for the same job returns the first's row.
    */
   publish(teamId: string, version: { id: string; manifest: NewVersion; at: string }): Promise<AdapterVersion>;
   /** Of all adapters, the newest first. */

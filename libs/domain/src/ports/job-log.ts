@@ -1,4 +1,11 @@
-import { type JobCurve, type JobEvent, type JobLogLine, type JobMetric } from '@lowrank/contracts';
+import {
+  type JobCurve,
+  type JobEvent,
+  type JobLogLine,
+  type JobMetric,
+  type JobSamples,
+  type MetricColumns,
+} from '@lowrank/contracts';
 
 /** Names an event, or a metric, of one job. */
 export type TimelineKey = Pick<JobEvent, 'seq'> | Pick<JobMetric, 'step' | 'kind'>;
@@ -19,6 +26,8 @@ export interface JobLogRepository {
   putMetrics(id: string, metrics: JobMetric[]): Promise<void>;
   /** In order of (step, kind), with step > `afterStep` when given. */
   metrics(id: string, options: { afterStep?: number; limit: number }): Promise<JobMetric[]>;
+  /** The same by columns, all of them. */
+  metricColumns(id: string, afterStep: number): Promise<Record<JobMetric['kind'], MetricColumns>>;
   /**
    * Of those of the jobs that are the team's: metrics of each kind, evenly over its steps, the first and the last among them; at most
    * `points` + 1 of a kind. In order of (step, kind).
@@ -29,7 +38,11 @@ export interface JobLogRepository {
     ids: string[],
     points: number,
   ): Promise<{ jobId: string; losses: { step: number; loss: number }[] }[]>;
-  /** Deletes metrics with step > `step`: called when an attempt resumes from a checkpoint. */
+  /** Replaces those of the same step. */
+  putSamples(id: string, samples: JobSamples): Promise<void>;
+  /** In order of steps. */
+  samples(id: string): Promise<JobSamples[]>;
+  /** Deletes metrics and samples with step > `step`: called when an attempt resumes from a checkpoint. */
   truncateMetrics(id: string, step: number): Promise<void>;
   /** Adds lines to the job's log, whose row the caller has locked, and drops all but the newest `keep`. */
   appendLog(id: string, lines: Omit<JobLogLine, 'seq'>[], keep: number): Promise<void>;

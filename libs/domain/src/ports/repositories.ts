@@ -16,6 +16,7 @@ import {
 } from '@lowrank/contracts';
 import { type AdapterRepository } from './adapters';
 import { type AliasRepository } from './aliases';
+import { type CheckpointRepository } from './checkpoints';
 import { type DatasetRepository } from './datasets';
 import { type JobLogRepository } from './job-log';
 import { type AuditRepository, type Deed } from './audit';
@@ -32,6 +33,7 @@ import { type News, type OutboxRepository } from './outbox';
 import { type EvaluationRepository, type GateRepository } from './evaluations';
 import { type ExportRepository } from './exports';
 import { type PartyRepository } from './parties';
+import { type PinRepository } from './pins';
 import { type FinishedRun } from '../preflight/time';
 import { type RetentionRepository } from './retention';
 import { type SweepRepository } from './sweeps';
@@ -47,6 +49,7 @@ export interface Repositories {
   baseModels: BaseModelRepository;
   datasets: DatasetRepository;
   jobs: JobRepository;
+  checkpoints: CheckpointRepository;
   adapters: AdapterRepository;
   aliases: AliasRepository;
   exports: ExportRepository;
@@ -56,6 +59,7 @@ export interface Repositories {
   teams: TeamRepository;
   workers: WorkerRepository;
   parties: PartyRepository;
+  pins: PinRepository;
   statistics: StatisticsRepository;
   webhooks: WebhookRepository;
   sweeps: SweepRepository;
@@ -146,6 +150,8 @@ export interface JobRecord extends Job {
   fruitlessAttempts: number;
   /** Times that its micro-batches were made smaller, because a trainer ran out of memory. */
   memoryRetries: number;
+  /** Devices in a row that have failed while it trained on them, without a new checkpoint in between. */
+  deviceFailures: number;
   /**
    * Furthest step of which a checkpoint was ever reported: what an attempt has to go beyond to count as fruitful. It was on the disk of
    * `host` then; the job may go on from one before if that machine is gone.
@@ -195,6 +201,7 @@ export type JobPatch = Partial<
     | 'finishedAt'
     | 'fruitlessAttempts'
     | 'memoryRetries'
+    | 'deviceFailures'
     | 'checkpointStep'
     | 'mirroredStep'
     | 'workerId'

@@ -9,7 +9,10 @@ import {
 } from '@lowrank/contracts';
 
 /** What is decided about a sweep when it is made. */
-export type NewSweep = Pick<Sweep, 'id' | 'baseModel' | 'dataset' | 'adapter' | 'createdAt'> &
+export type NewSweep = Pick<
+  Sweep,
+  'id' | 'baseModel' | 'dataset' | 'validationDataset' | 'adapter' | 'createdAt'
+> &
   Pick<CreateSweep, 'recipe' | 'space' | 'method' | 'metric' | 'maxConcurrent'>;
 
 export type SweepRecord = Sweep & { teamId: string };

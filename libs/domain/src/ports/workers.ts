@@ -1,4 +1,4 @@
-import { type DrainMode, type MachineUsage } from '@lowrank/contracts';
+import { type DeviceFailure, type DrainMode, type MachineUsage } from '@lowrank/contracts';
 
 export interface WorkerRecord {
   id: string;
@@ -21,16 +21,23 @@ export interface WorkerRecord {
   usage: MachineUsage | null;
   /** Whether somebody wants it to leave; null: it works. */
   drain: DrainMode | null;
+  /** What of its device has failed, for which it is drained until an admin lets it work again; null: nothing. */
+  failure: DeviceFailure | null;
   seenAt: string;
 }
 
+/** What a worker says of itself. Whether it is to work is for others to say. */
+export type WorkerFacts = Omit<WorkerRecord, 'drain' | 'failure'>;
+
 export interface WorkerRepository {
-  /** Writes what the worker says of itself, and resolves to its row: whether it is to drain is for others to say. */
-  upsert(worker: Omit<WorkerRecord, 'drain'>): Promise<WorkerRecord>;
+  /** Writes what the worker says of itself, and resolves to its row. */
+  upsert(worker: WorkerFacts): Promise<WorkerRecord>;
   find(id: string): Promise<WorkerRecord | null>;
   seenSince(since: string): Promise<WorkerRecord[]>;
-  /** Returns false when there is no such worker. */
+  /** null: it works again, and no failure is known of it. Resolves to false when there is no such worker. */
   setDrain(id: string, drain: DrainMode | null): Promise<boolean>;
+  /** Drains it at once for a failure of its device. Resolves to false when there is no such worker. */
+  fail(id: string, failure: DeviceFailure): Promise<boolean>;
   remove(id: string): Promise<void>;
   /** Removes workers not seen since, and resolves to their ids. */
   removeUnseen(since: string): Promise<string[]>;

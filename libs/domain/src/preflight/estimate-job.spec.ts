@@ -65,7 +65,7 @@ describe('an estimate', () => {
       'tokens that cannot be counted',
       () => (world.plannedLengths = null),
       {},
-      /not counted: the store is away\. Steps, memory and time/,
+      /not counted: the store is away\. Steps and time are not known, and the memory is that of full rows\./,
     ],
     [
       'a base of an old release',
@@ -103,13 +103,46 @@ describe('an estimate', () => {
     expect((await estimate(request)).warnings).toContainEqual(expect.stringMatching(message));
   });
 
-  it('knows neither steps nor memory where tokens cannot be counted, and the job is accepted', async () => {
-    world.plannedLengths = null;
-    world.addWorker({ memoryBytes: 1 });
-    const job = await world.submit();
-    expect(job.estimate).toMatchObject({ data: null, memory: null, operations: null });
-    expect(job.estimate?.devices).toMatchObject([{ fits: true, seconds: null }]);
-    expect(world.job(job.id)).toMatchObject({ estimatedBytes: null, sharedBytes: null });
+  describe('of tokens that are not counted', () => {
+    const recipe = { training: { sequenceLength: 256, rows: 2 } };
+    const large = () => Object.assign(world.tables.datasets[0] as object, { rows: 3000, bytes: 3_000_000 });
+
+    it('takes the memory of full rows, knows neither steps nor time, and the job is accepted', async () => {
+      large();
+      world.addWorker({ memoryBytes: 2 ** 34 });
+      // Conversations of 256 tokens fill any row; together they have the tokens that so much text is taken for.
+      world.plannedLengths = Array.from({ length: 3000 }, (_, i) => (i < 2812 ? 256 : 1480));
+      const counted = await estimate({ recipe });
+      world.plannedLengths = null;
+      const job = await world.submit({ recipe });
+      expect(job.estimate).toMatchObject({ data: null, operations: null });
+      expect(job.estimate?.devices).toMatchObject([{ fits: true, seconds: null }]);
+      expect(world.job(job.id).estimatedBytes).toBe(job.estimate?.memory?.bytes);
+      expect(Math.abs(bytesOf(job.estimate as Estimate) / bytesOf(counted) - 1)).toBeLessThan(0.01);
+    });
+
+    it('is refused where full rows fit no worker, with what would help', async () => {
+      large();
+      world.plannedLengths = null;
+      const heavyRows = { training: { ...recipe.training, rows: 64, checkpointActivations: false } };
+      const needed = bytesOf(await estimate({ recipe: heavyRows }));
+      world.addWorker({ memoryBytes: needed - 1, threads: 8 });
+      const error = await refusal({ recipe: heavyRows });
+      expect(error).toMatchObject({ code: 'no_worker_fits', status: 422 });
+      expect(error.details).toContainEqual({
+        path: 'recipe.training.checkpointActivations',
+        message: expect.stringMatching(/true it takes/),
+      });
+      expect(await world.submit({ recipe })).toMatchObject({ state: 'queued' });
+    });
+
+    it('takes no fuller rows than its text can fill', async () => {
+      const few = bytesOf(await estimate({ recipe: { training: { sequenceLength: 256, rows: 64 } } }));
+      world.plannedLengths = null;
+      Object.assign(world.tables.datasets[0] as object, { bytes: 256 });
+      const one = bytesOf(await estimate({ recipe: { training: { sequenceLength: 256, rows: 64 } } }));
+      expect(one).toBeLessThan(few);
+    });
   });
 
   it.each([

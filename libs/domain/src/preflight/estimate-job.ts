@@ -14,7 +14,7 @@ import { checkJob } from '../jobs/check-job';
 import { type Material, materialOf } from '../jobs/material';
 import { type Ports } from '../ports';
 import { decideRecipe } from '../recipe/continued';
-import { type DataPlanner, isUncounted, type Uncounted } from '../ports/data-planner';
+import { type DataPlanner, type Uncounted } from '../ports/data-planner';
 import { estimateMemory, makeEstimate } from './estimate';
 import { proposeChanges } from './proposals';
 import { gigabytes, largestOf, mayRunOn, threadsOf } from './workers';
@@ -22,7 +22,7 @@ import { gigabytes, largestOf, mayRunOn, threadsOf } from './workers';
 /** Finished jobs of a device class that a time is predicted from. */
 const mostRuns = 50;
 
-const noPlanner: DataPlanner = {
+export const noPlanner: DataPlanner = {
   plan: async (): Promise<Uncounted> => ({ problem: 'nothing here can count them' }),
 };
 
@@ -60,16 +60,12 @@ export async function estimatorOf(
     return plan;
   };
   const able = workers.filter((worker) => mayRunOn(worker, placement));
-  const bytesOf = async (recipe: Recipe): Promise<number | null> => {
-    const plan = await planOf(recipe);
-    return isUncounted(plan)
-      ? null
-      : (estimateMemory(baseModel, recipe, plan, threadsOf(able))?.bytes ?? null);
-  };
+  const bytesOf = async (recipe: Recipe): Promise<number | null> =>
+    estimateMemory({ baseModel, dataset }, recipe, await planOf(recipe), threadsOf(able))?.bytes ?? null;
 
   return async (recipe) => {
     const planned = await planOf(recipe);
-    const estimate = makeEstimate({ baseModel, recipe, placement, planned, workers, runs });
+    const estimate = makeEstimate({ baseModel, dataset, recipe, placement, planned, workers, runs });
     if (!fitsNowhere(estimate, placement)) return estimate;
     const room = largestOf(able);
     if (placement.memoryBytes === null)

@@ -1,5 +1,6 @@
 import {
   type BaseModel,
+  type Dataset,
   type DeviceEstimate,
   type Estimate,
   type MemoryEstimate,
@@ -7,6 +8,7 @@ import {
   type Recipe,
 } from '@lowrank/contracts';
 import { type DataPlan } from '../batches/data-plan';
+import { sequencesPerRow } from '../batches/sequences';
 import { isUncounted, type Uncounted } from '../ports/data-planner';
 import { predictMemory } from './memory/predict';
 import { trainingOperations } from './operations';
@@ -17,6 +19,7 @@ import { estimateDevices, gigabytes, type KnownWorker, mayRunOn, speedOf, thread
 /** Everything that an estimate is made from. */
 export interface EstimateInput {
   baseModel: BaseModel;
+  dataset: Dataset;
   recipe: Recipe;
   placement: Placement;
   planned: DataPlan | Uncounted;
@@ -25,13 +28,41 @@ export interface EstimateInput {
   runs: readonly FinishedRun[];
 }
 
+/** What of a plan decides how much memory the job takes. */
+type Fullest = Pick<DataPlan, 'largest' | 'conversations' | 'conversationTokens'>;
+
+/** Bytes of text that a token has at least, by and large. */
+const bytesPerToken = 3;
+
+/**
+ * What data can come to whose tokens are not counted: rows as full as the recipe lets them be, unless the text is too short for that. A
+ * dataset that takes long to count is large, and packing fills its rows to within some hundredths.
+ */
+function fullRows({ rows, bytes }: Dataset, recipe: Recipe): Fullest {
+  const { sequenceLength, rows: perBatch } = recipe.training;
+  const conversations = rows * sequencesPerRow(recipe);
+  const filled = Math.min(perBatch, Math.ceil(bytes / sequenceLength));
+  return {
+    largest: Array.from({ length: Math.max(1, filled) }, () => sequenceLength),
+    conversations,
+    conversationTokens: Math.ceil(bytes / bytesPerToken),
+  };
+}
+
+/** The peak of a job's memory; null where the base model's sizes are not known. */
 export function estimateMemory(
-  { files, decoder, vocabSize, contextLength }: BaseModel,
+  {
+    baseModel: { files, decoder, vocabSize, contextLength },
+    dataset,
+  }: Pick<EstimateInput, 'baseModel' | 'dataset'>,
   recipe: Recipe,
-  { largest, conversations, conversationTokens }: DataPlan,
+  planned: DataPlan | Uncounted,
   threads: number,
 ): MemoryEstimate | null {
   if (decoder === null) return null;
+  const { largest, conversations, conversationTokens } = isUncounted(planned)
+    ? fullRows(dataset, recipe)
+    : planned;
   const { bytes, parts } = predictMemory({
     model: { decoder, vocabSize, contextLength },
     recipe,
@@ -42,13 +73,17 @@ export function estimateMemory(
   });
   // One process has them once, however many adapters it trains: its own memory, the mapped base, what its threads compute with.
   const { base, tokenizer, process, products } = parts;
-  const rounded = Object.fromEntries(Object.entries(parts).map(([name, part]) => [name, Math.round(part)]));
-  return {
-    bytes: Math.ceil(bytes),
-    sharedBytes: Math.floor(base + tokenizer + process + products),
-    parts: rounded,
-  };
+  return memoryEstimate(bytes, base + tokenizer + process + products, parts);
 }
+
+/** In whole bytes. */
+export const memoryEstimate = (bytes: number, sharedBytes: number, parts: object): MemoryEstimate => ({
+  bytes: Math.ceil(bytes),
+  sharedBytes: Math.floor(sharedBytes),
+  parts: Object.fromEntries(
+    Object.entries(parts).map(([name, part]: [string, number]) => [name, Math.round(part)]),
+  ),
+});
 
 const rowsOf = (count: number, of: number): string => `${count} of ${of} rows of the dataset`;
 
@@ -59,7 +94,7 @@ function* warningsOf(
   devices: readonly DeviceEstimate[],
 ): Generator<string> {
   if (isUncounted(planned))
-    yield `The tokens are not counted: ${planned.problem}. Steps, memory and time are not known.`;
+    yield `The tokens are not counted: ${planned.problem}. Steps and time are not known${memory === null ? '' : ', and the memory is that of full rows'}.`;
   else {
     const { rows, heldOutRows, truncatedRows, droppedRows } = planned.data;
     const { sequenceLength } = recipe.training;
@@ -85,7 +120,7 @@ export function makeEstimate(input: EstimateInput): Estimate {
   const { decoder, vocabSize } = baseModel;
   const plan = isUncounted(planned) ? null : planned;
   const threads = threadsOf(workers.filter((worker) => mayRunOn(worker, placement)));
-  const memory = plan && estimateMemory(baseModel, recipe, plan, threads);
+  const memory = estimateMemory(input, recipe, planned, threads);
   const operations = plan && decoder && trainingOperations({ decoder, vocabSize }, recipe, plan);
   const timeOn = (deviceClass: string) =>
     plan === null || operations === null

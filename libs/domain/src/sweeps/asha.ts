@@ -61,21 +61,21 @@ const shown = (value: number): string => String(Number(value.toPrecision(5)));
 /**
  * Judges a trial by evaluations that are being written down, in the same transaction, which has the trial's job locked. One that is
  * not among the best at its rung is asked to stop, as by a cancellation. Decisions of a sweep are taken one after the other, each with all
- * reports before it, and once for each trial and rung.
+ * reports before it, and once for each trial and rung. Resolves to whether it asked the trial to stop.
  */
 export async function judgeTrial(
   repositories: Pick<Repositories, 'jobs' | 'sweeps'>,
   job: JobRecord,
   metrics: readonly JobMetric[],
   at: string,
-): Promise<void> {
+): Promise<boolean> {
   const { sweeps, jobs } = repositories;
   const { totalSteps } = job;
   const evaluations = metrics.filter(({ kind, step }) => kind === 'eval' && step > 0);
-  if (job.sweep === null || totalSteps === null || evaluations.length === 0) return;
+  if (job.sweep === null || totalSteps === null || evaluations.length === 0) return false;
   const { id, trial } = job.sweep;
   const sweep = await sweeps.lock(id);
-  if (sweep?.method.type !== 'asha' || sweep.state !== 'running') return;
+  if (sweep?.method.type !== 'asha' || sweep.state !== 'running') return false;
   const { method, metric } = sweep;
   for (const evaluation of evaluations) {
     const { step } = evaluation;
@@ -88,6 +88,7 @@ export async function judgeTrial(
     const stoppedEarly = { rung, step, value, needed };
     await jobs.update(job.id, job.epoch, { cancelRequested: true, stoppedEarly });
     await tell(repositories, job, at, `${describeStop(stoppedEarly, metric)} The trainer stops.`);
-    return;
+    return true;
   }
+  return false;
 }

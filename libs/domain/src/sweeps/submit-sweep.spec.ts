@@ -43,3 +43,18 @@ it('starts every trial from a version, whose shape it has', async () => {
     code: 'not_found',
   });
 });
+
+it('compares trials on a validation dataset, whatever their recipes hold out', async () => {
+  const validationDataset = world.addDataset();
+  const recipe = { evaluation: { fraction: 0 } };
+  const sweep = await world.submitSweep({ validationDataset, recipe });
+  const named = { id: validationDataset, filename: 'held.jsonl' };
+  expect(sweep.validationDataset).toMatchObject(named);
+  for (const { jobId } of sweep.trials) expect(world.job(jobId).validationDataset).toMatchObject(named);
+  await expect(world.submitSweep({ recipe })).rejects.toMatchObject({ code: 'recipe_invalid' });
+  const pairs = world.addDataset({ format: 'preference' });
+  await expect(world.submitSweep({ validationDataset: pairs })).rejects.toMatchObject({
+    code: 'recipe_invalid',
+    message: expect.stringMatching(/validationDataset/),
+  });
+});

@@ -1,7 +1,5 @@
 import {
-  type BaseModel,
   type CreateSweep,
-  type Dataset,
   type Estimate,
   LowrankError,
   training,
@@ -38,11 +36,11 @@ export async function submitSweep(
   const alone = request.initFrom === null ? makeTrials(request) : null;
   const { material, made } = await ports.unitOfWork.run(async (repositories) => {
     const found = await materialOf(repositories, teamId, request);
-    const { baseModel, dataset, initFrom } = found;
+    const { baseModel, initFrom } = found;
     const trials =
       alone ?? makeTrials(request, initFrom === null ? undefined : decideFrom(baseModel, initFrom));
     await checkQueueQuota(repositories, teamId, ports.clock.now(), trials.length);
-    checkTrials(trials, request, baseModel, dataset);
+    checkTrials(trials, request, found);
     return { material: found, made: trials };
   });
   const initFrom = material.initFrom && versionNameOf(material.initFrom);
@@ -55,23 +53,22 @@ export async function submitSweep(
   const { recipe, space, method, metric, maxConcurrent } = request;
   return ports.unitOfWork.run(async (repositories) => {
     await checkQueueQuota(repositories, teamId, at, trials.length);
-    const same = { ...request, dataset: material.dataset.id, initFrom: null };
-    const { baseModel, dataset } = await materialOf(repositories, teamId, same);
+    const validation = material.validationDataset?.id ?? null;
+    const same = { ...request, dataset: material.dataset.id, validationDataset: validation, initFrom: null };
+    const { baseModel, dataset, validationDataset } = await materialOf(repositories, teamId, same);
     const { name: adapter } = await repositories.adapters.ensure(teamId, {
       id: adapterId,
       name: request.adapter,
       baseModelName: baseModel.name,
       at,
     });
-    // Sweeps are measured on rows of their own dataset.
-    const { validationDataset, ...common } = factsOf(baseModel, dataset);
-    const facts = { ...common, adapter, createdAt: at };
+    const facts = { ...factsOf(baseModel, dataset, validationDataset), adapter, createdAt: at };
     await repositories.sweeps.insert(teamId, {
       ...facts,
       ...{ id, recipe, space, method, metric, maxConcurrent },
     });
     const jobs = trials.map(({ number, jobId, recipe: own, estimate }) => ({
-      ...{ ...facts, ...schedule, validationDataset },
+      ...{ ...facts, ...schedule },
       ...{ id: jobId, recipe: own, metadata: {}, estimate, initFrom, clonedFrom: null },
       ...{ sweep: { id, trial: number }, work: training },
       // Trials of the same priority go in the order of their numbers.
@@ -79,7 +76,10 @@ export async function submitSweep(
     }));
     await addJobs(repositories, teamId, submitted(baseModel.name, dataset), jobs);
     await repositories.sweeps.addTrials(id, trials);
-    const told = { adapter, baseModel: baseModel.name, dataset: dataset.id, trials: trials.length };
+    const told = {
+      ...{ adapter, baseModel: baseModel.name, dataset: dataset.id, validationDataset: validation },
+      trials: trials.length,
+    };
     const start = initFrom && `${initFrom.adapter}@v${initFrom.number}`;
     await repositories.audit.add('submit', { kind: 'sweep', id }, { ...told, initFrom: start });
     return sweepWithTrials(repositories, teamId, id);
@@ -108,17 +108,12 @@ async function estimateTrials(
   return estimated;
 }
 
-function checkTrials(
-  trials: readonly Trial[],
-  { space }: CreateSweep,
-  baseModel: BaseModel,
-  dataset: Dataset,
-): void {
+function checkTrials(trials: readonly Trial[], { space }: CreateSweep, material: Material): void {
   const time = patternTime(patternMs);
   const problems = new Problems(space);
   for (const { number, parameters, recipe } of trials) {
     try {
-      checkJob(recipe, { baseModel, dataset }, time);
+      checkJob(recipe, material, time);
     } catch (error) {
       if (!(error instanceof LowrankError) || error.code !== 'recipe_invalid') throw error;
       const details = (error.details ?? []).map(({ path = '', message }) => ({

@@ -283,10 +283,10 @@ describe('a trial of ASHA', () => {
   it('goes on as long as it is among the best, and is stopped when it is not', async () => {
     const sweep = await asha();
     const [first, second] = [await start(sweep, 1), await start(sweep, 2)];
-    await evaluate(first, 10, 2.5);
-    await evaluate(second, 10, 2.25);
+    expect(await evaluate(first, 10, 2.5)).toBe('go on');
+    expect(await evaluate(second, 10, 2.25)).toBe('go on');
     const third = await start(sweep, 3);
-    await evaluate(third, 10, 2.4);
+    expect(await evaluate(third, 10, 2.4)).toBe('cancel');
     expect(await reportHeartbeat(world, first)).toBe('go on');
     expect(await reportHeartbeat(world, second)).toBe('go on');
     expect(await reportHeartbeat(world, third)).toBe('cancel');

@@ -83,7 +83,7 @@ export function makeTrials(request: CreateSweep, decide: Decide = decideAlone): 
     if ('recipe' in decided) {
       const { recipe } = decided;
       trials.push({ number, parameters, recipe });
-      problems.add(number, parameters, sweepProblems(recipe, rungs));
+      problems.add(number, parameters, sweepProblems(recipe, rungs, request));
     } else problems.add(number, parameters, decided.issues);
     if (problems.enough) break;
   }
@@ -132,12 +132,13 @@ export const describe = (parameters: Parameters): string =>
 function sweepProblems(
   { evaluation, training }: Recipe,
   rungs: number[],
+  { validationDataset }: CreateSweep,
 ): { path: string; message: string }[] {
   const problems = [];
-  if (evaluation.fraction === 0)
+  if (evaluation.fraction === 0 && validationDataset === null)
     problems.push({
       path: 'evaluation.fraction',
-      message: 'must be above 0: trials are compared on held-out rows',
+      message: 'must be above 0: trials are compared on held-out rows, unless a validationDataset is given',
     });
   const first = rungs[0];
   if (first !== undefined && training.steps !== null && first >= training.steps)

@@ -14,11 +14,14 @@ import { type Repositories } from '../ports/repositories';
 import { byAge, compare, ofTeam, orNull, refuseUnless, withoutTeam } from './rows';
 import { type Tables } from './tables';
 
-/** What a manifest and its version have in common. */
-/** Without what only the manifest of a job has. */
-const factsOf = (made: NewVersion): NewVersion => {
-  const { jobId, adapter, baseModel, dataset, recipe, parents, templateSha256, metrics, files } = made;
-  return { jobId, adapter, baseModel, dataset, recipe, parents, templateSha256, metrics, files };
+/** What a manifest and its version have in common, without what only the manifest of a job has. */
+const factsOf = (made: NewVersion): NewVersion & Pick<AdapterVersion, 'checkpointStep'> => {
+  const { jobId, adapter, baseModel, dataset, recipe, parents, templateSha256, ...rest } = made;
+  const { metrics, certificate, files, checkpointStep = null } = rest;
+  return {
+    ...{ jobId, checkpointStep, adapter, baseModel, dataset },
+    ...{ recipe, parents, templateSha256, metrics, certificate, files },
+  };
 };
 
 const latestOf = (version: AdapterVersion | undefined): Adapter['latest'] =>
@@ -33,7 +36,7 @@ const latestOf = (version: AdapterVersion | undefined): Adapter['latest'] =>
 
 type Listed = Adapter & { card: string };
 
-function matches(row: Listed, query: Partial<AdapterQuery>): boolean {
+function matches(row: Listed, query: Partial<AdapterQuery>, owners: (string | undefined)[]): boolean {
   const { query: part = '', q = '', baseModel, owner, tag, objective, method, maxLoss, minAccuracy } = query;
   const { latest } = row;
   const text = [row.name, row.description, ...row.tags, row.card].join('\n').toLowerCase();
@@ -41,7 +44,7 @@ function matches(row: Listed, query: Partial<AdapterQuery>): boolean {
     row.name.includes(part.toLowerCase()) &&
     wordsOf(q).every((word) => text.includes(word.toLowerCase())) &&
     (baseModel ?? row.baseModel) === row.baseModel &&
-    (owner === undefined || [row.createdBy?.id, row.createdBy?.name].includes(owner)) &&
+    (owner === undefined || owners.includes(owner)) &&
     (tag === undefined || row.tags.includes(tag)) &&
     (objective === undefined || latest?.objective === objective) &&
     (method === undefined || latest?.method === method) &&
@@ -70,6 +73,12 @@ function orderOf(sort: AdapterSort): (a: Listed, b: Listed) => number {
 const difference = (a: number, b: number): number => (a === b ? 0 : a - b);
 
 export function adapterRepositoryOf(tables: Tables, deed: Deed | null): Repositories['adapters'] {
+  /** Ids and names of who made it: a key, and the member whose own it is. */
+  const ownersOf = ({ createdBy }: Listed): (string | undefined)[] => {
+    const key = tables.apiKeys.find(({ id }) => id === createdBy?.id);
+    const member = tables.users.find(({ id }) => id === key?.memberId);
+    return [createdBy?.id, createdBy?.name, member?.id, member?.name];
+  };
   const any = (teamId: string, name: string) =>
     tables.adapters.find((adapter) => adapter.teamId === teamId && adapter.name === name);
   const find = (teamId: string, name: string) => {
@@ -132,7 +141,7 @@ export function adapterRepositoryOf(tables: Tables, deed: Deed | null): Reposito
         .filter(
           (row) =>
             (row.deletedAt !== null) === (query.deleted ?? false) &&
-            matches(row, query) &&
+            matches(row, query, ownersOf(row)) &&
             (!last || inOrder(row, last) > 0),
         )
         .sort(inOrder);
@@ -148,9 +157,11 @@ export function adapterRepositoryOf(tables: Tables, deed: Deed | null): Reposito
       const adapter = any(teamId, manifest.adapter);
       if (!adapter) throw new LowrankError('not_found', `There is no adapter '${manifest.adapter}'.`);
       const isOfJob = manifest.jobId !== null;
-      const earlier = allOf(teamId, manifest.adapter).find((one) => one.jobId === manifest.jobId);
-      if (isOfJob && earlier) return withoutTeam(earlier);
-      if (isOfJob && tables.versions.some((one) => one.jobId === manifest.jobId))
+      const isOnce = isOfJob && (manifest.checkpointStep ?? null) === null;
+      const isSame = (one: AdapterVersion) => one.jobId === manifest.jobId && one.checkpointStep === null;
+      const earlier = allOf(teamId, manifest.adapter).find(isSame);
+      if (isOnce && earlier) return withoutTeam(earlier);
+      if (isOnce && tables.versions.some(isSame))
         throw new LowrankError('conflict', `Job ${manifest.jobId} has published under another name.`);
       refuseUnless(!isOfJob || tables.jobs.some((job) => job.id === manifest.jobId), 'job');
       const number = adapter.lastNumber + 1;

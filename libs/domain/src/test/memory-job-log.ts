@@ -1,4 +1,4 @@
-import { LowrankError } from '@lowrank/contracts';
+import { type JobMetric, LowrankError, type MetricColumns } from '@lowrank/contracts';
 import { type JobLogRepository, type TimelineEntry, type TimelineKey } from '../ports/job-log';
 import { compare, refuseUnless, storable } from './rows';
 import { type Tables } from './tables';
@@ -48,6 +48,25 @@ export function jobLogOf(tables: Tables): JobLogRepository {
         .sort((a, b) => a.step - b.step || compare(a.kind, b.kind))
         .slice(0, limit)
         .map(({ jobId: _jobId, ...metric }) => metric),
+    metricColumns: async (id, afterStep) => {
+      const columnsOf = (kind: JobMetric['kind']): MetricColumns => {
+        const rows = tables.metrics
+          .filter((one) => one.jobId === id && one.kind === kind && one.step > afterStep)
+          .sort((a, b) => a.step - b.step);
+        const column = (
+          field: 'learningRate' | 'gradNorm' | 'tokensPerSecond' | 'accuracy' | 'rewardMargin',
+        ) => (rows.some((row) => row[field] !== null) ? rows.map((row) => row[field]) : null);
+        return {
+          step: rows.map(({ step }) => step),
+          at: rows.map(({ at }) => Date.parse(at)),
+          loss: rows.map(({ loss }) => loss),
+          ...{ learningRate: column('learningRate'), gradNorm: column('gradNorm') },
+          ...{ tokensPerSecond: column('tokensPerSecond'), accuracy: column('accuracy') },
+          rewardMargin: column('rewardMargin'),
+        };
+      };
+      return { train: columnsOf('train'), eval: columnsOf('eval') };
+    },
     sampledMetrics: async (teamId, ids, points) =>
       tables.jobs
         .filter((job) => job.teamId === teamId && ids.includes(job.id))
@@ -72,8 +91,19 @@ export function jobLogOf(tables: Tables): JobLogRepository {
         const losses = steps.slice(-points).map(({ step, loss }) => ({ step, loss }));
         return losses.length === 0 ? [] : [{ jobId, losses }];
       }),
+    putSamples: async (id, samples) => {
+      refuseUnless(find(id) !== undefined, 'job');
+      tables.samples = tables.samples.filter((one) => one.jobId !== id || one.step !== samples.step);
+      tables.samples.push({ ...samples, jobId: id });
+    },
+    samples: async (id) =>
+      tables.samples
+        .filter(({ jobId }) => jobId === id)
+        .sort((a, b) => a.step - b.step)
+        .map(({ jobId: _jobId, ...samples }) => samples),
     truncateMetrics: async (id, step) => {
       tables.metrics = tables.metrics.filter((metric) => metric.jobId !== id || metric.step <= step);
+      tables.samples = tables.samples.filter((one) => one.jobId !== id || one.step <= step);
     },
     appendLog: async (id, lines, keep) => {
       refuseUnless(lines.length === 0 || find(id) !== undefined, 'job');

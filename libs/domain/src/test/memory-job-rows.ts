@@ -7,6 +7,7 @@ export const toJob = ({
   teamId: _teamId,
   fruitlessAttempts: _fruitless,
   memoryRetries: _retries,
+  deviceFailures: _devices,
   checkpointStep: _step,
   mirroredStep: _mirrored,
   workerId: _worker,

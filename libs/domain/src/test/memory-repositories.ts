@@ -8,6 +8,7 @@ import { jobLogOf } from './memory-job-log';
 import { aliasRepositoryOf } from './memory-aliases';
 import { apiKeyRepositoryOf } from './memory-api-keys';
 import { auditRepositoryOf } from './memory-audit';
+import { checkpointRepositoryOf } from './memory-checkpoints';
 import { datasetRepositoryOf } from './memory-datasets';
 import { grantRepositoryOf } from './memory-grants';
 import { memberRepositoriesOf } from './memory-members';
@@ -15,6 +16,7 @@ import { outboxOf } from './memory-outbox';
 import { statisticsOf } from './memory-statistics';
 import { isAlike, toJob } from './memory-job-rows';
 import { evaluationRepositoryOf, gateRepositoryOf } from './memory-evaluations';
+import { pinRepositoryOf } from './memory-pins';
 import { exportRepositoryOf } from './memory-exports';
 import { retentionRepositoryOf } from './memory-retention';
 import { sweepRepositoryOf } from './memory-sweeps';
@@ -61,6 +63,7 @@ export function repositoriesOf(tables: Tables, deed: Deed | null): Repositories 
     },
     datasets: datasetRepositoryOf(tables),
     jobs: jobRepositoryOf(tables),
+    checkpoints: checkpointRepositoryOf(tables),
     adapters: adapterRepositoryOf(tables, deed),
     aliases: aliasRepositoryOf(tables),
     outbox: outboxOf(tables),
@@ -71,13 +74,15 @@ export function repositoriesOf(tables: Tables, deed: Deed | null): Repositories 
     evaluations: evaluationRepositoryOf(tables),
     retention: retentionRepositoryOf(tables),
     gates: gateRepositoryOf(tables),
+    pins: pinRepositoryOf(tables),
     sweeps: sweepRepositoryOf(tables),
     parties: partyRepositoryOf(tables),
     workers: {
       upsert: async (worker) => {
-        const drain = tables.workers.find((one) => one.id === worker.id)?.drain ?? null;
-        tables.workers = [...tables.workers.filter((one) => one.id !== worker.id), { ...worker, drain }];
-        return { ...worker, drain };
+        const { drain = null, failure = null } = tables.workers.find((one) => one.id === worker.id) ?? {};
+        const row = { ...worker, drain, failure };
+        tables.workers = [...tables.workers.filter((one) => one.id !== worker.id), row];
+        return { ...row };
       },
       find: async (id) => tables.workers.find((one) => one.id === id) ?? null,
       seenSince: async (since) =>
@@ -86,7 +91,12 @@ export function repositoriesOf(tables: Tables, deed: Deed | null): Repositories 
           .sort((a, b) => compare(a.hostname, b.hostname) || compare(a.id, b.id)),
       setDrain: async (id, drain) => {
         const worker = tables.workers.find((one) => one.id === id);
-        if (worker) worker.drain = drain;
+        if (worker) Object.assign(worker, drain === null ? { drain, failure: null } : { drain });
+        return worker !== undefined;
+      },
+      fail: async (id, failure) => {
+        const worker = tables.workers.find((one) => one.id === id);
+        if (worker) Object.assign(worker, { drain: 'checkpoint', failure });
         return worker !== undefined;
       },
       remove: async (id) => {
@@ -167,6 +177,7 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
           finishedAt: null,
           fruitlessAttempts: 0,
           memoryRetries: 0,
+          deviceFailures: 0,
           checkpointStep: 0,
           mirroredStep: 0,
           workerId: null,

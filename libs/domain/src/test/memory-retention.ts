@@ -14,6 +14,7 @@ export function retentionRepositoryOf(tables: Tables): Repositories['retention']
       return gone.length;
     },
     removeAdapters: async () => 0,
+    removeCheckpoints: async () => 0,
     discarded: async (before, limit) => [
       ...new Set(
         tables.discarded

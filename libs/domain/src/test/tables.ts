@@ -11,12 +11,15 @@ import {
   type Estimate,
   type Evaluation,
   type Gate,
+  type Pin,
   type Grant,
   type Invitation,
   type JobEvent,
   type JobLogLine,
   type JobMetric,
+  type JobSamples,
   type JobWakeUp,
+  type Manifest,
   type Role,
   type SweepTrial,
   type VersionExport,
@@ -50,6 +53,8 @@ export interface Tables {
   events: (JobEvent & { jobId: string })[];
   metrics: (JobMetric & { jobId: string })[];
   log: (JobLogLine & { jobId: string })[];
+  samples: (JobSamples & { jobId: string })[];
+  checkpoints: { jobId: string; step: number; at: string; manifest: Manifest; versionId: string | null }[];
   /** Their aliases and versions are in the tables of those. */
   adapters: Owned<
     Omit<Adapter, 'aliases' | 'latest' | 'sharedBy'> & { card: string | null; lastNumber: number }
@@ -60,6 +65,7 @@ export interface Tables {
   exports: Owned<VersionExport>[];
   evaluations: Owned<Evaluation>[];
   gates: Owned<Gate>[];
+  pins: Owned<Pin>[];
   /** Blobs that something has stopped to refer to. */
   discarded: { sha256: string; at: string }[];
   outbox: { id: string; wakeUp: JobWakeUp; at: string }[];
@@ -100,6 +106,8 @@ export const emptyTables = (): Tables => ({
   events: [],
   metrics: [],
   log: [],
+  samples: [],
+  checkpoints: [],
   adapters: [],
   aliases: [],
   aliasMoves: [],
@@ -107,6 +115,7 @@ export const emptyTables = (): Tables => ({
   exports: [],
   evaluations: [],
   gates: [],
+  pins: [],
   discarded: [],
   outbox: [],
   told: [],
@@ -134,6 +143,7 @@ export const freshTeam = (id: string, name: string): TeamRecord => ({
   maxRunning: null,
   maxQueued: null,
   deviceSecondsPerMonth: null,
+  tokensPerMonth: null,
 });
 
 export const copyOf = (tables: Tables): Tables => structuredClone(tables);

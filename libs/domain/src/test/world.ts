@@ -3,6 +3,7 @@ import {
   type CreateJob,
   createJobSchema,
   createSweepSchema,
+  type Dataset,
   idPrefixes,
   type IdKind,
   type JobDetail,
@@ -103,6 +104,16 @@ export class World implements Ports {
     });
   }
 
+  /** Uploads another dataset, of the same rows unless `changes` say otherwise; resolves to its id. */
+  addDataset(changes: Partial<Dataset> = {}): string {
+    const [first] = this.unitOfWork.tables.datasets;
+    if (!first) throw new Error('no dataset');
+    const id = this.ids.make('dataset');
+    const other = { id, name: 'held', filename: 'held.jsonl', sha256: digest('9') };
+    this.unitOfWork.tables.datasets.push({ ...first, ...other, ...changes });
+    return id;
+  }
+
   /** What the planner counts: tokens of each conversation, of which the second half is learnt; null: it cannot. */
   plannedLengths: number[] | null = null;
   readonly planner: DataPlanner = {
@@ -160,6 +171,7 @@ export class World implements Ports {
       wakeUpVersion,
       usage: null,
       drain: null,
+      failure: null,
       seenAt: this.clock.now(),
       ...overrides,
     };
@@ -221,6 +233,7 @@ export class World implements Ports {
       recipe: job.recipe,
       parents: parentsOf(job),
       templateSha256: digest('e'),
+      checkpointStep: null,
       metrics: {
         steps: 12,
         skippedSteps: 0,
@@ -234,6 +247,7 @@ export class World implements Ports {
         seconds: 10,
         peakMemoryBytes: 1_000_000,
       },
+      certificate: null,
       files: [{ path: 'adapter_model.safetensors', sha256: digest('f'), bytes: 4096 }],
     };
   }

@@ -44,10 +44,12 @@ it('makes good what could not be written, or was without anybody knowing', async
     throw new Error('the answer was lost');
   });
   await expect(book.write()).rejects.toThrow('lost');
+  expect(book.unwritten('team')).toBe(12);
   expect(broken).toHaveBeenCalledTimes(1);
   add();
   await book.write();
   expect(await report()).toEqual([['2026-11-26', 2]]);
+  expect(book.unwritten('team')).toBe(0);
 });
 
 it('reports this month up to today, unless it is asked for others', async () => {

@@ -12,6 +12,8 @@ const keyOf = ({ teamId, day, actor, model }: Omit<CountedUsage, 'requests' | 't
  */
 export class UsageBook {
   private readonly counted = new Map<string, CountedUsage & { written: number }>();
+  /** Tokens of prompts and answers by team that are not in the store yet. */
+  private readonly pending = new Map<string, number>();
   private writing: Promise<void> = Promise.resolve();
 
   constructor(
@@ -32,6 +34,7 @@ export class UsageBook {
   }): void {
     const day = this.ports.clock.now().slice(0, 10);
     const key = keyOf({ teamId, day, actor, model });
+    this.pending.set(teamId, this.unwritten(teamId) + tokens.prompt + tokens.completion);
     const known = this.counted.get(key);
     const { requests, tokens: before } = known ?? {
       requests: 0,
@@ -47,6 +50,11 @@ export class UsageBook {
     });
   }
 
+  /** Tokens of prompts and answers that were counted and are not written down yet. */
+  unwritten(teamId: string): number {
+    return this.pending.get(teamId) ?? 0;
+  }
+
   /** Writes down what is not yet. Errors: those of the unit of work; then it is written the next time. */
   write(): Promise<void> {
     this.writing = this.writing.catch(() => undefined).then(() => this.writeNow());
@@ -55,6 +63,7 @@ export class UsageBook {
 
   private async writeNow(): Promise<void> {
     const news = [...this.counted].filter(([, { requests, written }]) => requests > written);
+    const written = [...this.pending];
     if (news.length > 0)
       await this.ports.unitOfWork.acrossTeams.run(({ usage }) =>
         usage.put(
@@ -62,13 +71,18 @@ export class UsageBook {
           news.map(([, counted]) => counted),
         ),
       );
+    for (const [teamId, tokens] of written) {
+      const left = this.unwritten(teamId) - tokens;
+      if (left === 0) this.pending.delete(teamId);
+      else this.pending.set(teamId, left);
+    }
     for (const [key, { requests }] of news) {
       const now = this.counted.get(key);
       if (now !== undefined) this.counted.set(key, { ...now, written: requests });
     }
     // Nothing is added to a day that is over.
     const today = this.ports.clock.now().slice(0, 10);
-    for (const [key, { day, requests, written }] of this.counted)
-      if (day < today && requests === written) this.counted.delete(key);
+    for (const [key, { day, requests, written: before }] of this.counted)
+      if (day < today && requests === before) this.counted.delete(key);
   }
 }

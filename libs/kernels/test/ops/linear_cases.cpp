@@ -21,7 +21,9 @@ void linear_cases() {
   const Shape shapes[] = {{1, 64, 128},   {1, 1, 1},     {2, 33, 64},    {3, 100, 192},  {5, 7, 30},    {8, 257, 320},
                           {9, 96, 64},    {12, 32, 256}, {13, 31, 255},  {16, 48, 1088}, {37, 129, 65}, {64, 512, 512},
                           {50, 640, 576}, {7, 70, 1030}, {150, 33, 600}, {29, 1100, 77},
-                          {261, 40, 320}, {31, 9, 6144}, {55, 9, 4100}};
+                          {261, 40, 320}, {31, 9, 6144}, {55, 9, 4100},
+                          // Columns that packed B has just no room for, in tiles of AVX2 and of AVX-512.
+                          {2, 1360, 768}, {1, 2720, 768}};
   for (const Shape& shape : shapes)
     for (const auto& [storage, double_quant] : kStorages) {
       // Which storage a matrix has is over before the product begins, where it is slow; quantize_cases have all of them.

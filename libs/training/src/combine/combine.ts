@@ -10,25 +10,22 @@ import { type Pair, type Pairs } from './pairs';
  * adapters of the same rank. A module that an adapter does not have is made of those that have it. Throws LowrankError validation_failed.
  */
 export function combine(adapters: readonly Pairs[], settings: CombineSettings): Pairs {
-  if (adapters.length !== settings.weights.length)
-    throw invalid(
-      'weights',
-      `${adapters.length} adapters need as many weights, not ${settings.weights.length}`,
-    );
-  const modules = [...new Set(adapters.flatMap((pairs) => [...pairs.keys()]))].sort();
   const highest = Math.max(...adapters.flatMap((pairs) => [...pairs.values()].map(({ rank }) => rank)));
-  const combined = modules.map((module, index): [string, Pair] => {
-    const parts = adapters.flatMap((pairs, adapter) => {
-      const pair = pairs.get(module);
-      return pair === undefined
-        ? []
-        : [{ pair, adapter, factor: (settings.weights[adapter] as number) * pair.scale }];
-    });
-    checkShapes(module, parts);
-    return [module, combinePairs(module, index, parts, { ...settings, rank: settings.rank ?? highest })];
-  });
+  const wanted = { ...settings, rank: settings.rank ?? highest };
+  const combined = partsOf(adapters, settings.weights).map(([module, parts], index): [string, Pair] => [
+    module,
+    combinePairs(module, index, parts, wanted),
+  ]);
   const rank = Math.max(...combined.map(([, pair]) => pair.rank));
   return new Map(combined.map(([module, pair]) => [module, widen(pair, rank)]));
+}
+
+/**
+ * What the adapters add when they are applied together, each with its weight: pairs of all ranks side by side. `cat` gives the same product by another
+ * way of computing, so that one can be held against the other. Throws LowrankError validation_failed.
+ */
+export function sumOf(adapters: readonly Pairs[], weights: readonly number[]): Pairs {
+  return new Map(partsOf(adapters, weights).map(([module, parts]) => [module, concatenate(parts, 'b')]));
 }
 
 interface Part {
@@ -37,6 +34,21 @@ interface Part {
   adapter: number;
   /** Weight of the adapter times scale of the pair. */
   factor: number;
+}
+
+/** The pairs of each module, sorted by its name. */
+function partsOf(adapters: readonly Pairs[], weights: readonly number[]): [string, Part[]][] {
+  if (adapters.length !== weights.length)
+    throw invalid('weights', `${adapters.length} adapters need as many weights, not ${weights.length}`);
+  const modules = [...new Set(adapters.flatMap((pairs) => [...pairs.keys()]))].sort();
+  return modules.map((module) => {
+    const parts = adapters.flatMap((pairs, adapter) => {
+      const pair = pairs.get(module);
+      return pair === undefined ? [] : [{ pair, adapter, factor: (weights[adapter] as number) * pair.scale }];
+    });
+    checkShapes(module, parts);
+    return [module, parts];
+  });
 }
 
 function combinePairs(
@@ -100,17 +112,19 @@ function mergeElements(
   }
 }
 
-/** [w₁s₁A₁; w₂s₂A₂; …] and [B₁, B₂, …]: their product is the weighted sum of the adapters' products. */
-function concatenate(parts: readonly Part[]): Pair {
+/** [w₁s₁A₁; w₂s₂A₂; …] and [B₁, B₂, …], or with the factors in B: their product is the weighted sum of the adapters' products. */
+function concatenate(parts: readonly Part[], weighted: 'a' | 'b' = 'a'): Pair {
   const { inputs, outputs } = (parts[0] as Part).pair;
   const rank = parts.reduce((sum, { pair }) => sum + pair.rank, 0);
   const a = new Float32Array(rank * inputs);
   const b = new Float32Array(outputs * rank);
   let at = 0;
   for (const { pair, factor } of parts) {
-    pair.a.forEach((value, i) => (a[at * inputs + i] = value * factor));
+    const [ofA, ofB] = weighted === 'a' ? [factor, 1] : [1, factor];
+    pair.a.forEach((value, i) => (a[at * inputs + i] = value * ofA));
     for (let row = 0; row < outputs; row += 1)
-      b.set(pair.b.subarray(row * pair.rank, (row + 1) * pair.rank), row * rank + at);
+      for (let col = 0; col < pair.rank; col += 1)
+        b[row * rank + at + col] = (pair.b[row * pair.rank + col] as number) * ofB;
     at += pair.rank;
   }
   return { rank, scale: 1, inputs, outputs, a, b };

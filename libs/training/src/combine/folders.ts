@@ -9,7 +9,15 @@ import {
   readAdapterConfig,
 } from '../peft-config';
 import { combine } from './combine';
-import { encodePairs, readPairs } from './pairs';
+import { encodePairs, type Pairs, readPairs } from './pairs';
+
+export interface CombinedFolder {
+  modules: number;
+  rank: number;
+  /** What was read, and what was made of it and written. */
+  adapters: Pairs[];
+  pairs: Pairs;
+}
 
 /**
  * Combines adapters in PEFT's format, each in a folder of its own, and writes the result into the folder `into`, which is made. Throws LowrankError
@@ -19,7 +27,7 @@ export async function combineFolders(
   folders: readonly string[],
   settings: CombineSettings,
   into: string,
-): Promise<{ modules: number; rank: number }> {
+): Promise<CombinedFolder> {
   const configs = await Promise.all(folders.map(readAdapterConfig));
   const { source, revision } = commonBase(configs);
   const adapters = await Promise.all(configs.map((config, i) => readPairs(folders[i] as string, config)));
@@ -37,7 +45,7 @@ export async function combineFolders(
   await mkdir(into, { recursive: true });
   await writeFile(join(into, ADAPTER_WEIGHTS), encodePairs(pairs));
   await writeFile(join(into, ADAPTER_CONFIG), config);
-  return { modules: pairs.size, rank: first.rank };
+  return { modules: pairs.size, rank: first.rank, adapters, pairs };
 }
 
 function commonBase(configs: readonly AdapterConfig[]): { source: string | null; revision: string | null } {

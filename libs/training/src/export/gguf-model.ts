@@ -2,7 +2,7 @@ import { loadChatTokenizer } from '@lowrank/datasets';
 import { encodeValues, type GgmlType, ggmlTypes } from './ggml-types';
 import { ggufModel, type GgufModel } from './gguf-architectures';
 import { type GgufTensor, type MetaValue, writeGguf } from './gguf-file';
-import { ggufTokenizer } from './gguf-tokenizer';
+import { ggufName, ggufTokenizer } from './gguf-tokenizer';
 import { type ExportProgress, mergedWeights, stepper } from './merge';
 import { type Weight } from './weights';
 
@@ -62,7 +62,7 @@ export async function writeGgufModel(
     if (model.ropeFactors !== null) tensors.push(factorsTensor(model.ropeFactors));
     const general: [string, MetaValue][] = [
       ['general.type', { type: 'text', value: 'model' }],
-      ['general.name', { type: 'text', value: name }],
+      ['general.name', { type: 'text', value: ggufName(name, tokenizer) }],
       ['general.file_type', { type: 'u32', value: fileTypes[precision] }],
       ['general.quantization_version', { type: 'u32', value: 2 }],
     ];

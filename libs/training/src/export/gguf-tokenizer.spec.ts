@@ -2,7 +2,7 @@ import { codeOf, tinyTokenizer, writeTinyModel } from '@lowrank/testing';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ggufTokenizer } from './gguf-tokenizer';
+import { ggufName, ggufTokenizer } from './gguf-tokenizer';
 
 const split = (Regex: string) => ({
   type: 'Sequence',
@@ -68,6 +68,16 @@ describe('tokenizers in GGUF', () => {
       normalizer: { type: 'NFC' },
     });
     expect(values.pre).toBe(name);
+  });
+
+  it('are not taken for those of Phi 3 by what a model is called', () => {
+    const named = (name: string, tokens: string[]) =>
+      ggufName(name, [['tokenizer.ggml.tokens', { type: 'text', value: tokens }]]);
+    const phi3 = ['<unk>', '<s>', '</s>', '<|endoftext|>', 'a'];
+    expect(named('Phi-3-tone-v1', phi3)).toBe('Phi-3-tone-v1');
+    expect(named('Phi-3-tone-v1', phi3.slice(1))).toBe('Phi 3-tone-v1');
+    expect(named('my-phi3-v2', ['a'])).toBe('my-phi 3-v2');
+    expect(named('support-v3', ['a'])).toBe('support-v3');
   });
 
   it('know who begins a text', async () => {

@@ -169,3 +169,13 @@ function kindMetadata(json: TokenizerJson, tokens: readonly string[]): [string, 
     ['tokenizer.ggml.merges', { type: 'text', value: merges }],
   ];
 }
+
+/** What readers look up in the vocabulary of a model that is called phi-3, and fail without (llama.cpp's llama-vocab.cpp). */
+const phi3Tokens = ['</s>', '<unk>', '<s>', '<|endoftext|>'];
+
+/** `general.name`, in words of which readers do not conclude that a vocabulary is another. `metadata`: that of ggufTokenizer. */
+export function ggufName(name: string, metadata: readonly (readonly [string, MetaValue])[]): string {
+  const tokens = new Map(metadata).get('tokenizer.ggml.tokens')?.value;
+  const isPhi3 = Array.isArray(tokens) && phi3Tokens.every((token) => (tokens as string[]).includes(token));
+  return isPhi3 ? name : name.replaceAll(/(phi)-?(3)/gi, '$1 $2');
+}

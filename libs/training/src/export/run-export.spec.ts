@@ -35,6 +35,7 @@ describe('runExport', () => {
       base: { key: modelKey([]), dir: join(root, 'model'), source: 'tiny' },
       dataset: { file: join(root, 'data.jsonl'), sha256, format: 'chat' },
       recipe: makeRecipe(small),
+      isValidation: false,
       maxLineBytes: 1 << 20,
       cacheDir: join(root, 'cache'),
       threads: 1,

@@ -1,20 +1,19 @@
 import {
   type BaseStorage,
   type Certificate,
-  type DatasetFormat,
   type ExportFormat,
   type ParityThresholds,
-  type Recipe,
 } from '@lowrank/contracts';
 import { type ChatTokenizer, type EncodedRow, loadChatTokenizer, parseModelConfig } from '@lowrank/datasets';
-import { sequencesPerRow, splitRows } from '@lowrank/domain';
-import { type Adapter, type Base, type Kernels } from '@lowrank/kernels';
+import { type Kernels } from '@lowrank/kernels';
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { loadTokens, openQuantizedBase } from '../caches';
-import { type Pairs, readPairs } from '../combine/pairs';
+import { openQuantizedBase } from '../caches';
+import { readPairs } from '../combine/pairs';
 import { openDevice } from '../device';
 import { isCancelled, publicError } from '../errors';
+import { loadMeasured, type MeasuredData } from '../held-out';
+import { adapterOf, assertParity, certify, compareAnswers, type Speaker } from '../parity';
 import { loadAdapter } from '../peft';
 import { readAdapterConfig } from '../peft-config';
 import { readGgufAdapter, writeGgufAdapter } from './gguf-adapter';
@@ -22,11 +21,11 @@ import { writeGgufModel } from './gguf-model';
 import { ggufTokenizer } from './gguf-tokenizer';
 import { type ExportProgress, mergeFolder } from './merge';
 import { modelfile } from './modelfile';
-import { assertParity, certify, type Speaker } from './parity';
 import { readGgufModel } from './read-back';
 import { openWeights } from './weights';
 
-export interface ExportOptions extends ExportProgress {
+/** `dataset`: what the version was trained on, or a validation dataset. */
+export interface ExportOptions extends ExportProgress, MeasuredData {
   format: ExportFormat;
   /** What it is called: of files, and in their metadata. */
   name: string;
@@ -39,11 +38,6 @@ export interface ExportOptions extends ExportProgress {
   };
   /** A version's files. */
   adapterDir: string;
-  /** What the version was trained on; rows that its recipe held out are compared, or any when it held out none. */
-  dataset: { file: string; sha256: string; format: DatasetFormat };
-  recipe: Recipe;
-  maxLineBytes: number;
-  cacheDir: string;
   /** A folder of this export's own, which is made and emptied. */
   workDir: string;
   threads: number;
@@ -68,17 +62,6 @@ async function plainStorage(modelDir: string): Promise<BaseStorage> {
   return { quantization: isBf16 ? 'bf16' : 'f32', doubleQuantization: false };
 }
 
-async function heldOutRows(
-  { dataset, recipe, base, maxLineBytes, cacheDir, signal }: ExportOptions,
-  { fingerprint }: ChatTokenizer,
-): Promise<EncodedRow[]> {
-  const source = { ...dataset, tokenizerDir: base.dir, fingerprint, maxLineBytes, cacheDir, signal };
-  const rows = await loadTokens(source);
-  const together = sequencesPerRow(recipe);
-  const { held, train } = splitRows(rows.length / together, recipe.evaluation.fraction, recipe.training.seed);
-  return (held.length > 0 ? held : train).map((row) => rows[row * together] as EncodedRow);
-}
-
 async function write(options: ExportOptions, folder: string): Promise<string> {
   const { format, base, adapterDir, name, signal, onProgress } = options;
   const progress = { signal, onProgress };
@@ -99,20 +82,6 @@ async function write(options: ExportOptions, folder: string): Promise<string> {
       });
       return file;
   }
-}
-
-/** An adapter of pairs, on their base. */
-function adapterOf(base: Base, pairs: Pairs): Adapter {
-  const targets = base.info.linears.flatMap(({ name }) => {
-    const pair = pairs.get(name);
-    return pair === undefined ? [] : [{ name, rank: pair.rank, scale: pair.scale }];
-  });
-  const adapter = base.createAdapter({ targets });
-  adapter.tensors.forEach(({ module, role }, i) => {
-    const pair = pairs.get(module);
-    if (pair !== undefined) adapter.write(i, role === 'lora_A' ? pair.a : pair.b);
-  });
-  return adapter;
 }
 
 /** What was written, read as others read it. `made` is the folder or file; the caller closes what it gets. */
@@ -150,7 +119,7 @@ async function certifyResult(options: ExportOptions, made: string, rows: Encoded
     const result = await openResult(kernels, made, wanted, options);
     if (result.adapter !== null) keep(result.adapter);
     if (result.base !== plain) keep(result.base);
-    return await certify(wanted, result, rows, { thresholds, signal });
+    return certify(await compareAnswers(wanted, result, rows, signal), thresholds);
   } finally {
     for (const handle of closing) handle.close();
   }
@@ -195,8 +164,9 @@ export async function runExport(options: ExportOptions): Promise<ExportedVersion
     const made = await write(options, folder);
     if (format !== 'merged') await writeModelfile(options, folder, tokenizer);
     onMessage('info', 'written; comparing it with the adapter on its base');
-    const certificate = await certifyResult(options, made, await heldOutRows(options, tokenizer));
-    assertParity(certificate);
+    const { compared } = await loadMeasured(options, tokenizer);
+    const certificate = await certifyResult(options, made, compared);
+    assertParity(certificate, 'the adapter does');
     return { folder, paths: (await readdir(folder)).sort(), certificate };
   } catch (error) {
     if (signal.aborted && isCancelled(error)) throw signal.reason;

@@ -41,8 +41,11 @@ export function Chart(props: ChartProps) {
 }
 
 function describe({ label, x, y }: Line): string {
-  const numbers = Array.from(y).filter(Number.isFinite);
-  if (numbers.length === 0) return `${label}: nothing yet`;
-  const [first, last] = [numbers[0], numbers.at(-1)];
+  // Nearly always the ends themselves: a line may have 100,000 points, and grow.
+  let [begin, end] = [0, y.length - 1];
+  while (begin < y.length && !Number.isFinite(y[begin])) begin++;
+  while (end > begin && !Number.isFinite(y[end])) end--;
+  if (begin === y.length) return `${label}: nothing yet`;
+  const [first, last] = [y[begin], y[end]];
   return `${label}: from ${formatNumber(first)} to ${formatNumber(last)} at step ${x[x.length - 1]}`;
 }

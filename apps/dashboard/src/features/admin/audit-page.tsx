@@ -12,7 +12,7 @@ import { Ago } from '../../components/time';
 import { apiPages } from '../../lib/query';
 import { defined } from '../../lib/search';
 import { type AuditSearch } from './routes';
-import { fieldOf } from './use-form-action';
+import { fieldOf } from '../../lib/use-form-action';
 
 const route = getRouteApi('/shell/admin/audit');
 

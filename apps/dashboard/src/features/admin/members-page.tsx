@@ -1,5 +1,5 @@
 import { Button, Group, NativeSelect, Stack, TextInput } from '@mantine/core';
-import { type Invitation, type Member } from '@lowrank/contracts';
+import { type CreatedPasswordReset, type Invitation, type Member } from '@lowrank/contracts';
 import { useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
 import { ConfirmButton } from '../../components/confirm-button';
@@ -13,10 +13,10 @@ import { api } from '../../lib/api';
 import { notify, notifyError } from '../../lib/notify';
 import { apiQuery, invalidate } from '../../lib/query';
 import { useMay, useSession } from '../../lib/session';
-import { RoleSelect } from './role-select';
-import { rolesUpTo } from './roles';
-import { SecretOnce } from './secret-once';
-import { fieldOf, useFormAction } from './use-form-action';
+import { RoleSelect } from '../../components/role-select';
+import { rolesUpTo } from '../../lib/roles';
+import { SecretOnce } from '../../components/secret-once';
+import { fieldOf, useFormAction } from '../../lib/use-form-action';
 
 /** Who is in the team, invitations, and service accounts. */
 export function MembersPage() {
@@ -38,6 +38,7 @@ function MemberList() {
   const members = useQuery(apiQuery<{ data: Member[] }>('/api/v1/members'));
   const { principal } = useSession();
   const mayWrite = useMay()('members.write');
+  const [reset, setReset] = useState<{ name: string; token: string } | null>(null);
   const change = async (member: Member, role: string) => {
     try {
       await api.patch(`/api/v1/members/${member.id}`, { role });
@@ -97,22 +98,38 @@ function MemberList() {
                 ...(mayWrite
                   ? [
                       {
-                        key: 'remove',
-                        header: 'Remove',
-                        cell: ({ id, name }: Member) => (
-                          <ConfirmButton
-                            aria-label={`Remove ${name}`}
-                            title={`Remove ${name} from the team?`}
-                            explanation="Their sessions and keys in this team stop working at once."
-                            confirm="Remove"
-                            act={async () => {
-                              await api.delete(`/api/v1/members/${id}`);
-                              notify(`${name} is removed.`);
-                              await invalidate('/api/v1/members', '/api/v1/keys');
-                            }}
-                          >
-                            Remove
-                          </ConfirmButton>
+                        key: 'actions',
+                        header: 'Actions',
+                        cell: ({ id, name, isService }: Member) => (
+                          <Group gap={6} wrap="nowrap">
+                            {!isService && (
+                              <ConfirmButton
+                                aria-label={`Reset the password of ${name}`}
+                                title={`Has ${name} forgotten their password?`}
+                                explanation="You get a link for them, good for a day and for one use. Until they use it, their password stays."
+                                confirm="Make the link"
+                                act={async () => {
+                                  const path = `/api/v1/members/${id}/password-reset`;
+                                  setReset({ name, ...(await api.post<CreatedPasswordReset>(path)) });
+                                }}
+                              >
+                                Reset password
+                              </ConfirmButton>
+                            )}
+                            <ConfirmButton
+                              aria-label={`Remove ${name}`}
+                              title={`Remove ${name} from the team?`}
+                              explanation="Their sessions and keys in this team stop working at once."
+                              confirm="Remove"
+                              act={async () => {
+                                await api.delete(`/api/v1/members/${id}`);
+                                notify(`${name} is removed.`);
+                                await invalidate('/api/v1/members', '/api/v1/keys');
+                              }}
+                            >
+                              Remove
+                            </ConfirmButton>
+                          </Group>
                         ),
                       },
                     ]
@@ -122,6 +139,13 @@ function MemberList() {
           )
         }
       </QueryState>
+      {reset !== null && (
+        <SecretOnce
+          title={`Another password for ${reset.name}`}
+          secret={`${location.origin}/reset-password#${reset.token}`}
+          label="the link of the reset"
+        />
+      )}
     </Section>
   );
 }

@@ -1,6 +1,7 @@
+import { type WebhookDeliveryState, webhookDeliveryStates } from '@lowrank/contracts';
 import { createRoute, lazyRouteComponent } from '@tanstack/react-router';
 import { shellRoute } from '../../app/shell-route';
-import { defined, textOf } from '../../lib/search';
+import { defined, textOf, wordOf } from '../../lib/search';
 
 export interface AuditSearch {
   actor?: string;
@@ -35,6 +36,14 @@ export const adminRoutes = [
         until: textOf(search.until),
       }),
     component: lazyRouteComponent(() => import('./audit-page'), 'AuditPage'),
+  }),
+  createRoute({
+    getParentRoute: () => shellRoute,
+    path: '/admin/webhooks',
+    /** `webhook`: whose deliveries are shown; `state`: only those. */
+    validateSearch: (search): { webhook?: string; state?: WebhookDeliveryState } =>
+      defined({ webhook: textOf(search.webhook), state: wordOf(search.state, webhookDeliveryStates) }),
+    component: lazyRouteComponent(() => import('./webhooks-page'), 'WebhooksPage'),
   }),
   createRoute({
     getParentRoute: () => shellRoute,

@@ -1,4 +1,4 @@
-import { Button, Group, Modal, Progress, SimpleGrid, Stack, Text, TextInput } from '@mantine/core';
+import { Button, Group, Progress, SimpleGrid, Stack, Text, TextInput } from '@mantine/core';
 import {
   type CreatedTeam,
   type PlatformOverview,
@@ -9,6 +9,7 @@ import {
 import { useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
 import { DataTable } from '../../components/data-table';
+import { Dialog } from '../../components/dialog';
 import { PageHeader } from '../../components/page-header';
 import { Section } from '../../components/section';
 import { ErrorState, QueryState } from '../../components/states';
@@ -17,8 +18,8 @@ import { formatCompact, formatCount, formatDuration } from '../../lib/format';
 import { notify } from '../../lib/notify';
 import { apiQuery, invalidate } from '../../lib/query';
 import { useMay } from '../../lib/session';
-import { SecretOnce } from './secret-once';
-import { fieldOf, useFormAction } from './use-form-action';
+import { SecretOnce } from '../../components/secret-once';
+import { fieldOf, useFormAction } from '../../lib/use-form-action';
 
 const teamsPath = '/api/v1/teams';
 const usePath = '/api/v1/platform/overview';
@@ -104,14 +105,9 @@ export function TeamsPage() {
         </Section>
         {mayWrite && <NewTeam />}
       </Stack>
-      <Modal
-        opened={edited !== null}
-        onClose={() => setEdited(null)}
-        title={`Quotas of ${edited?.name}`}
-        closeButtonProps={{ 'aria-label': 'Close' }}
-      >
+      <Dialog isOpen={edited !== null} close={() => setEdited(null)} title={`Quotas of ${edited?.name}`}>
         {edited !== null && <QuotaForm team={edited} close={() => setEdited(null)} />}
-      </Modal>
+      </Dialog>
     </>
   );
 }
@@ -151,6 +147,7 @@ function quotasOf(form: FormData): Quotas {
     maxRunning: limitOf(form, 'maxRunning'),
     maxQueued: limitOf(form, 'maxQueued'),
     deviceSecondsPerMonth: hours === null ? null : Math.round(hours * 3600),
+    tokensPerMonth: limitOf(form, 'tokensPerMonth'),
   };
 }
 
@@ -194,6 +191,14 @@ function QuotaFields({ quotas }: { quotas: Partial<Quotas> }) {
         description="Empty: no limit"
         min={0}
         defaultValue={quotas.maxQueued ?? ''}
+      />
+      <TextInput
+        type="number"
+        name="tokensPerMonth"
+        label="Tokens a month, of prompts and answers"
+        description="Empty: no limit"
+        min={0}
+        defaultValue={quotas.tokensPerMonth ?? ''}
       />
     </SimpleGrid>
   );

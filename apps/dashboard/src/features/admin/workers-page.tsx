@@ -1,4 +1,4 @@
-import { Button, Group, Progress, SimpleGrid, Stack, Text } from '@mantine/core';
+import { Alert, Button, Group, Progress, SimpleGrid, Stack, Text } from '@mantine/core';
 import { type MachineUsage, type Worker } from '@lowrank/contracts';
 import { useMutation, useQuery } from '@tanstack/react-query';
 import { ConfirmButton } from '../../components/confirm-button';
@@ -43,14 +43,15 @@ export function WorkersPage() {
 }
 
 /** What a worker does with its slots, in a word. */
-function stateOf({ drain, busy }: Worker): { text: string; color: string } {
+function stateOf({ drain, busy, failure }: Worker): { text: string; color: string } {
+  if (failure !== null) return { text: 'failed', color: 'red' };
   if (drain !== null)
     return busy === 0 ? { text: 'drained', color: 'gray' } : { text: 'draining', color: 'yellow' };
   return busy === 0 ? { text: 'idle', color: 'green' } : { text: 'working', color: 'blue' };
 }
 
 function WorkerSection({ worker }: { worker: Worker }) {
-  const { id, hostname, slots, busy, device, deviceClass, memoryBytes, seenAt, usage } = worker;
+  const { id, hostname, slots, busy, device, deviceClass, memoryBytes, seenAt, usage, failure } = worker;
   const { text, color } = stateOf(worker);
   return (
     <Section
@@ -63,6 +64,11 @@ function WorkerSection({ worker }: { worker: Worker }) {
       }
     >
       <Stack gap="md">
+        {failure !== null && (
+          <Alert color="red" title="Its device failed">
+            {failure.message} <Ago time={failure.at} />
+          </Alert>
+        )}
         <Facts
           rows={[
             { name: 'Slots', value: `${busy} of ${slots} taken` },
@@ -99,7 +105,10 @@ function Usage({ usage: { devices, ...machine } }: { usage: MachineUsage }) {
           <Bar
             label={device.name}
             share={device.utilisation}
-            text={device.utilisation === null ? 'not known' : formatPercent(device.utilisation)}
+            text={[
+              device.utilisation === null ? 'not known' : formatPercent(device.utilisation),
+              ...(device.temperature === null ? [] : [`${device.temperature} °C`]),
+            ].join(', ')}
           />
           <Bar label={`Memory of ${device.name}`} {...memoryOf(device)} />
         </SimpleGrid>

@@ -1,12 +1,12 @@
-import { Button, Modal } from '@mantine/core';
+import { Button } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { type Adapter } from '@lowrank/contracts';
 import { useNavigate } from '@tanstack/react-router';
-import { lazy, Suspense } from 'react';
+import { lazy } from 'react';
 import { LinkButton } from '../../components/links';
 import { ConfirmButton } from '../../components/confirm-button';
+import { Dialog } from '../../components/dialog';
 import { Icon } from '../../components/icon';
-import { LoadingState } from '../../components/states';
 import { api } from '../../lib/api';
 import { notify } from '../../lib/notify';
 import { invalidate } from '../../lib/query';
@@ -53,16 +53,9 @@ export function AdapterActions({ adapter, path }: { adapter: Adapter; path: stri
           >
             Delete
           </ConfirmButton>
-          <Modal
-            opened={isEditing}
-            onClose={close}
-            title={`Describe ${name}`}
-            closeButtonProps={{ 'aria-label': 'Close' }}
-          >
-            <Suspense fallback={<LoadingState />}>
-              <DescribeForm adapter={adapter} path={path} close={close} />
-            </Suspense>
-          </Modal>
+          <Dialog isOpen={isEditing} close={close} title={`Describe ${name}`}>
+            <DescribeForm adapter={adapter} path={path} close={close} />
+          </Dialog>
         </>
       )}
     </>

@@ -10,9 +10,11 @@ import { Ago } from '../../components/time';
 import { apiQuery } from '../../lib/query';
 import { useMay, useSession } from '../../lib/session';
 import { AdapterActions } from './adapter-actions';
+import { DeletedVersions } from './deleted-versions';
 import { type AdapterView, views } from './routes';
 import { VersionsView } from './versions-view';
 
+const EvaluationsView = lazy(() => import('./evaluations-view'));
 const LineageView = lazy(() => import('./lineage-view'));
 const CardView = lazy(() => import('./card-view'));
 const UseView = lazy(() => import('./use-view'));
@@ -22,6 +24,7 @@ const route = getRouteApi('/shell/catalog/$name');
 
 const viewNames: Record<AdapterView, string> = {
   versions: 'Versions',
+  evaluations: 'Evaluations',
   lineage: 'Lineage',
   card: 'Card',
   use: 'Use it',
@@ -113,12 +116,15 @@ function Views(props: Omit<AdapterProps, 'version' | 'ownerName'>) {
   const number = numberOf(ref, versions, aliases);
   const version = versions.find((one) => one.number === number);
   const isOwn = adapter.sharedBy === null;
-  const shown = views.filter((one) => one !== 'access' || (isOwn && may('adapters.read')));
+  const shown = views.filter(
+    (one) => (one !== 'access' && one !== 'evaluations') || (isOwn && may('adapters.read')),
+  );
   if (versions.length === 0)
     return (
-      <EmptyState title="No versions yet">
-        The first job that succeeds publishes v1. What was deleted can be restored in the catalog.
-      </EmptyState>
+      <Stack>
+        <EmptyState title="No versions">The next job that succeeds publishes one.</EmptyState>
+        {isOwn && may('adapters.write') && <DeletedVersions path={props.path} />}
+      </Stack>
     );
   if (version === undefined)
     return (
@@ -166,6 +172,7 @@ function Views(props: Omit<AdapterProps, 'version' | 'ownerName'>) {
           <Suspense fallback={<LoadingState rows={6} />}>
             <Stack gap="md">
               {one === 'versions' && <VersionsView {...rest} />}
+              {one === 'evaluations' && <EvaluationsView {...rest} />}
               {one === 'lineage' && <LineageView {...rest} />}
               {one === 'card' && <CardView {...rest} />}
               {one === 'use' && <UseView {...rest} />}

@@ -1,13 +1,13 @@
-import { Button, Group, Modal } from '@mantine/core';
-import { useDisclosure } from '@mantine/hooks';
-import { type Alias, type AliasMove } from '@lowrank/contracts';
+import { Button, Group } from '@mantine/core';
+import { type Alias, type AliasMove, type NamedAliasMove } from '@lowrank/contracts';
 import { useQuery } from '@tanstack/react-query';
-import { lazy, Suspense, useState } from 'react';
+import { useState } from 'react';
 import { ConfirmButton } from '../../components/confirm-button';
 import { DataTable } from '../../components/data-table';
-import { Icon } from '../../components/icon';
+import { Dialog } from '../../components/dialog';
+import { PromoteButton } from '../../components/promote/promote-button';
 import { Section } from '../../components/section';
-import { EmptyState, LoadingState, QueryState } from '../../components/states';
+import { EmptyState, QueryState } from '../../components/states';
 import { TagBadge } from '../../components/tag-badge';
 import { Ago } from '../../components/time';
 import { api } from '../../lib/api';
@@ -16,25 +16,16 @@ import { apiQuery, invalidate, type Page } from '../../lib/query';
 import { useMay } from '../../lib/session';
 import { type AdapterProps } from './adapter-page';
 
-const PromoteForm = lazy(() => import('./promote-form'));
-
 /** Names that move from version to version: what stands where, moving one, taking the last move back. */
-export function AliasesSection({ adapter, aliases, versions, version, path }: AdapterProps) {
+export function AliasesSection({ adapter, aliases, version, path }: AdapterProps) {
   const may = useMay();
-  const [isMoving, { open, close }] = useDisclosure(false);
   const [history, setHistory] = useState<string | null>(null);
   const isOwn = adapter.sharedBy === null && may('adapters.write');
   const at = (alias: string) => `${path}/aliases/${alias}`;
   return (
     <Section
       title="Aliases"
-      aside={
-        isOwn && (
-          <Button size="xs" onClick={open} leftSection={<Icon name="tag" size={15} />}>
-            Promote v{version.number}
-          </Button>
-        )
-      }
+      aside={isOwn && <PromoteButton adapter={adapter.name} what={`v${version.number}`} />}
     >
       {aliases.length === 0 ? (
         <EmptyState icon="tag" title="No aliases">
@@ -60,31 +51,14 @@ export function AliasesSection({ adapter, aliases, versions, version, path }: Ad
           ]}
         />
       )}
-      <Modal
-        opened={isMoving}
-        onClose={close}
-        title="Promote a version"
-        closeButtonProps={{ 'aria-label': 'Close' }}
-      >
-        <Suspense fallback={<LoadingState />}>
-          <PromoteForm
-            names={aliases.map(({ name }) => name)}
-            numbers={versions.map(({ number }) => number)}
-            number={version.number}
-            at={at}
-            close={close}
-          />
-        </Suspense>
-      </Modal>
-      <Modal
-        opened={history !== null}
-        onClose={() => setHistory(null)}
+      <Dialog
+        isOpen={history !== null}
+        close={() => setHistory(null)}
         title={`Moves of ${history}`}
         size="lg"
-        closeButtonProps={{ 'aria-label': 'Close' }}
       >
         {history !== null && <AliasHistory path={`${at(history)}/history`} />}
-      </Modal>
+      </Dialog>
     </Section>
   );
 }
@@ -143,7 +117,7 @@ const moved: Record<AliasMove['action'], string> = {
 };
 
 function AliasHistory({ path }: { path: string }) {
-  const moves = useQuery(apiQuery<Page<AliasMove>>(path, { limit: 100 }));
+  const moves = useQuery(apiQuery<Page<NamedAliasMove>>(path, { limit: 100 }));
   const name = (version: number | null) => (version === null ? 'nowhere' : `v${version}`);
   return (
     <QueryState query={moves}>
@@ -156,7 +130,13 @@ function AliasHistory({ path }: { path: string }) {
             { key: 'at', header: 'When', cell: ({ at }) => <Ago time={at} /> },
             { key: 'what', header: 'What', cell: ({ action }) => moved[action] },
             { key: 'where', header: 'Where', cell: ({ from, to }) => `${name(from)} → ${name(to)}` },
-            { key: 'by', header: 'By', cell: ({ by }) => <code>{by}</code>, from: 'sm' },
+            {
+              key: 'by',
+              header: 'By',
+              cell: ({ by, byName }) => <span title={by}>{byName ?? by}</span>,
+              from: 'sm',
+            },
+            { key: 'gate', header: 'Gate', cell: ({ gate }) => gate ?? '–', from: 'md' },
           ]}
         />
       )}

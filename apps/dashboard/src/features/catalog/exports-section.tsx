@@ -1,19 +1,17 @@
 import { Anchor, Button, Group, Paper, Progress, Stack, Text } from '@mantine/core';
-import { type Certificate, type ExportFormat, type Job, type VersionExport } from '@lowrank/contracts';
+import { type ExportFormat, type Job, type VersionExport } from '@lowrank/contracts';
 import { useMutation, useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import { useEffect } from 'react';
-import { Facts } from '../../components/facts';
 import { JobStateBadge } from '../../components/job-state';
 import { Section } from '../../components/section';
 import { ErrorState, LoadingState, QueryState } from '../../components/states';
-import { TagBadge } from '../../components/tag-badge';
-import { Ago } from '../../components/time';
 import { api } from '../../lib/api';
-import { formatBytes, formatCount, formatNumber } from '../../lib/format';
+import { formatBytes } from '../../lib/format';
 import { apiQuery, invalidate, type Page } from '../../lib/query';
 import { useMay } from '../../lib/session';
 import { type AdapterProps } from './adapter-page';
+import { CertificateFacts } from './certificate-facts';
 
 const formats: Record<ExportFormat, { name: string; about: string }> = {
   merged: {
@@ -140,34 +138,6 @@ function Running({ job, name }: { job: Job; name: string }) {
         </Link>
       </Group>
       <Progress value={share} aria-label={`Progress of ${name}`} animated={state !== 'queued'} />
-    </Stack>
-  );
-}
-
-/** How far an export answers as its adapter does. */
-function CertificateFacts({ certificate, at }: { certificate: Certificate; at: string }) {
-  const { klMean, klMax, agreement, rows, tokens, passed, thresholds } = certificate;
-  return (
-    <Stack gap={6} mt="sm">
-      <Group gap="xs">
-        <TagBadge color={passed ? 'green' : 'red'}>{passed ? 'certified' : 'not certified'}</TagBadge>
-        <Text size="xs" c="dimmed">
-          made <Ago time={at} />, compared on {formatCount(rows)} rows, {formatCount(tokens)} tokens
-        </Text>
-      </Group>
-      <Facts
-        rows={[
-          {
-            name: 'Equal likeliest tokens',
-            value: `${(100 * agreement).toFixed(2)}% (at least ${(100 * thresholds.agreement).toFixed(1)}%)`,
-          },
-          {
-            name: 'Mean divergence',
-            value: `${formatNumber(klMean, 3)} nats (at most ${formatNumber(thresholds.klMean)})`,
-          },
-          { name: 'Largest divergence', value: `${formatNumber(klMax, 3)} nats` },
-        ]}
-      />
     </Stack>
   );
 }

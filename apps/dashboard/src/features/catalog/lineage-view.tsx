@@ -1,5 +1,5 @@
 import './lineage.css';
-import { Alert, ScrollArea } from '@mantine/core';
+import { Alert } from '@mantine/core';
 import { type Lineage, type LineageNode } from '@lowrank/contracts';
 import { useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
@@ -72,10 +72,7 @@ function Graph({ lineage }: { lineage: Lineage }) {
   const at = new Map(placed.map((one) => [one.node.id, one]));
   const margin = 4;
   return (
-    <ScrollArea
-      type="auto"
-      viewportProps={{ tabIndex: 0, role: 'region', 'aria-label': 'Graph of the lineage' }}
-    >
+    <div className="scroll-x" tabIndex={0} role="region" aria-label="Graph of the lineage">
       <svg
         width={width + 2 * margin}
         height={height + 2 * margin}
@@ -99,7 +96,7 @@ function Graph({ lineage }: { lineage: Lineage }) {
           </NodeLink>
         ))}
       </svg>
-    </ScrollArea>
+    </div>
   );
 }
 

@@ -17,7 +17,7 @@ export interface CatalogSearch {
   deleted?: true;
 }
 
-export const views = ['versions', 'lineage', 'card', 'use', 'access'] as const;
+export const views = ['versions', 'evaluations', 'lineage', 'card', 'use', 'access'] as const;
 export type AdapterView = (typeof views)[number];
 
 export interface AdapterSearch {

@@ -15,6 +15,8 @@ import { invalidate } from '../../lib/query';
 import { useMay } from '../../lib/session';
 import { type AdapterProps, namesOf } from './adapter-page';
 import { AliasesSection } from './aliases-section';
+import { CertificateFacts } from './certificate-facts';
+import { DeletedVersions } from './deleted-versions';
 
 /** All versions with their metrics and aliases, and everything about the one that is looked at. */
 export function VersionsView(props: AdapterProps) {
@@ -89,7 +91,7 @@ export function VersionsView(props: AdapterProps) {
                       <ConfirmButton
                         aria-label={`Delete v${number}`}
                         title={`Delete ${adapter.name} v${number}?`}
-                        explanation="Nobody finds it any more. While an alias stands on it, it stays. lowrank adapters restore brings it back."
+                        explanation="Nobody finds it any more. While an alias stands on it, it stays. It can be restored below for a while."
                         confirm="Delete it"
                         act={async () => {
                           await api.delete(`${path}/versions/v${number}`);
@@ -106,6 +108,7 @@ export function VersionsView(props: AdapterProps) {
           ]}
         />
       </Section>
+      {isOwn && <DeletedVersions path={path} />}
       <VersionDetail {...props} />
     </>
   );
@@ -126,7 +129,7 @@ function Change({ from, to }: { from: number | null; to: number | null }) {
 }
 
 function VersionDetail({ adapter, version, path, owner }: AdapterProps) {
-  const { metrics, recipe, files, jobId } = version;
+  const { metrics, certificate, recipe, files, jobId } = version;
   const at = `${path}/versions/v${version.number}`;
   const isOwn = adapter.sharedBy === null;
   return (
@@ -170,6 +173,7 @@ function VersionDetail({ adapter, version, path, owner }: AdapterProps) {
             { name: 'Revision', value: version.revision },
           ]}
         />
+        {certificate !== null && <CertificateFacts certificate={certificate} at={version.createdAt} />}
       </Section>
       <Section title="Files">
         <DataTable

@@ -1,10 +1,11 @@
-import { Group, Select, Stack, TextInput } from '@mantine/core';
+import { Group, Stack, TextInput } from '@mantine/core';
 import { type Job, type JobCurve, type Page, type Sweep, type SweepWithTrials } from '@lowrank/contracts';
 import { useQueries, useQuery } from '@tanstack/react-query';
 import { getRouteApi, Link } from '@tanstack/react-router';
 import { useMemo, useState } from 'react';
 import { Chart, type Line } from '../../components/chart/chart';
 import { lineColor } from '../../components/chart/colors';
+import { Choice } from '../../components/choice';
 import { type Column, DataTable } from '../../components/data-table';
 import { Differences } from '../../components/differences';
 import { JobStateBadge } from '../../components/job-state';
@@ -40,18 +41,15 @@ export function ComparePage() {
           value={search.jobs ?? []}
           onChange={(jobs) => change({ jobs: jobs.length > 0 ? jobs : undefined, sweep: undefined })}
         />
-        <Select
+        <Choice
           label="or a sweep"
-          placeholder={sweeps.data?.data.length === 0 ? 'None yet' : 'Choose one'}
-          size="xs"
-          clearable
-          clearButtonProps={{ 'aria-label': 'No sweep' }}
+          none={sweeps.data?.data.length === 0 ? 'None yet' : 'Choose one'}
           data={(sweeps.data?.data ?? []).map(({ id, adapter, trialCount, state }) => ({
             value: id,
             label: `${adapter}, ${trialCount} trials (${state}) …${id.slice(-4)}`,
           }))}
-          value={search.sweep ?? null}
-          onChange={(sweep) => change({ sweep: sweep ?? undefined, jobs: undefined })}
+          value={search.sweep}
+          onChange={(sweep) => change({ sweep, jobs: undefined })}
           miw={220}
         />
       </Group>
@@ -161,15 +159,12 @@ function Comparison({ runs, metric, change }: PartProps & { runs: Run[]; metric:
         title="Runs, the best first"
         aside={
           <Group gap="xs">
-            <Select
+            <Choice
               aria-label="State"
-              placeholder="any state"
+              none="any state"
               data={states}
-              value={state ?? null}
-              onChange={(value) => change({ state: value ?? undefined })}
-              clearable
-              clearButtonProps={{ 'aria-label': 'Any state' }}
-              size="xs"
+              value={state}
+              onChange={(value) => change({ state: value })}
               w={130}
             />
             <TextInput

@@ -33,6 +33,30 @@ it('keeps what a stream tells, once, and knows when it is over', () => {
   expect(told).toBe(3);
 });
 
+it('begins with the metrics that came by columns, and goes on with those of the stream', () => {
+  const feed = new JobFeed();
+  const none = {
+    learningRate: null,
+    gradNorm: null,
+    tokensPerSecond: null,
+    accuracy: null,
+    rewardMargin: null,
+  };
+  feed.begin({
+    train: { ...none, step: [1, 2], at: [10, 20], loss: [3, 2], gradNorm: [null, 4] },
+    eval: { ...none, step: [0], at: [5], loss: [4] },
+    cursor: '0.2.0',
+  });
+  feed.take([message('metric', metric(2, { loss: 1 })), message('metric', metric(3))]);
+  const { train, evaluations } = feed.read();
+  expect([train.step, train.loss, train.gradNorm]).toEqual([
+    [1, 2, 3],
+    [3, 1, 0.3],
+    [NaN, 1, 1],
+  ]);
+  expect([evaluations.step, evaluations.loss, evaluations.accuracy]).toEqual([[0], [4], [NaN]]);
+});
+
 it('tells the time left by the last steps', () => {
   const train = new MetricColumns();
   const job = { state: 'running', totalSteps: 20 } as never;

@@ -3,7 +3,9 @@ import {
   type JobEvent,
   type JobLogLine,
   type JobMetric,
+  type JobMetricColumns,
   type JobStreamItem,
+  type MetricColumns as Columns,
 } from '@lowrank/contracts';
 import { type ServerSentEvent } from '../../lib/event-stream';
 import { lowerBound } from '../../components/chart/series';
@@ -34,6 +36,14 @@ export class MetricColumns {
     this.tokensPerSecond.push(metric.tokensPerSecond ?? NaN);
     this.accuracy.push(metric.accuracy ?? NaN);
     this.rewardMargin.push(metric.rewardMargin ?? NaN);
+  }
+
+  /** Those that are known when it begins. */
+  fill(columns: Columns): void {
+    for (const [name, column] of Object.entries(this) as [keyof Columns, number[]][]) {
+      const from = columns[name];
+      for (let i = 0; i < columns.step.length; i++) column.push(from?.[i] ?? NaN);
+    }
   }
 
   private truncate(length: number): void {
@@ -67,6 +77,13 @@ export class JobFeed {
   };
   readonly read = (): JobNews => this.news;
 
+  /** What the stream is not asked for again. */
+  begin({ train, eval: evaluations }: JobMetricColumns): void {
+    this.news.train.fill(train);
+    this.news.evaluations.fill(evaluations);
+    this.tell({ ...this.news });
+  }
+
   /** Returns whether the job is over: nothing comes after that. */
   take(messages: readonly ServerSentEvent[]): boolean {
     let { job } = this.news;
@@ -81,15 +98,19 @@ export class JobFeed {
       if (item.event === 'event' && item.data.seq > last.seq) events.push(item.data);
       if (item.event === 'log' && item.data.seq > last.line) lines.push(item.data);
     }
-    this.news = {
+    this.tell({
       job,
       train,
       evaluations,
       events: events.length > 0 ? [...this.news.events, ...events] : this.news.events,
       log: lines.length > 0 ? [...this.news.log, ...lines].slice(-keptLines) : this.news.log,
-    };
-    for (const listener of this.listeners) listener();
+    });
     return job !== null && ['succeeded', 'failed', 'cancelled'].includes(job.state);
+  }
+
+  private tell(news: JobNews): void {
+    this.news = news;
+    for (const listener of this.listeners) listener();
   }
 }
 

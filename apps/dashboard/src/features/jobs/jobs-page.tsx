@@ -1,8 +1,9 @@
-import { Checkbox, Group, Select, TextInput } from '@mantine/core';
-import { type Job, type JobState } from '@lowrank/contracts';
+import { Checkbox, Group, TextInput } from '@mantine/core';
+import { type Job, type JobState, jobStates } from '@lowrank/contracts';
 import { useInfiniteQuery } from '@tanstack/react-query';
 import { getRouteApi, Link } from '@tanstack/react-router';
 import { useState } from 'react';
+import { Choice } from '../../components/choice';
 import { DataTable } from '../../components/data-table';
 import { Icon } from '../../components/icon';
 import { LinkButton } from '../../components/links';
@@ -12,7 +13,6 @@ import { EmptyState, QueryState } from '../../components/states';
 import { Ago } from '../../components/time';
 import { formatDuration, formatPercent } from '../../lib/format';
 import { apiPages } from '../../lib/query';
-import { jobStates } from './states';
 
 const route = getRouteApi('/shell/jobs');
 
@@ -45,15 +45,12 @@ export function JobsPage() {
         }
       />
       <Group mb="sm" align="flex-end">
-        <Select
+        <Choice
           label="State"
-          data={[...jobStates]}
-          value={state ?? null}
-          onChange={(value) => filter({ state: (value ?? undefined) as JobState | undefined })}
-          placeholder="any"
-          clearable
-          clearButtonProps={{ 'aria-label': 'Any state' }}
-          size="xs"
+          none="any"
+          data={jobStates}
+          value={state}
+          onChange={(value) => filter({ state: value })}
           w={140}
         />
         <TextInput

@@ -1,6 +1,7 @@
-import { type JobState } from '@lowrank/contracts';
+import { type JobState, jobStates } from '@lowrank/contracts';
 import { createRoute, lazyRouteComponent } from '@tanstack/react-router';
 import { shellRoute } from '../../app/shell-route';
+import { wordOf } from '../../lib/search';
 
 const text = (value: unknown): string | undefined =>
   typeof value === 'string' && value !== '' ? value : undefined;
@@ -9,7 +10,7 @@ const texts = (value: unknown): string[] | undefined => {
   return list.length > 0 ? list : undefined;
 };
 
-export const runTabs = ['curves', 'logs', 'history', 'recipe', 'samples'] as const;
+export const runTabs = ['curves', 'checkpoints', 'logs', 'history', 'recipe', 'samples'] as const;
 export type RunTab = (typeof runTabs)[number];
 
 export const jobsRoutes = [
@@ -17,7 +18,7 @@ export const jobsRoutes = [
     getParentRoute: () => shellRoute,
     path: '/jobs',
     validateSearch: ({ state, adapter }): { state?: JobState; adapter?: string } => ({
-      state: text(state) as JobState | undefined,
+      state: wordOf(state, jobStates),
       adapter: text(adapter),
     }),
     component: lazyRouteComponent(() => import('./jobs-page'), 'JobsPage'),

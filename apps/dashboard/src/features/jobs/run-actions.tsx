@@ -1,14 +1,14 @@
-import { Button, Group, Modal, Text } from '@mantine/core';
-import { useDisclosure } from '@mantine/hooks';
+import { Button } from '@mantine/core';
 import { type Job } from '@lowrank/contracts';
 import { useMutation } from '@tanstack/react-query';
 import { Icon, type IconName } from '../../components/icon';
+import { ConfirmButton } from '../../components/confirm-button';
 import { LinkButton } from '../../components/links';
+import { PromoteButton } from '../../components/promote/promote-button';
 import { api } from '../../lib/api';
 import { notify, notifyError } from '../../lib/notify';
 import { invalidate } from '../../lib/query';
 import { useMay } from '../../lib/session';
-import { PromoteButton } from './promote-button';
 
 type Control = 'pause' | 'resume' | 'retry' | 'cancel';
 /** What can be asked of a job in which state: docs/architecture.md, State. The API decides. */
@@ -26,7 +26,6 @@ const controls: Record<Control, { label: string; icon: IconName; states: Job['st
 /** What can be done with a job now. */
 export function RunActions({ job, onChange }: { job: Job; onChange: () => void }) {
   const may = useMay();
-  const [isAsking, { open, close }] = useDisclosure(false);
   const control = useMutation({
     mutationFn: (action: Control) => api.post<Job>(`/api/v1/jobs/${job.id}/${action}`),
     onSuccess: (_job, action) => {
@@ -38,8 +37,6 @@ export function RunActions({ job, onChange }: { job: Job; onChange: () => void }
       onChange();
       void invalidate('/api/v1/jobs');
     },
-    onError: notifyError,
-    onSettled: close,
   });
   const possible = (Object.keys(controls) as Control[]).filter((name) =>
     controls[name].states.includes(job.state),
@@ -49,21 +46,35 @@ export function RunActions({ job, onChange }: { job: Job; onChange: () => void }
   return (
     <>
       {may('jobs.control') &&
-        possible.map((name) => (
-          <Button
-            key={name}
-            size="xs"
-            variant="default"
-            leftSection={<Icon name={controls[name].icon} size={15} />}
-            loading={control.isPending && control.variables === name}
-            disabled={isAsked(name)}
-            onClick={() => (name === 'cancel' ? open() : control.mutate(name))}
-          >
-            {isAsked(name) ? `${controls[name].label} requested` : controls[name].label}
-          </Button>
-        ))}
+        possible.map((name) => {
+          const { label, icon } = controls[name];
+          const button = {
+            leftSection: <Icon name={icon} size={15} />,
+            disabled: isAsked(name),
+            children: isAsked(name) ? `${label} requested` : label,
+          };
+          return name === 'cancel' ? (
+            <ConfirmButton
+              {...button}
+              key={name}
+              title="Cancel this job?"
+              explanation="It stops at its next micro-batch and publishes nothing. It can be queued again later, and goes on from its last checkpoint while that is kept."
+              confirm="Cancel the job"
+              act={() => control.mutateAsync(name)}
+            />
+          ) : (
+            <Button
+              {...button}
+              key={name}
+              size="xs"
+              variant="default"
+              loading={control.isPending && control.variables === name}
+              onClick={() => control.mutate(name, { onError: notifyError })}
+            />
+          );
+        })}
       {job.version !== null && may('adapters.write') && (
-        <PromoteButton adapter={job.adapter} version={job.version} />
+        <PromoteButton adapter={job.adapter} what={`v${job.version}`} />
       )}
       {job.work.kind === 'train' && may('jobs.submit') && (
         <LinkButton
@@ -76,20 +87,6 @@ export function RunActions({ job, onChange }: { job: Job; onChange: () => void }
           Clone and edit
         </LinkButton>
       )}
-      <Modal opened={isAsking} onClose={close} title="Cancel this job?" centered>
-        <Text size="sm">
-          It stops at its next micro-batch and publishes nothing. It can be queued again later, and goes on
-          from its last checkpoint while that is kept.
-        </Text>
-        <Group justify="flex-end" mt="md">
-          <Button variant="default" onClick={close}>
-            Let it go on
-          </Button>
-          <Button color="red" loading={control.isPending} onClick={() => control.mutate('cancel')}>
-            Cancel the job
-          </Button>
-        </Group>
-      </Modal>
     </>
   );
 }

@@ -66,7 +66,7 @@ export function RunCurves({ job, news }: { job: Job; news: JobNews }) {
         ];
       }),
     ];
-    const hasSome = (one: Line) => Array.from(one.y).some(Number.isFinite);
+    const hasSome = ({ y }: Line) => (y as number[]).some(Number.isFinite);
     return {
       loss: of('loss', true),
       learningRate: of('learningRate', false),

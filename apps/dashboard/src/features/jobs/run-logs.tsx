@@ -1,9 +1,8 @@
 import { Button, Group, SegmentedControl, Stack, Text } from '@mantine/core';
-import { type Job, type JobLogLine, type LogLevel } from '@lowrank/contracts';
+import { finalJobStates, type Job, type JobLogLine, type LogLevel } from '@lowrank/contracts';
 import { useEffect, useRef, useState } from 'react';
 import { Icon } from '../../components/icon';
 import { EmptyState } from '../../components/states';
-import { isFinal } from './states';
 
 const levels: LogLevel[] = ['debug', 'info', 'warn', 'error'];
 const colors: Partial<Record<LogLevel, string>> = {
@@ -76,7 +75,7 @@ export function RunLogs({ job, log }: { job: Job; log: readonly JobLogLine[] }) 
         ))}
       </div>
       <Text size="xs" c="dimmed">
-        {isFinal(job.state)
+        {finalJobStates.includes(job.state)
           ? `${log.length} lines.`
           : isFollowing
             ? 'Following the end.'

@@ -1,14 +1,15 @@
 import { Alert, Anchor, Box, Group, Progress, Stack, Tabs, Text } from '@mantine/core';
-import { type JobDetail } from '@lowrank/contracts';
+import { type JobDetail, type JobMetricColumns } from '@lowrank/contracts';
 import { useQuery } from '@tanstack/react-query';
 import { getRouteApi, Link } from '@tanstack/react-router';
-import { lazy, Suspense, useState, useSyncExternalStore } from 'react';
+import { lazy, Suspense, useEffect, useState, useSyncExternalStore } from 'react';
 import { Icon } from '../../components/icon';
 import { JobStateBadge } from '../../components/job-state';
 import { PageHeader } from '../../components/page-header';
 import { ErrorState, LoadingState } from '../../components/states';
 import { Ago } from '../../components/time';
 import { formatCompact, formatCount, formatDuration } from '../../lib/format';
+import { api } from '../../lib/api';
 import { apiQuery } from '../../lib/query';
 import { useEventStream } from '../../lib/use-event-stream';
 import { JobFeed, type JobNews, secondsLeft } from './job-feed';
@@ -19,6 +20,9 @@ const route = getRouteApi('/shell/jobs/$id');
 
 // The header and the progress are there first; each tab comes when it is opened.
 const RunCurves = lazy(() => import('./run-curves').then((file) => ({ default: file.RunCurves })));
+const RunCheckpoints = lazy(() =>
+  import('./run-checkpoints').then((file) => ({ default: file.RunCheckpoints })),
+);
 const RunHistory = lazy(() => import('./run-history').then((file) => ({ default: file.RunHistory })));
 const RunLogs = lazy(() => import('./run-logs').then((file) => ({ default: file.RunLogs })));
 const RunRecipe = lazy(() => import('./run-recipe').then((file) => ({ default: file.RunRecipe })));
@@ -34,8 +38,23 @@ function Run({ id }: { id: string }) {
   const [feed] = useState(() => new JobFeed());
   // A job that is over may be queued again; then there is more to follow.
   const [round, setRound] = useState(0);
-  const stream = useEventStream(`/api/v1/jobs/${id}/stream${round > 0 ? `?again=${round}` : ''}`, (events) =>
-    feed.take(events),
+  // The metrics so far come at once, and by columns; the stream tells of what follows, and of all the rest.
+  const [from, setFrom] = useState<string | null>(null);
+  useEffect(() => {
+    const left = new AbortController();
+    api.get<JobMetricColumns>(`/api/v1/jobs/${id}/metrics/columns`, {}, left.signal).then(
+      (columns) => {
+        feed.begin(columns);
+        setFrom(columns.cursor);
+      },
+      () => left.signal.aborted || setFrom(''),
+    );
+    return () => left.abort();
+  }, [feed, id]);
+  const stream = useEventStream(
+    from === null ? null : `/api/v1/jobs/${id}/stream${round > 0 ? `?again=${round}` : ''}`,
+    (events) => feed.take(events),
+    from ?? undefined,
   );
   const news = useSyncExternalStore(feed.subscribe, feed.read);
   const { tab = 'curves' } = route.useSearch();
@@ -52,10 +71,11 @@ function Run({ id }: { id: string }) {
     );
   const panels: [RunTab, string, React.ReactNode][] = [
     ['curves', 'Curves', <RunCurves key="c" job={job} news={news} />],
+    ['checkpoints', 'Checkpoints', <RunCheckpoints key="k" job={job} isOver={stream.state === 'done'} />],
     ['logs', 'Logs', <RunLogs key="l" job={job} log={news.log} />],
-    ['history', 'History', <RunHistory key="h" job={job} events={news.events} />],
+    ['history', 'History', <RunHistory key="h" events={news.events} />],
     ['recipe', 'Recipe', <RunRecipe key="r" job={job} estimate={detail.data?.estimate ?? null} />],
-    ['samples', 'Samples', <RunSamples key="s" job={job} />],
+    ['samples', 'Samples', <RunSamples key="s" job={job} isOver={stream.state === 'done'} />],
   ];
   return (
     <>

@@ -1,68 +1,93 @@
-import { Button, Group, SimpleGrid, Stack, Text, Textarea } from '@mantine/core';
-import { type ChatCompletionAnswer, type Job } from '@lowrank/contracts';
-import { useMutation } from '@tanstack/react-query';
+import { Box, Group, NativeSelect, SimpleGrid, Stack, Text } from '@mantine/core';
+import { type Job, type JobSamples } from '@lowrank/contracts';
+import { useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
 import { Section } from '../../components/section';
-import { EmptyState, ErrorState } from '../../components/states';
-import { api } from '../../lib/api';
+import { EmptyState, QueryState } from '../../components/states';
+import { formatCount } from '../../lib/format';
+import { apiQuery } from '../../lib/query';
+import { RunQuestion } from './run-question';
 
-/** Answers to one prompt before and after: of the base model, and of the version that the job has made. */
-export function RunSamples({ job }: { job: Job }) {
-  const [prompt, setPrompt] = useState('');
-  const ask = useMutation({
-    mutationFn: (content: string) => {
-      const answer = async (model: string) => {
-        const body = { model, messages: [{ role: 'user', content }], temperature: 0, max_tokens: 128 };
-        const { choices } = await api.post<ChatCompletionAnswer>('/v1/chat/completions', body);
-        return choices[0]?.message.content ?? '';
-      };
-      return Promise.all([answer(job.baseModel.name), answer(`${job.adapter}@v${job.version}`)]);
-    },
+/** What the run has answered before, on its way, and in the end; and below what one asks it oneself. */
+export function RunSamples({ job, isOver }: { job: Job; isOver: boolean }) {
+  const samples = useQuery({
+    ...apiQuery<{ data: JobSamples[] }>(`/api/v1/jobs/${job.id}/samples`),
+    refetchInterval: isOver ? false : 3000,
   });
-  if (job.version === null)
-    return (
-      <EmptyState icon="chat" title="Nothing to ask yet">
-        When the job has published a version, its answers are shown here beside those of the base model.
-      </EmptyState>
-    );
   return (
     <Stack>
-      <form
-        onSubmit={(event) => {
-          event.preventDefault();
-          ask.mutate(prompt);
-        }}
-      >
-        <Textarea
-          label="Prompt"
-          description="Both answer with their likeliest tokens, at most 128."
-          value={prompt}
-          onChange={(event) => setPrompt(event.currentTarget.value)}
-          autosize
-          minRows={2}
-          required
-        />
-        <Group mt="sm">
-          <Button type="submit" loading={ask.isPending} disabled={prompt.trim() === ''}>
-            Ask both
-          </Button>
-        </Group>
-      </form>
-      {ask.error !== null && <ErrorState error={ask.error} />}
-      <SimpleGrid cols={{ base: 1, sm: 2 }}>
-        {['Before: the base model', `After: ${job.adapter} v${job.version}`].map((title, i) => (
-          <Section key={title} title={title}>
-            <Text
-              size="sm"
-              c={ask.data ? undefined : 'dimmed'}
-              style={{ whiteSpace: 'pre-wrap' }}
-              aria-live="polite"
-            >
-              {ask.data?.[i] ?? (ask.isPending ? 'Answering …' : 'No answer yet.')}
-            </Text>
-          </Section>
-        ))}
-      </SimpleGrid>
+      <QueryState query={samples}>{({ data }) => <KeptSamples job={job} steps={data} />}</QueryState>
+      {job.version !== null && <RunQuestion job={job} />}
     </Stack>
   );
 }
+
+function KeptSamples({ job, steps }: { job: Job; steps: JobSamples[] }) {
+  // null: the newest, whatever comes.
+  const [chosen, setChosen] = useState<number | null>(null);
+  const [first] = steps;
+  const last = steps.at(-1);
+  if (first === undefined || last === undefined)
+    return (
+      <EmptyState icon="chat" title="No answers are kept">
+        {job.state === 'queued' || job.state === 'preparing'
+          ? 'The first come before the first step.'
+          : "The run has no rows held out, or its recipe's samples are turned off."}
+      </EmptyState>
+    );
+  const isDone = job.totalSteps !== null && last.step === job.totalSteps;
+  const between = steps.slice(1, isDone ? -1 : undefined);
+  const middle = between.find(({ step }) => step === chosen) ?? between.at(-1);
+  const columns = [
+    { title: first.step === 0 ? 'Before' : `Step ${formatCount(first.step)}`, of: first },
+    ...(middle === undefined ? [] : [{ title: `Step ${formatCount(middle.step)}`, of: middle }]),
+    ...(isDone && last !== first ? [{ title: 'After', of: last }] : []),
+  ];
+  return (
+    <Stack gap="sm">
+      <Group justify="space-between" align="flex-end">
+        <Text size="sm" c="dimmed">
+          Answers by the likeliest tokens, at most {formatCount(job.recipe.samples.maxTokens)}.
+        </Text>
+        {between.length > 1 && (
+          <NativeSelect
+            label="On the way"
+            value={String(middle?.step)}
+            onChange={(event) => setChosen(Number(event.currentTarget.value))}
+            data={between.map(({ step }) => ({ value: String(step), label: `Step ${formatCount(step)}` }))}
+          />
+        )}
+      </Group>
+      {first.samples.map(({ prompt, expected }, i) => (
+        <Section key={`${i} ${prompt}`} title={`Prompt ${i + 1}`}>
+          <Words text={prompt} isDimmed />
+          <SimpleGrid cols={{ base: 1, sm: columns.length + (expected === null ? 0 : 1) }} mt="sm">
+            {columns.map(({ title, of }) => (
+              <Answer key={title} title={title} text={of.samples[i]?.text ?? ''} />
+            ))}
+            {expected !== null && <Answer title="In the data" text={expected} />}
+          </SimpleGrid>
+        </Section>
+      ))}
+    </Stack>
+  );
+}
+
+const Answer = ({ title, text }: { title: string; text: string }) => (
+  <Box>
+    <Text size="xs" fw={600} c="dimmed">
+      {title}
+    </Text>
+    <Words text={text === '' ? '(nothing)' : text} isDimmed={text === ''} />
+  </Box>
+);
+
+const Words = ({ text, isDimmed = false }: { text: string; isDimmed?: boolean }) => (
+  <Text
+    size="sm"
+    c={isDimmed ? 'dimmed' : undefined}
+    style={{ whiteSpace: 'pre-wrap', overflowWrap: 'anywhere' }}
+  >
+    {text}
+  </Text>
+);

@@ -1,7 +1,8 @@
-import { Button, Center, Paper, PasswordInput, Stack, Text, TextInput, Title } from '@mantine/core';
+import { Button, Stack, Text, TextInput } from '@mantine/core';
 import { type Member } from '@lowrank/contracts';
 import { useLocation, useNavigate } from '@tanstack/react-router';
 import { type FormEvent, useState } from 'react';
+import { OpenPage } from '../../components/open-page';
 import { ErrorState } from '../../components/states';
 import { api } from '../../lib/api';
 import { signIn } from '../../lib/session';
@@ -33,45 +34,40 @@ export function JoinPage() {
     }
   };
   return (
-    <Center mih="100dvh" p="md" component="main">
-      <title>Join a team · Lowrank</title>
-      <Paper withBorder p="lg" w="100%" maw={420} bg="var(--lowrank-surface)">
-        <Title order={1} size="h3" mb="xs">
-          Join a team on Lowrank
-        </Title>
-        <form onSubmit={(event) => void submit(event)}>
-          <Stack>
-            <TextInput
-              name="token"
-              label="Invitation"
-              placeholder="lri_…"
-              defaultValue={hash}
-              autoComplete="off"
-              required
-            />
-            <TextInput
-              name="name"
-              label="Your name"
-              description="If you have no account yet"
-              autoComplete="name"
-            />
-            <PasswordInput
-              name="password"
-              label="Password"
-              description="A new one of 12 characters at least, or that of your account"
-              autoComplete="current-password"
-              required
-            />
-            {error !== null && <ErrorState error={error} />}
-            <Button type="submit" loading={isBusy}>
-              Join
-            </Button>
-            <Text size="xs" c="dimmed">
-              An invitation is good once and for a while. An admin of the team makes another.
-            </Text>
-          </Stack>
-        </form>
-      </Paper>
-    </Center>
+    <OpenPage title="Join a team on Lowrank">
+      <form onSubmit={(event) => void submit(event)}>
+        <Stack>
+          <TextInput
+            name="token"
+            label="Invitation"
+            placeholder="lri_…"
+            defaultValue={hash}
+            autoComplete="off"
+            required
+          />
+          <TextInput
+            name="name"
+            label="Your name"
+            description="If you have no account yet"
+            autoComplete="name"
+          />
+          <TextInput
+            type="password"
+            name="password"
+            label="Password"
+            description="A new one of 12 characters at least, or that of your account"
+            autoComplete="current-password"
+            required
+          />
+          {error !== null && <ErrorState error={error} />}
+          <Button type="submit" loading={isBusy}>
+            Join
+          </Button>
+          <Text size="xs" c="dimmed">
+            An invitation is good once and for a while. An admin of the team makes another.
+          </Text>
+        </Stack>
+      </form>
+    </OpenPage>
   );
 }

@@ -84,6 +84,7 @@ function Form({ original }: { original: Job | null }) {
   // The only base model there is needs no choice.
   const base = chosenBase ?? (ready.length === 1 ? (ready[0]?.name ?? null) : null);
   const [dataset, setDataset] = useState<string | null>(original?.dataset.id ?? search.dataset ?? null);
+  const [validation, setValidation] = useState<string | null>(original?.validationDataset?.id ?? null);
   const [adapter, setAdapter] = useState(original?.adapter ?? search.initFrom?.split('@')[0] ?? '');
   const [initFrom, setInitFrom] = useState(
     original?.initFrom
@@ -111,6 +112,7 @@ function Form({ original }: { original: Job | null }) {
   const request: CreateJobInput = {
     baseModel: base ?? '',
     dataset: dataset ?? '',
+    ...(validation === null ? {} : { validationDataset: validation }),
     adapter,
     ...(Object.keys(asked).length > 0 ? { recipe: asked as CreateJobInput['recipe'] } : {}),
     ...(initFrom === '' ? {} : { initFrom }),
@@ -187,7 +189,15 @@ function Form({ original }: { original: Job | null }) {
             </Section>
             <Section title="Data">
               <Suspense fallback={<LoadingState rows={2} height={56} />}>
-                <DataStep base={base} value={dataset} onChange={setDataset} />
+                <DataStep
+                  base={base}
+                  value={dataset}
+                  onChange={setDataset}
+                  validation={validation}
+                  onValidationChange={setValidation}
+                  error={wrong('dataset')}
+                  validationError={wrong('validationDataset')}
+                />
               </Suspense>
             </Section>
             <Section title="Recipe">

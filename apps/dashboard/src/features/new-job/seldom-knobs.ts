@@ -139,6 +139,14 @@ export const moreKnobs: { title: string; knobs: Knob[] }[] = [
         ...{ path: 'checkpoints.everySteps', label: 'Checkpoint every', kind: 'number', min: 1 },
         help: 'Steps between checkpoints, from which an interrupted run goes on bit for bit.',
       },
+      {
+        ...{ path: 'checkpoints.keep', label: 'Checkpoints kept', kind: 'number', min: 0, max: 20 },
+        help: 'Of checkpoints and evaluations the newest so many stay as they can be published, and the best; 0: none.',
+      },
+      {
+        ...{ path: 'samples.count', label: 'Samples kept', kind: 'number', min: 0, max: 16 },
+        help: 'Rows held out that are answered before training, at evaluations and after, to be read side by side; 0: none.',
+      },
     ],
   },
 ];

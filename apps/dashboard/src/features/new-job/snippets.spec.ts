@@ -25,6 +25,13 @@ it('says the same as YAML and as JSON', () => {
   expect(JSON.parse(code('JSON'))).toEqual(request);
 });
 
+it('names the dataset to evaluate on', () => {
+  const evaluated = { ...request, validationDataset: 'held-out@2' };
+  expect(code('CLI', evaluated)).toContain(' --validation held-out@2 ');
+  expect(code('openai', evaluated)).toContain('validation_file="held-out@2"');
+  expect(code('openai')).not.toContain('validation_file');
+});
+
 it('names a recipe only where there is one, in the words of each', () => {
   expect(code('CLI')).toContain('--base sample --adapter captain --recipe recipe.json --watch');
   expect(code('openai')).toContain('"dora": True');

@@ -8,13 +8,14 @@ const word = (text: string): string =>
 
 /** The same request in the ways that people send it from elsewhere. */
 export function snippetsOf(request: CreateJobInput, url: string): SnippetTab[] {
-  const { baseModel, dataset, adapter, initFrom, recipe = {}, ...others } = request;
+  const { baseModel, dataset, validationDataset, adapter, initFrom, recipe = {}, ...others } = request;
   const json = JSON.stringify(request, null, 2);
   const hasRecipe = Object.keys(recipe).length > 0;
   const options = [
     ...(initFrom ? [`--from ${word(initFrom)}`] : [`--base ${word(baseModel)}`]),
     `--adapter ${word(adapter)}`,
     ...(hasRecipe ? ['--recipe recipe.json'] : []),
+    ...(validationDataset ? [`--validation ${validationDataset}`] : []),
     ...(others.priority ? [`--priority ${others.priority}`] : []),
     '--watch',
   ];
@@ -37,7 +38,7 @@ client = OpenAI(base_url="${url}/v1", api_key="lrk_…")
 job = client.fine_tuning.jobs.create(
     model=${JSON.stringify(initFrom ?? baseModel)},
     training_file=${JSON.stringify(dataset)},
-    suffix=${JSON.stringify(adapter)},${hasRecipe ? `\n    extra_body={"qlora": ${python}},` : ''}
+${validationDataset ? `    validation_file=${JSON.stringify(validationDataset)},\n` : ''}    suffix=${JSON.stringify(adapter)},${hasRecipe ? `\n    extra_body={"qlora": ${python}},` : ''}
 )
 print(job.id)`,
     },

@@ -28,11 +28,11 @@ export function Workers() {
                 {
                   key: 'host',
                   header: 'Worker',
-                  cell: ({ hostname, device, drain }) => (
+                  cell: ({ hostname, device, drain, failure }) => (
                     <>
                       <Text size="sm" fw={500}>
                         {hostname}
-                        {drain !== null && ' (draining)'}
+                        {drain !== null && (failure === null ? ' (draining)' : ' (failed)')}
                       </Text>
                       <Text size="xs" c="dimmed">
                         {device}

@@ -1,18 +1,7 @@
-import {
-  Anchor,
-  Button,
-  Center,
-  Code,
-  Paper,
-  PasswordInput,
-  Stack,
-  Tabs,
-  Text,
-  TextInput,
-  Title,
-} from '@mantine/core';
+import { Anchor, Button, Code, Stack, Tabs, Text, TextInput } from '@mantine/core';
 import { getRouteApi, useRouter } from '@tanstack/react-router';
 import { type FormEvent, useState } from 'react';
+import { OpenPage } from '../../components/open-page';
 import { ErrorState } from '../../components/states';
 import { signIn } from '../../lib/session';
 
@@ -39,77 +28,78 @@ export function SignInPage() {
     };
   const text = (form: FormData, name: string) => String(form.get(name) ?? '').trim();
   return (
-    <Center mih="100dvh" p="md" component="main">
-      <title>Sign in · Lowrank</title>
-      <Paper withBorder p="lg" w="100%" maw={420} bg="var(--lowrank-surface)">
-        <Title order={1} size="h3" mb="xs">
-          Sign in to Lowrank
-        </Title>
-        {next !== undefined && (
-          <Text size="sm" c="dimmed" mb="xs">
-            You come back to the page that you asked for.
-          </Text>
-        )}
-        <Tabs defaultValue="password" onChange={() => setError(null)} keepMounted={false}>
-          <Tabs.List grow mb="md">
-            <Tabs.Tab value="password">Password</Tabs.Tab>
-            <Tabs.Tab value="key">API key</Tabs.Tab>
-          </Tabs.List>
-          <Tabs.Panel value="password">
-            <form
-              onSubmit={submit((form) => ({
-                email: text(form, 'email'),
-                password: String(form.get('password')),
-              }))}
-            >
-              <Stack>
-                <TextInput
-                  name="email"
-                  type="email"
-                  label="Email"
-                  autoComplete="username"
-                  required
-                  data-autofocus
-                />
-                <PasswordInput name="password" label="Password" autoComplete="current-password" required />
-                {error !== null && <ErrorState error={error} />}
-                <Button type="submit" loading={isBusy}>
-                  Sign in
-                </Button>
-                <Text size="xs" c="dimmed">
-                  No account? Somebody who administers your team can invite you.
-                </Text>
-              </Stack>
-            </form>
-          </Tabs.Panel>
-          <Tabs.Panel value="key">
-            <form onSubmit={submit((form) => ({ key: text(form, 'key') }))}>
-              <Stack>
-                <PasswordInput
-                  name="key"
-                  label="API key"
-                  description="It is exchanged for a session; the browser does not keep it."
-                  placeholder="lrk_…"
-                  autoComplete="off"
-                  required
-                />
-                {error !== null && <ErrorState error={error} />}
-                <Button type="submit" loading={isBusy}>
-                  Sign in
-                </Button>
-                <Text size="xs" c="dimmed">
-                  The first start prints the first key and keeps it in <Code>.lowrank/admin-key</Code>. More
-                  at{' '}
-                  <Anchor href="/docs" size="xs" underline="always">
-                    the API's description
-                  </Anchor>
-                  .
-                </Text>
-              </Stack>
-            </form>
-          </Tabs.Panel>
-        </Tabs>
-      </Paper>
-    </Center>
+    <OpenPage title="Sign in to Lowrank">
+      {next !== undefined && (
+        <Text size="sm" c="dimmed" mb="xs">
+          You come back to the page that you asked for.
+        </Text>
+      )}
+      <Tabs defaultValue="password" onChange={() => setError(null)} keepMounted={false}>
+        <Tabs.List grow mb="md">
+          <Tabs.Tab value="password">Password</Tabs.Tab>
+          <Tabs.Tab value="key">API key</Tabs.Tab>
+        </Tabs.List>
+        <Tabs.Panel value="password">
+          <form
+            onSubmit={submit((form) => ({
+              email: text(form, 'email'),
+              password: String(form.get('password')),
+            }))}
+          >
+            <Stack>
+              <TextInput
+                name="email"
+                type="email"
+                label="Email"
+                autoComplete="username"
+                required
+                data-autofocus
+              />
+              <TextInput
+                type="password"
+                name="password"
+                label="Password"
+                autoComplete="current-password"
+                required
+              />
+              {error !== null && <ErrorState error={error} />}
+              <Button type="submit" loading={isBusy}>
+                Sign in
+              </Button>
+              <Text size="xs" c="dimmed">
+                No account, or a forgotten password? Whoever administers your team can invite you, or give you
+                a link to choose another.
+              </Text>
+            </Stack>
+          </form>
+        </Tabs.Panel>
+        <Tabs.Panel value="key">
+          <form onSubmit={submit((form) => ({ key: text(form, 'key') }))}>
+            <Stack>
+              <TextInput
+                type="password"
+                name="key"
+                label="API key"
+                description="It is exchanged for a session; the browser does not keep it."
+                placeholder="lrk_…"
+                autoComplete="off"
+                required
+              />
+              {error !== null && <ErrorState error={error} />}
+              <Button type="submit" loading={isBusy}>
+                Sign in
+              </Button>
+              <Text size="xs" c="dimmed">
+                The first start prints the first key and keeps it in <Code>.lowrank/admin-key</Code>. More at{' '}
+                <Anchor href="/docs" size="xs" underline="always">
+                  the API's description
+                </Anchor>
+                .
+              </Text>
+            </Stack>
+          </form>
+        </Tabs.Panel>
+      </Tabs>
+    </OpenPage>
   );
 }

@@ -31,7 +31,8 @@ export interface OperationShape {
 }
 
 const tokensOf = ({ lengths }: OperationShape): number => lengths.reduce((sum, length) => sum + length, 0);
-const product = ({ threads }: OperationShape): number => aligned(threads * productWorkspaceBytes);
+const product = ({ threads }: Pick<OperationShape, 'threads'>): number =>
+  aligned(threads * productWorkspaceBytes);
 
 /** attention_forward: keys and values of every head, packed block by block. */
 function attentionForward({ decoder: { headDim, kvHeads }, lengths, threads }: OperationShape): number {
@@ -115,3 +116,7 @@ export const productMemory = product;
 /** Bytes of the stack for answering a prompt of `lengths`: the same products, and attention over its keys. */
 export const promptMemory = (shape: OperationShape): number =>
   Math.max(product(shape), attentionForward(shape));
+
+/** Bytes of the stack beyond one product's workspace for measuring rows, with no gradients. */
+export const evaluationOperations = (shape: OperationShape): number =>
+  Math.max(product(shape), attentionForward(shape), headLoss(shape)) - product(shape);

@@ -3,7 +3,7 @@ import { adaptLinears, adapterMemory } from './adapter';
 import { floatBytes } from './arena';
 import { baseFileBytes, normBytes, storageOf } from './base';
 import { operationMemory, productMemory } from './operations';
-import { samplingMemory } from './sampling';
+import { cacheMemory, passMemory, samplingMemory } from './sampling';
 import { stepMemory } from './step';
 import { encodingBytes, processMemory, type Dataset } from './trainer';
 
@@ -149,4 +149,30 @@ export function predictMemory(input: MemoryInput): MemoryPrediction {
     ...processMemory(dataset, tokenizerBytes),
   };
   return { bytes: total(parts), parts };
+}
+
+export interface ServingMemory {
+  /** The quantized base, mapped. */
+  weights: number;
+  /** Keys and values of all answers together, and the tables of rotary embeddings. */
+  pages: number;
+  /** Activations of the tokens that go through the model at a time, and the logits of all answers. */
+  workspace: number;
+}
+
+/** What a server of answers takes for a base: `tokens` of all sequences in its cache, `rows` answers at a time. In bytes. */
+export function predictServingMemory(
+  input: Omit<NativeMemoryInput, 'lengths'>,
+  { tokens, rows }: { tokens: number; rows: number },
+): ServingMemory {
+  const { decoder, vocabSize, contextLength } = input.model;
+  const longest = Math.min(tokens, contextLength);
+  const whole = { ...input, lengths: [longest] };
+  const { operations } = shapesOf(whole);
+  const storage = storageOf(decoder, input.recipe.base);
+  return {
+    weights: baseFileBytes(decoder, vocabSize, storage),
+    pages: cacheMemory(decoder, tokens) + ropeTables(whole) + normBytes(decoder, storage),
+    workspace: passMemory(operations, longest) + floatBytes(rows * vocabSize),
+  };
 }

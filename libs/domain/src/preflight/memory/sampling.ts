@@ -1,6 +1,6 @@
-import { keyWidth } from '@lowrank/contracts';
+import { type Decoder, keyWidth } from '@lowrank/contracts';
 import { floatBytes, planned } from './arena';
-import { type OperationShape, promptMemory } from './operations';
+import { type OperationShape, productMemory, promptMemory } from './operations';
 import { takeKept, takeRecomputed, takeScratch } from './step';
 
 // Sample answers are generated after training, in a kernel context of their own: libs/kernels/src/native/model/cache.cpp, session.cpp and
@@ -11,11 +11,17 @@ const partTokens = 512;
 /** Most tokens of a sample's answer. */
 const answerTokens = 48;
 
-/** A session's plan, cache and logits for a prompt of so many tokens, and what its operations take. */
-export function samplingMemory(shape: Omit<OperationShape, 'lengths'>, prompt: number): number {
-  const { decoder, vocab, linears } = shape;
+/** Of libs/training/src/evaluate/answer-all.ts: answers in one batch, and how many logits of one are in memory at a time. */
+const together = 16;
+
+/** Keys and values of so many tokens. */
+export const cacheMemory = (decoder: Decoder, tokens: number): number =>
+  2 * floatBytes(decoder.layers * tokens * keyWidth(decoder));
+
+/** A plan for a prompt of so many tokens, and what its operations take. */
+export function passMemory(shape: Omit<OperationShape, 'lengths'>, prompt: number): number {
+  const { decoder, linears } = shape;
   const T = Math.min(prompt, partTokens);
-  const cache = floatBytes(decoder.layers * (prompt + answerTokens) * keyWidth(decoder));
   const plan = planned((arena) => {
     for (let i = 0; i < decoder.ropes; i += 1) arena.floats(T);
     arena.floats(2 * T); // cache_rows
@@ -26,5 +32,20 @@ export function samplingMemory(shape: Omit<OperationShape, 'lengths'>, prompt: n
     arena.floats(Math.max(...linears.map(({ rank }) => rank * T)));
     takeScratch(arena, decoder, T, 'forward');
   });
-  return 2 * cache + floatBytes(vocab) + plan + promptMemory({ ...shape, lengths: [prompt] });
+  return plan + promptMemory({ ...shape, lengths: [prompt] });
 }
+
+/** The same with a session's cache and logits. */
+export const samplingMemory = (shape: Omit<OperationShape, 'lengths'>, prompt: number): number =>
+  cacheMemory(shape.decoder, prompt + answerTokens) + floatBytes(shape.vocab) + passMemory(shape, prompt);
+
+/** Prompts that are answered in one batch, each with room for so many tokens. */
+export const answeringMemory = (
+  shape: Omit<OperationShape, 'lengths'>,
+  prompt: number,
+  room: number,
+): number =>
+  cacheMemory(shape.decoder, together * room) +
+  floatBytes(shape.vocab) +
+  passMemory(shape, prompt) -
+  productMemory(shape);

@@ -74,6 +74,29 @@ const loraHidden = (linears: readonly AdaptedLinear[], layer: number, T: number)
     0,
   );
 
+/** What make_plan takes of every token, once. */
+function takeTokens(arena: Arena, { hidden, ropes }: Decoder, T: number): void {
+  for (let i = 0; i < ropes; i += 1) arena.floats(T); // rope_rows
+  arena.floats(T); // loss
+  arena.floats(T); // grad_scale
+  arena.floats(T); // smoothing
+  arena.take(T); // correct
+  arena.floats(T); // final_rstd
+  arena.floats(T * hidden); // final_x
+}
+
+/** make_plan for a pass forward over T tokens of which nothing is kept, in bytes. */
+export function forwardMemory(decoder: Decoder, linears: readonly AdaptedLinear[], T: number): number {
+  const layers = Array.from({ length: decoder.layers }, (_, layer) => layer);
+  return planned((arena) => {
+    takeTokens(arena, decoder, T);
+    takeKept(arena, decoder, T, 'kept');
+    arena.floats(Math.max(...layers.map((layer) => loraHidden(linears, layer, T))));
+    takeRecomputed(arena, decoder, T);
+    takeScratch(arena, decoder, T, 'forward');
+  });
+}
+
 /** Parts of a step's workspace, in bytes. */
 export interface StepMemory {
   /** Kept for backward of the layers with LoRA on or below them: checkpoints or, without checkpointing, all that it needs. */
@@ -91,7 +114,7 @@ export function stepMemory(
   { training }: Recipe,
   T: number,
 ): StepMemory {
-  const { layers, hidden: d, ropes } = decoder;
+  const { layers, hidden: d } = decoder;
   const adapted = linears.filter(isAdapted).map(({ layer }) => layer);
   const lowest = Math.min(layers, ...adapted);
   const keepsAll = !training.checkpointActivations;
@@ -100,15 +123,7 @@ export function stepMemory(
   const recomputed = planned((arena) => takeRecomputed(arena, decoder, T));
   const hiddenOf = (layer: number) => loraHidden(linears, layer, T);
 
-  const everyToken = planned((arena) => {
-    for (let i = 0; i < ropes; i += 1) arena.floats(T); // rope_rows
-    arena.floats(T); // loss
-    arena.floats(T); // grad_scale
-    arena.floats(T); // smoothing
-    arena.take(T); // correct
-    arena.floats(T); // final_rstd
-    arena.floats(T * d); // final_x
-  });
+  const everyToken = planned((arena) => takeTokens(arena, decoder, T));
   const keptOf = (layer: number) =>
     floatBytes(T * d) + checkpoint + floatBytes(hiddenOf(layer)) + (keepsAll ? recomputed : 0);
   return {

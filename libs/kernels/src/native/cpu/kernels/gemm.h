@@ -1,8 +1,9 @@
-// Blocked matrix product C[M, N] = A[M, K] · B[K, N], in the manner of BLIS (Van Zee & van de Geijn 2015). A task owns some
-// columns of C, for some of its rows. It packs a deep block of B (dequantizing on the way, once), then, some rows of A at a time,
-// runs slices of both through the registers: a slice of B stays in the first cache for all these rows, and C is touched once for
-// each deep block. K is never split between tasks: every element of C is summed in the same order, slice of k by slice of k,
-// whatever the number of threads and whatever other rows are there.
+// Blocked matrix product C[M, N] = A[M, K] · B[K, N], in the manner of BLIS (Van Zee & van de Geijn 2015). The threads pack a deep
+// block of B together (dequantizing on the way, once). Then a task takes some rows of A, packs them and runs slices of both through the
+// registers: a slice of B stays in the first cache for all these rows, and C is touched once for each deep block. Tasks are small and
+// taken as threads become free, so that one that is slowed down for a while does not hold up the others. K is never split between
+// tasks: every element of C is summed in the same order, slice of k by slice of k, whatever the number of threads and whatever other
+// rows are there.
 #pragma once
 #include <type_traits>
 
@@ -18,8 +19,12 @@ constexpr int64_t kLaneStride = kSlices * kLanes + 16;  // between rows of packe
 // and half of it is faster there (docs/kernel-notes.md).
 constexpr int64_t kMostBlockRows = 96;
 constexpr int64_t kBlockRows = W == 16 ? kMostBlockRows : kMostBlockRows / 2;
-constexpr int64_t kPackedB = 1 << 19;                   // floats of packed B
-constexpr int64_t kBlockCols = 2048;                    // most columns of B in a block
+constexpr int64_t kPackedB = 1 << 19;                   // floats of packed B, for each thread
+constexpr int64_t kPackCols = 256;                      // columns of B that a task packs: whole quantization blocks
+constexpr int64_t kTasks = 4;                           // for each thread, at least, where the product has so many
+// Whether a tile asks for the next slice of B while it multiplies the present one: by AVX2, the first rows that a slice meets otherwise wait for
+// the third cache. A slice of AVX-512 fills the first cache alone.
+constexpr bool kAsksAhead = W == 8;
 // Below this many multiply-adds a product ends before other threads have woken.
 constexpr int64_t kWorthThreads = 1 << 21;
 
@@ -90,7 +95,7 @@ struct NoTerms {
 
 // Floats of workspace for one thread: packed B, packed A, a line or a few on their way there, a column of tiles of C. With room for the most rows
 // everywhere, so that memory can be predicted without knowing the processor; rows that are not used take none.
-constexpr int64_t kPackBuffer = 2 * kBlockCols > W * 2 * kLanes ? 2 * kBlockCols : W * 2 * kLanes;
+constexpr int64_t kPackBuffer = 2 * kPackCols > W * 2 * kLanes ? 2 * kPackCols : W * 2 * kLanes;
 constexpr int64_t kGemmWorkspace = kPackedB + kMostBlockRows * kLaneStride + kPackBuffer + kMostBlockRows * kTileCols;
 
 // Packs B[k … k+depth-1, col … col+cols-1] into panels of kTileCols columns, [panel][lane of k][kTileCols]; missing columns and
@@ -118,7 +123,7 @@ static void pack_block(const B& source, int64_t k, int64_t depth, int64_t col, i
       }
     }
   } else {
-    float *even = buffer, *odd = buffer + kBlockCols;
+    float *even = buffer, *odd = buffer + kPackCols;
     for (int64_t i = 0; i < lanes; ++i) {
       source.line(k + i * kPack, col, cols, even);
       for (int64_t j = cols; j < padded_cols; ++j) even[j] = 0;
@@ -157,71 +162,89 @@ static void pack_rows(const A& a, int64_t m, int64_t count, int64_t k, int64_t d
   }
 }
 
-// One task: rows [m_begin, m_end) and columns [col, col + cols) of C.
-template <class Operand, class A, class B, class C, class Terms>
-static void gemm_block(const A& a, const B& b, const C& c, const Terms& terms, int64_t m_begin, int64_t m_end, int64_t col,
-                       int64_t cols, int64_t K, float* workspace) {
+// Packed B: a deep block of k from k on, [slices][columns / kTileCols][kLanes][kTileCols].
+struct Packed {
+  const float* data;
+  int64_t cols;  // of the block, a multiple of kTileCols
+  int64_t k, depth;
+  int64_t step;  // elements of k in a slice
+  int64_t slices() const { return ceil_div(depth, step); }
+  int64_t slice_depth(int64_t s) const { return least(step, depth - s * step); }
+  const float* tile(int64_t s, int64_t n) const { return data + (s * cols + n) * kLanes; }
+};
+
+// One task: rows m … m+count-1 of C, and of the block of B, which begins in column `block`, columns [begin, end). `rest` is a thread's workspace.
+template <class Operand, class A, class C, class Terms>
+static void gemm_rows(const A& a, const Packed& b, const C& c, const Terms& terms, int64_t m, int64_t count, int64_t block, int64_t begin,
+                      int64_t end, int64_t N, float* rest) {
   constexpr int kPack = Operand::kPack;
-  float* packed = workspace;  // [slices][columns / kTileCols][kLanes][kTileCols]
-  float* rows = packed + kPackedB;
+  float* rows = rest;
   float* buffer = rows + kBlockRows * kLaneStride;
   float* values = buffer + kPackBuffer;
-  const int64_t step = slice_depth<Operand>(K), slice_lanes = step / kPack;
-  const int64_t slice_floats = ceil_div(cols, kTileCols) * kTileCols * kLanes;
-  for (int64_t k = 0; k < K; k += kSlices * step) {
-    const int64_t depth = least(kSlices * step, K - k), slices = ceil_div(depth, step);
-    for (int64_t s = 0; s < slices; ++s)
-      pack_block<Operand>(b, k + s * step, least(step, depth - s * step), col, cols, packed + s * slice_floats, buffer);
-    for (int64_t m = m_begin; m < m_end; m += kBlockRows) {
-      const int64_t count = least(kBlockRows, m_end - m);
-      pack_rows<Operand>(a, m, count, k, depth, rows, buffer);
-      for (int64_t n = 0; n < cols; n += kTileCols) {
-        for (int64_t s = 0; s < slices; ++s) {
-          const float* tile_b = packed + s * slice_floats + n * kLanes;
-          const int64_t lanes = ceil_div(least(step, depth - s * step), kPack);
-          for (int64_t i = 0; i < count; i += kTileRows) {
-            const int64_t tile_count = least(kTileRows, count - i);
-            if (s == slices - 1) c.expect(m + i, tile_count, col + n);
-            const Rows tile_a{rows + i * kLaneStride + s * slice_lanes, kLaneStride};
-            float* out = values + i * kTileCols;
-            if (cols - n > W) {
-              tile_rows<Operand, 2>(tile_a, tile_count, tile_b, kTileCols, lanes, kTileCols, s > 0, out, kTileCols);
-            } else {
-              tile_rows<Operand, 1>(tile_a, tile_count, tile_b, kTileCols, lanes, W, s > 0, out, kTileCols);
-            }
-          }
+  const int64_t slices = b.slices(), slice_lanes = b.step / kPack;
+  pack_rows<Operand>(a, m, count, b.k, b.depth, rows, buffer);
+  for (int64_t n = begin; n < end; n += kTileCols) {
+    const int64_t width = least(kTileCols, N - block - n);
+    for (int64_t s = 0; s < slices; ++s) {
+      const float* tile_b = b.tile(s, n);
+      const float* next_b = s + 1 < slices ? b.tile(s + 1, n) : b.tile(0, n + kTileCols < end ? n + kTileCols : begin);
+      const int64_t lanes = ceil_div(b.slice_depth(s), kPack);
+      for (int64_t i = 0; i < count; i += kTileRows) {
+        const int64_t tile_count = least(kTileRows, count - i);
+        if (s == slices - 1) c.expect(m + i, tile_count, block + n);
+        const Rows tile_a{rows + i * kLaneStride + s * slice_lanes, kLaneStride};
+        float* out = values + i * kTileCols;
+        if (width <= W) {
+          tile_rows<Operand, 1>(tile_a, tile_count, tile_b, kTileCols, lanes, W, s > 0, out, kTileCols);
+        } else if constexpr (kAsksAhead) {
+          const LinesAhead ahead{next_b + i * (lanes * kTileCols / kBlockRows)};
+          tile_rows<Operand, 2>(tile_a, tile_count, tile_b, kTileCols, lanes, kTileCols, s > 0, out, kTileCols, ahead);
+        } else {
+          tile_rows<Operand, 2>(tile_a, tile_count, tile_b, kTileCols, lanes, kTileCols, s > 0, out, kTileCols);
         }
-        const int64_t width = least(kTileCols, cols - n);
-        if (k == 0) terms.add(m, count, col + n, width, values);
-        c.take(values, m, count, col + n, width, k == 0);
       }
     }
+    if (b.k == 0) terms.add(m, count, block + n, width, values);
+    c.take(values, m, count, block + n, width, b.k == 0);
   }
 }
 
 template <class Operand, class A, class B, class C, class Terms = NoTerms>
 static void gemm(const Run& run, int64_t M, int64_t N, int64_t K, const A& a, const B& b, const C& c, const Terms& terms = {}) {
-  const int64_t threads = M * N * K < kWorthThreads ? 1 : run.pool->threads();
-  // Columns are shared out first: rows shared out pack the same block again. 4 tiles of columns at least, or packing A anew
-  // for each task shows.
-  const int64_t tiles = ceil_div(N, kTileCols);
-  const int64_t slices = least(kSlices, ceil_div(K, kLanes * Operand::kPack));
-  const int64_t most_cols = least(kPackedB / (slices * kLanes), kBlockCols);
-  const int64_t wanted = ceil_div(N, most_cols * threads) * threads;
-  const int64_t col_blocks = most(least(wanted, tiles / 4), ceil_div(N, most_cols));
-  const int64_t cols = ceil_div(tiles, col_blocks) * kTileCols;
-  const int64_t n_blocks = ceil_div(N, cols);
-  const int64_t row_blocks = n_blocks >= threads ? 1 : least(ceil_div(threads, n_blocks), ceil_div(M, 4 * kTileRows));
-  const int64_t rows = ceil_div(ceil_div(M, row_blocks), kTileRows) * kTileRows;
+  const bool alone = M * N * K < kWorthThreads;
+  const int64_t threads = alone ? 1 : run.pool->threads();
+  const int64_t tiles = ceil_div(N, kTileCols), step = slice_depth<Operand>(K);
+  const int64_t slices = least(kSlices, ceil_div(K, step));
+  // Blocks of columns as equal as whole groups of packing let them be.
+  const int64_t most_cols = threads * kPackedB / (slices * kLanes) / kPackCols * kPackCols;
+  const int64_t wanted = ceil_div(N, ceil_div(N, most_cols));
+  const int64_t cols = least(ceil_div(wanted, kPackCols) * kPackCols, tiles * kTileCols);
+  // Rows are shared out first: tasks that share rows pack them again. 4 tiles of columns at least, or packing them shows.
+  const int64_t row_tasks = ceil_div(M, kBlockRows);
+  const int64_t parts = most(1, least(ceil_div(kTasks * threads, row_tasks), cols / kTileCols / 4));
+  const int64_t part = ceil_div(cols / kTileCols, threads == 1 ? 1 : parts) * kTileCols;
 
   const size_t mark = run.scratch->mark();
   auto* workspace = static_cast<float*>(run.scratch->take(threads * kGemmWorkspace * sizeof(float)));
-  const auto task = [&](int index, int thread) {
-    const int64_t col = index / row_blocks * cols, row = index % row_blocks * rows;
-    if (row >= M) return;
-    gemm_block<Operand>(a, b, c, terms, row, least(row + rows, M), col, least(cols, N - col), K, workspace + thread * kGemmWorkspace);
-  };
-  parallel(run, n_blocks * row_blocks, task, threads == 1);
+  float* const packed = workspace;  // of all threads; then, for each, what is its own
+  const auto own = [&](int thread) { return workspace + threads * kPackedB + thread * (kGemmWorkspace - kPackedB); };
+  for (int64_t block = 0; block < N; block += cols) {
+    const int64_t block_cols = least(cols, ceil_div(N - block, kTileCols) * kTileCols);
+    for (int64_t k = 0; k < K; k += kSlices * step) {
+      const Packed deep{packed, block_cols, k, least(kSlices * step, K - k), step};
+      const int64_t groups = ceil_div(block_cols, kPackCols);
+      parallel(run, deep.slices() * groups, [&](int task, int thread) {
+        const int64_t s = task / groups, col = task % groups * kPackCols;
+        pack_block<Operand>(b, k + s * step, deep.slice_depth(s), block + col, least(kPackCols, N - block - col),
+                            packed + (s * block_cols + col) * kLanes, own(thread));
+      }, alone);
+      const int64_t block_parts = ceil_div(block_cols, part);
+      parallel(run, row_tasks * block_parts, [&](int task, int thread) {
+        const int64_t m = task / block_parts * kBlockRows, begin = task % block_parts * part;
+        gemm_rows<Operand>(a, deep, c, terms, m, least(kBlockRows, M - m), block, begin, least(begin + part, block_cols), N, own(thread));
+      }, alone);
+    }
+  }
   run.scratch->release(mark);
 }
 

@@ -38,17 +38,31 @@ struct Columns {
   Columns below(int64_t m) const { return {data + m, stride}; }
 };
 
+// What a full tile asks the caches for on its way: nothing, or the lines from `next` on, one every kEvery steps.
+struct NothingAhead {
+  static constexpr int64_t kEvery = 0;
+};
+struct LinesAhead {
+  static constexpr int64_t kEvery = 8;
+  const float* next;
+  void fetch() {
+    __builtin_prefetch(next);
+    next += kLine;
+  }
+  static constexpr int64_t kLine = 16;  // floats
+};
+
 // out[M, cols] (stride out_stride) = or += A[M, k] · B[k, cols], B's rows ldb apart, cols ≤ NV · W.
-template <class Step, int M, int NV, class A>
+template <class Step, int M, int NV, class A, class Ahead = NothingAhead>
 static inline void tile(const A a, const float* b, int64_t ldb, int64_t k, int64_t cols, bool add, float* out,
-                        int64_t out_stride) {
+                        int64_t out_stride, [[maybe_unused]] Ahead ahead = {}) {
   V sums[M][NV];
   for (int m = 0; m < M; ++m)
     for (int v = 0; v < NV; ++v) sums[m][v] = zero();
   const bool whole = cols == NV * W;
   const int64_t last = cols - (NV - 1) * W;  // lanes of the last vector
   const auto steps = [&](auto load_last) {
-    for (int64_t i = 0; i < k; ++i) {
+    const auto step = [&](int64_t i) __attribute__((always_inline)) {
       V row[NV];
 #pragma GCC unroll 2
       for (int v = 0; v < NV; ++v) row[v] = v == NV - 1 ? load_last(b + i * ldb + v * W) : load(b + i * ldb + v * W);
@@ -58,7 +72,15 @@ static inline void tile(const A a, const float* b, int64_t ldb, int64_t k, int64
 #pragma GCC unroll 2
         for (int v = 0; v < NV; ++v) sums[m][v] = Step::step(lane, row[v], sums[m][v]);
       }
-    }
+    };
+    int64_t i = 0;
+    if constexpr (Ahead::kEvery > 0)
+      for (; i + Ahead::kEvery <= k; i += Ahead::kEvery) {
+        ahead.fetch();
+#pragma GCC unroll 8
+        for (int64_t j = 0; j < Ahead::kEvery; ++j) step(i + j);
+      }
+    for (; i < k; ++i) step(i);
   };
   if (whole) {
     steps([](const float* p) { return load(p); });
@@ -79,14 +101,14 @@ static inline void tile(const A a, const float* b, int64_t ldb, int64_t k, int64
 }
 
 // The same for any number of rows: full tiles, then tiles of 4, 2, 1.
-template <class Step, int NV, class A>
+template <class Step, int NV, class A, class Ahead = NothingAhead>
 static void tile_rows(A a, int64_t rows, const float* b, int64_t ldb, int64_t k, int64_t cols, bool add, float* out,
-                      int64_t out_stride) {
+                      int64_t out_stride, Ahead ahead = {}) {
   while (rows > 0) {
     int64_t done = 1;
     if (rows >= kTileRows) {
       done = kTileRows;
-      tile<Step, kTileRows, NV>(a, b, ldb, k, cols, add, out, out_stride);
+      tile<Step, kTileRows, NV>(a, b, ldb, k, cols, add, out, out_stride, ahead);
     } else if (rows >= 4) {
       done = 4;
       tile<Step, 4, NV>(a, b, ldb, k, cols, add, out, out_stride);

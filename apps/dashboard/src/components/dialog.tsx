@@ -1,0 +1,29 @@
+import { type ModalProps } from '@mantine/core';
+import { lazy, type ReactNode, Suspense, useState } from 'react';
+import { LoadingState } from './states';
+
+// No page begins with an open dialog.
+const Modal = lazy(() => import('./modal'));
+
+interface DialogProps extends Pick<ModalProps, 'size'> {
+  isOpen: boolean;
+  close: () => void;
+  title: string;
+  /** May be lazy: its code comes when the dialog opens. */
+  children: ReactNode;
+}
+
+/** A dialog over the page, which Escape closes. */
+export function Dialog({ isOpen, close, children, ...others }: DialogProps) {
+  const [wasOpen, setWasOpen] = useState(isOpen);
+  if (isOpen && !wasOpen) setWasOpen(true);
+  return (
+    wasOpen && (
+      <Suspense>
+        <Modal opened={isOpen} onClose={close} closeButtonProps={{ 'aria-label': 'Close' }} {...others}>
+          <Suspense fallback={<LoadingState />}>{children}</Suspense>
+        </Modal>
+      </Suspense>
+    )
+  );
+}
