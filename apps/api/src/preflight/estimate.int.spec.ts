@@ -246,5 +246,5 @@ describe('bodies of an estimate', () => {
     }
     expect(refused.length).toBeGreaterThan(100);
     expect(refused.length).toBeLessThan(300);
-  });
+  }, 120_000);
 });
