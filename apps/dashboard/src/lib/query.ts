@@ -1,4 +1,5 @@
-import { infiniteQueryOptions, QueryClient, queryOptions } from '@tanstack/react-query';
+import { infiniteQueryOptions, QueryClient, queryOptions, useQuery } from '@tanstack/react-query';
+import { useEffect } from 'react';
 import { api, ApiError, type Parameters } from './api';
 
 /** A page of a list, as the API sends it: newest first. */
@@ -24,6 +25,16 @@ export const apiQuery = <T>(path: string, parameters: Parameters = {}) =>
     queryKey: [path, parameters] as const,
     queryFn: ({ signal }) => api.get<T>(path, parameters, signal),
   });
+
+/** A GET of what grows while a run goes on: asked again and again until it is over, and once more then, for what came last. */
+export function useGrowing<T>(path: string, isOver: boolean) {
+  const query = useQuery({ ...apiQuery<T>(path), refetchInterval: isOver ? false : 3000 });
+  const { refetch } = query;
+  useEffect(() => {
+    if (isOver) void refetch();
+  }, [isOver, refetch]);
+  return query;
+}
 
 /** A list as an infinite query, whose pages go on after the last id of the page before. */
 export const apiPages = <T extends { id: string }>(path: string, parameters: Parameters = {}) =>

@@ -79,7 +79,7 @@ export function accountJourneys(world: World): void {
     await admin.page.locator('input[name="key"]').fill(stack.key);
     await admin.page.getByRole('button', { name: 'Sign in' }).click();
     await admin.page.getByRole('link', { name: 'Members' }).click();
-    await admin.page.getByRole('button', { name: 'Reset the password of Eve' }).click();
+    await admin.page.getByRole('button', { name: 'Reset password of Eve' }).click();
     await admin.page.getByRole('button', { name: 'Make the link' }).click();
     const link = await admin.page.getByRole('group', { name: 'the link of the reset' }).textContent();
     expect(admin.errors).toEqual([]);

@@ -104,7 +104,7 @@ function MemberList() {
                           <Group gap={6} wrap="nowrap">
                             {!isService && (
                               <ConfirmButton
-                                aria-label={`Reset the password of ${name}`}
+                                aria-label={`Reset password of ${name}`}
                                 title={`Has ${name} forgotten their password?`}
                                 explanation="You get a link for them, good for a day and for one use. Until they use it, their password stays."
                                 confirm="Make the link"

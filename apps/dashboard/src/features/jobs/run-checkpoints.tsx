@@ -1,6 +1,5 @@
-import { Anchor, Badge, Code, Group, Stack, Text } from '@mantine/core';
+import { Anchor, Code, Group, Stack, Text } from '@mantine/core';
 import { type AdapterVersion, type Job, type JobCheckpoint } from '@lowrank/contracts';
-import { useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
 import { ConfirmButton } from '../../components/confirm-button';
 import { type Column, DataTable } from '../../components/data-table';
@@ -10,7 +9,7 @@ import { Ago } from '../../components/time';
 import { api } from '../../lib/api';
 import { formatBytes, formatCount, formatNumber } from '../../lib/format';
 import { notify } from '../../lib/notify';
-import { apiQuery, invalidate } from '../../lib/query';
+import { invalidate, useGrowing } from '../../lib/query';
 import { useMay } from '../../lib/session';
 
 const measured = (value: number | null) => (value === null ? '–' : formatNumber(value));
@@ -18,10 +17,7 @@ const measured = (value: number | null) => (value === null ? '–' : formatNumbe
 /** States of the adapter that are kept, with what was measured there; each can be made a version. */
 export function RunCheckpoints({ job, isOver }: { job: Job; isOver: boolean }) {
   const may = useMay();
-  const checkpoints = useQuery({
-    ...apiQuery<{ data: JobCheckpoint[] }>(`/api/v1/jobs/${job.id}/checkpoints`),
-    refetchInterval: isOver ? false : 3000,
-  });
+  const checkpoints = useGrowing<{ data: JobCheckpoint[] }>(`/api/v1/jobs/${job.id}/checkpoints`, isOver);
   const promote = async (step: number) => {
     const path = `/api/v1/jobs/${job.id}/checkpoints/${step}/promote`;
     const { number } = await api.post<AdapterVersion>(path);
@@ -36,9 +32,9 @@ export function RunCheckpoints({ job, isOver }: { job: Job; isOver: boolean }) {
         <Group gap="xs" wrap="nowrap" className="numbers">
           {formatCount(step)}
           {isBest && (
-            <Badge size="xs" variant="light" color="green">
+            <Text size="xs" fw={600}>
               best
-            </Badge>
+            </Text>
           )}
         </Group>
       ),

@@ -1,19 +1,15 @@
 import { Box, Group, NativeSelect, SimpleGrid, Stack, Text } from '@mantine/core';
 import { type Job, type JobSamples } from '@lowrank/contracts';
-import { useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
 import { Section } from '../../components/section';
 import { EmptyState, QueryState } from '../../components/states';
 import { formatCount } from '../../lib/format';
-import { apiQuery } from '../../lib/query';
+import { useGrowing } from '../../lib/query';
 import { RunQuestion } from './run-question';
 
 /** What the run has answered before, on its way, and in the end; and below what one asks it oneself. */
 export function RunSamples({ job, isOver }: { job: Job; isOver: boolean }) {
-  const samples = useQuery({
-    ...apiQuery<{ data: JobSamples[] }>(`/api/v1/jobs/${job.id}/samples`),
-    refetchInterval: isOver ? false : 3000,
-  });
+  const samples = useGrowing<{ data: JobSamples[] }>(`/api/v1/jobs/${job.id}/samples`, isOver);
   return (
     <Stack>
       <QueryState query={samples}>{({ data }) => <KeptSamples job={job} steps={data} />}</QueryState>
