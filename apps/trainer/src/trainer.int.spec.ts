@@ -1,5 +1,4 @@
 import {
-  fromTrainerSchema,
   recipeSchema,
   type Assignment,
   type JobMessage,
@@ -8,12 +7,12 @@ import {
 } from '@lowrank/contracts';
 import { Blobs, createObjectStore } from '@lowrank/storage';
 import { tinyDataset, writeQuantizedTinyModel, writeTinyModel } from '@lowrank/testing';
-import { fork, type ChildProcess } from 'node:child_process';
-import { once } from 'node:events';
+import { type ChildProcess } from 'node:child_process';
 import { rmSync, writeFileSync } from 'node:fs';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { type Attempt, type OnMessage, startTrainer } from './test/start-trainer';
 
 const folder = (name: string): string => join(root, name);
 const files = [
@@ -71,40 +70,8 @@ const smallRecipe: RecipeInput = {
   checkpoints: { everySteps: 3 },
 };
 
-interface Attempt {
-  messages: JobMessage[];
-  /** By the id of the job; `messages` are those of the first. */
-  all: Map<string, JobMessage[]>;
-  child: ChildProcess;
-  /** Exit code, or the signal that ended it. */
-  ended: Promise<number | string | null>;
-}
-
-/** Starts a real trainer process and gives it one assignment, or several. */
-function start(
-  given: Assignment | [Assignment, ...Assignment[]],
-  onMessage: (message: JobMessage, child: ChildProcess, jobId: string) => void = () => undefined,
-): Attempt {
-  const assignments = [given].flat() as [Assignment, ...Assignment[]];
-  const child = fork(join(__dirname, 'main.ts'), [], {
-    env: { ...process.env, LOWRANK_DATA: root },
-    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
-  });
-  children.add(child);
-  const all = new Map(assignments.map(({ jobId }): [string, JobMessage[]] => [jobId, []]));
-  child.on('message', (raw) => {
-    const parsed = fromTrainerSchema.parse(raw);
-    if (parsed.type === 'heartbeat') return;
-    all.get(parsed.jobId)?.push(parsed.message);
-    onMessage(parsed.message, child, parsed.jobId);
-  });
-  const ended = once(child, 'exit').then(([code, signal]) => {
-    children.delete(child);
-    return (code ?? signal) as number | string | null;
-  });
-  child.send({ type: 'assign', assignments });
-  return { messages: all.get(assignments[0].jobId) as JobMessage[], all, child, ended };
-}
+const start = (given: Assignment | [Assignment, ...Assignment[]], onMessage?: OnMessage) =>
+  startTrainer({ dataDir: root, children }, given, onMessage);
 
 const stop = (child: ChildProcess, letter: string, reason: 'cancel' | 'drain') =>
   child.send({ type: 'stop', jobId: id('job', letter), reason });

@@ -101,8 +101,8 @@ function runIdentity(
   tokenizer: ChatTokenizer,
 ): string {
   // How many states and which answers are kept decides nothing.
-  const { samples: _samples, checkpoints, ...rest } = recipe;
-  const decisive = { ...rest, checkpoints: { everySteps: checkpoints.everySteps } };
+  const { everySteps } = recipe.checkpoints;
+  const decisive = { ...recipe, samples: undefined, checkpoints: { everySteps } };
   const parts: unknown[] = [decisive, base.key, dataset.sha256, dataset.format, tokenizer.fingerprint];
   if (initFrom) parts.push(initFrom.key);
   // Evaluations are part of what is published.

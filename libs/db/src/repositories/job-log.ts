@@ -174,8 +174,8 @@ export const jobLog = (db: Tx): JobLogRepository => ({
     const columnsOf = (wanted: JobMetric['kind']): MetricColumns => {
       const found = rows.find(({ kind }) => kind === wanted);
       if (found === undefined) return noColumns;
-      const { kind: _kind, ...columns } = found;
-      return columns;
+      const { step, at, loss, learningRate, gradNorm, tokensPerSecond, accuracy, rewardMargin } = found;
+      return { step, at, loss, learningRate, gradNorm, tokensPerSecond, accuracy, rewardMargin };
     };
     return { train: columnsOf('train'), eval: columnsOf('eval') };
   },
