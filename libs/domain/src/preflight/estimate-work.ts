@@ -15,10 +15,10 @@ import { type Ports } from '../ports';
 import { isUncounted, type Uncounted } from '../ports/data-planner';
 import { type NewJob } from '../ports/repositories';
 import { assertFits, noPlanner } from './estimate-job';
-import { memoryEstimate } from './estimate';
+import { memoryEstimate, tokenizerBytesOf, warningsOfPlacement } from './estimate';
 import { predictWorkMemory, type WorkMemoryInput } from './memory/work';
 import { servabilityOf } from './servability';
-import { estimateDevices, gigabytes, mayRunOn, threadsOf } from './workers';
+import { estimateDevices, mayRunOn, threadsOf } from './workers';
 
 /** A job that does not train, before it is written. */
 export interface PlannedWork extends Pick<Material, 'baseModel' | 'dataset' | 'validationDataset'> {
@@ -62,7 +62,7 @@ function memoryOf(
     threads,
     dataset: { conversations: plan.conversations, tokens: plan.conversationTokens },
     longest: plan.data.lengths.at(-1)?.upTo ?? contextLength,
-    tokenizerBytes: files.find(({ path }) => path === 'tokenizer.json')?.bytes ?? 0,
+    tokenizerBytes: tokenizerBytesOf(files),
   });
   // It has a process to itself: nothing of it is shared.
   return memoryEstimate(bytes, 0, parts);
@@ -88,12 +88,8 @@ export async function estimateWork(
   const needed = placement.memoryBytes ?? memory?.bytes ?? null;
   const { baseModel, versions } = planned;
   const [{ recipe }] = versions as [PlannedWork['versions'][number]];
-  const warnings: string[] = [];
+  const warnings = [...warningsOfPlacement(placement, memory)];
   if (isUncounted(plan)) warnings.push(`The tokens are not counted: ${plan.problem}. Memory is not known.`);
-  if (memory !== null && placement.memoryBytes !== null && placement.memoryBytes < memory.bytes)
-    warnings.push(
-      `placement.memoryBytes is ${gigabytes(placement.memoryBytes)}; the job takes ${gigabytes(memory.bytes)} at its peak by prediction.`,
-    );
   const estimate: Estimate = {
     ...{ data: null, memory, operations: null },
     devices: estimateDevices(workers, placement, needed, () => null),

@@ -69,12 +69,15 @@ export function estimateMemory(
     lengths: largest,
     threads,
     dataset: { conversations, tokens: conversationTokens },
-    tokenizerBytes: files.find(({ path }) => path === 'tokenizer.json')?.bytes ?? 0,
+    tokenizerBytes: tokenizerBytesOf(files),
   });
   // One process has them once, however many adapters it trains: its own memory, the mapped base, what its threads compute with.
   const { base, tokenizer, process, products } = parts;
   return memoryEstimate(bytes, base + tokenizer + process + products, parts);
 }
+
+export const tokenizerBytesOf = (files: BaseModel['files']): number =>
+  files.find(({ path }) => path === 'tokenizer.json')?.bytes ?? 0;
 
 /** In whole bytes. */
 export const memoryEstimate = (bytes: number, sharedBytes: number, parts: object): MemoryEstimate => ({
@@ -86,6 +89,15 @@ export const memoryEstimate = (bytes: number, sharedBytes: number, parts: object
 });
 
 const rowsOf = (count: number, of: number): string => `${count} of ${of} rows of the dataset`;
+
+/** Of a placement that asks for less memory than the job takes by prediction. */
+export function* warningsOfPlacement(
+  { memoryBytes }: Placement,
+  memory: MemoryEstimate | null,
+): Generator<string> {
+  if (memory !== null && memoryBytes !== null && memoryBytes < memory.bytes)
+    yield `placement.memoryBytes is ${gigabytes(memoryBytes)}; the job takes ${gigabytes(memory.bytes)} at its peak by prediction.`;
+}
 
 /** What whoever submits should know, besides the figures. */
 function* warningsOf(
@@ -105,8 +117,7 @@ function* warningsOf(
     if (baseModel.decoder === null)
       yield `Base model ${baseModel.name} was imported by a release that did not keep its sizes: memory and time are not known. Import it again under another name.`;
   }
-  if (memory !== null && placement.memoryBytes !== null && placement.memoryBytes < memory.bytes)
-    yield `placement.memoryBytes is ${gigabytes(placement.memoryBytes)}; the job takes ${gigabytes(memory.bytes)} at its peak by prediction.`;
+  yield* warningsOfPlacement(placement, memory);
   const wanted = devices.filter((device) => mayRunOn(device, placement));
   if (wanted.length === 0)
     yield `No worker ${placement.deviceClasses === null ? '' : `of class ${placement.deviceClasses.join(' or ')} `}is there now: the job will wait for one.`;

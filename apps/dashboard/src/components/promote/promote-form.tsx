@@ -11,14 +11,12 @@ import { ErrorState } from '../states';
 export interface Promotion {
   /** Name of the adapter, of one's own team. */
   adapter: string;
-  /** What is promoted, as people say it: `v3`, or `step 400`. */
+  /** The version, as people say it: `v3`. */
   what: string;
-  /** Has the alias stand on it, and says where it stands then. Default: `what` is a version that there is. Throws ApiError. */
-  move?: (alias: string) => Promise<Alias>;
 }
 
-/** Which alias is to stand on something: one that there is, or a new one. */
-export default function PromoteForm({ adapter, what, move, close }: Promotion & { close: () => void }) {
+/** Which alias is to stand on a version: one that there is, or a new one. */
+export default function PromoteForm({ adapter, what, close }: Promotion & { close: () => void }) {
   const path = `/api/v1/adapters/${adapter}/aliases`;
   // An adapter without a version yet has none, and is not there.
   const aliases = useQuery(apiQuery<{ data: Alias[] }>(path)).data?.data ?? [];
@@ -26,8 +24,7 @@ export default function PromoteForm({ adapter, what, move, close }: Promotion & 
   const alias = chosen ?? aliases[0]?.name ?? 'prod';
   const standsOn = aliases.find(({ name }) => name === alias)?.version;
   const promotion = useMutation({
-    mutationFn: (name: string) =>
-      move?.(name) ?? api.put<Alias>(`${path}/${encodeURIComponent(name)}`, { version: what }),
+    mutationFn: (name: string) => api.put<Alias>(`${path}/${encodeURIComponent(name)}`, { version: what }),
     onSuccess: async ({ name, version }) => {
       notify(`${adapter}@${name} stands on v${version}.`);
       close();

@@ -4,6 +4,7 @@ import { ConfirmButton } from '../../components/confirm-button';
 import { Facts } from '../../components/facts';
 import { KeyForm } from '../../components/keys/key-form';
 import { KeyList } from '../../components/keys/key-list';
+import { NewPassword } from '../../components/new-password';
 import { PageHeader } from '../../components/page-header';
 import { Section } from '../../components/section';
 import { ErrorState } from '../../components/states';
@@ -75,15 +76,7 @@ function Password() {
               autoComplete="current-password"
               required
             />
-            <TextInput
-              name="password"
-              type="password"
-              label="New password"
-              description="12 characters at least."
-              autoComplete="new-password"
-              minLength={12}
-              required
-            />
+            <NewPassword />
             <Button type="submit" loading={isBusy}>
               Change it
             </Button>

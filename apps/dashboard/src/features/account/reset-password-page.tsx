@@ -2,6 +2,7 @@ import { Button, Stack, Text, TextInput } from '@mantine/core';
 import { useLocation } from '@tanstack/react-router';
 import { useState } from 'react';
 import { LinkButton } from '../../components/links';
+import { NewPassword } from '../../components/new-password';
 import { OpenPage } from '../../components/open-page';
 import { ErrorState } from '../../components/states';
 import { api } from '../../lib/api';
@@ -40,15 +41,7 @@ export function ResetPasswordPage() {
             autoComplete="off"
             required
           />
-          <TextInput
-            name="password"
-            type="password"
-            label="New password"
-            description="12 characters at least."
-            autoComplete="new-password"
-            minLength={12}
-            required
-          />
+          <NewPassword />
           {error !== null && <ErrorState error={error} />}
           <Button type="submit" loading={isBusy}>
             Change it
