@@ -61,7 +61,7 @@ const supervisor = new Supervisor({
     // A trainer for each job: several that a trainer trains together would be told as one start.
     workplace: { dataDir: folder, threads: 1, slots, jobsPerTrainer: 1 },
     clearUp: async () => {},
-    publishing: (_published, write) => write(),
+    publishing: { publish: (_published, write) => write(), keep: (_files, write) => write() },
     deviceProblem: () => null,
     timings: defaultTimings,
     metrics,
