@@ -4,6 +4,8 @@
 // while zooming, and from opening a page to where it takes input. Run: npm run bench:dashboard
 import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
+import startRun from '../libs/testing/jest/global-setup.mjs';
+import endRun from '../libs/testing/jest/global-teardown.mjs';
 
 const require = createRequire(import.meta.url);
 require('../tools/typescript.cjs');
@@ -35,7 +37,15 @@ for (const [name, step] of Object.entries(steps)) {
 }
 
 const { hasChromium, launch, signInWithKey, visit } = require('../apps/dashboard/test/browser.ts');
-if (hasChromium) await inChromium();
+if (hasChromium) {
+  // The journeys' database server, as their tests start and end it.
+  await startRun();
+  try {
+    await inChromium();
+  } finally {
+    await endRun();
+  }
+}
 
 async function inChromium() {
   const { Stack } = require('../apps/dashboard/test/stack.ts');
