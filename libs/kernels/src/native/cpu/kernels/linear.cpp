@@ -1,5 +1,6 @@
 #include <type_traits>
 
+#include "decode_pairs.h"
 #include "kernels.h"
 #include "weights.h"
 
@@ -19,28 +20,28 @@ constexpr int64_t kManyRows = 8;
 // so many.
 constexpr int64_t kManyFloats = int64_t{1} << 17;
 
-// sums[R][M] of R weight rows with M tokens, 4-bit storages in whole blocks. x lies de-interleaved in groups of 2W (even elements first),
-// the way look_up delivers weights, so that they are multiplied without being put in order.
+// sums[R][M] of R weight rows with M tokens, 4-bit storages in whole blocks. x lies in the order in which blocks are looked up (vec.h), so
+// that weights are multiplied without being put in theirs.
 template <int M, int R>
-inline void stream_four_bit(const WeightReader& reader, int64_t row, const float* x, float* out) {
+inline void stream_four_bit(const WeightReader& reader, const LevelTable& table, int64_t row, const float* x, float* out) {
   const Weight& w = reader.w;
   const auto* codes = static_cast<const uint8_t*>(w.data);
   V products[R * M];
   for (V& product : products) product = zero();
   for (int64_t col = 0; col < w.cols; col += quant::kBlock) {
-    Levels levels[R];
-    for (int r = 0; r < R; ++r) {
-      const int64_t block = ((row + r) * w.cols + col) / quant::kBlock;
-      levels[r] = scaled_levels(reader.levels, quant::block_scale(w.scales, block, reader.dynamic));
-    }
 #pragma GCC unroll 4
-    for (int64_t j = 0; j < quant::kBlock; j += 2 * W) {
-      V even[R], odd[R];
-      for (int r = 0; r < R; ++r) look_up(codes + ((row + r) * w.cols + col + j) / 2, levels[r], &even[r], &odd[r]);
+    for (int r = 0; r < R; ++r) {
+      const int64_t first = (row + r) * w.cols + col;
+      const float scale = quant::block_scale(w.scales, first / quant::kBlock, reader.dynamic);
+#pragma GCC unroll 2
+      for (int part = 0; part < 2; ++part) {
+        V values[kPartVectors];
+        look_up_part(codes + first / 2, part, table, scale, values);
 #pragma GCC unroll 8
-      for (int m = 0; m < M; ++m) {
-        const V x_even = load(x + m * w.cols + col + j), x_odd = load(x + m * w.cols + col + j + W);
-        for (int r = 0; r < R; ++r) products[r * M + m] = fma(odd[r], x_odd, fma(even[r], x_even, products[r * M + m]));
+        for (int m = 0; m < M; ++m)
+#pragma GCC unroll 4
+          for (int i = 0; i < kPartVectors; ++i)
+            products[r * M + m] = fma(values[i], load(x + m * w.cols + col + (part * kPartVectors + i) * W), products[r * M + m]);
       }
     }
   }
@@ -70,7 +71,7 @@ inline void stream_any(const WeightReader& reader, int64_t row, const float* x, 
 
 bool in_whole_blocks(const Weight& w) { return quant::is_four_bit(w.storage) && w.cols % quant::kBlock == 0; }
 
-// n elements of x as the rows of a weight want them: of the operand type, and for `whole_blocks` de-interleaved.
+// n elements of x as the rows of a weight want them: of the operand type, and for `whole_blocks` in the order in which those are looked up.
 void make_operand(const Run& run, const float* x, int64_t n, bool whole_blocks, float* out) {
   copy(x, n, out);
   if (run.compute == Compute::BF16)
@@ -79,17 +80,13 @@ void make_operand(const Run& run, const float* x, int64_t n, bool whole_blocks, 
       store_part(out + i, round_bf16(load_part(out + i, lanes)), lanes);
     }
   if (whole_blocks)
-    for (int64_t i = 0; i < n; i += 2 * W) {
-      V even, odd;
-      load_deinterleaved(out + i, &even, &odd);
-      store(out + i, even);
-      store(out + i + W, odd);
-    }
+    for (int64_t i = 0; i < n; i += quant::kBlock) arrange_block(out + i);
 }
 
 template <int M>
 void stream(const Run& run, const float* x, const Weight& w, const float* bias, float* y) {
   const WeightReader reader(w);
+  const LevelTable table(reader.levels);
   const bool whole_blocks = in_whole_blocks(w);
   const size_t mark = run.scratch->mark();
   const int64_t threads = M * w.rows * w.cols < kWorthThreads ? 1 : run.pool->threads();
@@ -103,7 +100,7 @@ void stream(const Run& run, const float* x, const Weight& w, const float* bias, 
       constexpr int R = decltype(count)::value;
       float sums[R * M];
       if (whole_blocks) {
-        stream_four_bit<M, R>(reader, row, operand, sums);
+        stream_four_bit<M, R>(reader, table, row, operand, sums);
       } else {
         stream_any<M, R>(reader, row, operand, segments + thread * 4 * kSegment, sums);
       }
@@ -169,17 +166,16 @@ void with_terms(const Run& run, std::span<const LoraRows> pairs, int64_t N, bool
 }
 
 // Elements (row, col … col+n-1) of a weight in the order of make_operand; n is a multiple of a block for `whole_blocks`.
-void write_out(const WeightReader& reader, int64_t row, int64_t col, int64_t n, bool whole_blocks, float* out) {
+void write_out(const WeightReader& reader, const LevelTable& table, int64_t row, int64_t col, int64_t n, bool whole_blocks, float* out) {
   if (!whole_blocks) return reader.read(row, col, n, out);
   const Weight& w = reader.w;
   for (int64_t i = 0; i < n; i += quant::kBlock) {
     const int64_t first = row * w.cols + col + i;
-    const Levels levels = scaled_levels(reader.levels, quant::block_scale(w.scales, first / quant::kBlock, reader.dynamic));
-    for (int64_t j = 0; j < quant::kBlock; j += 2 * W) {
-      V even, odd;
-      look_up(static_cast<const uint8_t*>(w.data) + (first + j) / 2, levels, &even, &odd);
-      store(out + i + j, even);
-      store(out + i + j + W, odd);
+    const float scale = quant::block_scale(w.scales, first / quant::kBlock, reader.dynamic);
+    for (int part = 0; part < 2; ++part) {
+      V values[kPartVectors];
+      look_up_part(static_cast<const uint8_t*>(w.data) + first / 2, part, table, scale, values);
+      for (int j = 0; j < kPartVectors; ++j) store(out + i + (part * kPartVectors + j) * W, values[j]);
     }
   }
 }
@@ -223,59 +219,9 @@ void many_tiles(const float* w, const float* x, int64_t stride, int64_t n, int64
   if (t < T) tokens(t, std::integral_constant<int, 1>());
 }
 
-// Adds to y[M, cols], rows N apart, scale · hidden [M, rank] times a panel [rank][W] of Bᵀ.
-template <int M>
-inline void panel_tile(const float* panel, const float* hidden, int64_t rank, float scale, int64_t N, int64_t cols, float* y) {
-  V products[M];
-  for (V& product : products) product = zero();
-  for (int64_t r = 0; r < rank; ++r) {
-    const V row = load(panel + r * W);
-#pragma GCC unroll 8
-    for (int m = 0; m < M; ++m) products[m] = fma(set(hidden[m * rank + r]), row, products[m]);
-  }
-#pragma GCC unroll 8
-  for (int m = 0; m < M; ++m) store_part(y + m * N, load_part(y + m * N, cols) + products[m] * set(scale), cols);
-}
-
-int64_t highest_rank(std::span<const LoraRows> pairs) {
-  int64_t rank = 0;
-  for (const LoraRows& rows : pairs) rank = most(rank, rows.pair.rank);
-  return rank;
-}
-
-// Floats of the panel that add_columns needs.
-int64_t panel_floats(std::span<const LoraRows> pairs) { return ceil_div(highest_rank(pairs), W) * W * W; }
-
-// y[tokens begin … end-1 of the batch, col … col+cols-1] += scale · hidden Bᵀ of the pairs; rows of y are N apart and begin with token 0.
-// Pairs may share tokens: one after the other.
-void add_columns(std::span<const LoraRows> pairs, int64_t begin, int64_t end, int64_t N, int64_t col, int64_t cols, float* panel, float* y) {
-  for (const LoraRows& rows : pairs) {
-    const Lora& pair = rows.pair;
-    const int64_t first = most(begin, rows.begin), last = least(end, rows.end);
-    if (first >= last) continue;
-    for (int64_t c = col; c < col + cols; c += W) {
-      const int64_t width = least(W, col + cols - c);
-      for (int64_t r = 0; r < pair.rank; r += W) {
-        V block[W];
-        for (int64_t i = 0; i < W; ++i)
-          block[i] = i < width ? load_part(pair.b + (c + i) * pair.rank + r, least(W, pair.rank - r)) : zero();
-        transpose(block);
-        for (int64_t i = 0; i < W; ++i) store(panel + (r + i) * W, block[i]);
-      }
-      int64_t t = first;
-      const auto tile = [&](auto count) {
-        constexpr int M = decltype(count)::value;
-        for (; t + M <= last; t += M)
-          panel_tile<M>(panel, rows.hidden + (t - rows.begin) * pair.rank, pair.rank, pair.scale, N, width, y + t * N + c);
-      };
-      tile(std::integral_constant<int, 8>());
-      tile(std::integral_constant<int, 1>());
-    }
-  }
-}
-
 void stream_many(const Run& run, const float* x, const Weight& w, const float* bias, float* y, int64_t T) {
   const WeightReader reader(w);
+  const LevelTable table(reader.levels);
   const bool whole_blocks = in_whole_blocks(w), alone = T * w.rows * w.cols < kWorthThreads;
   const int64_t segments = ceil_div(w.cols, kSegment), threads = alone ? 1 : run.pool->threads();
   const int64_t kept = least(T, most(kManyFloats / w.cols / 6, 4) * 6);  // tokens at a time: whole tiles
@@ -304,7 +250,7 @@ void stream_many(const Run& run, const float* x, const Weight& w, const float* b
       const int64_t n = width(segment), stride = padded(segment);
       for (int64_t r = 0; r < kManyRows; ++r) {
         float* out = weights + r * kSegment;
-        if (r < rows) write_out(reader, row + r, segment * kSegment, n, whole_blocks, out);
+        if (r < rows) write_out(reader, table, row + r, segment * kSegment, n, whole_blocks, out);
         for (int64_t i = r < rows ? n : 0; i < stride; ++i) out[i] = 0;
       }
       many_tiles(weights, operand + segment * segment_floats + first * stride, stride, stride, count, sums);
@@ -317,24 +263,6 @@ void stream_many(const Run& run, const float* x, const Weight& w, const float* b
     for (int64_t t = 0; t < count; ++t)
       for (int64_t r = 0; r < rows; ++r)
         y[(first + t) * w.rows + row + r] = sums[t * kManyRows + r] + (bias == nullptr ? 0 : bias[row + r]);
-  }, alone);
-  run.scratch->release(mark);
-}
-
-// Outputs that one task gives to the rows of all pairs.
-constexpr int64_t kPairCols = 128;
-
-// y[T, N] += scale · hidden Bᵀ in the rows of each pair, which reads each B once.
-void add_pairs(const Run& run, std::span<const LoraRows> pairs, int64_t N, float* y, int64_t T) {
-  int64_t work = 0;
-  for (const LoraRows& rows : pairs) work += (rows.end - rows.begin) * rows.pair.rank * N;
-  const bool alone = work < kWorthThreads;
-  const int64_t floats = panel_floats(pairs);
-  const size_t mark = run.scratch->mark();
-  auto* panels = static_cast<float*>(run.scratch->take((alone ? 1 : run.pool->threads()) * floats * sizeof(float)));
-  parallel(run, ceil_div(N, kPairCols), [&](int task, int thread) {
-    const int64_t col = task * kPairCols;
-    add_columns(pairs, 0, T, N, col, least(kPairCols, N - col), panels + thread * floats, y);
   }, alone);
   run.scratch->release(mark);
 }

@@ -5,6 +5,7 @@
 #include <immintrin.h>
 
 #include <cstdint>
+#include <cstring>
 
 namespace lr::LR_ISA {
 
@@ -87,6 +88,25 @@ static inline void load_deinterleaved(const float* p, V* even, V* odd) {
   const I odds = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
   *even = _mm512_permutex2var_ps(load(p), evens, load(p + W));
   *odd = _mm512_permutex2var_ps(load(p), odds, load(p + W));
+}
+
+// A whole block of 64 codes is looked up in two parts of kPartVectors vectors each, in whatever order is fastest: arrange_block puts 64 floats
+// in that order.
+constexpr int kPartVectors = 2;
+struct LevelTable {
+  explicit LevelTable(const float* levels) : values(load(levels)) {}
+  Levels values;
+};
+static inline void look_up_part(const uint8_t* codes, int part, const LevelTable& table, float scale, V* out) {
+  look_up(codes + part * W, table.values * set(scale), out, out + 1);
+}
+static inline void arrange_block(float* p) {
+  for (int i = 0; i < 64; i += 2 * W) {
+    V even, odd;
+    load_deinterleaved(p + i, &even, &odd);
+    store(p + i, even);
+    store(p + i + W, odd);
+  }
 }
 
 // Transposes W vectors of W lanes in place.
@@ -211,6 +231,47 @@ static inline void load_deinterleaved(const float* p, V* even, V* odd) {
   const V a = _mm256_permute2f128_ps(load(p), load(p + W), 0x20), b = _mm256_permute2f128_ps(load(p), load(p + W), 0x31);
   *even = _mm256_shuffle_ps(a, b, 0x88);
   *odd = _mm256_shuffle_ps(a, b, 0xDD);
+}
+
+// The 16 levels by their bytes: byte b of each in planes[b], once in each half. A shuffle of bytes looks up 32 codes at a time, where one of
+// floats looks up 8 in three instructions.
+constexpr int kPartVectors = 4;
+struct LevelTable {
+  explicit LevelTable(const float* levels) {
+    uint8_t bytes[16][4], plane[16];
+    std::memcpy(bytes, levels, sizeof bytes);
+    for (int b = 0; b < 4; ++b) {
+      for (int i = 0; i < 16; ++i) plane[i] = bytes[i][b];
+      planes[b] = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(plane)));
+    }
+  }
+  I planes[4];
+};
+// Part 0 are the high halves of the bytes (elements 0, 2, …), part 1 the low ones. Vector i of a part comes from bytes 4i … 4i+3 and
+// 16+4i … 16+4i+3.
+static inline void look_up_part(const uint8_t* codes, int part, const LevelTable& table, float scale, V* out) {
+  const I bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(codes));
+  const I code = _mm256_and_si256(part == 0 ? _mm256_srli_epi16(bytes, 4) : bytes, _mm256_set1_epi8(15));
+  I plane[4];
+  for (int b = 0; b < 4; ++b) plane[b] = _mm256_shuffle_epi8(table.planes[b], code);
+  const I halves[2][2] = {{_mm256_unpacklo_epi8(plane[0], plane[1]), _mm256_unpacklo_epi8(plane[2], plane[3])},
+                          {_mm256_unpackhi_epi8(plane[0], plane[1]), _mm256_unpackhi_epi8(plane[2], plane[3])}};
+  for (int i = 0; i < 2; ++i) {
+    out[2 * i] = _mm256_castsi256_ps(_mm256_unpacklo_epi16(halves[i][0], halves[i][1])) * set(scale);
+    out[2 * i + 1] = _mm256_castsi256_ps(_mm256_unpackhi_epi16(halves[i][0], halves[i][1])) * set(scale);
+  }
+}
+static inline void arrange_block(float* p) {
+  V even[4], odd[4];
+  for (int i = 0; i < 4; ++i) load_deinterleaved(p + 2 * i * W, &even[i], &odd[i]);
+  for (int i = 0; i < 4; ++i) {
+    // 0x20 joins the low halves of two vectors, 0x31 the high ones.
+    const int from = i / 2;
+    store(p + i * W, i % 2 == 0 ? _mm256_permute2f128_ps(even[from], even[from + 2], 0x20)
+                                : _mm256_permute2f128_ps(even[from], even[from + 2], 0x31));
+    store(p + (4 + i) * W, i % 2 == 0 ? _mm256_permute2f128_ps(odd[from], odd[from + 2], 0x20)
+                                      : _mm256_permute2f128_ps(odd[from], odd[from + 2], 0x31));
+  }
 }
 
 static inline void transpose(V* r) {
