@@ -36,7 +36,7 @@ export const longNativeCall: Failure = {
         'SELECT min($2 / tokens_per_second)::float AS timed FROM job_metrics WHERE job_id = $1',
         [probe.id, timedLength],
       );
-      const wanted = scale.nativeSeconds * 1.2;
+      const wanted = scale.nativeSeconds * 1.5;
       const rows = Math.ceil(wanted / (timed * (longestLength / timedLength) ** 2));
       const length = Math.round(timedLength * Math.sqrt(wanted / (timed * rows)));
       const job = await lowrank.submit(recipe(1, rows, Math.min(longestLength, length)));
