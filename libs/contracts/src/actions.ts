@@ -18,6 +18,8 @@ export const actions = {
   'session.begin': { role: 'viewer', scope: null, open: true },
   'own-keys.read': { role: 'viewer', scope: 'keys:read' },
   'own-keys.write': { role: 'viewer', scope: 'keys:write' },
+  'own-sessions.read': { role: 'viewer', scope: null },
+  'own-sessions.end': { role: 'viewer', scope: null },
   'team.leave': { role: 'viewer', scope: 'team:write' },
   'password.change': { role: 'viewer', scope: null },
   'password.reset': { role: 'viewer', scope: null, open: true },

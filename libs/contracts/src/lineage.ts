@@ -65,7 +65,14 @@ export const lineageNodeSchema = z.discriminatedUnion('type', [
     number: z.int().positive(),
     ...gone,
   }),
-  z.object({ type: z.literal('dataset'), id: idSchema('dataset'), sha256: sha256Schema }),
+  z.object({
+    type: z.literal('dataset'),
+    id: idSchema('dataset'),
+    sha256: sha256Schema,
+    /** The version of what its name stands for; null: it was deleted. */
+    name: z.string().nullable(),
+    version: z.int().positive().nullable(),
+  }),
   z.object({
     type: z.literal('baseModel'),
     id: idSchema('baseModel'),

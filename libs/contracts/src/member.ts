@@ -82,3 +82,15 @@ export const sessionSchema = z.object({
   expiresAt: timeSchema,
 });
 export type Session = z.infer<typeof sessionSchema>;
+
+/** One of the sessions of an account, or of the API key that they were begun with. */
+export const ownSessionSchema = z.object({
+  id: idSchema('session'),
+  createdAt: timeSchema,
+  usedAt: timeSchema.describe('When it was last used, to within five minutes.'),
+  expiresAt: timeSchema,
+  address: z.string().nullable().describe('Where it was begun; null: before that was kept.'),
+  userAgent: z.string().nullable().describe('What it was begun with, as that says of itself.'),
+  isCurrent: z.boolean().describe('Whether it is the one that asks.'),
+});
+export type OwnSession = z.infer<typeof ownSessionSchema>;

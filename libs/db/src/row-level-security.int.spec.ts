@@ -92,8 +92,8 @@ async function fill(): Promise<void> {
       INSERT INTO sweep_trials (sweep_id, number, job_id, parameters) VALUES ('swp_${team.id}', 1, '${id}', '{}');
       INSERT INTO users (id, email, name, password_hash, created_at) VALUES ('usr_${team.id}', '${team.id}@a.org', 'a', 'a', now());
       INSERT INTO members (team_id, user_id, role, created_at) VALUES ('${team.id}', 'usr_${team.id}', 'viewer', now());
-      INSERT INTO sessions (id, user_id, team_id, secret_sha256, created_at, expires_at)
-        VALUES ('ses_${team.id}', 'usr_${team.id}', '${team.id}', '${team.id}', now(), now());
+      INSERT INTO sessions (id, user_id, team_id, secret_sha256, created_at, used_at, expires_at)
+        VALUES ('ses_${team.id}', 'usr_${team.id}', '${team.id}', '${team.id}', now(), now(), now());
       INSERT INTO password_resets (id, team_id, user_id, token_sha256, created_at, expires_at)
         VALUES ('rst_${team.id}', '${team.id}', 'usr_${team.id}', '${team.id}', now(), now());
       INSERT INTO invitations (id, team_id, email, role, token_sha256, created_at, expires_at)

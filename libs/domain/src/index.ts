@@ -71,6 +71,7 @@ export * from './members/attempts';
 export * from './members/invitations';
 export * from './members/members';
 export * from './members/own';
+export * from './members/own-sessions';
 export * from './members/password-resets';
 export * from './members/sessions';
 export * from './not-found';

@@ -23,7 +23,8 @@ export type ResourceKind =
   | 'member'
   | 'grant'
   | 'service account'
-  | 'invitation';
+  | 'invitation'
+  | 'session';
 
 /** The one way to say that something is not there. `path` names the field that referred to it, if a body did. */
 export const notFound = (kind: ResourceKind, name: string, path?: string): LowrankError =>

@@ -109,6 +109,15 @@ export function catalogConformance(seeded: () => Seeded): void {
       expect(await list(rows[2]?.id)).toEqual({ data: [rows[1]], hasMore: false });
     });
 
+    it('are found by several ids, those of the team that are there', async () => {
+      const rows = [makeDataset(), makeDataset()];
+      for (const row of rows) await run(({ datasets }) => datasets.insert(crew.id, row));
+      const ids = [...rows.map(({ id }) => id), 'data_none'];
+      const found = await run(({ datasets }) => datasets.withIds(crew.id, ids));
+      expect(found.map(({ id }) => id).sort()).toEqual(rows.map(({ id }) => id).sort());
+      expect(await run(({ datasets }) => datasets.withIds('team_none', ids))).toEqual([]);
+    });
+
     it('keep counts beyond 32 bits and names of every script', async () => {
       const dataset = makeDataset({
         filename: "Füße 数据 🏴‍☠️ o'\\n%.jsonl",

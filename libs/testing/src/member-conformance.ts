@@ -120,7 +120,8 @@ export function memberConformance(seeded: () => Seeded): void {
             teamId: crew.id,
             secretSha256: digit.repeat(64),
           },
-          ...{ createdAt: at(0), expiresAt: at(expires) },
+          ...{ createdAt: at(Number(digit)), usedAt: at(Number(digit)), expiresAt: at(expires) },
+          ...{ address: '203.0.113.1', userAgent: 'curl/8' },
         };
         await run(({ sessions }) => sessions.insert(session));
         return session;
@@ -133,6 +134,11 @@ export function memberConformance(seeded: () => Seeded): void {
         await begin(ann, '2', 30);
         await begin(await addUser(), '3');
         expect(await find('1')).toEqual(one);
+        const listed = (second: number) => run(({ sessions }) => sessions.list(one, at(second)));
+        expect((await listed(29)).map(({ createdAt }) => createdAt)).toEqual([at(2), at(1)]);
+        expect(await listed(30)).toEqual([one]);
+        await run(({ sessions }) => sessions.use(one.id, at(20)));
+        expect(await find('1')).toEqual({ ...one, usedAt: at(20) });
         expect(await find('9')).toBeNull();
         await run(({ sessions }) => sessions.chooseTeam(one.id, other.id));
         expect(await find('1')).toMatchObject({ teamId: other.id });
@@ -140,7 +146,7 @@ export function memberConformance(seeded: () => Seeded): void {
         await run(({ sessions }) => sessions.removeExpired(at(30)));
         expect(await find('2')).toBeNull();
         await begin(ann, '4');
-        await run(({ sessions }) => sessions.removeOthers(ann.id, one.id));
+        expect(await run(({ sessions }) => sessions.removeOthers(one, one.id))).toBe(1);
         expect([await find('4'), (await find('1'))?.id, (await find('3'))?.teamId]).toEqual([
           null,
           one.id,

@@ -3,10 +3,11 @@ import {
   type AuditEntry,
   type CreatedPasswordReset,
   type Member,
+  type OwnSession,
   type Page,
   type Role,
 } from '@lowrank/contracts';
-import { createApiKey, guardAttempt } from '@lowrank/domain';
+import { authenticateSession, createApiKey, guardAttempt } from '@lowrank/domain';
 import { TestApi } from '../test/api';
 
 let api: TestApi;
@@ -96,6 +97,83 @@ describe("a member's own keys", () => {
     const later = new Date(Date.now() + 120_000).toISOString();
     for (const more of [{ expiresAt: later }, { scopes: ['jobs:write'] }])
       expect(await api.refusal('POST', '/api/v1/me/keys', make(more))).toMatchObject({ code: 'forbidden' });
+  });
+});
+
+describe("an account's sessions", () => {
+  const list = async (headers: Cookie) =>
+    (await api.call<{ data: OwnSession[] }>('GET', '/api/v1/me/sessions', 200, as(headers))).data;
+  const status = async (headers: Cookie) => (await api.fetch('GET', '/api/v1/me', as(headers))).status;
+
+  it('are listed with where and with what they were begun, and ended one by one or but for this', async () => {
+    const { id, headers: first } = await member('pat@example.org');
+    const { headers: stranger } = await member('quin@example.org');
+    const [{ headers: second }, { headers: third }] = [
+      await signIn('pat@example.org'),
+      await signIn('pat@example.org'),
+    ];
+    const own = await list(first);
+    expect(own.map(({ isCurrent }) => isCurrent)).toEqual([false, false, true]);
+    expect(own[0]).toMatchObject({ address: '127.0.0.1', userAgent: 'node' });
+    expect(JSON.stringify(own)).not.toContain(first.cookie.split('=')[1]);
+    const theirs = (await list(stranger)).map((session) => session.id);
+    expect(theirs).toHaveLength(1);
+    expect(await api.refusal('DELETE', `/api/v1/me/sessions/${theirs[0]}`, as(first))).toMatchObject({
+      code: 'not_found',
+    });
+
+    await api.call('DELETE', `/api/v1/me/sessions/${own[0]?.id}`, 204, as(first));
+    expect([await status(first), await status(second), await status(third)]).toEqual([200, 200, 401]);
+    await api.call('DELETE', '/api/v1/me/sessions', 204, as(second));
+    expect([await status(first), await status(second), await status(stranger)]).toEqual([401, 200, 200]);
+    const [last] = await list(second);
+    const ended = await api.fetch('DELETE', `/api/v1/me/sessions/${last?.id}`, as(second));
+    expect([ended.status, ended.headers.get('set-cookie')]).toEqual([
+      204,
+      expect.stringContaining('lowrank_session=;'),
+    ]);
+    expect(await status(second)).toBe(401);
+    const { data } = await api.call<Page<AuditEntry>>(
+      'GET',
+      `/api/v1/audit?action=own-sessions.end&target=${id}`,
+      200,
+    );
+    expect(data.map(({ change, details }) => [change, details])).toEqual([
+      ['end-session', { session: last?.id }],
+      ['end-other-sessions', { sessions: 1 }],
+      ['end-session', { session: own[0]?.id }],
+    ]);
+  });
+
+  it('tell when they were last used, some minutes late', async () => {
+    const { headers } = await member('rae@example.org');
+    const secret = headers.cookie.split('=')[1] ?? '';
+    const usedAt = async () => (await list(headers))[0]?.usedAt;
+    const begun = await usedAt();
+    const use = (minutes: number) => {
+      const at = new Date(Date.now() + minutes * 60_000).toISOString();
+      return authenticateSession(api.ports.unitOfWork, secret, at).then(() => at);
+    };
+    await use(4);
+    expect(await usedAt()).toBe(begun);
+    const later = await use(6);
+    expect(await usedAt()).toBe(later);
+  });
+
+  it('of an API key are those that were begun with it; the key itself has none', async () => {
+    const { secret } = await createApiKey(api.ports, api.teamId, { name: 'browser', role: 'viewer' });
+    const begin = async () => {
+      const response = await api.fetch('POST', '/api/v1/session/key', { key: null, json: { key: secret } });
+      return { cookie: response.headers.get('set-cookie')?.split(';')[0] ?? '' };
+    };
+    const [one, two] = [await begin(), await begin()];
+    expect(await list(one)).toHaveLength(2);
+    await api.call('DELETE', '/api/v1/me/sessions', 204, as(one));
+    expect([await status(one), await status(two)]).toEqual([200, 401]);
+    for (const method of ['GET', 'DELETE'])
+      expect(await api.refusal(method, '/api/v1/me/sessions', { key: secret })).toMatchObject({
+        status: 404,
+      });
   });
 });
 

@@ -1,4 +1,5 @@
 import { LowrankError } from '@lowrank/contracts';
+import { type SessionOrigin } from '@lowrank/domain';
 import { type FastifyReply, type FastifyRequest } from 'fastify';
 
 const name = 'lowrank_session';
@@ -8,6 +9,12 @@ export function sessionSecretOf({ headers }: FastifyRequest): string | null {
   const pairs = (headers.cookie ?? '').split(/; */);
   return pairs.find((pair) => pair.startsWith(`${name}=`))?.slice(name.length + 1) ?? null;
 }
+
+/** Where a request comes from, and with what. */
+export const originOf = ({ ip, headers }: FastifyRequest): SessionOrigin => ({
+  address: ip,
+  userAgent: headers['user-agent'] ?? null,
+});
 
 /**
  * Has the browser keep a secret until a time, or by null forget it: out of reach of scripts, sent with requests of our own pages only,

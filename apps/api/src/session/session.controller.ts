@@ -22,7 +22,7 @@ import { Action } from '../auth/action';
 import { PORTS } from '../dependencies';
 import { Answer } from '../http/answers';
 import { Attempts } from './attempts';
-import { sessionSecretOf, setSessionCookie } from './cookie';
+import { originOf, sessionSecretOf, setSessionCookie } from './cookie';
 
 class SignInDto extends createZodDto(signInSchema) {}
 class SignInWithKeyDto extends createZodDto(signInWithKeySchema) {}
@@ -54,7 +54,7 @@ export class SessionController {
   ) {
     const who = { account: body.email, address: request.ip };
     const session = await this.attempts.guard(who, reply, () =>
-      signIn(this.ports, body, { requestId: request.id, address: request.ip }),
+      signIn(this.ports, body, { requestId: request.id, ...originOf(request) }),
     );
     setSessionCookie(request, reply, session);
     return session;
@@ -73,7 +73,7 @@ export class SessionController {
     @Req() request: FastifyRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
   ) {
-    const session = await signInWithKey(this.ports, key);
+    const session = await signInWithKey(this.ports, key, originOf(request));
     setSessionCookie(request, reply, session);
     return session;
   }

@@ -39,6 +39,10 @@ export function targetsOf({ teamId, ids, team, adapter, baseModel, email }: Samp
     'POST /api/v1/me/keys': { ...own('me/keys', { name: 'mine' }), status: 404 },
     'DELETE /api/v1/me/keys/:id': { ...own(`me/keys/${key}`), status: 404 },
     'POST /api/v1/me/leave': { ...own('me/leave'), status: 404 },
+    // Made with a key, these requests have no session.
+    'GET /api/v1/me/sessions': { ...own('me/sessions'), status: 404 },
+    'DELETE /api/v1/me/sessions': { ...own('me/sessions'), status: 404 },
+    'DELETE /api/v1/me/sessions/:id': { ...own(`me/sessions/ses_${'a'.repeat(24)}`), status: 404 },
     'GET /api/v1/audit/accounts': own('audit/accounts'),
     'POST /api/v1/password-resets/use': {
       ...own('password-resets/use', { token: `lrr_${email}`, password }),
@@ -53,7 +57,6 @@ export function targetsOf({ teamId, ids, team, adapter, baseModel, email }: Samp
     'GET /api/v1/usage/teams': own('usage/teams?by=day,model'),
     'POST /api/v1/session': { ...own('session', { email, password }), status: 401 },
     'POST /api/v1/session/key': { ...own('session/key', { key: `lrk_${email}` }), status: 401 },
-    // Made with a key, these requests have no session.
     'GET /api/v1/session': { ...own('session'), status: 404 },
     'PUT /api/v1/session': { ...own('session', { team }), status: 404 },
     'PUT /api/v1/session/password': {

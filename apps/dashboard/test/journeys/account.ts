@@ -49,6 +49,40 @@ export function accountJourneys(world: World): void {
     await context.close();
   }, 60_000);
 
+  it('lists sessions and ends others', async () => {
+    const { browser, stack } = world;
+    const [here, second, third] = [
+      await visit(browser, stack),
+      await visit(browser, stack),
+      await visit(browser, stack),
+    ];
+    for (const { page } of [second, third, here]) await signIn(page, password);
+    await here.page.goto('/account');
+    const rows = here.page.getByRole('table', { name: 'Your sessions' }).locator('tbody tr');
+    await rows.filter({ hasText: 'this session' }).waitFor();
+    expect(await rows.first().textContent()).toContain('Chrome on Linux');
+    await rows
+      .nth(1)
+      .getByRole('button', { name: /^End the session of Chrome/ })
+      .click();
+    await here.page.getByRole('button', { name: 'End it' }).click();
+    await here.page.getByText('The session is over.').waitFor();
+    await third.page.goto('/account');
+    await third.page.waitForURL(/\/sign-in/);
+    await second.page.reload();
+    await second.page.getByRole('heading', { level: 1, name: 'Overview' }).waitFor();
+    await here.page.getByRole('button', { name: 'End all others' }).click();
+    await here.page.getByRole('button', { name: 'End them' }).click();
+    await here.page.getByText('There is no other session.').waitFor();
+    await second.page.goto('/account');
+    await second.page.waitForURL(/\/sign-in/);
+    await here.page.reload();
+    await here.page.getByRole('heading', { level: 1, name: 'Your account' }).waitFor();
+    expect(await rows.count()).toBe(1);
+    expect([...here.errors, ...second.errors, ...third.errors]).toEqual([]);
+    for (const { context } of [here, second, third]) await context.close();
+  }, 60_000);
+
   it('changes the password, which ends sessions elsewhere', async () => {
     const [here, elsewhere] = [
       await visit(world.browser, world.stack),

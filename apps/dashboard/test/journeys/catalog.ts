@@ -51,6 +51,7 @@ export function catalogJourneys(world: World): void {
 
     await page.getByRole('tab', { name: 'Lineage' }).click();
     await page.getByText('was trained on as').waitFor();
+    await page.getByRole('link', { name: /^dataset .+ v1$/ }).waitFor();
     await page
       .getByRole('group', { name: /What versions were made from/ })
       .getByRole('link', { name: /tone v1/ })

@@ -59,6 +59,10 @@ export const datasetRepository = (db: Tx): DatasetRepository => ({
     return rows[0] && (rows.length === 1 || !isHash) ? toDataset(rows[0]) : null;
   },
 
+  async withIds(teamId, ids) {
+    return (await db.dataset.findMany({ where: { teamId, id: { in: [...ids] } } })).map(toDataset);
+  },
+
   async lockName(teamId, name) {
     const [row] = await db.$queryRaw<{ last: number }[]>`
       INSERT INTO dataset_names (team_id, name) VALUES (${teamId}, ${name})

@@ -1,6 +1,16 @@
 import { type Invitation, type Member, type Role } from '@lowrank/contracts';
-import { type InvitationRepository, type MemberRepository, type SessionRepository } from '@lowrank/domain';
-import { type InvitationModel, type MemberModel, type UserModel } from '../generated/models';
+import {
+  type InvitationRepository,
+  type MemberRepository,
+  type SessionRecord,
+  type SessionRepository,
+} from '@lowrank/domain';
+import {
+  type InvitationModel,
+  type MemberModel,
+  type SessionModel,
+  type UserModel,
+} from '../generated/models';
 import { iso, isoOrNull, type Tx } from '../values';
 
 /** What a team may see of a user; the role of requests may read no more. */
@@ -77,15 +87,36 @@ export const memberRepository = (db: Tx): MemberRepository => ({
   },
 });
 
+const toSession = ({ createdAt, usedAt, expiresAt, ...session }: SessionModel): SessionRecord => ({
+  ...session,
+  ...{ createdAt: iso(createdAt), usedAt: iso(usedAt), expiresAt: iso(expiresAt) },
+});
+
 export const sessionRepository = (db: Tx): SessionRepository => ({
-  async insert({ createdAt, expiresAt, ...session }) {
-    const times = { createdAt: new Date(createdAt), expiresAt: new Date(expiresAt) };
+  async insert({ createdAt, usedAt, expiresAt, ...session }) {
+    const times = {
+      createdAt: new Date(createdAt),
+      usedAt: new Date(usedAt),
+      expiresAt: new Date(expiresAt),
+    };
     await db.session.create({ data: { ...session, ...times } });
   },
 
   async find(secretSha256) {
     const row = await db.session.findUnique({ where: { secretSha256 } });
-    return row && { ...row, createdAt: iso(row.createdAt), expiresAt: iso(row.expiresAt) };
+    return row && toSession(row);
+  },
+
+  async list({ userId, apiKeyId }, now) {
+    const rows = await db.session.findMany({
+      where: { userId, apiKeyId, expiresAt: { gt: new Date(now) } },
+      orderBy: [{ createdAt: 'desc' }, { id: 'desc' }],
+    });
+    return rows.map(toSession);
+  },
+
+  async use(id, at) {
+    await db.session.updateMany({ where: { id }, data: { usedAt: new Date(at) } });
   },
 
   async chooseTeam(id, teamId) {
@@ -96,10 +127,9 @@ export const sessionRepository = (db: Tx): SessionRepository => ({
     await db.session.deleteMany({ where: { id } });
   },
 
-  async removeOthers(userId, exceptId) {
-    await db.session.deleteMany({
-      where: { userId, ...(exceptId === null ? {} : { id: { not: exceptId } }) },
-    });
+  async removeOthers({ userId, apiKeyId }, exceptId) {
+    const others = exceptId === null ? {} : { id: { not: exceptId } };
+    return (await db.session.deleteMany({ where: { userId, apiKeyId, ...others } })).count;
   },
 
   async removeExpired(now) {

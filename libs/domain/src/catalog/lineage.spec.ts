@@ -17,6 +17,13 @@ it('is a graph from what was used to what was made', async () => {
     expect(edges).toContain(`${dataset?.id} data ${id}`);
     expect(edges).toContain(`${baseModel.id} base ${id}`);
   }
+  const datasets = ({ nodes }: typeof lineage) => nodes.filter(({ type }) => type === 'dataset');
+  const [used] = world.tables.datasets;
+  const data = { type: 'dataset', id: used?.id, sha256: used?.sha256 };
+  expect(datasets(lineage)).toEqual([{ ...data, name: used?.name, version: used?.version }]);
+  world.tables.datasets.length = 0;
+  expect(datasets(await read('mate', 'latest'))).toEqual([{ ...data, name: null, version: null }]);
+
   const names = ({ nodes }: typeof lineage) =>
     nodes.flatMap((node) =>
       node.type === 'version' ? [`${node.adapter} v${node.number} ${node.isGone}`] : [],

@@ -1,5 +1,6 @@
 import {
   type AdapterVersion,
+  type Dataset,
   type Lineage,
   type LineageEdge,
   type LineageNode,
@@ -27,11 +28,27 @@ export function readLineage(
   return unitOfWork.read(async (repositories) => {
     const { id } = await findVersion(repositories, teamId, adapter, ref);
     const related = await repositories.adapters.related(teamId, id, mostVersions + 1);
-    return graphOf(id, related.slice(0, mostVersions), related.length > mostVersions);
+    const versions = related.slice(0, mostVersions);
+    const used = new Set(versions.flatMap(({ dataset }) => dataset?.id ?? []));
+    const datasets = await repositories.datasets.withIds(teamId, [...used]);
+    return graphOf(id, { versions, datasets, isTruncated: related.length > mostVersions });
   });
 }
 
-function graphOf(of: string, versions: readonly AdapterVersion[], isTruncated: boolean): Lineage {
+function graphOf(
+  of: string,
+  {
+    versions,
+    datasets,
+    isTruncated,
+  }: {
+    versions: readonly AdapterVersion[];
+    /** Those that still are, of which the versions were made. */
+    datasets: readonly Dataset[];
+    isTruncated: boolean;
+  },
+): Lineage {
+  const names = new Map(datasets.map(({ id, name, version }) => [id, { name, version }]));
   const nodes = new Map<string, LineageNode>();
   const edges: LineageEdge[] = [];
   for (const { id, adapter, number, deletedAt } of versions)
@@ -50,7 +67,10 @@ function graphOf(of: string, versions: readonly AdapterVersion[], isTruncated: b
       // A parent that is not among them has no row any more, or is one too many.
       add({ type: 'version', id: versionId, adapter, number, isGone: !isTruncated }, id, kind);
     add({ type: 'baseModel', ...baseModel }, id, 'base');
-    if (dataset !== null) add({ type: 'dataset', ...dataset }, id, 'data');
+    if (dataset !== null) {
+      const named = names.get(dataset.id) ?? { name: null, version: null };
+      add({ type: 'dataset', ...dataset, ...named }, id, 'data');
+    }
     if (jobId !== null) add({ type: 'job', id: jobId }, id, 'job', checkpointStep);
   }
   return { of, nodes: [...nodes.values()], edges, isTruncated };

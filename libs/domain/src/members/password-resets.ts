@@ -75,7 +75,7 @@ export async function usePasswordReset(
     // Of two at once one finds it.
     if ((await passwordResets.removeOf(user.id)) === 0) throw invalid();
     await members.setPassword(user.id, passwordHash);
-    await sessions.removeOthers(user.id, null);
+    await sessions.removeOthers({ userId: user.id, apiKeyId: null }, null);
     await audit.add('choose-password', { kind: 'member', id: user.id, name: user.email ?? user.name });
   });
 }

@@ -18,6 +18,15 @@ import { hashPassword, isPassword } from './password';
 /** How long one stays signed in. */
 export const sessionMs = 7 * 24 * 3_600_000;
 const prefix = 'lrs_';
+/** Writing down every use of a session would be a write with every request. */
+const useMs = 5 * 60_000;
+const longestAgent = 300;
+
+/** Where a session is begun, and with what. */
+export interface SessionOrigin {
+  address: string;
+  userAgent: string | null;
+}
 
 /**
  * Begins a session for somebody who knows their password, in the team that they have been in for longest. The secret is returned this once. Success and failure are
@@ -27,7 +36,7 @@ const prefix = 'lrs_';
 export async function signIn(
   { unitOfWork, clock, ids }: Ports,
   { email, password }: SignIn,
-  { requestId, address }: { requestId: string; address: string },
+  { requestId, ...origin }: SessionOrigin & { requestId: string },
 ): Promise<Session & { secret: string }> {
   const { user, team } = await unitOfWork.acrossTeams.look(async ({ members }) => {
     const known = await members.userByEmail(email.toLowerCase());
@@ -40,6 +49,7 @@ export async function signIn(
     requestId,
   };
   const target = { kind: 'account', id: user?.id, name: email.toLowerCase() };
+  const { address } = origin;
   const across = unitOfWork.forDeed(deed).acrossTeams;
   if (!(await isPassword(password, user?.passwordHash ?? null)) || user === null || !team) {
     await across.run(({ audit }) => audit.add('sign-in-failed', target, { address }));
@@ -49,8 +59,9 @@ export async function signIn(
   const createdAt = clock.now();
   return across.run(async (repositories) => {
     const session: SessionRecord = {
-      ...{ id: ids.make('session'), userId: user.id, apiKeyId: null, teamId: team.id, createdAt },
-      ...{ secretSha256: hashApiKeySecret(secret), expiresAt: after(createdAt, sessionMs) },
+      ...{ id: ids.make('session'), userId: user.id, apiKeyId: null, teamId: team.id },
+      ...begun(secret, createdAt, origin),
+      expiresAt: after(createdAt, sessionMs),
     };
     await repositories.sessions.removeExpired(createdAt);
     await repositories.sessions.insert(session);
@@ -58,6 +69,11 @@ export async function signIn(
     return { ...(await sessionOf(repositories, session)), secret };
   });
 }
+
+const begun = (secret: string, createdAt: string, { address, userAgent }: SessionOrigin) => ({
+  ...{ secretSha256: hashApiKeySecret(secret), createdAt, usedAt: createdAt },
+  ...{ address, userAgent: userAgent?.slice(0, longestAgent) ?? null },
+});
 
 const signInFailed = () =>
   new LowrankError('sign_in_failed', 'There is no account of that address and password in a team.');
@@ -69,6 +85,7 @@ const signInFailed = () =>
 export async function signInWithKey(
   { unitOfWork, clock, ids }: Ports,
   key: string,
+  origin: SessionOrigin,
 ): Promise<Session & { secret: string }> {
   const createdAt = clock.now();
   const principal = await authenticate(unitOfWork, key, createdAt);
@@ -83,7 +100,7 @@ export async function signInWithKey(
     await repositories.sessions.removeExpired(createdAt);
     const session: SessionRecord = {
       ...{ id: ids.make('session'), userId: null, apiKeyId: principal.actor.id, teamId: principal.teamId },
-      ...{ secretSha256: hashApiKeySecret(secret), createdAt },
+      ...begun(secret, createdAt, origin),
       expiresAt: expiresAt !== null && expiresAt < longest ? expiresAt : longest,
     };
     await repositories.sessions.insert(session);
@@ -97,9 +114,12 @@ export async function authenticateSession(
   secret: string,
   now: string,
 ): Promise<Principal | null> {
-  return unitOfWork.acrossTeams.look(async (repositories) => {
-    const session = await liveSession(repositories, secret, now);
-    if (session === null) return null;
+  const across = unitOfWork.acrossTeams;
+  const session = await across.look((repositories) => liveSession(repositories, secret, now));
+  if (session === null) return null;
+  if (after(session.usedAt, useMs) <= now)
+    await across.runLightly(({ sessions }) => sessions.use(session.id, now));
+  return across.look(async (repositories) => {
     if (session.apiKeyId !== null) {
       const principal = principalOfKey(await repositories.apiKeys.findById(session.apiKeyId), now);
       return principal && { ...principal, expiresAt: session.expiresAt };
@@ -154,7 +174,7 @@ export async function changePassword(
   await withSession(ports, secret, async ({ members, sessions, audit }, session) => {
     const id = userOf(session);
     await members.setPassword(id, passwordHash);
-    await sessions.removeOthers(id, session.id);
+    await sessions.removeOthers(session, session.id);
     await audit.add('change-password', { kind: 'member', id, name: user?.email ?? undefined });
   });
 }
@@ -163,7 +183,8 @@ export async function changePassword(
 export const signOut = (ports: Pick<Ports, 'unitOfWork' | 'clock'>, secret: string | null): Promise<void> =>
   withSession(ports, secret, ({ sessions }, { id }) => sessions.remove(id));
 
-function withSession<T>(
+/** Does something with the session that a secret is of. Error: not_found for a request without one. */
+export function withSession<T>(
   { unitOfWork, clock }: Pick<Ports, 'unitOfWork' | 'clock'>,
   secret: string | null,
   work: (repositories: Repositories, session: SessionRecord) => Promise<T>,

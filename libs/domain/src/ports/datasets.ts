@@ -8,6 +8,8 @@ export interface DatasetRepository {
   insert(teamId: string, dataset: Dataset): Promise<void>;
   /** By its id, or as readDatasetRef reads it; of a hash's digits that several versions begin with, none. */
   find(teamId: string, ref: string): Promise<Dataset | null>;
+  /** Those of these ids that there are. */
+  withIds(teamId: string, ids: readonly string[]): Promise<Dataset[]>;
   /** The last number that a version of this name ever had, 0: none. Until the transaction ends nobody else makes one. */
   lockName(teamId: string, name: string): Promise<number>;
   /** The version of a name with this content. */

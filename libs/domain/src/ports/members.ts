@@ -39,17 +39,25 @@ export interface SessionRecord {
   teamId: string;
   secretSha256: string;
   createdAt: string;
+  /** Not told of every use: some minutes late. */
+  usedAt: string;
   expiresAt: string;
+  /** Where and with what it was begun; null: not known. */
+  address: string | null;
+  userAgent: string | null;
 }
 
 /** For a unit of work across teams: a session is found before it is known whose it is. */
 export interface SessionRepository {
   insert(session: SessionRecord): Promise<void>;
   find(secretSha256: string): Promise<SessionRecord | null>;
+  /** All of a user, or of an API key, that are good after a time; the newest first. */
+  list(of: Pick<SessionRecord, 'userId' | 'apiKeyId'>, now: string): Promise<SessionRecord[]>;
+  use(id: string, at: string): Promise<void>;
   chooseTeam(id: string, teamId: string): Promise<void>;
   remove(id: string): Promise<void>;
-  /** All sessions of somebody but one; null: all. */
-  removeOthers(userId: string, exceptId: string | null): Promise<void>;
+  /** All sessions of a user, or of an API key, but one; null: all. Resolves to how many there were. */
+  removeOthers(of: Pick<SessionRecord, 'userId' | 'apiKeyId'>, exceptId: string | null): Promise<number>;
   removeExpired(now: string): Promise<void>;
 }
 

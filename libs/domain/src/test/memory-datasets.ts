@@ -35,6 +35,10 @@ export function datasetRepositoryOf(tables: Tables): DatasetRepository {
       tables.datasets.push({ ...dataset, teamId });
     },
     find: async (teamId, ref) => orNull(find(teamId, ref), withoutTeam),
+    withIds: async (teamId, ids) =>
+      ofTeam(tables.datasets, teamId)
+        .filter(({ id }) => ids.includes(id))
+        .map(withoutTeam),
     lockName: async (teamId, name) => nameRow(teamId, name).lastVersion,
     findContent: async (teamId, { name, sha256, format }) =>
       orNull(

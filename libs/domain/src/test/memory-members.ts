@@ -1,5 +1,5 @@
 import { LowrankError, type Member } from '@lowrank/contracts';
-import { type UserRecord } from '../ports/members';
+import { type SessionRecord, type UserRecord } from '../ports/members';
 import { type Repositories } from '../ports/repositories';
 import { byAge, compare, ofTeam, orNull } from './rows';
 import { type Tables } from './tables';
@@ -14,6 +14,8 @@ export function memberRepositoriesOf(
   };
   const membership = (teamId: string, userId: string) =>
     ofTeam(tables.members, teamId).find((one) => one.userId === userId);
+  const isOf = (one: SessionRecord, of: Pick<SessionRecord, 'userId' | 'apiKeyId'>) =>
+    one.userId === of.userId && one.apiKeyId === of.apiKeyId;
   const isTaken = (taken: boolean) => {
     if (taken) throw new LowrankError('conflict', 'A row with the same key exists.');
   };
@@ -67,8 +69,15 @@ export function memberRepositoriesOf(
       remove: async (id) => {
         tables.sessions = tables.sessions.filter((one) => one.id !== id);
       },
-      removeOthers: async (userId, exceptId) => {
-        tables.sessions = tables.sessions.filter((one) => one.userId !== userId || one.id === exceptId);
+      list: async (of, now) =>
+        tables.sessions.filter((one) => isOf(one, of) && one.expiresAt > now).sort((a, b) => byAge(b, a)),
+      use: async (id, usedAt) => {
+        Object.assign(tables.sessions.find((one) => one.id === id) ?? {}, { usedAt });
+      },
+      removeOthers: async (of, exceptId) => {
+        const before = tables.sessions.length;
+        tables.sessions = tables.sessions.filter((one) => !isOf(one, of) || one.id === exceptId);
+        return before - tables.sessions.length;
       },
       removeExpired: async (now) => {
         tables.sessions = tables.sessions.filter((one) => one.expiresAt > now);

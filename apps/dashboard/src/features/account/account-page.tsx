@@ -11,13 +11,14 @@ import { ErrorState } from '../../components/states';
 import { Ago } from '../../components/time';
 import { api } from '../../lib/api';
 import { notify } from '../../lib/notify';
-import { queryClient } from '../../lib/query';
+import { invalidate, queryClient } from '../../lib/query';
 import { chooseTeam, useMay, useSession } from '../../lib/session';
 import { useFormAction } from '../../lib/use-form-action';
+import { OwnSessions } from './own-sessions';
 
 const keys = '/api/v1/me/keys';
 
-/** Who has signed in: their password, their own keys, and the way out of the team. */
+/** Who has signed in: their sessions, their password, their own keys, and the way out of the team. */
 export function AccountPage() {
   const { session, principal } = useSession();
   const may = useMay();
@@ -38,6 +39,7 @@ export function AccountPage() {
             ]}
           />
         </Section>
+        <OwnSessions isKey={session.user === null} />
         {session.user !== null && <Password />}
         {isMember && may('own-keys.write') && (
           <Section title="New key of your own">
@@ -63,6 +65,7 @@ function Password() {
       password: String(form.get('password')),
     });
     notify('Your password is changed, and your other sessions are over.');
+    await invalidate('/api/v1/me/sessions');
   });
   return (
     <Section title="Password">
@@ -82,7 +85,7 @@ function Password() {
             </Button>
           </Group>
           <Text size="xs" c="dimmed">
-            Your sessions elsewhere are over then: that is how to sign out of a browser that you have lost.
+            Your sessions elsewhere are over then.
           </Text>
           {error !== null && <ErrorState error={error} />}
         </Stack>

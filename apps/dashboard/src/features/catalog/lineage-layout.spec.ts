@@ -45,4 +45,10 @@ it('names nodes', () => {
   expect(labelOf(version(3))).toEqual({ kind: 'version', name: 'tone v3' });
   expect(labelOf({ ...version(3), isGone: true }).kind).toBe('deleted version');
   expect(labelOf(base).name).toBe('tiny');
+  const dataset = { type: 'dataset', id: 'data_1', sha256: 'a', name: 'chats', version: 3 } as const;
+  expect(labelOf(dataset)).toEqual({ kind: 'dataset', name: 'chats v3' });
+  expect(labelOf({ ...dataset, name: null, version: null })).toEqual({
+    kind: 'deleted dataset',
+    name: 'data_1',
+  });
 });

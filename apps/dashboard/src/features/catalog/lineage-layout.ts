@@ -78,7 +78,9 @@ export function labelOf(node: LineageNode): { kind: string; name: string } {
     case 'version':
       return { kind: node.isGone ? 'deleted version' : 'version', name: `${node.adapter} v${node.number}` };
     case 'dataset':
-      return { kind: 'dataset', name: node.id };
+      return node.name === null
+        ? { kind: 'deleted dataset', name: node.id }
+        : { kind: 'dataset', name: `${node.name} v${node.version}` };
     case 'baseModel':
       return { kind: 'base model', name: node.name };
     case 'job':

@@ -43,22 +43,34 @@ export default function LineageView({ version, path, owner }: AdapterProps) {
   );
 }
 
+interface NodeLinkProps {
+  node: LineageNode;
+  className: string;
+  children: ReactNode;
+}
+
 /** Leads to where a node can be looked at; one that cannot be is only named. */
-function NodeLink({ node, children }: { node: LineageNode; children: ReactNode }) {
+function NodeLink({ node, className, children }: NodeLinkProps) {
   if (node.type === 'version' && !node.isGone)
     return (
       <Link
         to="/catalog/$name"
         params={{ name: node.adapter }}
         search={{ view: 'lineage', version: `v${node.number}` }}
-        className="lineage-link"
+        className={className}
       >
+        {children}
+      </Link>
+    );
+  if (node.type === 'dataset' && node.name !== null)
+    return (
+      <Link to="/datasets/$id" params={{ id: node.id }} className={className}>
         {children}
       </Link>
     );
   if (node.type === 'job')
     return (
-      <Link to="/jobs/$id" params={{ id: node.id }} className="lineage-link">
+      <Link to="/jobs/$id" params={{ id: node.id }} className={className}>
         {children}
       </Link>
     );
@@ -91,7 +103,7 @@ function Graph({ lineage }: { lineage: Lineage }) {
           );
         })}
         {placed.map(({ node, x, y }) => (
-          <NodeLink key={node.id} node={node}>
+          <NodeLink key={node.id} node={node} className="lineage-link">
             <Box node={node} x={x} y={y} isShown={node.id === lineage.of} />
           </NodeLink>
         ))}
@@ -130,19 +142,10 @@ function EdgeList({ lineage }: { lineage: Lineage }) {
     const node = nodes.get(id);
     if (node === undefined) return id;
     const { kind, name } = labelOf(node);
-    return node.type === 'version' && !node.isGone ? (
-      <Link
-        to="/catalog/$name"
-        params={{ name: node.adapter }}
-        search={{ view: 'lineage', version: `v${node.number}` }}
-        className="row-link"
-      >
-        {name}
-      </Link>
-    ) : (
-      <span className="wrap-anywhere">
-        {kind} {name}
-      </span>
+    return (
+      <NodeLink node={node} className="row-link">
+        <span className="wrap-anywhere">{kind === 'version' ? name : `${kind} ${name}`}</span>
+      </NodeLink>
     );
   };
   return (
