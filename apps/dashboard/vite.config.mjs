@@ -47,6 +47,16 @@ export default {
     assetsInlineLimit: 0,
     chunkSizeWarningLimit: 1000,
     rolldownOptions: {
+      output: {
+        // Every file is a request, which takes a slow machine longer than the bytes in it: what every page needs is one, and what many
+        // pages need is few.
+        codeSplitting: {
+          groups: [
+            { name: 'base', tags: ['$initial'], priority: 2 },
+            { name: 'often', minShareCount: 12, priority: 1 },
+          ],
+        },
+      },
       // `use client` at the top of modules is for servers that render; there is none.
       onLog: (level, log, handle) => log.code === 'MODULE_LEVEL_DIRECTIVE' || handle(level, log),
       treeshake: {

@@ -5,6 +5,8 @@ import os
 import re
 import signal
 import subprocess
+import tarfile
+import time
 import urllib.error
 import urllib.request
 from pathlib import Path
@@ -54,6 +56,22 @@ class Installation:
 
     def call(self, path: str, method: str = "GET", body: object = None) -> dict:
         return call(self.url, self.key, path, method, body)
+
+    def until_succeeded(self, job: str) -> None:
+        for _ in range(1200):
+            state = self.call(f"/api/v1/jobs/{job}")["state"]
+            if state == "succeeded":
+                return
+            assert state not in ("failed", "cancelled"), state
+            time.sleep(0.25)
+        raise TimeoutError(job)
+
+    def pull(self, adapter: str, version: int, folder: Path) -> None:
+        """Writes the files of a version, as they are."""
+        request = urllib.request.Request(f"{self.url}/api/v1/adapters/{adapter}/versions/v{version}/archive",
+                                         headers={"Authorization": f"Bearer {self.key}"})
+        with urllib.request.urlopen(request, timeout=60) as response, tarfile.open(fileobj=response, mode="r|") as archive:
+            archive.extractall(folder, filter="data")
 
 
 def call(url: str, key: str, path: str, method: str = "GET", body: object = None) -> dict:

@@ -1,5 +1,5 @@
-"""What `npm start` publishes, as it was pulled: PEFT loads the folder unchanged and computes what we compute, and the tokens it was
-trained on are the ones that transformers makes of the same chats."""
+"""What `npm start` publishes, as it was pulled, and a state that a job has kept on its way, promoted: PEFT loads the folders unchanged and
+computes what we compute. The tokens that were trained on are the ones that transformers makes of the same chats."""
 
 import json
 import struct
@@ -35,27 +35,58 @@ def tokenizer():
     return AutoTokenizer.from_pretrained(BASE)
 
 
-def test_peft_computes_the_same(adapter, tokenizer, tmp_path):
-    """Logits on held-out chats, in float32 on both sides: within 1e-2 relative, and far from the bare base's."""
+@pytest.fixture(scope="module")
+def batch(tokenizer):
+    """Some held-out chats."""
     rows = [tokenizer.apply_chat_template(chat, tokenize=True, return_dict=False) for chat in CHATS[:12]]
     tokens = np.array(sum(rows, []), np.int32)
-    starts = np.cumsum([0] + [len(row) for row in rows]).astype(np.int32)
-    batch = Batch(tokens, np.full_like(tokens, -100), starts)
+    return Batch(tokens, np.full_like(tokens, -100), np.cumsum([0] + [len(row) for row in rows]).astype(np.int32))
 
-    quantized = peer.quantized(BASE)
+
+def peft_logits(folder: Path, batch: Batch) -> np.ndarray:
     with torch.no_grad():
-        bare = peer.forward(quantized, batch).numpy()
-        model = PeftModel.from_pretrained(quantized, str(adapter)).eval()
-        theirs = peer.forward(model, batch).numpy()
+        return peer.forward(PeftModel.from_pretrained(peer.quantized(BASE), str(folder)).eval(), batch).numpy()
 
-    config = json.loads((adapter / "adapter_config.json").read_text())
+
+def our_logits(folder: Path, batch: Batch, base_file: Path) -> np.ndarray:
+    config = json.loads((folder / "adapter_config.json").read_text())
     weights = {name.removeprefix("base_model.model.").removesuffix(".weight"): value
-               for name, value in load_file(adapter / "adapter_model.safetensors").items()}
-    base = Kernels().open_base(BASE, tmp_path / "base")
-    ours = base.logits(batch, base.adapter(config["r"], config["lora_alpha"], weights))
+               for name, value in load_file(folder / "adapter_model.safetensors").items()}
+    base = Kernels().open_base(BASE, base_file)
+    return base.logits(batch, base.adapter(config["r"], config["lora_alpha"], weights))
 
-    assert relative(ours, theirs) < 1e-2
+
+def test_peft_computes_the_same(adapter, batch, tmp_path):
+    """Logits, in float32 on both sides: within 1e-2 relative, and far from the bare base's."""
+    theirs = peft_logits(adapter, batch)
+    with torch.no_grad():
+        bare = peer.forward(peer.quantized(BASE), batch).numpy()
+    assert relative(our_logits(adapter, batch, tmp_path / "base"), theirs) < 1e-2
     assert relative(bare, theirs) > 0.1
+
+
+def test_peft_loads_a_kept_state(installation, batch, tmp_path):
+    """The state after step 8 of 16: what a version of it says, and its logits, which are neither the bare base's nor those of the end."""
+    dataset = installation.call("/api/v1/files")["data"][0]["id"]
+    recipe = {"training": {"steps": 16, "sequenceLength": 256}, "optimizer": {"learningRate": 2e-3},
+              "checkpoints": {"everySteps": 8, "keep": 2}, "evaluation": {"fraction": 0}}
+    job = installation.call("/api/v1/jobs", "POST",
+                            {"baseModel": "sample", "dataset": dataset, "adapter": "kept", "recipe": recipe})["id"]
+    installation.until_succeeded(job)
+    kept = installation.call(f"/api/v1/jobs/{job}/checkpoints")["data"]
+    assert {one["step"]: one["version"] for one in kept} == {16: 1, 8: None}
+    version = installation.call(f"/api/v1/jobs/{job}/checkpoints/8/promote", "POST")
+    assert (version["number"], version["checkpointStep"]) == (2, 8)
+
+    middle, end = tmp_path / "v2", tmp_path / "v1"
+    installation.pull("kept", 2, middle)
+    installation.pull("kept", 1, end)
+    theirs = peft_logits(middle, batch)
+    assert relative(our_logits(middle, batch, tmp_path / "base"), theirs) < 1e-2
+    with torch.no_grad():
+        bare = peer.forward(peer.quantized(BASE), batch).numpy()
+    for other in (bare, peft_logits(end, batch)):
+        assert relative(other, theirs) > 0.03
 
 
 def test_peft_answers_as_a_captain(adapter, tokenizer):

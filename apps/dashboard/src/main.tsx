@@ -10,6 +10,7 @@ import { createRoot } from 'react-dom/client';
 import { router } from './app/router';
 import { theme } from './app/theme';
 import { whenSignedOut } from './lib/api';
+import { whenIdle } from './lib/idle';
 import { queryClient } from './lib/query';
 
 whenSignedOut(() => {
@@ -17,8 +18,15 @@ whenSignedOut(() => {
   if (pathname !== '/sign-in') void router.navigate({ to: '/sign-in', search: { next: href } });
 });
 
-// Nothing is told before something was done.
-const Notifications = lazy(() => import('./app/notifications'));
+// The first page's code comes while it is asked who has signed in, not after.
+for (const route of router.getMatchedRoutes(router.latestLocation.pathname)[0])
+  void router.loadRouteChunk(route);
+
+// Nothing is told before something was done: its code comes when the first page is there.
+const Notifications = lazy(async () => {
+  await whenIdle();
+  return import('./app/notifications');
+});
 
 createRoot(document.getElementById('root') as HTMLElement).render(
   <StrictMode>

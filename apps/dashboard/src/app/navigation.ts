@@ -33,6 +33,7 @@ export const navigation: { title: string | null; entries: NavigationEntry[] }[] 
     entries: [
       { to: '/admin/members', label: 'Members', icon: 'users', needs: 'members.read' },
       { to: '/admin/keys', label: 'API keys', icon: 'key', needs: 'keys.read' },
+      { to: '/admin/pins', label: 'Pinned', icon: 'pin', needs: 'adapters.read' },
       { to: '/admin/webhooks', label: 'Webhooks', icon: 'bell', needs: 'webhooks.read' },
       { to: '/admin/audit', label: 'Audit log', icon: 'list', needs: 'audit.read' },
     ],

@@ -1,4 +1,5 @@
-import { Button, Center, Table } from '@mantine/core';
+import './table.css';
+import { Button, Center } from '@mantine/core';
 import { type ReactNode } from 'react';
 
 export interface Column<T> {
@@ -23,44 +24,42 @@ interface DataTableProps<T> {
   more?: { hasMore: boolean; isLoading: boolean; load: () => void };
 }
 
+const classOf = <T,>({ align, from }: Column<T>) =>
+  [align === 'right' && 'numbers right', from !== undefined && `mantine-visible-from-${from}`]
+    .filter(Boolean)
+    .join(' ');
+
 /** Rows and columns; on a narrow screen it scrolls by itself, and the page does not. */
 export function DataTable<T>({ label, columns, rows, rowKey, more }: DataTableProps<T>) {
   return (
     <>
       <div className="scroll-x" tabIndex={0} role="region" aria-label={label}>
-        <Table highlightOnHover verticalSpacing="xs" aria-label={label}>
-          <Table.Thead>
-            <Table.Tr>
-              {columns.map(({ key, header, align, width, from }) => (
-                <Table.Th
-                  key={key}
-                  ta={align}
-                  miw={width}
-                  visibleFrom={from}
-                  style={{ whiteSpace: 'nowrap' }}
+        <table className="table lit" aria-label={label}>
+          <thead>
+            <tr>
+              {columns.map((column) => (
+                <th
+                  key={column.key}
+                  className={classOf(column)}
+                  style={{ minWidth: column.width, whiteSpace: 'nowrap' }}
                 >
-                  {header}
-                </Table.Th>
+                  {column.header}
+                </th>
               ))}
-            </Table.Tr>
-          </Table.Thead>
-          <Table.Tbody>
+            </tr>
+          </thead>
+          <tbody>
             {rows.map((row) => (
-              <Table.Tr key={rowKey(row)}>
-                {columns.map(({ key, cell, align, from }) => (
-                  <Table.Td
-                    key={key}
-                    ta={align}
-                    visibleFrom={from}
-                    className={align === 'right' ? 'numbers' : undefined}
-                  >
-                    {cell(row)}
-                  </Table.Td>
+              <tr key={rowKey(row)}>
+                {columns.map((column) => (
+                  <td key={column.key} className={classOf(column)}>
+                    {column.cell(row)}
+                  </td>
                 ))}
-              </Table.Tr>
+              </tr>
             ))}
-          </Table.Tbody>
-        </Table>
+          </tbody>
+        </table>
       </div>
       {more?.hasMore && (
         <Center mt="sm">

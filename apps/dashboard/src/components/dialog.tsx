@@ -14,13 +14,22 @@ interface DialogProps extends Pick<ModalProps, 'size'> {
 }
 
 /** A dialog over the page, which Escape closes. */
-export function Dialog({ isOpen, close, children, ...others }: DialogProps) {
+export function Dialog({ isOpen, close, title, children, ...others }: DialogProps) {
   const [wasOpen, setWasOpen] = useState(isOpen);
   if (isOpen && !wasOpen) setWasOpen(true);
+  // While it closes, what it was about is often gone already.
+  const [shownTitle, setShownTitle] = useState(title);
+  if (isOpen && title !== shownTitle) setShownTitle(title);
   return (
     wasOpen && (
       <Suspense>
-        <Modal opened={isOpen} onClose={close} closeButtonProps={{ 'aria-label': 'Close' }} {...others}>
+        <Modal
+          opened={isOpen}
+          onClose={close}
+          title={shownTitle}
+          closeButtonProps={{ 'aria-label': 'Close' }}
+          {...others}
+        >
           <Suspense fallback={<LoadingState />}>{children}</Suspense>
         </Modal>
       </Suspense>

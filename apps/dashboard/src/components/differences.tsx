@@ -1,4 +1,5 @@
-import { Table, Text } from '@mantine/core';
+import './table.css';
+import { Text } from '@mantine/core';
 import { type Job } from '@lowrank/contracts';
 import { differences } from '../lib/recipe';
 import { runName } from './run-picker';
@@ -15,32 +16,29 @@ export function Differences({ jobs }: { jobs: readonly Job[] }) {
   );
   if (found.length === 0) return <Text size="sm">They are made of the same, but for their time.</Text>;
   return (
-    <Table.ScrollContainer
-      minWidth={320}
-      scrollAreaProps={{ viewportProps: { tabIndex: 0, role: 'region', 'aria-label': 'Differences' } }}
-    >
-      <Table aria-label="Differences">
-        <Table.Thead>
-          <Table.Tr>
-            <Table.Th>Field</Table.Th>
+    <div className="scroll-x" tabIndex={0} role="region" aria-label="Differences">
+      <table className="table" aria-label="Differences" style={{ minWidth: 320 }}>
+        <thead>
+          <tr>
+            <th>Field</th>
             {jobs.map((job) => (
-              <Table.Th key={job.id}>{runName(job)}</Table.Th>
+              <th key={job.id}>{runName(job)}</th>
             ))}
-          </Table.Tr>
-        </Table.Thead>
-        <Table.Tbody>
+          </tr>
+        </thead>
+        <tbody>
           {found.map(({ path, values }) => (
-            <Table.Tr key={path}>
-              <Table.Td>{path}</Table.Td>
+            <tr key={path}>
+              <td>{path}</td>
               {values.map((value, i) => (
-                <Table.Td key={i} style={{ overflowWrap: 'anywhere' }}>
+                <td key={i} className="wrap-anywhere">
                   {value}
-                </Table.Td>
+                </td>
               ))}
-            </Table.Tr>
+            </tr>
           ))}
-        </Table.Tbody>
-      </Table>
-    </Table.ScrollContainer>
+        </tbody>
+      </table>
+    </div>
   );
 }

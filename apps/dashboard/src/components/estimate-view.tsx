@@ -1,4 +1,5 @@
-import { Alert, Badge, Code, Group, List, Stack, Table, Text } from '@mantine/core';
+import './table.css';
+import { Alert, Badge, Code, Group, List, Stack, Text } from '@mantine/core';
 import { type DeviceEstimate, type Estimate, type Servability } from '@lowrank/contracts';
 import { formatBytes, formatCompact, formatCount, formatDuration, formatPercent } from '../lib/format';
 import { Icon } from './icon';
@@ -46,18 +47,18 @@ export function EstimateView({ estimate }: { estimate: Estimate }) {
   ];
   return (
     <Stack gap="sm">
-      <Table withRowBorders={false} verticalSpacing={4} aria-label="Figures">
-        <Table.Tbody>
+      <table className="table plain" aria-label="Figures">
+        <tbody>
           {facts.map(([name, value]) => (
-            <Table.Tr key={name}>
-              <Table.Th fw={500} w={120}>
+            <tr key={name}>
+              <th scope="row" style={{ width: 120 }}>
                 {name}
-              </Table.Th>
-              <Table.Td className="numbers">{value}</Table.Td>
-            </Table.Tr>
+              </th>
+              <td className="numbers">{value}</td>
+            </tr>
           ))}
-        </Table.Tbody>
-      </Table>
+        </tbody>
+      </table>
       {warnings.length > 0 && (
         <Alert color="yellow" icon={<Icon name="alert" />} title="Worth knowing">
           <List size="sm">

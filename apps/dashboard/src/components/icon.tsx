@@ -32,6 +32,7 @@ const outlines = {
   edit: 'M5 19l1-4L16 5l3 3L9 18z',
   more: 'M5 12h.01M12 12h.01M19 12h.01',
   bell: 'M6 17V11a6 6 0 0 1 12 0v6l2 2H4zM10 22h4',
+  pin: 'M9 4h6l-1 6 4 4H6l4-4zM12 14v7',
   tag: 'M4 4h8l8 8-8 8-8-8zM8 8h.01',
 } as const;
 export type IconName = keyof typeof outlines;

@@ -16,7 +16,7 @@ interface PageHeaderProps {
 /** The one first-order heading of a page; also the title of its tab. */
 export function PageHeader({ title, badge, description, actions, above = [] }: PageHeaderProps) {
   return (
-    <Stack gap={4} mb="md">
+    <Stack gap={6} mb="md">
       <title>{`${title} · Lowrank`}</title>
       {above.length > 0 && (
         <Breadcrumbs component="nav" aria-label="Breadcrumbs">

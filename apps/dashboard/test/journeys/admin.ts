@@ -81,8 +81,12 @@ export function adminJourneys(world: World): void {
     await page.getByLabel('Name').fill('lab');
     await page.getByLabel('First owner').fill('cat@example.org');
     await page.getByLabel('Jobs waiting at a time').fill('5');
+    await page.getByLabel('Tokens a month').fill('2000000');
     await page.getByRole('button', { name: 'Make the team' }).click();
-    await page.getByRole('row', { name: /lab .*0 of 5/ }).waitFor();
+    await page.getByRole('row', { name: /lab .*0 of 2M .*0 of 5/ }).waitFor();
+    await page
+      .getByRole('progressbar', { name: 'Tokens of completions of lab' })
+      .waitFor({ state: 'attached' });
 
     await page.getByRole('link', { name: 'Services' }).click();
     await page.getByRole('heading', { name: 'Object store' }).waitFor();
@@ -95,7 +99,7 @@ export function adminJourneys(world: World): void {
     await context.close();
   });
 
-  const paths = ['members', 'keys', 'audit', 'workers', 'queue', 'teams', 'services', 'settings'];
+  const paths = ['members', 'keys', 'pins', 'audit', 'workers', 'queue', 'teams', 'services', 'settings'];
   it.each(looks)(
     'axe finds nothing serious, %s and %s',
     (screen, scheme) =>

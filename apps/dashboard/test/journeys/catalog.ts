@@ -74,6 +74,24 @@ export function catalogJourneys(world: World): void {
     await context.close();
   });
 
+  it('pins what an adapter stands on, sees that it is loaded, and unpins it', async () => {
+    const { page, context, errors } = await visit(world.browser, world.stack);
+    await signInWithKey(page, world.stack.key);
+    await page.goto('/catalog/tone?view=use');
+    await page.getByLabel('Alias or version').selectOption('latest');
+    await page.getByRole('button', { name: 'Pin latest' }).click();
+    await page.getByRole('row', { name: /latest v2 loaded/ }).waitFor({ timeout: 60_000 });
+    await page.getByRole('link', { name: 'Pinned' }).click();
+    await page.getByText(/^1 of 1 loaded, .* together/).waitFor();
+    await look(world, ['/admin/pins', '/catalog/tone?view=use'], 'narrow', 'dark');
+    await page.getByRole('button', { name: 'Unpin tone@latest' }).click();
+    await page.getByRole('dialog').getByRole('button', { name: 'Unpin it' }).click();
+    await page.getByText('Nothing is pinned').waitFor();
+    expect((await world.stack.call<{ data: unknown[] }>('GET', '/api/v1/pins')).data).toEqual([]);
+    expect(errors).toEqual([]);
+    await context.close();
+  }, 120_000);
+
   it('exports a version, with progress, a certificate and a download', async () => {
     const { page, context, errors } = await visit(world.browser, world.stack);
     await signInWithKey(page, world.stack.key);

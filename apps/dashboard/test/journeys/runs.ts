@@ -101,10 +101,14 @@ export function runJourneys(world: World): void {
     const table = page.getByRole('table', { name: 'Checkpoints' });
     await table.getByRole('link', { name: 'v1' }).waitFor();
     await table.getByRole('button', { name: 'Promote step 4' }).click();
-    await page.getByRole('dialog').getByRole('button', { name: 'Promote' }).click();
-    await page.getByText('Step 4 is kept v2.').waitFor();
+    const dialog = page.getByRole('dialog');
+    await dialog.getByLabel('Alias').fill('middle');
+    expect(await seriousFindings(page)).toEqual([]);
+    await dialog.getByRole('button', { name: 'Promote' }).click();
+    await page.getByText('kept v2 is made of step 4. kept@middle stands on v2.').waitFor();
     await table.getByRole('link', { name: 'v2' }).click();
     await page.getByRole('heading', { level: 1, name: 'kept' }).waitFor();
+    await page.getByRole('row', { name: /middle v2/ }).waitFor();
     expect(errors).toEqual([]);
     await context.close();
   }, 180_000);

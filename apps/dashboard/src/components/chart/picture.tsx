@@ -3,12 +3,28 @@ import './picture.css';
 import { Button, useComputedColorScheme } from '@mantine/core';
 import { useEffect, useMemo, useRef, useState } from 'react';
 import uPlot from 'uplot';
-import { formatNumber } from '../../lib/format';
+import { formatCount, formatNumber } from '../../lib/format';
 import { useWidth } from '../../lib/use-width';
 import { type ChartProps } from './chart';
 import { align, downsample, smooth } from './series';
 
 type Range = [from: number, to: number];
+
+/** Distances of marks of steps, which are whole. */
+const wholeSteps = Array.from({ length: 10 }, (_, power) => [1, 2, 5].map((one) => one * 10 ** power)).flat();
+
+/** The last of values that is a number. */
+function lastOf(values: ArrayLike<number | null | undefined>): number | null {
+  let at = values.length - 1;
+  while (at >= 0 && !Number.isFinite(values[at])) at--;
+  return values[at] ?? null;
+}
+
+/** What the legend says of a line: what is under the cursor, or without one the last that is drawn. */
+const legendValue =
+  (format: (value: number | null) => string): uPlot.Series.Value =>
+  (plot, value, line, index) =>
+    format(index === null ? lastOf(plot.data[line] ?? []) : value);
 
 /** What `Chart` shows. As many points are drawn as there are pixels, of the stretch that is shown: zooming in brings the others back. */
 export default function Picture({
@@ -61,13 +77,13 @@ export default function Picture({
       height,
       scales: { x: { time: false }, y: { distr: isLog ? 3 : 1 } },
       axes: [
-        { ...axis, space: 70 },
+        { ...axis, space: 50, incrs: wholeSteps },
         { ...axis, size: 58, values: (_plot, values) => values.map((value) => formatNumber(value, 3)) },
       ],
       cursor: { drag: { x: true, y: false, setScale: false }, points: { size: 7 } },
       legend: { live: true },
       series: [
-        { label: xLabel },
+        { label: xLabel, value: legendValue((step) => (step === null ? '–' : formatCount(step))) },
         ...look.split('\n').map((one) => {
           const [label = '', color, isDashed, isExact] = one.split('|');
           return {
@@ -78,7 +94,7 @@ export default function Picture({
             // Lines have x of their own: what is null belongs to another.
             spanGaps: true,
             points: { show: isExact === 'true', size: 6 },
-            value: (_plot: uPlot, value: number | null) => formatNumber(value),
+            value: legendValue(formatNumber),
           };
         }),
       ],

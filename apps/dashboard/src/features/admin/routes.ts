@@ -25,6 +25,11 @@ export const adminRoutes = [
   }),
   createRoute({
     getParentRoute: () => shellRoute,
+    path: '/admin/pins',
+    component: lazyRouteComponent(() => import('./pins-page'), 'PinsPage'),
+  }),
+  createRoute({
+    getParentRoute: () => shellRoute,
     path: '/admin/audit',
     validateSearch: (search): AuditSearch =>
       defined({

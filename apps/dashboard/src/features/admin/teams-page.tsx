@@ -54,14 +54,31 @@ export function TeamsPage() {
                   {
                     key: 'seconds',
                     header: 'Device time',
-                    width: 150,
+                    width: 110,
                     cell: (team) => (
-                      <Used used={team.deviceSecondsUsed} most={team.deviceSecondsPerMonth} of={team.name} />
+                      <Used
+                        {...{ used: team.deviceSecondsUsed, most: team.deviceSecondsPerMonth }}
+                        format={formatDuration}
+                        label={`Device time of ${team.name}`}
+                      />
                     ),
                   },
                   {
-                    key: 'tokens',
-                    header: 'Tokens',
+                    key: 'answered',
+                    header: 'Tokens of completions',
+                    width: 150,
+                    from: 'xs',
+                    cell: (team) => (
+                      <Used
+                        {...{ used: team.tokensUsed, most: team.tokensPerMonth }}
+                        format={formatCompact}
+                        label={`Tokens of completions of ${team.name}`}
+                      />
+                    ),
+                  },
+                  {
+                    key: 'trained',
+                    header: 'Trained on',
                     align: 'right',
                     from: 'sm',
                     cell: ({ id }) => formatCompact(takenBy(id)?.trainedTokens ?? 0),
@@ -115,19 +132,27 @@ export function TeamsPage() {
 const ofMost = (value: TeamUse['running'] | undefined, most: number | null): string =>
   most === null ? formatCount(value ?? 0) : `${formatCount(value ?? 0)} of ${formatCount(most)}`;
 
-function Used({ used, most, of }: { used: number; most: number | null; of: string }) {
+interface UsedProps {
+  used: number;
+  /** null: no limit. */
+  most: number | null;
+  format: (value: number) => string;
+  label: string;
+}
+
+function Used({ used, most, format, label }: UsedProps) {
   return (
     <>
       <Text size="sm" className="numbers">
-        {formatDuration(used)}
-        {most !== null && ` of ${formatDuration(most)}`}
+        {format(used)}
+        {most !== null && ` of ${format(most)}`}
       </Text>
       {most !== null && (
         <Progress
           value={most === 0 ? 100 : Math.min(100, (100 * used) / most)}
           color={used >= most ? 'red' : 'blue'}
           size="sm"
-          aria-label={`Device time of ${of}`}
+          aria-label={label}
         />
       )}
     </>

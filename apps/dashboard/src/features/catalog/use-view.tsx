@@ -6,6 +6,7 @@ import { Snippet } from '../../components/snippet';
 import { useMay } from '../../lib/session';
 import { type AdapterProps, namesOf } from './adapter-page';
 import { ExportsSection } from './exports-section';
+import { PinsSection } from './pins-section';
 import { snippetsOf } from './snippets';
 
 /** How programs use a version, and the version in other formats. */
@@ -51,6 +52,7 @@ export default function UseView(props: AdapterProps) {
           })}
         />
       </Section>
+      {isOwn && may('adapters.read') && <PinsSection {...props} />}
       {isOwn && <ExportsSection {...props} />}
     </>
   );

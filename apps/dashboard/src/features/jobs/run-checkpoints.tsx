@@ -1,15 +1,15 @@
-import { Anchor, Code, Group, Stack, Text } from '@mantine/core';
+import { Anchor, Button, Group, Stack, Text } from '@mantine/core';
 import { type AdapterVersion, type Job, type JobCheckpoint } from '@lowrank/contracts';
 import { Link } from '@tanstack/react-router';
-import { ConfirmButton } from '../../components/confirm-button';
+import { useState } from 'react';
 import { type Column, DataTable } from '../../components/data-table';
+import { PromoteDialog } from '../../components/promote/promote-dialog';
 import { Section } from '../../components/section';
 import { EmptyState, QueryState } from '../../components/states';
 import { Ago } from '../../components/time';
 import { api } from '../../lib/api';
 import { formatBytes, formatCount, formatNumber } from '../../lib/format';
-import { notify } from '../../lib/notify';
-import { invalidate, useGrowing } from '../../lib/query';
+import { useGrowing } from '../../lib/query';
 import { useMay } from '../../lib/session';
 
 const measured = (value: number | null) => (value === null ? '–' : formatNumber(value));
@@ -18,12 +18,13 @@ const measured = (value: number | null) => (value === null ? '–' : formatNumbe
 export function RunCheckpoints({ job, isOver }: { job: Job; isOver: boolean }) {
   const may = useMay();
   const checkpoints = useGrowing<{ data: JobCheckpoint[] }>(`/api/v1/jobs/${job.id}/checkpoints`, isOver);
-  const promote = async (step: number) => {
+  // Not in its row, which says that it is a version before its alias has moved.
+  const [promoted, setPromoted] = useState<number | null>(null);
+  const publish = async (step: number): Promise<number> => {
     const path = `/api/v1/jobs/${job.id}/checkpoints/${step}/promote`;
-    const { number } = await api.post<AdapterVersion>(path);
-    notify(`Step ${formatCount(step)} is ${job.adapter} v${number}.`);
-    await invalidate('/api/v1/jobs', '/api/v1/adapters');
+    return (await api.post<AdapterVersion>(path)).number;
   };
+  const isMeasured = checkpoints.data?.data.some(({ evalLoss }) => evalLoss !== null);
   const columns: Column<JobCheckpoint>[] = [
     {
       key: 'step',
@@ -39,7 +40,13 @@ export function RunCheckpoints({ job, isOver }: { job: Job; isOver: boolean }) {
         </Group>
       ),
     },
-    { key: 'train', header: 'Loss', align: 'right', cell: ({ trainLoss }) => measured(trainLoss) },
+    {
+      key: 'train',
+      header: 'Loss',
+      align: 'right',
+      from: isMeasured ? 'xs' : undefined,
+      cell: ({ trainLoss }) => measured(trainLoss),
+    },
     { key: 'eval', header: 'Held out', align: 'right', cell: ({ evalLoss }) => measured(evalLoss) },
     { key: 'at', header: 'Reached', from: 'sm', cell: ({ at }) => <Ago time={at} /> },
     { key: 'bytes', header: 'Size', align: 'right', from: 'sm', cell: ({ bytes }) => formatBytes(bytes) },
@@ -54,20 +61,14 @@ export function RunCheckpoints({ job, isOver }: { job: Job; isOver: boolean }) {
           </Anchor>
         ) : (
           may('adapters.write') && (
-            <ConfirmButton
+            <Button
+              size="xs"
+              variant="default"
               aria-label={`Promote step ${step}`}
-              title={`Make step ${formatCount(step)} a version?`}
-              explanation={
-                <>
-                  The state after this step becomes the next version of <Code>{job.adapter}</Code>, with this
-                  run in its lineage. The run goes on as before.
-                </>
-              }
-              confirm="Promote"
-              act={() => promote(step)}
+              onClick={() => setPromoted(step)}
             >
               Promote
-            </ConfirmButton>
+            </Button>
           )
         ),
     },
@@ -98,6 +99,21 @@ export function RunCheckpoints({ job, isOver }: { job: Job; isOver: boolean }) {
           )
         }
       </QueryState>
+      <PromoteDialog
+        close={() => setPromoted(null)}
+        promotion={
+          promoted === null
+            ? null
+            : {
+                adapter: job.adapter,
+                what: `step ${formatCount(promoted)}`,
+                publish: {
+                  explanation: `The state after this step becomes the next version of ${job.adapter}, with this run in its lineage.${isOver ? '' : ' The run goes on as before.'}`,
+                  act: () => publish(promoted),
+                },
+              }
+        }
+      />
     </Section>
   );
 }

@@ -168,7 +168,7 @@ function RunProgress({ job, news }: { job: NonNullable<JobNews['job']>; news: Jo
   return (
     <Box>
       <Progress value={share * 100} aria-label="Steps done" size="sm" />
-      <Group gap="md" mt={6}>
+      <Group gap="2px var(--mantine-spacing-md)" mt={6}>
         {facts
           .filter((fact) => fact !== null)
           .map((fact) => (

@@ -1,17 +1,24 @@
 import { Group, Progress, Stack, Text } from '@mantine/core';
-import { type PlatformOverview, type TeamUse } from '@lowrank/contracts';
+import { type PlatformOverview, type Team, type TeamUse } from '@lowrank/contracts';
 import { useQuery } from '@tanstack/react-query';
 import { DataTable } from '../../components/data-table';
 import { Section } from '../../components/section';
 import { QueryState } from '../../components/states';
 import { formatCompact, formatCount, formatDuration } from '../../lib/format';
 import { apiQuery } from '../../lib/query';
+import { useMay } from '../../lib/session';
 
 const of = (used: string, most: string | null) => (most === null ? used : `${used} of ${most}`);
 const seconds = (value: number) => (value === 0 ? '0 s' : formatDuration(value));
 
 /** What a team has used, against what it may. */
 export function Use({ use }: { use: TeamUse }) {
+  const mayRead = useMay()('team.read');
+  const team = useQuery({
+    ...apiQuery<Team>('/api/v1/team'),
+    enabled: mayRead,
+    refetchInterval: 30_000,
+  }).data;
   const rows: [string, string, number | null][] = [
     [
       'Device time',
@@ -32,6 +39,18 @@ export function Use({ use }: { use: TeamUse }) {
       use.maxQueued === null ? null : use.queued / Math.max(1, use.maxQueued),
     ],
     ['Tokens trained on', formatCompact(use.trainedTokens), null],
+    [
+      'Tokens of completions',
+      team === undefined
+        ? '–'
+        : of(
+            formatCompact(team.tokensUsed),
+            team.tokensPerMonth === null ? null : formatCompact(team.tokensPerMonth),
+          ),
+      team?.tokensPerMonth === undefined || team.tokensPerMonth === null
+        ? null
+        : team.tokensUsed / Math.max(1, team.tokensPerMonth),
+    ],
   ];
   return (
     <Stack gap="xs">
