@@ -158,13 +158,13 @@ function combining(input: WorkMemoryInput, settings: CombineWork['settings']): N
     {
       ...none,
       ...passing(input, { linears: made, lengths: [compared], storage }),
-      ...{ pairs, adapters: result + Math.max(sum, result) },
+      ...{ pairs, adapters: result + Math.max(sum, result), garbage: youngBytes },
       logits: heldLogits * floatBytes(compared * vocabSize),
     },
     {
       ...none,
       ...passing(input, { linears: made, lengths: [measured], storage }),
-      ...{ pairs, adapters: result },
+      ...{ pairs, adapters: result, garbage: youngBytes },
     },
   ]);
 }
