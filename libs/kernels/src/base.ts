@@ -10,6 +10,7 @@ import {
 } from './batch';
 import { openCache } from './cache';
 import { type Context, type Handle, readJson } from './context';
+import { KernelError } from './errors';
 import { openSession } from './session';
 import type { Base, BaseInfo, Rows } from './types';
 
@@ -99,8 +100,11 @@ export function openBase(context: Context, file: string): Base {
       });
       return logps;
     },
-    async logits(batch, rows) {
-      const logits = new Float32Array(batch.tokens.length * info.vocab);
+    async logits(batch, rows, into) {
+      const length = batch.tokens.length * info.vocab;
+      if (into !== undefined && into.length < length)
+        throw new KernelError('invalid_argument', `${into.length} floats for ${length} logits`, 'lr_logits');
+      const logits = into?.subarray(0, length) ?? new Float32Array(length);
       const native = nativeBatch(batch, 'lr_logits');
       const groups = nativeRows(rows, 'lr_logits');
       const base = handle.open('lr_logits');

@@ -79,6 +79,11 @@ describe.each(['llama', 'llama3-rope', 'qwen2', 'gemma2', 'gemma3', 'phi3'])(
       expect(relativeError(bare, fixture.floats('base_logits'))).toBeLessThan(1e-4);
       const adapted = await base.logits(batch, [{ adapter, ...all }]);
       expect(relativeError(adapted, fixture.floats('logits'))).toBeLessThan(1e-4);
+      const room = new Float32Array(adapted.length + 1);
+      const there = await base.logits(batch, [{ adapter, ...all }], room);
+      expect([there.buffer, there]).toEqual([room.buffer, adapted]);
+      const short = base.logits(batch, [{ adapter, ...all }], room.subarray(2));
+      await expect(short).rejects.toMatchObject({ code: 'invalid_argument' });
     });
 
     it.each([true, false])(

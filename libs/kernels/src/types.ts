@@ -271,8 +271,8 @@ export interface Base {
     rows: Rows[],
     options?: Pick<StepOptions, 'signal'>,
   ): Promise<Float64Array>;
-  /** [tokens × vocab], for parity checks. */
-  logits(batch: PackedBatch, rows: Rows[]): Promise<Float32Array>;
+  /** [tokens × vocab], for parity checks: of its own, or the beginning of `into`, which is as long at least. */
+  logits(batch: PackedBatch, rows: Rows[], into?: Float32Array): Promise<Float32Array>;
   /** Memory for keys and values of `pages` × `pageTokens` tokens. */
   openCache(options: { pageTokens: number; pages: number }): Cache;
   openSession(options: { adapter?: Adapter | null; capacity: number }): Session;

@@ -27,13 +27,13 @@ export function adapterOf(base: Base, pairs: Pairs): Adapter {
   return adapter;
 }
 
-async function logitsOf({ base, adapter }: Speaker, tokens: Int32Array): Promise<Float32Array> {
+function logitsOf({ base, adapter }: Speaker, tokens: Int32Array, into: Float32Array): Promise<Float32Array> {
   const batch = {
     tokens,
     targets: new Int32Array(tokens.length).fill(-100),
     starts: Int32Array.of(0, tokens.length),
   };
-  return base.logits(batch, [{ adapter, begin: 0, end: tokens.length }]);
+  return base.logits(batch, [{ adapter, begin: 0, end: tokens.length }], into);
 }
 
 /** log Σ exp of logits, without overflow. */
@@ -79,9 +79,13 @@ export async function compareAnswers(
   const longest = Math.min(ROW_TOKENS, maxPositions);
   const used = rows.slice(0, MOST_ROWS).map(({ tokens }) => tokens.slice(0, longest));
   let [tokens, sum, klMax, same] = [0, 0, 0, 0];
+  // Of all rows the same, as Node gives such arrays back when it likes.
+  const most = Math.max(0, ...used.map((row) => row.length)) * vocab;
+  const [wantedLogits, resultLogits] = [new Float32Array(most), new Float32Array(most)];
   for (const row of used) {
     signal?.throwIfAborted();
-    const [p, q] = [await logitsOf(wanted, row), await logitsOf(result, row)];
+    const p = await logitsOf(wanted, row, wantedLogits);
+    const q = await logitsOf(result, row, resultLogits);
     for (let at = 0; at < row.length; at += 1) {
       const [here, there] = [p, q].map((all) => all.subarray(at * vocab, (at + 1) * vocab)) as [
         Float32Array,

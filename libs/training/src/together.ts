@@ -94,7 +94,7 @@ export class TogetherBase {
           run: (work, stop) => base.preferenceEval(work.batch, work.rows, work.preferences, { signal: stop }),
         }),
       sequenceLogps: (batch, rows, options) => base.sequenceLogps(batch, rows, options),
-      logits: (batch, rows) => base.logits(batch, rows),
+      logits: (batch, rows, into) => base.logits(batch, rows, into),
       openCache: (options) => base.openCache(options),
       openSession: (options) => base.openSession(options),
       close: () => {

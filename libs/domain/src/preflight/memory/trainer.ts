@@ -8,7 +8,7 @@ export interface Dataset {
 }
 
 /** Node with the code of trainer and kernel library, and room that its heap leaves between collections. */
-const processBytes = 83 * 2 ** 20;
+const processBytes = 99 * 2 ** 20;
 /**
  * Resident bytes for each byte of tokenizer.json once it is parsed and its vocabulary indexed; and of the thread that encodes the
  * dataset with a tokenizer of its own, which ends before training begins.

@@ -18,9 +18,11 @@ import { encodingBytes, processMemory, type Dataset } from './trainer';
 
 // What trainers take for work that is not training: libs/training/src/{export,combine,evaluate}. Node's share is measured, as in trainer.ts.
 
-/** Of libs/training/src/parity.ts: tokens of a row that are compared, and how many logits of a row are in memory until Node frees the first. */
+/** Of libs/training/src/parity.ts: tokens of a row that are compared, and of how many speakers a row's logits are kept. */
 const comparedTokens = 256;
-const heldLogits = 3;
+const heldLogits = 2;
+/** V8 collects young arrays when they come to 32 MiB; the one that is made then may come to that. */
+const youngBytes = 32 * 2 ** 20;
 
 export interface WorkMemoryInput {
   model: Pick<BaseModel, 'vocabSize' | 'contextLength'> & { decoder: Decoder };
@@ -44,6 +46,8 @@ export interface WorkMemoryParts {
   /** In the kernel library, and as Node's arrays. */
   adapters: number;
   pairs: number;
+  /** Arrays that nothing refers to any more. */
+  garbage: number;
   /** One pass forward: activations, the hungriest operation, tables, keys of answers. */
   forward: number;
   products: number;
@@ -104,7 +108,14 @@ function passing(
   };
 }
 
-const none = { result: 0, adapters: 0, pairs: 0, logits: 0 };
+const none = { result: 0, adapters: 0, pairs: 0, garbage: 0, logits: 0 };
+
+/** Bytes of the largest array that a tensor of the base becomes while it is written: as it is in the checkpoint, or as floats for GGUF. */
+function largestArray({ decoder, vocabSize }: WorkMemoryInput['model'], format: ExportFormat): number {
+  if (format === 'gguf-adapter') return 0;
+  const isWide = format !== 'merged' || decoder.dtype === 'F32';
+  return (isWide ? 4 : 2) * vocabSize * decoder.hidden;
+}
 
 function exporting(input: WorkMemoryInput, format: ExportFormat): Needs {
   const { decoder, vocabSize, contextLength } = input.model;
@@ -124,6 +135,7 @@ function exporting(input: WorkMemoryInput, format: ExportFormat): Needs {
         : baseFileBytes({ ...decoder, dtype: 'F32' }, vocabSize, floats),
     adapters: isAdapter ? 2 * adapter : adapter,
     pairs: adapter,
+    garbage: youngBytes + largestArray(input.model, format),
     logits: heldLogits * floatBytes(compared * vocabSize),
   };
 }
@@ -146,13 +158,13 @@ function combining(input: WorkMemoryInput, settings: CombineWork['settings']): N
     {
       ...none,
       ...passing(input, { linears: made, lengths: [compared], storage }),
-      ...{ pairs, adapters: result + Math.max(sum, result) },
+      ...{ pairs, adapters: result + Math.max(sum, result), garbage: youngBytes },
       logits: heldLogits * floatBytes(compared * vocabSize),
     },
     {
       ...none,
       ...passing(input, { linears: made, lengths: [measured], storage }),
-      ...{ pairs, adapters: result },
+      ...{ pairs, adapters: result, garbage: youngBytes },
     },
   ]);
 }
