@@ -66,12 +66,13 @@ class Installation:
             time.sleep(0.25)
         raise TimeoutError(job)
 
-    def pull(self, adapter: str, version: int, folder: Path) -> None:
-        """Writes the files of a version, as they are."""
+    def pull(self, adapter: str, version: int, into: Path) -> Path:
+        """The folder with the files of a version, as they are."""
         request = urllib.request.Request(f"{self.url}/api/v1/adapters/{adapter}/versions/v{version}/archive",
                                          headers={"Authorization": f"Bearer {self.key}"})
         with urllib.request.urlopen(request, timeout=60) as response, tarfile.open(fileobj=response, mode="r|") as archive:
-            archive.extractall(folder, filter="data")
+            archive.extractall(into, filter="data")
+        return into / f"{adapter}-v{version}"
 
 
 def call(url: str, key: str, path: str, method: str = "GET", body: object = None) -> dict:

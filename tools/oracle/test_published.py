@@ -78,15 +78,13 @@ def test_peft_loads_a_kept_state(installation, batch, tmp_path):
     version = installation.call(f"/api/v1/jobs/{job}/checkpoints/8/promote", "POST")
     assert (version["number"], version["checkpointStep"]) == (2, 8)
 
-    middle, end = tmp_path / "v2", tmp_path / "v1"
-    installation.pull("kept", 2, middle)
-    installation.pull("kept", 1, end)
+    end, middle = (installation.pull("kept", number, tmp_path) for number in (1, 2))
     theirs = peft_logits(middle, batch)
     assert relative(our_logits(middle, batch, tmp_path / "base"), theirs) < 1e-2
     with torch.no_grad():
         bare = peer.forward(peer.quantized(BASE), batch).numpy()
     for other in (bare, peft_logits(end, batch)):
-        assert relative(other, theirs) > 0.03
+        assert relative(other, theirs) > 0.1
 
 
 def test_peft_answers_as_a_captain(adapter, tokenizer):

@@ -28,7 +28,7 @@ export function RunQuestion({ job }: { job: Job }) {
         }}
       >
         <Textarea
-          label="Prompt"
+          label="A prompt of your own"
           description="Both answer with their likeliest tokens, at most 128."
           value={prompt}
           onChange={(event) => setPrompt(event.currentTarget.value)}
