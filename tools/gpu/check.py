@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes as c
+import os
 import sys
 import tempfile
 from pathlib import Path
@@ -67,6 +68,22 @@ def run(library: Path, compute: str, file: Path, batch: lowrank.Batch, checkpoin
     return losses, weights(adapter) == after
 
 
+def offloaded(library: Path, file: Path, batch: lowrank.Batch) -> bool:
+    """Whether steps have the same losses and weights with everything offloaded to pinned memory."""
+    outcomes = []
+    for setting in ("off", "on"):
+        os.environ["LOWRANK_OFFLOAD"] = setting
+        kernels = lowrank.Kernels(compute="bf16", library=library)
+        adapter = lowrank.Base(kernels, file).adapter(64, 16, optimizer="adamw8bit")
+        losses = []
+        for step in range(STEPS):
+            losses.append(adapter.base.train_step(batch, adapter, 1 / len(batch.tokens), True, seed=step).sum)
+            adapter.optimizer_step(1e-3, 1.0)
+        outcomes.append((losses, weights(adapter)))
+    del os.environ["LOWRANK_OFFLOAD"]
+    return outcomes[0] == outcomes[1]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--cuda", type=Path, default=BUILD / "liblowrank_cuda.so")
@@ -91,6 +108,11 @@ def main() -> int:
                     passed, failed = passed + good, failed + (not good)
                     print(f"{'ok    ' if good else 'FAILED'} {format}{' double' if double else ''} {compute} {name}: loss off by {off:.1e}, "
                           f"resumed {'to the byte' if same else 'to OTHER BYTES'}", flush=True)
+        config = models.write("tiny", folder / "deep", layers=6)
+        lowrank.Kernels(library=args.cpu).open_base(folder / "deep", folder / "deep.lrb", "nf4", True)
+        good = offloaded(args.cuda, folder / "deep.lrb", batch_of([37, 5, 70], config["vocab_size"], 1))
+        passed, failed = passed + good, failed + (not good)
+        print(f"{'ok    ' if good else 'FAILED'} offloaded to pinned memory: {'the same bytes' if good else 'OTHER BYTES'}", flush=True)
     print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0
 

@@ -171,13 +171,14 @@ void TinyModel::write(const std::string& folder) const {
   write_file(folder + "/model.safetensors", safetensors_bytes(tensors));
 }
 
-TinyModel tiny_model(Family family, const std::string& dtype) {
+TinyModel tiny_model(Family family, const std::string& dtype, int64_t layers) {
   const Description& d = describe(family);
   const std::string members = d.members;
   TinyModel model;
   model.config = std::string("{\"model_type\":\"") + d.model_type +
-                 "\",\"vocab_size\":97,\"hidden_size\":48,\"intermediate_size\":80,\"num_hidden_layers\":3,"
-                 "\"num_attention_heads\":4,\"num_key_value_heads\":2,\"head_dim\":12,\"rms_norm_eps\":1e-5," +
+                 "\",\"vocab_size\":97,\"hidden_size\":48,\"intermediate_size\":80,\"num_hidden_layers\":" +
+                 std::to_string(layers) +
+                 ",\"num_attention_heads\":4,\"num_key_value_heads\":2,\"head_dim\":12,\"rms_norm_eps\":1e-5," +
                  (members.find("\"max_position_embeddings\"") == std::string::npos ? "\"max_position_embeddings\":64," : "") +
                  members + ",\"tie_word_embeddings\":" + (d.tied ? "true" : "false") + "}";
   uint64_t seed = 100;
@@ -189,7 +190,7 @@ TinyModel tiny_model(Family family, const std::string& dtype) {
   add("model.embed_tokens.weight", {kVocab, kHidden}, d.gemma ? 0.3f : 1.0f);
   add("model.norm.weight", {kHidden}, 0.2f, norm_centre);
   if (!d.tied) add("lm_head.weight", {kVocab, kHidden}, 0.4f);
-  for (int layer = 0; layer < kLayers; ++layer) {
+  for (int layer = 0; layer < layers; ++layer) {
     const std::string prefix = "model.layers." + std::to_string(layer);
     std::vector<std::string> norms = {"input_layernorm", "post_attention_layernorm"};
     if (d.gemma) norms.insert(norms.end(), {"pre_feedforward_layernorm", "post_feedforward_layernorm"});
@@ -219,8 +220,8 @@ void check(lr_context* context, lr_status status) {
   if (status != LR_OK) throw std::runtime_error(std::to_string(status) + ": " + lr_context_error(context));
 }
 
-World::World(Family family, Context own) : context(std::move(own)) {
-  tiny_model(family).write(folder.path("model"));
+World::World(Family family, Context own, int64_t layers) : context(std::move(own)) {
+  tiny_model(family, "F32", layers).write(folder.path("model"));
   check(context.get(), lr_base_quantize(context.get(), folder.path("model").c_str(), base_file().c_str(), nullptr, nullptr, nullptr,
                                          nullptr));
   lr_base* opened = nullptr;

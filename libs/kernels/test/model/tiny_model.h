@@ -57,7 +57,7 @@ const char* name_of(Family family);
 const std::vector<std::string>& linears_of(Family family);
 constexpr int64_t kVocab = 97, kHidden = 48, kLayers = 3;
 // Ragged sizes on purpose: 4 query heads over 2 key heads of width 12, 80 intermediate, 97 tokens.
-TinyModel tiny_model(Family family, const std::string& dtype = "F32");
+TinyModel tiny_model(Family family, const std::string& dtype = "F32", int64_t layers = kLayers);
 
 template <typename T, void (*destroy)(T*)>
 struct Destroyer {
@@ -77,7 +77,7 @@ void check(lr_context* context, lr_status status);
 
 // A quantized tiny model and the context it lives in.
 struct World {
-  explicit World(Family family = Family::LlamaPlain, Context own = make_context());
+  explicit World(Family family = Family::LlamaPlain, Context own = make_context(), int64_t layers = kLayers);
   TemporaryFolder folder;
   Context context;
   BaseHandle base;

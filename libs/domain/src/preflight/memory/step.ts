@@ -2,7 +2,7 @@ import { type Decoder, keyWidth, queryWidth, type Recipe } from '@lowrank/contra
 import { type AdaptedLinear, isAdapted } from './adapter';
 import { type Arena, floatBytes, planned } from './arena';
 
-// The workspace of a training step: make_plan of libs/kernels/src/native/model/step.cpp over take_kept, take_recomputed and
+// The workspace of a training step: plan_over of libs/kernels/src/native/model/plan.cpp over take_kept, take_recomputed and
 // take_scratch of layer.cpp. Sizes in comments: T tokens, d hidden, q and kv the widths of queries and of keys, f intermediate.
 
 /**
@@ -74,7 +74,7 @@ const loraHidden = (linears: readonly AdaptedLinear[], layer: number, T: number)
     0,
   );
 
-/** What make_plan takes of every token, once. */
+/** What plan_over takes of every token, once. */
 function takeTokens(arena: Arena, { hidden, ropes }: Decoder, T: number): void {
   for (let i = 0; i < ropes; i += 1) arena.floats(T); // rope_rows
   arena.floats(T); // loss
@@ -85,7 +85,7 @@ function takeTokens(arena: Arena, { hidden, ropes }: Decoder, T: number): void {
   arena.floats(T * hidden); // final_x
 }
 
-/** make_plan for a pass forward over T tokens of which nothing is kept, in bytes. */
+/** plan_over for a pass forward over T tokens of which nothing is kept, in bytes. */
 export function forwardMemory(decoder: Decoder, linears: readonly AdaptedLinear[], T: number): number {
   const layers = Array.from({ length: decoder.layers }, (_, layer) => layer);
   return planned((arena) => {
@@ -107,7 +107,7 @@ export interface StepMemory {
   working: number;
 }
 
-/** make_plan for a step of T tokens. */
+/** plan_over for a step of T tokens. */
 export function stepMemory(
   decoder: Decoder,
   linears: readonly AdaptedLinear[],

@@ -1,8 +1,12 @@
 // The backend as a context has it: its table, its memory, its scratch, its queue.
+#include <cstdlib>
+#include <cstring>
 #include <new>
+#include <string>
 #include <vector>
 
 #include "../device.h"
+#include "../model/error.h"
 #include "queue.h"
 
 namespace lr {
@@ -12,9 +16,56 @@ extern const Ops kOps;
 
 namespace {
 
+class PinnedMemory final : public MemoryCounter {
+ public:
+  explicit PinnedMemory(Device* device) : device_(device) {}
+  void* allocate(size_t bytes) override { return allocate_pinned(device_, bytes); }
+  void deallocate(void* memory) override { deallocate_pinned(device_, memory); }
+  void zero(void* to, size_t bytes) override {
+    finish_copies(device_);
+    std::memset(to, 0, bytes);
+  }
+  void write(void* to, const void* host, size_t bytes) override {
+    finish_copies(device_);
+    std::memcpy(to, host, bytes);
+  }
+  void read(void* host, const void* from, size_t bytes) const override {
+    finish_copies(device_);
+    std::memcpy(host, from, bytes);
+  }
+
+ private:
+  Device* device_;
+};
+
+class DeviceOffload final : public Offload {
+ public:
+  DeviceOffload(Device* device, bool always) : device_(device), memory_(device), always_(always) {}
+  MemoryCounter& memory() override { return memory_; }
+  bool always() const override { return always_; }
+  Copy store(void* host, const void* from, size_t bytes) override { return copy_beside(device_, Direction::Store, host, from, bytes); }
+  Copy load(void* to, const void* host, size_t bytes) override { return copy_beside(device_, Direction::Load, to, host, bytes); }
+  void await(const Copy& copy) override { await_copy(device_, copy); }
+  void settle() noexcept override { settle_copies(device_); }
+
+ private:
+  Device* device_;
+  PinnedMemory memory_;
+  bool always_;
+};
+
+// What LOWRANK_OFFLOAD says: `auto` where the device's memory does not do, `on` or `off`.
+std::unique_ptr<Offload> make_offload(Device* device) {
+  const char* set = std::getenv("LOWRANK_OFFLOAD");
+  const std::string wanted = set == nullptr || *set == '\0' ? "auto" : set;
+  if (wanted == "off") return nullptr;
+  if (wanted != "auto" && wanted != "on") fail(LR_INVALID_ARGUMENT, "LOWRANK_OFFLOAD is \"%s\"; it can be auto, on or off", set);
+  return std::make_unique<DeviceOffload>(device, wanted == "on");
+}
+
 class DeviceMemory final : public MemoryCounter {
  public:
-  explicit DeviceMemory(Device* device) : device_(device) {}
+  explicit DeviceMemory(Device* device) : device_(device), offload_(make_offload(device)) {}
   void* allocate(size_t bytes) override { return cuda::allocate(device_, bytes); }
   void deallocate(void* memory) override { cuda::deallocate(device_, memory); }
   void zero(void* to, size_t bytes) override { fill_zero(device_, to, bytes); }
@@ -24,9 +75,11 @@ class DeviceMemory final : public MemoryCounter {
     cuda::copy_rows(device_, to, to_stride, from, from_stride, row_bytes, rows);
   }
   bool is_host() const override { return false; }
+  Offload* offload() override { return offload_.get(); }
 
  private:
   Device* device_;
+  std::unique_ptr<Offload> offload_;
 };
 
 // A stack over blocks that stay: a repeated step takes nothing anew. What does not fit into the rest of a block begins the next one.

@@ -7,9 +7,19 @@
 
 namespace lr {
 
-// One stream, and pinned memory through which small arrays travel: what is copied from there does not wait for the GPU.
+// One stream, pinned memory through which small arrays travel (what is copied from there does not wait for the GPU), and two more streams
+// once something is offloaded.
 struct Device {
+  // Copies of one direction beside the queue. Events are used again: who waits for an old one waits for a later copy.
+  struct Copies {
+    static constexpr uint64_t kEvents = 16;
+    cudaStream_t stream = nullptr;
+    cudaEvent_t given = nullptr;  // what the device was given before a copy
+    cudaEvent_t done[kEvents] = {};
+    uint64_t asked = 0;
+  };
   cudaStream_t stream = nullptr;
+  Copies stores, loads;
   char* staging = nullptr;
   size_t staged = 0;
   cudaError_t failure = cudaSuccess;  // the GPU gives no more than this from then on
@@ -33,6 +43,30 @@ void check(Device& device, cudaError_t status, const char* what) {
 void wait(Device& device, const char* what) {
   check(device, cudaStreamSynchronize(device.stream), what);
   device.staged = 0;
+}
+
+Device::Copies& copies_of(Device& device, Offload::Direction direction) {
+  return direction == Offload::Direction::Store ? device.stores : device.loads;
+}
+
+void open_copies(Device& device, Device::Copies& copies) {
+  if (copies.stream != nullptr) return;
+  const auto make_event = [&](cudaEvent_t& event) {
+    if (event == nullptr) check(device, cudaEventCreateWithFlags(&event, cudaEventDisableTiming), "an event was made");
+  };
+  make_event(copies.given);
+  for (cudaEvent_t& event : copies.done) make_event(event);
+  check(device, cudaStreamCreateWithFlags(&copies.stream, cudaStreamNonBlocking), "a queue of copies was made");
+}
+
+void close_copies(Device::Copies& copies) {
+  if (copies.stream != nullptr) {
+    cudaStreamSynchronize(copies.stream);
+    cudaStreamDestroy(copies.stream);
+  }
+  if (copies.given != nullptr) cudaEventDestroy(copies.given);
+  for (cudaEvent_t event : copies.done)
+    if (event != nullptr) cudaEventDestroy(event);
 }
 
 }  // namespace
@@ -63,6 +97,8 @@ Device* open_queue() {
 
 void close_queue(Device* device) {
   cudaStreamSynchronize(device->stream);
+  close_copies(device->stores);
+  close_copies(device->loads);
   cudaFreeHost(device->staging);
   cudaStreamDestroy(device->stream);
   delete device;
@@ -104,6 +140,45 @@ void copy_rows(Device* device, void* to, size_t to_stride, const void* from, siz
 
 void fill_zero(Device* device, void* to, size_t bytes) {
   check(*device, cudaMemsetAsync(to, 0, bytes, device->stream), "memory was cleared");
+}
+
+void* allocate_pinned(Device*, size_t bytes) {
+  void* memory = nullptr;
+  if (cudaMallocHost(&memory, bytes) == cudaSuccess) return memory;
+  cudaGetLastError();
+  return nullptr;
+}
+
+void deallocate_pinned(Device*, void* memory) { cudaFreeHost(memory); }
+
+Offload::Copy copy_beside(Device* device, Offload::Direction direction, void* to, const void* from, size_t bytes) {
+  constexpr const char* kWhat = "memory was offloaded";
+  Device::Copies& copies = copies_of(*device, direction);
+  open_copies(*device, copies);
+  const bool store = direction == Offload::Direction::Store;
+  check(*device, cudaEventRecord(copies.given, device->stream), kWhat);
+  check(*device, cudaStreamWaitEvent(copies.stream, copies.given, 0), kWhat);
+  check(*device, cudaMemcpyAsync(to, from, bytes, store ? cudaMemcpyDeviceToHost : cudaMemcpyHostToDevice, copies.stream), kWhat);
+  check(*device, cudaEventRecord(copies.done[copies.asked % Device::Copies::kEvents], copies.stream), kWhat);
+  return {direction, copies.asked++};
+}
+
+void await_copy(Device* device, const Offload::Copy& copy) {
+  const Device::Copies& copies = copies_of(*device, copy.direction);
+  check(*device, cudaStreamWaitEvent(device->stream, copies.done[copy.number % Device::Copies::kEvents], 0), "offloaded memory was waited for");
+}
+
+void settle_copies(Device* device) noexcept {
+  for (Device::Copies* copies : {&device->stores, &device->loads}) {
+    if (copies->asked == 0) continue;
+    const cudaError_t status = cudaStreamWaitEvent(device->stream, copies->done[(copies->asked - 1) % Device::Copies::kEvents], 0);
+    if (device->failure == cudaSuccess) device->failure = status;
+  }
+}
+
+void finish_copies(Device* device) {
+  for (Device::Copies* copies : {&device->stores, &device->loads})
+    if (copies->stream != nullptr) check(*device, cudaStreamSynchronize(copies->stream), "offloaded memory was waited for");
 }
 
 Stream stream_of(Device* device) { return device->stream; }

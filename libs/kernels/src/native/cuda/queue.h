@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <memory>
 
+#include "../model/offload.h"
 #include "../ops.h"
 
 #if defined(__CUDACC__)
@@ -28,6 +29,16 @@ void copy_in(Device* device, void* to, const void* from, size_t bytes);
 void copy_out(Device* device, void* to, const void* from, size_t bytes);
 void copy_rows(Device* device, void* to, size_t to_stride, const void* from, size_t from_stride, size_t row_bytes, int64_t rows);
 void fill_zero(Device* device, void* to, size_t bytes);
+
+// Pinned memory of the machine; null when refused.
+void* allocate_pinned(Device* device, size_t bytes);
+void deallocate_pinned(Device* device, void* memory);
+// Copies beside the queue; see Offload.
+Offload::Copy copy_beside(Device* device, Offload::Direction direction, void* to, const void* from, size_t bytes);
+void await_copy(Device* device, const Offload::Copy& copy);
+void settle_copies(Device* device) noexcept;
+// Waits until they are done.
+void finish_copies(Device* device);
 
 #if defined(__CUDACC__)
 using Stream = cudaStream_t;

@@ -60,11 +60,7 @@ void Adapter::export_state(uint8_t* out, uint64_t bytes) const {
     weights_.read(tensor.at, reinterpret_cast<float*>(at), tensor.elements());
     at += tensor.elements() * sizeof(float);
   }
-  if (moments_.data() == nullptr) {
-    std::memset(at, 0, moments_.bytes());
-  } else {
-    base_.memory().read(at, moments_.data(), moments_.bytes());
-  }
+  moments_.read_all(at);
   at += moments_.bytes();
   const uint32_t crc = crc32c(out, static_cast<size_t>(at - out));
   std::memcpy(at, &crc, sizeof crc);
@@ -85,13 +81,13 @@ void Adapter::import_state(const uint8_t* in, uint64_t bytes) {
   if (bytes != state_bytes() || std::memcmp(in, head.data(), head.size()) != 0) {
     fail(LR_BAD_FORMAT, "the state belongs to an adapter with other targets or ranks, or of another method or optimizer");
   }
-  uint8_t* moments = moments_.prepare(base_.memory());
+  moments_.prepare(base_.memory());
   const uint8_t* at = in + head.size();
   for (const AdapterTensor& tensor : tensors_) {
     weights_.write(tensor.at, reinterpret_cast<const float*>(at), tensor.elements());
     at += tensor.elements() * sizeof(float);
   }
-  base_.memory().write(moments, at, moments_.bytes());
+  moments_.write_all(at);
   norms_fresh_ = false;
   adam_step_ = header.adam_step;
 }

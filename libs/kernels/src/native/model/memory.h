@@ -18,6 +18,8 @@ namespace lr {
 constexpr size_t kHugePage = size_t{1} << 21;
 constexpr size_t kWorthHugePages = 4 * kHugePage;
 
+class Offload;
+
 // Memory of one kind, and how much of it is taken. This one is the machine's own.
 class MemoryCounter {
  public:
@@ -48,6 +50,8 @@ class MemoryCounter {
   void copy(void* to, const void* from, size_t bytes) { copy_rows(to, bytes, from, bytes, bytes, 1); }
   // Whether the machine can use addresses of this memory.
   virtual bool is_host() const { return true; }
+  // Where what is not needed for a while can go; null where this is the only memory.
+  virtual Offload* offload() { return nullptr; }
 
   void add(size_t bytes) {
     const uint64_t now = current_.fetch_add(bytes) + bytes;

@@ -9,6 +9,8 @@ namespace {
 
 // As in bitsandbytes: below this many elements 8 bits save nothing worth their error.
 constexpr size_t kSmallest8 = 4096;
+// Copies of a few hundred kilobytes are as fast as large ones.
+constexpr size_t kPage = size_t{1} << 20;
 
 size_t align64(size_t bytes) { return (bytes + 63) / 64 * 64; }
 size_t blocks_of(size_t n) { return (n + kMomentBlock - 1) / kMomentBlock; }
@@ -21,12 +23,42 @@ void Moments::add(size_t n, bool eight_bit) {
   bytes_ += 2 * (part.eight_bit ? align64(n) + align64(blocks_of(n) * sizeof(float)) : align64(n * sizeof(float)));
 }
 
-uint8_t* Moments::prepare(MemoryCounter& counter) {
-  if (memory_.empty()) {
-    memory_ = Buffer<uint8_t>(counter, bytes_);
-    memory_.zero();  // a scale of 0 makes every code 0
+void Moments::prepare(MemoryCounter& counter) {
+  if (!memory_.empty()) return;
+  Offload* offload = counter.offload();
+  Buffer<uint8_t> memory;
+  if (offload == nullptr || !offload->always()) {
+    try {
+      memory = Buffer<uint8_t>(counter, bytes_);
+      offload = nullptr;
+    } catch (const std::bad_alloc&) {
+      if (offload == nullptr) throw;
+    }
   }
-  return memory_.data();
+  if (offload != nullptr) {
+    memory = Buffer<uint8_t>(offload->memory(), bytes_);
+    make_pages();
+  }
+  memory.zero();  // a scale of 0 makes every code 0
+  memory_ = std::move(memory);
+  offload_ = offload;
+}
+
+void Moments::make_pages() {
+  pages_.clear();
+  for (size_t i = 0; i < parts_.size(); ++i) {
+    const size_t at = parts_[i].at, end = i + 1 < parts_.size() ? parts_[i + 1].at : bytes_;
+    if (pages_.empty() || end - pages_.back().at > kPage) pages_.push_back({i, at, 0});
+    pages_.back().bytes = end - pages_.back().at;
+  }
+}
+
+void Moments::read_all(uint8_t* out) const {
+  if (memory_.empty()) {
+    std::fill(out, out + bytes_, uint8_t{0});
+  } else {
+    memory_.read(0, out, bytes_);
+  }
 }
 
 size_t Moments::floats_at(const Part& part, Which which) { return part.at + (which == First ? 0 : align64(part.n * sizeof(float))); }
@@ -37,17 +69,62 @@ size_t Moments::scales_at(const Part& part, Which which) {
   return part.at + 2 * align64(part.n) + (which == First ? 0 : align64(blocks_of(part.n) * sizeof(float)));
 }
 
-void Moments::update(const Run& run, const Ops& ops, size_t tensor, float* w, const float* g, const AdamwStep& step) {
-  const Part& part = parts_[tensor];
-  const auto n = static_cast<int64_t>(part.n);
-  const auto floats = [&](size_t at) { return reinterpret_cast<float*>(memory_.data() + at); };
-  if (part.eight_bit) {
-    const Moments8 moments = {memory_.data() + codes_at(part, First), memory_.data() + codes_at(part, Second),
-                              floats(scales_at(part, First)), floats(scales_at(part, Second))};
-    ops.adamw8(run, w, g, moments, n, step);
+Moments::Update::Update(const Run& run, Moments& moments) : run_(run), moments_(moments), mark_(run.scratch->mark()) {
+  size_t largest = 0;
+  for (const Page& page : moments_.pages_) largest = std::max(largest, page.bytes);
+  for (size_t i = 0; i < std::min(kPlaces, moments_.pages_.size()); ++i) places_[i] = static_cast<uint8_t*>(run_.scratch->take(largest));
+}
+
+Moments::Update::~Update() {
+  if (moments_.offload_ != nullptr) moments_.offload_->settle();  // the scratch is free for others then
+  run_.scratch->release(mark_);
+}
+
+void Moments::Update::load(size_t page) {
+  const Page& p = moments_.pages_[page];
+  loads_[page % kPlaces] = moments_.offload_->load(places_[page % kPlaces], moments_.memory_.data() + p.at, p.bytes);
+}
+
+void Moments::Update::store(size_t page) {
+  const Page& p = moments_.pages_[page];
+  stores_[page % kPlaces] = moments_.offload_->store(moments_.memory_.data() + p.at, places_[page % kPlaces], p.bytes);
+}
+
+void Moments::Update::enter(size_t page) {
+  if (page == 0) {
+    load(0);
   } else {
-    ops.adamw(run, w, g, floats(floats_at(part, First)), floats(floats_at(part, Second)), n, step);
+    store(page - 1);
   }
+  if (const size_t next = page + 1; next < moments_.pages_.size()) {
+    if (next >= kPlaces) moments_.offload_->await(stores_[next % kPlaces]);  // who had that place before
+    load(next);
+  }
+  moments_.offload_->await(loads_[page % kPlaces]);
+}
+
+void Moments::Update::step(const Ops& ops, size_t tensor, float* w, const float* g, const AdamwStep& step) {
+  Part part = moments_.parts_[tensor];
+  uint8_t* memory = moments_.memory_.data();
+  if (moments_.offload_ != nullptr) {
+    const std::vector<Page>& pages = moments_.pages_;
+    if (entered_ < pages.size() && pages[entered_].first == tensor) enter(entered_++);
+    memory = places_[(entered_ - 1) % kPlaces];
+    part.at -= pages[entered_ - 1].at;
+  }
+  const auto n = static_cast<int64_t>(part.n);
+  const auto floats = [&](size_t at) { return reinterpret_cast<float*>(memory + at); };
+  if (part.eight_bit) {
+    const Moments8 moments = {memory + codes_at(part, First), memory + codes_at(part, Second), floats(scales_at(part, First)),
+                              floats(scales_at(part, Second))};
+    ops.adamw8(run_, w, g, moments, n, step);
+  } else {
+    ops.adamw(run_, w, g, floats(floats_at(part, First)), floats(floats_at(part, Second)), n, step);
+  }
+}
+
+void Moments::Update::finish() {
+  if (entered_ > 0) store(entered_ - 1);
 }
 
 void Moments::read(Which which, size_t tensor, float* out) const {

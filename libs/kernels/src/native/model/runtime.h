@@ -3,6 +3,7 @@
 #pragma once
 #include "../ops.h"
 #include "memory.h"
+#include "offload.h"
 
 namespace lr {
 
@@ -19,6 +20,11 @@ class Runtime {
   void* workspace(size_t bytes) { return reserve(workspace_, memory, bytes); }
   // The same of the machine's own memory, for arrays of integers and of values a token.
   void* host_workspace(size_t bytes) { return reserve(host_workspace_, host().memory, bytes); }
+  // The same of pinned memory, where the backend has some.
+  void* shelf(size_t bytes) { return reserve(shelf_, memory.offload()->memory(), bytes); }
+  void give_back_workspace() { workspace_ = Buffer<uint8_t>(); }
+  // Workspaces of at least so many bytes have been too much for the device: steps that want one offload.
+  size_t too_much = SIZE_MAX;
   // The runtime over the machine's own memory.
   Runtime& host() { return machine_ == nullptr ? *this : *machine_; }
 
@@ -32,7 +38,7 @@ class Runtime {
   }
 
   Runtime* machine_;
-  Buffer<uint8_t> workspace_, host_workspace_;
+  Buffer<uint8_t> workspace_, host_workspace_, shelf_;
 };
 
 }  // namespace lr

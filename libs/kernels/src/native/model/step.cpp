@@ -2,91 +2,19 @@
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
+#include <new>
 
 #include "keys.h"
+#include "plan.h"
 #include "preference.h"
 
 namespace lr {
 namespace {
 
-// Of a pass's activations, for backward. Checkpoints (Chen et al. 2016) are a layer's input and the kept part of LayerActivations.
-enum class Keep { Nothing, Checkpoints, Everything };
-
 constexpr int32_t kNoTarget = -100;
 // Logits of a chunk stay near 32 MB; fewer than 64 tokens would leave the matrix product too thin.
 constexpr int64_t kChunkLogits = 1 << 23, kMinChunk = 64, kMaxChunk = 1024;
-
-struct Plan {
-  // In the machine's own memory.
-  int32_t* rope_rows[kMaxRopes];  // [T]
-  float* loss;         // [T]
-  float* grad_scale;   // [T]
-  float* smoothing;    // [T] ε of each token's loss
-  uint8_t* correct;    // [T]
-  // In the backend's.
-  float* final_rstd;   // [T]
-  float* final_x;      // [T, d] output of the last layer
-  std::vector<LayerActivations> layers;
-  LayerScratch scratch;
-};
-
-int64_t align16(int64_t floats) { return (floats + 15) / 16 * 16; }
-
-int64_t lora_hidden_total(const Pass& pass, int layer) {
-  int64_t total = 0;
-  for (int kind = 0; kind < kLinears; ++kind) total += align16(pass.lora_hidden_size(layer, kind));
-  return total;
-}
-
-void place_lora_hidden(const Pass& pass, int layer, float* at, LayerActivations& a) {
-  for (int kind = 0; kind < kLinears; ++kind) {
-    a.h[kind] = at;
-    at += align16(pass.lora_hidden_size(layer, kind));
-  }
-}
-
-// Layers below `lowest` have no LoRA: nothing of them is kept, and their residual stream runs in place. What is not kept lies in
-// memory that layers share. `host` plans the machine's own memory.
-Plan make_plan(Arena& arena, Arena& host, const Pass& pass, Keep keep, int lowest) {
-  const ModelConfig& c = pass.base.config();
-  const int64_t T = pass.tokens;
-  const int layers = static_cast<int>(c.layers);
-  Plan plan = {};
-  for (size_t i = 0; i < c.ropes.size(); ++i) plan.rope_rows[i] = host.take<int32_t>(T);
-  plan.loss = host.floats(T);
-  plan.grad_scale = host.floats(T);
-  plan.smoothing = host.floats(T);
-  plan.correct = host.take<uint8_t>(T);
-  plan.final_rstd = arena.floats(T);
-  plan.final_x = arena.floats(T * c.hidden);
-  plan.layers.resize(static_cast<size_t>(layers));
-
-  const int first_kept = keep == Keep::Nothing ? layers : lowest;
-  LayerActivations shared = {};
-  float* shared_hidden = nullptr;
-  if (first_kept > 0) {
-    int64_t hidden_size = 0;
-    for (int layer = 0; layer < first_kept; ++layer) hidden_size = std::max(hidden_size, lora_hidden_total(pass, layer));
-    take_kept(arena, c, T, false, shared);
-    shared_hidden = arena.floats(hidden_size);
-  }
-  if (first_kept > 0 || keep == Keep::Checkpoints) take_recomputed(arena, c, T, shared);
-  float* x = plan.final_x;
-  for (int layer = layers - 1; layer >= 0; --layer) {
-    LayerActivations& a = plan.layers[static_cast<size_t>(layer)];
-    const bool kept = layer >= first_kept;
-    a = shared;
-    if (kept) {
-      take_kept(arena, c, T, false, a);
-      x = arena.floats(T * c.hidden);
-    }
-    if (kept && keep == Keep::Everything) take_recomputed(arena, c, T, a);
-    place_lora_hidden(pass, layer, kept ? arena.floats(lora_hidden_total(pass, layer)) : shared_hidden, a);
-    a.x = x;
-  }
-  take_scratch(arena, c, T, keep != Keep::Nothing, plan.scratch);
-  return plan;
-}
 
 // Row of every token in the table, by the length of its own sequence: packed sequences turn as they would alone.
 void number_rope_rows(const lr_batch& batch, const RopeTable& table, int32_t* rows) {
@@ -116,11 +44,10 @@ class Step {
         config_(base.config()),
         cancel_(cancel),
         lowest_(lowest),
-        pass_{runtime.run, runtime.ops, base, groups, batch.n_tokens, keep != Keep::Nothing} {
-    Arena measure, measure_host;
-    make_plan(measure, measure_host, pass_, keep, lowest);
-    Arena arena(runtime.workspace(measure.peak())), host(runtime.host_workspace(measure_host.peak()));
-    plan_ = make_plan(arena, host, pass_, keep, lowest);
+        pass_{runtime.run, runtime.ops, base, groups, batch.n_tokens, keep != Keep::Nothing},
+        keep_(keep),
+        plan_(make_plan(runtime, pass_, keep, lowest)),
+        moves_(runtime.memory.offload(), plan_.checkpoints) {
     const std::vector<RopeSpan> spans = rope_spans(batch);
     for (size_t i = 0; i < base.ropes().size(); ++i) {
       RopeTable& table = base.ropes()[i];
@@ -144,7 +71,9 @@ class Step {
       pass_.ops.attention_forward(pass_.run, pass_.attention(layer), a.q, a.k, a.v, batch_.starts, batch_.n_sequences, a.o, a.lse);
       forward_attention_output(pass_, layer, a);
       forward_mlp_inputs(pass_, layer, a, plan_.scratch);
+      moves_.before_output(layer);
       forward_output(pass_, layer, a, plan_.scratch, output_of(layer));
+      moves_.computed(layer);
     }
     final_norm(pass_, plan_.final_x, plan_.scratch.n, plan_.final_rstd, pass_.tokens);
   }
@@ -211,8 +140,8 @@ class Step {
     return losses;
   }
 
-  // After loss(…, true) or preference(…, true). `checkpointed`: only checkpoints were kept, and all of the last layer, which ran last.
-  void backward(bool checkpointed) {
+  // After loss(…, true) or preference(…, true). Where only checkpoints were kept, all of the last layer is there, which ran last.
+  void backward() {
     LayerScratch& s = plan_.scratch;
     pass_.memory().zero(s.dx, static_cast<size_t>(pass_.tokens * config_.hidden) * sizeof(float));
     pass_.ops.rmsnorm_backward(pass_.run, s.dn, plan_.final_x, pass_.base.final_norm(), plan_.final_rstd, s.dx, pass_.tokens,
@@ -222,7 +151,8 @@ class Step {
     const int last = static_cast<int>(config_.layers) - 1;
     for (int layer = last; layer >= lowest_; --layer) {
       check_cancelled(cancel_);
-      const bool recompute = checkpointed && layer != last;
+      moves_.before_use(layer);
+      const bool recompute = keep_ != Keep::Everything && layer != last;
       if (recompute) {
         const LayerActivations& a = activations(layer);
         forward_attention_inputs(again, layer, a, s);
@@ -231,6 +161,7 @@ class Step {
         recompute_output(again, layer, a, s);
       }
       backward_layer(pass_, layer, activations(layer), s, batch_.starts, batch_.n_sequences, recompute, layer > lowest_);
+      moves_.used(layer);
     }
   }
 
@@ -288,7 +219,9 @@ class Step {
   const CancelFlag* cancel_;
   int lowest_;
   Pass pass_;
+  Keep keep_;
   Plan plan_;
+  CheckpointMoves moves_;
 };
 
 // A training step whose loss is what `objective` makes of a Step after its forward pass, gradient included; without an adapter to
@@ -303,12 +236,28 @@ auto trained(Runtime& runtime, Base& base, const lr_batch& batch, const std::vec
     lowest = std::min(lowest, group.adapter->lowest_layer());
   }
   if (lowest == static_cast<int>(base.config().layers)) return evaluation();
-  const Keep keep = options.checkpoint_activations ? Keep::Checkpoints : Keep::Everything;
-  Step step(runtime, base, batch, groups, keep, lowest, cancel);
-  step.forward();
-  auto losses = objective(step);
+  const Pass pass = {runtime.run, runtime.ops, base, groups, batch.n_tokens, true};
+  const Keep keep = options.checkpoint_activations ? checkpoints_of(runtime, pass, lowest) : Keep::Everything;
+  std::unique_ptr<Step> step;
+  // Up to here nothing is changed but workspaces.
+  const auto up_to_backward = [&](Keep kept) {
+    step = std::make_unique<Step>(runtime, base, batch, groups, kept, lowest, cancel);
+    step->forward();
+    return objective(*step);
+  };
+  const size_t mark = runtime.run.scratch->mark();
+  auto losses = [&] {
+    try {
+      return up_to_backward(keep);
+    } catch (const std::bad_alloc&) {
+      step.reset();
+      runtime.run.scratch->release(mark);
+      if (!offload_instead(runtime, pass, keep, lowest)) throw;
+    }
+    return up_to_backward(Keep::Offloaded);
+  }();
   try {
-    step.backward(options.checkpoint_activations);
+    step->backward();
   } catch (...) {  // cancelled or out of memory: the gradients hold a part of this step, which no update may use
     for (const RowGroup& group : groups) {
       if (group.adapter != nullptr) group.adapter->poison_gradients();

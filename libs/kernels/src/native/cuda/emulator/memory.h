@@ -1,4 +1,5 @@
 #pragma once
+#include <cstddef>
 
 namespace lr::cuda::emulator {
 
@@ -8,6 +9,14 @@ struct OpenMemory {
   ~OpenMemory();
   OpenMemory(const OpenMemory&) = delete;
   OpenMemory& operator=(const OpenMemory&) = delete;
+};
+
+// While it lives, the device has so many bytes of memory: what would be more is refused.
+struct MemoryLimit {
+  explicit MemoryLimit(size_t bytes);
+  ~MemoryLimit();
+  MemoryLimit(const MemoryLimit&) = delete;
+  MemoryLimit& operator=(const MemoryLimit&) = delete;
 };
 
 }  // namespace lr::cuda::emulator

@@ -5,7 +5,10 @@
 #include <sys/mman.h>
 
 #include <atomic>
+#include <cstdlib>
 #include <cstring>
+#include <deque>
+#include <map>
 #include <mutex>
 
 #include "../../model/error.h"
@@ -13,7 +16,22 @@
 
 namespace lr {
 
-struct Device {};
+// Copies beside the queue are made as late as what waits for them allows, and where they go there is garbage until then: who uses either end
+// too early gets other bytes.
+struct Device {
+  struct Pending {
+    void* to;
+    const void* from;
+    size_t bytes;
+  };
+  struct Copies {
+    std::deque<Pending> pending;
+    uint64_t asked = 0;
+  };
+  Copies stores, loads;
+
+  Copies& of(Offload::Direction direction) { return direction == Offload::Direction::Store ? stores : loads; }
+};
 
 namespace cuda {
 namespace {
@@ -26,8 +44,21 @@ struct Region {
   std::byte* begin = nullptr;
   size_t used = 0;
   int open = 0;
+  std::map<void*, size_t> live;
+  size_t live_bytes = 0, limit = kRegion;
 };
 Region region;
+
+constexpr int kGarbage = 0xFF;  // floats of it are not numbers
+
+// Makes those of one direction until `left` are pending.
+void make_copies(Device::Copies& copies, uint64_t left) {
+  const emulator::OpenMemory open;
+  for (; copies.pending.size() > left; copies.pending.pop_front()) {
+    const Device::Pending& first = copies.pending.front();
+    std::memcpy(first.to, first.from, first.bytes);
+  }
+}
 
 void protect(int access) {
   if (region.used > 0) ::mprotect(region.begin, region.used, access);
@@ -45,6 +76,16 @@ emulator::OpenMemory::~OpenMemory() {
   if (--region.open == 0) protect(PROT_NONE);
 }
 
+emulator::MemoryLimit::MemoryLimit(size_t bytes) {
+  const std::lock_guard<std::mutex> lock(region.lock);
+  region.limit = bytes;
+}
+
+emulator::MemoryLimit::~MemoryLimit() {
+  const std::lock_guard<std::mutex> lock(region.lock);
+  region.limit = kRegion;
+}
+
 Device* open_queue() { return new Device; }
 void close_queue(Device* device) { delete device; }
 
@@ -56,13 +97,20 @@ void* allocate(Device*, size_t bytes) {
     region.begin = static_cast<std::byte*>(memory);
   }
   const size_t size = (bytes + kPage - 1) / kPage * kPage;
-  if (size > kRegion - region.used) return nullptr;
+  if (size > kRegion - region.used || region.live_bytes + size > region.limit) return nullptr;
   void* memory = region.begin + region.used;
+  region.live.emplace(memory, size);
   region.used += size;
+  region.live_bytes += size;
   return memory;
 }
 
-void deallocate(Device*, void*) {}
+void deallocate(Device*, void* memory) {
+  const std::lock_guard<std::mutex> lock(region.lock);
+  const auto found = region.live.find(memory);
+  region.live_bytes -= found->second;
+  region.live.erase(found);
+}
 
 void copy_in(Device*, void* to, const void* from, size_t bytes) {
   const emulator::OpenMemory open;
@@ -85,6 +133,29 @@ void fill_zero(Device*, void* to, size_t bytes) {
   const emulator::OpenMemory open;
   std::memset(to, 0, bytes);
 }
+
+void* allocate_pinned(Device*, size_t bytes) { return std::aligned_alloc(kPage, (bytes + kPage - 1) / kPage * kPage); }
+void deallocate_pinned(Device*, void* memory) { std::free(memory); }
+
+Offload::Copy copy_beside(Device* device, Offload::Direction direction, void* to, const void* from, size_t bytes) {
+  const emulator::OpenMemory open;
+  std::memset(to, kGarbage, bytes);
+  Device::Copies& copies = device->of(direction);
+  copies.pending.push_back({to, from, bytes});
+  return {direction, copies.asked++};
+}
+
+void await_copy(Device* device, const Offload::Copy& copy) {
+  Device::Copies& copies = device->of(copy.direction);
+  make_copies(copies, copies.asked - 1 - copy.number);
+}
+
+void settle_copies(Device* device) noexcept {
+  make_copies(device->stores, 0);
+  make_copies(device->loads, 0);
+}
+
+void finish_copies(Device* device) { settle_copies(device); }
 
 Stream stream_of(Device*) { return nullptr; }
 

@@ -12,9 +12,6 @@ LR_DEVICE void store_eight(float* out, const float (&values)[kEight]) {
   LR_UNROLL
   for (int i = 0; i < kEight; ++i) out[i] = values[i];
 }
-struct alignas(16) FourWords {
-  uint32_t word[4];
-};
 LR_DEVICE void store_eight(uint16_t* out, const float (&values)[kEight]) {
   FourWords words;
   LR_UNROLL

@@ -16,6 +16,7 @@ void product(const Run& run, const float* x, const Weight& w, Right right, float
   const int64_t k = right == Right::Rows ? w.cols : w.rows, n = right == Right::Rows ? w.rows : w.cols;
   if (run.compute == Compute::BF16) {
     const Halves left = float_halves(run, x, T, k, moment);
+    if (run.decoding && right == Right::Rows && suits_few(w)) return product_few(run, left, w, c, T, add);
     const Halves weight = weight_halves(run, w, moment);
     if (!run.decoding && cublaslt().multiply(run, {true, left.data, left.stride, weight.data, weight.stride, right, c, T, n, k, add})) return;
     return product_bf16(run, left, weight, right, c, T, n, k, add);

@@ -14,6 +14,11 @@ enum class Right {
 // are zeros up to a multiple of 8.
 void product_bf16(const Run& run, const Halves& a, const Halves& b, Right right, float* c, int64_t m, int64_t n, int64_t k, bool add);
 
+// c[T, rows] = or += x[T, cols] · wᵀ for tokens of decoding, without writing the weight out first; the same order whatever T is. For weights that
+// it suits: whose columns are whole blocks of 64.
+bool suits_few(const Weight& w);
+void product_few(const Run& run, const Halves& x, const Weight& w, float* c, int64_t T, bool add);
+
 // Which matrix of a float product dropout falls on. It numbers elements by their place behind the matrix' beginning.
 enum class Dropped : int { None, A, B, C };
 

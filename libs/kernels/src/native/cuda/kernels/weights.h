@@ -5,6 +5,11 @@
 
 namespace lr::cuda {
 
+// What is read or written at once.
+struct alignas(16) FourWords {
+  uint32_t word[4];
+};
+
 // Tables of the quantized storages, which travel as an argument.
 struct Levels {
   float four_bit[16];
