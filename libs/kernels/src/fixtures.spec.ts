@@ -83,7 +83,7 @@ describe.each(['llama', 'llama3-rope', 'qwen2', 'gemma2', 'gemma3', 'phi3'])(
       const there = await base.logits(batch, [{ adapter, ...all }], room);
       expect([there.buffer, there]).toEqual([room.buffer, adapted]);
       const short = base.logits(batch, [{ adapter, ...all }], room.subarray(2));
-      await expect(short).rejects.toMatchObject({ code: 'invalid_argument' });
+      await expect(short).rejects.toMatchObject({ status: 'invalid_argument' });
     });
 
     it.each([true, false])(
