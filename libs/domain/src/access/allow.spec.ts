@@ -38,7 +38,7 @@ describe('roles', () => {
 
   it('let viewers change nothing but what is their own', () => {
     const changing = allowed(principal('viewer')).filter(isChange);
-    expect(changing).toEqual(['own-keys.write', 'team.leave', 'password.change']);
+    expect(changing).toEqual(['own-keys.write', 'own-sessions.end', 'team.leave', 'password.change']);
   });
 
   it('are at least themselves and those below', () => {
@@ -56,7 +56,7 @@ describe('roles', () => {
 describe('scopes', () => {
   it('narrow a role, and write includes read', () => {
     expect(allowed(principal('owner', ['jobs:write']))).toEqual(
-      all.filter((action) => /^(me|password|session|jobs|sweeps|overview)\./.test(action)),
+      all.filter((action) => /^(me|own-sessions|password|session|jobs|sweeps|overview)\./.test(action)),
     );
     expect(allowed(principal('owner', ['jobs:read']))).not.toContain('jobs.submit');
     expect(includesScope(['jobs:read'], 'jobs:write')).toBe(false);
@@ -64,7 +64,8 @@ describe('scopes', () => {
 
   it('widen no role', () =>
     expect(allowed(principal('viewer', ['keys:write']))).toEqual([
-      ...['me.read', 'own-keys.read', 'own-keys.write', 'password.change', 'session.use'],
+      ...['me.read', 'own-keys.read', 'own-keys.write', 'own-sessions.read', 'own-sessions.end'],
+      ...['password.change', 'session.use'],
     ]));
 
   it('are named when they are missing', () =>
