@@ -51,11 +51,9 @@ export function catalogJourneys(world: World): void {
 
     await page.getByRole('tab', { name: 'Lineage' }).click();
     await page.getByText('was trained on as').waitFor();
-    await page.getByRole('link', { name: /^dataset .+ v1$/ }).waitFor();
-    await page
-      .getByRole('group', { name: /What versions were made from/ })
-      .getByRole('link', { name: /tone v1/ })
-      .focus();
+    const graph = page.getByRole('group', { name: /What versions were made from/ });
+    await graph.getByRole('link', { name: /^dataset .+ v1$/ }).waitFor();
+    await graph.getByRole('link', { name: /tone v1/ }).focus();
     await page.keyboard.press('Enter');
     await page.waitForURL(/version=v1/);
     await page.getByRole('heading', { name: 'Lineage of v1' }).waitFor();
