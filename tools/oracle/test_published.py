@@ -80,11 +80,11 @@ def test_peft_loads_a_kept_state(installation, batch, tmp_path):
 
     end, middle = (installation.pull("kept", number, tmp_path) for number in (1, 2))
     theirs = peft_logits(middle, batch)
-    assert relative(our_logits(middle, batch, tmp_path / "base"), theirs) < 1e-2
+    assert relative(our_logits(middle, batch, tmp_path / "base"), theirs) < 1e-3
     with torch.no_grad():
         bare = peer.forward(peer.quantized(BASE), batch).numpy()
     for other in (bare, peft_logits(end, batch)):
-        assert relative(other, theirs) > 0.1
+        assert relative(other, theirs) > 1e-2
 
 
 def test_peft_answers_as_a_captain(adapter, tokenizer):
