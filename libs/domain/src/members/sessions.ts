@@ -115,27 +115,35 @@ export async function authenticateSession(
   now: string,
 ): Promise<Principal | null> {
   const across = unitOfWork.acrossTeams;
-  const session = await across.look((repositories) => liveSession(repositories, secret, now));
-  if (session === null) return null;
-  if (after(session.usedAt, useMs) <= now)
-    await across.runLightly(({ sessions }) => sessions.use(session.id, now));
-  return across.look(async (repositories) => {
-    if (session.apiKeyId !== null) {
-      const principal = principalOfKey(await repositories.apiKeys.findById(session.apiKeyId), now);
-      return principal && { ...principal, expiresAt: session.expiresAt };
-    }
-    const user = await repositories.members.user(session.userId ?? '');
-    if (user === null) return null;
-    const teams = await repositories.members.teamsOf(user.id);
-    // Who was removed from the team that they had chosen goes on in another of theirs.
-    const team = teams.find(({ id }) => id === session.teamId) ?? teams[0];
-    if (team === undefined) return null;
-    return {
-      ...{ teamId: team.id, role: team.role, scopes: null, operator: team.operator, memberId: user.id },
-      actor: { type: 'user', id: user.id, name: user.name },
-      expiresAt: session.expiresAt,
-    };
+  const { session, principal } = await across.look(async (repositories) => {
+    const live = await liveSession(repositories, secret, now);
+    return { session: live, principal: live && (await principalOfSession(repositories, live, now)) };
   });
+  if (session !== null && after(session.usedAt, useMs) <= now)
+    await across.runLightly(({ sessions }) => sessions.use(session.id, now));
+  return principal;
+}
+
+async function principalOfSession(
+  { apiKeys, members }: Repositories,
+  { apiKeyId, userId, teamId, expiresAt }: SessionRecord,
+  now: string,
+): Promise<Principal | null> {
+  if (apiKeyId !== null) {
+    const principal = principalOfKey(await apiKeys.findById(apiKeyId), now);
+    return principal && { ...principal, expiresAt };
+  }
+  const user = await members.user(userId ?? '');
+  if (user === null) return null;
+  const teams = await members.teamsOf(user.id);
+  // Who was removed from the team that they had chosen goes on in another of theirs.
+  const team = teams.find(({ id }) => id === teamId) ?? teams[0];
+  if (team === undefined) return null;
+  return {
+    ...{ teamId: team.id, role: team.role, scopes: null, operator: team.operator, memberId: user.id },
+    actor: { type: 'user', id: user.id, name: user.name },
+    expiresAt,
+  };
 }
 
 /** A session's user and their teams. Error: not_found for a request without a session. */

@@ -70,15 +70,14 @@ inline void ask_for(const float* b, int64_t rank) {
   for (int64_t i = 0; i < W * rank; i += LinesAhead::kLine) __builtin_prefetch(b + i);
 }
 
-// y[tokens first … last-1, c … c+cols-1] += scale · hidden Bᵀ of one pair; cols ≤ W.
+// y[tokens of the pair, c … c+cols-1] += scale · hidden Bᵀ; cols ≤ W.
 template <bool whole>
-void add_vector(const LoraRows& rows, int64_t first, int64_t last, int64_t c, int64_t cols, int64_t N, float* panel, float* y) {
-  const int64_t rank = rows.pair.rank;
+void add_vector(const LoraRows& rows, int64_t c, int64_t cols, int64_t N, float* panel, float* y) {
+  const int64_t rank = rows.pair.rank, tokens = rows.end - rows.begin;
   const float scale = rows.pair.scale;
-  const float* b = rows.pair.b + c * rank;
-  const float* hidden = rows.hidden + (first - rows.begin) * rank;
-  y += first * N + c;
-  if (last - first == 1) return add_turned<whole>(b, hidden, rank, scale, cols, y);
+  const float *b = rows.pair.b + c * rank, *hidden = rows.hidden;
+  y += rows.begin * N + c;
+  if (tokens == 1) return add_turned<whole>(b, hidden, rank, scale, cols, y);
   for (int64_t r = 0; r < rank; r += W) {
     V block[W];
     turn<whole>(b, rank, r, cols, block);
@@ -87,29 +86,27 @@ void add_vector(const LoraRows& rows, int64_t first, int64_t last, int64_t c, in
   int64_t t = 0;
   const auto tile = [&](auto count) {
     constexpr int M = decltype(count)::value;
-    for (; t + M <= last - first; t += M) panel_tile<M, whole>(panel, hidden + t * rank, rank, scale, N, cols, y + t * N);
+    for (; t + M <= tokens; t += M) panel_tile<M, whole>(panel, hidden + t * rank, rank, scale, N, cols, y + t * N);
   };
   tile(std::integral_constant<int, 8>());
   tile(std::integral_constant<int, 1>());
 }
 
-// y[tokens begin … end-1 of the batch, col … col+cols-1] += scale · hidden Bᵀ of the pairs; rows of y are N apart and begin with token 0.
+// y[tokens of each pair, col … col+cols-1] += scale · hidden Bᵀ; rows of y are N apart and begin with token 0 of the batch.
 // Pairs may share tokens: one after the other. While the columns of a pair are computed those of the next one are asked for: each is a
 // stretch of memory of its own, too short for what the processor foresees.
-void add_columns(std::span<const LoraRows> pairs, int64_t begin, int64_t end, int64_t N, int64_t col, int64_t cols, float* panel, float* y) {
+void add_columns(std::span<const LoraRows> pairs, int64_t N, int64_t col, int64_t cols, float* panel, float* y) {
   for (size_t p = 0; p < pairs.size(); ++p) {
     const LoraRows& rows = pairs[p];
     const Lora& pair = rows.pair;
     const Lora* next = p + 1 < pairs.size() && pairs[p + 1].pair.b != pair.b ? &pairs[p + 1].pair : nullptr;
-    const int64_t first = most(begin, rows.begin), last = least(end, rows.end);
-    if (first >= last) continue;
     for (int64_t c = col; c < col + cols; c += W) {
       const int64_t width = least(W, col + cols - c);
       if (next != nullptr && width == W) ask_for(next->b + c * next->rank, next->rank);
       if (width == W && pair.rank % W == 0) {
-        add_vector<true>(rows, first, last, c, width, N, panel, y);
+        add_vector<true>(rows, c, width, N, panel, y);
       } else {
-        add_vector<false>(rows, first, last, c, width, N, panel, y);
+        add_vector<false>(rows, c, width, N, panel, y);
       }
     }
   }
@@ -119,7 +116,7 @@ void add_columns(std::span<const LoraRows> pairs, int64_t begin, int64_t end, in
 constexpr int64_t kPairCols = 128;
 
 // y[T, N] += scale · hidden Bᵀ in the rows of each pair, which reads each B once.
-void add_pairs(const Run& run, std::span<const LoraRows> pairs, int64_t N, float* y, int64_t T) {
+void add_pairs(const Run& run, std::span<const LoraRows> pairs, int64_t N, float* y) {
   int64_t work = 0;
   for (const LoraRows& rows : pairs) work += (rows.end - rows.begin) * rows.pair.rank * N;
   const bool alone = work < kWorthThreads;
@@ -128,7 +125,7 @@ void add_pairs(const Run& run, std::span<const LoraRows> pairs, int64_t N, float
   auto* panels = static_cast<float*>(run.scratch->take((alone ? 1 : run.pool->threads()) * floats * sizeof(float)));
   parallel(run, ceil_div(N, kPairCols), [&](int task, int thread) {
     const int64_t col = task * kPairCols;
-    add_columns(pairs, 0, T, N, col, least(kPairCols, N - col), panels + thread * floats, y);
+    add_columns(pairs, N, col, least(kPairCols, N - col), panels + thread * floats, y);
   }, alone);
   run.scratch->release(mark);
 }

@@ -289,7 +289,7 @@ void linear_forward(const Run& run, const float* x, const Weight& w, const float
                     int64_t T) {
   if (run.decoding) {
     decode(run, x, w, bias, y, T);
-    if (!pairs.empty()) add_pairs(run, pairs, w.rows, y, T);
+    if (!pairs.empty()) add_pairs(run, pairs, w.rows, y);
     return;
   }
   const MatrixRows a{x, w.cols};
