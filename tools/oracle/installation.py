@@ -11,6 +11,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import requests
+
 from lowrank import REPOSITORY
 
 # What would have it use something other than its own folder, or clients something other than it.
@@ -56,6 +58,13 @@ class Installation:
 
     def call(self, path: str, method: str = "GET", body: object = None) -> dict:
         return call(self.url, self.key, path, method, body)
+
+    def upload(self, file: Path) -> str:
+        """The id of the dataset that the file becomes, or is already."""
+        response = requests.post(f"{self.url}/api/v1/files", headers={"Authorization": f"Bearer {self.key}"},
+                                 files={"file": (file.name, file.read_bytes())}, timeout=60)
+        response.raise_for_status()
+        return response.json()["id"]
 
     def until_succeeded(self, job: str) -> None:
         for _ in range(1200):

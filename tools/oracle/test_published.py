@@ -67,8 +67,8 @@ def test_peft_computes_the_same(adapter, batch, tmp_path):
 
 def test_peft_loads_a_kept_state(installation, batch, tmp_path):
     """The state after step 8 of 16: what a version of it says, and its logits, which are neither the bare base's nor those of the end."""
-    # Other tests upload others.
-    dataset = next(one["id"] for one in installation.call("/api/v1/files")["data"] if one["filename"] == "train.jsonl")
+    # Other tests upload others, and delete this one.
+    dataset = installation.upload(REPOSITORY / "samples/data/train.jsonl")
     recipe = {"training": {"steps": 16, "sequenceLength": 256}, "optimizer": {"learningRate": 2e-3},
               "checkpoints": {"everySteps": 8, "keep": 2}, "evaluation": {"fraction": 0}}
     job = installation.call("/api/v1/jobs", "POST",
