@@ -115,6 +115,13 @@ void add_columns(std::span<const LoraRows> pairs, int64_t N, int64_t col, int64_
 // Outputs that one task gives to the rows of all pairs.
 constexpr int64_t kPairCols = 128;
 
+// Whether each pair can be a task: they are many and share no tokens. Its B is then one stretch of memory, which the processor foresees.
+bool are_tasks(const Run& run, std::span<const LoraRows> pairs) {
+  for (size_t p = 1; p < pairs.size(); ++p)
+    if (pairs[p].begin < pairs[p - 1].end) return false;
+  return static_cast<int64_t>(pairs.size()) >= 4 * run.pool->threads();
+}
+
 // y[T, N] += scale · hidden Bᵀ in the rows of each pair, which reads each B once.
 void add_pairs(const Run& run, std::span<const LoraRows> pairs, int64_t N, float* y) {
   int64_t work = 0;
@@ -123,10 +130,16 @@ void add_pairs(const Run& run, std::span<const LoraRows> pairs, int64_t N, float
   const int64_t floats = panel_floats(pairs);
   const size_t mark = run.scratch->mark();
   auto* panels = static_cast<float*>(run.scratch->take((alone ? 1 : run.pool->threads()) * floats * sizeof(float)));
-  parallel(run, ceil_div(N, kPairCols), [&](int task, int thread) {
-    const int64_t col = task * kPairCols;
-    add_columns(pairs, N, col, least(kPairCols, N - col), panels + thread * floats, y);
-  }, alone);
+  if (are_tasks(run, pairs)) {
+    parallel(run, static_cast<int64_t>(pairs.size()), [&](int task, int thread) {
+      add_columns(pairs.subspan(task, 1), N, 0, N, panels + thread * floats, y);
+    }, alone);
+  } else {
+    parallel(run, ceil_div(N, kPairCols), [&](int task, int thread) {
+      const int64_t col = task * kPairCols;
+      add_columns(pairs, N, col, least(kPairCols, N - col), panels + thread * floats, y);
+    }, alone);
+  }
   run.scratch->release(mark);
 }
 

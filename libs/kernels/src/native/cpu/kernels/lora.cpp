@@ -138,24 +138,20 @@ void for_each_pair(const Run& run, std::span<const LoraRows> pairs, int64_t widt
   run.scratch->release(mark);
 }
 
-// Rows of A that a task multiplies: its tokens are in the cache after the first of them. With as many tokens their sums fill a vector.
+// Rows of A that meet several tokens at a time: with as many tokens their sums fill a vector.
 constexpr int kDotRows = 4;
 constexpr int kDotTokens = W / kDotRows;
 
-// hidden[M, stride] of M tokens x[M, in] with R rows of A: one vector of sums over k each, whose lanes are added in the end. Asks for the
-// next R rows meanwhile, where `fetch`.
+// hidden[M, stride] of M tokens x[M, in] with R rows of A: one vector of sums over k each, whose lanes are added in the end.
 template <int M, int R>
-inline void dots(const float* x, const float* a, int64_t in, bool fetch, float* hidden, int64_t stride) {
+inline void dots(const float* x, const float* a, int64_t in, float* hidden, int64_t stride) {
   V products[M * R];
   for (V& product : products) product = zero();
-  const int64_t whole = in / W * W, ahead = fetch ? R * in : 0;
+  const int64_t whole = in / W * W;
   const auto step = [&](int64_t i, auto load_lanes) {
     V rows[R];
 #pragma GCC unroll 4
-    for (int r = 0; r < R; ++r) {
-      rows[r] = load_lanes(a + r * in + i);
-      if (M == 1) __builtin_prefetch(a + r * in + i + ahead, 0, 2);
-    }
+    for (int r = 0; r < R; ++r) rows[r] = load_lanes(a + r * in + i);
 #pragma GCC unroll 4
     for (int m = 0; m < M; ++m) {
       const V lanes = load_lanes(x + m * in + i);
@@ -175,26 +171,29 @@ template <int R>
 void dots_of_rows(const LoraRows& rows, const float* x, int64_t in, int64_t row) {
   const int64_t rank = rows.pair.rank;
   const float* a = rows.pair.a + row * in;
-  const bool fetch = row + R < rank;
   int64_t t = rows.begin;
   const auto hidden = [&] { return rows.hidden + (t - rows.begin) * rank + row; };
-  for (; t + kDotTokens <= rows.end; t += kDotTokens) dots<kDotTokens, R>(x + t * in, a, in, fetch, hidden(), rank);
-  for (; t < rows.end; ++t) dots<1, R>(x + t * in, a, in, fetch, hidden(), rank);
+  for (; t + kDotTokens <= rows.end; t += kDotTokens) dots<kDotTokens, R>(x + t * in, a, in, hidden(), rank);
+  for (; t < rows.end; ++t) dots<1, R>(x + t * in, a, in, hidden(), rank);
 }
 
-// The same without packing, for pairs with few tokens each: it reads each A once. Without dropout.
+// The same without packing, for pairs with few tokens each: it reads each A once. Without dropout. For a single token rows come one after the
+// other: as one stretch of memory they come twice as fast as side by side, and nothing is used twice.
 void hidden_decoding(const Run& run, const float* x, std::span<const LoraRows> pairs, int64_t in) {
   int64_t work = 0, rank = 0;
   for (const LoraRows& rows : pairs) {
     work += (rows.end - rows.begin) * rows.pair.rank * in;
     rank = most(rank, rows.pair.rank);
   }
-  const int64_t shares = ceil_div(rank, kDotRows);  // of each pair; those of a lower rank have fewer
+  // Rows of A that a task multiplies: all of a pair where there are enough pairs.
+  const int64_t share = static_cast<int64_t>(pairs.size()) < 4 * run.pool->threads() ? kDotRows : rank;
+  const int64_t shares = ceil_div(rank, share);  // of each pair; those of a lower rank have fewer
   parallel(run, static_cast<int64_t>(pairs.size()) * shares, [&](int task, int) {
     const LoraRows& rows = pairs[task / shares];
-    int64_t row = task % shares * kDotRows;
-    const int64_t end = least(row + kDotRows, rows.pair.rank);
-    if (row + kDotRows == end) return dots_of_rows<kDotRows>(rows, x, in, row);
+    int64_t row = task % shares * share;
+    const int64_t end = least(row + share, rows.pair.rank);
+    if (rows.end - rows.begin > 1)
+      for (; row + kDotRows <= end; row += kDotRows) dots_of_rows<kDotRows>(rows, x, in, row);
     for (; row < end; ++row) dots_of_rows<1>(rows, x, in, row);
   }, work < kWorthThreads);
 }

@@ -82,32 +82,28 @@ static inline void store_interleaved(float* p, V even, V odd) {
   store(p, _mm512_permutex2var_ps(even, low, odd));
   store(p + W, _mm512_permutex2var_ps(even, high, odd));
 }
-// The reverse: 2W floats into their even and odd elements.
-static inline void load_deinterleaved(const float* p, V* even, V* odd) {
-  const I evens = _mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
-  const I odds = _mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31);
-  *even = _mm512_permutex2var_ps(load(p), evens, load(p + W));
-  *odd = _mm512_permutex2var_ps(load(p), odds, load(p + W));
-}
-
-// A whole block of 64 codes is looked up in two parts of kPartVectors vectors each, in whatever order is fastest: arrange_block puts 64 floats
-// in that order.
-constexpr int kPartVectors = 2;
-struct LevelTable {
-  explicit LevelTable(const float* levels) : values(load(levels)) {}
-  Levels values;
+// ---- Blocks of 64 4-bit codes as integers of 16 bits, in the order that store_rounded puts others in
+constexpr int kBlockVectors = 2;
+// The bytes of 16 levels: a shuffle of bytes looks up as many codes as a vector has bytes.
+struct IntLevels {
+  IntLevels(const uint8_t* low_bytes, const uint8_t* high_bytes)
+      : low(_mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(low_bytes)))),
+        high(_mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(high_bytes)))) {}
+  I low, high;
 };
-static inline void look_up_part(const uint8_t* codes, int part, const LevelTable& table, float scale, V* out) {
-  look_up(codes + part * W, table.values * set(scale), out, out + 1);
+static inline void look_up_block(const uint8_t* codes, const IntLevels& levels, I* out) {
+  const __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(codes));
+  const I halves = _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_srli_epi16(bytes, 4)), bytes, 1);
+  const I code = _mm512_and_si512(halves, _mm512_set1_epi8(15));
+  const I low = _mm512_shuffle_epi8(levels.low, code), high = _mm512_shuffle_epi8(levels.high, code);
+  out[0] = _mm512_unpacklo_epi8(low, high);
+  out[1] = _mm512_unpackhi_epi8(low, high);
 }
-static inline void arrange_block(float* p) {
-  for (int i = 0; i < 64; i += 2 * W) {
-    V even, odd;
-    load_deinterleaved(p + i, &even, &odd);
-    store(p + i, even);
-    store(p + i + W, odd);
-  }
-}
+static inline I load_ints(const int16_t* p) { return _mm512_loadu_si512(p); }
+static inline void store_ints(int16_t* p, I v) { _mm512_storeu_si512(p, v); }
+// Lane by lane the sum of two products of 16-bit integers, exact.
+static inline I multiply_pairs(I a, I b) { return _mm512_madd_epi16(a, b); }
+static inline V to_float(I v) { return _mm512_cvtepi32_ps(v); }
 
 // Transposes W vectors of W lanes in place.
 static inline void transpose(V* r) {
@@ -227,52 +223,26 @@ static inline void store_interleaved(float* p, V even, V odd) {
   store(p, _mm256_permute2f128_ps(low, high, 0x20));
   store(p + W, _mm256_permute2f128_ps(low, high, 0x31));
 }
-static inline void load_deinterleaved(const float* p, V* even, V* odd) {
-  const V a = _mm256_permute2f128_ps(load(p), load(p + W), 0x20), b = _mm256_permute2f128_ps(load(p), load(p + W), 0x31);
-  *even = _mm256_shuffle_ps(a, b, 0x88);
-  *odd = _mm256_shuffle_ps(a, b, 0xDD);
-}
-
-// The 16 levels by their bytes: byte b of each in planes[b], once in each half. A shuffle of bytes looks up 32 codes at a time, where one of
-// floats looks up 8 in three instructions.
-constexpr int kPartVectors = 4;
-struct LevelTable {
-  explicit LevelTable(const float* levels) {
-    uint8_t bytes[16][4], plane[16];
-    std::memcpy(bytes, levels, sizeof bytes);
-    for (int b = 0; b < 4; ++b) {
-      for (int i = 0; i < 16; ++i) plane[i] = bytes[i][b];
-      planes[b] = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(plane)));
-    }
-  }
-  I planes[4];
+constexpr int kBlockVectors = 4;
+struct IntLevels {
+  IntLevels(const uint8_t* low_bytes, const uint8_t* high_bytes)
+      : low(_mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(low_bytes)))),
+        high(_mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(high_bytes)))) {}
+  I low, high;
 };
-// Part 0 are the high halves of the bytes (elements 0, 2, …), part 1 the low ones. Vector i of a part comes from bytes 4i … 4i+3 and
-// 16+4i … 16+4i+3.
-static inline void look_up_part(const uint8_t* codes, int part, const LevelTable& table, float scale, V* out) {
-  const I bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(codes));
-  const I code = _mm256_and_si256(part == 0 ? _mm256_srli_epi16(bytes, 4) : bytes, _mm256_set1_epi8(15));
-  I plane[4];
-  for (int b = 0; b < 4; ++b) plane[b] = _mm256_shuffle_epi8(table.planes[b], code);
-  const I halves[2][2] = {{_mm256_unpacklo_epi8(plane[0], plane[1]), _mm256_unpacklo_epi8(plane[2], plane[3])},
-                          {_mm256_unpackhi_epi8(plane[0], plane[1]), _mm256_unpackhi_epi8(plane[2], plane[3])}};
+static inline void look_up_block(const uint8_t* codes, const IntLevels& levels, I* out) {
+  const I bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(codes)), low_half = _mm256_set1_epi8(15);
+  const I code[2] = {_mm256_and_si256(_mm256_srli_epi16(bytes, 4), low_half), _mm256_and_si256(bytes, low_half)};
   for (int i = 0; i < 2; ++i) {
-    out[2 * i] = _mm256_castsi256_ps(_mm256_unpacklo_epi16(halves[i][0], halves[i][1])) * set(scale);
-    out[2 * i + 1] = _mm256_castsi256_ps(_mm256_unpackhi_epi16(halves[i][0], halves[i][1])) * set(scale);
+    const I low = _mm256_shuffle_epi8(levels.low, code[i]), high = _mm256_shuffle_epi8(levels.high, code[i]);
+    out[i] = _mm256_unpacklo_epi8(low, high);
+    out[2 + i] = _mm256_unpackhi_epi8(low, high);
   }
 }
-static inline void arrange_block(float* p) {
-  V even[4], odd[4];
-  for (int i = 0; i < 4; ++i) load_deinterleaved(p + 2 * i * W, &even[i], &odd[i]);
-  for (int i = 0; i < 4; ++i) {
-    // 0x20 joins the low halves of two vectors, 0x31 the high ones.
-    const int from = i / 2;
-    store(p + i * W, i % 2 == 0 ? _mm256_permute2f128_ps(even[from], even[from + 2], 0x20)
-                                : _mm256_permute2f128_ps(even[from], even[from + 2], 0x31));
-    store(p + (4 + i) * W, i % 2 == 0 ? _mm256_permute2f128_ps(odd[from], odd[from + 2], 0x20)
-                                      : _mm256_permute2f128_ps(odd[from], odd[from + 2], 0x31));
-  }
-}
+static inline I load_ints(const int16_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
+static inline void store_ints(int16_t* p, I v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v); }
+static inline I multiply_pairs(I a, I b) { return _mm256_madd_epi16(a, b); }
+static inline V to_float(I v) { return _mm256_cvtepi32_ps(v); }
 
 static inline void transpose(V* r) {
   V t[8];
@@ -313,6 +283,21 @@ static inline I unpack_high64(I a, I b) { return _mm256_unpackhi_epi64(a, b); }
 #endif
 
 static inline V zero() { return set(0); }
+
+// 16 floats of a block, from element 16·i on, times `factor` and rounded to integers, in the order in which look_up_block leaves a block:
+// of the 32 bytes of codes it takes 8 from each half at a time, the elements in their high halves (the even ones) before the others.
+static inline void store_rounded(const float* p, float factor, int i, int16_t* block) {
+  const __m256 times = _mm256_set1_ps(factor);
+  const __m256i first = _mm256_cvtps_epi32(_mm256_loadu_ps(p) * times), second = _mm256_cvtps_epi32(_mm256_loadu_ps(p + 8) * times);
+  // In each half: elements 0, 2, of both vectors, then 1, 3.
+  const __m256i evens_first = _mm256_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15,  //
+                                               0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15);
+  const __m256i parts = _mm256_shuffle_epi8(_mm256_packs_epi32(first, second), evens_first);
+  const __m256i sorted = _mm256_permutevar8x32_epi32(parts, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+  int16_t* even = block + i % 2 * 32 + i / 2 * 8;
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(even), _mm256_castsi256_si128(sorted));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(even + 16), _mm256_extracti128_si256(sorted, 1));
+}
 
 // out[N] = sum of each of N vectors, which are overwritten: as many at a time as a vector has lanes, the rest one by one.
 template <int N>
