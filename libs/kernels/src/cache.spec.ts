@@ -121,6 +121,51 @@ describe('sample', () => {
     expect(await cache.sample(logits, [warm, warm])).toEqual(await cache.sample(logits, [warm, warm]));
   });
 
+  it('draws from the likeliest tokens alone by top-k, top-p and min-p', async () => {
+    // Probabilities before anything is left out: 0.5, 0.3, 0.15 and a rest that the others share.
+    const steep = new Float32Array(2 * vocab).fill(Math.log(0.05 / (vocab - 3)));
+    for (const [token, p] of [
+      [5, 0.5],
+      [9, 0.3],
+      [50, 0.15],
+    ] as const)
+      for (const row of [0, vocab]) steep[row + token] = Math.log(p);
+    const drawn = async (settings: object): Promise<number[]> => {
+      const tokens = new Set<number>();
+      for (let position = 0; position < 200; position += 2) {
+        const at = (offset: number) => ({
+          ...plain,
+          temperature: 1,
+          ...settings,
+          position: position + offset,
+        });
+        for (const { token } of await cache.sample(steep, [at(0), at(1)])) tokens.add(token);
+      }
+      return [...tokens].sort((a, b) => a - b);
+    };
+    expect((await drawn({})).length).toBeGreaterThan(3);
+    expect(await drawn({ topK: 2 })).toEqual([5, 9]);
+    expect(await drawn({ topP: 0.7 })).toEqual([5, 9]);
+    expect(await drawn({ topP: 0.4 })).toEqual([5]);
+    expect(await drawn({ topP: 0.9 })).toEqual([5, 9, 50]);
+    expect(await drawn({ minP: 0.5 })).toEqual([5, 9]);
+  });
+
+  it('holds presence, frequency and repetition against what has been said, each by itself', async () => {
+    // 7 has 3, 8 has 2; 7 was in the prompt, and was answered twice.
+    const history = { tokens: Int32Array.of(7, 7, 7), prompt: 1 };
+    const draw = async (settings: object) =>
+      (await cache.sample(logits, [{ ...plain, history, ...settings }, plain]))[0]?.token;
+    expect(await draw({})).toBe(7);
+    expect([await draw({ presencePenalty: 0.9 }), await draw({ presencePenalty: 1.1 })]).toEqual([7, 8]);
+    expect([await draw({ frequencyPenalty: 0.4 }), await draw({ frequencyPenalty: 0.6 })]).toEqual([7, 8]);
+    expect([await draw({ repetitionPenalty: 1.4 }), await draw({ repetitionPenalty: 1.6 })]).toEqual([7, 8]);
+    // What only the prompt has said counts for repetition alone.
+    const asked = { tokens: Int32Array.of(7), prompt: 1 };
+    expect(await draw({ history: asked, presencePenalty: 2, frequencyPenalty: 2 })).toBe(7);
+    expect(await draw({ history: asked, repetitionPenalty: 2 })).toBe(8);
+  });
+
   it('gives log-probabilities of the model', async () => {
     const [draw] = await cache.sample(logits, [plain, plain], { logprobs: 2 });
     const total = Math.log(Math.exp(3) + Math.exp(2) + vocab - 2);

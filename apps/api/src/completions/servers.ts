@@ -32,6 +32,14 @@ const closedMeanwhile = new Set(['ECONNRESET', 'EPIPE']);
 const downMs = 5000;
 /** Longest that a server takes to end an answer whose client has left. */
 const leavingMs = 10_000;
+/** A refusal that took longer than this came after waiting for a turn: nobody waits for the next server's as well. */
+const promptMs = 5000;
+
+export interface WatchOptions {
+  /** How often a server that keeps a request waiting is asked whether it is there, and how long it has to say so. */
+  everyMs: number;
+  patienceMs: number;
+}
 
 type PinnedTarget = ServeTarget & { adapter: NonNullable<ServeTarget['adapter']> };
 
@@ -58,6 +66,9 @@ export class Servers implements OnApplicationShutdown {
     https: new HttpsAgent({ keepAlive: true }),
   };
 
+  /** Watching is the same everywhere but in tests. */
+  watching: WatchOptions = { everyMs: 5000, patienceMs: 5000 };
+
   constructor(@Inject(CONFIG) { serve }: Config) {
     this.urls = serve.urls;
     this.token = serve.token ?? '';
@@ -77,18 +88,23 @@ export class Servers implements OnApplicationShutdown {
   /** `id`: of the request, different for each. `left`: its client has left, so that the answer is to end. Error: server_unavailable. */
   async complete(request: ServeRequestInput, id: string, left: AbortSignal): Promise<Answered> {
     const body = JSON.stringify(request);
+    const begun = performance.now();
     let refusal: Answered | null = null;
     for (const url of this.order(request.target)) {
+      if (refusal !== null && performance.now() - begun > promptMs) return refusal;
       left.throwIfAborted();
       const end = this.begin(url);
       const cancel = () => void this.cancel(url, id);
       left.addEventListener('abort', cancel, { once: true });
+      const frozen = new AbortController();
+      const unwatch = this.watch(url, frozen);
       const done = () => {
         end();
+        unwatch();
         left.removeEventListener('abort', cancel);
       };
       try {
-        const answer = await this.post(url, '/v1/completions', body, id);
+        const answer = await this.send('POST', url, '/v1/completions', body, { id, signal: frozen.signal });
         const tokens = tokensOf(answer, left).finally(done);
         refusal?.answer.resume();
         // One that takes no more has not begun; the last one's refusal is the answer.
@@ -209,6 +225,25 @@ export class Servers implements OnApplicationShutdown {
     return true;
   }
 
+  /**
+   * Asks a server again and again whether it is there, until the returned function is called. One that does not say so (it is frozen, or its
+   * machine is gone without a word) ends the request with ETIMEDOUT: before its answer has begun it goes elsewhere, else it breaks off.
+   */
+  private watch(url: string, request: AbortController): () => void {
+    const { everyMs, patienceMs } = this.watching;
+    const timer = setInterval(() => {
+      this.send('GET', url, '/health', undefined, { signal: AbortSignal.timeout(patienceMs) }).then(
+        (answer) => answer.resume(),
+        () => {
+          clearInterval(timer);
+          request.abort(Object.assign(new Error('The server does not answer.'), { code: 'ETIMEDOUT' }));
+        },
+      );
+    }, everyMs);
+    timer.unref();
+    return () => clearInterval(timer);
+  }
+
   private begin(url: string): () => void {
     this.loads.set(url, (this.loads.get(url) ?? 0) + 1);
     return () => void this.loads.set(url, (this.loads.get(url) ?? 1) - 1);
@@ -222,10 +257,6 @@ export class Servers implements OnApplicationShutdown {
     answer?.resume();
   }
 
-  private post(url: string, path: string, body: string, id?: string): Promise<IncomingMessage> {
-    return this.send('POST', url, path, body, id);
-  }
-
   /**
    * A kept connection that the server closes just as it is used again (it was idle for long, or the server leaves) has brought nothing over:
    * such a request is sent again, on another one.
@@ -235,7 +266,7 @@ export class Servers implements OnApplicationShutdown {
     url: string,
     path: string,
     body?: string,
-    id?: string,
+    { id, signal }: { id?: string; signal?: AbortSignal } = {},
   ): Promise<IncomingMessage> {
     const target = new URL(path, url);
     const secure = target.protocol === 'https:';
@@ -247,12 +278,12 @@ export class Servers implements OnApplicationShutdown {
         : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) }),
     };
     return new Promise((resolve, reject) => {
-      const options = { method, headers, agent: secure ? this.agents.https : this.agents.http };
+      const options = { method, headers, signal, agent: secure ? this.agents.https : this.agents.http };
       const request = (secure ? httpsRequest : httpRequest)(target, options, resolve);
       request.once('error', (error: NodeJS.ErrnoException) => {
         if (request.reusedSocket && closedMeanwhile.has(error.code ?? ''))
-          resolve(this.send(method, url, path, body, id));
-        else reject(error);
+          resolve(this.send(method, url, path, body, { id, signal }));
+        else reject(signal?.aborted === true ? (signal.reason as Error) : error);
       });
       request.end(body);
     });

@@ -68,6 +68,26 @@ it('refuses a base that does not fit, and says what it needs and what is availab
   expect((await ask(large, world.baseTarget)).status).toBe(200);
 });
 
+it('refuses an adapter that does not fit beside what is in use, and others make room for one that does', async () => {
+  const { base, adapter } = await sizes();
+  const [one, two] = [await world.addAdapter(4), await world.addAdapter(4)];
+  const small = await serve({ memoryBytes: base + 0.5 * adapter });
+  const refused = await ask(small, one.target);
+  expect(refused.status).toBe(503);
+  const { error } = (await refused.json()) as { error: { code: string; message: string } };
+  expect(error).toMatchObject({
+    code: 'server_memory_short',
+    message: expect.stringMatching(
+      /^The adapter needs \d+\.\d MiB of memory here; \d+\.\d MiB of .* are available/,
+    ) as string,
+  });
+  expect((await ask(small, world.baseTarget)).status).toBe(200);
+  await small.close();
+  // One of them at a time: the other one goes, for nobody holds it.
+  const enough = await serve({ memoryBytes: base + 1.5 * adapter });
+  for (const { target } of [one, two, one]) expect((await ask(enough, target)).status).toBe(200);
+});
+
 it('keeps what is pinned in memory and on disk, whatever else is asked for', async () => {
   const [first, second, third] = [
     await world.addAdapter(2),
@@ -132,7 +152,7 @@ it('refuses a pin beyond the memory, and one of what is not there, and keeps the
     [idOf(lost), 'refused', 'not_found'],
   ]);
   expect(states[1]?.reason?.message).toMatch(
-    /^With this one, pins would take \d+\.\d MiB of memory here; \d+\.\d MiB are available\.$/,
+    /^The adapter needs \d+\.\d MiB of memory here; \d+\.\d MiB of .* are available beside what is in use or pinned\.$/,
   );
   expect(await metric(server, 'lowrank_serve_pins{state="refused"}')).toBe(2);
 });

@@ -1,5 +1,5 @@
 import { combineSettingsSchema, LowrankError, type ServeTarget, type StoredFile } from '@lowrank/contracts';
-import { loadChatTokenizer, type ChatTokenizer } from '@lowrank/datasets';
+import { adapterFiles, loadChatTokenizer, type ChatTokenizer } from '@lowrank/datasets';
 import { type ServingMemory } from '@lowrank/domain';
 import { type Adapter, type Base, type Kernels } from '@lowrank/kernels';
 import { type Blobs } from '@lowrank/storage';
@@ -19,7 +19,7 @@ import { join } from 'node:path';
 import { FormThread, vocabularyOf } from '../form/thread';
 import { Batch } from '../generation/batch';
 import { AdapterFiles } from './adapter-files';
-import { assertRoom, memoryOf, type Shape, sumOf } from './room';
+import { assertAdapterRoom, assertRoom, memoryOf, type Shape, sumOf } from './room';
 import { type Held, Shelf } from './shelf';
 
 /** A base in memory with its tokenizer and an adapter of it, for as long as it is held. */
@@ -231,7 +231,14 @@ export class Models {
   }
 
   private async openAdapter(base: Base, adapter: Part['adapter']): Promise<Adapter> {
-    return this.files.use([adapter], ([folder]) => loadAdapter(base, folder as string));
+    return this.files.use([adapter], ([folder]) => this.load(base, folder as string));
+  }
+
+  /** Reads an adapter where there is room for it beside what is in use; what nobody uses has made room before. */
+  private async load(base: Base, folder: string): Promise<Adapter> {
+    const { size } = await stat(join(folder, adapterFiles.weights));
+    assertAdapterRoom(size, this.bytesInUse + this.coming, this.options.memoryBytes);
+    return loadAdapter(base, folder);
   }
 
   /** Its pairs one beside the other, each times its weight: the sum of what the adapters add, as one adapter of the sum of their ranks. */
@@ -243,7 +250,7 @@ export class Models {
         mix.map(({ adapter }) => adapter),
         (folders) => combineFolders([...folders], combineSettingsSchema.parse(settings), into),
       );
-      return await loadAdapter(base, into);
+      return await this.load(base, into);
     } finally {
       await rm(into, { recursive: true });
     }

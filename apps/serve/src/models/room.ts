@@ -58,4 +58,14 @@ export function assertRoom(name: string, memory: ServingMemory, inUse: number, l
   );
 }
 
+/** Error: server_memory_short, unless an adapter whose file has so many bytes fits what is left of `limit` beside what is `inUse`. */
+export function assertAdapterRoom(bytes: number, inUse: number, limit: number): void {
+  const available = Math.max(0, limit - inUse);
+  if (bytes <= available) return;
+  throw new LowrankError(
+    'server_memory_short',
+    `The adapter needs ${mebibytes(bytes)} of memory here; ${mebibytes(available)} of ${mebibytes(limit)} are available beside what is in use or pinned.`,
+  );
+}
+
 export const mebibytes = (bytes: number): string => `${(bytes / 2 ** 20).toFixed(1)} MiB`;
