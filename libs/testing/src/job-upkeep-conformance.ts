@@ -1,14 +1,66 @@
 import { type JobState, jobStateSchema } from '@lowrank/contracts';
-import { heldStates } from '@lowrank/domain';
+import { heldStates, type Offer } from '@lowrank/domain';
 import { type Seeded } from './catalog-conformance';
+import { makeEstimate } from './factories';
+import { seedTeam } from './seed';
 
 const nobody = `job_${'z'.repeat(24)}`;
 const day = (n: number) => new Date(Date.UTC(2026, 0, n)).toISOString();
 
-/** The part of unitOfWorkConformance on what the reconciler and the janitors look for among jobs. */
+/** The part of unitOfWorkConformance on what the dispatcher, the reconciler and the janitors look for among jobs. */
 export function jobUpkeepConformance(seeded: () => Seeded): void {
-  let { run, crew } = {} as Seeded;
-  beforeEach(() => ({ run, crew } = seeded()));
+  let { run, crew, unitOfWork } = {} as Seeded;
+  beforeEach(() => ({ run, crew, unitOfWork } = seeded()));
+
+  describe('jobs that suit offers', () => {
+    const offer = (changes: Partial<Offer>): Offer => ({
+      ...{ deviceClass: 'cpu', roomBytes: null, hasShare: true, most: 9 },
+      ...changes,
+    });
+    const suited = async (...offers: Offer[]) =>
+      (await run(({ jobs }) => jobs.suited(day(4), offers))).map(({ id }) => id);
+    const needing = (deviceClasses: string[] | null, memoryBytes: number | null) => ({
+      placement: { deviceClasses, memoryBytes },
+    });
+
+    it('are found behind any number of those that do not, the first of each team and offer', async () => {
+      const other = await seedTeam(unitOfWork, 'other');
+      const gpu: string[] = [];
+      for (let i = 0; i < 12; i++)
+        gpu.push((await crew.addJob({ ...needing(['h100'], null), rankAt: day(1) })).id);
+      const late = await crew.addJob({ ...needing(['h100', 'cpu'], null), rankAt: day(3) });
+      const later = await crew.addJob({ rankAt: day(4) });
+      const theirs = await other.addJob({ rankAt: day(2) });
+      await other.addJob({ rankAt: day(1), notBefore: day(5) });
+      expect(await suited(offer({ most: 1 }))).toEqual([theirs.id, late.id]);
+      expect(await suited(offer({}), offer({ most: 1 }))).toEqual([theirs.id, late.id, later.id]);
+      expect(await suited(offer({ deviceClass: 'h100', most: 13 }))).toEqual([
+        ...gpu.sort(),
+        theirs.id,
+        late.id,
+      ]);
+      expect(await suited(offer({ deviceClass: 'x' }))).toEqual([theirs.id, later.id]);
+      expect(await suited()).toEqual([]);
+    });
+
+    it('need no more memory than there is, by what they ask for, by their estimates, or a share', async () => {
+      const asks = await crew.addJob({ ...needing(null, 2 ** 40), estimate: makeEstimate(), rankAt: day(1) });
+      const estimated = await crew.addJob({ estimate: makeEstimate(), rankAt: day(2) });
+      const unknown = await crew.addJob({ rankAt: day(3) });
+      expect(await suited(offer({}))).toEqual([asks.id, estimated.id, unknown.id]);
+      expect(await suited(offer({ roomBytes: 2 ** 40 }))).toEqual([asks.id, estimated.id, unknown.id]);
+      expect(await suited(offer({ roomBytes: 2 ** 40 - 1, hasShare: false }))).toEqual([estimated.id]);
+      expect(await suited(offer({ roomBytes: 4_500_000_000 }))).toEqual([estimated.id, unknown.id]);
+      expect(await suited(offer({ roomBytes: 4_499_999_999 }))).toEqual([unknown.id]);
+    });
+
+    it('are told as those that wait are', async () => {
+      await crew.addJob({ estimate: makeEstimate() });
+      expect(await run(({ jobs }) => jobs.suited(day(4), [offer({})]))).toEqual(
+        await run(({ jobs }) => jobs.waiting(day(4), 1)),
+      );
+    });
+  });
 
   describe('jobs to be seen to', () => {
     it('are overdue when their deadline has come and they are not over', async () => {

@@ -106,6 +106,11 @@ it.each([
        SELECT id FROM jobs WHERE team_id = teams.id AND state = 'queued' AND assigned_to IS NULL
        ORDER BY rank_at, id LIMIT 5) first`,
   ],
+  [
+    'jobs_waiting_classes_idx',
+    `SELECT id FROM jobs WHERE team_id = 'team_1' AND placement -> 'deviceClasses' = '["h100"]' AND state = 'queued'
+       AND assigned_to IS NULL ORDER BY rank_at, id LIMIT 5`,
+  ],
   ['jobs_assigned_idx', `SELECT id FROM jobs WHERE state = 'queued' AND assigned_to IS NOT NULL`],
   [
     'jobs_deadline_idx',

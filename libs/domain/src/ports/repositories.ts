@@ -259,6 +259,17 @@ export type PlacedRecord = Pick<
   | 'party'
 >;
 
+/** Room for jobs on workers of a class. */
+export interface Offer {
+  deviceClass: string;
+  /** Most that a job may take; null: anything. */
+  roomBytes: number | null;
+  /** Whether a job whose need is not known, and so takes an even share of its worker, has room. */
+  hasShare: boolean;
+  /** How many jobs of a team are looked at for it. */
+  most: number;
+}
+
 /** What is decided about a job when it is made. */
 export type NewJob = Pick<
   Job,
@@ -312,6 +323,8 @@ export interface JobRepository extends JobLogRepository {
    * more than may have a slot besides those that have one.
    */
   waiting(now: string, perTeam: number): Promise<WaitingRecord[]>;
+  /** Of each team and for each offer, the first `most` of the jobs of `waiting` that suit it; a job that suits several is there once. */
+  suited(now: string, offers: Offer[]): Promise<WaitingRecord[]>;
   /**
    * Queued jobs that train and that no worker is chosen for, of the same team, base model and priority as another, that may start at `now` and whose
    * last attempt was not fruitless, by rank; their rows locked until the transaction ends. Rows that others have locked are left out.
