@@ -1,7 +1,7 @@
 import { type JobState, jobStateSchema } from '@lowrank/contracts';
-import { heldStates, type Offer } from '@lowrank/domain';
+import { heldStates, type JobPatch, type Offer } from '@lowrank/domain';
 import { type Seeded } from './catalog-conformance';
-import { makeEstimate } from './factories';
+import { makeEstimate, putInState } from './factories';
 import { seedTeam } from './seed';
 
 const nobody = `job_${'z'.repeat(24)}`;
@@ -63,13 +63,53 @@ export function jobUpkeepConformance(seeded: () => Seeded): void {
   });
 
   describe('jobs to be seen to', () => {
+    it('have a slot when a worker holds them or is to get them', async () => {
+      const states: [JobState, JobPatch][] = [
+        ...heldStates.map((state): [JobState, JobPatch] => [
+          state,
+          { workerId: 'wrk_1', attemptStartedAt: day(2) },
+        ]),
+        ['queued', { assignedTo: 'wrk_2', assignedAt: day(3) }],
+        ['queued', {}],
+        ['paused', {}],
+        ['failed', { workerId: 'wrk_1' }],
+      ];
+      const ids: string[] = [];
+      for (const [state, patch] of states) {
+        const { id } = await crew.addJob({ priority: 2 });
+        await run(({ jobs }) => putInState(jobs, id, state, patch));
+        ids.push(id);
+      }
+      const placed = await run(({ jobs }) => jobs.placed());
+      expect(placed.map(({ id }) => id)).toEqual(ids.slice(0, 4).sort());
+      expect(placed.find(({ id }) => id === ids[3])).toEqual({
+        id: ids[3],
+        epoch: 1,
+        teamId: crew.id,
+        state: 'queued',
+        priority: 2,
+        placement: { deviceClasses: null, memoryBytes: null },
+        estimatedBytes: null,
+        sharedBytes: null,
+        rankAt: day(1),
+        workerId: null,
+        assignedTo: 'wrk_2',
+        assignedAt: day(3),
+        attemptStartedAt: null,
+        cancelRequested: false,
+        pauseRequested: false,
+        preemptRequested: false,
+        party: null,
+      });
+    });
+
     it('are overdue when their deadline has come and they are not over', async () => {
       const late = await crew.addJob({ deadline: day(2) });
       const later = await crew.addJob({ deadline: day(1) });
       await crew.addJob({ deadline: day(4) });
       await crew.addJob();
       const done = await crew.addJob({ deadline: day(1) });
-      await run(({ jobs }) => jobs.update(done.id, 1, { state: 'succeeded' }));
+      await run(({ jobs }) => putInState(jobs, done.id, 'succeeded'));
       const overdue = async (limit: number) =>
         (await run(({ jobs }) => jobs.overdue(day(2), limit))).map(({ id }) => id);
       expect(await overdue(9)).toEqual([later.id, late.id]);
@@ -80,7 +120,7 @@ export function jobUpkeepConformance(seeded: () => Seeded): void {
       const ids: string[] = [];
       for (const state of jobStateSchema.options) {
         const { id } = await crew.addJob();
-        await run(({ jobs }) => jobs.update(id, 1, { state, epoch: 2 }));
+        await run(({ jobs }) => putInState(jobs, id, state, { epoch: 2 }));
         ids.push(id);
       }
       const states = new Map(ids.map((id, i) => [id, jobStateSchema.options[i]]));
@@ -100,7 +140,7 @@ export function jobUpkeepConformance(seeded: () => Seeded): void {
       ];
       for (const [state, heartbeatAt] of beats) {
         const { id } = await crew.addJob();
-        await run(({ jobs }) => jobs.update(id, 1, { state, heartbeatAt }));
+        await run(({ jobs }) => putInState(jobs, id, state, { heartbeatAt }));
       }
       const silent = async (limit: number) =>
         (await run(({ jobs }) => jobs.silent(day(6), limit))).map((job) => job.heartbeatAt);

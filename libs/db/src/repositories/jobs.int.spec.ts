@@ -1,4 +1,4 @@
-import { makeEvent, makeMetric } from '@lowrank/testing';
+import { makeEvent, makeMetric, putInState } from '@lowrank/testing';
 import { gate, SpecDatabase } from '../test/database';
 
 const database = new SpecDatabase();
@@ -24,7 +24,7 @@ async function locker(work: Parameters<typeof run>[0] = async () => {}) {
 }
 
 it('that is locked makes the next one wait, who then sees what the first wrote', async () => {
-  const goOn = await locker(({ jobs }) => jobs.update(id, 1, { epoch: 2, state: 'running' }));
+  const goOn = await locker(({ jobs }) => putInState(jobs, id, 'running', { epoch: 2 }));
   const second = run(({ jobs }) => jobs.lock(id));
   await database.untilBlocked();
   await goOn();

@@ -277,6 +277,13 @@ export const jobRepository = (db: Tx, traceparent: string | null): JobRepository
     return count === 1;
   },
 
+  async move(id, epoch, to, told, patch = {}) {
+    const data = { ...toColumns(patch), state: to };
+    const { count } = await db.job.updateMany({ where: { id, epoch }, data });
+    if (count === 1) await jobLog(db).appendEvent(id, { ...told, epoch, type: 'state', state: to });
+    return count === 1;
+  },
+
   countUnfinished: (teamId, adapter) =>
     db.job.count({ where: { teamId, adapter, state: { notIn: [...finalJobStates] } } }),
 

@@ -5,6 +5,7 @@ import {
   type Estimate,
   type Job,
   type JobDetail,
+  type JobEvent,
   type JobState,
   type Metadata,
   type Page,
@@ -185,11 +186,10 @@ export interface JobRecord extends Job {
   traceparent: string | null;
 }
 
-/** Fields that change with a move or progress of a job. */
+/** Fields that change with a move or progress of a job; its state only moves: see JobRepository.move. */
 export type JobPatch = Partial<
   Pick<
     JobRecord,
-    | 'state'
     | 'epoch'
     | 'step'
     | 'totalSteps'
@@ -309,6 +309,17 @@ export interface JobRepository extends JobLogRepository {
   lock(id: string): Promise<JobRecord | null>;
   /** Writes only if the job still has this epoch; resolves to false, changing nothing, when it has not. */
   update(id: string, epoch: number, patch: JobPatch): Promise<boolean>;
+  /**
+   * The same for a job's state, with the event that tells of it, which carries the epoch that the job had before: for moveJob, which
+   * knows the legal moves. Nothing else writes a state, so none changes without an event.
+   */
+  move(
+    id: string,
+    epoch: number,
+    to: JobState,
+    told: Pick<JobEvent, 'at' | 'level' | 'message'>,
+    patch?: JobPatch,
+  ): Promise<boolean>;
   /** How many jobs of the team's adapter have not ended. */
   countUnfinished(teamId: string, adapter: string): Promise<number>;
   /** How many of the team's jobs are queued, assigned ones included. */

@@ -134,8 +134,16 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
       )
       .sort(byRankOf)
       .filter(mayHaveSlot);
+  const log = jobLogOf(tables);
+  const update: Repositories['jobs']['update'] = async (id, epoch, patch) => {
+    const job = find(id);
+    if (job?.epoch !== epoch) return false;
+    Object.assign(job, patch);
+    if (patch.error) job.error = { ...patch.error, message: storable(patch.error.message) };
+    return true;
+  };
   return {
-    ...jobLogOf(tables),
+    ...log,
     insert: async (teamId, ...jobs) => {
       for (const job of jobs) {
         if (!ofTeam(tables.datasets, teamId).some((one) => one.id === job.dataset.id))
@@ -201,11 +209,11 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
           Object.entries(metadata).every(([name, text]) => job.metadata[name] === text),
       ),
     lock: async (id) => orNull(find(id), ({ estimate: _estimate, ...record }) => record),
-    update: async (id, epoch, patch) => {
-      const job = find(id);
-      if (job?.epoch !== epoch) return false;
-      Object.assign(job, patch);
-      if (patch.error) job.error = { ...patch.error, message: storable(patch.error.message) };
+    update,
+    move: async (id, epoch, to, told, patch = {}) => {
+      if (!(await update(id, epoch, patch))) return false;
+      Object.assign(find(id) ?? {}, { state: to });
+      await log.appendEvent(id, { ...told, epoch, type: 'state', state: to });
       return true;
     },
     countUnfinished: async (teamId, adapter) =>
