@@ -16,21 +16,29 @@ export function statisticsConformance(seeded: () => Seeded): void {
       const { id } = await crew.addJob();
       await other.addJob();
       await other.addJob(asking('cpu'));
-      await crew.addJob(asking('h100', 'cpu'));
+      await crew.addJob({ ...asking('h100', 'cpu'), notBefore: day(5) });
+      await crew.addJob({ ...asking('l4'), notBefore: day(4) });
       const done = await crew.addJob(asking('cpu'));
       await run(({ jobs }) => putInState(jobs, done.id, 'failed'));
       const see = () =>
         unitOfWork.read(async ({ statistics }) => ({
           states: (await statistics.jobsByState()).map(({ state, count }) => `${count} ${state}`).sort(),
-          queued: await statistics.queuedByDeviceClass(),
+          queued: await statistics.queuedByDeviceClass({}),
+          startable: await statistics.queuedByDeviceClass({ startableAt: day(4) }),
           outbox: await statistics.outbox(),
         }));
       const seen = await see();
-      expect(seen.states).toEqual(['1 failed', '4 queued']);
+      expect(seen.states).toEqual(['1 failed', '5 queued']);
       expect(seen.queued).toEqual([
         { deviceClass: null, count: 2 },
         { deviceClass: 'cpu', count: 2 },
         { deviceClass: 'h100', count: 1 },
+        { deviceClass: 'l4', count: 1 },
+      ]);
+      expect(seen.startable).toEqual([
+        { deviceClass: null, count: 2 },
+        { deviceClass: 'cpu', count: 1 },
+        { deviceClass: 'l4', count: 1 },
       ]);
       expect(seen.outbox).toEqual({ entries: 0, oldestAt: null });
       const start = Date.now();
@@ -49,7 +57,7 @@ export function statisticsConformance(seeded: () => Seeded): void {
       await run(({ jobs }) => putInState(jobs, running.id, 'running'));
       const seen = await run(async ({ statistics }) => ({
         states: (await statistics.jobsByState(crew.id)).map(({ state, count }) => `${count} ${state}`).sort(),
-        queued: await statistics.queuedByDeviceClass(crew.id),
+        queued: await statistics.queuedByDeviceClass({ teamId: crew.id }),
       }));
       expect(seen).toEqual({
         states: ['1 queued', '1 running'],

@@ -367,8 +367,14 @@ export interface JobsUse {
 export interface StatisticsRepository {
   /** States that no job is in may be left out. */
   jobsByState(teamId?: string): Promise<{ state: JobState; count: number }[]>;
-  /** Queued jobs by the device classes that they name, null for those that name none; one that names several counts in each. */
-  queuedByDeviceClass(teamId?: string): Promise<{ deviceClass: string | null; count: number }[]>;
+  /**
+   * Queued jobs by the device classes that they name, null for those that name none; one that names several counts in each. With
+   * `startableAt` only those that may start by then.
+   */
+  queuedByDeviceClass(query: {
+    teamId?: string;
+    startableAt?: string;
+  }): Promise<{ deviceClass: string | null; count: number }[]>;
   /** In order of the teams' ids; teams without such jobs may be left out. */
   jobsUse(query: { monthStart: string; teamId?: string }): Promise<JobsUse[]>;
   /** Queued jobs of all teams, the longest waiting first. */
