@@ -1,8 +1,10 @@
 import { variableNames } from '@lowrank/config';
+import Ajv2020 from 'ajv/dist/2020';
 import { readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { parse, parseAllDocuments } from 'yaml';
 import { defaultTimings } from '../apps/worker/src/settings';
+import { manifestSchemas } from './manifest-schemas';
 
 const root = join(__dirname, '..');
 const folder = join(root, 'deploy/kubernetes');
@@ -57,6 +59,36 @@ describe('Kubernetes manifests', () => {
     );
     const tops = ['migrate', 'overlays/gpu'].map((name) => join(folder, name, 'kustomization.yaml'));
     expect([...new Set([...listed, ...tops])].sort()).toEqual([...files].sort());
+  });
+
+  describe.each(['ScaledObject', 'Kustomization'] as const)('of kind %s', (kind) => {
+    const validate = new Ajv2020({ allErrors: true }).compile(manifestSchemas[kind]);
+    const own = ofKind(kind).map(({ file, ...manifest }) => [relative(folder, file), manifest] as const);
+
+    it.each(own)('have in %s only what there is', (_file, manifest) => {
+      validate(manifest);
+      expect(validate.errors).toBeNull();
+    });
+
+    it('would be refused with a field more, anywhere', () => {
+      const withMore = (value: unknown): unknown[] => {
+        if (typeof value !== 'object' || value === null) return [];
+        const inside = Object.entries(value).flatMap(([name, part]) =>
+          withMore(part).map((changed) => Object.assign(structuredClone(value), { [name]: changed })),
+        );
+        return Array.isArray(value) ? inside : [{ ...value, misspelt: 1 }, ...inside];
+      };
+      const changed = own.flatMap(([, manifest]) => withMore(manifest));
+      expect(changed.length).toBeGreaterThan(own.length);
+      for (const manifest of changed) expect([validate(manifest), manifest]).toEqual([false, manifest]);
+    });
+  });
+
+  it('has in its README a kustomization that is one', () => {
+    const [, example = ''] = /```yaml\n(# kustomization[^]*?)```/.exec(read(join(folder, 'README.md'))) ?? [];
+    const validate = new Ajv2020().compile(manifestSchemas.Kustomization);
+    validate(parse(example));
+    expect(validate.errors).toBeNull();
   });
 
   it('name variables that the product reads', () => {

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { idSchema, traceparentSchema } from './ids';
 
-/** Queue of the releases before 0.2, which all workers shared. Workers go on listening to it; nothing is put there any more. */
+/** Queue that all workers shared before a dispatcher chose among them. Workers go on listening to it; nothing is put there any more. */
 export const sharedQueueName = 'jobs';
 
 /** The queue of wake-ups for one worker. Postgres is the truth; losing the queue loses nothing. */
@@ -27,7 +27,7 @@ export const wakeUpPayloadSchema = z.object({
 });
 export type WakeUpPayload = z.infer<typeof wakeUpPayloadSchema>;
 
-/** A payload as a worker understands it; `workerId` is null when it comes from a release in which any worker could take it. */
+/** A payload as a worker understands it; `workerId` is null when it comes from before there was a dispatcher, when any worker could take it. */
 export const jobWakeUpSchema = z.union([
   wakeUpPayloadSchema.transform(({ v: _version, ...wakeUp }) => wakeUp),
   z

@@ -39,7 +39,7 @@ export interface Move {
   message: string;
   at: string;
   level?: JobEvent['level'];
-  patch?: Omit<JobPatch, 'state'>;
+  patch?: JobPatch;
 }
 
 /**
@@ -54,9 +54,8 @@ export async function moveJob(
 ): Promise<JobRecord> {
   const { jobs } = repositories;
   assertMove(job.state, to);
-  if (!(await jobs.update(job.id, job.epoch, { ...patch, state: to })))
+  if (!(await jobs.move(job.id, job.epoch, to, { at, level, message }, patch)))
     throw new LowrankError('conflict', `Job ${job.id} is no longer at attempt ${job.epoch}.`);
-  await jobs.appendEvent(job.id, { at, epoch: job.epoch, level, type: 'state', message, state: to });
   const moved = { ...job, ...patch, state: to };
   await announceMove(repositories, job.teamId, [moved], { state: to, message, at });
   if (isFinal(to) && job.sweep !== null) await settleSweep(repositories, job.sweep.id, at);

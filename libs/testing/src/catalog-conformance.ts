@@ -9,7 +9,7 @@ import {
   type Parent,
 } from '@lowrank/contracts';
 import { randomIds, type Repositories, revisionOf, type UnitOfWork } from '@lowrank/domain';
-import { makeBaseModel, makeCertificate, makeDataset, makeManifest } from './factories';
+import { makeBaseModel, makeCertificate, makeDataset, makeManifest, putInState } from './factories';
 import { codeOf } from './object-store-conformance';
 import { seedTeam, type SeededTeam } from './seed';
 
@@ -75,7 +75,7 @@ export function catalogConformance(seeded: () => Seeded): void {
 
     it.each(jobStateSchema.options)('of a job that is %s', async (state) => {
       const { id } = await crew.addJob();
-      await run(({ jobs }) => jobs.update(id, 1, { state }));
+      await run(({ jobs }) => putInState(jobs, id, state));
       if (!finalJobStates.includes(state)) {
         expect(await codeOf(remove())).toBe('in_use');
         expect(await run(({ datasets }) => datasets.find(crew.id, crew.dataset.id))).not.toBeNull();
@@ -93,7 +93,7 @@ export function catalogConformance(seeded: () => Seeded): void {
       const { id } = await crew.addJob({ dataset: used });
       const expired = () => run(({ datasets }) => datasets.expired(day(3), 9));
       expect(await expired()).toEqual([{ teamId: crew.id, id: past?.id }]);
-      await run(({ jobs }) => jobs.update(id, 1, { state: 'failed' }));
+      await run(({ jobs }) => putInState(jobs, id, 'failed'));
       expect((await expired()).map((one) => one.id).sort()).toEqual([past?.id, used?.id].sort());
       expect(await run(({ datasets }) => datasets.expired(day(3), 1))).toHaveLength(1);
       expect(await run(({ datasets }) => datasets.find(crew.id, past?.id ?? ''))).toEqual(past);

@@ -1,7 +1,7 @@
 import { type AdapterVersion } from '@lowrank/contracts';
 import { randomIds, type UnitOfWork } from '@lowrank/domain';
 import { type Seeded } from './catalog-conformance';
-import { makeManifest } from './factories';
+import { makeManifest, putInState } from './factories';
 import { codeOf } from './object-store-conformance';
 import { type SeededTeam } from './seed';
 
@@ -84,7 +84,7 @@ export function deletionConformance(seeded: () => Seeded): void {
       const count = (name: string) => run(({ jobs }) => jobs.countUnfinished(crew.id, name));
       expect([await count('captain'), await count('none')]).toEqual([2, 0]);
       const { id } = await crew.addJob();
-      await run(({ jobs }) => jobs.update(id, 1, { state: 'failed' }));
+      await run(({ jobs }) => putInState(jobs, id, 'failed'));
       expect(await count('captain')).toBe(2);
     });
   });

@@ -1,7 +1,14 @@
 import { type Estimate, type JobState } from '@lowrank/contracts';
 import { randomIds } from '@lowrank/domain';
 import { type Seeded } from './catalog-conformance';
-import { makeBaseModel, makeEstimate, makeJob, makeManifest, makeVersionMetrics } from './factories';
+import {
+  makeBaseModel,
+  makeEstimate,
+  makeJob,
+  makeManifest,
+  makeVersionMetrics,
+  putInState,
+} from './factories';
 
 const day = (n: number) => new Date(Date.UTC(2026, 0, n)).toISOString();
 
@@ -46,7 +53,7 @@ export function estimateConformance(seeded: () => Seeded): void {
         const adapter = { id: randomIds.make('adapter'), name: base.name, baseModelName: base.name };
         await adapters.ensure(crew.id, { ...adapter, at: day(1) });
         await jobs.insert(crew.id, job);
-        await jobs.update(job.id, 1, { state, deviceClass, finishedAt: day(at) });
+        await putInState(jobs, job.id, state, { deviceClass, finishedAt: day(at) });
         const metrics = makeVersionMetrics({ seconds, trainedTokens: 1000 });
         const manifest = makeManifest(job, { metrics });
         await adapters.publish(crew.id, { id: randomIds.make('version'), manifest, at: day(at) });

@@ -9,6 +9,7 @@ import {
   type Job,
   type JobEvent,
   type JobMetric,
+  type JobState,
   type Manifest,
   parityThresholds,
   type Recipe,
@@ -17,7 +18,7 @@ import {
   type VersionMetrics,
   wakeUpVersion,
 } from '@lowrank/contracts';
-import { type NewJob, randomIds, type WorkerFacts } from '@lowrank/domain';
+import { type JobPatch, type JobRepository, type NewJob, randomIds, type WorkerFacts } from '@lowrank/domain';
 import { createHash } from 'node:crypto';
 import { tinyDecoder } from './tiny-model';
 
@@ -119,6 +120,14 @@ export function makeJob(
     ...overrides,
   };
 }
+
+/** Has a job at its first attempt be in any state, and writes the patch. */
+export const putInState = (
+  { move }: Pick<JobRepository, 'move'>,
+  id: string,
+  state: JobState,
+  patch: JobPatch = {},
+): Promise<boolean> => move(id, 1, state, { at, level: 'info', message: `It is ${state}.` }, patch);
 
 /** What a worker says of itself. */
 export const makeWorker = (overrides: Partial<WorkerFacts> = {}): WorkerFacts => ({

@@ -1,7 +1,7 @@
 import { type JobLogLine, type JobMetric } from '@lowrank/contracts';
 import { type TimelineKey } from '@lowrank/domain';
 import { type Seeded } from './catalog-conformance';
-import { makeEvent, makeMetric } from './factories';
+import { makeEvent, makeMetric, putInState } from './factories';
 import { codeOf } from './object-store-conformance';
 
 const day = (n: number) => new Date(Date.UTC(2026, 0, n)).toISOString();
@@ -217,6 +217,21 @@ export function jobLogConformance(seeded: () => Seeded): void {
       await expect(unitOfWork.read(() => Promise.reject(error))).rejects.toBe(error);
     });
 
+    it('tells of every move, in the epoch that the job had, and of none that did not come about', async () => {
+      const { id } = await crew.addJob();
+      const told = { at: '2026-01-02T00:00:00.000Z', level: 'warn' as const, message: 'it goes back.' };
+      const move = (epoch: number) =>
+        run(({ jobs }) => jobs.move(id, epoch, 'paused', told, { epoch: 2, step: 3 }));
+      expect(await move(2)).toBe(false);
+      expect(await crew.job(id)).toMatchObject({ state: 'queued', step: 0 });
+      expect(await run(({ jobs }) => jobs.events(id, 0, 9))).toEqual([]);
+      expect(await move(1)).toBe(true);
+      expect(await crew.job(id)).toMatchObject({ state: 'paused', epoch: 2, step: 3 });
+      expect(await run(({ jobs }) => jobs.events(id, 0, 9))).toEqual([
+        { ...told, seq: 1, epoch: 1, type: 'state', state: 'paused' },
+      ]);
+    });
+
     it('sees one instant, though others write meanwhile', async () => {
       const { id } = await crew.addJob();
       await run(({ jobs }) => jobs.appendEvent(id, makeEvent({ message: 'before' })));
@@ -224,7 +239,7 @@ export function jobLogConformance(seeded: () => Seeded): void {
       const seen = await unitOfWork.read(async ({ jobs }) => {
         const job = await jobs.find(crew.id, id);
         writing = run(async (inside) => {
-          await inside.jobs.update(id, 1, { state: 'running' });
+          await putInState(inside.jobs, id, 'running');
           await inside.jobs.appendEvent(id, makeEvent({ message: 'meanwhile' }));
         });
         // A store that takes turns begins to write only after the read.

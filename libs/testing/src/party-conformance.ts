@@ -1,4 +1,5 @@
 import { type JobPatch, type Repositories } from '@lowrank/domain';
+import { putInState } from './factories';
 import { type SeededTeam, seedTeam } from './seed';
 import { type UnitOfWorkUnderTest } from './unit-of-work-conformance';
 
@@ -39,7 +40,8 @@ export function partyConformance(
       return id;
     };
     const [third, second] = [await add(3), await add(2)];
-    await add(2, { state: 'running' });
+    const running = await add(2);
+    await run(({ jobs }) => putInState(jobs, running, 'running'));
     await add(2, { assignedTo: 'wrk_1' });
     await add(2, { fruitlessAttempts: 1 });
     await add(2, {}, other);

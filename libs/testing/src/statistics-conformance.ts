@@ -1,5 +1,5 @@
 import { type Seeded } from './catalog-conformance';
-import { makeMetric } from './factories';
+import { makeMetric, putInState } from './factories';
 import { seedTeam } from './seed';
 
 const day = (n: number) => new Date(Date.UTC(2026, 0, n)).toISOString();
@@ -16,21 +16,29 @@ export function statisticsConformance(seeded: () => Seeded): void {
       const { id } = await crew.addJob();
       await other.addJob();
       await other.addJob(asking('cpu'));
-      await crew.addJob(asking('h100', 'cpu'));
+      await crew.addJob({ ...asking('h100', 'cpu'), notBefore: day(5) });
+      await crew.addJob({ ...asking('l4'), notBefore: day(4) });
       const done = await crew.addJob(asking('cpu'));
-      await run(({ jobs }) => jobs.update(done.id, 1, { state: 'failed' }));
+      await run(({ jobs }) => putInState(jobs, done.id, 'failed'));
       const see = () =>
         unitOfWork.read(async ({ statistics }) => ({
           states: (await statistics.jobsByState()).map(({ state, count }) => `${count} ${state}`).sort(),
-          queued: await statistics.queuedByDeviceClass(),
+          queued: await statistics.queuedByDeviceClass({}),
+          startable: await statistics.queuedByDeviceClass({ startableAt: day(4) }),
           outbox: await statistics.outbox(),
         }));
       const seen = await see();
-      expect(seen.states).toEqual(['1 failed', '4 queued']);
+      expect(seen.states).toEqual(['1 failed', '5 queued']);
       expect(seen.queued).toEqual([
         { deviceClass: null, count: 2 },
         { deviceClass: 'cpu', count: 2 },
         { deviceClass: 'h100', count: 1 },
+        { deviceClass: 'l4', count: 1 },
+      ]);
+      expect(seen.startable).toEqual([
+        { deviceClass: null, count: 2 },
+        { deviceClass: 'cpu', count: 1 },
+        { deviceClass: 'l4', count: 1 },
       ]);
       expect(seen.outbox).toEqual({ entries: 0, oldestAt: null });
       const start = Date.now();
@@ -46,10 +54,10 @@ export function statisticsConformance(seeded: () => Seeded): void {
       const running = await crew.addJob(asking('cpu'));
       await crew.addJob();
       await other.addJob(asking('h100'));
-      await run(({ jobs }) => jobs.update(running.id, 1, { state: 'running' }));
+      await run(({ jobs }) => putInState(jobs, running.id, 'running'));
       const seen = await run(async ({ statistics }) => ({
         states: (await statistics.jobsByState(crew.id)).map(({ state, count }) => `${count} ${state}`).sort(),
-        queued: await statistics.queuedByDeviceClass(crew.id),
+        queued: await statistics.queuedByDeviceClass({ teamId: crew.id }),
       }));
       expect(seen).toEqual({
         states: ['1 queued', '1 running'],
@@ -63,14 +71,13 @@ export function statisticsConformance(seeded: () => Seeded): void {
       await crew.addJob();
       const done = await other.addJob();
       await run(async ({ jobs }) => {
-        await jobs.update(long.id, 1, { state: 'succeeded', trainedTokens: 5, finishedAt: day(1) });
-        await jobs.update(now.id, 1, { state: 'publishing', trainedTokens: 2 ** 40 });
-        await jobs.update(past.id, 1, {
-          state: 'failed',
+        await putInState(jobs, long.id, 'succeeded', { trainedTokens: 5, finishedAt: day(1) });
+        await putInState(jobs, now.id, 'publishing', { trainedTokens: 2 ** 40 });
+        await putInState(jobs, past.id, 'failed', {
           trainedTokens: 7,
           finishedAt: '2025-12-31T23:59:59.999Z',
         });
-        await jobs.update(done.id, 1, { state: 'cancelled', trainedTokens: 1, finishedAt: day(2) });
+        await putInState(jobs, done.id, 'cancelled', { trainedTokens: 1, finishedAt: day(2) });
       });
       const use = (teamId?: string) =>
         run(({ statistics }) => statistics.jobsUse({ monthStart: day(1), ...(teamId ? { teamId } : {}) }));
@@ -91,7 +98,7 @@ export function statisticsConformance(seeded: () => Seeded): void {
       await run(async ({ jobs }) => {
         await jobs.update(first.id, 1, { waitingFor: 'a reason.' });
         await jobs.update(third.id, 1, { assignedTo: 'wrk_1', waitingFor: 'no more.' });
-        await jobs.update(taken.id, 1, { state: 'running' });
+        await putInState(jobs, taken.id, 'running');
       });
       const all = await list();
       expect(all.map(({ id }) => id)).toEqual([first.id, second.id, third.id]);
@@ -103,7 +110,7 @@ export function statisticsConformance(seeded: () => Seeded): void {
       expect((await list(undefined, 1)).map(({ id }) => id)).toEqual([first.id]);
       expect((await list(first.id, 1)).map(({ id }) => id)).toEqual([second.id]);
       // A job that has left the queue since still says where the next page begins.
-      await run(({ jobs }) => jobs.update(second.id, 1, { state: 'running' }));
+      await run(({ jobs }) => putInState(jobs, second.id, 'running'));
       expect((await list(second.id)).map(({ id }) => id)).toEqual([third.id]);
     });
 

@@ -1,7 +1,7 @@
 import { type Sweep } from '@lowrank/contracts';
 import { type NewSweep, randomIds } from '@lowrank/domain';
 import { type Seeded } from './catalog-conformance';
-import { makeEvent, makeJob, makeManifest, makeMetric, makeVersionMetrics } from './factories';
+import { makeEvent, makeJob, makeManifest, makeMetric, makeVersionMetrics, putInState } from './factories';
 import { seedTeam, type SeededTeam } from './seed';
 
 const at = (second: number) => new Date(Date.UTC(2026, 0, 1, 0, 0, second)).toISOString();
@@ -60,8 +60,8 @@ export function sweepConformance(seeded: () => Seeded): void {
       expect(await run(({ sweeps }) => sweeps.find(other.id, sweep.id))).toBeNull();
       expect(await run(({ sweeps }) => sweeps.lock('swp_none'))).toBeNull();
 
-      await run(({ jobs }) => jobs.update(jobIds[0] ?? '', 1, { state: 'failed' }));
-      await run(({ jobs }) => jobs.update(jobIds[1] ?? '', 1, { state: 'paused' }));
+      await run(({ jobs }) => putInState(jobs, jobIds[0] ?? '', 'failed'));
+      await run(({ jobs }) => putInState(jobs, jobIds[1] ?? '', 'paused'));
       expect(await run(({ sweeps }) => sweeps.find(crew.id, sweep.id))).toMatchObject({ finishedCount: 1 });
       const patch = {
         state: 'succeeded',
@@ -78,7 +78,7 @@ export function sweepConformance(seeded: () => Seeded): void {
       const ended = await addSweep(1);
       await run(async ({ jobs, sweeps }) => {
         for (const id of [over.jobIds[0], running.jobIds[0], ended.jobIds[0]])
-          await jobs.update(id ?? '', 1, { state: 'cancelled' });
+          await putInState(jobs, id ?? '', 'cancelled');
         await sweeps.update(cancelled.id, { cancelRequested: true });
         await sweeps.update(ended.id, { state: 'failed', finishedAt: at(9) });
       });
@@ -102,11 +102,11 @@ export function sweepConformance(seeded: () => Seeded): void {
       expect(await waiting()).toEqual([a, b]);
       await run(({ jobs }) => jobs.update(a, 1, { assignedTo: 'wrk_1', assignedAt: at(9) }));
       expect(await waiting()).toEqual([b]);
-      await run(({ jobs }) => jobs.update(b, 1, { state: 'running' }));
+      await run(({ jobs }) => putInState(jobs, b, 'running'));
       expect(await waiting()).toEqual([]);
-      await run(({ jobs }) => jobs.update(a, 1, { state: 'paused', assignedTo: null }));
+      await run(({ jobs }) => putInState(jobs, a, 'paused', { assignedTo: null }));
       expect(await waiting()).toEqual([c]);
-      await run(({ jobs }) => jobs.update(b, 1, { state: 'succeeded' }));
+      await run(({ jobs }) => putInState(jobs, b, 'succeeded'));
       expect(await waiting()).toEqual([c, d]);
     });
 
@@ -171,9 +171,7 @@ export function sweepConformance(seeded: () => Seeded): void {
         ]),
       );
       const stoppedEarly = { rung: 1, step: 30, value: 3, needed: 2.75 };
-      await run(({ jobs }) =>
-        jobs.update(first, 1, { state: 'running', step: 31, totalSteps: 90, stoppedEarly }),
-      );
+      await run(({ jobs }) => putInState(jobs, first, 'running', { step: 31, totalSteps: 90, stoppedEarly }));
       await run(({ sweeps }) => sweeps.report(id, { rung: 0, trial: 1, step: 10, value: 2, at: at(1) }));
       await run(({ sweeps }) => sweeps.report(id, { rung: 1, trial: 1, step: 30, value: 3, at: at(2) }));
       const common = { parameters: { 'lora.targets': ['q_proj'] }, result: null, version: null };

@@ -7,7 +7,7 @@ import { memberConformance } from './member-conformance';
 import { newsConformance } from './news-conformance';
 import { catalogConformance } from './catalog-conformance';
 import { deletionConformance } from './deletion-conformance';
-import { makeDataset, makeEvent, makeMetric, makeWorker } from './factories';
+import { makeDataset, makeEvent, makeMetric, makeWorker, putInState } from './factories';
 import { estimateConformance } from './estimate-conformance';
 import { grantConformance } from './grant-conformance';
 import { evaluationConformance } from './evaluation-conformance';
@@ -70,7 +70,7 @@ export function unitOfWorkConformance(name: string, open: () => Promise<UnitOfWo
         const attempt = run(async ({ jobs, outbox, datasets, workers }) => {
           await jobs.appendEvent(before.id, makeEvent());
           await jobs.putMetrics(before.id, [makeMetric()]);
-          await jobs.update(before.id, 1, { state: 'running', epoch: 2 });
+          await putInState(jobs, before.id, 'running', { epoch: 2 });
           await outbox.add({ jobId: before.id, epoch: 2, workerId: null });
           await datasets.insert(crew.id, makeDataset());
           await workers.upsert(makeWorker({ seenAt: day(1) }));

@@ -1,10 +1,12 @@
 import { sharedQueueName, workerQueueName } from '@lowrank/contracts';
+import { createUnitOfWork } from '@lowrank/db';
+import { locks } from '@lowrank/domain';
 import { Queue } from 'bullmq';
 import { Installation, tinyRecipe } from '../harness/installation';
 import { until } from '../harness/wait';
 import { type Failure, Problems } from '../suite';
 
-/** Nobody has this device class, so that the dispatcher leaves these jobs to whoever else puts them into a queue. */
+/** Nobody has this device class: neither the dispatcher nor an old payload may start these jobs. */
 const nobody = { deviceClasses: ['of-no-worker'] };
 
 /** Puts an entry into a queue as another version of the programs would. */
@@ -20,6 +22,39 @@ async function put(
   await queue.close();
 }
 
+/** Runs `work` while nothing dispatches: as the one that could, it holds the dispatcher's lock. */
+async function undispatched<T>(lowrank: Installation, work: () => Promise<T>): Promise<T> {
+  const unitOfWork = createUnitOfWork(lowrank.postgres.url, { max: 1 });
+  try {
+    const done = await unitOfWork.exclusively(locks.dispatcher, async () => ({ result: await work() }));
+    if (done === undefined) throw new Error('somebody else dispatches');
+    return done.result;
+  } finally {
+    await unitOfWork.close();
+  }
+}
+
+/** Wakes queued jobs by old payloads until so many have ended; resolves to how many. */
+function trainOld(lowrank: Installation, count: number): Promise<number> {
+  const queued = `WHERE state = 'queued' AND placement -> 'deviceClasses' = 'null'`;
+  let asked = 0;
+  return until(
+    'the jobs of old payloads to end',
+    async () => {
+      const { succeeded = 0, queued: _queued, ...busy } = await lowrank.countByState();
+      if (succeeded === count) return succeeded;
+      // The old version hands out a wake-up again when it was lost, and so does this: a worker takes no more than it has slots.
+      if (asked === 0 || Object.values(busy).every((jobs) => jobs === 0))
+        for (const { id } of await lowrank.rows(queued)) {
+          await put(lowrank, sharedQueueName, id, { jobId: id, epoch: 1 });
+          asked += 1;
+        }
+      return null;
+    },
+    { everyMs: 500 },
+  );
+}
+
 /**
  * Payloads of the version before lie in the queue that all its workers shared; a worker of that version is still registered; and a
  * payload of a version to come reaches a worker, as after a deploy that was undone.
@@ -33,24 +68,17 @@ export const rollingDeploy: Failure = {
       const count = scale.pick(50, 4);
       const problems = new Problems();
       await lowrank.startApi();
-      const worker = await lowrank.startWorker({ slots: 2 });
       await lowrank.prepareCatalog();
-
-      const old = [];
-      for (let i = 0; i < count; i += 1) old.push(await lowrank.submit(tinyRecipe(1), { placement: nobody }));
-      for (const { id } of old) await put(lowrank, sharedQueueName, id, { jobId: id, epoch: 1 });
-      // The old version hands out a wake-up again when it was lost, and so does this: a worker takes no more than it has slots.
-      const ended = await until(
-        'the jobs of old payloads to end',
-        async () => {
-          const { succeeded = 0, queued = 0, ...busy } = await lowrank.countByState();
-          if (succeeded === count) return succeeded;
-          if (queued > 0 && Object.values(busy).every((jobs) => jobs === 0))
-            for (const { id } of await lowrank.rows(`WHERE state = 'queued'`))
-              await put(lowrank, sharedQueueName, id, { jobId: id, epoch: 1 });
-          return null;
-        },
-        { everyMs: 500 },
+      const { worker, ended, unfit } = await undispatched(lowrank, async () => {
+        const worker = await lowrank.startWorker({ slots: 2 });
+        const unfit = await lowrank.submit(tinyRecipe(1), { placement: nobody });
+        await put(lowrank, sharedQueueName, unfit.id, { jobId: unfit.id, epoch: 1 });
+        for (let i = 0; i < count; i += 1) await lowrank.submit(tinyRecipe(1));
+        return { worker, unfit, ended: await trainOld(lowrank, count) };
+      });
+      problems.check(
+        (await lowrank.row(unfit.id)).state === 'queued',
+        'an old payload started a job of a class that its worker is not of',
       );
 
       await lowrank.postgres.query(

@@ -1,3 +1,4 @@
+import { putInState } from '@lowrank/testing';
 import { reportMetrics } from '@lowrank/domain';
 import type OpenAI from 'openai';
 import { type TestApi } from '../test/api';
@@ -166,7 +167,7 @@ describe('fine-tuning jobs', () => {
   it('fail with a reason', async () => {
     const { id } = await world.submit();
     const error = { code: 'loss_not_finite' as const, message: 'Loss is NaN.', help: 'Lower it.' };
-    await api.ports.unitOfWork.run(({ jobs }) => jobs.update(id, 1, { state: 'failed', error }));
+    await api.ports.unitOfWork.run(({ jobs }) => putInState(jobs, id, 'failed', { error }));
     expect(await client.fineTuning.jobs.retrieve(id)).toMatchObject({
       ...{
         status: 'failed',

@@ -17,6 +17,7 @@ import {
   makeJob,
   makeManifest,
   makeWorker,
+  putInState,
 } from '@lowrank/testing';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -91,7 +92,7 @@ export async function samplesOf(api: TestApi, teamId: string): Promise<Samples> 
       at: createdAt,
     });
     await jobs.insert(teamId, job, done);
-    await jobs.update(done.id, 1, { state: 'publishing' });
+    await putInState(jobs, done.id, 'publishing');
     await adapters.publish(teamId, { id: ids.version, manifest, at: createdAt });
     await exports.publish(
       teamId,

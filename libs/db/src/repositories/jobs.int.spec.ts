@@ -1,4 +1,4 @@
-import { makeEvent, makeMetric } from '@lowrank/testing';
+import { makeEvent, makeMetric, putInState } from '@lowrank/testing';
 import { gate, SpecDatabase } from '../test/database';
 
 const database = new SpecDatabase();
@@ -24,7 +24,7 @@ async function locker(work: Parameters<typeof run>[0] = async () => {}) {
 }
 
 it('that is locked makes the next one wait, who then sees what the first wrote', async () => {
-  const goOn = await locker(({ jobs }) => jobs.update(id, 1, { epoch: 2, state: 'running' }));
+  const goOn = await locker(({ jobs }) => putInState(jobs, id, 'running', { epoch: 2 }));
   const second = run(({ jobs }) => jobs.lock(id));
   await database.untilBlocked();
   await goOn();
@@ -105,6 +105,11 @@ it.each([
     `SELECT first.id FROM teams CROSS JOIN LATERAL (
        SELECT id FROM jobs WHERE team_id = teams.id AND state = 'queued' AND assigned_to IS NULL
        ORDER BY rank_at, id LIMIT 5) first`,
+  ],
+  [
+    'jobs_waiting_classes_idx',
+    `SELECT id FROM jobs WHERE team_id = 'team_1' AND placement -> 'deviceClasses' = '["h100"]' AND state = 'queued'
+       AND assigned_to IS NULL ORDER BY rank_at, id LIMIT 5`,
   ],
   ['jobs_assigned_idx', `SELECT id FROM jobs WHERE state = 'queued' AND assigned_to IS NOT NULL`],
   [

@@ -4,6 +4,7 @@ import {
   type JobPatch,
   type JobRecord,
   type JobRepository,
+  type Offer,
   type WaitingRecord,
 } from '@lowrank/domain';
 import { Prisma } from '../generated/client';
@@ -147,6 +148,48 @@ const withinSweep = Prisma.sql`(sweep_id IS NULL OR (
   ) FROM sweeps WHERE sweeps.id = jobs.sweep_id
 ))`;
 
+/** Of a row of jobs: whether it has room where a row of `offer` offers some. What a job needs follows needsOf of dispatch/placed.ts. */
+const hasRoom = Prisma.sql`CASE
+  WHEN offer."roomBytes" IS NULL THEN true
+  ELSE COALESCE(COALESCE((placement ->> 'memoryBytes')::numeric, estimated_bytes) <= offer."roomBytes", offer."hasShare")
+END`;
+
+const toWaiting = (row: WaitingRow): WaitingRecord => ({
+  ...row,
+  queuedAt: iso(row.queuedAt),
+  rankAt: iso(row.rankAt),
+  estimatedBytes: numberOrNull(row.estimatedBytes),
+  sharedBytes: numberOrNull(row.sharedBytes),
+});
+
+/** The first jobs by rank that may start and fulfil the condition, by a walk along an index. */
+const firstWaiting = (now: string, condition: Prisma.Sql, most: Prisma.Sql) => Prisma.sql`
+  SELECT id, epoch, team_id AS "teamId", priority, placement, queued_at AS "queuedAt",
+    rank_at AS "rankAt", host, estimated_bytes AS "estimatedBytes", shared_bytes AS "sharedBytes",
+    waiting_for AS "waitingFor"
+  FROM jobs
+  WHERE ${condition} AND state = 'queued' AND assigned_to IS NULL
+    AND (not_before IS NULL OR not_before <= ${new Date(now)}) AND ${withinSweep}
+  ORDER BY rank_at, id LIMIT ${most}`;
+
+/**
+ * `kinds`: which lists of device classes the waiting jobs of each team name. Each step jumps to the next in the index, past however many
+ * jobs are of the one before, so that a long queue for one class costs nothing when there is room on another.
+ */
+const waitingKinds = Prisma.sql`kinds AS (
+  (
+    SELECT team_id, placement -> 'deviceClasses' AS classes FROM jobs
+    WHERE state = 'queued' AND assigned_to IS NULL ORDER BY 1, 2 LIMIT 1
+  )
+  UNION ALL
+  SELECT next.* FROM kinds CROSS JOIN LATERAL (
+    SELECT jobs.team_id, placement -> 'deviceClasses' FROM jobs
+    WHERE state = 'queued' AND assigned_to IS NULL
+      AND (jobs.team_id, placement -> 'deviceClasses') > (kinds.team_id, kinds.classes)
+    ORDER BY 1, 2 LIMIT 1
+  ) next
+)`;
+
 export const jobRepository = (db: Tx, traceparent: string | null): JobRepository => ({
   ...jobLog(db),
 
@@ -234,32 +277,42 @@ export const jobRepository = (db: Tx, traceparent: string | null): JobRepository
     return count === 1;
   },
 
+  async move(id, epoch, to, told, patch = {}) {
+    const data = { ...toColumns(patch), state: to };
+    const { count } = await db.job.updateMany({ where: { id, epoch }, data });
+    if (count === 1) await jobLog(db).appendEvent(id, { ...told, epoch, type: 'state', state: to });
+    return count === 1;
+  },
+
   countUnfinished: (teamId, adapter) =>
     db.job.count({ where: { teamId, adapter, state: { notIn: [...finalJobStates] } } }),
 
   countQueued: (teamId) => db.job.count({ where: { teamId, state: 'queued' } }),
 
   async waiting(now, perTeam) {
-    // One short walk along the partial index of each team, however many wait behind.
     const rows = await db.$queryRaw<WaitingRow[]>`
-      SELECT first.* FROM teams CROSS JOIN LATERAL (
-        SELECT id, epoch, team_id AS "teamId", priority, placement, queued_at AS "queuedAt",
-          rank_at AS "rankAt", host, estimated_bytes AS "estimatedBytes", shared_bytes AS "sharedBytes",
-          waiting_for AS "waitingFor"
-        FROM jobs
-        WHERE team_id = teams.id AND state = 'queued' AND assigned_to IS NULL
-          AND (not_before IS NULL OR not_before <= ${new Date(now)})
-          AND ${withinSweep}
-        ORDER BY rank_at, id LIMIT ${perTeam}
+      SELECT first.* FROM teams
+      CROSS JOIN LATERAL (${firstWaiting(now, Prisma.sql`team_id = teams.id`, Prisma.sql`${perTeam}`)}) first
+      ORDER BY first."rankAt", first.id`;
+    return rows.map(toWaiting);
+  },
+
+  async suited(now, offers) {
+    const ofKind = Prisma.sql`team_id = kinds.team_id AND placement -> 'deviceClasses' = kinds.classes AND ${hasRoom}`;
+    const rows = await db.$queryRaw<WaitingRow[]>`
+      WITH RECURSIVE ${waitingKinds}
+      SELECT DISTINCT ON (first."rankAt", first.id) first.* FROM teams
+      CROSS JOIN json_to_recordset(${JSON.stringify(offers satisfies Offer[])}::json)
+        AS offer ("deviceClass" text, "roomBytes" numeric, "hasShare" bool, most int)
+      CROSS JOIN LATERAL (
+        SELECT of_kind.* FROM kinds
+        CROSS JOIN LATERAL (${firstWaiting(now, ofKind, Prisma.sql`offer.most`)}) of_kind
+        WHERE kinds.team_id = teams.id
+          AND (kinds.classes = 'null' OR kinds.classes @> to_jsonb(offer."deviceClass"))
+        ORDER BY "rankAt", id LIMIT offer.most
       ) first
       ORDER BY first."rankAt", first.id`;
-    return rows.map((row) => ({
-      ...row,
-      queuedAt: iso(row.queuedAt),
-      rankAt: iso(row.rankAt),
-      estimatedBytes: numberOrNull(row.estimatedBytes),
-      sharedBytes: numberOrNull(row.sharedBytes),
-    }));
+    return rows.map(toWaiting);
   },
 
   async lockAlike(job, now, limit) {

@@ -1,4 +1,4 @@
-import { makeDataset, makeExportManifest, makeManifest, seedTeam } from '@lowrank/testing';
+import { makeDataset, makeExportManifest, makeManifest, seedTeam, putInState } from '@lowrank/testing';
 import { SpecDatabase } from '../test/database';
 
 const database = new SpecDatabase();
@@ -14,7 +14,7 @@ async function deletedVersion(adapter: string, files: string[], deleted: string 
   return database.run(async ({ adapters, jobs }) => {
     const version = await adapters.publish(database.crew.id, { id, manifest, at: day(1) });
     await adapters.setVersionDeleted(database.crew.id, adapter, version.number, deleted);
-    await jobs.update(job.id, 1, { state: 'succeeded' });
+    await putInState(jobs, job.id, 'succeeded');
     return version;
   });
 }
@@ -54,7 +54,7 @@ it('leaves versions that an unfinished job works with', async () => {
   const version = { id, adapter: 'captain', number, files };
   const work = { kind: 'export' as const, version, format: 'merged' as const };
   const other = await database.crew.addJob({ work: { ...work, thresholds: { klMean: 1, agreement: 0 } } });
-  const end = (jobId: string) => database.run(({ jobs }) => jobs.update(jobId, 1, { state: 'failed' }));
+  const end = (jobId: string) => database.run(({ jobs }) => putInState(jobs, jobId, 'failed'));
   await end(job.id);
   expect(await remove(day(10))).toEqual([0, 0]);
   await end(other.id);
@@ -132,7 +132,7 @@ it('has the files of checkpoints that were replaced go at once, and those of job
   expect(await remove()).toBe(0);
   const version = await deletedVersion('captain', ['4'], null);
   await database.run(({ checkpoints }) => checkpoints.setVersion(job.id, 3, version.id));
-  await database.run(({ jobs }) => jobs.update(job.id, 1, { state: 'cancelled', finishedAt: day(8) }));
+  await database.run(({ jobs }) => putInState(jobs, job.id, 'cancelled', { finishedAt: day(8) }));
   expect(await remove()).toBe(1);
   expect(await database.run(({ checkpoints }) => checkpoints.list(job.id))).toMatchObject([{ step: 3 }]);
 });

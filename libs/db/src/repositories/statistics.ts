@@ -11,14 +11,18 @@ export const statisticsRepository = (db: Tx): StatisticsRepository => ({
     return rows.map(({ state, _count }) => ({ state: state as JobState, count: _count }));
   },
 
-  async queuedByDeviceClass(teamId) {
+  async queuedByDeviceClass({ teamId, startableAt }) {
     const ofTeam = teamId === undefined ? Prisma.empty : Prisma.sql`AND team_id = ${teamId}`;
+    const mayStart =
+      startableAt === undefined
+        ? Prisma.empty
+        : Prisma.sql`AND (not_before IS NULL OR not_before <= ${new Date(startableAt)})`;
     const rows = await db.$queryRaw<{ deviceClass: string | null; count: bigint }[]>`
       SELECT class AS "deviceClass", count(*) AS count
       FROM jobs LEFT JOIN LATERAL jsonb_array_elements_text(
         CASE jsonb_typeof(placement -> 'deviceClasses') WHEN 'array' THEN placement -> 'deviceClasses' ELSE '[]' END
       ) AS named (class) ON true
-      WHERE state = 'queued' ${ofTeam} GROUP BY class ORDER BY class NULLS FIRST`;
+      WHERE state = 'queued' ${ofTeam} ${mayStart} GROUP BY class ORDER BY class NULLS FIRST`;
     return rows.map(({ deviceClass, count }) => ({ deviceClass, count: Number(count) }));
   },
 

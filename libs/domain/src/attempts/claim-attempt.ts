@@ -1,4 +1,6 @@
 import { errorCatalog, type JobWakeUp } from '@lowrank/contracts';
+import { accepts, bytesOn } from '../dispatch/board';
+import { leftOn, needsOf } from '../dispatch/placed';
 import { findCompanions } from '../parties/companions';
 import { inputsOf, type JobWithInputs } from '../parties/inputs';
 import { type Ports } from '../ports';
@@ -15,7 +17,8 @@ export interface ClaimedAttempt extends JobWithInputs {
 /**
  * Takes an attempt for a worker: queued → preparing, in one transaction under the row's lock, so that of any number of wake-ups for
  * the same epoch one claims. Resolves to null when the wake-up is stale: it is another worker's, the job has moved on, or the worker is
- * to take nothing more. A wake-up of the release before names no worker: whoever gets it may take a job that nobody was chosen for.
+ * to take nothing more. A wake-up of before there was a dispatcher names no worker: whoever gets it may take a job that nobody was chosen for
+ * if it could be placed there now; otherwise it is left to the dispatcher.
  *
  * The attempt counts as fruitless from here on; its first new checkpoint takes that back. So an attempt that dies without a word is
  * counted too.
@@ -35,6 +38,7 @@ export async function claimAttempt(
     if (job.assignedTo !== (addressee === null ? null : workerId)) return null;
     const worker = await repositories.workers.find(workerId);
     if (worker !== null && worker.drain !== null) return null;
+    if (addressee === null && !(await couldBePlaced(repositories, job, worker, at))) return null;
     const lead = await inputsOf(repositories, job);
     if ('gone' in lead) {
       const message = `${lead.gone} of the job is gone.`;
@@ -67,6 +71,21 @@ export async function claimAttempt(
     for (const one of companions.jobs) others.push(await hold(one));
     return { ...claimed, companions: others };
   });
+}
+
+/** Whether a job may start now on a worker, as the dispatcher sees it. Of one that has no row, only that its class is not known. */
+async function couldBePlaced(
+  repositories: Repositories,
+  job: JobRecord,
+  worker: WorkerRecord | null,
+  now: string,
+): Promise<boolean> {
+  if (job.notBefore !== null && job.notBefore > now) return false;
+  const needs = needsOf(job);
+  if (worker === null) return needs.deviceClasses === null;
+  if (!accepts(worker, needs)) return false;
+  const left = await leftOn(repositories, worker, job);
+  return left.slots > 0 && bytesOn(worker, needs) <= left.bytes;
 }
 
 function startAttempt(

@@ -48,6 +48,11 @@ export class Board {
     for (const { free } of this.places) this.freeSlots += Math.max(0, free);
   }
 
+  /** Workers with a free slot. */
+  get open(): readonly Place[] {
+    return this.places.filter(({ free }) => free > 0);
+  }
+
   get hasFreeSlot(): boolean {
     return this.freeSlots > 0;
   }

@@ -110,6 +110,18 @@ describe('scheduleJobs', () => {
     expect(world.job(id).assignedTo).toBe(enough.id);
   });
 
+  it.each([
+    ['a class that nobody has free', { deviceClasses: ['h100'] }],
+    ['more memory than is left', { memoryBytes: 1001 }],
+  ])('finds a job behind a dozen of its team that need %s', async (_title, placement) => {
+    // Submitted before there were workers: afterwards they would be refused.
+    for (let i = 0; i < 12; i++) await world.submit({ priority: 1, placement });
+    const { id } = await world.submit({ placement: { memoryBytes: 1000 } });
+    const worker = world.addWorker({ memoryBytes: 1000 });
+    expect(await schedule()).toMatchObject({ assigned: 1 });
+    expect(world.job(id).assignedTo).toBe(worker.id);
+  });
+
   it('starts nothing before its time, and then it does', async () => {
     world.addWorker();
     await world.submit({ notBefore: '2026-01-01T00:00:05Z' });
@@ -195,6 +207,16 @@ describe('scheduleJobs', () => {
       expect(await schedule()).toMatchObject({ assigned: 0 });
       const wakeUp = { jobId: urgent, epoch: 1, workerId: 'wrk_1' };
       expect(await claimAttempt(world, wakeUp, 'wrk_1')).not.toBeNull();
+    });
+
+    it('asks for the slot though a dozen come first that fit nowhere', async () => {
+      for (let i = 0; i < 12; i++) {
+        const { id } = await world.submit({ priority: 3 });
+        world.job(id).placement = { deviceClasses: ['h100'], memoryBytes: null };
+      }
+      wait();
+      expect(await schedule()).toMatchObject({ preempted: 1 });
+      expect(world.job(urgent).assignedTo).toBe('wrk_1');
     });
 
     it('leaves a job that publishes, and one whose slot is being given back anyway', async () => {

@@ -7,10 +7,11 @@ import { listWorkers } from './drain-worker';
 export interface Overview {
   jobs: { state: JobState; count: number }[];
   /**
-   * Jobs that wait, by the device class that they ask for: `any` when they ask for none. One that names several counts in each. Classes
-   * that no worker has are summed up as `other`: names that users make up must not become names of metrics.
+   * Jobs that wait and may start by now, by the device class that they ask for: `any` when they ask for none. One that names several counts
+   * in each. Classes that no worker has had within the hour are summed up as `other`: names that users make up must not become names of metrics.
    */
   queued: { deviceClass: string; count: number }[];
+  /** Of each such class, though none of its workers may be there now. */
   workers: { deviceClass: string; workers: number; slots: number; busy: number; failed: number }[];
   /** What the dispatcher has yet to carry, and for how long the oldest of it has been waiting, seconds. */
   outbox: { entries: number; lagSeconds: number };
@@ -18,16 +19,19 @@ export interface Overview {
 
 /** A worker writes its row every few seconds; one that has not for this long is not there. */
 export const workerSeenWithinMs = 60_000;
+/** The class of a worker is still told of: what scales its workers (deploy/kubernetes) needs the numbers most when none is there. */
+const classSeenWithinMs = 3_600_000;
 
 export async function overviewOf(ports: Pick<Ports, 'unitOfWork' | 'clock'>): Promise<Overview> {
   const now = ports.clock.now();
-  const workers = await listWorkers(ports, before(now, workerSeenWithinMs));
+  const known = await listWorkers(ports, before(now, classSeenWithinMs));
+  const workers = known.filter(({ seenAt }) => seenAt >= before(now, workerSeenWithinMs));
   const { states, queued, outbox } = await ports.unitOfWork.acrossTeams.read(async ({ statistics }) => ({
     states: await statistics.jobsByState(),
-    queued: await statistics.queuedByDeviceClass(),
+    queued: await statistics.queuedByDeviceClass({ startableAt: now }),
     outbox: await statistics.outbox(),
   }));
-  const classes = [...new Set(workers.map(({ deviceClass }) => deviceClass))].sort();
+  const classes = [...new Set(known.map(({ deviceClass }) => deviceClass))].sort();
   const depth = new Map(['any', ...classes, 'other'].map((name) => [name, 0]));
   for (const { deviceClass, count } of queued) {
     const name = deviceClass === null ? 'any' : classes.includes(deviceClass) ? deviceClass : 'other';

@@ -1,6 +1,8 @@
 import { bySlot, runOn } from '../parties/party';
 import { type PartyRecord } from '../ports/parties';
-import { type PlacedRecord } from '../ports/repositories';
+import { type JobRecord, type PlacedRecord, type Repositories } from '../ports/repositories';
+import { type WorkerRecord } from '../ports/workers';
+import { bytesOn } from './board';
 import { type Needs, type PlacedJob } from './state';
 import { decayedSeconds, monthStart } from './usage';
 
@@ -47,6 +49,20 @@ export function placedSlots(placed: readonly PlacedRecord[], parties: readonly P
       memoryBytes: party === null ? needs.memoryBytes : (memoryOf.get(party) ?? null),
     };
   });
+}
+
+/** What of a worker is left by all jobs that are placed there but one: slots, and bytes of memory. */
+export async function leftOn(
+  { jobs, parties }: Pick<Repositories, 'jobs' | 'parties'>,
+  worker: WorkerRecord,
+  besides: Pick<JobRecord, 'id'>,
+): Promise<{ slots: number; bytes: number }> {
+  const placed = (await jobs.placed()).filter(({ id }) => id !== besides.id);
+  const there = placedSlots(placed, await parties.list()).filter(({ workerId }) => workerId === worker.id);
+  return {
+    slots: worker.slots - there.length,
+    bytes: there.reduce((bytes, slot) => bytes - bytesOn(worker, slot), worker.memoryBytes),
+  };
 }
 
 /** Device seconds that attempts have used but are not charged with yet, by team: decayed, and of this month. */

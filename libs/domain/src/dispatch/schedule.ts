@@ -16,6 +16,7 @@ import {
 import { type TeamShare } from '../ports/teams';
 import { type WorkerRecord } from '../ports/workers';
 import { defaultPolicy, type DispatchPolicy, planDispatch } from './plan';
+import { offersOf } from './offers';
 import { isLeaving, isMovable, needsOf, placedSlots, slotUse } from './placed';
 import { type DispatchState, type WaitingJob } from './state';
 import { monthStart, usageDecaySeconds } from './usage';
@@ -37,10 +38,6 @@ export interface Scheduled {
   wakeUps: OutboxEntry<AddressedWakeUp>[];
 }
 
-/** Jobs of a team looked at in a round: as many as there are slots, and some in case the first do not fit. */
-const mostPerTeam = 200;
-const spare = 10;
-
 /**
  * One round of the dispatcher: reads what there is, decides by planDispatch, and writes the decisions and the wake-ups that carry them,
  * all in one transaction. What it reads may change meanwhile: each decision is written only if its job is still as it was.
@@ -60,12 +57,10 @@ export async function scheduleJobs(
       ({ drain, wakeUpVersion: version }) => drain === null && version >= wakeUpVersion,
     );
     const { kept, withdrawn } = await withdrawLost(repositories, able, now, before(now, untakenAfterMs));
-    const slots = able.reduce((sum, worker) => sum + worker.slots, 0);
-    const free = Math.max(0, slots - bySlot(kept).length);
-    const waiting = await jobs.waiting(now, Math.min(mostPerTeam, free + spare));
+    const together = kept.some(({ party }) => party !== null) ? await parties.list() : [];
+    const waiting = await jobs.suited(now, offersOf(able, placedSlots(kept, together)));
     if (waiting.length === 0) return { assigned: 0, preempted: 0, withdrawn, wakeUps: [] };
     const shares = await teams.shares({ now, monthStart: monthStart(now), decaySeconds: usageDecaySeconds });
-    const together = kept.some(({ party }) => party !== null) ? await parties.list() : [];
     const state = stateOf(now, shares, able, { jobs: kept, parties: together }, waiting);
     const plan = planDispatch(state, policy);
     const epochs = new Map([...waiting, ...kept].map((job) => [job.id, job.epoch]));

@@ -62,7 +62,7 @@ export function teamOverview(
     return {
       at: now,
       jobs: everyState(await statistics.jobsByState(teamId)),
-      queued: (await statistics.queuedByDeviceClass(teamId)).map(({ deviceClass, count }) => ({
+      queued: (await statistics.queuedByDeviceClass({ teamId })).map(({ deviceClass, count }) => ({
         deviceClass: deviceClass ?? 'any',
         count,
       })),

@@ -1,5 +1,5 @@
 import { accepts, bytesOn } from '../dispatch/board';
-import { needsOf, placedSlots } from '../dispatch/placed';
+import { leftOn, needsOf } from '../dispatch/placed';
 import { type JobRecord, type Repositories } from '../ports/repositories';
 import { type WorkerRecord } from '../ports/workers';
 import { inputsOf, type JobWithInputs } from './inputs';
@@ -82,14 +82,8 @@ export async function findCompanions(
  * Memory that a job's trainer may take: an even share of the worker's, or what the dispatcher has counted for the job if that is more, but
  * no more than the other slots leave.
  */
-async function roomFor(
-  { jobs, parties }: Repositories,
-  lead: JobRecord,
-  worker: WorkerRecord,
-): Promise<number> {
-  const placed = (await jobs.placed()).filter(({ id }) => id !== lead.id);
-  const others = placedSlots(placed, await parties.list()).filter(({ workerId }) => workerId === worker.id);
-  const free = others.reduce((bytes, slot) => bytes - bytesOn(worker, slot), worker.memoryBytes);
+async function roomFor(repositories: Repositories, lead: JobRecord, worker: WorkerRecord): Promise<number> {
+  const { bytes: free } = await leftOn(repositories, worker, lead);
   const share = worker.memoryBytes / worker.slots;
   return Math.max(bytesOn(worker, needsOf(lead)), Math.min(free, share));
 }

@@ -5,6 +5,7 @@ import {
   type Estimate,
   type Job,
   type JobDetail,
+  type JobEvent,
   type JobState,
   type Metadata,
   type Page,
@@ -185,11 +186,10 @@ export interface JobRecord extends Job {
   traceparent: string | null;
 }
 
-/** Fields that change with a move or progress of a job. */
+/** Fields that change with a move or progress of a job; its state only moves: see JobRepository.move. */
 export type JobPatch = Partial<
   Pick<
     JobRecord,
-    | 'state'
     | 'epoch'
     | 'step'
     | 'totalSteps'
@@ -259,6 +259,17 @@ export type PlacedRecord = Pick<
   | 'party'
 >;
 
+/** Room for jobs on workers of a class. */
+export interface Offer {
+  deviceClass: string;
+  /** Most that a job may take; null: anything. */
+  roomBytes: number | null;
+  /** Whether a job whose need is not known, and so takes an even share of its worker, has room. */
+  hasShare: boolean;
+  /** How many jobs of a team are looked at for it. */
+  most: number;
+}
+
 /** What is decided about a job when it is made. */
 export type NewJob = Pick<
   Job,
@@ -298,6 +309,17 @@ export interface JobRepository extends JobLogRepository {
   lock(id: string): Promise<JobRecord | null>;
   /** Writes only if the job still has this epoch; resolves to false, changing nothing, when it has not. */
   update(id: string, epoch: number, patch: JobPatch): Promise<boolean>;
+  /**
+   * The same for a job's state, with the event that tells of it, which carries the epoch that the job had before: for moveJob, which
+   * knows the legal moves. Nothing else writes a state, so none changes without an event.
+   */
+  move(
+    id: string,
+    epoch: number,
+    to: JobState,
+    told: Pick<JobEvent, 'at' | 'level' | 'message'>,
+    patch?: JobPatch,
+  ): Promise<boolean>;
   /** How many jobs of the team's adapter have not ended. */
   countUnfinished(teamId: string, adapter: string): Promise<number>;
   /** How many of the team's jobs are queued, assigned ones included. */
@@ -312,6 +334,8 @@ export interface JobRepository extends JobLogRepository {
    * more than may have a slot besides those that have one.
    */
   waiting(now: string, perTeam: number): Promise<WaitingRecord[]>;
+  /** Of each team and for each offer, the first `most` of the jobs of `waiting` that suit it; a job that suits several is there once. */
+  suited(now: string, offers: Offer[]): Promise<WaitingRecord[]>;
   /**
    * Queued jobs that train and that no worker is chosen for, of the same team, base model and priority as another, that may start at `now` and whose
    * last attempt was not fruitless, by rank; their rows locked until the transaction ends. Rows that others have locked are left out.
@@ -343,8 +367,14 @@ export interface JobsUse {
 export interface StatisticsRepository {
   /** States that no job is in may be left out. */
   jobsByState(teamId?: string): Promise<{ state: JobState; count: number }[]>;
-  /** Queued jobs by the device classes that they name, null for those that name none; one that names several counts in each. */
-  queuedByDeviceClass(teamId?: string): Promise<{ deviceClass: string | null; count: number }[]>;
+  /**
+   * Queued jobs by the device classes that they name, null for those that name none; one that names several counts in each. With
+   * `startableAt` only those that may start by then.
+   */
+  queuedByDeviceClass(query: {
+    teamId?: string;
+    startableAt?: string;
+  }): Promise<{ deviceClass: string | null; count: number }[]>;
   /** In order of the teams' ids; teams without such jobs may be left out. */
   jobsUse(query: { monthStart: string; teamId?: string }): Promise<JobsUse[]>;
   /** Queued jobs of all teams, the longest waiting first. */

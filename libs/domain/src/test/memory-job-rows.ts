@@ -1,5 +1,5 @@
 import { type Job } from '@lowrank/contracts';
-import { type JobRecord } from '../ports/repositories';
+import { type JobRecord, type Offer, type WaitingRecord } from '../ports/repositories';
 import { type Tables } from './tables';
 
 /** A job's public face. */
@@ -38,3 +38,19 @@ export const isAlike = (job: JobRecord, like: JobRecord): boolean =>
   job.teamId === like.teamId &&
   job.baseModel.id === like.baseModel.id &&
   job.priority === like.priority;
+
+/** Whether an offer has room for a job. */
+export function suits({ placement, estimatedBytes }: JobRecord, offer: Offer): boolean {
+  const bytes = placement.memoryBytes ?? estimatedBytes;
+  return (
+    (placement.deviceClasses?.includes(offer.deviceClass) ?? true) &&
+    (offer.roomBytes === null || (bytes === null ? offer.hasShare : bytes <= offer.roomBytes))
+  );
+}
+
+/** What the dispatcher is told of a job that waits. */
+export const toWaiting = ({ id, epoch, teamId, priority, placement, ...job }: JobRecord): WaitingRecord => ({
+  ...{ id, epoch, teamId, priority, placement },
+  ...{ estimatedBytes: job.estimatedBytes, sharedBytes: job.sharedBytes },
+  ...{ queuedAt: job.queuedAt, rankAt: job.rankAt, host: job.host, waitingFor: job.waitingFor },
+});

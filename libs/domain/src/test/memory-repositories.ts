@@ -14,7 +14,7 @@ import { grantRepositoryOf } from './memory-grants';
 import { memberRepositoriesOf } from './memory-members';
 import { outboxOf } from './memory-outbox';
 import { statisticsOf } from './memory-statistics';
-import { isAlike, toJob } from './memory-job-rows';
+import { isAlike, suits, toJob, toWaiting } from './memory-job-rows';
 import { evaluationRepositoryOf, gateRepositoryOf } from './memory-evaluations';
 import { pinRepositoryOf } from './memory-pins';
 import { exportRepositoryOf } from './memory-exports';
@@ -134,8 +134,16 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
       )
       .sort(byRankOf)
       .filter(mayHaveSlot);
+  const log = jobLogOf(tables);
+  const update: Repositories['jobs']['update'] = async (id, epoch, patch) => {
+    const job = find(id);
+    if (job?.epoch !== epoch) return false;
+    Object.assign(job, patch);
+    if (patch.error) job.error = { ...patch.error, message: storable(patch.error.message) };
+    return true;
+  };
   return {
-    ...jobLogOf(tables),
+    ...log,
     insert: async (teamId, ...jobs) => {
       for (const job of jobs) {
         if (!ofTeam(tables.datasets, teamId).some((one) => one.id === job.dataset.id))
@@ -201,11 +209,11 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
           Object.entries(metadata).every(([name, text]) => job.metadata[name] === text),
       ),
     lock: async (id) => orNull(find(id), ({ estimate: _estimate, ...record }) => record),
-    update: async (id, epoch, patch) => {
-      const job = find(id);
-      if (job?.epoch !== epoch) return false;
-      Object.assign(job, patch);
-      if (patch.error) job.error = { ...patch.error, message: storable(patch.error.message) };
+    update,
+    move: async (id, epoch, to, told, patch = {}) => {
+      if (!(await update(id, epoch, patch))) return false;
+      Object.assign(find(id) ?? {}, { state: to });
+      await log.appendEvent(id, { ...told, epoch, type: 'state', state: to });
       return true;
     },
     countUnfinished: async (teamId, adapter) =>
@@ -222,12 +230,16 @@ function jobRepositoryOf(tables: Tables): Repositories['jobs'] {
       }),
     waiting: async (now, perTeam) => {
       const byRank = startable(now);
-      const first = byRank.filter((job) => ofTeam(byRank, job.teamId).indexOf(job) < perTeam);
-      return first.map(({ id, epoch, teamId, priority, placement, ...job }) => ({
-        ...{ id, epoch, teamId, priority, placement },
-        ...{ estimatedBytes: job.estimatedBytes, sharedBytes: job.sharedBytes },
-        ...{ queuedAt: job.queuedAt, rankAt: job.rankAt, host: job.host, waitingFor: job.waitingFor },
-      }));
+      return byRank.filter((job) => ofTeam(byRank, job.teamId).indexOf(job) < perTeam).map(toWaiting);
+    },
+    suited: async (now, offers) => {
+      const byRank = startable(now);
+      const chosen = new Set<JobRecord>();
+      for (const offer of offers) {
+        const suiting = byRank.filter((job) => suits(job, offer));
+        for (const job of suiting) if (ofTeam(suiting, job.teamId).indexOf(job) < offer.most) chosen.add(job);
+      }
+      return byRank.filter((job) => chosen.has(job)).map(toWaiting);
     },
     placed: async () =>
       tables.jobs

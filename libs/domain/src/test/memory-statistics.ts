@@ -20,8 +20,10 @@ export const statisticsOf = (tables: Tables): Repositories['statistics'] => ({
       state,
       count,
     })),
-  queuedByDeviceClass: async (teamId) => {
-    const queued = tables.jobs.filter(isOf(teamId)).filter(({ state }) => state === 'queued');
+  queuedByDeviceClass: async ({ teamId, startableAt }) => {
+    const mayStart = ({ notBefore }: { notBefore: string | null }) =>
+      startableAt === undefined || notBefore === null || notBefore <= startableAt;
+    const queued = tables.jobs.filter(isOf(teamId)).filter((job) => job.state === 'queued' && mayStart(job));
     const classes = queued.flatMap(({ placement }): (string | null)[] => placement.deviceClasses ?? [null]);
     return [...countsOf(classes)]
       .map(([deviceClass, count]) => ({ deviceClass, count }))
