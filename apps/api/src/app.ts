@@ -1,6 +1,6 @@
 import multipart from '@fastify/multipart';
 import { type Config } from '@lowrank/config';
-import { LowrankError } from '@lowrank/contracts';
+import { LowrankError, openAiErrorOf } from '@lowrank/contracts';
 import { authenticateSession } from '@lowrank/domain';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
@@ -22,7 +22,7 @@ import { Staging } from './http/staging';
 import { traceRequests } from './http/tracing';
 import { measureRequests } from './metrics/http-metrics';
 import { MetricsController } from './metrics/metrics.controller';
-import { isOpenAiUrl, openAiErrorOf } from './openai/errors';
+import { isOpenAiUrl } from './openai/errors';
 import { StoredDataPlanner } from './preflight/data-planner';
 import { StoredLengths } from './preflight/stored-lengths';
 
@@ -44,7 +44,7 @@ export function createAdapter({ trustedProxies }: Pick<Config, 'trustedProxies'>
     // What is wrong before any route is found, such as a path that cannot be decoded.
     frameworkErrors: (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
       const known = toPublicError(error);
-      const body = isOpenAiUrl(request.url) ? openAiErrorOf(known, true) : known.toBody(request.id);
+      const body = isOpenAiUrl(request.url) ? openAiErrorOf(known) : known.toBody(request.id);
       void reply
         .status(error.statusCode ?? 400)
         .header('x-request-id', request.id)
