@@ -5,6 +5,7 @@ import {
   exportFormatSchema,
   jobDetailSchema,
   nameSchema,
+  type Principal,
   storedFileSchema,
   type VersionExport,
   versionExportSchema,
@@ -16,7 +17,7 @@ import { type FastifyReply, type FastifyRequest } from 'fastify';
 import { createZodDto } from 'nestjs-zod';
 import { z } from 'zod';
 import { Action } from '../auth/action';
-import { TeamId } from '../auth/caller';
+import { Caller, TeamId } from '../auth/caller';
 import { BLOBS, PORTS } from '../dependencies';
 import { Answer } from '../http/answers';
 import { ApiFileResponse, attachment, StoredFiles } from '../http/stored-files';
@@ -47,8 +48,12 @@ export class ExportsController {
     summary: 'Submit a job that writes a version in another format, and certifies that it answers alike.',
   })
   @Answer({ status: 201, type: ExportJobDto, description: 'The queued job.' })
-  create(@TeamId() teamId: string, @Param() { name, version }: VersionParams, @Body() body: CreateExportDto) {
-    return submitExport(this.ports, teamId, { adapter: name, version }, body);
+  create(
+    @Caller() caller: Principal,
+    @Param() { name, version }: VersionParams,
+    @Body() body: CreateExportDto,
+  ) {
+    return submitExport(this.ports, caller, { adapter: name, version }, body);
   }
 
   @Get()

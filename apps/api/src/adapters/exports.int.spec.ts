@@ -64,6 +64,19 @@ it('are downloaded file by file, or whole', async () => {
   }
 });
 
+it('are as strict as usual for members; an admin may ask for less', async () => {
+  const json = { format: 'gguf-f16', parity: { klMean: 100, agreement: 0 } };
+  const { error } = await api.call<{ error: object }>('POST', path, 403, { json, key: api.memberKey });
+  expect(error).toMatchObject({
+    code: 'forbidden',
+    details: [{ path: 'parity.klMean' }, { path: 'parity.agreement' }],
+  });
+  const strict = { ...json, parity: { klMean: 0.001 } };
+  await api.call('POST', path, 201, { json: strict, key: api.memberKey });
+  const loose = await api.call<JobDetail>('POST', path, 201, { json, key: api.adminKey });
+  expect(loose.work).toMatchObject({ thresholds: json.parity });
+});
+
 it.each([
   [{}, 'format'],
   [{ format: 'onnx' }, 'format'],
