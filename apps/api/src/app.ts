@@ -8,6 +8,7 @@ import { type FastifyError, type FastifyInstance, type FastifyReply, type Fastif
 import { Logger, PinoLogger } from 'nestjs-pino';
 import { AppModule } from './app.module';
 import { requirePrincipal } from './auth/authentication';
+import { limitsOf } from './auth/bursts';
 import { KeyCache } from './auth/key-cache';
 import { keepToTeams, ofRequests } from './auth/team-context';
 import { serveDashboard } from './dashboard/serve-dashboard';
@@ -120,7 +121,8 @@ export async function createApp(
   const keys = new KeyCache(unitOfWork, () => dependencies.ports.clock.now());
   const sessions = (secret: string) =>
     authenticateSession(unitOfWork, secret, dependencies.ports.clock.now());
-  fastify.addHook('onRequest', requirePrincipal(keys, sessions, config.metricsToken));
+  const limits = limitsOf(config.requestsPerSecond);
+  fastify.addHook('onRequest', requirePrincipal(keys, sessions, config.metricsToken, limits));
   keepToTeams(fastify);
   measureRequests(fastify, app.get(MetricsController).registry);
   await fastify.ready();
