@@ -87,7 +87,7 @@ export interface Config {
   };
   /** Networks such as `10.1.0.0/16` that webhooks may be in although they are not public. */
   webhookNetworks: readonly string[];
-  /** The same for datasets that are imported by URL. */
+  /** The same for datasets that are imported by URL, and for what a hub sends on to. */
   importNetworks: readonly string[];
   /** Networks of proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed. */
   trustedProxies: readonly string[];
