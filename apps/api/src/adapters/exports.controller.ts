@@ -3,6 +3,7 @@ import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import {
   createExportSchema,
   exportFormatSchema,
+  type FileLinks,
   jobDetailSchema,
   nameSchema,
   type Principal,
@@ -20,7 +21,7 @@ import { Action } from '../auth/action';
 import { Caller, TeamId } from '../auth/caller';
 import { BLOBS, PORTS } from '../dependencies';
 import { Answer } from '../http/answers';
-import { ApiFileResponse, attachment, StoredFiles } from '../http/stored-files';
+import { ApiFileResponse, attachment, FileLinksDto, StoredFiles } from '../http/stored-files';
 import { archiveOf } from './archive';
 import { VersionParams } from './version-params';
 
@@ -76,6 +77,18 @@ export class ExportsController {
       const { number } = await findVersion(repositories, teamId, name, version);
       return found(await repositories.exports.find(teamId, name, number, format), 'export', format);
     });
+  }
+
+  @Get(':format/links')
+  @Action('adapters.read')
+  @ApiOperation({ summary: "Links to an export's files that need no key and hold for an hour." })
+  @Answer({
+    status: 200,
+    type: FileLinksDto,
+    description: 'A link a file, where the object store has an address.',
+  })
+  async links(@TeamId() teamId: string, @Param() params: ExportParams): Promise<FileLinks> {
+    return this.storedFiles.links((await this.get(teamId, params)).files);
   }
 
   @Get(':format/files/:path')

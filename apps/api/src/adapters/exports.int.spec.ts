@@ -1,4 +1,4 @@
-import { type JobDetail, type VersionExport } from '@lowrank/contracts';
+import { type FileLinks, type JobDetail, type VersionExport } from '@lowrank/contracts';
 import { publishExport, reportPhase } from '@lowrank/domain';
 import { makeExportManifest } from '@lowrank/testing';
 import { randomBytes } from 'node:crypto';
@@ -49,6 +49,17 @@ it('are listed with their certificates, and found by format', async () => {
   expect(await api.call('GET', `${path}/merged`, 200)).toEqual(data[0]);
   await api.call('GET', `${path}/gguf-f16`, 404);
   await api.call('GET', path.replace('v1', 'v9'), 404);
+});
+
+it('are linked to where the object store has an address', async () => {
+  const links = () => api.call<FileLinks>('GET', `${path}/merged/links`, 200);
+  expect((await links()).files).toMatchObject([{ path: 'model.safetensors', url: null }]);
+  const signedUrl = jest.spyOn(api.store, 'signedUrl').mockResolvedValue('https://store.example/a');
+  const { files, expiresAt } = await links();
+  expect(files).toMatchObject([{ bytes: weights.length, url: 'https://store.example/a' }]);
+  expect(Date.parse(expiresAt)).toBeGreaterThan(Date.now());
+  signedUrl.mockRestore();
+  await api.call('GET', `${path}/gguf-q8_0/links`, 404);
 });
 
 it('are downloaded file by file, or whole', async () => {
