@@ -88,7 +88,7 @@ export class TestApi {
       ...env,
     });
     const config = { ...loaded, dashboardDir: dashboardDir ?? join(folder, 'pages') };
-    const store = createObjectStore({ s3: null, folder: join(folder, 'objects') });
+    const store = createObjectStore({ s3: config.s3, folder: join(folder, 'objects') });
     const blobs = new Blobs(store);
     const unitOfWork = createUnitOfWork(database.url, { traceparent: traceparentNow });
     const ports = { unitOfWork, clock: systemClock, ids: randomIds };
