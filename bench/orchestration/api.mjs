@@ -17,6 +17,8 @@ const config = loadConfig({
   LOWRANK_DATA: join(folder, 'data'),
   DATABASE_URL: databaseUrl,
   LOWRANK_LOG_LEVEL: logLevel,
+  // One key sends all of them.
+  LOWRANK_REQUESTS_PER_SECOND: 'off',
   LOWRANK_IMPORT_ROOTS: root,
 });
 const unitOfWork = createUnitOfWork(databaseUrl, { traceparent: traceparentNow });

@@ -1,4 +1,5 @@
-"""OpenAI's API, with OpenAI's own Python package: a script that knows nothing of Lowrank trains an adapter from a file to a model."""
+"""OpenAI's API, with OpenAI's own Python package: a script that knows nothing of Lowrank trains an adapter from a file to a
+model, and asks it."""
 
 import json
 import subprocess
@@ -31,6 +32,7 @@ def test_openai_client_trains_an_adapter(installation):
     assert seen["events_are_unique"] and seen["first_event"].startswith("Submitted")
     assert seen["checkpoint"]["fine_tuned_model_checkpoint"] == job["fine_tuned_model"]
     assert seen["model"] == {"id": job["fine_tuned_model"], "object": "model", "owned_by": team}
+    check_completions(seen["completions"])
     assert {"sample", f"{team}/captain@v1", job["fine_tuned_model"]} <= set(seen["models"])
     assert seen["listed_by_metadata"] == [job["id"]]
     assert seen["statuses"] == ["paused", "queued", "cancelled"]
@@ -44,4 +46,19 @@ def test_openai_client_trains_an_adapter(installation):
         "no route": ["NotFoundError", "unknown_url"],
         "cancelled twice": ["ConflictError", "illegal_transition"],
         "wrong setting": ["BadRequestError", "validation_failed"],
+    }
+
+
+def check_completions(seen):
+    assert seen["chat"] == seen["chat_streamed"] != ""
+    assert seen["finish"][0] == seen["finish"][1] in ("stop", "length")
+    assert seen["usage"][0] == seen["usage"][1] == len(seen["logprobs"]) > 0 and seen["usage_comes_alone"]
+    assert all(token == [2, True] for token in seen["logprobs"]) and seen["logprobs_are_streamed"]
+    assert seen["text"] == seen["text_streamed"] != ""
+    assert seen["text_logprobs"] == [seen["text_usage"]] * 2
+    assert isinstance(seen["json"]["sure"], bool)
+    assert seen["errors"] == {
+        "wrong setting": ["BadRequestError", "validation_failed"],
+        "wrong setting, streamed": ["BadRequestError", "validation_failed"],
+        "too long, streamed": ["BadRequestError", "context_length_exceeded"],
     }

@@ -1,6 +1,6 @@
 import multipart from '@fastify/multipart';
 import { type Config } from '@lowrank/config';
-import { LowrankError } from '@lowrank/contracts';
+import { LowrankError, openAiErrorOf } from '@lowrank/contracts';
 import { authenticateSession } from '@lowrank/domain';
 import { NestFactory } from '@nestjs/core';
 import { FastifyAdapter, type NestFastifyApplication } from '@nestjs/platform-fastify';
@@ -8,6 +8,7 @@ import { type FastifyError, type FastifyInstance, type FastifyReply, type Fastif
 import { Logger, PinoLogger } from 'nestjs-pino';
 import { AppModule } from './app.module';
 import { requirePrincipal } from './auth/authentication';
+import { limitsOf } from './auth/bursts';
 import { KeyCache } from './auth/key-cache';
 import { keepToTeams, ofRequests } from './auth/team-context';
 import { serveDashboard } from './dashboard/serve-dashboard';
@@ -22,7 +23,7 @@ import { Staging } from './http/staging';
 import { traceRequests } from './http/tracing';
 import { measureRequests } from './metrics/http-metrics';
 import { MetricsController } from './metrics/metrics.controller';
-import { isOpenAiUrl, openAiErrorOf } from './openai/errors';
+import { isOpenAiUrl } from './openai/errors';
 import { StoredDataPlanner } from './preflight/data-planner';
 import { StoredLengths } from './preflight/stored-lengths';
 
@@ -44,7 +45,7 @@ export function createAdapter({ trustedProxies }: Pick<Config, 'trustedProxies'>
     // What is wrong before any route is found, such as a path that cannot be decoded.
     frameworkErrors: (error: FastifyError, request: FastifyRequest, reply: FastifyReply) => {
       const known = toPublicError(error);
-      const body = isOpenAiUrl(request.url) ? openAiErrorOf(known, true) : known.toBody(request.id);
+      const body = isOpenAiUrl(request.url) ? openAiErrorOf(known) : known.toBody(request.id);
       void reply
         .status(error.statusCode ?? 400)
         .header('x-request-id', request.id)
@@ -120,7 +121,8 @@ export async function createApp(
   const keys = new KeyCache(unitOfWork, () => dependencies.ports.clock.now());
   const sessions = (secret: string) =>
     authenticateSession(unitOfWork, secret, dependencies.ports.clock.now());
-  fastify.addHook('onRequest', requirePrincipal(keys, sessions, config.metricsToken));
+  const limits = limitsOf(config.requestsPerSecond);
+  fastify.addHook('onRequest', requirePrincipal(keys, sessions, config.metricsToken, limits));
   keepToTeams(fastify);
   measureRequests(fastify, app.get(MetricsController).registry);
   await fastify.ready();

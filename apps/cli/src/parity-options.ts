@@ -1,4 +1,4 @@
-import { type Certificate, type ParityThresholds } from '@lowrank/contracts';
+import { type Certificate, type ParityThresholds, type RowsFrom } from '@lowrank/contracts';
 import { type Command } from 'commander';
 import { number } from './option-values';
 
@@ -32,6 +32,15 @@ export const makeParity = ({
 
 export const percent = (share: number): string => `${(100 * share).toFixed(2)}%`;
 
-/** `the same likeliest token in 99.80% of 1,234 tokens, divergence 1.2e-5 nats` */
-export const describeCertificate = ({ agreement, tokens, klMean }: Certificate): string =>
-  `the same likeliest token in ${percent(agreement)} of ${tokens.toLocaleString('en')} tokens, divergence ${klMean.toExponential(2)} nats`;
+const rowsOf: Record<RowsFrom, string> = {
+  'held-out': ' held out',
+  validation: ' of validation',
+  training: ' of training, as none were held out',
+};
+/** `4 rows held out`; of certificates of earlier releases `4 rows`. */
+export const describeRows = ({ rows, rowsFrom }: Pick<Certificate, 'rows' | 'rowsFrom'>): string =>
+  `${rows} rows${rowsFrom === undefined ? '' : rowsOf[rowsFrom]}`;
+
+/** `the same likeliest token in 99.80% of 1,234 tokens (4 rows held out), divergence 1.2e-5 nats` */
+export const describeCertificate = ({ agreement, tokens, klMean, ...rest }: Certificate): string =>
+  `the same likeliest token in ${percent(agreement)} of ${tokens.toLocaleString('en')} tokens (${describeRows(rest)}), divergence ${klMean.toExponential(2)} nats`;

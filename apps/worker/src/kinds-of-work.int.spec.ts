@@ -36,9 +36,10 @@ describe('a job that does not train', () => {
   }, 180_000);
   afterAll(() => machines.end(), 120_000);
 
+  const submitter = () => ({ teamId: trained.teamId, role: 'admin' }) as const;
   const submit = (request: CreateExportInput) => {
     const of = { adapter: trained.job.adapter, version: 'v1' };
-    return submitExport(machines.ports, trained.teamId, of, createExportSchema.parse(request));
+    return submitExport(machines.ports, submitter(), of, createExportSchema.parse(request));
   };
   const ended = async ({ id }: Job): Promise<Job> => {
     await until(async () => isFinal((await machines.record(id)).state));
@@ -90,7 +91,7 @@ describe('a job that does not train', () => {
   const combine = async (request: Partial<CreateCombinationInput>) => {
     const versions = [{ adapter: trained.job.adapter }, { adapter: trained.job.adapter }];
     const body = createCombinationSchema.parse({ adapter: 'combined', versions, ...request });
-    return ended(await submitCombination(machines.ports, trained.teamId, body));
+    return ended(await submitCombination(machines.ports, submitter(), body));
   };
   const versionOf = (number: number) =>
     machines.ports.unitOfWork.run(({ adapters }) => adapters.version(trained.teamId, 'combined', number));

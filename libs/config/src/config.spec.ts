@@ -66,6 +66,14 @@ describe('loadConfig', () => {
       expect(failure({ LOWRANK_MIRROR_SECONDS: wrong }).message).toContain('LOWRANK_MIRROR_SECONDS');
   });
 
+  it('limits the requests of each caller, unless told otherwise', () => {
+    expect(loadConfig({}).requestsPerSecond).toBe(500);
+    expect(loadConfig({ LOWRANK_REQUESTS_PER_SECOND: '20' }).requestsPerSecond).toBe(20);
+    expect(loadConfig({ LOWRANK_REQUESTS_PER_SECOND: 'off' }).requestsPerSecond).toBeNull();
+    for (const wrong of ['0', '-1', 'on'])
+      expect(failure({ LOWRANK_REQUESTS_PER_SECOND: wrong }).message).toContain('REQUESTS_PER_SECOND');
+  });
+
   it('shows metrics of workers only where it is told to, and off loopback only with a token', () => {
     expect(loadConfig({})).toMatchObject({ workerMetrics: null, metricsToken: null });
     expect(loadConfig({ LOWRANK_WORKER_METRICS_PORT: '7390' }).workerMetrics).toEqual({

@@ -50,6 +50,8 @@ export interface Config {
   dashboardDir: string;
   /** What is deleted is removed for good after this time, milliseconds; null: never. */
   retentionMs: number | null;
+  /** Requests a second that each key and each session may send to one process of the API for long; null: as many as they like. */
+  requestsPerSecond: number | null;
   /** Absolute folders that base models may be imported from. */
   importRoots: readonly string[];
   /** Address of the hub that base models are fetched from; null: the Hugging Face hub. */
@@ -85,7 +87,7 @@ export interface Config {
   };
   /** Networks such as `10.1.0.0/16` that webhooks may be in although they are not public. */
   webhookNetworks: readonly string[];
-  /** The same for datasets that are imported by URL. */
+  /** The same for datasets that are imported by URL, and for what a hub sends on to. */
   importNetworks: readonly string[];
   /** Networks of proxies whose `X-Forwarded-For` and `X-Forwarded-Proto` are believed. */
   trustedProxies: readonly string[];
@@ -181,6 +183,11 @@ const environmentSchema = z
       .transform(() => null)
       .or(integer(0, 36_500))
       .default(30),
+    LOWRANK_REQUESTS_PER_SECOND: z
+      .literal('off')
+      .transform(() => null)
+      .or(integer(1, 1_000_000))
+      .default(500),
     LOWRANK_IMPORT_ROOTS: z.string().optional(),
     HF_ENDPOINT: url(/^https?$/, 'https://hub.example').optional(),
     LOWRANK_MAX_UPLOAD_BYTES: integer(1, 1024 * gib).default(2 * gib),
@@ -283,6 +290,7 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
     threads: value.LOWRANK_THREADS,
     mirrorSeconds: value.LOWRANK_MIRROR_SECONDS,
     retentionMs: value.LOWRANK_RETENTION_DAYS === null ? null : value.LOWRANK_RETENTION_DAYS * 86_400_000,
+    requestsPerSecond: value.LOWRANK_REQUESTS_PER_SECOND,
     importRoots: value.LOWRANK_IMPORT_ROOTS
       ? value.LOWRANK_IMPORT_ROOTS.split(':')
           .filter(Boolean)

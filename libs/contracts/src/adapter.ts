@@ -97,8 +97,8 @@ export type NewVersion = Pick<
 > &
   Partial<Pick<AdapterVersion, 'checkpointStep'>>;
 
-/** Where a version's files can be fetched from without a key, for a while. */
-export const versionLinksSchema = z.object({
+/** Where files of a version, or of an export, can be fetched from without a key, for a while. */
+export const fileLinksSchema = z.object({
   files: z.array(
     storedFileSchema.extend({
       /** null: the object store has no address of its own; the API sends the file itself. */
@@ -107,7 +107,7 @@ export const versionLinksSchema = z.object({
   ),
   expiresAt: timeSchema,
 });
-export type VersionLinks = z.infer<typeof versionLinksSchema>;
+export type FileLinks = z.infer<typeof fileLinksSchema>;
 
 /** A word that adapters are found by. */
 export const tagSchema = z

@@ -20,6 +20,7 @@ export * from './job';
 export * from './member';
 export * from './lineage';
 export * from './openai';
+export * from './openai-error';
 export * from './overview';
 export * from './paging';
 export * from './pin';

@@ -19,9 +19,18 @@ export const likenessSchema = z.object({
 });
 export type Likeness = z.infer<typeof likenessSchema>;
 
+/**
+ * The rows that answers are compared on: held out while it was trained, all of a validation dataset, or, where nothing was held out, rows that
+ * it was trained on, which say less.
+ */
+export const rowsFromSchema = z.enum(['held-out', 'validation', 'training']);
+export type RowsFrom = z.infer<typeof rowsFromSchema>;
+
 /** How far a result answers as it should: what was compared, and what came out. */
 export const certificateSchema = likenessSchema.extend({
   rows: z.int().positive(),
+  /** Absent: the certificate is of a release that did not say. */
+  rowsFrom: rowsFromSchema.optional(),
   tokens: z.int().positive(),
   thresholds: parityThresholdsSchema,
   passed: z.boolean(),

@@ -20,9 +20,14 @@ export function checkOutboundUrl(url: string, rules: AddressRules): void {
 
 /**
  * Connections to addresses that users have given. The address that is checked is the one that is connected to: names are resolved here, once
- * a connection, and a name any of whose addresses is refused is refused. No proxy of the environment is used.
+ * a connection, and a name any of whose addresses is refused is refused. No proxy of the environment is used. `trusted`: an origin that no user has given,
+ * which may be anywhere.
  */
-export function checkedAgent(rules: AddressRules, lookup: typeof systemLookup = systemLookup): Agent {
+export function checkedAgent(
+  rules: AddressRules,
+  lookup: typeof systemLookup = systemLookup,
+  trusted: string | null = null,
+): Agent {
   const checkedLookup: LookupFunction = (hostname, lookupOptions, callback) => {
     lookup(hostname, { ...lookupOptions, all: true }, (error, found) => {
       if (error) return callback(error, '', 0);
@@ -39,15 +44,22 @@ export function checkedAgent(rules: AddressRules, lookup: typeof systemLookup = 
     timeout: connectMs,
     lookup: checkedLookup,
   } as buildConnector.BuildOptions);
+  const connectToTrusted = buildConnector({ timeout: connectMs });
   return new Agent({
     // Every request looks its name up again.
     pipelining: 0,
-    connect: (connectOptions, callback) =>
+    connect: (connectOptions, callback) => {
+      const { protocol, host = '', hostname } = connectOptions;
+      if (`${protocol}//${host}` === trusted) return connectToTrusted(connectOptions, callback);
+      // Addresses are not looked up, and are refused before anything is sent there.
+      const literal = hostname.replace(/^\[|\]$/g, '');
+      if (isIP(literal) !== 0 && !rules.permits(literal)) return callback(refused(literal), null);
       connect(connectOptions, (...result) => {
         const socket: Socket | null | undefined = result[1];
         if (!socket || rules.permits(socket.remoteAddress ?? '')) return callback(...result);
         socket.destroy();
-        callback(refused(connectOptions.hostname), null);
-      }),
+        callback(refused(hostname), null);
+      });
+    },
   });
 }

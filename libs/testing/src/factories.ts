@@ -209,7 +209,7 @@ export const makeManifest = (
 });
 
 export const makeCertificate = (overrides: Partial<Certificate> = {}): Certificate => ({
-  ...{ rows: 20, tokens: 900, klMean: 0.0005, klMax: 0.02, agreement: 0.995 },
+  ...{ rows: 20, rowsFrom: 'held-out', tokens: 900, klMean: 0.0005, klMax: 0.02, agreement: 0.995 },
   thresholds: parityThresholds.merged,
   passed: true,
   ...overrides,

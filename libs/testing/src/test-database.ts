@@ -8,6 +8,8 @@ import { Client } from 'pg';
 
 export interface TestDatabase {
   url: string;
+  /** Rows of a statement, run by the database's owner. */
+  sql<Row>(text: string, values?: unknown[]): Promise<Row[]>;
   /** Removes the database, whoever is still connected. */
   drop(): Promise<void>;
 }
@@ -26,7 +28,9 @@ export async function testDatabase(): Promise<TestDatabase> {
   await execute(server, `CREATE DATABASE "${name}" TEMPLATE "${template}"`);
   return {
     url: databaseOn(server, name),
-    drop: () => execute(server, `DROP DATABASE IF EXISTS "${name}" WITH (FORCE)`),
+    sql: async <Row>(text: string, values?: unknown[]) =>
+      (await execute(databaseOn(server, name), text, values)) as Row[],
+    drop: async () => void (await execute(server, `DROP DATABASE IF EXISTS "${name}" WITH (FORCE)`)),
   };
 }
 
@@ -93,11 +97,11 @@ function databaseOn(server: string, name: string): string {
   return url.href;
 }
 
-async function execute(server: string, sql: string): Promise<void> {
+async function execute(server: string, sql: string, values: unknown[] = []): Promise<unknown[]> {
   const client = new Client({ connectionString: server });
   await client.connect();
   try {
-    await client.query(sql);
+    return (await client.query(sql, values)).rows;
   } finally {
     await client.end();
   }

@@ -1,4 +1,4 @@
-import { type DatasetFormat, type Recipe } from '@lowrank/contracts';
+import { type DatasetFormat, type Recipe, type RowsFrom } from '@lowrank/contracts';
 import { type ChatTokenizer, type EncodedRow } from '@lowrank/datasets';
 import { sequencesPerRow, splitRows } from '@lowrank/domain';
 import { loadTokens } from './caches';
@@ -22,6 +22,7 @@ export interface MeasuredRows {
   held: number[];
   /** What answers are compared on: those rows, or any when there are none; of a preference the chosen answers. */
   compared: EncodedRow[];
+  rowsFrom: RowsFrom;
 }
 
 /** Reads the rows of a dataset and says which of them a result is measured on. Throws as loadTokens. */
@@ -36,5 +37,6 @@ export async function loadMeasured(
   const { fraction } = recipe.evaluation;
   const { held, train } = splitRows(count, fraction, recipe.training.seed, isValidation ? count : 0);
   const compared = (held.length > 0 ? held : train).map((row) => rows[row * together] as EncodedRow);
-  return { rows, held, compared };
+  const rowsFrom = isValidation ? 'validation' : held.length > 0 ? 'held-out' : 'training';
+  return { rows, held, compared, rowsFrom };
 }

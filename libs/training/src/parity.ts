@@ -1,4 +1,10 @@
-import { LowrankError, type Certificate, type Likeness, type ParityThresholds } from '@lowrank/contracts';
+import {
+  type Certificate,
+  type Likeness,
+  LowrankError,
+  type ParityThresholds,
+  type RowsFrom,
+} from '@lowrank/contracts';
 import { type EncodedRow } from '@lowrank/datasets';
 import { type Adapter, type Base } from '@lowrank/kernels';
 import { type Pairs } from './combine/pairs';
@@ -102,11 +108,15 @@ export async function compareAnswers(
   return { rows: used.length, tokens, klMean: sum / tokens, klMax, agreement: same / tokens };
 }
 
-/** The certificate of a comparison. */
-export function certify(compared: Comparison, thresholds: ParityThresholds): Certificate {
-  const { klMean, agreement } = compared;
+/** The certificate of a comparison, and where its rows are from. */
+export function certify(
+  comparison: Comparison,
+  rowsFrom: RowsFrom,
+  thresholds: ParityThresholds,
+): Certificate {
+  const { klMean, agreement } = comparison;
   const passed = klMean <= thresholds.klMean && agreement >= thresholds.agreement;
-  return { ...compared, thresholds, passed };
+  return { ...comparison, rowsFrom, thresholds, passed };
 }
 
 /** Throws LowrankError parity_failed, with the figures, unless the certificate is passed. `wanted`: what it should answer as. */

@@ -11,36 +11,32 @@ import {
   describeAdapterSchema,
   lineageSchema,
   nameSchema,
+  type FileLinks,
   pageSchema,
-  type StoredFile,
   storedFileSchema,
   versionDiffSchema,
-  type VersionLinks,
-  versionLinksSchema,
   versionRefSchema,
   versionSelectorSchema,
 } from '@lowrank/contracts';
 import {
-  after,
   compareVersions,
   describeAdapter,
   findVersion,
   found,
-  type ObjectStore,
   ownerOf,
   type Ports,
   readCard,
   readLineage,
 } from '@lowrank/domain';
-import { type Blobs, blobKey } from '@lowrank/storage';
+import { type Blobs } from '@lowrank/storage';
 import { type FastifyReply, type FastifyRequest } from 'fastify';
 import { createZodDto } from 'nestjs-zod';
 import { z } from 'zod';
 import { Action } from '../auth/action';
 import { TeamId } from '../auth/caller';
-import { BLOBS, PORTS, STORE } from '../dependencies';
+import { BLOBS, PORTS } from '../dependencies';
 import { Answer } from '../http/answers';
-import { ApiFileResponse, attachment, linkSeconds, StoredFiles } from '../http/stored-files';
+import { ApiFileResponse, attachment, FileLinksDto, StoredFiles } from '../http/stored-files';
 import { archiveOf } from './archive';
 import { AdapterImports } from './import';
 import { AdapterParams, OwnerQuery, ownerQuerySchema, VersionParams } from './version-params';
@@ -53,7 +49,6 @@ export class AdapterVersionDto extends createZodDto(adapterVersionSchema) {}
 class AdapterVersionListDto extends createZodDto(z.object({ data: z.array(adapterVersionSchema) })) {}
 class LineageDto extends createZodDto(lineageSchema) {}
 class VersionDiffDto extends createZodDto(versionDiffSchema) {}
-class VersionLinksDto extends createZodDto(versionLinksSchema) {}
 class DiffQuery extends createZodDto(
   z.object({ to: versionSelectorSchema.describe('The other version, e.g. `support@v3` or `support@prod`.') }),
 ) {}
@@ -69,7 +64,6 @@ export class AdaptersController {
   constructor(
     @Inject(PORTS) private readonly ports: Ports,
     @Inject(BLOBS) private readonly blobs: Blobs,
-    @Inject(STORE) private readonly store: ObjectStore,
     private readonly storedFiles: StoredFiles,
     private readonly imports: AdapterImports,
   ) {}
@@ -198,21 +192,15 @@ export class AdaptersController {
   @ApiOperation({ summary: "Links to a version's files that need no key and hold for an hour." })
   @Answer({
     status: 200,
-    type: VersionLinksDto,
+    type: FileLinksDto,
     description: 'A link a file, where the object store has an address.',
   })
   async links(
     @TeamId() teamId: string,
     @Param() params: VersionParams,
     @Query() query: OwnerQuery,
-  ): Promise<VersionLinks> {
-    const { files } = await this.version(teamId, params, query);
-    const expiresAt = after(this.ports.clock.now(), linkSeconds * 1000);
-    const link = async ({ path, sha256, bytes }: StoredFile) => {
-      const options = { seconds: linkSeconds, filename: path };
-      return { path, sha256, bytes, url: await this.store.signedUrl(blobKey(sha256), options) };
-    };
-    return { files: await Promise.all(files.map(link)), expiresAt };
+  ): Promise<FileLinks> {
+    return this.storedFiles.links((await this.version(teamId, params, query)).files);
   }
 
   @Get(':name/versions/:version/diff')

@@ -1,4 +1,4 @@
-import { type Adapter, type AdapterVersion, type VersionLinks } from '@lowrank/contracts';
+import { type Adapter, type AdapterVersion, type FileLinks } from '@lowrank/contracts';
 import { blobKey } from '@lowrank/storage';
 import { randomBytes } from 'node:crypto';
 import { Readable } from 'node:stream';
@@ -86,7 +86,7 @@ it('sends a file, byte for byte', async () => {
 });
 
 it('links to the files where the object store has an address', async () => {
-  const links = () => get<VersionLinks>('/captain/versions/1/links');
+  const links = () => get<FileLinks>('/captain/versions/1/links');
   const { files: without, expiresAt } = await links();
   expect(without.map(({ path, url }) => [path, url])).toEqual(Object.keys(files).map((path) => [path, null]));
   expect(Date.parse(expiresAt)).toBeGreaterThan(Date.now());

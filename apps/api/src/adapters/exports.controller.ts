@@ -3,8 +3,10 @@ import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import {
   createExportSchema,
   exportFormatSchema,
+  type FileLinks,
   jobDetailSchema,
   nameSchema,
+  type Principal,
   storedFileSchema,
   type VersionExport,
   versionExportSchema,
@@ -16,10 +18,10 @@ import { type FastifyReply, type FastifyRequest } from 'fastify';
 import { createZodDto } from 'nestjs-zod';
 import { z } from 'zod';
 import { Action } from '../auth/action';
-import { TeamId } from '../auth/caller';
+import { Caller, TeamId } from '../auth/caller';
 import { BLOBS, PORTS } from '../dependencies';
 import { Answer } from '../http/answers';
-import { ApiFileResponse, attachment, StoredFiles } from '../http/stored-files';
+import { ApiFileResponse, attachment, FileLinksDto, StoredFiles } from '../http/stored-files';
 import { archiveOf } from './archive';
 import { VersionParams } from './version-params';
 
@@ -47,8 +49,12 @@ export class ExportsController {
     summary: 'Submit a job that writes a version in another format, and certifies that it answers alike.',
   })
   @Answer({ status: 201, type: ExportJobDto, description: 'The queued job.' })
-  create(@TeamId() teamId: string, @Param() { name, version }: VersionParams, @Body() body: CreateExportDto) {
-    return submitExport(this.ports, teamId, { adapter: name, version }, body);
+  create(
+    @Caller() caller: Principal,
+    @Param() { name, version }: VersionParams,
+    @Body() body: CreateExportDto,
+  ) {
+    return submitExport(this.ports, caller, { adapter: name, version }, body);
   }
 
   @Get()
@@ -71,6 +77,18 @@ export class ExportsController {
       const { number } = await findVersion(repositories, teamId, name, version);
       return found(await repositories.exports.find(teamId, name, number, format), 'export', format);
     });
+  }
+
+  @Get(':format/links')
+  @Action('adapters.read')
+  @ApiOperation({ summary: "Links to an export's files that need no key and hold for an hour." })
+  @Answer({
+    status: 200,
+    type: FileLinksDto,
+    description: 'A link a file, where the object store has an address.',
+  })
+  async links(@TeamId() teamId: string, @Param() params: ExportParams): Promise<FileLinks> {
+    return this.storedFiles.links((await this.get(teamId, params)).files);
   }
 
   @Get(':format/files/:path')

@@ -1,4 +1,4 @@
-import { type JobDetail, type VersionExport } from '@lowrank/contracts';
+import { type FileLinks, type JobDetail, type VersionExport } from '@lowrank/contracts';
 import { publishExport, reportPhase } from '@lowrank/domain';
 import { makeExportManifest } from '@lowrank/testing';
 import { randomBytes } from 'node:crypto';
@@ -51,6 +51,17 @@ it('are listed with their certificates, and found by format', async () => {
   await api.call('GET', path.replace('v1', 'v9'), 404);
 });
 
+it('are linked to where the object store has an address', async () => {
+  const links = () => api.call<FileLinks>('GET', `${path}/merged/links`, 200);
+  expect((await links()).files).toMatchObject([{ path: 'model.safetensors', url: null }]);
+  const signedUrl = jest.spyOn(api.store, 'signedUrl').mockResolvedValue('https://store.example/a');
+  const { files, expiresAt } = await links();
+  expect(files).toMatchObject([{ bytes: weights.length, url: 'https://store.example/a' }]);
+  expect(Date.parse(expiresAt)).toBeGreaterThan(Date.now());
+  signedUrl.mockRestore();
+  await api.call('GET', `${path}/gguf-q8_0/links`, 404);
+});
+
 it('are downloaded file by file, or whole', async () => {
   const file = await api.fetch('GET', `${path}/merged/files/model.safetensors`);
   expect(Buffer.from(await file.arrayBuffer()).equals(weights)).toBe(true);
@@ -62,6 +73,19 @@ it('are downloaded file by file, or whole', async () => {
     expect(entry.header.name).toBe('captain-v1-merged/model.safetensors');
     expect((await buffer(entry)).equals(weights)).toBe(true);
   }
+});
+
+it('are as strict as usual for members; an admin may ask for less', async () => {
+  const json = { format: 'gguf-f16', parity: { klMean: 100, agreement: 0 } };
+  const { error } = await api.call<{ error: object }>('POST', path, 403, { json, key: api.memberKey });
+  expect(error).toMatchObject({
+    code: 'forbidden',
+    details: [{ path: 'parity.klMean' }, { path: 'parity.agreement' }],
+  });
+  const strict = { ...json, parity: { klMean: 0.001 } };
+  await api.call('POST', path, 201, { json: strict, key: api.memberKey });
+  const loose = await api.call<JobDetail>('POST', path, 201, { json, key: api.adminKey });
+  expect(loose.work).toMatchObject({ thresholds: json.parity });
 });
 
 it.each([

@@ -63,6 +63,41 @@ it.each([
   });
 });
 
+it('follows the hub to where its files are, unless that is a place that nobody may be sent to', async () => {
+  const files = await tinyFiles();
+  const weights = 'model.safetensors';
+  const store = await LocalHub.start(files);
+  try {
+    hub = await LocalHub.start(files);
+    hub.elsewhere[weights] = `${store.url}/owner/name/resolve/${LocalHub.commit}/${weights}`;
+    const target = await mkdtemp(join(folder, 'target-'));
+    const { url } = hub;
+    // On loopback, like the hub, but not the hub.
+    const refusal = { code: 'address_refused', help: expect.stringContaining('LOWRANK_IMPORT_NETWORKS') };
+    await expect(downloadModel(model, target, url)).rejects.toMatchObject(refusal);
+    expect(store.asked).toEqual([]);
+    const allowed = await mkdtemp(join(folder, 'target-'));
+    await downloadModel(model, allowed, url, ['127.0.0.1/32']);
+    expect(await readFile(join(allowed, weights))).toEqual(files[weights]);
+    expect(store.asked.length).toBeGreaterThan(0);
+  } finally {
+    await store.close();
+  }
+});
+
+it.each(['http://169.254.169.254/latest/meta-data/', 'http://[::ffff:a9fe:a9fe]/', 'http://0x7f.1:8081/'])(
+  'refuses to be sent on to %s',
+  async (location) => {
+    const files = await tinyFiles();
+    const sending = await LocalHub.start(files);
+    sending.elsewhere['config.json'] = location;
+    await expect(download(sending)).rejects.toMatchObject({
+      code: 'address_refused',
+      message: expect.stringContaining('is not a public address'),
+    });
+  },
+);
+
 it('says when the hub has no such model', async () => {
   hub = await LocalHub.start({});
   await expect(downloadModel({ id: 'owner/other', revision: 'main' }, folder, hub.url)).rejects.toMatchObject(

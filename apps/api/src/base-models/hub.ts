@@ -1,5 +1,6 @@
 import { downloadFile, HubApiError, type ListFileEntry, listFiles, modelInfo } from '@huggingface/hub';
 import { LowrankError } from '@lowrank/contracts';
+import { AddressRules, guardedFetch } from '@lowrank/outbound';
 import { createHash } from 'node:crypto';
 import { createWriteStream } from 'node:fs';
 import { join } from 'node:path';
@@ -23,21 +24,23 @@ export interface HubModel {
 
 /**
  * Downloads a model's files from a hub into an empty folder, each checked against the size, and for weights the SHA-256, that the hub
- * states. Only the configured hub is spoken to; `id` is `owner/name`.
- * Errors: not_found, pickle_refused, body_too_large, hub_unreachable.
+ * states. Only the configured hub is spoken to, and what it sends on to, which has to be public or in one of `networks`; `id` is `owner/name`.
+ * Errors: not_found, pickle_refused, body_too_large, hub_unreachable, address_refused.
  */
 export async function downloadModel(
   { id, revision }: { id: string; revision: string },
   folder: string,
   hubUrl: string | null,
+  networks: readonly string[] = [],
 ): Promise<HubModel> {
   if (!/^[A-Za-z0-9](?:[A-Za-z0-9._/-]*[A-Za-z0-9])?$/.test(revision) || revision.includes('..'))
     throw new LowrankError('validation_failed', `'${revision}' is not a branch, tag or commit.`, [
       { path: 'source.revision', message: 'must be a branch, tag or commit' },
     ]);
-  const hub = { hubUrl: hubUrl ?? undefined };
+  const guarded = guardedFetch(new AddressRules(networks), hubUrl);
+  const hub = { hubUrl: hubUrl ?? undefined, fetch: guarded.fetch };
   try {
-    const listing = { ...hub, fetch: fetchWithin(listTimeoutMs) };
+    const listing = { ...hub, fetch: fetchWithin(listTimeoutMs, guarded.fetch) };
     const { sha } = await modelInfo({ ...listing, name: id, revision, additionalFields: ['sha'] });
     const files: ListFileEntry[] = [];
     let isPickled = false;
@@ -53,13 +56,15 @@ export async function downloadModel(
     return { revision: sha };
   } catch (error) {
     throw toHubError(error, id, revision);
+  } finally {
+    await guarded.close();
   }
 }
 
 const fetchWithin =
-  (milliseconds: number): typeof fetch =>
+  (milliseconds: number, by: typeof fetch): typeof fetch =>
   (input, init) =>
-    fetch(input, { ...init, signal: AbortSignal.timeout(milliseconds) });
+    by(input, { ...init, signal: AbortSignal.timeout(milliseconds) });
 
 function checkSizes(id: string, files: ListFileEntry[]): void {
   const total = files.reduce((sum, { size }) => sum + size, 0);
@@ -78,7 +83,7 @@ async function download(
   revision: string,
   { path, size, lfs }: ListFileEntry,
   target: string,
-  hub: { hubUrl?: string },
+  hub: { hubUrl?: string; fetch: typeof fetch },
 ): Promise<void> {
   const blob = await downloadFile({ ...hub, repo: id, path, revision, xet: false });
   if (blob === null) throw new LowrankError('not_found', `${id} has no file ${path}.`);
@@ -105,6 +110,11 @@ async function download(
 
 function toHubError(error: unknown, id: string, revision: string): unknown {
   if (error instanceof LowrankError) return error;
+  const { cause } = error as { cause?: unknown };
+  if (cause instanceof LowrankError)
+    return new LowrankError(cause.code, `The hub sends on for '${id}': ${cause.message}`, undefined, {
+      ...{ help: 'Have the network of its files listed in LOWRANK_IMPORT_NETWORKS.', cause: error },
+    });
   if (error instanceof HubApiError && [401, 403, 404].includes(error.statusCode))
     return new LowrankError(
       'not_found',

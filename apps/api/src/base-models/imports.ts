@@ -31,8 +31,9 @@ export class BaseModelImports {
       const { folder, roots } = await this.allowed(source.path);
       return this.store(teamId, { name, source: basename(folder) }, folder, roots);
     }
+    const { hubUrl, importNetworks } = this.config;
     return this.staging.use('import', async (folder) => {
-      const { revision } = await downloadModel(source, folder, this.config.hubUrl);
+      const { revision } = await downloadModel(source, folder, hubUrl, importNetworks);
       return this.store(teamId, { name, source: source.id, revision }, folder, []);
     });
   }

@@ -3,6 +3,7 @@ import { ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
 import {
   chatCompletionAnswerSchema,
   chatCompletionSchema,
+  openAiErrorOf,
   type Principal,
   type ServeRequest,
   textCompletionAnswerSchema,
@@ -19,7 +20,7 @@ import { Caller } from '../auth/caller';
 import { PORTS } from '../dependencies';
 import { ApiOpenAiError } from '../openai/errors';
 import { UsageRecorder } from '../usage/usage-recorder';
-import { errorOf, Servers } from './servers';
+import { brokenOff, errorOf, Servers } from './servers';
 
 class ChatCompletionDto extends createZodDto(chatCompletionSchema) {}
 class TextCompletionDto extends createZodDto(textCompletionSchema) {}
@@ -85,17 +86,25 @@ export class CompletionsController {
       .header('content-type', answer.headers['content-type'])
       .header('cache-control', 'no-store')
       .header('x-accel-buffering', 'no')
-      .send(readable(answer));
+      .send(readable(answer, completion.body.stream === true));
   }
 }
 
-/** What a client reads, and may stop reading: the answer itself is read to its end, which tells what it took. */
-function readable(answer: IncomingMessage): PassThrough {
+/**
+ * What a client reads, and may stop reading: the answer itself is read to its end, which tells what it took. Where the server breaks off, a
+ * stream's last event says so, as OpenAI's clients know it, and any other answer is cut.
+ */
+function readable(answer: IncomingMessage, isStream: boolean): PassThrough {
   const body = new PassThrough();
   body.once('close', () => {
     answer.unpipe(body);
     answer.resume();
   });
-  answer.once('error', (error) => body.destroy(error));
+  answer.once('error', (error) => {
+    if (body.destroyed) return;
+    // Empty lines end an event that has come in part.
+    if (isStream) body.end(`\n\ndata: ${JSON.stringify(openAiErrorOf(brokenOff(error)))}\n\n`);
+    else body.destroy(error);
+  });
   return answer.pipe(body);
 }

@@ -1,8 +1,11 @@
 import { type Team, type UsageReport } from '@lowrank/contracts';
 import { createApiKey } from '@lowrank/domain';
-import { type ChildProcess } from 'node:child_process';
+import { type ChildProcess, execFile } from 'node:child_process';
 import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import OpenAI from 'openai';
 import { type TestApi } from '../test/api';
 import { UsageRecorder } from '../usage/usage-recorder';
@@ -19,8 +22,14 @@ beforeAll(async () => {
 }, 120_000);
 afterAll(() => served.close());
 
+const execute = promisify(execFile);
 const messages = [{ role: 'user' as const, content: '1+2' }];
 const body = { model: 'tiny', messages, temperature: 0, max_tokens: 8 };
+/** Of the same request again, more of the prompt may be known. */
+const usageOf = ({ usage }: { usage?: OpenAI.CompletionUsage | undefined }) => ({
+  completion_tokens: usage?.completion_tokens,
+  total_tokens: usage?.total_tokens,
+});
 
 it("answers OpenAI's client by the server that is there", async () => {
   const { choices, model, usage } = await client.chat.completions.create(body);
@@ -37,6 +46,48 @@ it("answers OpenAI's client by the server that is there", async () => {
     echo: true,
   });
   expect(completion.choices[0]?.text).toMatch(/^ab./);
+});
+
+it("streams a text to OpenAI's client, and what either kind took at its end", async () => {
+  const usage = { stream: true, stream_options: { include_usage: true } } as const;
+  const asked = { model: 'tiny', prompt: 'ab', temperature: 0, max_tokens: 8 };
+  const whole = await client.completions.create(asked);
+  const parts: OpenAI.Completion[] = [];
+  for await (const part of await client.completions.create({ ...asked, ...usage })) parts.push(part);
+  expect(parts.length).toBeGreaterThan(3);
+  expect(parts.map(({ choices }) => choices[0]?.text ?? '').join('')).toBe(whole.choices[0]?.text);
+  expect(parts.at(-2)?.choices[0]?.finish_reason).toBe(whole.choices[0]?.finish_reason);
+  expect(parts.at(-1)).toMatchObject({ object: 'text_completion', choices: [], usage: usageOf(whole) });
+  const chat = await client.chat.completions.create(body);
+  const chunks: OpenAI.ChatCompletionChunk[] = [];
+  for await (const chunk of await client.chat.completions.create({ ...body, ...usage })) chunks.push(chunk);
+  expect(chunks.at(-1)).toMatchObject({ choices: [], usage: usageOf(chat) });
+  expect(chunks.slice(0, -1).every((chunk) => chunk.usage === null)).toBe(true);
+});
+
+it('answers curl, as the README asks it, whole and streamed', async () => {
+  const readme = await readFile(join(__dirname, '../../../../README.md'), 'utf8');
+  const command = /^curl [^\n]*\/v1\/chat\/completions \\\n[^\n#]*'/m.exec(readme)?.[0] ?? '';
+  const words = (command.match(/'[^']*'|"[^"]*"|[^\s\\]+/g) ?? []).map((word) =>
+    word
+      .replace(/^['"]|['"]$/g, '')
+      .replace('$KEY', api.memberKey)
+      .replace('http://127.0.0.1:7380', api.url)
+      .replace('support-tone', 'captain'),
+  );
+  const [curl = '', ...args] = words;
+  expect([curl, args.length]).toEqual(['curl', 7]);
+  const { stdout } = await execute(curl, args);
+  const { choices } = JSON.parse(stdout) as OpenAI.ChatCompletion;
+  expect(choices[0]?.message.content).toEqual(expect.any(String));
+  const streamed = args.map((word) => word.replace(/^\{/, '{"stream": true, "max_tokens": 8, '));
+  const events = (await execute(curl, ['-N', ...streamed])).stdout.split('\n\n');
+  expect(events.slice(-2)).toEqual(['data: [DONE]', '']);
+  expect(events.length).toBeGreaterThan(4);
+  for (const event of events.slice(0, -2)) {
+    expect(event.slice(0, 6)).toBe('data: ');
+    expect(JSON.parse(event.slice(6))).toMatchObject({ object: 'chat.completion.chunk' });
+  }
 });
 
 it("gives OpenAI's client log-probabilities, streamed too", async () => {

@@ -112,8 +112,7 @@ export class Servers implements OnApplicationShutdown {
         refusal = { answer, tokens };
       } catch (error) {
         done();
-        if (!this.wasUnreached(url, error))
-          throw new LowrankError('server_unavailable', 'The server broke off.', undefined, { cause: error });
+        if (!this.wasUnreached(url, error)) throw brokenOff(error);
       }
     }
     if (refusal !== null) return refusal;
@@ -306,6 +305,9 @@ function tokensOf(answer: IncomingMessage, left: AbortSignal): Promise<Tokens | 
 
 const unavailable = (): LowrankError =>
   new LowrankError('server_unavailable', 'No server that generates answers was reached.');
+
+export const brokenOff = (cause: unknown): LowrankError =>
+  new LowrankError('server_unavailable', 'The server broke off.', undefined, { cause });
 
 /** The server's own error; what is none of ours says that a server is not what it should be. */
 export async function errorOf(answer: IncomingMessage): Promise<LowrankError> {

@@ -1,7 +1,8 @@
+import { openAiErrorOf } from '@lowrank/contracts';
 import { ArgumentsHost, Catch, ExceptionFilter, Logger } from '@nestjs/common';
 import { type FastifyReply, type FastifyRequest } from 'fastify';
 import { hubErrorHeaders } from '../hub/errors';
-import { isOpenAiUrl, openAiErrorHeaders, openAiErrorOf } from '../openai/errors';
+import { isOpenAiUrl, openAiErrorHeaders } from '../openai/errors';
 import { toPublicError } from './errors';
 
 /**

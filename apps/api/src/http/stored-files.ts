@@ -1,10 +1,12 @@
 import { applyDecorators, Global, Inject, Injectable, Module } from '@nestjs/common';
 import { ApiOkResponse, ApiResponse } from '@nestjs/swagger';
-import { LowrankError, type StoredFile } from '@lowrank/contracts';
-import { type Blobs } from '@lowrank/storage';
+import { type FileLinks, fileLinksSchema, LowrankError, type StoredFile } from '@lowrank/contracts';
+import { after, type ObjectStore, type Ports } from '@lowrank/domain';
+import { type Blobs, blobKey } from '@lowrank/storage';
 import { type FastifyReply, type FastifyRequest } from 'fastify';
+import { createZodDto } from 'nestjs-zod';
 import { Readable } from 'node:stream';
-import { BLOBS } from '../dependencies';
+import { BLOBS, PORTS, STORE } from '../dependencies';
 import { type ByteRange, rangeOf } from './range';
 
 const binary = { 'application/octet-stream': { schema: { type: 'string', format: 'binary' } } };
@@ -24,10 +26,19 @@ export const ApiFileResponse = () =>
     ApiResponse({ status: 304, description: 'If-None-Match names this SHA-256.' }),
   );
 
-/** Sends files of the object store, verified against their SHA-256 on the way. */
+/** How long links to the object store hold: as long as Hugging Face's own, whose clients use the first link when they try again. */
+export const linkSeconds = 3600;
+
+export class FileLinksDto extends createZodDto(fileLinksSchema) {}
+
+/** Sends files of the object store, verified against their SHA-256 on the way, or says where they are. */
 @Injectable()
 export class StoredFiles {
-  constructor(@Inject(BLOBS) private readonly blobs: Blobs) {}
+  constructor(
+    @Inject(PORTS) private readonly ports: Ports,
+    @Inject(STORE) private readonly store: ObjectStore,
+    @Inject(BLOBS) private readonly blobs: Blobs,
+  ) {}
 
   /** Answers the request with the file, to be saved under `name`. */
   async send(
@@ -62,6 +73,16 @@ export class StoredFiles {
       .send(request.method === 'HEAD' ? Readable.from([]) : await this.open(file, range));
   }
 
+  /** A link to each file that needs no key; null where the object store has no address of its own. */
+  async links(files: readonly StoredFile[]): Promise<FileLinks> {
+    const expiresAt = after(this.ports.clock.now(), linkSeconds * 1000);
+    const link = async ({ path, sha256, bytes }: StoredFile) => {
+      const options = { seconds: linkSeconds, filename: path };
+      return { path, sha256, bytes, url: await this.store.signedUrl(blobKey(sha256), options) };
+    };
+    return { files: await Promise.all(files.map(link)), expiresAt };
+  }
+
   /** The whole is verified on its way; a part cannot be. */
   private async open({ sha256, bytes }: StoredFile, range: ByteRange): Promise<Readable> {
     if (range.end - range.start === bytes) return (await this.blobs.open(sha256)).body;
@@ -78,9 +99,6 @@ export function attachment(name: string): string {
   );
   return `attachment; filename="${ascii}"${ascii === name ? '' : `; filename*=UTF-8''${encoded}`}`;
 }
-
-/** How long links to the object store hold: as long as Hugging Face's own, whose clients use the first link when they try again. */
-export const linkSeconds = 3600;
 
 @Global()
 @Module({ providers: [StoredFiles], exports: [StoredFiles] })

@@ -1,6 +1,6 @@
 import { Body, Controller, Get, Headers, HttpCode, Inject, Param, Post, Query, Res } from '@nestjs/common';
 import { ApiHeader, ApiOkResponse, ApiOperation, ApiTags } from '@nestjs/swagger';
-import { type JobMetric } from '@lowrank/contracts';
+import { type JobMetric, type Principal } from '@lowrank/contracts';
 import {
   cancelJob,
   cloneJob,
@@ -19,7 +19,7 @@ import {
 import { type FastifyReply } from 'fastify';
 import { Readable } from 'node:stream';
 import { Action } from '../auth/action';
-import { TeamId } from '../auth/caller';
+import { Caller, TeamId } from '../auth/caller';
 import { PORTS } from '../dependencies';
 import { Answer } from '../http/answers';
 import { Shutdown } from '../http/shutdown';
@@ -77,8 +77,8 @@ export class JobsController {
     summary: 'Submit a job that makes the next version of an adapter of several versions on one base model.',
   })
   @Answer({ status: 201, type: JobDetailDto, description: 'The queued job.' })
-  combine(@TeamId() teamId: string, @Body() body: CreateCombinationDto) {
-    return submitCombination(this.ports, teamId, body);
+  combine(@Caller() caller: Principal, @Body() body: CreateCombinationDto) {
+    return submitCombination(this.ports, caller, body);
   }
 
   @Post('estimate')

@@ -161,13 +161,20 @@ describe("an account's sessions", () => {
   });
 
   it('of an API key are those that were begun with it; the key itself has none', async () => {
-    const { secret } = await createApiKey(api.ports, api.teamId, { name: 'browser', role: 'viewer' });
+    const made = await createApiKey(api.ports, api.teamId, { name: 'browser', role: 'viewer' });
+    const { secret } = made;
     const begin = async () => {
       const response = await api.fetch('POST', '/api/v1/session/key', { key: null, json: { key: secret } });
       return { cookie: response.headers.get('set-cookie')?.split(';')[0] ?? '' };
     };
     const [one, two] = [await begin(), await begin()];
     expect(await list(one)).toHaveLength(2);
+    const { data } = await api.call<Page<AuditEntry>>('GET', `/api/v1/audit?target=${made.id}`, 200);
+    expect(data).toHaveLength(2);
+    expect(data[0]).toMatchObject({
+      ...{ action: 'session.begin', change: 'sign-in', actor: { type: 'key', id: made.id, name: 'browser' } },
+      ...{ target: { kind: 'key', id: made.id }, details: { address: expect.any(String) } },
+    });
     await api.call('DELETE', '/api/v1/me/sessions', 204, as(one));
     expect([await status(one), await status(two)]).toEqual([200, 401]);
     for (const method of ['GET', 'DELETE'])

@@ -7,9 +7,9 @@ import {
   LowrankError,
   nameSchema,
   type OpenAiHyperparameters,
+  paramOf,
   recipeSchema,
 } from '@lowrank/contracts';
-import { paramOf } from './errors';
 import { type Trainable } from './models';
 
 /** What `auto` stands for, and multipliers multiply. */

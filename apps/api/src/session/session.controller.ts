@@ -73,7 +73,7 @@ export class SessionController {
     @Req() request: FastifyRequest,
     @Res({ passthrough: true }) reply: FastifyReply,
   ) {
-    const session = await signInWithKey(this.ports, key, originOf(request));
+    const session = await signInWithKey(this.ports, key, { requestId: request.id, ...originOf(request) });
     setSessionCookie(request, reply, session);
     return session;
   }

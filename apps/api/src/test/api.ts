@@ -12,7 +12,7 @@ import { createApiKey, type ObjectStore, type Ports, randomIds, systemClock } fr
 import { createQueueInspector } from '@lowrank/queue';
 import { Blobs, createObjectStore } from '@lowrank/storage';
 import { traceparentNow } from '@lowrank/telemetry';
-import { testDatabase, tinyDataset, writeTinyModel } from '@lowrank/testing';
+import { testDatabase, type TestDatabase, tinyDataset, writeTinyModel } from '@lowrank/testing';
 import { type NestFastifyApplication } from '@nestjs/platform-fastify';
 import { type onSendAsyncHookHandler } from 'fastify';
 import { mkdtemp, readdir, rm } from 'node:fs/promises';
@@ -69,6 +69,7 @@ export class TestApi {
     readonly adminKey: string,
     readonly memberKey: string,
     readonly viewerKey: string,
+    readonly sql: TestDatabase['sql'],
     private readonly drop: () => Promise<void>,
   ) {}
 
@@ -87,7 +88,7 @@ export class TestApi {
       ...env,
     });
     const config = { ...loaded, dashboardDir: dashboardDir ?? join(folder, 'pages') };
-    const store = createObjectStore({ s3: null, folder: join(folder, 'objects') });
+    const store = createObjectStore({ s3: config.s3, folder: join(folder, 'objects') });
     const blobs = new Blobs(store);
     const unitOfWork = createUnitOfWork(database.url, { traceparent: traceparentNow });
     const ports = { unitOfWork, clock: systemClock, ids: randomIds };
@@ -115,6 +116,7 @@ export class TestApi {
       await keyOf('admin'),
       await keyOf('member'),
       await keyOf('viewer'),
+      database.sql,
       async () => {
         await queue.close();
         await unitOfWork.close();

@@ -9,6 +9,8 @@ export class LocalHub {
   readonly asked: string[] = [];
   /** What is sent instead of a file, to be caught. */
   readonly tampered: Record<string, Buffer> = {};
+  /** Where a file is sent on to. */
+  readonly elsewhere: Record<string, string> = {};
   private server!: Server;
 
   private constructor(private readonly files: Record<string, Buffer>) {}
@@ -26,6 +28,8 @@ export class LocalHub {
         return response.setHeader('content-type', 'application/json').end(JSON.stringify(hub.tree()));
       const [, name] =
         new RegExp(`^/owner/name/resolve/${LocalHub.commit}/(.+)$`).exec(decodeURIComponent(pathname)) ?? [];
+      const location = name === undefined ? undefined : hub.elsewhere[name];
+      if (location !== undefined) return response.writeHead(302, { location }).end();
       const body = name === undefined ? undefined : (hub.tampered[name] ?? hub.files[name]);
       if (body === undefined) return response.writeHead(404, { 'x-error-code': 'EntryNotFound' }).end('{}');
       const [, from, to] = /^bytes=(\d+)-(\d+)$/.exec(request.headers.range ?? '') ?? [];

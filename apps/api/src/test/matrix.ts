@@ -153,6 +153,10 @@ export function targetsOf({ teamId, ids, team, adapter, baseModel, email }: Samp
       'version',
       `${version}/exports/merged`,
     ),
+    'GET /api/v1/adapters/:name/versions/:version/exports/:format/links': of(
+      'version',
+      `${version}/exports/merged/links`,
+    ),
     'GET /api/v1/adapters/:name/versions/:version/exports/:format/files/:path': of(
       'version',
       `${version}/exports/merged/files/model.safetensors`,

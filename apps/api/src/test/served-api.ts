@@ -92,7 +92,7 @@ export class ServedApi {
   /** Asks one to leave, and waits until it has. */
   async stopServer(i: number): Promise<void> {
     const server = this.servers[i] as ChildProcess;
-    if (server.exitCode !== null) return;
+    if (server.exitCode !== null || server.signalCode !== null) return;
     const gone = once(server, 'exit');
     server.kill('SIGTERM');
     expect(await gone).toEqual([0, null]);

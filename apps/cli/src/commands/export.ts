@@ -5,6 +5,7 @@ import { connect } from '../connect';
 import {
   addParityOptions,
   describeCertificate,
+  describeRows,
   makeParity,
   type ParityOptions,
   percent,
@@ -92,13 +93,14 @@ function list(exports: VersionExport[], of: string): void {
   if (exports.length === 0)
     return print(`${of} has no exports. Make one with: lowrank export ${of} --format merged`);
   printTable(
-    ['FORMAT', 'SIZE', 'SAME TOKEN', 'MEAN KL', 'MAX KL', 'JOB', 'MADE'],
+    ['FORMAT', 'SIZE', 'SAME TOKEN', 'MEAN KL', 'MAX KL', 'COMPARED ON', 'JOB', 'MADE'],
     exports.map(({ format, bytes, certificate, jobId, createdAt }) => [
       format,
       formatBytes(bytes),
       percent(certificate.agreement),
       certificate.klMean.toExponential(2),
       certificate.klMax.toExponential(2),
+      describeRows(certificate),
       jobId,
       formatAge(createdAt),
     ]),

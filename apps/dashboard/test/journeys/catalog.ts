@@ -97,6 +97,7 @@ export function catalogJourneys(world: World): void {
     await page.getByRole('button', { name: 'Export as GGUF adapter' }).click();
     await page.getByRole('progressbar', { name: 'Progress of GGUF adapter' }).waitFor({ state: 'attached' });
     await page.getByText('certified', { exact: true }).waitFor({ timeout: 90_000 });
+    await page.getByText(/compared on \d+ rows held out, \d+ tokens/).waitFor();
     const [download] = await Promise.all([
       page.waitForEvent('download'),
       page.getByRole('link', { name: /^Download/ }).click(),

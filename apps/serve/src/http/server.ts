@@ -1,5 +1,6 @@
 import {
   LowrankError,
+  openAiErrorOf,
   pinsSchema,
   serveRequestSchema,
   serveTargetSchema,
@@ -150,14 +151,14 @@ function answerError(
   tokens: Tokens | null,
 ): unknown {
   const error = publicErrorOf(thrown);
-  const body = error.toBody(request.id);
-  // Too late for a status. The event is what OpenAI's clients throw; without [DONE] they know that it is not all.
-  if (reply.raw.headersSent) return endStream(reply, `data: ${JSON.stringify(body)}\n\n`, tokens);
   if (error.status >= 500 && !refusals.has(error.code)) request.log.error({ err: thrown }, error.message);
+  // Too late for a status, and for the API to say it: the event is what OpenAI's clients throw; without [DONE] they know that it is not all.
+  if (reply.raw.headersSent)
+    return endStream(reply, `data: ${JSON.stringify(openAiErrorOf(error))}\n\n`, tokens);
   if (error.code === 'server_busy' || error.code === 'server_draining')
     void reply.header('retry-after', retryAfterSeconds);
   if (tokens !== null) void reply.header(usageHeader, JSON.stringify(tokens));
-  return reply.status(error.status).send(body);
+  return reply.status(error.status).send(error.toBody(request.id));
 }
 
 /** Takes the response over as a stream of server-sent events; resolves when the client can take more. */

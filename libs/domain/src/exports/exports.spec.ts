@@ -4,6 +4,7 @@ import {
   type ExportManifest,
   parityThresholds,
   type RecipeInput,
+  type Role,
 } from '@lowrank/contracts';
 import { claimAttempt } from '../attempts/claim-attempt';
 import { reportPhase, reportPlan, reportStep } from '../attempts/report-progress';
@@ -19,8 +20,13 @@ describe('exports', () => {
     await world.publish();
   });
 
-  const submit = (request: CreateExportInput, version = 'v1') =>
-    submitExport(world, team, { adapter: 'captain', version }, createExportSchema.parse(request));
+  const submit = (request: CreateExportInput, version = 'v1', role: Role = 'member') =>
+    submitExport(
+      world,
+      { teamId: team, role },
+      { adapter: 'captain', version },
+      createExportSchema.parse(request),
+    );
   const codeOf = (work: Promise<unknown>) =>
     work.then(
       () => 'none',
@@ -44,7 +50,9 @@ describe('exports', () => {
   };
 
   it('are jobs that know the version, its files and what they have to reach', async () => {
-    const job = await submit({ format: 'gguf-q8_0', parity: { agreement: 0.5 }, priority: 7 }, 'latest');
+    const loose = { format: 'gguf-q8_0', parity: { agreement: 0.5 }, priority: 7 } as const;
+    const job = await submit(loose, 'latest', 'admin');
+    expect(await codeOf(submit(loose))).toBe('forbidden');
     const [version] = world.tables.versions;
     expect(job).toMatchObject({
       ...{ state: 'queued', adapter: 'captain', priority: 7, estimate: { memory: null } },

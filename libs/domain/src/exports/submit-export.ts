@@ -12,6 +12,7 @@ import { findVersion } from '../catalog/find-version';
 import { checkMeasured } from '../jobs/check-job';
 import { datasetOf } from '../jobs/dataset-of';
 import { factsOf, materialOf } from '../jobs/material';
+import { type Submitter, thresholdsFor } from '../jobs/parity-thresholds';
 import { checkQueueQuota } from '../jobs/quotas';
 import { addJobs, scheduleOf } from '../jobs/submit-job';
 import { found } from '../not-found';
@@ -23,18 +24,19 @@ import { estimateWork } from '../preflight/estimate-work';
  * Accepts a job that writes a version in another format. What it has to reach is in its work; its base model, dataset and recipe are the
  * version's, so that it is compared on the rows that were held out.
  * Errors: not_found (adapter, version, dataset), export_unsupported where that is known before the files are read, quota_exceeded,
- * deadline_exceeded, no_worker_fits.
+ * deadline_exceeded, no_worker_fits, forbidden for thresholds looser than the format's.
  */
 export async function submitExport(
   ports: Ports,
-  teamId: string,
+  submitter: Submitter,
   of: { adapter: string; version: string },
   request: CreateExport,
 ): Promise<JobDetail> {
   const { unitOfWork, clock, ids } = ports;
+  const { teamId } = submitter;
   const { placement, notBefore } = scheduleOf(request, clock.now());
   const planned = await unitOfWork.run((repositories) =>
-    planExport(repositories, teamId, of, request, clock.now()),
+    planExport(repositories, submitter, of, request, clock.now()),
   );
   const estimate = await estimateWork(ports, planned, { placement, notBefore });
   const at = clock.now();
@@ -42,7 +44,7 @@ export async function submitExport(
   const id = ids.make('job');
   const { adapter } = of;
   return unitOfWork.run(async (repositories) => {
-    const { work, versions, ...material } = await planExport(repositories, teamId, of, request, at);
+    const { work, versions, ...material } = await planExport(repositories, submitter, of, request, at);
     const { baseModel, dataset, validationDataset } = material;
     const [{ recipe }] = versions;
     const { number } = work.version;
@@ -63,11 +65,12 @@ export async function submitExport(
 /** The work, its version and what it needs, as they are now. */
 async function planExport(
   repositories: Repositories,
-  teamId: string,
+  submitter: Submitter,
   { adapter, version: ref }: { adapter: string; version: string },
   request: CreateExport,
   at: string,
 ) {
+  const { teamId } = submitter;
   await checkQueueQuota(repositories, teamId, at);
   const version = await findVersion(repositories, teamId, adapter, ref);
   const material = await materialOf(repositories, teamId, {
@@ -77,7 +80,7 @@ async function planExport(
   const { format, parity } = request;
   assertExportable(version, material.baseModel, format);
   const work: ExportWork = {
-    ...{ kind: 'export', format, thresholds: { ...parityThresholds[format], ...parity } },
+    ...{ kind: 'export', format, thresholds: thresholdsFor(submitter, parityThresholds[format], parity) },
     version: { id: version.id, adapter, number: version.number, files: version.files },
   };
   const versions: [AdapterVersion] = [version];

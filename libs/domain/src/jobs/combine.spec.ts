@@ -3,6 +3,7 @@ import {
   createCombinationSchema,
   type CreateCombinationInput,
   type LowrankError,
+  type Role,
 } from '@lowrank/contracts';
 import { claimAttempt } from '../attempts/claim-attempt';
 import { team, World } from '../test/world';
@@ -17,8 +18,12 @@ describe('submitCombination', () => {
   });
 
   const versions = [{ adapter: 'captain', version: 'v1', weight: 0.75 }, { adapter: 'captain' }];
-  const submit = (request: Partial<CreateCombinationInput> = {}) =>
-    submitCombination(world, team, createCombinationSchema.parse({ adapter: 'both', versions, ...request }));
+  const submit = (request: Partial<CreateCombinationInput> = {}, role: Role = 'member') =>
+    submitCombination(
+      world,
+      { teamId: team, role },
+      createCombinationSchema.parse({ adapter: 'both', versions, ...request }),
+    );
   const errorOf = async (work: Promise<unknown>): Promise<LowrankError> => {
     try {
       await work;
@@ -50,7 +55,9 @@ describe('submitCombination', () => {
 
   it('takes what it has to reach, and what it is compared on, from the request', async () => {
     const validationDataset = world.addDataset();
-    const job = await submit({ method: 'svd', parity: { klMean: 1 }, validationDataset });
+    const loose = { method: 'svd', parity: { klMean: 1 }, validationDataset } as const;
+    const job = await submit(loose, 'admin');
+    expect((await errorOf(submit(loose))).code).toBe('forbidden');
     const { agreement } = combinationParity.svd.thresholds;
     expect(job).toMatchObject({
       validationDataset: { id: validationDataset },

@@ -16,6 +16,7 @@ import { estimateWork } from '../preflight/estimate-work';
 import { checkMeasured } from './check-job';
 import { datasetOf } from './dataset-of';
 import { factsOf, materialOf } from './material';
+import { type Submitter, thresholdsFor } from './parity-thresholds';
 import { checkQueueQuota } from './quotas';
 import { addJobs, scheduleOf } from './submit-job';
 
@@ -26,24 +27,25 @@ const highestRank = 512;
  * Accepts a job that makes the next version of an adapter of several versions. Base model, dataset and recipe of the job are the first version's, by
  * which the result is measured.
  * Errors: not_found (adapters, versions, dataset), validation_failed naming the version that does not go with the others, conflict (the
- * adapter belongs to another base model), quota_exceeded, deadline_exceeded, no_worker_fits.
+ * adapter belongs to another base model), quota_exceeded, deadline_exceeded, no_worker_fits, forbidden for thresholds looser than the method's.
  */
 export async function submitCombination(
   ports: Ports,
-  teamId: string,
+  submitter: Submitter,
   request: CreateCombination,
 ): Promise<JobDetail> {
   const { unitOfWork, clock, ids } = ports;
+  const { teamId } = submitter;
   const { placement, notBefore } = scheduleOf(request, clock.now());
   const planned = await unitOfWork.run((repositories) =>
-    planCombination(repositories, teamId, request, clock.now()),
+    planCombination(repositories, submitter, request, clock.now()),
   );
   const estimate = await estimateWork(ports, planned, { placement, notBefore });
   const at = clock.now();
   const schedule = scheduleOf(request, at);
   const [id, adapterId] = [ids.make('job'), ids.make('adapter')];
   return unitOfWork.run(async (repositories) => {
-    const { work, versions, ...material } = await planCombination(repositories, teamId, request, at);
+    const { work, versions, ...material } = await planCombination(repositories, submitter, request, at);
     const [first] = versions as [AdapterVersion];
     const { baseModel, dataset, validationDataset } = material;
     const { name: adapter } = await repositories.adapters.ensure(teamId, {
@@ -65,10 +67,11 @@ export async function submitCombination(
 /** The work, its versions and what it needs, as they are now. */
 async function planCombination(
   repositories: Repositories,
-  teamId: string,
+  submitter: Submitter,
   request: CreateCombination,
   at: string,
 ) {
+  const { teamId } = submitter;
   await checkQueueQuota(repositories, teamId, at);
   const { method, rank, density, majoritySign, seed, parity } = request;
   const weights = request.versions.map(({ weight }) => weight ?? 1 / request.versions.length);
@@ -83,7 +86,7 @@ async function planCombination(
   });
   checkMeasured(first, material.dataset, material.validationDataset);
   const parents = versions.map(({ id, adapter, number, files }) => ({ id, adapter, number, files }));
-  const thresholds = { ...combinationParity[method].thresholds, ...parity };
+  const thresholds = thresholdsFor(submitter, combinationParity[method].thresholds, parity);
   const work: CombineWork = { kind: 'combine', parents, settings, thresholds };
   return { work, versions, ...material };
 }

@@ -80,12 +80,12 @@ const signInFailed = () =>
 
 /**
  * Begins a session for somebody who has an API key, so that a browser need not keep the key. Its requests are on behalf of the key: it is over
- * when the key is revoked or has expired. The secret is returned this once. Errors: unauthorized, key_expired.
+ * when the key is revoked or has expired. The secret is returned this once. It is in the audit log of the key's team. Errors: unauthorized, key_expired.
  */
 export async function signInWithKey(
   { unitOfWork, clock, ids }: Ports,
   key: string,
-  origin: SessionOrigin,
+  { requestId, ...origin }: SessionOrigin & { requestId: string },
 ): Promise<Session & { secret: string }> {
   const createdAt = clock.now();
   const principal = await authenticate(unitOfWork, key, createdAt);
@@ -95,15 +95,18 @@ export async function signInWithKey(
     ]);
   const secret = makeToken(prefix);
   const longest = after(createdAt, sessionMs);
-  const { expiresAt } = principal;
-  return unitOfWork.acrossTeams.run(async (repositories) => {
+  const { expiresAt, teamId, actor } = principal;
+  const deed: Deed = { teamId, actor, action: 'session.begin', requestId };
+  return unitOfWork.forDeed(deed).acrossTeams.run(async (repositories) => {
     await repositories.sessions.removeExpired(createdAt);
     const session: SessionRecord = {
-      ...{ id: ids.make('session'), userId: null, apiKeyId: principal.actor.id, teamId: principal.teamId },
+      ...{ id: ids.make('session'), userId: null, apiKeyId: actor.id, teamId },
       ...begun(secret, createdAt, origin),
       expiresAt: expiresAt !== null && expiresAt < longest ? expiresAt : longest,
     };
     await repositories.sessions.insert(session);
+    const { address } = origin;
+    await repositories.audit.add('sign-in', { kind: 'key', id: actor.id, name: actor.name }, { address });
     return { ...(await sessionOf(repositories, session)), secret };
   });
 }

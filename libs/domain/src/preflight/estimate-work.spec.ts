@@ -24,14 +24,15 @@ beforeEach(async () => {
   await world.publish(lora(64));
 });
 
+const submitter = { teamId: team, role: 'member' } as const;
 const version = { adapter: 'captain', version: 'v1' };
 const exported = (format: ExportFormat, rest: object = {}) =>
-  submitExport(world, team, version, createExportSchema.parse({ format, ...rest }));
+  submitExport(world, submitter, version, createExportSchema.parse({ format, ...rest }));
 const combined = (request: Partial<CreateCombinationInput> = {}) => {
   const versions = [version, { adapter: 'captain', version: 'v2' }];
   return submitCombination(
     world,
-    team,
+    submitter,
     createCombinationSchema.parse({ adapter: 'both', versions, ...request }),
   );
 };

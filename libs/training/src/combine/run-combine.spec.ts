@@ -97,8 +97,8 @@ describe('runCombine', () => {
 
   it('compares and measures on all rows of a validation dataset', async () => {
     const [part, whole] = [await run({}), await run({}, { isValidation: true })];
-    expect(part.certificate.rows).toBe(4);
-    expect(whole.certificate.rows).toBe(32);
+    expect(part.certificate).toMatchObject({ rows: 4, rowsFrom: 'held-out' });
+    expect(whole.certificate).toMatchObject({ rows: 32, rowsFrom: 'validation' });
     expect(whole.metrics.evalLossBefore).not.toBe(part.metrics.evalLossBefore);
   });
 });

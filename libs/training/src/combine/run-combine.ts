@@ -81,7 +81,7 @@ async function lossesOf(options: RunCombineOptions, { rows, held }: MeasuredRows
 function certifyFiles(
   options: RunCombineOptions,
   { adapters, pairs }: CombinedFolder,
-  { compared }: MeasuredRows,
+  { compared, rowsFrom }: MeasuredRows,
 ): Promise<CombinationCertificate> {
   const { settings, thresholds, into, signal } = options;
   const { reference } = combinationParity[settings.method];
@@ -97,8 +97,9 @@ function certifyFiles(
       }
     };
     try {
-      if (reference === 'sum') return { ...certify(await against(sum), thresholds), reference, sum: null };
-      const certificate = certify(await against(pairs), thresholds);
+      const wanted = reference === 'sum' ? sum : pairs;
+      const certificate = certify(await against(wanted), rowsFrom, thresholds);
+      if (reference === 'sum') return { ...certificate, reference, sum: null };
       const { klMean, klMax, agreement } = await against(sum);
       return { ...certificate, reference, sum: { klMean, klMax, agreement } };
     } finally {
@@ -115,7 +116,7 @@ const wantedBy = {
 function card(
   { adapter, parents, settings }: RunCombineOptions,
   { evalLossBefore, evalLossAfter }: VersionMetrics,
-  { reference, klMean, agreement, rows }: CombinationCertificate,
+  { reference, klMean, agreement, rows, rowsFrom }: CombinationCertificate,
 ): string {
   const of = parents.map(({ name }, i) => `| ${name} | ${settings.weights[i]} |`);
   return [
@@ -127,7 +128,7 @@ function card(
     '| --- | --- |',
     ...of,
     '',
-    `Beside ${wantedBy[reference]}, on ${rows} rows: the likeliest token is the same in ${(100 * agreement).toFixed(2)} %, the divergence ${klMean.toExponential(2)} nats on average.`,
+    `Beside ${wantedBy[reference]}, on ${rows} rows${rowsFrom === 'training' ? ' that they were trained on' : ''}: the likeliest token is the same in ${(100 * agreement).toFixed(2)} %, the divergence ${klMean.toExponential(2)} nats on average.`,
     '',
     ...(evalLossAfter === null
       ? []

@@ -75,7 +75,10 @@ describe('runExport', () => {
     const { folder, paths, certificate } = await run(format, {
       onProgress: (done, total) => seen.push([done, total]),
     });
-    expect(certificate).toMatchObject({ passed: true, thresholds: parityThresholds[format] });
+    expect(certificate).toMatchObject({
+      ...{ passed: true, rowsFrom: 'held-out' },
+      thresholds: parityThresholds[format],
+    });
     expect(certificate.tokens).toBeGreaterThan(certificate.rows);
     // Comparing something with itself would be no certificate.
     if (format !== 'gguf-adapter') expect(certificate.klMax).toBeGreaterThan(0);
@@ -92,6 +95,13 @@ describe('runExport', () => {
     );
     for (const path of paths) expect((await stat(join(folder, path))).size).toBeGreaterThan(0);
     expect(seen.at(-1)).toEqual([seen.length, seen.length]);
+  });
+
+  it.each([
+    ['training', { recipe: makeRecipe({ ...small, evaluation: { fraction: 0 } }) }, 32],
+    ['validation', { isValidation: true }, 32],
+  ])('says that it was compared on rows of %s', async (rowsFrom, changes, rows) => {
+    expect((await run('gguf-adapter', changes)).certificate).toMatchObject({ rowsFrom, rows });
   });
 
   it('finds out that something else answers', async () => {

@@ -4,7 +4,7 @@ import {
   type ExportFormat,
   type ParityThresholds,
 } from '@lowrank/contracts';
-import { type ChatTokenizer, type EncodedRow, loadChatTokenizer, parseModelConfig } from '@lowrank/datasets';
+import { type ChatTokenizer, loadChatTokenizer, parseModelConfig } from '@lowrank/datasets';
 import { type Kernels } from '@lowrank/kernels';
 import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -12,7 +12,7 @@ import { openQuantizedBase } from '../caches';
 import { readPairs } from '../combine/pairs';
 import { openDevice } from '../device';
 import { isCancelled, publicError } from '../errors';
-import { loadMeasured, type MeasuredData } from '../held-out';
+import { loadMeasured, type MeasuredData, type MeasuredRows } from '../held-out';
 import { adapterOf, assertParity, certify, compareAnswers, type Speaker } from '../parity';
 import { loadAdapter } from '../peft';
 import { readAdapterConfig } from '../peft-config';
@@ -104,7 +104,11 @@ async function openResult(
   return { base: await kernels.openBase(file), adapter: null };
 }
 
-async function certifyResult(options: ExportOptions, made: string, rows: EncodedRow[]): Promise<Certificate> {
+async function certifyResult(
+  options: ExportOptions,
+  made: string,
+  { compared, rowsFrom }: MeasuredRows,
+): Promise<Certificate> {
   const { base, adapterDir, cacheDir, threads, signal, thresholds } = options;
   const kernels = openDevice({ threads, compute: 'f32' });
   const closing: { close(): void }[] = [kernels];
@@ -119,7 +123,7 @@ async function certifyResult(options: ExportOptions, made: string, rows: Encoded
     const result = await openResult(kernels, made, wanted, options);
     if (result.adapter !== null) keep(result.adapter);
     if (result.base !== plain) keep(result.base);
-    return certify(await compareAnswers(wanted, result, rows, signal), thresholds);
+    return certify(await compareAnswers(wanted, result, compared, signal), rowsFrom, thresholds);
   } finally {
     for (const handle of closing) handle.close();
   }
@@ -164,8 +168,7 @@ export async function runExport(options: ExportOptions): Promise<ExportedVersion
     const made = await write(options, folder);
     if (format !== 'merged') await writeModelfile(options, folder, tokenizer);
     onMessage('info', 'written; comparing it with the adapter on its base');
-    const { compared } = await loadMeasured(options, tokenizer);
-    const certificate = await certifyResult(options, made, compared);
+    const certificate = await certifyResult(options, made, await loadMeasured(options, tokenizer));
     assertParity(certificate, 'the adapter does');
     return { folder, paths: (await readdir(folder)).sort(), certificate };
   } catch (error) {
