@@ -18,6 +18,7 @@ describe('lowrank', () => {
     [['chat', '--adapter', 'x', '--seed', '1.5'], /--seed.*whole number/],
     [['chat', '--adapter', 'x', '--max-tokens', 'many'], /--max-tokens.*number/],
     [['submit', 'x.jsonl', '--base', 'b'], /--adapter/],
+    [['submit', 'job.yaml', '--rank', '4'], /job\.yaml says all of the job; --rank/],
     [['submit', 'x.jsonl', '--base', 'b', '--adapter', 'a', '--lr', 'fast'], /--lr.*number/],
     [['priority', 'job_x', '1000'], /-100 to 100/],
     [['pause'], /missing required argument 'job'/],

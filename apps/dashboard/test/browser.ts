@@ -20,6 +20,23 @@ export function launch(): Promise<Browser> {
   return chromium.launch({ executablePath: chromiumPath, args: [...args, '--disable-gpu'] });
 }
 
+/** Keeps what moves by itself on a page, as web vitals count it: by how much, and what. */
+const observeShifts = `
+  globalThis.shifts = [];
+  const nameOf = ({ node }) => {
+    const element = node?.nodeType === 1 ? node : node?.parentElement;
+    return element ? element.outerHTML.replace(/\\s+/g, ' ').slice(0, 90) : 'gone';
+  };
+  new PerformanceObserver((list) => {
+    for (const { value, hadRecentInput, sources } of list.getEntries())
+      if (!hadRecentInput) globalThis.shifts.push({ value, moved: sources.map(nameOf) });
+  }).observe({ type: 'layout-shift', buffered: true });
+`;
+interface Shift {
+  value: number;
+  moved: string[];
+}
+
 /** A browser of somebody's own: cookies, size of the window, light or dark. What a page logs as an error is in `errors`. */
 export async function visit(
   browser: Browser,
@@ -33,6 +50,7 @@ export async function visit(
     reducedMotion: 'reduce',
   });
   context.setDefaultTimeout(20_000);
+  await context.addInitScript(observeShifts);
   const page = await context.newPage();
   const errors: string[] = [];
   page.on('pageerror', (error) => errors.push(String(error)));
@@ -76,3 +94,12 @@ export const overflow = (page: Page): Promise<number> =>
   page.evaluate(
     'Math.max(0, document.documentElement.scrollWidth - document.documentElement.clientWidth)',
   ) as Promise<number>;
+
+/** What has moved by itself since the page was loaded, and by how much in all (Cumulative Layout Shift, without its windows). */
+export async function layoutShift(page: Page): Promise<{ sum: number; moved: string[] }> {
+  const shifts = (await page.evaluate('globalThis.shifts')) as Shift[];
+  return {
+    sum: shifts.reduce((sum, { value }) => sum + value, 0),
+    moved: shifts.flatMap(({ value, moved }) => moved.map((what) => `${value.toFixed(3)} ${what}`)),
+  };
+}

@@ -3,6 +3,7 @@ import { runJourneys } from './journeys/runs';
 import { accountJourneys } from './journeys/account';
 import { adminJourneys } from './journeys/admin';
 import { catalogJourneys } from './journeys/catalog';
+import { controlJourneys } from './journeys/control';
 import { datasetJourneys } from './journeys/datasets';
 import { evaluationJourneys } from './journeys/evaluations';
 import { signInJourneys } from './journeys/sign-in';
@@ -27,6 +28,7 @@ if (!hasChromium)
 
   describe('sign in', () => signInJourneys(world));
   describe('runs', () => runJourneys(world));
+  describe('control', () => controlJourneys(world));
   describe('catalog', () => catalogJourneys(world));
   describe('evaluations', () => evaluationJourneys(world));
   describe('datasets', () => datasetJourneys(world));

@@ -1,5 +1,5 @@
 import { loadConfig } from '@lowrank/config';
-import { datasetRefSchema, type Estimate, idSchema } from '@lowrank/contracts';
+import { type CreateJobInput, datasetRefSchema, type Estimate, idSchema } from '@lowrank/contracts';
 import { type Command } from 'commander';
 import { access } from 'node:fs/promises';
 import { basename, join } from 'node:path';
@@ -8,6 +8,7 @@ import { connect } from '../connect';
 import { convertToChats, needsConversion, withJsonl } from '../convert';
 import { CliError, exitCodes } from '../errors';
 import { summary } from '../estimate-view';
+import { isJobFile, readJobFile } from '../job-file';
 import { addRecipeOptions, makeRecipe, type RecipeOptions } from '../recipe-options';
 import { addSchedulingOptions, makeScheduling, type SchedulingOptions } from '../scheduling-options';
 import { formatBytes, note, print } from '../terminal';
@@ -27,8 +28,8 @@ export function addSubmitCommand(program: Command): void {
     .command('submit')
     .description('train an adapter on a dataset: uploads the file and submits a job')
     .argument(
-      '<file|dataset>',
-      'a JSONL, CSV or Parquet file, or a dataset uploaded before: its id, chats, or chats@3',
+      '<file|dataset|job.yaml>',
+      'a JSONL, CSV or Parquet file, or a dataset uploaded before: its id, chats, or chats@3; or a YAML file with all fields of a job',
     )
     .option('--base <name>', 'base model to train on; see: lowrank models')
     .option('--adapter <name>', 'adapter that the result becomes the next version of')
@@ -40,16 +41,10 @@ export function addSubmitCommand(program: Command): void {
   addSchedulingOptions(addRecipeOptions(submit))
     .option('--watch', 'follow the job until it ends')
     .action(async (source: string, options: SubmitOptions, command: Command) => {
-      const named = namedSubject(options, command);
+      const whole = isJobFile(source) ? await jobOfFile(source, command) : null;
+      const named = whole === null ? namedSubject(options, command) : null;
       const api = connect(command);
-      const recipe = await makeRecipe(options);
-      const what = named ?? (await subjectOf(api, options));
-      const dataset = await datasetOf(api, source, what.baseModel);
-      const validationDataset = await validationOf(api, options.validation, what.baseModel);
-      const job = await api.submit({
-        ...{ ...what, dataset, validationDataset, recipe },
-        ...makeScheduling(options),
-      });
+      const job = await api.submit(whole ?? (await jobOfOptions(api, source, named, options)));
       print(`Job ${job.id} is ${job.state}.`);
       if (job.estimate !== null) tellEstimate(job.estimate);
       if (!options.watch) {
@@ -60,6 +55,32 @@ export function addSubmitCommand(program: Command): void {
       assertSucceeded(done);
       print(describeSuccess(done));
     });
+}
+
+/** A job as a file has it, which says all of it. Ends with a usage error when options say something, too. */
+async function jobOfFile(path: string, command: Command): Promise<CreateJobInput> {
+  const given = command.options.filter(
+    (option) =>
+      option.attributeName() !== 'watch' && command.getOptionValueSource(option.attributeName()) === 'cli',
+  );
+  if (given.length > 0)
+    command.error(`error: ${path} says all of the job; ${given[0]?.long} is for jobs on a dataset.`, {
+      exitCode: exitCodes.usage,
+    });
+  return readJobFile(path);
+}
+
+async function jobOfOptions(
+  api: Api,
+  source: string,
+  named: Subject | null,
+  options: SubmitOptions,
+): Promise<CreateJobInput> {
+  const recipe = await makeRecipe(options);
+  const what = named ?? (await subjectOf(api, options));
+  const dataset = await datasetOf(api, source, what.baseModel);
+  const validationDataset = await validationOf(api, options.validation, what.baseModel);
+  return { ...what, dataset, validationDataset, recipe, ...makeScheduling(options) };
 }
 
 /** What is trained. */

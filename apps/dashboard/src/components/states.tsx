@@ -33,9 +33,9 @@ export function ErrorState({ error, retry }: { error: unknown; retry?: () => voi
         <Text size="sm">{known?.help ?? (error instanceof Error ? error.message : String(error))}</Text>
         {known !== null && known.details.length > 0 && (
           <List size="sm">
-            {known.details.slice(0, 20).map(({ path, message }, index) => (
+            {known.details.slice(0, 20).map(({ path, line, message }, index) => (
               <List.Item key={index}>
-                <Code>{path}</Code> {message}
+                <Code>{[line && `line ${line}`, path].filter(Boolean).join(', ')}</Code> {message}
               </List.Item>
             ))}
           </List>

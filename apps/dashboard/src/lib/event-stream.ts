@@ -48,7 +48,8 @@ export interface FollowOptions {
 
 /**
  * Follows an event stream until it is done: an end or an interruption is taken for a server that goes away for a while, and it is asked again
- * for what comes after the last event, later and later. What it refuses (4xx) ends it, by the ApiError.
+ * for what comes after the last event, later and later. So is a browser that says it is off the network: the connection would stay open for
+ * minutes, and bring nothing. What the server refuses (4xx) ends it, by the ApiError.
  */
 export async function followEvents(
   url: string,
@@ -57,9 +58,13 @@ export async function followEvents(
   let lastId = from;
   let pause = firstPause;
   while (!signal.aborted) {
+    const lost = new AbortController();
+    const lose = () => lost.abort();
+    globalThis.addEventListener?.('offline', lose);
     try {
       const headers = { accept: 'text/event-stream', ...(lastId && { 'last-event-id': lastId }) };
-      const response = await fetch(url, { headers, signal, cache: 'no-store' });
+      const either = AbortSignal.any([signal, lost.signal]);
+      const response = await fetch(url, { headers, signal: either, cache: 'no-store' });
       if (!response.ok || response.body === null) throw await errorOf(response);
       onState('live');
       const parse = eventStreamParser();
@@ -80,6 +85,8 @@ export async function followEvents(
       if (signal.aborted) return;
       const { status = 0 } = error as Partial<ApiError>;
       if (status >= 400 && status < 500 && status !== 429) throw error;
+    } finally {
+      globalThis.removeEventListener?.('offline', lose);
     }
     if (signal.aborted) return;
     onState('waiting');

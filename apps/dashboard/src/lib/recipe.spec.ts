@@ -32,6 +32,17 @@ it('tells differences', () => {
   expect(changesFrom(recipe, withField(recipe, 'training.steps', 100))).toEqual({ training: { steps: 100 } });
 });
 
+it('takes patterns as they are, whose keys have dots', () => {
+  const patterned = { lora: { ...recipe.lora, rankPattern: { 'layers.0.q_proj': 8, v_proj: 4 } } };
+  expect(fieldsOf(patterned)['lora.rankPattern']).toEqual({ 'layers.0.q_proj': 8, v_proj: 4 });
+  expect(changesFrom(recipe, { ...recipe, ...patterned })).toEqual({
+    lora: { rankPattern: { 'layers.0.q_proj': 8, v_proj: 4 } },
+  });
+  expect(differences([recipe, { ...recipe, ...patterned }])).toEqual([
+    { path: 'lora.rankPattern', values: ['{}', '{"layers.0.q_proj":8,"v_proj":4}'] },
+  ]);
+});
+
 it('writes YAML that a parser reads as what it was', () => {
   const value = {
     baseModel: 'sample',

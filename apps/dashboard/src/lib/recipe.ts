@@ -1,9 +1,13 @@
-/** The fields of a recipe, or of any nested object, by their paths: `lora.rank` → 16. Lists are values. */
+/** Fields whose keys somebody wrote, with dots in them: each is one value. */
+const patterns = ['rankPattern', 'alphaPattern'];
+
+/** The fields of a recipe, or of any nested object, by their paths: `lora.rank` → 16. Lists and patterns are values. */
 export function fieldsOf(value: object, path = ''): Record<string, unknown> {
   return Object.fromEntries(
     Object.entries(value).flatMap(([name, inner]): [string, unknown][] => {
       const own = path === '' ? name : `${path}.${name}`;
-      const isNested = typeof inner === 'object' && inner !== null && !Array.isArray(inner);
+      const isNested =
+        typeof inner === 'object' && inner !== null && !Array.isArray(inner) && !patterns.includes(name);
       return isNested && Object.keys(inner as object).length > 0
         ? Object.entries(fieldsOf(inner as object, own))
         : [[own, inner]];

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Page } from 'playwright-core';
-import { overflow, seriousFindings, visit } from '../browser';
+import { seriousFindings, visit } from '../browser';
 import { type World } from '../world';
-import { looks } from './catalog';
+import { everyScreen, look } from '../look';
 
 const email = 'eve@example.org';
 
@@ -136,15 +136,9 @@ export function accountJourneys(world: World): void {
     await context.close();
   }, 60_000);
 
-  it.each(looks)('axe finds nothing serious on the account page, %s and %s', async (screen, scheme) => {
-    const { page, context, errors } = await visit(world.browser, world.stack, { screen, scheme });
-    await signIn(page, password);
-    await page.goto('/account');
-    await page.getByText('No keys in use').waitFor();
-    expect([await seriousFindings(page), await overflow(page)]).toEqual([[], 0]);
-    expect(errors).toEqual([]);
-    await context.close();
-  });
+  it.each(everyScreen)('nothing is wrong with the page, %s', (screen) =>
+    look(world, ['/account'], screen, (page) => signIn(page, password)),
+  );
 
   it('leaves the team', async () => {
     const { page, context, errors } = await visit(world.browser, world.stack);

@@ -1,6 +1,6 @@
 import { type World } from '../world';
 import { signInWithKey, visit } from '../browser';
-import { look, looks } from './catalog';
+import { everyScreen, look } from '../look';
 
 export function adminJourneys(world: World): void {
   it('makes a key, shows it once, and revokes it', async () => {
@@ -100,14 +100,13 @@ export function adminJourneys(world: World): void {
   });
 
   const paths = ['members', 'keys', 'pins', 'audit', 'workers', 'queue', 'teams', 'services', 'settings'];
-  it.each(looks)(
-    'axe finds nothing serious, %s and %s',
-    (screen, scheme) =>
+  it.each(everyScreen)(
+    'nothing is wrong with its pages, %s',
+    (screen) =>
       look(
         world,
         paths.map((path) => `/admin/${path}`),
         screen,
-        scheme,
       ),
     120_000,
   );

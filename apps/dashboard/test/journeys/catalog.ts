@@ -1,7 +1,8 @@
 import { type Adapter } from '@lowrank/contracts';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type World } from '../world';
-import { overflow, type Scheme, type screens, seriousFindings, signInWithKey, visit } from '../browser';
+import { signInWithKey, visit } from '../browser';
+import { everyScreen, look } from '../look';
 
 /** An adapter `tone` with two versions, the second trained on from the first; made once for all journeys that need it. */
 export async function withAdapter({ stack }: World): Promise<void> {
@@ -49,6 +50,13 @@ export function catalogJourneys(world: World): void {
     );
     expect(data).toMatchObject([{ name: 'prod', version: 1 }]);
 
+    await page.getByLabel('Compare with').selectOption('v1');
+    await page.waitForURL(/against=v1/);
+    const makings = page.getByRole('table', { name: 'Makings that differ' });
+    await makings.getByRole('row', { name: 'lora.init default default' }).waitFor();
+    const results = page.getByRole('table', { name: 'Results that differ' });
+    await results.getByRole('row', { name: /^eval loss after/ }).waitFor();
+
     await page.getByRole('tab', { name: 'Lineage' }).click();
     await page.getByText('was trained on as').waitFor();
     const graph = page.getByRole('group', { name: /What versions were made from/ });
@@ -81,7 +89,7 @@ export function catalogJourneys(world: World): void {
     await page.getByRole('row', { name: /latest v2 loaded/ }).waitFor({ timeout: 60_000 });
     await page.getByRole('link', { name: 'Pinned' }).click();
     await page.getByText(/^1 of 1 loaded, .* together/).waitFor();
-    await look(world, ['/admin/pins', '/catalog/tone?view=use'], 'narrow', 'dark');
+    await look(world, ['/admin/pins', '/catalog/tone?view=use'], 'narrow');
     await page.getByRole('button', { name: 'Unpin tone@latest' }).click();
     await page.getByRole('dialog').getByRole('button', { name: 'Unpin it' }).click();
     await page.getByText('Nothing is pinned').waitFor();
@@ -120,6 +128,24 @@ export function catalogJourneys(world: World): void {
         .waitFor({ timeout: 60_000 });
     await page.getByRole('button', { name: 'Start anew' }).click();
 
+    // Two versions of one adapter, each of which is in the list once its name is typed.
+    for (const [side, version] of [
+      ['Left', 'tone@v1'],
+      ['Right', 'tone@v2'],
+    ] as const) {
+      await page.getByRole('combobox', { name: `${side} model` }).fill('tone');
+      await page.getByRole('option', { name: version, exact: true }).click();
+    }
+    await page.waitForURL(/left=tone%40v1&right=tone%40v2/);
+    await page.getByLabel('Your message, to both').fill('Ahoy again!');
+    await page.keyboard.press('Enter');
+    for (const model of ['tone@v1', 'tone@v2'])
+      await page
+        .getByRole('log', { name: `Conversation with ${model}` })
+        .getByText(new RegExp(`${model} · \\d+ tokens`))
+        .waitFor({ timeout: 60_000 });
+    await page.getByRole('button', { name: 'Start anew' }).click();
+
     const ask = async (text: string) => {
       await page.getByLabel('Your message, to both').fill(text);
       await page.keyboard.press('Enter');
@@ -132,8 +158,8 @@ export function catalogJourneys(world: World): void {
     });
     await ask('Tell me everything.');
     await page.getByRole('button', { name: 'Stop' }).click();
-    await page.getByText('sample · stopped').waitFor();
     await page.getByText('tone@v1 · stopped').waitFor();
+    await page.getByText('tone@v2 · stopped').waitFor();
     await page.unroute(slow);
 
     await page.getByRole('combobox', { name: 'Right model' }).fill('no-such-model');
@@ -150,43 +176,16 @@ export function catalogJourneys(world: World): void {
   const paths = [
     '/catalog',
     '/catalog/tone',
+    '/catalog/tone?against=v1',
     '/catalog/tone?view=lineage',
     '/catalog/tone?view=card',
     '/catalog/tone?view=use',
     '/catalog/tone?view=access',
     '/try?left=sample&right=tone',
   ];
-  it.each(looks)(
-    'axe finds nothing serious, %s and %s',
-    (screen, scheme) => look(world, paths, screen, scheme),
+  it.each(everyScreen)(
+    'nothing is wrong with its pages, %s',
+    (screen) => look(world, paths, screen),
     120_000,
   );
-}
-
-/** Screens and colours that pages are looked at with: each once, as two looks at every page are what the suite has time for. */
-export const looks: [keyof typeof screens, Scheme][] = [
-  ['wide', 'light'],
-  ['narrow', 'dark'],
-];
-
-/** That pages have nothing serious to axe, and are no wider than the window. */
-export async function look(
-  { browser, stack }: World,
-  paths: string[],
-  screen: keyof typeof screens,
-  scheme: Scheme,
-): Promise<void> {
-  const { page, context, errors } = await visit(browser, stack, { screen, scheme });
-  await signInWithKey(page, stack.key);
-  const found: string[] = [];
-  for (const path of paths) {
-    await page.goto(path);
-    await page.getByRole('heading', { level: 1 }).first().waitFor();
-    await page.locator('[role=status][aria-label^=Loading]').first().waitFor({ state: 'detached' });
-    found.push(...(await seriousFindings(page)).map((finding) => `${path} ${finding}`));
-    const wider = await overflow(page);
-    if (wider > 0) found.push(`${path} is ${wider} px wider than the window`);
-  }
-  expect([...found, ...errors]).toEqual([]);
-  await context.close();
 }

@@ -1,8 +1,9 @@
-import { type Job } from '@lowrank/contracts';
+import { type Job, type SweepWithTrials } from '@lowrank/contracts';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { overflow, type screens, seriousFindings, signInWithKey, visit } from '../browser';
+import { seriousFindings, signInWithKey, visit } from '../browser';
+import { everyScreen, look } from '../look';
 import { type World } from '../world';
 
 /** Short chats of the sample's kind, so that training takes a moment. */
@@ -19,6 +20,9 @@ export function runJourneys(world: World): void {
   let folder: string;
   /** Of the job that the first test submits. */
   let runPath: string;
+  let sweep: SweepWithTrials;
+  /** One trial of it with the other one's curves. */
+  let besides: string;
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), 'lowrank-journeys-'));
     await world.stack.importSample();
@@ -32,15 +36,13 @@ export function runJourneys(world: World): void {
     await page.getByRole('heading', { level: 1, name: 'New job' }).waitFor();
 
     const [broken, good] = [join(folder, 'broken.jsonl'), join(folder, 'chats.jsonl')];
-    await writeFile(broken, `${chats[0]}\n{"messages": []}\n`);
+    await writeFile(broken, `${chats[0]}\n{"messages": []}\nAhoy!\n`);
     await writeFile(good, chats.join('\n'));
     const input = page.locator('input[type="file"]');
     await input.setInputFiles(broken);
-    await page
-      .getByRole('alert')
-      .getByText(/line 2|:2|lines\[|2/)
-      .first()
-      .waitFor();
+    const wrong = page.getByRole('alert').getByRole('listitem');
+    await wrong.filter({ hasText: /^line 2, messages / }).waitFor();
+    await wrong.filter({ hasText: /^line 3 not JSON/ }).waitFor();
     await input.setInputFiles(good);
     await page.getByText('24 rows of format chat').waitFor();
     // What is learnt is marked, in the words of the model's template.
@@ -115,21 +117,30 @@ export function runJourneys(world: World): void {
 
   it('clones a run with a change, and compares both', async () => {
     const { stack, browser } = world;
+    const { baseModel, dataset, recipe } = await stack.call<Job>('GET', `/api/v1${runPath}`);
+    const lora = { ...recipe.lora, rankPattern: { 'layers.0.self_attn.q_proj': 2 } };
+    const original = await stack.submit({
+      ...{ baseModel: baseModel.id, dataset: dataset.id, adapter: 'masts', recipe: { ...recipe, lora } },
+      ...{ metadata: { ticket: 'SHIP-7' }, placement: { deviceClasses: ['cpu'] }, priority: 3 },
+    });
     const { page, context, errors } = await visit(browser, stack);
     await signInWithKey(page, stack.key);
-    await page.goto(runPath);
+    await page.goto(`/jobs/${original.id}`);
     await page.getByRole('link', { name: 'Clone and edit' }).click();
     await page.getByRole('heading', { level: 1, name: 'Clone and edit' }).waitFor();
     await page.getByRole('textbox', { name: 'Learning rate' }).fill('0.002');
     await page.getByRole('button', { name: 'Submit' }).click();
-    await page.waitForURL((url) => /\/jobs\/job_/.test(url.pathname) && url.pathname !== runPath);
-    const [first, second] = [runPath, new URL(page.url()).pathname].map(
-      (path) => path.split('/')[2] as string,
-    );
+    await page.waitForURL((url) => /\/jobs\/job_/.test(url.pathname) && !url.pathname.endsWith(original.id));
+    await page.getByRole('link', { name: 'another run' }).waitFor();
+    const [first, second] = [original.id, new URL(page.url()).pathname.split('/')[2] as string];
     await page.getByText('succeeded', { exact: true }).first().waitFor({ timeout: 120_000 });
-    expect((await stack.call<Job>('GET', `/api/v1/jobs/${second}`)).recipe).toMatchObject({
-      ...{ lora: { rank: 4, alpha: 8 }, training: { steps: 6, sequenceLength: 64 } },
-      optimizer: { learningRate: 0.002 },
+    expect(await stack.call<Job>('GET', `/api/v1/jobs/${second}`)).toMatchObject({
+      clonedFrom: first,
+      ...{ metadata: { ticket: 'SHIP-7' }, placement: { deviceClasses: ['cpu'] }, priority: 3 },
+      recipe: {
+        lora: { rank: 4, alpha: 8, rankPattern: { 'layers.0.self_attn.q_proj': 2 } },
+        ...{ training: { steps: 6, sequenceLength: 64 }, optimizer: { learningRate: 0.002 } },
+      },
     });
     await page.goto(`/compare?jobs=${encodeURIComponent(JSON.stringify([first, second]))}`);
     await page.getByRole('img', { name: /^2 runs over optimizer.learningRate, held-out loss/ }).waitFor();
@@ -140,31 +151,63 @@ export function runJourneys(world: World): void {
     await context.close();
   }, 180_000);
 
-  it.each(['wide', 'narrow'] as (keyof typeof screens)[])(
-    'shows its pages on a %s screen without overflow, and axe finds nothing serious',
-    async (screen) => {
-      const scheme = screen === 'wide' ? 'light' : 'dark';
-      const { page, context, errors } = await visit(world.browser, world.stack, { screen, scheme });
-      await signInWithKey(page, world.stack.key);
-      for (const path of [
-        '/',
-        '/jobs',
-        '/jobs/new',
-        runPath,
-        `${runPath}?tab=checkpoints`,
-        `${runPath}?tab=samples`,
-        `${runPath}?tab=history`,
-        `${runPath}?tab=recipe`,
-        '/compare',
-      ]) {
-        await page.goto(path);
-        await page.getByRole('heading', { level: 1 }).waitFor();
-        await page.locator('[role=status][aria-label^=Loading]').first().waitFor({ state: 'detached' });
-        expect([path, await seriousFindings(page), await overflow(page)]).toEqual([path, [], 0]);
-      }
-      expect(errors).toEqual([]);
-      await context.close();
-    },
-    120_000,
+  it('sweeps, compares the trials, and lays a run beside another', async () => {
+    const { stack, browser } = world;
+    const { baseModel, dataset } = await stack.call<Job>('GET', `/api/v1${runPath}`);
+    sweep = await stack.call<SweepWithTrials>('POST', '/api/v1/sweeps', {
+      ...{ baseModel: baseModel.id, dataset: dataset.id, adapter: 'swept' },
+      recipe: { training: { steps: 3, sequenceLength: 64 }, lora: { rank: 4 } },
+      space: { 'optimizer.learningRate': { values: [0.001, 0.002] } },
+      method: { type: 'grid' },
+    });
+    const { page, context, errors } = await visit(browser, stack);
+    await signInWithKey(page, stack.key);
+    await page.goto(`/compare?sweep=${sweep.id}`);
+    await page.getByRole('img', { name: /^2 runs over optimizer.learningRate, held-out loss/ }).waitFor();
+    const runs = page.getByRole('table', { name: 'Runs' });
+    for (const rate of ['0.001', '0.002'])
+      await runs
+        .getByRole('row', { name: new RegExp(`succeeded .*${rate} 100%`) })
+        .waitFor({ timeout: 120_000 });
+    await page.getByRole('table', { name: 'Differences' }).getByText('0.002').waitFor();
+    await runs.getByRole('link').first().click();
+    await page.getByRole('link', { name: /^Sweep, trial [12]$/ }).waitFor();
+
+    const [one, two] = sweep.trials.map(({ jobId }) => jobId as string) as [string, string];
+    const beside = encodeURIComponent(JSON.stringify([two]));
+    besides = `/jobs/${one}?with=${beside}&log=true&smooth=0.5`;
+    await page.goto(besides);
+    const name = new RegExp(
+      `^Loss\\. training: .*; held out: .*; …${two.slice(-6)}: .* at step 3; …${two.slice(-6)} held out: `,
+    );
+    await page.getByRole('img', { name }).waitFor();
+    expect(await page.getByRole('switch', { name: 'Logarithmic' }).isChecked()).toBe(true);
+    await page.getByText('Smoothing 0.50').waitFor();
+    await page.getByRole('switch', { name: 'Logarithmic' }).press('Space');
+    await page.waitForURL((url) => !url.search.includes('log=') && url.search.includes('smooth=0.5'));
+    await page.getByRole('tab', { name: 'Recipe' }).click();
+    await page.getByRole('combobox', { name: 'Run' }).click();
+    await page.getByRole('option', { name: new RegExp(two.slice(-6)) }).click();
+    await page.waitForURL(new RegExp(`diff=${two}`));
+    const differences = page.getByRole('table', { name: 'Differences' });
+    await differences.getByRole('row', { name: /^optimizer.learningRate/ }).waitFor();
+    expect(errors).toEqual([]);
+    await context.close();
+  }, 180_000);
+
+  it.each(everyScreen)(
+    'nothing is wrong with its pages, %s',
+    (screen) =>
+      look(
+        world,
+        [
+          ...['/', '/jobs', '/jobs/new', `/jobs/new?from=${runPath.split('/')[2]}`, runPath, besides],
+          ...['checkpoints', 'samples', 'logs', 'history', 'recipe'].map((tab) => `${runPath}?tab=${tab}`),
+          ...['/compare', `/compare?sweep=${sweep.id}`],
+          `/compare?jobs=${encodeURIComponent(JSON.stringify([runPath.split('/')[2]]))}`,
+        ],
+        screen,
+      ),
+    180_000,
   );
 }

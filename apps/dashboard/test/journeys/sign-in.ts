@@ -1,4 +1,5 @@
 import { overflow, type screens, seriousFindings, signInWithKey, visit } from '../browser';
+import { everyScreen, look } from '../look';
 import { type World } from '../world';
 
 const password = 'correct horse battery';
@@ -77,5 +78,9 @@ export function signInJourneys(world: World): void {
       expect(errors).toEqual([]);
       await context.close();
     },
+  );
+
+  it.each(everyScreen)('nothing is wrong with pages that need no session, %s', (screen) =>
+    look(world, ['/sign-in', '/join#lri_x', '/reset-password#lrr_x'], screen, async () => undefined),
   );
 }

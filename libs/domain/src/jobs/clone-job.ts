@@ -13,7 +13,8 @@ import { submitJob } from './submit-job';
 
 /**
  * Submits a job that is as another one, whatever state that is in, but for `changes`. Fields of the recipe are changed one by one, as
- * far down as they are given; a list, or an objective of another type, is replaced whole. Times of the other job are not taken over.
+ * far down as they are given; a list, or an objective of another type, is replaced whole. Times of the other job are not taken over, nor
+ * is its `lora` where a version to start from says it.
  * Errors: not_found; illegal_transition for a job that does not train; recipe_invalid with every field at fault; those of submitJob.
  */
 export async function cloneJob(
@@ -35,17 +36,21 @@ function requestOf(job: Job, { recipe = {}, ...changes }: CloneJob): CreateJob {
       { help: 'Retry it, or submit the same again.' },
     );
   const { adapter, initFrom, metadata, priority, placement } = job;
+  const start =
+    changes.initFrom === undefined ? initFrom && `${initFrom.adapter}@v${initFrom.number}` : changes.initFrom;
+  const { dropout, initIterations } = job.recipe.lora;
+  const old = start === null ? job.recipe : { ...job.recipe, lora: { dropout, initIterations } };
   const parsed = createJobSchema.safeParse({
     baseModel: job.baseModel.id,
     dataset: job.dataset.id,
     validationDataset: job.validationDataset?.id ?? null,
     adapter,
-    initFrom: initFrom && `${initFrom.adapter}@v${initFrom.number}`,
     metadata,
     priority,
     placement,
     ...changes,
-    recipe: merged(job.recipe, recipe),
+    initFrom: start,
+    recipe: merged(old, recipe),
   });
   if (parsed.success) return parsed.data;
   const details: ErrorDetail[] = parsed.error.issues.map(({ path, message }) => ({

@@ -94,6 +94,16 @@ it('is cloned from the same version, or without one', async () => {
   await expect(clone({ recipe: { lora: { rank: 2 } } })).rejects.toMatchObject({ code: 'recipe_invalid' });
 });
 
+it('is cloned from another version, whose layers it has then', async () => {
+  const version = await first();
+  const other = await world.submit({ recipe: { lora: { rank: 2, dropout: 0.1 } } });
+  const changes = cloneJobSchema.parse({ initFrom: 'captain@v1' });
+  expect((await cloneJob(world, team, other.id, changes)).recipe.lora).toEqual({
+    ...version.recipe.lora,
+    dropout: 0.1,
+  });
+});
+
 it('gives the trainer the version, and makes it a parent of what is published', async () => {
   const version = await first();
   const { id: jobId, epoch } = await next();

@@ -34,6 +34,17 @@ export function AdapterActions({ adapter, path }: { adapter: Adapter; path: stri
           Try it
         </LinkButton>
       )}
+      {sharedBy === null && may('audit.read') && (
+        <LinkButton
+          to="/admin/audit"
+          search={{ target: name }}
+          size="xs"
+          variant="default"
+          leftSection={<Icon name="list" size={15} />}
+        >
+          Audit log
+        </LinkButton>
+      )}
       {isOwn && (
         <>
           <Button size="xs" variant="default" onClick={open} leftSection={<Icon name="edit" size={15} />}>

@@ -26,6 +26,8 @@ export interface AdapterSearch {
   view?: AdapterView;
   /** The version that is looked at, such as `v3` or `prod`; absent: the newest. */
   version?: string;
+  /** The version that it is compared with, such as `v2`. */
+  against?: string;
 }
 
 export const catalogRoutes = [
@@ -52,6 +54,7 @@ export const catalogRoutes = [
         team: textOf(search.team),
         view: wordOf(search.view, views),
         version: textOf(search.version),
+        against: textOf(search.against),
       }),
     component: lazyRouteComponent(() => import('./adapter-page'), 'AdapterPage'),
   }),

@@ -17,6 +17,7 @@ import { type AdapterProps, namesOf } from './adapter-page';
 import { AliasesSection } from './aliases-section';
 import { CertificateFacts } from './certificate-facts';
 import { DeletedVersions } from './deleted-versions';
+import { VersionComparison } from './version-comparison';
 
 /** All versions with their metrics and aliases, and everything about the one that is looked at. */
 export function VersionsView(props: AdapterProps) {
@@ -108,6 +109,7 @@ export function VersionsView(props: AdapterProps) {
           ]}
         />
       </Section>
+      {adapter.sharedBy === null && versions.length > 1 && <VersionComparison {...props} />}
       {isOwn && <DeletedVersions path={path} />}
       <VersionDetail {...props} />
     </>

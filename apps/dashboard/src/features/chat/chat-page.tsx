@@ -11,7 +11,7 @@ import {
   Text,
   TextInput,
 } from '@mantine/core';
-import { type Adapter, type BaseModel } from '@lowrank/contracts';
+import { type Adapter, type AdapterVersion, type BaseModel } from '@lowrank/contracts';
 import { useQuery } from '@tanstack/react-query';
 import { getRouteApi } from '@tanstack/react-router';
 import { type KeyboardEvent, useEffect, useRef, useState } from 'react';
@@ -36,7 +36,7 @@ export function ChatPage() {
   const { turns, isBusy, send, stop, clear } = useConversation(search, system);
   const change = (changes: ChatSearch) =>
     void navigate({ search: (before) => ({ ...before, ...changes }), replace: true });
-  const choices = useChoices();
+  const models = useModels();
   const hasModel = sides.some((side) => search[side] !== undefined);
   return (
     <>
@@ -58,7 +58,7 @@ export function ChatPage() {
               key={side}
               side={side}
               model={search[side]}
-              choices={choices}
+              models={models}
               choose={(model) => change({ [side]: model })}
               turns={turns}
             />
@@ -110,38 +110,67 @@ interface Choice {
   items: string[];
 }
 
-/** Models to choose from: base models, and adapters with their aliases and newest version. Others can be typed. */
-function useChoices(): Choice[] {
+interface Models {
+  bases: string[];
+  /** Those that have a version. */
+  adapters: Adapter[];
+}
+
+function useModels(): Models {
   const bases = useQuery(apiQuery<Page<BaseModel>>('/api/v1/base-models', { limit: 200 }));
   const adapters = useQuery(apiQuery<Page<Adapter>>('/api/v1/adapters', { limit: 200, sort: 'updated' }));
   const ready = (bases.data?.data ?? []).filter(({ status }) => status === 'ready');
-  const named = (adapters.data?.data ?? []).flatMap(({ name, sharedBy, aliases, latestVersion }) => {
-    if (latestVersion === null) return [];
-    const full = sharedBy === null ? name : `${sharedBy}/${name}`;
-    return [full, ...aliases.map((alias) => `${full}@${alias.name}`), `${full}@v${latestVersion}`];
+  return {
+    bases: ready.map(({ name }) => name),
+    adapters: (adapters.data?.data ?? []).filter(({ latestVersion }) => latestVersion !== null),
+  };
+}
+
+const fullName = ({ name, sharedBy }: Adapter): string => (sharedBy === null ? name : `${sharedBy}/${name}`);
+
+/** The models by what they are; of the adapter that was typed or chosen all versions. */
+function useChoices({ bases, adapters }: Models, text: string): Choice[] {
+  const [wanted] = text.split('@');
+  const adapter = adapters.find((one) => fullName(one) === wanted);
+  const owner = adapter?.sharedBy ? { team: adapter.sharedBy } : {};
+  const versions = useQuery({
+    ...apiQuery<{ data: AdapterVersion[] }>(`/api/v1/adapters/${adapter?.name}/versions`, owner),
+    enabled: adapter !== undefined,
   });
-  const baseNames = ready.map(({ name }) => name);
+  const own =
+    adapter === undefined
+      ? []
+      : (versions.data?.data ?? []).map(({ number }) => `${fullName(adapter)}@v${number}`);
+  const named = adapters.flatMap((one) => {
+    const full = fullName(one);
+    return [full, ...one.aliases.map((alias) => `${full}@${alias.name}`), `${full}@v${one.latestVersion}`];
+  });
   return [
-    { group: 'Adapters', items: [...new Set(named)].filter((name) => !baseNames.includes(name)) },
-    { group: 'Base models', items: baseNames },
-  ];
+    { group: `Versions of ${wanted}`, items: own },
+    {
+      group: 'Adapters',
+      items: [...new Set(named)].filter((name) => !bases.includes(name) && !own.includes(name)),
+    },
+    { group: 'Base models', items: bases },
+  ].filter(({ items }) => items.length > 0);
 }
 
 interface PaneProps {
   side: Side;
   model: string | undefined;
-  choices: Choice[];
+  models: Models;
   choose: (model: string | undefined) => void;
   turns: Turn[];
 }
 
-function Pane({ side, model, choices, choose, turns }: PaneProps) {
+function Pane({ side, model, models, choose, turns }: PaneProps) {
   const [text, setText] = useState(model ?? '');
   const [shown, setShown] = useState(model);
   if (shown !== model) {
     setShown(model);
     setText(model ?? '');
   }
+  const choices = useChoices(models, text);
   const log = useRef<HTMLDivElement>(null);
   const isBusy = ['waiting', 'streaming'].includes(turns.at(-1)?.answers[side]?.state ?? 'done');
   const last = turns.at(-1)?.answers[side]?.text;

@@ -1,6 +1,9 @@
 import { ActionIcon, Group, NumberInput, Popover, Select, Switch, Text, TextInput } from '@mantine/core';
+import { useState } from 'react';
 import { Icon } from '../../components/icon';
+import { TextArea } from '../../components/text-area';
 import { type Knob } from './knobs';
+import { linesOf, numbersOf, targetsOf } from './lists';
 
 interface KnobInputProps {
   knob: Knob;
@@ -39,9 +42,12 @@ export function KnobInput({ knob, value, error, onChange }: KnobInputProps) {
       <TextInput
         label={title}
         value={Array.isArray(value) ? value.join(', ') : String(value)}
+        placeholder={knob.placeholder}
         onChange={({ currentTarget }) => onChange(targetsOf(currentTarget.value))}
         error={error}
       />
+    ) : kind === 'numbers' || kind === 'lines' ? (
+      <ListInput knob={knob} value={value} error={error} onChange={onChange} />
     ) : (
       <NumberInput
         label={title}
@@ -77,9 +83,21 @@ export function KnobInput({ knob, value, error, onChange }: KnobInputProps) {
   );
 }
 
-/** One name alone that is no layer's is a word of its own, such as all-linear. */
-function targetsOf(text: string): string | string[] {
-  if (!text.includes(','))
-    return text.trim() === 'all-linear' || !/^\w+$/.test(text.trim()) ? text : [text.trim()];
-  return text.split(',').map((name) => name.trim());
+/** A list as text, which is kept as it was typed: what it means may be spelt in more than one way. */
+function ListInput({
+  knob: { label, kind, isOptional, placeholder },
+  value,
+  error,
+  onChange,
+}: KnobInputProps) {
+  const [text, setText] = useState(Array.isArray(value) ? value.join(kind === 'lines' ? '\n' : ', ') : '');
+  const field = {
+    ...{ label, error, placeholder, value: text },
+    onChange: ({ currentTarget }: { currentTarget: { value: string } }) => {
+      setText(currentTarget.value);
+      const list = kind === 'lines' ? linesOf(currentTarget.value) : numbersOf(currentTarget.value);
+      onChange(list.length === 0 && isOptional ? null : list);
+    },
+  };
+  return kind === 'lines' ? <TextArea {...field} rows={2} /> : <TextInput {...field} />;
 }

@@ -1,16 +1,53 @@
+import { type Recipe } from '@lowrank/contracts';
+
 /** A field of the recipe as the form has it. */
 export interface Knob {
   path: string;
   label: string;
   /** What it does, and when to change it; docs/recipe.md in fewer words. */
   help: string;
-  kind: 'number' | 'switch' | 'choice' | 'targets';
+  kind: 'number' | 'switch' | 'choice' | 'targets' | 'numbers' | 'lines';
   min?: number;
   max?: number;
   /** May be left empty, which is null. */
   isOptional?: boolean;
+  /** What stands in an empty field; default: that it is decided by itself. */
+  placeholder?: string;
   choices?: { value: string; label: string }[];
 }
+
+/** What an objective has when it is chosen. */
+export const objectives: Record<Recipe['objective']['type'], Recipe['objective']> = {
+  sft: { type: 'sft' },
+  dpo: { type: 'dpo', beta: 0.1, labelSmoothing: 0 },
+  orpo: { type: 'orpo', lambda: 0.1 },
+};
+
+/** What there is to set of an objective; smoothing of `sft` is a field of training. */
+export const objectiveKnobs: Record<Recipe['objective']['type'], Knob[]> = {
+  sft: [
+    {
+      ...{ path: 'training.labelSmoothing', label: 'Label smoothing', kind: 'number', min: 0, max: 0.99 },
+      help: 'Share of each target that is spread over all words, so that the model is less sure of itself. 0.1 when the data are noisy; 0 for most.',
+    },
+  ],
+  dpo: [
+    {
+      ...{ path: 'objective.beta', label: 'Beta', kind: 'number', min: 0.001, max: 100 },
+      help: 'How far the adapter may move from the base model: smaller, further.',
+    },
+    {
+      ...{ path: 'objective.labelSmoothing', label: 'Label smoothing', kind: 'number', min: 0, max: 0.49 },
+      help: 'Share of the preferences that are taken to be the wrong way round (conservative DPO). 0.1 when people disagreed; 0 for most.',
+    },
+  ],
+  orpo: [
+    {
+      ...{ path: 'objective.lambda', label: 'Lambda', kind: 'number', min: 0, max: 100 },
+      help: 'Weight of preferring the chosen answer beside learning it.',
+    },
+  ],
+};
 
 /** What most people look at. */
 export const mainKnobs: Knob[] = [

@@ -31,8 +31,10 @@ import { notify } from '../../lib/notify';
 import { apiQuery, invalidate, type Page } from '../../lib/query';
 import { changesFrom, fieldAt, withField } from '../../lib/recipe';
 import { recipeDefaults } from '../../lib/recipe-defaults';
+import { defined } from '../../lib/search';
 import { useMay } from '../../lib/session';
-import { type Knob, mainKnobs } from './knobs';
+import { type Knob, mainKnobs, objectiveKnobs, objectives } from './knobs';
+import { type Schedule, scheduleOf } from './schedule';
 
 const route = getRouteApi('/shell/jobs/new');
 const EstimateView = lazy(() =>
@@ -40,6 +42,9 @@ const EstimateView = lazy(() =>
 );
 const KnobInput = lazy(() => import('./knob-input').then((file) => ({ default: file.KnobInput })));
 const MoreKnobs = lazy(() => import('./more-knobs').then((file) => ({ default: file.MoreKnobs })));
+const ScheduleFields = lazy(() =>
+  import('./schedule-fields').then((file) => ({ default: file.ScheduleFields })),
+);
 const DataStep = lazy(() => import('./data-step').then((file) => ({ default: file.DataStep })));
 const RequestSnippet = lazy(() =>
   import('./request-snippet').then((file) => ({ default: file.RequestSnippet })),
@@ -91,7 +96,13 @@ function Form({ original }: { original: Job | null }) {
       ? `${original.initFrom.adapter}@v${original.initFrom.number}`
       : (search.initFrom ?? ''),
   );
-  const [priority, setPriority] = useState(original?.priority ?? 0);
+  const [schedule, setSchedule] = useState<Schedule>({
+    priority: original?.priority ?? 0,
+    deviceClasses: original?.placement.deviceClasses ?? [],
+    memoryBytes: original?.placement.memoryBytes ?? null,
+    // Times of another job are over.
+    ...{ notBefore: '', deadline: '' },
+  });
   const [recipe, setRecipe] = useState<Recipe>(original?.recipe ?? recipeDefaults);
   const [isAlphaSet, setAlphaSet] = useState(
     original !== null && original.recipe.lora.alpha !== 2 * original.recipe.lora.rank,
@@ -104,11 +115,11 @@ function Form({ original }: { original: Job | null }) {
     setRecipe(next);
   };
   const changes = changesFrom(withField(recipeDefaults, 'lora.alpha', 2 * recipe.lora.rank), recipe);
-  // The version that training starts from says what its layers are; anything but dropout would be refused.
-  const { lora, ...withoutLora } = changes;
-  const { dropout } = (lora ?? {}) as { dropout?: number };
+  // The version that training starts from says what its layers are; what is free to choose is left.
+  const { lora, ...withoutLora } = changes as { lora?: Partial<Recipe['lora']> };
+  const free = freeOf(lora ?? {});
   const asked =
-    initFrom === '' ? changes : { ...withoutLora, ...(dropout === undefined ? {} : { lora: { dropout } }) };
+    initFrom === '' ? changes : { ...withoutLora, ...(Object.keys(free).length > 0 ? { lora: free } : {}) };
   const request: CreateJobInput = {
     baseModel: base ?? '',
     dataset: dataset ?? '',
@@ -116,11 +127,12 @@ function Form({ original }: { original: Job | null }) {
     adapter,
     ...(Object.keys(asked).length > 0 ? { recipe: asked as CreateJobInput['recipe'] } : {}),
     ...(initFrom === '' ? {} : { initFrom }),
-    ...(priority === 0 ? {} : { priority }),
+    ...(Object.keys(original?.metadata ?? {}).length > 0 ? { metadata: original?.metadata } : {}),
+    ...scheduleOf(schedule),
   };
   const isComplete = base !== null && dataset !== null;
   const [settled] = useDebouncedValue(
-    JSON.stringify({ ...request, adapter: undefined, priority: undefined }),
+    JSON.stringify({ ...request, adapter: undefined, priority: undefined, metadata: undefined }),
     400,
   );
   const estimate = useQuery({
@@ -131,7 +143,15 @@ function Form({ original }: { original: Job | null }) {
     retry: false,
   });
   const submit = useMutation({
-    mutationFn: () => api.post<Job>('/api/v1/jobs', request),
+    mutationFn: () =>
+      original === null
+        ? api.post<Job>('/api/v1/jobs', request)
+        : api.post<Job>(`/api/v1/jobs/${original.id}/clone`, {
+            // What a clone is not told stays as it was: all is said but its metadata.
+            ...{ ...request, metadata: undefined, validationDataset: validation, initFrom: initFrom || null },
+            recipe: initFrom === '' ? recipe : { ...recipe, lora: freeOf(recipe.lora) },
+            ...{ priority: 0, placement: {}, ...scheduleOf(schedule) },
+          }),
     onSuccess: async (job) => {
       notify('Submitted.');
       await invalidate('/api/v1/jobs');
@@ -212,14 +232,14 @@ function Form({ original }: { original: Job | null }) {
                   ]}
                   value={recipe.objective.type}
                   allowDeselect={false}
-                  onChange={(type) =>
-                    setRecipe({ ...recipe, objective: objectives[type as Recipe['objective']['type']] })
-                  }
+                  onChange={(type) => {
+                    const objective = objectives[type as Recipe['objective']['type']];
+                    // Smoothing of targets is of `sft` only, and has no field with the others.
+                    setRecipe(withField({ ...recipe, objective }, 'training.labelSmoothing', 0));
+                  }}
                   error={wrong('recipe.objective.type')}
                 />
-                {recipe.objective.type === 'dpo' && knobs([betaKnob])}
-                {recipe.objective.type === 'orpo' && knobs([lambdaKnob])}
-                {knobs(mainKnobs)}
+                {knobs([...objectiveKnobs[recipe.objective.type], ...mainKnobs])}
                 <Suspense fallback={<LoadingState rows={4} height={46} />}>
                   <MoreKnobs render={knobs} />
                 </Suspense>
@@ -243,17 +263,12 @@ function Form({ original }: { original: Job | null }) {
                   onChange={(event) => setInitFrom(event.currentTarget.value.trim())}
                   error={wrong('initFrom')}
                 />
-                <TextInput
-                  type="number"
-                  label="Priority"
-                  description="From −100 to 100; a point is worth ten minutes of waiting."
-                  value={priority}
-                  onChange={(event) => setPriority(Number(event.currentTarget.value) || 0)}
-                  min={-100}
-                  max={100}
-                  error={wrong('priority')}
-                />
               </SimpleGrid>
+            </Section>
+            <Section title="When and where">
+              <Suspense fallback={<LoadingState rows={2} height={78} />}>
+                <ScheduleFields value={schedule} onChange={setSchedule} wrong={wrong} />
+              </Suspense>
             </Section>
           </Stack>
         </Grid.Col>
@@ -310,16 +325,5 @@ function Form({ original }: { original: Job | null }) {
   );
 }
 
-const objectives: Record<Recipe['objective']['type'], Recipe['objective']> = {
-  sft: { type: 'sft' },
-  dpo: { type: 'dpo', beta: 0.1, labelSmoothing: 0 },
-  orpo: { type: 'orpo', lambda: 0.1 },
-};
-const betaKnob: Knob = {
-  ...{ path: 'objective.beta', label: 'Beta', kind: 'number', min: 0.001, max: 100 },
-  help: 'How far the adapter may move from the base model: smaller, further.',
-};
-const lambdaKnob: Knob = {
-  ...{ path: 'objective.lambda', label: 'Lambda', kind: 'number', min: 0, max: 100 },
-  help: 'Weight of preferring the chosen answer beside learning it.',
-};
+/** Fields of `lora` that one may choose where a version to start from says the others. */
+const freeOf = ({ dropout, initIterations }: Partial<Recipe['lora']>) => defined({ dropout, initIterations });

@@ -32,6 +32,20 @@ it('names the dataset to evaluate on', () => {
   expect(code('openai')).not.toContain('validation_file');
 });
 
+it('says when and where, and that OpenAI has no words for it', () => {
+  const scheduled: CreateJobInput = {
+    ...request,
+    ...{ priority: 5, placement: { deviceClasses: ['cpu', 'h100'], memoryBytes: 8e9 } },
+    deadline: '2035-01-01T00:00:00.000Z',
+  };
+  expect(code('CLI', scheduled)).toContain(
+    ' --priority 5 --device cpu h100 --memory 8 --deadline 2035-01-01T00:00:00.000Z ',
+  );
+  expect(code('openai', scheduled)).toMatch(/^# OpenAI's API has no priority, placement, deadline: /);
+  expect(code('openai')).toMatch(/^from openai/);
+  expect(code('openai')).toContain('metadata={"note":"it\'s"}');
+});
+
 it('names a recipe only where there is one, in the words of each', () => {
   expect(code('CLI')).toContain('--base sample --adapter captain --recipe recipe.json --watch');
   expect(code('openai')).toContain('"dora": True');

@@ -81,6 +81,14 @@ export function TeamsUse() {
     ...apiQuery<PlatformOverview>('/api/v1/platform/overview'),
     refetchInterval: 15_000,
   });
+  // Counted for the quotas, with which the list of teams brings them.
+  const known = useQuery({ ...apiQuery<{ data: Team[] }>('/api/v1/teams'), refetchInterval: 30_000 });
+  const answered = (id: string): string => {
+    const team = known.data?.data.find((one) => one.id === id);
+    if (team === undefined) return '–';
+    const { tokensUsed, tokensPerMonth: most } = team;
+    return of(formatCompact(tokensUsed), most === null ? null : formatCompact(most));
+  };
   return (
     <Section title="Usage by team, this month">
       <QueryState query={platform}>
@@ -107,9 +115,15 @@ export function TeamsUse() {
               { key: 'queued', header: 'Waiting', align: 'right', cell: ({ queued }) => formatCount(queued) },
               {
                 key: 'tokens',
-                header: 'Tokens',
+                header: 'Tokens trained on',
                 align: 'right',
                 cell: ({ trainedTokens }) => formatCompact(trainedTokens),
+              },
+              {
+                key: 'answered',
+                header: 'Tokens of completions',
+                align: 'right',
+                cell: ({ team }) => answered(team.id),
               },
             ]}
           />
