@@ -36,7 +36,7 @@ try {
   const adapters = [];
   const cache = base.openCache({ pageTokens: past + 1, pages: most });
   await fill(cache, most, past);
-  const copied = await bandwidth();
+  const copied = await bandwidth(threads);
   const results = [];
   for (const batch of batches) {
     while (adapters.length < batch) adapters.push(makeAdapter(base, rank, adapters.length));
@@ -52,7 +52,7 @@ try {
   const share = single && (single.tokens.base * weightBytes(base.info)) / copied;
   if (share !== undefined)
     print(
-      `batch 1 reads weights at ${Math.round(share * 100)} % of what one thread copies at, ${(copied / 1e9).toFixed(1)} GB/s`,
+      `batch 1 reads weights at ${Math.round(share * 100)} % of what ${threads} threads copy at, ${(copied / 1e9).toFixed(1)} GB/s`,
     );
   writeResults('decode', { flags, kernels: kernels.info, bandwidth: copied, share, results });
   for (const handle of [cache, ...adapters, base, kernels]) handle.close();

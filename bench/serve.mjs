@@ -42,6 +42,8 @@ const past = 16;
 const rank = 16;
 /** Of adapters over HTTP, on q_proj and v_proj alone: thousands of them are to fit the disk. */
 const smallRank = 4;
+/** Adapters that a server keeps in memory unless it is told otherwise. */
+const keptByDefault = Math.min(64, Math.ceil(many / 2));
 const promptTokens = 32;
 const answerTokens = 32;
 const token = 'a-token-of-this-benchmark';
@@ -62,7 +64,7 @@ const freePort = async () => {
 
 /** A decode step below HTTP. */
 async function steps(base) {
-  const copied = await bandwidth();
+  const copied = await bandwidth(threads);
   const cache = base.openCache({ pageTokens: past + 1, pages: batch });
   await fill(cache, batch, past);
   const adapters = Array.from({ length: batch }, (_, seed) => makeAdapter(base, rank, seed));
@@ -153,7 +155,8 @@ async function firstToken(url, target) {
   return time;
 }
 
-async function overHttp({ baseModel, adapters }, data) {
+/** Calls `measure` with the address of a server that keeps so many adapters in memory. */
+async function withServer(data, kept, measure) {
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
   const server = fork(join(root, 'dist/apps/serve/src/main.js'), [], {
@@ -163,7 +166,7 @@ async function overHttp({ baseModel, adapters }, data) {
       ...{ LOWRANK_DATA: data, LOWRANK_SERVE_PORT: String(port), LOWRANK_SERVE_TOKEN: token },
       ...{ LOWRANK_SERVE_RUNNING: String(turns), LOWRANK_SERVE_WAITING: String(4 * turns) },
       ...{
-        LOWRANK_SERVE_ADAPTERS: String(many),
+        LOWRANK_SERVE_ADAPTERS: String(kept),
         LOWRANK_THREADS: String(threads),
         LOWRANK_LOG_LEVEL: 'error',
       },
@@ -179,30 +182,7 @@ async function overHttp({ baseModel, adapters }, data) {
       if (server.exitCode !== null) throw new Error('the server did not start');
       await sleep(100);
     }
-    const bare = { baseModel, adapter: null };
-    const targetOf = (i) => ({ baseModel, adapter: adapters[i] });
-    await firstToken(url, bare); // quantizes
-    const cold = [];
-    const warm = [];
-    for (let i = 0; i < Math.min(20, many); i += 1) {
-      cold.push(await firstToken(url, targetOf(i)));
-      warm.push(await firstToken(url, targetOf(i)));
-    }
-    const ofFew = (i) => targetOf(i % few);
-    const ofMany = (i) => targetOf((i * 7919) % many);
-    await throughput(url, ofFew);
-    const times = { base: [], few: [], manyCold: [], many: [] };
-    times.manyCold.push(await throughput(url, ofMany));
-    for (let round = 0; round < (quick ? 1 : 3); round += 1) {
-      times.base.push(await throughput(url, () => bare));
-      times.few.push(await throughput(url, ofFew));
-      times.many.push(await throughput(url, ofMany));
-    }
-    const rates = Object.fromEntries(Object.entries(times).map(([name, all]) => [name, median(all)]));
-    return {
-      ...{ requests, turns, few, adapters: many, tokens: rates, manyToFew: rates.many / rates.few },
-      milliseconds: { cold: median(cold), warm: median(warm) },
-    };
+    return await measure(url);
   } finally {
     if (server.exitCode === null) {
       const gone = once(server, 'exit');
@@ -210,6 +190,57 @@ async function overHttp({ baseModel, adapters }, data) {
       await gone;
     }
   }
+}
+
+async function prefetch(url, target) {
+  const { status } = await fetch(`${url}/v1/prefetch`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+    body: JSON.stringify(target),
+  });
+  if (status !== 204) throw new Error(`prefetch: status ${status}`);
+}
+
+async function overHttp({ baseModel, adapters }, data) {
+  const bare = { baseModel, adapter: null };
+  const targetOf = (i) => ({ baseModel, adapter: adapters[i % many] });
+  const ofFew = (i) => targetOf(i % few);
+  // Over all of them, measurement after measurement, in an order that is not the one they were loaded in.
+  let turn = 0;
+  const ofMany = () => targetOf(7919 * turn++);
+  const rounds = quick ? 1 : 3;
+  const all = await withServer(data, many, async (url) => {
+    await firstToken(url, bare); // quantizes
+    const cold = [];
+    const warm = [];
+    for (let i = 0; i < Math.min(20, many); i += 1) {
+      cold.push(await firstToken(url, targetOf(i)));
+      warm.push(await firstToken(url, targetOf(i)));
+    }
+    await throughput(url, ofFew);
+    const times = { base: [], few: [], manyCold: [], many: [] };
+    times.manyCold.push(await throughput(url, ofMany));
+    for (let i = 0; i < many; i += 1) await prefetch(url, targetOf(i));
+    for (let round = 0; round < rounds; round += 1) {
+      times.base.push(await throughput(url, () => bare));
+      times.few.push(await throughput(url, ofFew));
+      times.many.push(await throughput(url, ofMany));
+    }
+    const rates = Object.fromEntries(Object.entries(times).map(([name, every]) => [name, median(every)]));
+    return { tokens: rates, milliseconds: { cold: median(cold), warm: median(warm) } };
+  });
+  // As a server comes: what is asked for leaves when others are, and is read from the disk again.
+  const evicting = await withServer(data, keptByDefault, async (url) => {
+    await throughput(url, ofMany);
+    const rates = [];
+    for (let round = 0; round < rounds; round += 1) rates.push(await throughput(url, ofMany));
+    return median(rates);
+  });
+  return {
+    ...{ requests, turns, few, adapters: many, kept: keptByDefault, ...all },
+    tokens: { ...all.tokens, evicting },
+    manyToFew: all.tokens.many / all.tokens.few,
+  };
 }
 
 const percent = (value) => `${Math.round(value * 100)} %`;
@@ -220,7 +251,13 @@ const times = (value) => `${value.toFixed(2)}x`;
 const figures = ({ step, http, peer }) => [
   [`step of ${batch} rows, an adapter each against one`, step.eachToOne, 0.8, times],
   [`step of ${batch} rows, one adapter against the bare base`, step.oneToBase, 0.9, times],
-  [`over HTTP, ${many} adapters against ${few}`, http.manyToFew, 0.9, times],
+  [`over HTTP, ${many} adapters in memory against ${few}`, http.manyToFew, 0.9, times],
+  [
+    `the same with ${http.kept} in memory and the others on the disk`,
+    http.tokens.evicting / http.tokens.few,
+    null,
+    times,
+  ],
   ["step of one row, share of a copy's bandwidth", step.share, 0.6, percent],
   [
     `over HTTP, ${few} adapters against transformers + PEFT (${peer.rows} rows, adapter_names)`,
