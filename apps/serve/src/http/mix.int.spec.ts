@@ -78,4 +78,22 @@ describe('a mix of adapters', () => {
       ]),
     ).toBe(bare?.message.content);
   });
+
+  it('is refused where one of them was trained with another template', async () => {
+    const { target: other } = await world.addAdapter(2);
+    const [one, two] = [target.adapter, other.adapter] as [
+      NonNullable<ServeTarget['adapter']>,
+      NonNullable<ServeTarget['adapter']>,
+    ];
+    const mix = [
+      { adapter: one, weight: 1 },
+      { adapter: { ...two, templateSha256: '0'.repeat(64) }, weight: 1 },
+    ];
+    const response = await served.send(
+      { ...target, adapter: null, mix },
+      { kind: 'chat', body: { model: 'm', messages: [{ role: 'user', content: 'Hi' }] } },
+    );
+    expect(response.status).toBe(409);
+    expect(await response.json()).toMatchObject({ error: { code: 'template_mismatch' } });
+  });
 });

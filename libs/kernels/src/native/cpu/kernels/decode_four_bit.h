@@ -111,6 +111,10 @@ inline void add_row(const Row& row, const IntTokens& tokens, int64_t first, int6
   add(std::integral_constant<int, 1>());
 }
 
+// Below this many multiply-adds a product of next tokens ends before other threads have taken part: less than elsewhere (kWorthThreads), for
+// operations follow each other so closely here that the other threads have not fallen asleep.
+constexpr int64_t kWorthThreadsDecoding = 1 << 18;
+
 // Up to so many tokens codes are looked up in registers; more of them share weights that are written out.
 constexpr int64_t kFewTokens = 8;
 // Weights that are written out for many tokens, rows and blocks: they fill half of the first cache.
@@ -125,7 +129,7 @@ class FourBitProduct {
  public:
   FourBitProduct(const Run& run, const Weight& w, const float* bias, float* y, int64_t T)
       : run_(run), w_(w), reader_(w), levels_(int_levels(reader_.levels)), bias_(bias), y_(y), T_(T), blocks_(w.cols / quant::kBlock),
-        alone_(T * w.rows * w.cols < kWorthThreads), threads_(alone_ ? 1 : run.pool->threads()), mark_(run.scratch->mark()) {}
+        alone_(T * w.rows * w.cols < kWorthThreadsDecoding), threads_(alone_ ? 1 : run.pool->threads()), mark_(run.scratch->mark()) {}
   ~FourBitProduct() { run_.scratch->release(mark_); }
   FourBitProduct(const FourBitProduct&) = delete;
   FourBitProduct& operator=(const FourBitProduct&) = delete;

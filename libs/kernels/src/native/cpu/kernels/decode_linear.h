@@ -80,7 +80,7 @@ template <int M>
 void stream(const Run& run, const float* x, const Weight& w, const float* bias, float* y) {
   const WeightReader reader(w);
   const size_t mark = run.scratch->mark();
-  const int64_t threads = M * w.rows * w.cols < kWorthThreads ? 1 : run.pool->threads();
+  const int64_t threads = M * w.rows * w.cols < kWorthThreadsDecoding ? 1 : run.pool->threads();
   auto* operand = static_cast<float*>(run.scratch->take(M * w.cols * sizeof(float)));
   auto* segments = static_cast<float*>(run.scratch->take(threads * kSegment * sizeof(float)));
   make_operand(run, x, M * w.cols, operand);
@@ -141,7 +141,7 @@ void many_tiles(const float* w, const float* x, int64_t stride, int64_t n, int64
 
 void stream_many(const Run& run, const float* x, const Weight& w, const float* bias, float* y, int64_t T) {
   const WeightReader reader(w);
-  const bool alone = T * w.rows * w.cols < kWorthThreads;
+  const bool alone = T * w.rows * w.cols < kWorthThreadsDecoding;
   const int64_t segments = ceil_div(w.cols, kSegment), threads = alone ? 1 : run.pool->threads();
   const int64_t kept = least(T, most(kManyFloats / w.cols / 6, 4) * 6);  // tokens at a time: whole tiles
   const int64_t segment_floats = T * kSegment, sum_floats = ceil_div(kept * kManyRows, W) * W * W;
