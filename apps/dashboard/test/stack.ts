@@ -22,7 +22,8 @@ export class Stack {
     private readonly clear: () => Promise<void>,
   ) {}
 
-  static async start(): Promise<Stack> {
+  /** `env`: in place of the settings that these tests have. */
+  static async start(env: Record<string, string> = {}): Promise<Stack> {
     if (!existsSync(join(root, 'apps/dashboard/dist/index.html')))
       throw new Error('The dashboard is not built: npm run build.');
     const database = await testDatabase();
@@ -34,6 +35,7 @@ export class Stack {
         ...{ LOWRANK_DATA: folder, LOWRANK_PORT: '0', LOWRANK_IMPORT_ROOTS: samples },
         // The journeys' own servers are on loopback.
         ...{ LOWRANK_WEBHOOK_NETWORKS: '127.0.0.0/8', LOWRANK_IMPORT_NETWORKS: '127.0.0.0/8' },
+        ...env,
       },
       stdio: ['ignore', 'pipe', 'pipe'],
     });
