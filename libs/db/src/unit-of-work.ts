@@ -74,6 +74,7 @@ const repositoriesOf = (db: Tx, traceparent: string | null, deed: Deed | null): 
 type Work<T> = (repositories: Repositories) => Promise<T>;
 
 export interface UnitOfWorkOptions {
+  /** Most connections at a time, 10 unless it is given. */
   max?: number;
   /** How long one statement may take before its connection counts as lost. */
   answerWithinMs?: number;
