@@ -39,6 +39,7 @@ export function writeFailures(rows: readonly Row[], scale: Scale): void {
   }).trim();
   const machine = { cpu: cpus()[0]?.model, cores: cpus().length };
   const date = new Date().toISOString().slice(0, 10);
-  const results = { date, commit, machine, quick: scale.quick, nativeSeconds: scale.nativeSeconds, rows };
+  const { quick, nativeSeconds, seed } = scale;
+  const results = { date, commit, machine, quick, nativeSeconds, seed, rows };
   writeFileSync(join(folder, 'failures.json'), `${JSON.stringify(results, null, 2)}\n`);
 }

@@ -20,6 +20,8 @@ export interface Scale {
   quick: boolean;
   /** Seconds of the long native call. */
   nativeSeconds: number;
+  /** Of the random draws, which are the same again with the same seed. When what was drawn comes about is not. */
+  seed: number;
   pick(full: number, quick: number): number;
   /** The same for kills, whose number can be asked for. */
   kills(full: number, quick: number): number;
@@ -43,6 +45,17 @@ export class Problems {
   none(count: number, what: string): void {
     this.check(count === 0, `${count} ${what}`);
   }
+}
+
+/** Numbers in [0, 1), the same for the same seed everywhere: mulberry32. */
+export function drawsOf(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
+  };
 }
 
 /** For the figure: whether an adapter's bytes are those of the undisturbed run. */

@@ -25,6 +25,7 @@ import { measureRequests } from './metrics/http-metrics';
 import { MetricsController } from './metrics/metrics.controller';
 import { isOpenAiUrl } from './openai/errors';
 import { StoredDataPlanner } from './preflight/data-planner';
+import { LateEstimates } from './preflight/late-estimates';
 import { StoredLengths } from './preflight/stored-lengths';
 
 /** Of JSON bodies; uploads have their own limit. A recipe with every target named stays far below. */
@@ -88,7 +89,9 @@ export async function createApp(
     lengths: new StoredLengths(store),
     staging: new Staging(config),
     signal: closing.signal,
+    onCounted: (baseModel, dataset) => void late.complete(baseModel, dataset),
   });
+  const late = new LateEstimates({ ...dependencies.ports, planner }, closing.signal);
   const whole = AppModule.of({ ...dependencies, ports: { ...dependencies.ports, unitOfWork, planner } });
   const app = await NestFactory.create<NestFastifyApplication>(whole, adapter, {
     // Nest tells of every module and route at start; only what is wrong is worth a line.

@@ -18,7 +18,10 @@ async function main(): Promise<void> {
       help: 'Start everything with `npm start`, which brings its own Postgres, or name one.',
     });
   const tracing = startTracing('lowrank-api');
-  const unitOfWork = createUnitOfWork(config.databaseUrl, { traceparent: traceparentNow });
+  const unitOfWork = createUnitOfWork(config.databaseUrl, {
+    max: config.databaseConnections ?? 10,
+    traceparent: traceparentNow,
+  });
   const store = createObjectStore({ s3: config.s3, folder: join(config.dataDir, 'objects') });
   const clock = new SharedClock(() => unitOfWork.ping());
   const ports = { unitOfWork, clock, ids: randomIds };

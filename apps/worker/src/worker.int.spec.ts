@@ -1,5 +1,5 @@
 import { type AdapterVersion, sharedQueueName } from '@lowrank/contracts';
-import { cancelJob, drainWorker, pauseJob, type Ports, resumeJob } from '@lowrank/domain';
+import { cancelJob, drainWorker, locks, pauseJob, type Ports, resumeJob } from '@lowrank/domain';
 import { childrenOf } from '@lowrank/testing';
 import { createPostgresBackend, withBackend } from 'bullmq';
 import { type ChildProcess } from 'node:child_process';
@@ -155,14 +155,26 @@ describe('worker', () => {
   }, 180_000);
 
   it('takes what a dispatcher of the release before put into the queue that all shared', async () => {
-    const submitted = await submit({ placement: { deviceClasses: ['none-such'] } });
-    const { job } = submitted;
-    const queue = new (withBackend(createPostgresBackend).Queue)(sharedQueueName, {
-      connection: { connectionString: machines.databaseUrl, schema: 'queue_lowrank', migrate: true, max: 1 },
+    worker.kill('SIGTERM');
+    await once(worker, 'exit');
+    // Whoever holds the lock is the dispatcher, and this one does nothing.
+    const version = await ports.unitOfWork.exclusively(locks.dispatcher, async () => {
+      worker = machines.startWorker('alfa');
+      const submitted = await submit();
+      const { job } = submitted;
+      const queue = new (withBackend(createPostgresBackend).Queue)(sharedQueueName, {
+        connection: {
+          connectionString: machines.databaseUrl,
+          schema: 'queue_lowrank',
+          migrate: true,
+          max: 1,
+        },
+      });
+      await queue.add('wake-up', { jobId: job.id, epoch: 1 }, { jobId: `${job.id}-1` });
+      await queue.close();
+      return published(submitted);
     });
-    await queue.add('wake-up', { jobId: job.id, epoch: 1 }, { jobId: `${job.id}-1` });
-    await queue.close();
-    expect(weightsOf(await published(submitted))).toBe(weightsOf(undisturbed));
+    expect(version && weightsOf(version)).toBe(weightsOf(undisturbed));
   }, 120_000);
 
   it('hands its job back when it is asked to leave, and the next worker goes on', async () => {

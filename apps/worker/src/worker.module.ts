@@ -27,6 +27,9 @@ import { WorkerService } from './worker.service';
 const trainerProgram = (name: string): string =>
   resolve(__dirname, `../../trainer/src/${name}${extname(__filename)}`);
 
+/** Transactions of a worker at a time: few, as there may be many workers. The locks that it holds or tries for have connections of their own. */
+const databaseConnections = 4;
+
 /** Nothing that people delete is removed; what trainers have replaced still is: it counts as discarded in 1970. */
 const foreverMs = 40 * 365 * 86_400_000;
 
@@ -49,7 +52,9 @@ export class WorkerModule {
       timings: defaultTimings,
     });
     const offers = await offersOn(config, watch);
-    const unitOfWork = createUnitOfWork(databaseUrl);
+    const unitOfWork = createUnitOfWork(databaseUrl, {
+      max: config.databaseConnections ?? databaseConnections,
+    });
     const queue = createJobQueue({ databaseUrl, redis, prefix });
     const poster = createPoster({
       rules: new AddressRules(config.webhookNetworks),

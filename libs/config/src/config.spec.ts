@@ -56,6 +56,12 @@ describe('loadConfig', () => {
       expect(failure({ LOWRANK_DEVICE_CLASS: name }).message).toContain('LOWRANK_DEVICE_CLASS');
   });
 
+  it('leaves it to each process how many connections it has to Postgres, unless told otherwise', () => {
+    expect(loadConfig({}).databaseConnections).toBeNull();
+    expect(loadConfig({ LOWRANK_DATABASE_CONNECTIONS: '1' }).databaseConnections).toBe(1);
+    expect(failure({ LOWRANK_DATABASE_CONNECTIONS: '0' }).message).toContain('LOWRANK_DATABASE_CONNECTIONS');
+  });
+
   it('copies every checkpoint to the object store, unless told otherwise', () => {
     expect(loadConfig({}).mirrorSeconds).toBe(0);
     expect(loadConfig({ LOWRANK_MIRROR_SECONDS: '300' }).mirrorSeconds).toBe(300);

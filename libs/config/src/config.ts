@@ -25,6 +25,8 @@ export interface Config {
   port: number;
   /** null: the embedded Postgres in dataDir. */
   databaseUrl: string | null;
+  /** Most connections to it at a time, besides those that hold locks; null: the process knows how many it needs. */
+  databaseConnections: number | null;
   /** null: the queue runs on Postgres too. */
   redis: RedisConfig | null;
   /** null: objects live in `<dataDir>/objects`. */
@@ -152,6 +154,7 @@ const environmentSchema = z
     LOWRANK_HOST: z.string().default('127.0.0.1'),
     LOWRANK_PORT: integer(0, 65_535).default(7380),
     DATABASE_URL: url(/^postgres(ql)?$/, 'postgres://user:password@host:5432/database').optional(),
+    LOWRANK_DATABASE_CONNECTIONS: integer(1, 1000).optional(),
     ...redisVariables,
     S3_ENDPOINT: url(/^https?$/, 'http://host:8333').optional(),
     S3_REGION: z.string().default('us-east-1'),
@@ -280,6 +283,7 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
     host: value.LOWRANK_HOST,
     port: value.LOWRANK_PORT,
     databaseUrl: value.DATABASE_URL ?? null,
+    databaseConnections: value.LOWRANK_DATABASE_CONNECTIONS ?? null,
     redis: redisOf(value),
     s3: s3Of(value),
     slots: value.LOWRANK_SLOTS,

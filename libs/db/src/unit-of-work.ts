@@ -12,6 +12,7 @@ import { baseModelRepository } from './repositories/base-models';
 import { checkpointRepository } from './repositories/checkpoints';
 import { datasetRepository } from './repositories/datasets';
 import { grantRepository } from './repositories/grants';
+import { estimateRepository } from './repositories/estimates';
 import { evaluationRepository, gateRepository } from './repositories/evaluations';
 import { exportRepository } from './repositories/exports';
 import { attemptRepository, passwordResetRepository } from './repositories/accounts';
@@ -49,6 +50,7 @@ const repositoriesOf = (db: Tx, traceparent: string | null, deed: Deed | null): 
   adapters: adapterRepository(db, deed),
   aliases: aliasRepository(db),
   exports: exportRepository(db),
+  estimates: estimateRepository(db),
   evaluations: evaluationRepository(db),
   gates: gateRepository(db),
   pins: pinRepository(db),
@@ -74,6 +76,7 @@ const repositoriesOf = (db: Tx, traceparent: string | null, deed: Deed | null): 
 type Work<T> = (repositories: Repositories) => Promise<T>;
 
 export interface UnitOfWorkOptions {
+  /** Most connections at a time, 10 unless it is given. */
   max?: number;
   /** How long one statement may take before its connection counts as lost. */
   answerWithinMs?: number;

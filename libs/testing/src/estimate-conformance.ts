@@ -3,6 +3,8 @@ import { randomIds } from '@lowrank/domain';
 import { type Seeded } from './catalog-conformance';
 import {
   makeBaseModel,
+  makeDataEstimate,
+  makeDataset,
   makeEstimate,
   makeJob,
   makeManifest,
@@ -32,6 +34,32 @@ export function estimateConformance(seeded: () => Seeded): void {
       estimatedBytes: estimate.memory?.bytes,
       sharedBytes: estimate.memory?.sharedBytes,
     });
+  });
+
+  it('estimates of jobs whose tokens were not counted are found by the dataset, and replaced', async () => {
+    const [first, other] = [makeEstimate(), makeEstimate({ data: makeDataEstimate(), memory: null })];
+    const uncounted = await crew.addJob({ estimate: first });
+    const held = makeDataset({ sha256: 'b'.repeat(64) });
+    await run(({ datasets }) => datasets.insert(crew.id, held));
+    const { id, filename, sha256 } = held;
+    const evaluated = await crew.addJob({ estimate: first, validationDataset: { id, filename, sha256 } });
+    await crew.addJob({ estimate: other });
+    await crew.addJob();
+    const ended = await crew.addJob({ estimate: first });
+    await run(({ jobs }) => putInState(jobs, ended.id, 'failed'));
+    const find = (datasetSha256: string, baseModelRevision = crew.baseModel.revision, limit = 9) =>
+      run(({ estimates }) => estimates.uncounted({ datasetSha256, baseModelRevision, limit }));
+    const both = [uncounted.id, evaluated.id].sort();
+    expect((await find(crew.dataset.sha256)).map((job) => job.id)).toEqual(both);
+    expect((await find(crew.dataset.sha256, undefined, 1)).map((job) => job.id)).toEqual(both.slice(0, 1));
+    expect(await find(sha256)).toEqual([await run(({ jobs }) => jobs.lock(evaluated.id))]);
+    expect(await find(sha256, 'c'.repeat(40))).toEqual([]);
+
+    await run(({ estimates }) => estimates.replace(uncounted.id, other));
+    expect(await run(({ jobs }) => jobs.detail(crew.id, uncounted.id))).toMatchObject({ estimate: other });
+    const none = { estimatedBytes: null, sharedBytes: null };
+    expect(await run(({ jobs }) => jobs.lock(uncounted.id))).toMatchObject(none);
+    expect((await find(crew.dataset.sha256)).map((job) => job.id)).toEqual([evaluated.id]);
   });
 
   it('statistics know the newest finished jobs of each device class, and those on a base model', async () => {

@@ -1,6 +1,7 @@
 import {
   type BaseModel,
   type Certificate,
+  type DataEstimate,
   type Dataset,
   type Estimate,
   type EvaluationManifest,
@@ -66,6 +67,14 @@ export const makeDataset = (overrides: Partial<Dataset> = {}): Dataset => ({
   tokensOf: 'tiny',
   createdAt: at,
   expiresAt: null,
+  ...overrides,
+});
+
+/** What training makes of a small dataset. */
+export const makeDataEstimate = (overrides: Partial<DataEstimate> = {}): DataEstimate => ({
+  ...{ rows: 270, heldOutRows: 30, truncatedRows: 0, droppedRows: 0, sequences: 270, heldOutSequences: 30 },
+  ...{ packedRows: 24, fill: 0.98, tokensPerEpoch: 12_000, lossTokensPerEpoch: 5000, stepsPerEpoch: 6 },
+  ...{ steps: 18, tokens: 36_000, lossTokens: 15_000, lengths: [{ upTo: 64, sequences: 270 }] },
   ...overrides,
 });
 

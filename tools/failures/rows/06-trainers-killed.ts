@@ -5,7 +5,7 @@ import { type Job } from '@lowrank/contracts';
 import { Installation, type RunningWorker, tinyRecipe, weightsOf } from '../harness/installation';
 import { end } from '../harness/program';
 import { pause, until } from '../harness/wait';
-import { compared, type Failure, Problems } from '../suite';
+import { compared, drawsOf, type Failure, Problems } from '../suite';
 
 const everySteps = 20;
 const steps = 1500;
@@ -46,6 +46,7 @@ async function harass(
   job: Job,
   left: () => boolean,
   kills: Kills,
+  draw: () => number,
 ): Promise<void> {
   const folder = join(lowrank.dataDir, 'jobs', job.id, 'checkpoints');
   for (let epoch = 1; left(); epoch += 1) {
@@ -58,7 +59,7 @@ async function harass(
     const aimed =
       kills.made % 3 === 0 &&
       (await midCheckpoint(folder, async () => (await lowrank.row(job.id)).state === 'succeeded'));
-    if (!aimed) await pause(Math.random() * 3);
+    if (!aimed) await pause(draw() * 3);
     const pids = await worker.program.children();
     if (pids.filter((pid) => end(pid)).length === 0) continue;
     kills.made += 1;
@@ -96,6 +97,7 @@ export const trainersKilled: Failure = {
       const recipe = tinyRecipe(steps, everySteps);
       const undisturbed = await lowrank.submit(recipe);
       const [expected] = await lowrank.published(undisturbed);
+      const draw = drawsOf(scale.seed);
       const kills: Kills = { made: 0, midCheckpoint: 0, mostLost: 0 };
       let runs = 0;
       let others = 0;
@@ -106,7 +108,7 @@ export const trainersKilled: Failure = {
           return row.workerId !== null && row;
         });
         const worker = workers.find(({ id }) => id === workerId) as RunningWorker;
-        await harass(lowrank, worker, job, () => kills.made < wanted, kills);
+        await harass(lowrank, worker, job, () => kills.made < wanted, kills, draw);
         const [version] = await lowrank.published(job);
         runs += 1;
         if (version === undefined || expected === undefined || weightsOf(version) !== weightsOf(expected))
@@ -120,9 +122,9 @@ export const trainersKilled: Failure = {
       problems.none(Number(damaged), 'partial checkpoints met');
       problems.check(kills.midCheckpoint > 0, 'no kill hit a checkpoint while it was written');
       return {
-        figure: `${kills.made} kills, ${kills.midCheckpoint} of them mid-checkpoint: at most ${kills.mostLost} of ${everySteps} steps lost, ${damaged} partial checkpoints met, ${runs} runs, ${compared(others === 0)}`,
+        figure: `seed ${scale.seed}: ${kills.made} kills, ${kills.midCheckpoint} of them mid-checkpoint: at most ${kills.mostLost} of ${everySteps} steps lost, ${damaged} partial checkpoints met, ${runs} runs, ${compared(others === 0)}`,
         problems: problems.list,
-        values: { ...kills, interval: everySteps, damaged: Number(damaged), runs },
+        values: { seed: scale.seed, ...kills, interval: everySteps, damaged: Number(damaged), runs },
       };
     }),
 };

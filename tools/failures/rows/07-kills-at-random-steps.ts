@@ -1,7 +1,7 @@
 import { Installation, tinyRecipe, weightsOf } from '../harness/installation';
 import { end } from '../harness/program';
 import { until } from '../harness/wait';
-import { type Failure, Problems } from '../suite';
+import { drawsOf, type Failure, Problems } from '../suite';
 
 const steps = 400;
 const everySteps = 10;
@@ -23,12 +23,13 @@ export const killsAtRandomSteps: Failure = {
       const [expected] = await lowrank.published(undisturbed);
       const trace = (await lowrank.lossTrace(undisturbed.id)).join('\n');
       problems.check(trace.split('\n').length === steps, 'the undisturbed run lacks steps in its trace');
+      const draw = drawsOf(scale.seed);
       let kills = 0;
       for (let run = 0; run < runs; run += 1) {
         const job = await lowrank.submit(recipe);
         for (let epoch = 1; epoch <= 3; epoch += 1) {
           const { step } = await lowrank.training(job, { epoch });
-          const target = Math.min(steps - 20, step + everySteps + Math.floor((Math.random() * steps) / 4));
+          const target = Math.min(steps - 20, step + everySteps + Math.floor((draw() * steps) / 4));
           await lowrank.training(job, { epoch, step: target });
           for (const pid of await program.children()) kills += Number(end(pid));
           const isOver = async () => {
@@ -51,9 +52,9 @@ export const killsAtRandomSteps: Failure = {
       }
       problems.check(kills >= 2 * runs, `only ${kills} kills in ${runs} runs`);
       return {
-        figure: `${runs} runs of ${steps} steps, ${kills} kills: traces and SHA-256 ${problems.list.length === 0 ? 'identical' : 'differ'}`,
+        figure: `seed ${scale.seed}: ${runs} runs of ${steps} steps, ${kills} kills: traces and SHA-256 ${problems.list.length === 0 ? 'identical' : 'differ'}`,
         problems: problems.list,
-        values: { runs, kills },
+        values: { seed: scale.seed, runs, kills },
       };
     }),
 };

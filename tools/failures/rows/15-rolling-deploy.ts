@@ -41,10 +41,10 @@ function trainOld(lowrank: Installation, count: number): Promise<number> {
   return until(
     'the jobs of old payloads to end',
     async () => {
-      const { succeeded = 0, queued: _queued, ...busy } = await lowrank.countByState();
+      const { succeeded = 0, preparing = 0, running = 0, publishing = 0 } = await lowrank.countByState();
       if (succeeded === count) return succeeded;
       // The old version hands out a wake-up again when it was lost, and so does this: a worker takes no more than it has slots.
-      if (asked === 0 || Object.values(busy).every((jobs) => jobs === 0))
+      if (asked === 0 || preparing + running + publishing === 0)
         for (const { id } of await lowrank.rows(queued)) {
           await put(lowrank, sharedQueueName, id, { jobId: id, epoch: 1 });
           asked += 1;

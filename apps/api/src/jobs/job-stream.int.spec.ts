@@ -43,7 +43,7 @@ async function read(
   after: string | null,
   most: number,
 ): Promise<{ told: Told[]; isOver: boolean }> {
-  const headers = after === null ? {} : { 'last-event-id': after };
+  const headers: Record<string, string> = after === null ? {} : { 'last-event-id': after };
   const response = await api.fetch('GET', `/api/v1/jobs/${jobId}/stream`, { headers });
   const told: Told[] = [];
   let text = '';

@@ -19,6 +19,8 @@ export interface CountedLengthsOptions {
   /** Aborted when the API closes. */
   signal: AbortSignal;
   patienceMs?: number;
+  /** Told of what was counted and is kept now: those who asked may not have waited. */
+  onCounted?: (baseModel: BaseModel, dataset: Dataset) => void;
 }
 
 /** Counts tokens in a thread, one dataset at a time and each once, and keeps what it has counted. */
@@ -37,7 +39,7 @@ export class CountedLengths {
   }
 
   private count(baseModel: BaseModel, dataset: Dataset): Promise<TokenLengths> {
-    const { blobs, lengths, staging } = this.options;
+    const { blobs, lengths, staging, onCounted } = this.options;
     const signal = AbortSignal.any([this.options.signal, AbortSignal.timeout(countingMs)]);
     return staging.use('count', async (folder) => {
       const tokenizerDir = await fetchTokenizer(blobs, baseModel, join(folder, 'tokenizer'));
@@ -46,6 +48,7 @@ export class CountedLengths {
       const { format } = dataset;
       const counted = await measureDatasetFile(file, { tokenizerDir, format, maxLineBytes, signal });
       await lengths.keep(baseModel, dataset, counted);
+      onCounted?.(baseModel, dataset);
       return counted;
     });
   }

@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Staging } from '../http/staging';
+import { type CountedLengthsOptions } from './counted-lengths';
 import { StoredDataPlanner } from './data-planner';
 import { keyOf, StoredLengths } from './stored-lengths';
 
@@ -33,10 +34,18 @@ async function addDataset(text: string): Promise<Dataset> {
 }
 function planner({
   patienceMs,
+  onCounted,
   signal = new AbortController().signal,
-}: { patienceMs?: number; signal?: AbortSignal } = {}) {
+}: Partial<Pick<CountedLengthsOptions, 'patienceMs' | 'signal' | 'onCounted'>> = {}) {
   const staging = new Staging(loadConfig({ LOWRANK_DATA: join(root, 'data') }));
-  return new StoredDataPlanner({ blobs, lengths: new StoredLengths(store), staging, signal, patienceMs });
+  return new StoredDataPlanner({
+    blobs,
+    lengths: new StoredLengths(store),
+    staging,
+    signal,
+    patienceMs,
+    onCounted,
+  });
 }
 
 it('counts a dataset once, however many ask at a time, and keeps what it has counted', async () => {
@@ -51,6 +60,17 @@ it('counts a dataset once, however many ask at a time, and keeps what it has cou
   fetched.mockClear();
   expect(await planner().plan(baseModel, dataset, recipe)).toEqual(plans[0]);
   expect(fetched).not.toHaveBeenCalled();
+});
+
+it('tells of what was counted after nobody waited for it any more, once', async () => {
+  const dataset = await addDataset(tinyDataset(47));
+  const counted = jest.fn();
+  const told = new Promise<void>((resolve) => counted.mockImplementation(resolve));
+  const hasty = planner({ patienceMs: 0, onCounted: counted });
+  expect(await hasty.plan(baseModel, dataset, recipe)).toHaveProperty('problem');
+  await told;
+  expect(await planner().plan(baseModel, dataset, recipe)).toMatchObject({ conversations: 47 });
+  expect(counted.mock.calls).toEqual([[baseModel, dataset]]);
 });
 
 it('does not keep a request waiting; a later one finds it counted', async () => {

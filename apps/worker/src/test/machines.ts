@@ -86,6 +86,8 @@ export async function startMachines(
         env: {
           ...process.env,
           DATABASE_URL: databaseUrl,
+          // The fewest: a transaction that waited for another within itself would never end.
+          LOWRANK_DATABASE_CONNECTIONS: '1',
           REDIS_URL: '',
           ...s3,
           LOWRANK_DATA: dataDir,

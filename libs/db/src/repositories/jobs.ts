@@ -49,7 +49,7 @@ const toJob = (row: JobRow): Job => ({
   finishedAt: isoOrNull(row.finishedAt),
 });
 
-const toJobRecord = (row: JobRow): JobRecord => ({
+export const toJobRecord = (row: JobRow): JobRecord => ({
   ...toJob(row),
   waitingFor: row.waitingFor,
   teamId: row.teamId,

@@ -31,6 +31,7 @@ import {
 } from './members';
 import { type AddressedWakeUp } from './job-queue';
 import { type News, type OutboxRepository } from './outbox';
+import { type EstimateRepository } from './estimates';
 import { type EvaluationRepository, type GateRepository } from './evaluations';
 import { type ExportRepository } from './exports';
 import { type PartyRepository } from './parties';
@@ -54,6 +55,7 @@ export interface Repositories {
   adapters: AdapterRepository;
   aliases: AliasRepository;
   exports: ExportRepository;
+  estimates: EstimateRepository;
   evaluations: EvaluationRepository;
   gates: GateRepository;
   outbox: OutboxRepository;

@@ -15,6 +15,7 @@ import { memberRepositoriesOf } from './memory-members';
 import { outboxOf } from './memory-outbox';
 import { statisticsOf } from './memory-statistics';
 import { isAlike, suits, toJob, toWaiting } from './memory-job-rows';
+import { estimateRepositoryOf } from './memory-estimates';
 import { evaluationRepositoryOf, gateRepositoryOf } from './memory-evaluations';
 import { pinRepositoryOf } from './memory-pins';
 import { exportRepositoryOf } from './memory-exports';
@@ -71,6 +72,7 @@ export function repositoriesOf(tables: Tables, deed: Deed | null): Repositories 
     statistics: statisticsOf(tables),
     webhooks: webhookRepositoryOf(tables),
     exports: exportRepositoryOf(tables),
+    estimates: estimateRepositoryOf(tables),
     evaluations: evaluationRepositoryOf(tables),
     retention: retentionRepositoryOf(tables),
     gates: gateRepositoryOf(tables),
