@@ -3,7 +3,7 @@ import { lineageRows } from './lineage-view';
 
 const id = (letter: string) => `ver_${letter.repeat(24)}`;
 const node = (letter: string, number: number, isGone = false) => ({
-  ...{ type: 'version' as const, id: id(letter), adapter: 'captain', number, isGone },
+  ...{ type: 'version' as const, id: id(letter), adapter: 'captain', number, recipe: null, isGone },
 });
 
 it('tells which versions led to which, and which one was asked for', () => {

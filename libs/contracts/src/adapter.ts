@@ -199,7 +199,9 @@ export const adapterQuerySchema = pageQuerySchema.extend({
       'Id or name of the user or API key that made it; what a key of a member has made counts as the member’s too.',
     ),
   tag: tagSchema.optional().describe('A tag that it has.'),
-  objective: objectiveTypeSchema.optional().describe('What training minimised.'),
+  objective: objectiveTypeSchema
+    .optional()
+    .describe('The task that it was trained for: what training minimised.'),
   method: adapterMethodSchema.optional().describe('How it was trained.'),
   maxLoss: z.coerce.number().optional().describe('Highest loss on the rows held out.'),
   minAccuracy: z.coerce.number().optional().describe('Lowest accuracy on the rows held out.'),

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { versionRefSchema } from './alias';
 import { idSchema, nameSchema, sha256Schema } from './ids';
+import { recipeSchema } from './recipe';
 import { type Work } from './work';
 
 /** Names one version for good, whatever becomes of its adapter's aliases. */
@@ -63,6 +64,8 @@ export const lineageNodeSchema = z.discriminatedUnion('type', [
     id: idSchema('version'),
     adapter: nameSchema,
     number: z.int().positive(),
+    /** What it was trained by, every field decided; null: of the version nothing but its name is known any more. */
+    recipe: recipeSchema.nullable(),
     ...gone,
   }),
   z.object({

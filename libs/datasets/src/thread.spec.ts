@@ -113,6 +113,15 @@ describe('thread', () => {
     await expect(checking).rejects.toThrow('cancelled by Ann');
   });
 
+  it('ends when reading takes longer than it may', async () => {
+    await slowTemplate();
+    await writeFile(data, tinyDataset(1000));
+    const checking = checkDatasetFile(data, { maxLineBytes, tokenizerDir: model, timeoutMs: 300 });
+    await expect(checking).rejects.toMatchObject({
+      ...{ code: 'dataset_invalid', message: 'reading the file takes longer than 0.3 s' },
+    });
+  });
+
   it('is not disturbed by being cancelled after its end', async () => {
     const stop = new AbortController();
     const result = await checkDatasetFile(data, { maxLineBytes, signal: stop.signal });

@@ -52,6 +52,8 @@ export type ThreadReply =
 
 /** Enough for the longest line in every form that it takes on its way; a parser that runs wild ends here, not in the caller. */
 const HEAP_MEGABYTES = 1024;
+/** Longest that reading a file of a user takes, in a thread or in a process of its own. */
+export const READING_MS = 600_000;
 
 function toError(reply: ThreadReply & { ok: false }): Error {
   const code = errorCodeSchema.safeParse(reply.code);
@@ -60,11 +62,12 @@ function toError(reply: ThreadReply & { ok: false }): Error {
 
 /**
  * Does one task in a thread of its own, with bounded memory and an environment without secrets, so that neither long nor hostile
- * input holds up or ends the caller. Throws what the task throws; dataset_invalid when it needs too much memory.
+ * input holds up or ends the caller. Throws what the task throws; dataset_invalid when it needs too much memory, or more time than `timeoutMs`
+ * (default: as long as it takes).
  */
 export async function runInThread<T extends keyof ThreadTasks>(
   request: { task: T } & ThreadTasks[T]['request'],
-  { signal }: { signal?: AbortSignal } = {},
+  { signal, timeoutMs }: { signal?: AbortSignal; timeoutMs?: number } = {},
 ): Promise<ThreadTasks[T]['response']> {
   signal?.throwIfAborted();
   const worker = new Worker(join(__dirname, `worker${extname(__filename)}`), {
@@ -73,6 +76,12 @@ export async function runInThread<T extends keyof ThreadTasks>(
     resourceLimits: { maxOldGenerationSizeMb: HEAP_MEGABYTES },
   });
   const stop = (): void => void worker.terminate();
+  let isLate = false;
+  const late = (): void => {
+    isLate = true;
+    stop();
+  };
+  const timer = timeoutMs === undefined ? undefined : setTimeout(late, timeoutMs);
   signal?.addEventListener('abort', stop, { once: true });
   try {
     const reply = await new Promise<ThreadReply>((resolve, reject) => {
@@ -82,11 +91,18 @@ export async function runInThread<T extends keyof ThreadTasks>(
         const code = request.task === 'tokenizer' ? 'base_model_invalid' : 'dataset_invalid';
         reject(tooMuch ? new LowrankError(code, 'reading it takes too much memory') : error);
       });
-      worker.once('exit', () => reject(signal?.reason ?? new Error('the thread ended without an answer')));
+      worker.once('exit', () => {
+        const tooLong = `reading the file takes longer than ${(timeoutMs ?? 0) / 1000} s`;
+        const own = isLate
+          ? new LowrankError('dataset_invalid', tooLong)
+          : new Error('the thread ended without an answer');
+        reject(signal?.reason ?? own);
+      });
     });
     if (!reply.ok) throw toError(reply);
     return reply.value as ThreadTasks[T]['response'];
   } finally {
+    clearTimeout(timer);
     signal?.removeEventListener('abort', stop);
     await worker.terminate();
   }
@@ -99,12 +115,15 @@ export interface CheckFileOptions {
   /** Folder with a model's tokenizer files; tokens are counted when given. */
   tokenizerDir?: string;
   signal?: AbortSignal;
+  /** Default: ten minutes. */
+  timeoutMs?: number;
 }
 
-/** checkDataset over a file, in a thread of its own. */
+/** checkDataset over a file, in a thread of its own, with bounded time. */
 export function checkDatasetFile(file: string, options: CheckFileOptions): Promise<DatasetCheck> {
-  const { format, maxLineBytes, tokenizerDir, signal } = options;
-  return runInThread({ task: 'check', file, format, maxLineBytes, folder: tokenizerDir }, { signal });
+  const { format, maxLineBytes, tokenizerDir, signal, timeoutMs = READING_MS } = options;
+  const request = { task: 'check', file, format, maxLineBytes, folder: tokenizerDir } as const;
+  return runInThread(request, { signal, timeoutMs });
 }
 
 /** measureDataset with the tokenizer of a model folder, in a thread of its own. */
@@ -116,22 +135,23 @@ export function measureDatasetFile(
   return runInThread({ task: 'measure', file, folder: tokenizerDir, format, maxLineBytes }, { signal });
 }
 
-/** findDuplicates over files, in a thread of its own. */
+/** findDuplicates over files, in a thread of its own, with bounded time. */
 export function findDuplicatesInFiles(
   source: FormattedFile,
   options: { against: FormattedFile | null; maxLineBytes: number; signal?: AbortSignal },
 ): Promise<DuplicateReport> {
   const { signal, ...rest } = options;
-  return runInThread({ task: 'duplicates', ...source, ...rest }, { signal });
+  return runInThread({ task: 'duplicates', ...source, ...rest }, { signal, timeoutMs: READING_MS });
 }
 
-/** previewRows with the tokenizer of a model folder, in a thread of its own. */
+/** previewRows with the tokenizer of a model folder, in a thread of its own, with bounded time. */
 export function previewInThread(
   lines: NumberedLine[],
   options: { tokenizerDir: string; format: DatasetFormat; signal?: AbortSignal },
 ): Promise<PreviewedRow[]> {
   const { tokenizerDir, format, signal } = options;
-  return runInThread({ task: 'preview', lines, folder: tokenizerDir, format }, { signal });
+  const request = { task: 'preview', lines, folder: tokenizerDir, format } as const;
+  return runInThread(request, { signal, timeoutMs: READING_MS });
 }
 
 /** encodeDataset with the tokenizer of a model folder, in a thread of its own. */

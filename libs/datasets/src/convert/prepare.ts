@@ -1,6 +1,7 @@
 import { type ErrorCode, type ErrorDetail, LowrankError } from '@lowrank/contracts';
 import { fork } from 'node:child_process';
 import { extname, join } from 'node:path';
+import { READING_MS } from '../thread';
 import { type ConvertOptions } from './convert';
 import { encodingOf } from './encoding';
 
@@ -15,7 +16,6 @@ export type ConvertReply =
   { file: string } | { code: ErrorCode | null; message: string; details?: ErrorDetail[] };
 
 const usualMemoryBytes = 1.5 * 2 ** 30;
-const usualTimeoutMs = 600_000;
 
 export interface PrepareOptions extends ConvertOptions {
   signal?: AbortSignal;
@@ -33,7 +33,7 @@ export async function prepareDatasetFile(
   folder: string,
   options: PrepareOptions,
 ): Promise<string> {
-  const { signal, memoryBytes = usualMemoryBytes, timeoutMs = usualTimeoutMs, ...convert } = options;
+  const { signal, memoryBytes = usualMemoryBytes, timeoutMs = READING_MS, ...convert } = options;
   if ((await encodingOf(path, options.filename)) === 'jsonl') return path;
   signal?.throwIfAborted();
   const request: ConvertRequest = {

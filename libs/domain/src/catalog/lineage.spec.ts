@@ -29,9 +29,14 @@ it('is a graph from what was used to what was made', async () => {
       node.type === 'version' ? [`${node.adapter} v${node.number} ${node.isGone}`] : [],
     );
   expect(names(lineage)).toEqual(['captain v1 false', 'mate v1 false', 'captain v2 false']);
+  const recipes = ({ nodes }: typeof lineage) =>
+    nodes.flatMap((node) => (node.type === 'version' ? [node.recipe] : []));
+  expect(recipes(lineage)).toEqual([first.recipe, second.recipe, third.recipe]);
 
   // Its parent's row is gone; the name stays.
   world.tables.versions.shift();
-  expect(names(await read('mate', 'v1'))).toEqual(['mate v1 false', 'captain v2 false', 'captain v1 true']);
+  const without = await read('mate', 'v1');
+  expect(names(without)).toEqual(['mate v1 false', 'captain v2 false', 'captain v1 true']);
+  expect(recipes(without)).toEqual([second.recipe, third.recipe, null]);
   await expect(read('captain', 'v1')).rejects.toMatchObject({ code: 'not_found' });
 });

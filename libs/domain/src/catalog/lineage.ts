@@ -51,8 +51,8 @@ function graphOf(
   const names = new Map(datasets.map(({ id, name, version }) => [id, { name, version }]));
   const nodes = new Map<string, LineageNode>();
   const edges: LineageEdge[] = [];
-  for (const { id, adapter, number, deletedAt } of versions)
-    nodes.set(id, { type: 'version', id, adapter, number, isGone: deletedAt !== null });
+  for (const { id, adapter, number, recipe, deletedAt } of versions)
+    nodes.set(id, { type: 'version', id, adapter, number, recipe, isGone: deletedAt !== null });
   const add = (
     node: LineageNode,
     to: string,
@@ -65,7 +65,7 @@ function graphOf(
   for (const { id, parents, baseModel, dataset, jobId, checkpointStep } of versions) {
     for (const { versionId, adapter, number, kind } of parents)
       // A parent that is not among them has no row any more, or is one too many.
-      add({ type: 'version', id: versionId, adapter, number, isGone: !isTruncated }, id, kind);
+      add({ type: 'version', id: versionId, adapter, number, recipe: null, isGone: !isTruncated }, id, kind);
     add({ type: 'baseModel', ...baseModel }, id, 'base');
     if (dataset !== null) {
       const named = names.get(dataset.id) ?? { name: null, version: null };

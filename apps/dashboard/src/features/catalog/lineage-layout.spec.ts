@@ -2,7 +2,7 @@ import { type Lineage } from '@lowrank/contracts';
 import { labelOf, layoutOf } from './lineage-layout';
 
 const version = (number: number) =>
-  ({ type: 'version', id: `ver_${number}`, adapter: 'tone', number, isGone: false }) as const;
+  ({ type: 'version', id: `ver_${number}`, adapter: 'tone', number, recipe: null, isGone: false }) as const;
 const base = { type: 'baseModel', id: 'base_1', name: 'tiny', revision: 'a' } as const;
 const job = (n: number) => ({ type: 'job', id: `job_${n}` }) as const;
 
