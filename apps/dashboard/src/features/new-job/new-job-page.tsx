@@ -1,5 +1,7 @@
 import {
   Alert,
+  Box,
+  type BoxProps,
   Button,
   Grid,
   Group,
@@ -208,7 +210,7 @@ function Form({ original }: { original: Job | null }) {
               />
             </Section>
             <Section title="Data">
-              <Suspense fallback={<LoadingState rows={2} height={56} />}>
+              <Suspense fallback={<Room height={{ base: 530, sm: 310 }} />}>
                 <DataStep
                   base={base}
                   value={dataset}
@@ -266,7 +268,7 @@ function Form({ original }: { original: Job | null }) {
               </SimpleGrid>
             </Section>
             <Section title="When and where">
-              <Suspense fallback={<LoadingState rows={2} height={78} />}>
+              <Suspense fallback={<Room height={{ base: 416, xs: 180 }} />}>
                 <ScheduleFields value={schedule} onChange={setSchedule} wrong={wrong} />
               </Suspense>
             </Section>
@@ -324,6 +326,13 @@ function Form({ original }: { original: Job | null }) {
     </form>
   );
 }
+
+/** Room as high as the fields that come, by the width of the window. */
+const Room = ({ height }: { height: BoxProps['mih'] }) => (
+  <Box mih={height}>
+    <LoadingState rows={2} height={56} />
+  </Box>
+);
 
 /** Fields of `lora` that one may choose where a version to start from says the others. */
 const freeOf = ({ dropout, initIterations }: Partial<Recipe['lora']>) => defined({ dropout, initIterations });
