@@ -1,7 +1,5 @@
 import {
   Alert,
-  Box,
-  type BoxProps,
   Button,
   Grid,
   Group,
@@ -210,7 +208,7 @@ function Form({ original }: { original: Job | null }) {
               />
             </Section>
             <Section title="Data">
-              <Suspense fallback={<Room height={{ base: 530, sm: 310 }} />}>
+              <Suspense fallback={<LoadingState rows={2} height={56} mih={{ base: 530, sm: 310 }} />}>
                 <DataStep
                   base={base}
                   value={dataset}
@@ -268,7 +266,7 @@ function Form({ original }: { original: Job | null }) {
               </SimpleGrid>
             </Section>
             <Section title="When and where">
-              <Suspense fallback={<Room height={{ base: 416, xs: 180 }} />}>
+              <Suspense fallback={<LoadingState rows={2} height={56} mih={{ base: 416, xs: 180 }} />}>
                 <ScheduleFields value={schedule} onChange={setSchedule} wrong={wrong} />
               </Suspense>
             </Section>
@@ -326,13 +324,6 @@ function Form({ original }: { original: Job | null }) {
     </form>
   );
 }
-
-/** Room as high as the fields that come, by the width of the window. */
-const Room = ({ height }: { height: BoxProps['mih'] }) => (
-  <Box mih={height}>
-    <LoadingState rows={2} height={56} />
-  </Box>
-);
 
 /** Fields of `lora` that one may choose where a version to start from says the others. */
 const freeOf = ({ dropout, initIterations }: Partial<Recipe['lora']>) => defined({ dropout, initIterations });
