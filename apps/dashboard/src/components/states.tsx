@@ -9,6 +9,7 @@ import {
   Paper,
   Skeleton,
   Stack,
+  type StackProps,
   Text,
   Title,
 } from '@mantine/core';
@@ -85,10 +86,17 @@ export function EmptyState({ icon = 'box', title, children, action }: EmptyProps
   );
 }
 
+interface LoadingProps {
+  rows?: number;
+  height?: number;
+  /** Least height in all, by the width of the window, where rows are no measure of it. */
+  mih?: StackProps['mih'];
+}
+
 /** Room of the height that is about to be filled, so that nothing jumps. */
-export function LoadingState({ rows = 4, height = 36 }: { rows?: number; height?: number }) {
+export function LoadingState({ rows = 4, height = 36, mih }: LoadingProps) {
   return (
-    <Stack gap="xs" role="status" aria-label="Loading">
+    <Stack gap="xs" role="status" aria-label="Loading" mih={mih}>
       {Array.from({ length: rows }, (_, index) => (
         <Skeleton key={index} height={height} />
       ))}

@@ -22,6 +22,7 @@ export function useEventStream(
     let waiting: ServerSentEvent[] = [];
     let frame: ReturnType<typeof setTimeout> | null = null;
     const hand = () => {
+      if (frame !== null) clearTimeout(frame);
       frame = null;
       const events = waiting;
       waiting = [];
@@ -40,7 +41,11 @@ export function useEventStream(
         frame ??= setTimeout(hand, 50);
         return false;
       },
-      onState: (state) => setStatus({ url, state, error: null }),
+      onState: (state) => {
+        // What ends with its last event is not interrupted.
+        if (state === 'waiting') hand();
+        if (!left.signal.aborted) setStatus({ url, state, error: null });
+      },
     }).catch((error: unknown) => {
       setStatus({ url, state: 'refused', error: error instanceof ApiError ? error : null });
     });

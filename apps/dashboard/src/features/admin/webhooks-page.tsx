@@ -66,7 +66,8 @@ export function WebhooksPage() {
             }
           />
         )}
-        {mayWrite && <NewWebhook onMade={setSecret} />}
+        {/* Once it is known whether deliveries come before it. */}
+        {mayWrite && !webhooks.isPending && <NewWebhook onMade={setSecret} />}
       </Stack>
     </>
   );

@@ -41,7 +41,7 @@ export function DatasetsPage() {
       <Stack gap="md">
         {may('datasets.upload') && (
           <Section title="Bring one">
-            <Suspense fallback={<LoadingState rows={2} height={60} />}>
+            <Suspense fallback={<LoadingState rows={2} height={60} mih={{ base: 330, sm: 144 }} />}>
               <UploadBox
                 baseModel={null}
                 onDone={({ id }) => void navigate({ to: '/datasets/$id', params: { id }, search: {} })}

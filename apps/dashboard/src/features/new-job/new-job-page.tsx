@@ -208,7 +208,7 @@ function Form({ original }: { original: Job | null }) {
               />
             </Section>
             <Section title="Data">
-              <Suspense fallback={<LoadingState rows={2} height={56} />}>
+              <Suspense fallback={<LoadingState rows={2} height={56} mih={{ base: 530, sm: 310 }} />}>
                 <DataStep
                   base={base}
                   value={dataset}
@@ -266,7 +266,7 @@ function Form({ original }: { original: Job | null }) {
               </SimpleGrid>
             </Section>
             <Section title="When and where">
-              <Suspense fallback={<LoadingState rows={2} height={78} />}>
+              <Suspense fallback={<LoadingState rows={2} height={56} mih={{ base: 416, xs: 180 }} />}>
                 <ScheduleFields value={schedule} onChange={setSchedule} wrong={wrong} />
               </Suspense>
             </Section>
