@@ -72,6 +72,12 @@ describe('loadConfig', () => {
       expect(failure({ LOWRANK_MIRROR_SECONDS: wrong }).message).toContain('LOWRANK_MIRROR_SECONDS');
   });
 
+  it('listens on loopback, unless told otherwise', () => {
+    const config = loadConfig({});
+    expect([config.host, config.serve.host]).toEqual(['127.0.0.1', '127.0.0.1']);
+    expect(loadConfig({ LOWRANK_SERVE_HOST: '0.0.0.0' }).serve.host).toBe('0.0.0.0');
+  });
+
   it('limits the requests of each caller, unless told otherwise', () => {
     expect(loadConfig({}).requestsPerSecond).toBe(500);
     expect(loadConfig({ LOWRANK_REQUESTS_PER_SECOND: '20' }).requestsPerSecond).toBe(20);

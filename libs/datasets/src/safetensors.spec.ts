@@ -1,4 +1,6 @@
 import { safetensorsBytes, tinyTensors } from '@lowrank/testing';
+import { fork } from 'node:child_process';
+import { once } from 'node:events';
 import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { readSafetensorsHeader, SafetensorsError } from './safetensors';
@@ -92,8 +94,61 @@ describe('readSafetensorsHeader', () => {
     ['a pickle in a zip', 'PK\u0003\u0004', undefined],
   ])('refuses %s', async (_case, header, length) => void (await refused(fileOf(header, 0, length))));
 
-  it('refuses very many entries before parsing them', async () => {
-    expect(await refused(fileOf(`{"a": [${'[],'.repeat(400_000)}[]]}`))).toMatch(/too many/);
+  it.each<[string, string, RegExp]>([
+    ['an entry that is a list', `{"a": [${'[],'.repeat(400_000)}[]]}`, /tensor 'a' is not an object/],
+    ['a long entry', `{"a": {"shape": [${'1,'.repeat(5000)}1]}}`, /tensor 'a' has more than 2048 bytes/],
+    ['a long name', `{"${'a'.repeat(5000)}": {}}`, /a name has more than 4096 bytes/],
+    [
+      'a name twice',
+      `{"a": ${JSON.stringify(entry(0, 4))}, "a": ${JSON.stringify(entry(4, 8))}}`,
+      /two entries 'a'/,
+    ],
+    ['metadata that is no text', '{"__metadata__": {"a": 1}}', /not JSON/],
+    ['metadata that is no object', '{"__metadata__": "a"}', /not JSON/],
+    ['something behind the end', '{} {}', /not JSON/],
+    ['a comma too many', '{"__metadata__": {},}', /not JSON/],
+    ['an entry without an end', '{"a": {"shape": "}', /not JSON/],
+    ['an escape that is none', '{"__metadata__": {"a": "\\x"}}', /not JSON/],
+  ])('refuses %s', async (_case, header, message) =>
+    expect(await refused(fileOf(header, 8))).toMatch(message),
+  );
+
+  it('refuses very many entries', async () => {
+    const empty = '{"dtype":"U8","shape":[0],"data_offsets":[0,0]}';
+    const header = Array.from({ length: 100_001 }, (_, i) => `"${i}":${empty}`).join();
+    expect(await refused(fileOf(`{${header}}`))).toMatch(/too many entries/);
+  });
+
+  it('passes over metadata of any text', async () => {
+    const text = '{"bytes": [1, 2], "quote": "\\"", "end": "}"}';
+    const header = JSON.stringify({ __metadata__: { config: text, ü: '' }, 'a"}': entry(0, 4) }, null, 1);
+    expect(await read(fileOf(header, 4))).toMatchObject([{ name: 'a"}', elements: 1 }]);
+  });
+
+  /** Headers of 16 MiB that would be hundreds of megabytes if they were parsed whole. */
+  const hostile: [string, () => string][] = [
+    ['one long name', () => `{"${'a'.repeat(2 ** 24 - 10)}":0}`],
+    ['one long shape', () => `{"a":{"shape":[${'1,'.repeat(2 ** 23 - 20)}1]}}`],
+    ['a million entries', () => `{${Array.from({ length: 1_200_000 }, (_, i) => `"k${i}":0`).join()}}`],
+    [
+      'a million of metadata',
+      () => `{"__metadata__":{${Array.from({ length: 1_000_000 }, (_, i) => `"k${i}":""`).join()}},"a":{}}`,
+    ],
+    [
+      'as many entries as there may be, and a wrong one',
+      () => {
+        const good = '{"dtype":"U8","shape":[0],"data_offsets":[0,0]}';
+        return `{${Array.from({ length: 99_000 }, (_, i) => `"k${i}":${good}`).join()},"a":{}}`;
+      },
+    ],
+  ];
+  it.each(hostile)('refuses %s within 64 MB', async (_title, header) => {
+    const file = join(folder, 'hostile.safetensors');
+    await writeFile(file, fileOf(header()));
+    const child = fork(join(__dirname, 'test/read-header.ts'), [file]);
+    const [{ message, bytes }] = (await once(child, 'message')) as [{ message: string; bytes: number }];
+    expect(message).toMatch(/^hostile/);
+    expect(bytes).toBeLessThan(64 * 2 ** 20);
   });
 
   it.each<[string, object, number, RegExp]>([

@@ -1,4 +1,5 @@
 import { open } from 'node:fs/promises';
+import { entriesOfHeader, HeaderError } from './safetensors-header';
 
 /** Bytes of one value of every dtype that the format names (https://github.com/huggingface/safetensors#format). */
 const DTYPE_BYTES = new Map([
@@ -21,8 +22,6 @@ const DTYPE_BYTES = new Map([
 
 /** The kernel library reads no larger header, and the largest models stay far below. */
 const MAX_HEADER_BYTES = 16 << 20;
-/** Objects and arrays in a header: three a tensor. Counted before parsing, so that parsing stays within some 64 MB. */
-const MAX_HEADER_BRACKETS = 300_000;
 const MAX_DIMENSIONS = 8;
 
 export interface SafetensorsEntry {
@@ -106,18 +105,14 @@ export async function readSafetensorsHeader(path: string, where: string): Promis
 }
 
 function parseHeader(header: Buffer, where: string, dataBytes: number): SafetensorsEntry[] {
-  let brackets = 0;
-  for (const byte of header) if (byte === 0x7b || byte === 0x5b) brackets += 1;
-  if (brackets > MAX_HEADER_BRACKETS) throw new SafetensorsError(`${where}: the header has too many entries`);
-  let parsed: unknown;
+  const entries: SafetensorsEntry[] = [];
   try {
-    parsed = JSON.parse(header.toString('utf8'));
-  } catch {
-    throw new SafetensorsError(`${where}: the header is not JSON`);
+    for (const [name, entry] of entriesOfHeader(header))
+      entries.push(readEntry(where, name, entry, dataBytes));
+  } catch (error) {
+    if (error instanceof HeaderError) throw new SafetensorsError(`${where}: ${error.message}`);
+    throw error;
   }
-  const entries = Object.entries(parsed as object)
-    .filter(([name]) => name !== '__metadata__')
-    .map(([name, entry]) => readEntry(where, name, entry, dataBytes));
   checkCover(where, entries, dataBytes);
   return entries.map((entry) => ({ ...entry, offset: entry.offset + 8 + header.length }));
 }
