@@ -70,6 +70,7 @@ async function photograph({ dataset, run, sweep, recipe, request }) {
     await from.locator('.mantine-Skeleton-root').first().waitFor({ state: 'detached' });
     // Notifications and the pointer are no part of a page.
     await from.mouse.move(0, 0);
+    await from.evaluate('scrollTo(0, 0)');
     await from.locator('.mantine-Notification-root').first().waitFor({ state: 'detached' });
     await from.evaluate('document.fonts.ready.then(() => undefined)');
     await from.screenshot({ path: at(`docs/images/${name}.png`) });
@@ -125,6 +126,11 @@ async function photograph({ dataset, run, sweep, recipe, request }) {
   await page.goto('/');
   while ((await stack.call('GET', `/api/v1/jobs/${going.id}`)).step < 40) await sleep(500);
   await page.getByText('Live', { exact: true }).waitFor();
+  // The stream looks seldom when the machine is busy.
+  await page
+    .getByRole('table', { name: 'Running jobs' })
+    .getByRole('link', { name: 'captain' })
+    .waitFor({ timeout: 120_000 });
   await page.getByRole('progressbar', { name: /^Memory/ }).waitFor();
   await shoot(page, 'overview');
   await stack.call('POST', `/api/v1/jobs/${going.id}/cancel`);

@@ -239,7 +239,8 @@ function Form({ original }: { original: Job | null }) {
                   }}
                   error={wrong('recipe.objective.type')}
                 />
-                {knobs([...objectiveKnobs[recipe.objective.type], ...mainKnobs])}
+                {recipe.objective.type !== 'sft' && knobs(objectiveKnobs[recipe.objective.type])}
+                {knobs([...mainKnobs, ...(recipe.objective.type === 'sft' ? objectiveKnobs.sft : [])])}
                 <Suspense fallback={<LoadingState rows={4} height={46} />}>
                   <MoreKnobs render={knobs} />
                 </Suspense>
