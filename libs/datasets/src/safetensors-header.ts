@@ -3,8 +3,9 @@
  * in memory as values than its good entries. JSON.parse of the whole makes hundreds of megabytes of sixteen.
  */
 
-/** The largest models have some ten thousand. */
-const MAX_ENTRIES = 100_000;
+/** The largest files have some ten thousand. So many are looked at in less than a tenth of a second. */
+const MAX_ENTRIES = 32_768;
+const MAX_METADATA = 10_000;
 const MAX_NAME_BYTES = 4096;
 /** A dtype, eight sizes and two offsets fit several times. */
 const MAX_ENTRY_BYTES = 2048;
@@ -81,7 +82,7 @@ export function* entriesOfHeader(header: Buffer): Generator<[string, unknown]> {
     if (!hasMembers()) return;
     let count = 0;
     do {
-      if ((count += 1) > MAX_ENTRIES) fail('the metadata have too many entries');
+      if ((count += 1) > MAX_METADATA) fail('the metadata have too many entries');
       parse(passString(), at);
       need(colon);
       parse(passString(), at);
