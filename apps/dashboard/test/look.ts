@@ -40,6 +40,11 @@ export async function look(
   await context.close();
 }
 
+/** Waits, in the page: colours on their way from one scheme to the other are neither's. */
+const transitionsEnd = `Promise.allSettled(
+  document.getAnimations().filter((one) => one instanceof CSSTransition).map((one) => one.finished),
+).then(() => undefined)`;
+
 /** What is wrong with the page that is shown, on its screen; it is left in the colours that it was loaded in. */
 async function findings(page: Page, screen: Screen): Promise<string[]> {
   const found: string[] = [];
@@ -47,6 +52,7 @@ async function findings(page: Page, screen: Screen): Promise<string[]> {
   for (const colorScheme of [first, second]) {
     await page.emulateMedia({ colorScheme });
     await page.locator(`html[data-mantine-color-scheme=${colorScheme}]`).waitFor();
+    await page.evaluate(transitionsEnd);
     found.push(...(await seriousFindings(page)).map((finding) => `in ${colorScheme}: ${finding}`));
   }
   await page.emulateMedia({ colorScheme: first });
