@@ -71,10 +71,12 @@ describe('exports', () => {
     const validationDataset = world.addDataset();
     const { id } = await submit({ format: 'merged', validationDataset });
     expect(world.job(id).validationDataset?.id).toBe(validationDataset);
-    // What a version was validated on while it was trained, unless rows are named.
+    // What a version was validated on while it was trained, unless rows of another dataset are named: all of its own may have been trained on.
     await world.publish({ validationDataset });
     expect((await submit({ format: 'merged' }, 'v2')).validationDataset?.id).toBe(validationDataset);
-    const named = await submit({ format: 'merged', dataset: world.datasetId }, 'v2');
+    const own = await submit({ format: 'merged', dataset: world.datasetId }, 'v2');
+    expect(own.validationDataset?.id).toBe(validationDataset);
+    const named = await submit({ format: 'merged', dataset: world.addDataset() }, 'v2');
     expect(named.validationDataset).toBeNull();
     const pairs = world.addDataset({ format: 'preference' });
     expect(await codeOf(submit({ format: 'merged', dataset: pairs }))).toBe('validation_failed');

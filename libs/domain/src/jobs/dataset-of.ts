@@ -8,7 +8,8 @@ interface Asked {
 
 /**
  * The datasets that a job on a version works with: those that were asked for, or else the version's own, with what it was validated on. A validation
- * dataset is enough by itself. Error: validation_failed when there is none.
+ * dataset is enough by itself. Where the version's own dataset is named, what it was validated on goes with it: it may have been trained on all of the former.
+ * Error: validation_failed when there is none.
  */
 export async function datasetOf(
   repositories: Pick<Repositories, 'jobs' | 'datasets'>,
@@ -17,7 +18,9 @@ export async function datasetOf(
   asked: Asked,
 ): Promise<{ dataset: string; validationDataset: string | null }> {
   const { adapter, number, dataset } = version;
-  const own = asked.dataset === undefined ? await validationOf(repositories, teamId, version) : null;
+  const named = asked.dataset === undefined ? null : await repositories.datasets.find(teamId, asked.dataset);
+  const isOwn = asked.dataset === undefined || named?.id === dataset?.id;
+  const own = isOwn ? await validationOf(repositories, teamId, version) : null;
   const validationDataset = asked.validationDataset ?? own;
   const id = asked.dataset ?? dataset?.id ?? validationDataset;
   if (id !== null) return { dataset: id, validationDataset };
