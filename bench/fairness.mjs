@@ -8,9 +8,10 @@ import { parseArgs } from 'node:util';
 import { idealService, simulate } from './cluster.mjs';
 import { median, writeResults } from './results.mjs';
 
-const { planDispatch, priorityHeadStartMs, usageDecaySeconds } = createRequire(import.meta.url)(
-  '../dist/libs/domain/src/index.js',
-);
+const require = createRequire(import.meta.url);
+require('../tools/typescript.cjs');
+const { drawsOf } = require('../tools/draws.ts');
+const { planDispatch, priorityHeadStartMs, usageDecaySeconds } = require('../dist/libs/domain/src/index.js');
 const { values: flags } = parseArgs({
   options: {
     seed: { type: 'string', default: '1' },
@@ -21,19 +22,8 @@ const { values: flags } = parseArgs({
 });
 const count = { jobs: Number(flags.jobs), teams: Number(flags.teams), workers: Number(flags.workers) };
 
-/** mulberry32: numbers in [0, 1) that are the same for the same seed everywhere. */
-function generator(seed) {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 const say = (line) => process.stdout.write(`${line}\n`);
-const random = generator(Number(flags.seed));
+const random = drawsOf(Number(flags.seed));
 const normal = () => Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
 const workers = Array.from({ length: count.workers }, (_, index) => ({
   ...{

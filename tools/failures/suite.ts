@@ -47,17 +47,6 @@ export class Problems {
   }
 }
 
-/** Numbers in [0, 1), the same for the same seed everywhere: mulberry32. */
-export function drawsOf(seed: number): () => number {
-  let state = seed >>> 0;
-  return () => {
-    state = (state + 0x6d2b79f5) >>> 0;
-    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
-    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 /** For the figure: whether an adapter's bytes are those of the undisturbed run. */
 export const compared = (same: boolean): string =>
   same ? 'SHA-256 as undisturbed' : 'SHA-256 NOT as undisturbed';

@@ -19,7 +19,7 @@ async function main(): Promise<void> {
     });
   const tracing = startTracing('lowrank-api');
   const unitOfWork = createUnitOfWork(config.databaseUrl, {
-    max: config.databaseConnections ?? 10,
+    max: config.databaseConnections ?? undefined,
     traceparent: traceparentNow,
   });
   const store = createObjectStore({ s3: config.s3, folder: join(config.dataDir, 'objects') });

@@ -2,10 +2,11 @@ import { watch } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { type Job } from '@lowrank/contracts';
+import { drawsOf } from '../../draws';
 import { Installation, type RunningWorker, tinyRecipe, weightsOf } from '../harness/installation';
 import { end } from '../harness/program';
 import { pause, until } from '../harness/wait';
-import { compared, drawsOf, type Failure, Problems } from '../suite';
+import { compared, type Failure, Problems } from '../suite';
 
 const everySteps = 20;
 const steps = 1500;

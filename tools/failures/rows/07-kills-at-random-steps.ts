@@ -1,7 +1,8 @@
+import { drawsOf } from '../../draws';
 import { Installation, tinyRecipe, weightsOf } from '../harness/installation';
 import { end } from '../harness/program';
 import { until } from '../harness/wait';
-import { drawsOf, type Failure, Problems } from '../suite';
+import { type Failure, Problems } from '../suite';
 
 const steps = 400;
 const everySteps = 10;

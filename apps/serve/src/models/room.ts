@@ -47,24 +47,40 @@ export const sumOf = ({ weights, pages, workspace }: ServingMemory): number => w
 
 /** Error: server_memory_short, unless `memory` fits what is left of `limit` beside what is `inUse`. */
 export function assertRoom(name: string, memory: ServingMemory, inUse: number, limit: number): void {
-  const needed = sumOf(memory);
-  const available = Math.max(0, limit - inUse);
-  if (needed <= available) return;
   const { weights, pages, workspace } = memory;
-  throw new LowrankError(
-    'server_memory_short',
-    `${name} needs ${mebibytes(needed)} of memory here (${mebibytes(weights)} for its weights, ${mebibytes(pages)} for pages of the cache, ` +
-      `${mebibytes(workspace)} to work in); ${mebibytes(available)} of ${mebibytes(limit)} are available.`,
+  assertFits(
+    sumOf(memory),
+    inUse,
+    limit,
+    (needed, available) =>
+      `${name} needs ${needed} of memory here (${mebibytes(weights)} for its weights, ${mebibytes(pages)} for pages of the cache, ` +
+      `${mebibytes(workspace)} to work in); ${available} are available.`,
   );
 }
 
 /** Error: server_memory_short, unless an adapter whose file has so many bytes fits what is left of `limit` beside what is `inUse`. */
 export function assertAdapterRoom(bytes: number, inUse: number, limit: number): void {
+  assertFits(
+    bytes,
+    inUse,
+    limit,
+    (needed, available) =>
+      `The adapter needs ${needed} of memory here; ${available} are available beside what is in use or pinned.`,
+  );
+}
+
+/** `message`: of what is needed, and of what of all is available. */
+function assertFits(
+  needed: number,
+  inUse: number,
+  limit: number,
+  message: (needed: string, available: string) => string,
+): void {
   const available = Math.max(0, limit - inUse);
-  if (bytes <= available) return;
+  if (needed <= available) return;
   throw new LowrankError(
     'server_memory_short',
-    `The adapter needs ${mebibytes(bytes)} of memory here; ${mebibytes(available)} of ${mebibytes(limit)} are available beside what is in use or pinned.`,
+    message(mebibytes(needed), `${mebibytes(available)} of ${mebibytes(limit)}`),
   );
 }
 
