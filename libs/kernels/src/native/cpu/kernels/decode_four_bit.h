@@ -115,18 +115,8 @@ inline void add_row(const Row& row, const IntTokens& tokens, int64_t first, int6
 // operations follow each other so closely here that the other threads have not fallen asleep.
 constexpr int64_t kWorthThreadsDecoding = 1 << 18;
 
-// Up to so many tokens weights are read in registers, row by row; more of them share weights that are written out.
+// Up to so many tokens codes are looked up in registers; more of them share weights that are written out.
 constexpr int64_t kFewTokens = 8;
-
-// Calls f(row, thread) for every row of a weight: four shares a thread, so that one that is held up elsewhere does not hold up the rest.
-template <class F>
-void for_each_row(const Run& run, int64_t rows, bool alone, const F& f) {
-  const int64_t tasks = alone ? 1 : least(4 * run.pool->threads(), rows), share = ceil_div(rows, tasks);
-  parallel(run, tasks, [&](int index, int thread) {
-    for (int64_t row = index * share; row < least((index + 1) * share, rows); ++row) f(row, thread);
-  }, alone);
-}
-
 // Weights that are written out for many tokens, rows and blocks: they fill half of the first cache.
 constexpr int64_t kWrittenRows = 8, kWrittenBlocks = 16;
 // Blocks of tokens that meet all weight rows before the next tokens do: they stay in the second cache.
@@ -159,7 +149,7 @@ class FourBitProduct {
       float rounded[quant::kBlock];
       const float* block = x + b * quant::kBlock;
       if (run_.compute == Compute::BF16) {
-        Rounded::convert(block, quant::kBlock, rounded);
+        for (int64_t i = 0; i < quant::kBlock; i += W) store(rounded + i, round_bf16(load(block + i)));
         block = rounded;
       }
       const int64_t to = t * tokens.blocks + b;
@@ -173,12 +163,16 @@ class FourBitProduct {
   void few(const float* x) {
     const IntTokens tokens{take<int16_t>(T_ * w_.cols), take<float>(T_ * blocks_), blocks_};
     for (int64_t t = 0; t < T_; ++t) round_token(x + t * w_.cols, tokens, t);
-    for_each_row(run_, w_.rows, alone_, [&](int64_t row, int) {
-      V sums[kFewTokens];
-      for (V& s : sums) s = zero();
-      add_row(CodedRow{reader_, levels_, row * blocks_}, tokens, 0, T_, sums);
-      for (int64_t t = 0; t < T_; ++t) finish(sums[t], row, t);
-    });
+    // Four shares a thread, so that one that is held up elsewhere does not hold up the rest.
+    const int64_t tasks = threads_ == 1 ? 1 : least(4 * threads_, w_.rows), share = ceil_div(w_.rows, tasks);
+    parallel(run_, tasks, [&](int index, int) {
+      for (int64_t row = index * share; row < least((index + 1) * share, w_.rows); ++row) {
+        V sums[kFewTokens];
+        for (V& s : sums) s = zero();
+        add_row(CodedRow{reader_, levels_, row * blocks_}, tokens, 0, T_, sums);
+        for (int64_t t = 0; t < T_; ++t) finish(sums[t], row, t);
+      }
+    }, threads_ == 1);
   }
 
   void many(const float* x) {

@@ -1,5 +1,5 @@
 // Products of next tokens with weights in any storage. Decoding multiplies without packing: each output is one vector of sums over k, whose
-// lanes are added in the end. Up to kFewTokens tokens read each weight once and multiply it in registers, for reading the weights is the
+// lanes are added in the end. Up to kStreamTokens tokens read each weight once and multiply it in registers, for reading the weights is the
 // work; more of them share weights that are written out piece by piece. Both take the sums in the same order. 4-bit weights in whole blocks
 // are multiplied as integers (decode_four_bit.h), all others as floats.
 #pragma once
@@ -11,6 +11,8 @@
 
 namespace lr::LR_ISA {
 namespace {
+
+constexpr int64_t kStreamTokens = 8;
 
 // Floats of a weight row looked at in one go when they have to be written out first.
 constexpr int64_t kSegment = 512;
@@ -78,19 +80,23 @@ template <int M>
 void stream(const Run& run, const float* x, const Weight& w, const float* bias, float* y) {
   const WeightReader reader(w);
   const size_t mark = run.scratch->mark();
-  const bool alone = M * w.rows * w.cols < kWorthThreadsDecoding;
+  const int64_t threads = M * w.rows * w.cols < kWorthThreadsDecoding ? 1 : run.pool->threads();
   auto* operand = static_cast<float*>(run.scratch->take(M * w.cols * sizeof(float)));
-  auto* segments = static_cast<float*>(run.scratch->take((alone ? 1 : run.pool->threads()) * kSegment * sizeof(float)));
+  auto* segments = static_cast<float*>(run.scratch->take(threads * kSegment * sizeof(float)));
   make_operand(run, x, M * w.cols, operand);
-  for_each_row(run, w.rows, alone, [&](int64_t row, int thread) {
-    float sums[M];
-    switch (w.storage) {
-      case Storage::F32: stream_elements<M, float>(reader, row, operand, sums); break;
-      case Storage::BF16: stream_elements<M, uint16_t>(reader, row, operand, sums); break;
-      default: stream_any<M>(reader, row, operand, segments + thread * kSegment, sums);
+  // Four shares a thread, so that one that is held up elsewhere does not hold up the rest.
+  const int64_t tasks = threads == 1 ? 1 : least(4 * threads, w.rows), share = ceil_div(w.rows, tasks);
+  parallel(run, tasks, [&](int index, int thread) {
+    for (int64_t row = index * share; row < least((index + 1) * share, w.rows); ++row) {
+      float sums[M];
+      switch (w.storage) {
+        case Storage::F32: stream_elements<M, float>(reader, row, operand, sums); break;
+        case Storage::BF16: stream_elements<M, uint16_t>(reader, row, operand, sums); break;
+        default: stream_any<M>(reader, row, operand, segments + thread * kSegment, sums);
+      }
+      for (int m = 0; m < M; ++m) y[m * w.rows + row] = sums[m] + (bias == nullptr ? 0 : bias[row]);
     }
-    for (int m = 0; m < M; ++m) y[m * w.rows + row] = sums[m] + (bias == nullptr ? 0 : bias[row]);
-  });
+  }, threads == 1);
   run.scratch->release(mark);
 }
 
@@ -182,7 +188,7 @@ void stream_many(const Run& run, const float* x, const Weight& w, const float* b
 
 // A product of next tokens.
 void decode(const Run& run, const float* x, const Weight& w, const float* bias, float* y, int64_t T) {
-  static_assert(kFewTokens == 8);
+  static_assert(kStreamTokens == 8);
   if (in_whole_blocks(w)) return FourBitProduct(run, w, bias, y, T).run(x);
   switch (T) {
     case 1: return stream<1>(run, x, w, bias, y);
