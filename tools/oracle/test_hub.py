@@ -28,8 +28,8 @@ def free_port() -> int:
 def s3_server(log):
     """moto, with a bucket; the URL is what it yields. Every request is a line of the log."""
     port = free_port()
-    moto = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)]
-    with log.open("w") as lines, subprocess.Popen(moto, stdout=lines, stderr=lines) as server:
+    command = [sys.executable, str(REPOSITORY / "tools/oracle/s3_server.py"), str(port)]
+    with log.open("w") as lines, subprocess.Popen(command, stdout=lines, stderr=lines) as server:
         try:
             url = f"http://127.0.0.1:{port}"
             for _ in range(120):

@@ -134,11 +134,11 @@ export class Redis {
 export async function startS3(folder: string): Promise<string> {
   const given = process.env.TEST_S3_ENDPOINT;
   if (given) return given;
-  const command = join(root, 'tools/oracle/.venv/bin/moto_server');
+  const command = join(root, 'tools/oracle/.venv/bin/python');
   if (!existsSync(command))
     throw new Skipped('needs an S3 server: run tools/oracle/setup.sh, or set TEST_S3_ENDPOINT');
   const port = await freePort();
-  const args = ['-H', '127.0.0.1', '-p', String(port)];
+  const args = [join(root, 'tools/oracle/s3_server.py'), String(port)];
   new Program({ name: 's3', command, args, env: process.env, logFile: join(folder, 's3.log') });
   await until('the S3 server to listen', () => listens(port));
   return `http://127.0.0.1:${port}`;
