@@ -23,6 +23,7 @@ double now() {
 #if defined(__x86_64__)
 constexpr int kSums = 16;  // independent sums: more than a multiply-add takes cycles, times two a cycle
 constexpr int64_t kRounds = 200'000;
+constexpr int64_t kAmxRounds = 100'000, kAmxFlop = 4 * 2 * 16 * 16 * 32;  // of a round
 
 #define LR_PEAK(name, isa, type, zero, step)                     \
   __attribute__((target(isa))) float name() {                    \
@@ -38,6 +39,25 @@ LR_PEAK(multiply_avx2, "avx2,fma", __m256, _mm256_setzero_ps(), sum = _mm256_fma
 LR_PEAK(multiply_avx512, "avx512f", __m512, _mm512_setzero_ps(), sum = _mm512_fmadd_ps(sum, sum, sum))
 LR_PEAK(multiply_bf16, "avx512f,avx512bf16", __m512, _mm512_setzero_ps(),
         sum = _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(sum), reinterpret_cast<__m512bh>(sum)))
+
+// Two products of tiles in turn on four sums each, as the products of training have them.
+__attribute__((target("amx-tile,amx-bf16"))) float multiply_amx() {
+  alignas(64) uint8_t config[64] = {1};
+  for (int i = 0; i < 8; ++i) {
+    config[16 + 2 * i] = 64;
+    config[48 + i] = 16;
+  }
+  asm volatile("" : : "r"(config) : "memory");  // GCC 12 takes the next line to read 8 bytes
+  _tile_loadconfig(config);
+  for (int64_t round = 0; round < kAmxRounds; ++round) {
+    _tile_dpbf16ps(0, 4, 6);
+    _tile_dpbf16ps(1, 4, 7);
+    _tile_dpbf16ps(2, 5, 6);
+    _tile_dpbf16ps(3, 5, 7);
+  }
+  _tile_release();
+  return 0;
+}
 #endif
 
 }  // namespace
@@ -59,9 +79,10 @@ double seconds(const std::function<void()>& work) {
 double peak([[maybe_unused]] const Run& run, [[maybe_unused]] int isa) {
 #if defined(__x86_64__)
   if (isa < 2) return 0;
-  const bool bf16 = isa == 4 && run.compute == Compute::BF16;
-  float (*const loop)() = isa == 2 ? multiply_avx2 : bf16 ? multiply_bf16 : multiply_avx512;
-  const double flop = 2.0 * kSums * kRounds * (isa == 2 ? 8 : 16) * (bf16 ? 2 : 1) * run.pool->threads();
+  const bool amx = isa == 5 && run.compute == Compute::BF16, bf16 = isa == 4 && run.compute == Compute::BF16;
+  float (*const loop)() = isa == 2 ? multiply_avx2 : amx ? multiply_amx : bf16 ? multiply_bf16 : multiply_avx512;
+  const double vectors = 2.0 * kSums * kRounds * (isa == 2 ? 8 : 16) * (bf16 ? 2 : 1);
+  const double flop = (amx ? static_cast<double>(kAmxRounds * kAmxFlop) : vectors) * run.pool->threads();
   volatile float keep = 0;
   return flop / seconds([&] { parallel(run, run.pool->threads(), [&](int, int) { keep = loop(); }); }) * 1e-9;
 #else

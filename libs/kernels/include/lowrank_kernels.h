@@ -54,7 +54,14 @@ typedef struct lr_cancel lr_cancel;   /* a flag polled by long calls */
 /* ------------------------------------------------------------------ context */
 
 typedef enum lr_backend { LR_BACKEND_FAST = 0, LR_BACKEND_REFERENCE = 1 } lr_backend;
-typedef enum lr_isa { LR_ISA_AUTO = 0, LR_ISA_SCALAR = 1, LR_ISA_AVX2 = 2, LR_ISA_AVX512 = 3, LR_ISA_AVX512_BF16 = 4 } lr_isa;
+typedef enum lr_isa {
+  LR_ISA_AUTO = 0,
+  LR_ISA_SCALAR = 1,
+  LR_ISA_AVX2 = 2,
+  LR_ISA_AVX512 = 3,
+  LR_ISA_AVX512_BF16 = 4,
+  LR_ISA_AMX_BF16 = 5
+} lr_isa;
 /** Type of the operands of the big matrix products; sums are float in both. BF16 rounds operands to nearest even. */
 typedef enum lr_compute { LR_COMPUTE_F32 = 0, LR_COMPUTE_BF16 = 1 } lr_compute;
 
@@ -63,7 +70,7 @@ typedef struct lr_context_options {
                        Kept to one hardware thread a core where there are that many cores */
   uint32_t backend; /* lr_backend */
   uint32_t isa;     /* lr_isa; LR_INVALID_ARGUMENT when the machine lacks it */
-  uint32_t compute; /* lr_compute; BF16 works at every ISA level, natively on AVX512_BF16 */
+  uint32_t compute; /* lr_compute; BF16 works at every ISA level, natively from AVX512_BF16 on */
 } lr_context_options;
 
 LR_API uint32_t lr_interface_version(void);

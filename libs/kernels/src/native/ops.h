@@ -131,7 +131,7 @@ struct Run {               // what every operation needs
 };
 
 struct Ops {
-  const char* name;        // "reference", "avx2", "avx512", "avx512_bf16"
+  const char* name;        // "reference", "avx2", "avx512", "avx512_bf16", "amx_bf16"
 
   // values[rows, cols] to NF4, FP4 or INT8, and back to out[rows, cols]; see lr_quantize.
   void (*quantize)(const Run&, Storage storage, const float* values, int64_t rows, int64_t cols, const QuantizedParts& out);
@@ -227,7 +227,7 @@ struct Ops {
 };
 
 const Ops& reference_ops();
-// The fastest table this machine can run at or below the given lr_isa level (2 AVX2, 3 AVX-512, 4 AVX512-BF16); null when the
+// The fastest table this machine can run at or below the given lr_isa level (2 AVX2, 3 AVX-512, 4 AVX512-BF16, 5 AMX-BF16); null when the
 // machine lacks it. Level 1 is the reference table.
 const Ops* cpu_ops(int isa);
 int best_isa();  // highest lr_isa level of this machine

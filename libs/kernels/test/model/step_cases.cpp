@@ -91,7 +91,7 @@ void backends_agree() {
   World reference;
   AdapterHandle wanted = reference.adapter(kAllLinears, 5, 0.2f);
   const Outcome want = train_one(reference, packed, wanted.get(), 5);
-  for (uint32_t isa = LR_ISA_SCALAR; isa <= LR_ISA_AVX512_BF16; ++isa) {
+  for (uint32_t isa = LR_ISA_SCALAR; isa <= LR_ISA_AMX_BF16; ++isa) {
     const lr_context_options options = {2, LR_BACKEND_FAST, isa, LR_COMPUTE_F32};
     lr_context* raw = nullptr;
     const lr_status status = lr_context_create(&options, &raw);

@@ -16,13 +16,13 @@ constexpr const char* kVersion = "0.1.0";
 constexpr uint32_t kMaxThreads = 1024;
 
 const char* isa_name(uint32_t isa) {
-  static constexpr const char* names[] = {"auto", "scalar", "avx2", "avx512", "avx512_bf16"};
+  static constexpr const char* names[] = {"auto", "scalar", "avx2", "avx512", "avx512_bf16", "amx_bf16"};
   return names[isa];
 }
 
 const Ops& choose_ops(lr_context_options& options) {
   if (options.backend > LR_BACKEND_REFERENCE) fail(LR_INVALID_ARGUMENT, "unknown backend %u", options.backend);
-  if (options.isa > LR_ISA_AVX512_BF16) fail(LR_INVALID_ARGUMENT, "unknown instruction set %u", options.isa);
+  if (options.isa > LR_ISA_AMX_BF16) fail(LR_INVALID_ARGUMENT, "unknown instruction set %u", options.isa);
   if (options.compute > LR_COMPUTE_BF16) fail(LR_INVALID_ARGUMENT, "unknown compute type %u", options.compute);
   if (options.backend == LR_BACKEND_REFERENCE) {
     if (options.isa > LR_ISA_SCALAR) {

@@ -7,6 +7,7 @@
 #pragma once
 #include <type_traits>
 
+#include "amx.h"
 #include "pool.h"
 #include "tile.h"
 
@@ -36,9 +37,30 @@ static inline V load_up_to(const float* p, int64_t n) { return n >= W ? load(p) 
 //   convert(values, n, out) [n] floats into n / kPack lanes; out may be values
 //   lanes(row, lane, n, factor)  lanes lane … lane+W-1 of a row of n floats, factor times; 0 beyond n
 //   join(first, second)     rows `first` and `second` of B, W floats each, into W lanes of one packed row
+// and how they are multiplied:
+//   kRows, kLaneStep        rows of A in a full tile, and lanes of k that it takes at a time: packed operands have zeros up to there
+//   Registers               what a thread holds while it multiplies
+//   product(rows, count, b, lanes, width, add, out, next)
+//                           out[count, kTileCols] = or += packed A[count ≤ kRows, lanes] · packed B[lanes, width ≤ kTileCols]; `next` is packed B
+//                           that is wanted afterwards. Rows up to kRows have memory, in A and in out; what they hold goes nowhere
+template <class Step>
+struct VectorTiles : Step {
+  static constexpr int64_t kRows = kTileRows, kLaneStep = 1;
+  struct Registers {};
+  static inline void product(const Rows& rows, int64_t count, const float* b, int64_t lanes, int64_t width, bool add, float* out,
+                             const float* next) {
+    if (width <= W) {
+      tile_rows<Step, 1>(rows, count, b, kTileCols, lanes, W, add, out, kTileCols);
+    } else if constexpr (kAsksAhead) {
+      tile_rows<Step, 2>(rows, count, b, kTileCols, lanes, kTileCols, add, out, kTileCols, LinesAhead{next});
+    } else {
+      tile_rows<Step, 2>(rows, count, b, kTileCols, lanes, kTileCols, add, out, kTileCols);
+    }
+  }
+};
 
 // Operands as they are.
-struct Exact : MultiplyAdd {
+struct Exact : VectorTiles<MultiplyAdd> {
   static constexpr bool kAsIs = true;
   static inline V lanes(const float* row, int64_t lane, int64_t n, float factor) {
     return load_up_to(row + lane, n - lane) * set(factor);
@@ -47,7 +69,7 @@ struct Exact : MultiplyAdd {
 };
 
 // Operands rounded to bfloat16, kept in floats: for instruction sets without products of bfloat16.
-struct Rounded : MultiplyAdd {
+struct Rounded : VectorTiles<MultiplyAdd> {
   static constexpr bool kAsIs = false;
   static inline void convert(const float* values, int64_t n, float* out) {
     for (int64_t i = 0; i < n; i += W) store(out + i, round_bf16(load(values + i)));
@@ -57,7 +79,7 @@ struct Rounded : MultiplyAdd {
 
 #if defined(__AVX512BF16__)
 // Operands rounded to bfloat16, two neighbours in k to a lane.
-struct Paired : PairProduct {
+struct Paired : VectorTiles<PairProduct> {
   static constexpr bool kAsIs = false;
   static inline void convert(const float* values, int64_t n, float* out) {
     for (int64_t i = 0; i < n; i += 2 * W) {
@@ -71,7 +93,23 @@ struct Paired : PairProduct {
   }
   static inline V join(V first, V second) { return pair_bf16(round_bf16(first), round_bf16(second)); }
 };
+#if defined(__AMX_BF16__)
+// The same lanes, multiplied by tile registers.
+struct Tiled : Paired {
+  static constexpr int64_t kRows = 2 * kAmxRows, kLaneStep = kAmxLanes;
+  using Registers = AmxTiles;
+  static inline void product(const Rows& rows, int64_t count, const float* b, int64_t lanes, int64_t, bool add, float* out, const float*) {
+    if (count > kAmxRows) {
+      amx_tile<2, 2>(rows.data, rows.stride, b, kTileCols, lanes, add, out, kTileCols);
+    } else {
+      amx_tile<1, 2>(rows.data, rows.stride, b, kTileCols, lanes, add, out, kTileCols);
+    }
+  }
+};
+using Bf16 = Tiled;
+#else
 using Bf16 = Paired;
+#endif
 #else
 using Bf16 = Rounded;
 #endif
@@ -124,9 +162,10 @@ static void pack_block(const B& source, int64_t k, int64_t depth, int64_t col, i
     }
   } else {
     float *even = buffer, *odd = buffer + kPackCols;
-    for (int64_t i = 0; i < lanes; ++i) {
-      source.line(k + i * kPack, col, cols, even);
-      for (int64_t j = cols; j < padded_cols; ++j) even[j] = 0;
+    for (int64_t i = 0; i < ceil_div(lanes, Operand::kLaneStep) * Operand::kLaneStep; ++i) {
+      const int64_t even_cols = i < lanes ? cols : 0;
+      if (even_cols > 0) source.line(k + i * kPack, col, cols, even);
+      for (int64_t j = even_cols; j < padded_cols; ++j) even[j] = 0;
       if constexpr (kPack == 2) {
         const int64_t present = i * kPack + 1 < depth ? cols : 0;
         if (present > 0) source.line(k + i * kPack + 1, col, cols, odd);
@@ -183,25 +222,19 @@ static void gemm_rows(const A& a, const Packed& b, const C& c, const Terms& term
   float* values = buffer + kPackBuffer;
   const int64_t slices = b.slices(), slice_lanes = b.step / kPack;
   pack_rows<Operand>(a, m, count, b.k, b.depth, rows, buffer);
+  [[maybe_unused]] const typename Operand::Registers registers;
   for (int64_t n = begin; n < end; n += kTileCols) {
     const int64_t width = least(kTileCols, N - block - n);
     for (int64_t s = 0; s < slices; ++s) {
       const float* tile_b = b.tile(s, n);
       const float* next_b = s + 1 < slices ? b.tile(s + 1, n) : b.tile(0, n + kTileCols < end ? n + kTileCols : begin);
-      const int64_t lanes = ceil_div(b.slice_depth(s), kPack);
-      for (int64_t i = 0; i < count; i += kTileRows) {
-        const int64_t tile_count = least(kTileRows, count - i);
+      const int64_t lanes = ceil_div(b.slice_depth(s), kPack * Operand::kLaneStep) * Operand::kLaneStep;
+      for (int64_t i = 0; i < count; i += Operand::kRows) {
+        const int64_t tile_count = least(Operand::kRows, count - i);
         if (s == slices - 1) c.expect(m + i, tile_count, block + n);
         const Rows tile_a{rows + i * kLaneStride + s * slice_lanes, kLaneStride};
-        float* out = values + i * kTileCols;
-        if (width <= W) {
-          tile_rows<Operand, 1>(tile_a, tile_count, tile_b, kTileCols, lanes, W, s > 0, out, kTileCols);
-        } else if constexpr (kAsksAhead) {
-          const LinesAhead ahead{next_b + i * (lanes * kTileCols / kBlockRows)};
-          tile_rows<Operand, 2>(tile_a, tile_count, tile_b, kTileCols, lanes, kTileCols, s > 0, out, kTileCols, ahead);
-        } else {
-          tile_rows<Operand, 2>(tile_a, tile_count, tile_b, kTileCols, lanes, kTileCols, s > 0, out, kTileCols);
-        }
+        const float* next = next_b + i * (lanes * kTileCols / kBlockRows);
+        Operand::product(tile_a, tile_count, tile_b, lanes, width, s > 0, values + i * kTileCols, next);
       }
     }
     if (b.k == 0) terms.add(m, count, block + n, width, values);
