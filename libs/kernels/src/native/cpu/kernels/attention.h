@@ -11,10 +11,34 @@ constexpr int64_t kQueryBlock = 48;  // whole tiles of 8 and of 6 rows
 // Products of attention take operands as floats, or as pairs of bfloat16 where the instruction set multiplies those. Sums,
 // softmax and outputs are floats either way.
 #if defined(__AVX512BF16__)
-using AttentionBf16 = Bf16;
+using AttentionBf16 = Paired;
 #else
 using AttentionBf16 = Exact;
 #endif
+
+// Calls f.operator()<Operand>() with the operands of heads that are D wide. Tiles of bfloat16 want whole ones of D.
+template <class F>
+static inline void with_operands(const Run& run, [[maybe_unused]] int64_t D, const F& f) {
+  if (run.compute == Compute::F32) return f.template operator()<Exact>();
+#if defined(__AMX_BF16__)
+  if (D % (Tiled::kPack * Tiled::kLaneStep) == 0) return f.template operator()<Tiled>();
+#endif
+  f.template operator()<AttentionBf16>();
+}
+
+// out[rows, cols] = or += A[rows, lanes] · B[lanes, cols], as `multiply`; A beyond its rows and lanes as `amx_multiply` wants it.
+template <class Operand>
+static inline void product(const Rows& a, int64_t rows, const float* b, int64_t ldb, int64_t lanes, int64_t cols, bool add, float* out,
+                           int64_t out_stride) {
+#if defined(__AMX_BF16__)
+  if constexpr (Operand::kLaneStep == kAmxLanes) return amx_multiply(a, rows, b, ldb, lanes, cols, add, out, out_stride);
+#endif
+  multiply<Operand>(a, rows, b, ldb, lanes, cols, add, out, out_stride);
+}
+
+// Rows of a tile where the diagonal crosses a block.
+template <class Operand>
+constexpr int64_t kDiagonalRows = Operand::kLaneStep > 1 ? 16 : kTileRows;
 
 // Lanes that n elements of k take.
 template <class Operand>
@@ -22,8 +46,12 @@ static inline int64_t lanes_of(int64_t n) {
   return ceil_div(n, Operand::kPack);
 }
 
-// The least multiple of W that is not below n; 0 for n below 0.
-static inline int64_t whole_vectors(int64_t n) { return most(ceil_div(n, W), 0) * W; }
+// The least multiple of whole vectors, and of what a product takes at a time, that is not below n; 0 for n below 0.
+template <class Operand>
+static inline int64_t whole(int64_t n) {
+  constexpr int64_t step = Operand::kLaneStep > 1 ? Operand::kPack * Operand::kLaneStep : W;
+  return most(ceil_div(n, step), 0) * step;
+}
 
 // Rows of a matrix, stride floats apart.
 struct RowsApart {
@@ -56,7 +84,7 @@ static void pack_rows_along(const float* x, int64_t stride, int64_t n, int64_t D
       store_part(out + i * out_stride + lane, Operand::lanes(x + i * stride, lane, D, factor), least(W, lanes - lane));
 }
 
-// The same rows along n: out[lanes of n][D], which may be where they are.
+// The same rows along n: out[lanes of n][D], which may be where they are. Products that take many lanes find zeros up to a multiple of them.
 template <class Operand, class Row>
 static void pack_rows_across(const Row& row, int64_t n, int64_t D, float* out) {
   for (int64_t i = 0; i < n; i += Operand::kPack) {
@@ -68,6 +96,26 @@ static void pack_rows_across(const Row& row, int64_t n, int64_t D, float* out) {
       store_part(out + i / Operand::kPack * D + d, values, width);
     }
   }
+  const int64_t lanes = lanes_of<Operand>(n), whole_lanes = ceil_div(lanes, Operand::kLaneStep) * Operand::kLaneStep;
+  std::memset(out + lanes * D, 0, (whole_lanes - lanes) * D * sizeof(float));
+}
+
+// kQueryBlock rows of kKeyBlock floats, n of which count, turned: out[kKeyBlock][kTurnedLanes], lanes of n, zero beyond n.
+constexpr int64_t kTurnedLanes = 2 * W;
+template <class Operand>
+static void pack_turned(const float* x, int64_t n, float* out) {
+  static_assert(kQueryBlock <= Operand::kPack * kTurnedLanes);
+  for (int64_t lane = 0; lane < kTurnedLanes; lane += W)
+    for (int64_t key = 0; key < kKeyBlock; key += W) {
+      V block[W];
+      for (int64_t j = 0; j < W; ++j) {
+        const int64_t row = (lane + j) * Operand::kPack;
+        const auto values = [&](int64_t i) { return i < n ? load(x + i * kKeyBlock + key) : zero(); };
+        block[j] = Operand::join(values(row), values(row + 1));
+      }
+      transpose(block);
+      for (int64_t j = 0; j < W; ++j) store(out + (key + j) * kTurnedLanes + lane, block[j]);
+    }
 }
 
 // The first key that a query at `position` sees.

@@ -16,6 +16,7 @@ struct Gradients {
   // Keys and queries [start, start + n), key head kv.
   void sequence(int64_t start, int64_t n, int64_t kv, float* workspace) const {
     const int64_t Hq = a.Hq, D = a.D;
+    [[maybe_unused]] const typename Operand::Registers registers;
     float* kt = workspace;                     // [lanes of D, kKeyBlock]
     float* vt = kt + kKeyBlock * D;
     float* k_across = vt + kKeyBlock * D;      // [lanes of kKeyBlock, D]
@@ -52,15 +53,15 @@ struct Gradients {
         const auto seen = [&](int64_t r) { return least(keys, query + r + 1 - key); };
         // Where the diagonal crosses a block, products go tile by tile, and each leaves out what no query of its tile sees.
         const bool diagonal = seen(0) < keys;
-        const int64_t query_rows = diagonal ? kTileRows : queries, key_rows = diagonal ? kTileRows : keys;
+        const int64_t query_rows = diagonal ? kDiagonalRows<Operand> : queries;
         for (int64_t head = kv * group; head < (kv + 1) * group; ++head) {
           const int64_t row = (start + query) * Hq + head;
           pack_rows_along<Operand>(q + row * D, stride_q, queries, D, 1, q_along, D);
           pack_rows_along<Operand>(dout + row * D, stride_q, queries, D, 1, do_along, D);
           for (int64_t r = 0; r < queries; r += query_rows) {
-            const int64_t count = least(query_rows, queries - r), width = whole_vectors(seen(r + count - 1)), at = r * kKeyBlock;
-            multiply<Operand>(Rows{q_along + r * D, D}, count, kt, kKeyBlock, lanes, width, false, p + at, kKeyBlock);
-            multiply<Operand>(Rows{do_along + r * D, D}, count, vt, kKeyBlock, lanes, width, false, ds + at, kKeyBlock);
+            const int64_t count = least(query_rows, queries - r), width = whole<Operand>(seen(r + count - 1)), at = r * kKeyBlock;
+            product<Operand>(Rows{q_along + r * D, D}, count, kt, kKeyBlock, lanes, width, false, p + at, kKeyBlock);
+            product<Operand>(Rows{do_along + r * D, D}, count, vt, kKeyBlock, lanes, width, false, ds + at, kKeyBlock);
           }
           for (int64_t r = 0; r < queries; ++r)
             probabilities(p + r * kKeyBlock, ds + r * kKeyBlock, first_key(a, query + r) - key,
@@ -68,26 +69,51 @@ struct Gradients {
           if constexpr (!Operand::kAsIs) {
             pack_rows_across<Operand>(RowsApart{q + row * D, stride_q}, queries, D, q_across);
             pack_rows_across<Operand>(RowsApart{dout + row * D, stride_q}, queries, D, do_across);
-            pack_rows_across<Operand>(RowsApart{p, kKeyBlock}, queries, kKeyBlock, p);
-            pack_rows_across<Operand>(RowsApart{ds, kKeyBlock}, queries, kKeyBlock, ds_across);
-            pack_rows_along<Operand>(ds, kKeyBlock, queries, keys, 1, ds, kKeyBlock);
           }
-          for (int64_t j = 0; j < keys; j += key_rows) {
-            // Lanes of queries before the first one that sees key j are 0.
-            const int64_t count = least(key_rows, keys - j), blind = most(key + j - query, 0) / Operand::kPack;
-            const int64_t at = blind * kKeyBlock + j, depth = lanes_of<Operand>(queries) - blind;
-            multiply<Operand>(Columns{p + at, kKeyBlock}, count, do_across + blind * D, D, depth, D, true, sum_v + j * D, D);
-            multiply<Operand>(Columns{ds_across + at, kKeyBlock}, count, q_across + blind * D, D, depth, D, true, sum_k + j * D, D);
-          }
+          add_to_keys({key, keys, query, queries, diagonal ? kDiagonalRows<Operand> : keys}, p, ds, ds_across, do_across, q_across, sum_v, sum_k);
+          if constexpr (!Operand::kAsIs) pack_rows_along<Operand>(ds, kKeyBlock, queries, kKeyBlock, 1, ds, kKeyBlock);
           for (int64_t r = 0; r < queries; r += query_rows) {
             const int64_t count = least(query_rows, queries - r), depth = lanes_of<Operand>(most(seen(r + count - 1), 0));
-            multiply<Operand>(Rows{ds + r * kKeyBlock, kKeyBlock}, count, k_across, D, depth, D, add, dq + (row + r * Hq) * D, stride_q);
+            product<Operand>(Rows{ds + r * kKeyBlock, kKeyBlock}, count, k_across, D, depth, D, add, dq + (row + r * Hq) * D, stride_q);
           }
         }
       }
       for (int64_t i = 0; i < keys; ++i) {
         copy(sum_k + i * D, D, dk + first + i * stride_kv);
         copy(sum_v + i * D, D, dv + first + i * stride_kv);
+      }
+    }
+  }
+
+  // Queries of a block that meet keys of one, `rows` keys at a time.
+  struct Meeting {
+    int64_t key, keys, query, queries, rows;
+  };
+
+  // sum_v += pᵀ · dout, sum_k += dsᵀ · q. p and `other`, as large, are overwritten.
+  void add_to_keys(const Meeting& m, float* p, const float* ds, float* other, const float* do_across, const float* q_across, float* sum_v,
+                   float* sum_k) const {
+    const int64_t D = a.D;
+    if constexpr (Operand::kLaneStep > 1) {
+      pack_turned<Operand>(p, m.queries, other);
+      pack_turned<Operand>(ds, m.queries, p);
+    } else if constexpr (!Operand::kAsIs) {
+      pack_rows_across<Operand>(RowsApart{p, kKeyBlock}, m.queries, kKeyBlock, p);
+      pack_rows_across<Operand>(RowsApart{ds, kKeyBlock}, m.queries, kKeyBlock, other);
+    }
+    for (int64_t j = 0; j < m.keys; j += m.rows) {
+      // Lanes of queries before the first one that sees key j are 0.
+      constexpr int64_t step = Operand::kPack * Operand::kLaneStep;
+      const int64_t count = least(m.rows, m.keys - j), blind = most(m.key + j - m.query, 0) / step * Operand::kLaneStep;
+      const int64_t depth = lanes_of<Operand>(m.queries) - blind;
+      if constexpr (Operand::kLaneStep > 1) {
+        const int64_t at = j * kTurnedLanes + blind;
+        product<Operand>(Rows{other + at, kTurnedLanes}, count, do_across + blind * D, D, depth, D, true, sum_v + j * D, D);
+        product<Operand>(Rows{p + at, kTurnedLanes}, count, q_across + blind * D, D, depth, D, true, sum_k + j * D, D);
+      } else {
+        const int64_t at = blind * kKeyBlock + j;
+        multiply<Operand>(Columns{p + at, kKeyBlock}, count, do_across + blind * D, D, depth, D, true, sum_v + j * D, D);
+        multiply<Operand>(Columns{other + at, kKeyBlock}, count, q_across + blind * D, D, depth, D, true, sum_k + j * D, D);
       }
     }
   }
@@ -139,11 +165,7 @@ void attention_backward(const Run& run, const Attention& a, const float* dout, c
       gradients.sequence(starts[s], starts[s + 1] - starts[s], task % a.Hkv, workspace + thread * workspace_floats(D));
     });
   };
-  if (run.compute == Compute::BF16) {
-    all(Gradients<AttentionBf16>{dout, q, k, v, lse, delta, dq, dk, dv, a});
-  } else {
-    all(Gradients<Exact>{dout, q, k, v, lse, delta, dq, dk, dv, a});
-  }
+  with_operands(run, D, [&]<class Operand>() { all(Gradients<Operand>{dout, q, k, v, lse, delta, dq, dk, dv, a}); });
   run.scratch->release(mark);
 }
 

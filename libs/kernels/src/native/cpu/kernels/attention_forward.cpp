@@ -39,6 +39,7 @@ int64_t workspace_floats(int64_t D) { return kQueryBlock * (2 * D + kKeyBlock + 
 template <class Operand>
 void attend_block(const Head& head, int64_t begin, int64_t count, float* workspace) {
   const int64_t D = head.a.D, stride_q = head.a.Hq * D;
+  [[maybe_unused]] const typename Operand::Registers registers;
   float* q = workspace;                   // [count, D] in lanes, scaled
   float* o = q + kQueryBlock * D;         // [count, D]
   float* p = o + kQueryBlock * D;         // [count, kKeyBlock]: scores, then probabilities
@@ -54,9 +55,9 @@ void attend_block(const Head& head, int64_t begin, int64_t count, float* workspa
   const int64_t first = head.past + begin, keys = first + count;  // position of query 0; keys the last query sees
   // Queries [begin_row, end_row) of the block meet keys [key, key + width); the last of them sees all.
   const auto meet = [&](int64_t begin_row, int64_t end_row, int64_t key, int64_t width) {
-    const int64_t rows = end_row - begin_row, columns = whole_vectors(width);
+    const int64_t rows = end_row - begin_row, columns = whole<Operand>(width);
     float* scores = p + begin_row * kKeyBlock;
-    multiply<Operand>(Rows{q + begin_row * D, D}, rows, head.packed_k + (key - head.from) * D, kKeyBlock, lanes_of<Operand>(D), columns, false, scores,
+    product<Operand>(Rows{q + begin_row * D, D}, rows, head.packed_k + (key - head.from) * D, kKeyBlock, lanes_of<Operand>(D), columns, false, scores,
                       kKeyBlock);
     for (int64_t r = begin_row; r < end_row; ++r) {
       float* row = p + r * kKeyBlock;
@@ -66,7 +67,7 @@ void attend_block(const Head& head, int64_t begin, int64_t count, float* workspa
         std::memset(row, 0, columns * sizeof(float));
         continue;
       }
-      const int64_t end = whole_vectors(seen);
+      const int64_t end = whole<Operand>(seen);
       if (head.a.softcap > 0)
         for (int64_t i = 0; i < end; i += W) store(row + i, capped(load(row + i), set(head.a.softcap)));
       for (int64_t i = 0; i < hidden; ++i) row[i] = -INFINITY;
@@ -90,12 +91,12 @@ void attend_block(const Head& head, int64_t begin, int64_t count, float* workspa
       }
       total[r] += sum(sums);
     }
-    if constexpr (!Operand::kAsIs) pack_rows_along<Operand>(scores, kKeyBlock, rows, width, 1, scores, kKeyBlock);
-    multiply<Operand>(Rows{scores, kKeyBlock}, rows, head.packed_v + (key - head.from) * D, D, lanes_of<Operand>(width), D, true, o + begin_row * D, D);
+    if constexpr (!Operand::kAsIs) pack_rows_along<Operand>(scores, kKeyBlock, rows, columns, 1, scores, kKeyBlock);
+    product<Operand>(Rows{scores, kKeyBlock}, rows, head.packed_v + (key - head.from) * D, D, lanes_of<Operand>(width), D, true, o + begin_row * D, D);
   };
   for (int64_t key = first_key_block(head.a, first); key < keys; key += kKeyBlock) {
     // Where the diagonal crosses a block, each tile of queries meets the keys that its last query sees, and no others.
-    const int64_t rows = first + 1 < key + kKeyBlock ? kTileRows : count;
+    const int64_t rows = first + 1 < key + kKeyBlock ? kDiagonalRows<Operand> : count;
     for (int64_t r = 0; r < count; r += rows) {
       const int64_t end = least(r + rows, count), width = least(kKeyBlock, first + end - key);
       if (width > 0) meet(r, end, key, width);
@@ -155,8 +156,7 @@ void attention_with(const Run& run, const Attention& a, const float* q, const Se
 }
 
 void attention(const Run& run, const Attention& a, const float* q, const Sequences& sequences, float* o, float* lse) {
-  const auto with = run.compute == Compute::BF16 ? attention_with<AttentionBf16> : attention_with<Exact>;
-  with(run, a, q, sequences, o, lse);
+  with_operands(run, a.D, [&]<class Operand>() { attention_with<Operand>(run, a, q, sequences, o, lse); });
 }
 
 // Calls f(key, row, count) for the keys [first, end) of sequence s, as many at a time as lie in a page.
