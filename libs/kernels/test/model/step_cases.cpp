@@ -2,6 +2,7 @@
 #include <cmath>
 #include <limits>
 
+#include "ops.h"
 #include "tiny_model.h"
 
 namespace lr::test {
@@ -106,8 +107,8 @@ void backends_agree() {
 }
 
 // Several adapters in one step: each gets what it gets alone, other ranks and layers beside it or not, however few its tokens.
-void adapters_side_by_side() {
-  World world(Family::LlamaPlain, make_context(LR_BACKEND_FAST, 2));
+void adapters_side_by_side(uint32_t isa, uint32_t compute) {
+  World world(Family::LlamaPlain, make_context(LR_BACKEND_FAST, 2, compute, isa));
   AdapterHandle first = world.adapter(kAllLinears, 4, 0.1f);
   AdapterHandle second = world.adapter({"q_proj", "down_proj"}, 9, 0.1f, {1, 2}, false, 8);
   const auto first_sizes = adapter_sizes(kAllLinears, 4), second_sizes = adapter_sizes({"q_proj", "down_proj"}, 9, 2);
@@ -121,11 +122,12 @@ void adapters_side_by_side() {
     some.targets.assign(packed.targets.begin() + packed.starts[from], packed.targets.begin() + packed.starts[to]);
     return some;
   };
+  const std::string what = "isa " + std::to_string(isa) + (compute == LR_COMPUTE_BF16 ? ", bf16" : "");
   const Outcome one = train(world, part(0, 2), {{first.get(), 0, 14, 0.1f, 5}}, 1, 0, {{first.get(), first_sizes}});
   const Outcome two = train(world, part(3, 4), {{second.get(), 0, 3, 0.2f, 6}}, 1, 0, {{second.get(), second_sizes}});
-  expect(same_bytes(both.gradients[0], one.gradients[0]), "the first adapter gets the same bytes alone");
-  expect(same_bytes(both.gradients[1], two.gradients[0]), "the second adapter gets the same bytes alone");
-  expect(both.losses[0].sum == one.losses[0].sum && both.losses[2].sum == two.losses[0].sum, "and the same losses");
+  expect(same_bytes(both.gradients[0], one.gradients[0]), "the first adapter gets the same bytes alone, " + what);
+  expect(same_bytes(both.gradients[1], two.gradients[0]), "the second adapter gets the same bytes alone, " + what);
+  expect(both.losses[0].sum == one.losses[0].sum && both.losses[2].sum == two.losses[0].sum, "and the same losses, " + what);
 }
 
 // Backward stops below the lowest layer with LoRA; what it leaves out must not change the gradients above.
@@ -243,7 +245,8 @@ void step_cases() {
   options_change_nothing();
   threads_change_nothing();
   backends_agree();
-  adapters_side_by_side();
+  for (uint32_t isa = LR_ISA_AVX2; static_cast<int>(isa) <= lr::best_isa(); ++isa)
+    for (const uint32_t compute : {LR_COMPUTE_F32, LR_COMPUTE_BF16}) adapters_side_by_side(isa, compute);
   partial_targets();
   bad_batches();
   cancelling();
