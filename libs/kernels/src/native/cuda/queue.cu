@@ -23,6 +23,7 @@ struct Device {
   char* staging = nullptr;
   size_t staged = 0;
   cudaError_t failure = cudaSuccess;  // the GPU gives no more than this from then on
+  cuda::Recorder recorder;
 };
 
 namespace cuda {
@@ -114,6 +115,7 @@ void* allocate(Device*, size_t bytes) {
 void deallocate(Device*, void* memory) { cudaFree(memory); }
 
 void copy_in(Device* device, void* to, const void* from, size_t bytes) {
+  device->recorder.interrupt();
   while (bytes > 0) {
     if (device->staged == kStaging) wait(*device, "bytes were copied to it");
     const size_t some = bytes < kStaging - device->staged ? bytes : kStaging - device->staged;
@@ -128,17 +130,19 @@ void copy_in(Device* device, void* to, const void* from, size_t bytes) {
 }
 
 void copy_out(Device* device, void* to, const void* from, size_t bytes) {
+  device->recorder.finish();
   check(*device, cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, device->stream), "bytes were copied from it");
   wait(*device, "computing");
 }
 
 void copy_rows(Device* device, void* to, size_t to_stride, const void* from, size_t from_stride, size_t row_bytes, int64_t rows) {
-  if (rows == 0 || row_bytes == 0) return;
+  if (rows == 0 || row_bytes == 0 || record_rows(device, to, to_stride, from, from_stride, row_bytes, rows)) return;
   check(*device, cudaMemcpy2DAsync(to, to_stride, from, from_stride, row_bytes, static_cast<size_t>(rows), cudaMemcpyDeviceToDevice, device->stream),
         "rows were copied");
 }
 
 void fill_zero(Device* device, void* to, size_t bytes) {
+  if (record_zero(device, to, bytes)) return;
   check(*device, cudaMemsetAsync(to, 0, bytes, device->stream), "memory was cleared");
 }
 
@@ -153,6 +157,7 @@ void deallocate_pinned(Device*, void* memory) { cudaFreeHost(memory); }
 
 Offload::Copy copy_beside(Device* device, Offload::Direction direction, void* to, const void* from, size_t bytes) {
   constexpr const char* kWhat = "memory was offloaded";
+  device->recorder.interrupt();
   Device::Copies& copies = copies_of(*device, direction);
   open_copies(*device, copies);
   const bool store = direction == Offload::Direction::Store;
@@ -181,7 +186,36 @@ void finish_copies(Device* device) {
     if (copies->stream != nullptr) check(*device, cudaStreamSynchronize(copies->stream), "offloaded memory was waited for");
 }
 
-Stream stream_of(Device* device) { return device->stream; }
+Recorder& recorder_of(Device* device) { return device->recorder; }
+
+void* make_graph(const Run& run, Recording& recording) {
+  Device& device = *run.device;
+  cudaGraph_t graph = nullptr;
+  cudaGraphExec_t made = nullptr;
+  // Other threads of the process go on allocating meanwhile.
+  if (cudaStreamBeginCapture(device.stream, cudaStreamCaptureModeThreadLocal) == cudaSuccess) {
+    try {
+      recording.start(run);
+    } catch (...) {
+      device.failure = cudaSuccess;  // of the capture: nothing has been started
+    }
+    if (cudaStreamEndCapture(device.stream, &graph) == cudaSuccess && cudaGraphInstantiate(&made, graph, 0) != cudaSuccess) made = nullptr;
+    if (graph != nullptr) cudaGraphDestroy(graph);
+  }
+  cudaGetLastError();
+  return made;
+}
+
+void start_graph(Device* device, void* graph) {
+  check(*device, cudaGraphLaunch(static_cast<cudaGraphExec_t>(graph), device->stream), "a graph was started");
+}
+
+void drop_graph(void* graph) { cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(graph)); }
+
+Stream stream_of(Device* device) {
+  device->recorder.interrupt();
+  return device->stream;
+}
 
 void give_up(Device* device, const char* what, int status) {
   check(*device, cudaGetLastError(), what);
@@ -193,7 +227,12 @@ void allow_shared(const Run& run, const void* kernel, int64_t bytes) {
   check(*run.device, cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)), "a kernel was set up");
 }
 
-void check_launch(const Run& run) { check(*run.device, cudaGetLastError(), "a kernel was launched"); }
+void start_kernel(const Run& run, const Recording::Work& work, void** arguments) {
+  const dim3 blocks(static_cast<unsigned>(work.grid.x), static_cast<unsigned>(work.grid.y), static_cast<unsigned>(work.grid.z));
+  check(*run.device,
+        cudaLaunchKernel(work.kernel, blocks, dim3(static_cast<unsigned>(work.threads)), arguments, static_cast<size_t>(work.shared), run.device->stream),
+        "a kernel was started");
+}
 
 }  // namespace cuda
 }  // namespace lr
