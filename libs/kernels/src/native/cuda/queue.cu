@@ -1,6 +1,7 @@
 #include "queue.h"
 
 #include <cstring>
+#include <mutex>
 #include <new>
 
 #include "../model/error.h"
@@ -20,8 +21,10 @@ struct Device {
   };
   cudaStream_t stream = nullptr;
   Copies stores, loads;
+  std::mutex staging_lock;  // of the next three: weights of an adapter come from one thread while another computes
   char* staging = nullptr;
   size_t staged = 0;
+  uint64_t copies = 0;
   cudaError_t failure = cudaSuccess;  // the GPU gives no more than this from then on
   cuda::Recorder recorder;
 };
@@ -41,10 +44,7 @@ void check(Device& device, cudaError_t status, const char* what) {
        cudaGetErrorName(status));
 }
 
-void wait(Device& device, const char* what) {
-  check(device, cudaStreamSynchronize(device.stream), what);
-  device.staged = 0;
-}
+void wait(Device& device, const char* what) { check(device, cudaStreamSynchronize(device.stream), what); }
 
 Device::Copies& copies_of(Device& device, Offload::Direction direction) {
   return direction == Offload::Direction::Store ? device.stores : device.loads;
@@ -116,13 +116,18 @@ void deallocate(Device*, void* memory) { cudaFree(memory); }
 
 void copy_in(Device* device, void* to, const void* from, size_t bytes) {
   device->recorder.interrupt();
+  const std::lock_guard<std::mutex> lock(device->staging_lock);
   while (bytes > 0) {
-    if (device->staged == kStaging) wait(*device, "bytes were copied to it");
+    if (device->staged == kStaging) {
+      wait(*device, "bytes were copied to it");
+      device->staged = 0;
+    }
     const size_t some = bytes < kStaging - device->staged ? bytes : kStaging - device->staged;
     char* staged = device->staging + device->staged;
     std::memcpy(staged, from, some);
     check(*device, cudaMemcpyAsync(to, staged, some, cudaMemcpyHostToDevice, device->stream), "bytes were copied to it");
     device->staged += some;
+    device->copies += 1;
     to = static_cast<char*>(to) + some;
     from = static_cast<const char*>(from) + some;
     bytes -= some;
@@ -132,7 +137,12 @@ void copy_in(Device* device, void* to, const void* from, size_t bytes) {
 void copy_out(Device* device, void* to, const void* from, size_t bytes) {
   device->recorder.finish();
   check(*device, cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, device->stream), "bytes were copied from it");
+  std::unique_lock<std::mutex> lock(device->staging_lock);
+  const uint64_t before = device->copies;
+  lock.unlock();
   wait(*device, "computing");
+  lock.lock();
+  if (device->copies == before) device->staged = 0;
 }
 
 void copy_rows(Device* device, void* to, size_t to_stride, const void* from, size_t from_stride, size_t row_bytes, int64_t rows) {
@@ -189,18 +199,23 @@ void finish_copies(Device* device) {
 Recorder& recorder_of(Device* device) { return device->recorder; }
 
 void* make_graph(const Run& run, Recording& recording) {
-  Device& device = *run.device;
+  Device own;  // what other threads give that of the run meanwhile is no part of the graph
   cudaGraph_t graph = nullptr;
   cudaGraphExec_t made = nullptr;
-  // Other threads of the process go on allocating meanwhile.
-  if (cudaStreamBeginCapture(device.stream, cudaStreamCaptureModeThreadLocal) == cudaSuccess) {
-    try {
-      recording.start(run);
-    } catch (...) {
-      device.failure = cudaSuccess;  // of the capture: nothing has been started
+  if (cudaStreamCreateWithFlags(&own.stream, cudaStreamNonBlocking) == cudaSuccess) {
+    if (cudaStreamBeginCapture(own.stream, cudaStreamCaptureModeThreadLocal) == cudaSuccess) {
+      Run capturing = run;
+      capturing.device = &own;
+      bool whole = true;
+      try {
+        recording.start(capturing);
+      } catch (const std::exception&) {
+        whole = false;
+      }
+      if (cudaStreamEndCapture(own.stream, &graph) == cudaSuccess && whole && cudaGraphInstantiate(&made, graph, 0) != cudaSuccess) made = nullptr;
+      if (graph != nullptr) cudaGraphDestroy(graph);
     }
-    if (cudaStreamEndCapture(device.stream, &graph) == cudaSuccess && cudaGraphInstantiate(&made, graph, 0) != cudaSuccess) made = nullptr;
-    if (graph != nullptr) cudaGraphDestroy(graph);
+    cudaStreamDestroy(own.stream);
   }
   cudaGetLastError();
   return made;
