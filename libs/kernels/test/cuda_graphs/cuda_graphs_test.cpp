@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <exception>
+#include <thread>
 
 #include "../model/tiny_model.h"
 #include "cuda/emulator/memory.h"
@@ -189,20 +190,39 @@ void equality() {
   expect(!(one == recording_of(0xAA, 4, 64)) && !(one == recording_of(0xAA, 3, 32)), "an argument and a number of threads are");
 }
 
+// A queue, and what its operations need.
+struct Queue {
+  Queue() { run.device = device.get(); }
+  MemoryCounter counter;
+  BlockScratch scratch{counter};
+  std::unique_ptr<Pool> pool = make_pool(1);
+  std::unique_ptr<Device, void (*)(Device*)> device{cuda::open_queue(), cuda::close_queue};
+  Run run = {pool.get(), &scratch, Compute::F32};
+  cuda::Recorder& recorder() { return cuda::recorder_of(device.get()); }
+};
+
+// While one thread writes work down, that of another is started.
+void other_threads() {
+  Queue queue;
+  Floats own = {1}, other = {1};
+  queue.recorder().begin(queue.run, nullptr, 0);
+  cuda::kOps.scale(queue.run, own.data(), 2, 1);
+  std::thread([&] { cuda::kOps.scale(queue.run, other.data(), 3, 1); }).join();
+  expect(own[0] == 1 && other[0] == 3, "work of another thread is started at once");
+  queue.recorder().finish();
+  expect(own[0] == 2 && other[0] == 3, "and that which was written down, once");
+}
+
 // Small arrays that find no more room at their fixed place: what was written down is started, and the rest as it is given.
 void no_room() {
-  MemoryCounter counter;
-  BlockScratch scratch(counter);
-  const std::unique_ptr<Pool> pool = make_pool(1);
-  const std::unique_ptr<Device, void (*)(Device*)> device(cuda::open_queue(), cuda::close_queue);
-  Run run = {pool.get(), &scratch, Compute::F32};
-  run.device = device.get();
+  Queue queue;
+  const Run& run = queue.run;
   const Floats table = {10, 20, 30, 40};
   const Weight weight = {Storage::F32, 4, 1, table.data(), {}};
   alignas(16) unsigned char inputs[32];
   Floats out(8, NAN);
   const int32_t tokens[] = {3, 1, 0, 2};
-  cuda::recorder_of(device.get()).begin(run, inputs, sizeof inputs);
+  queue.recorder().begin(run, inputs, sizeof inputs);
   cuda::kOps.embedding(run, weight, tokens, 1, out.data(), 4);
   cuda::kOps.embedding(run, weight, tokens, 1, out.data() + 4, 4);
   expect(std::isnan(out[0]), "nothing is started while there is room");
@@ -219,6 +239,7 @@ int main() {
   try {
     equality();
     no_room();
+    other_threads();
     for (const Family family : {Family::LlamaPlain, Family::Gemma2, Family::Phi3})
       for (const uint32_t compute : {LR_COMPUTE_F32, LR_COMPUTE_BF16}) same_as_one_by_one(family, compute);
     same_alone();

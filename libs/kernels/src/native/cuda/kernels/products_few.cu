@@ -31,6 +31,7 @@ LR_KERNEL(kThreads) multiply_long(Products products) {
   auto* parts = shared_at<float>(0);  // [warps, tokens]
   LR_UNROLL
   for (int t = 0; t < kTokens; ++t) {
+    if (t >= count) continue;  // all threads of the block alike
     const float sum = warp_reduce<Sum>(sums[t]);
     if (lane_index() == 0) parts[warp_index() * kTokens + t] = sum;
   }
