@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Training steps of the CUDA library against those of the CPU library, through the C interface, on small random models.
+"""Training steps of the CUDA library against those of the CPU library, and decoding, through the C interface, on small random models.
 
     tools/gpu/check.py [--cuda LIBRARY] [--cpu LIBRARY]
 
@@ -84,6 +84,22 @@ def offloaded(library: Path, file: Path, batch: lowrank.Batch) -> bool:
     return outcomes[0] == outcomes[1]
 
 
+def decoded(library: Path, file: Path, vocab: int) -> bool:
+    """Whether decoding by CUDA graphs gives the bytes of kernels that are started one by one."""
+    random = np.random.default_rng(3)
+    tokens = [random.integers(0, vocab, length, dtype=np.int32) for length in (41, 38, 60)]
+    outcomes = []
+    for setting in ("off", "on"):
+        os.environ["LOWRANK_CUDA_GRAPHS"] = setting
+        base = lowrank.Base(lowrank.Kernels(compute="bf16", library=library), file)
+        adapter = base.adapter(8, 16)
+        for name, values in adapter.read().items():
+            adapter.write(name, values + 0.05)
+        outcomes.append(base.cached_logits(list(zip(tokens, (adapter, None, adapter))), 30).tobytes())
+    del os.environ["LOWRANK_CUDA_GRAPHS"]
+    return outcomes[0] == outcomes[1]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--cuda", type=Path, default=BUILD / "liblowrank_cuda.so")
@@ -110,9 +126,12 @@ def main() -> int:
                           f"resumed {'to the byte' if same else 'to OTHER BYTES'}", flush=True)
         config = models.write("tiny", folder / "deep", layers=6)
         lowrank.Kernels(library=args.cpu).open_base(folder / "deep", folder / "deep.lrb", "nf4", True)
-        good = offloaded(args.cuda, folder / "deep.lrb", batch_of([37, 5, 70], config["vocab_size"], 1))
-        passed, failed = passed + good, failed + (not good)
-        print(f"{'ok    ' if good else 'FAILED'} offloaded to pinned memory: {'the same bytes' if good else 'OTHER BYTES'}", flush=True)
+        for name, good in (
+            ("offloaded to pinned memory", offloaded(args.cuda, folder / "deep.lrb", batch_of([37, 5, 70], config["vocab_size"], 1))),
+            ("decoding by graphs", decoded(args.cuda, folder / "deep.lrb", config["vocab_size"])),
+        ):
+            passed, failed = passed + good, failed + (not good)
+            print(f"{'ok    ' if good else 'FAILED'} {name}: {'the same bytes' if good else 'OTHER BYTES'}", flush=True)
     print(f"{passed} passed, {failed} failed")
     return 1 if failed else 0
 

@@ -193,6 +193,10 @@ struct Ops {
   void (*attention_cached)(const Run&, const Attention& a, const float* q, const PagedKeys& cache, const PagedSequence* sequences,
                            const int32_t* starts, int64_t n_sequences, float* o);
 
+  // New keys and values take their places in a cache: row rows[t] of keys and values [.., width] becomes row t of k and v [T, width]. No two
+  // tokens have one row.
+  void (*store_keys)(const Run&, const float* k, const float* v, const int64_t* rows, float* keys, float* values, int64_t T, int64_t width);
+
   // out = activation(gate) · up, all [n]
   void (*gated_forward)(const Run&, Activation activation, const float* gate, const float* up, float* out, int64_t n);
   // dgate, dup are written (=) and may alias gate, up

@@ -46,7 +46,7 @@ void several_pairs() {
 void decoding_pairs() {
   for (const int64_t in : {1, 30, 64, 77, 320}) {
     const int32_t ranks[] = {1, 16, 7, 33};
-    const int64_t starts[] = {0, 1, 3, 4, 9};
+    const int64_t starts[] = {0, 1, 3, 4, 30};
     const Floats x = numbers(starts[4] * in, 1);
     std::vector<Floats> a;
     for (int i = 0; i < 4; ++i) a.push_back(numbers(ranks[i] * in, 10 + i));

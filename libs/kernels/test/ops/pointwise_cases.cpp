@@ -93,6 +93,18 @@ void flat(int64_t n) {
   });
 }
 
+void stored_keys() {
+  const std::vector<int64_t> rows = {4, 0, 7, 2};
+  for (const int64_t width : {1, 24, 131}) {
+    const Floats k = numbers(4 * width, 1), v = numbers(4 * width, 2), before = numbers(9 * width, 3);
+    check_operation("store_keys width=" + std::to_string(width), [&](const Ops& ops, const Run& run) {
+      std::vector<Floats> outputs = {before, before};
+      ops.store_keys(run, k.data(), v.data(), rows.data(), outputs[0].data(), outputs[1].data(), 4, width);
+      return outputs;
+    }, 0);
+  }
+}
+
 void embedding_lookup() {
   for (const Storage storage : {Storage::F32, Storage::BF16}) {
     const FrozenWeight table(storage, 11, 37, 1);
@@ -114,6 +126,7 @@ void pointwise_cases() {
     norm_and_rope(23, d);
   }
   for (const int64_t n : {1, 15, 17, 1000, 70001}) flat(n);
+  stored_keys();
   embedding_lookup();
 
   const Machine machine(1);

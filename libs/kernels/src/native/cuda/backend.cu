@@ -7,6 +7,7 @@
 
 #include "../device.h"
 #include "../model/error.h"
+#include "../model/repeats.h"
 #include "queue.h"
 
 namespace lr {
@@ -63,9 +64,42 @@ std::unique_ptr<Offload> make_offload(Device* device) {
   return std::make_unique<DeviceOffload>(device, wanted == "on");
 }
 
+class DeviceRepeats final : public Repeats {
+ public:
+  DeviceRepeats(Device* device, MemoryCounter& memory) : device_(device), memory_(memory) {}
+  void begin(const Run& run) override {
+    if (inputs_.empty()) {
+      try {
+        inputs_ = Buffer<uint8_t>(memory_, kInputs);
+      } catch (const std::bad_alloc&) {
+        return;  // work is started as it is given
+      }
+    }
+    recorder_of(device_).begin(run, inputs_.data(), inputs_.size());
+  }
+  void end() override { recorder_of(device_).finish(); }
+  void drop() noexcept override { recorder_of(device_).drop(); }
+
+ private:
+  // Page tables are most of it: four bytes for each page that a sequence of the batch has, rounded up.
+  static constexpr size_t kInputs = size_t{1} << 20;
+  Device* device_;
+  MemoryCounter& memory_;
+  Buffer<uint8_t> inputs_;
+};
+
+// What LOWRANK_CUDA_GRAPHS says: `on`, the default, or `off`.
+std::unique_ptr<Repeats> make_repeats(Device* device, MemoryCounter& memory) {
+  const char* set = std::getenv("LOWRANK_CUDA_GRAPHS");
+  const std::string wanted = set == nullptr || *set == '\0' ? "on" : set;
+  if (wanted == "off") return nullptr;
+  if (wanted != "on") fail(LR_INVALID_ARGUMENT, "LOWRANK_CUDA_GRAPHS is \"%s\"; it can be on or off", set);
+  return std::make_unique<DeviceRepeats>(device, memory);
+}
+
 class DeviceMemory final : public MemoryCounter {
  public:
-  explicit DeviceMemory(Device* device) : device_(device), offload_(make_offload(device)) {}
+  explicit DeviceMemory(Device* device) : device_(device), offload_(make_offload(device)), repeats_(make_repeats(device, *this)) {}
   void* allocate(size_t bytes) override { return cuda::allocate(device_, bytes); }
   void deallocate(void* memory) override { cuda::deallocate(device_, memory); }
   void zero(void* to, size_t bytes) override { fill_zero(device_, to, bytes); }
@@ -76,10 +110,12 @@ class DeviceMemory final : public MemoryCounter {
   }
   bool is_host() const override { return false; }
   Offload* offload() override { return offload_.get(); }
+  Repeats* repeats() override { return repeats_.get(); }
 
  private:
   Device* device_;
   std::unique_ptr<Offload> offload_;
+  std::unique_ptr<Repeats> repeats_;
 };
 
 // A stack over blocks that stay: a repeated step takes nothing anew. What does not fit into the rest of a block begins the next one.

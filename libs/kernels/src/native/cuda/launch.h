@@ -34,9 +34,11 @@ class Moment {
   }
   // A copy of values[count] of the host.
   template <typename T>
-  T* upload(const Run& run, const T* values, int64_t count) {
+  const T* upload(const Run& run, const T* values, int64_t count) {
+    const size_t bytes = static_cast<size_t>(count) * sizeof(T);
+    if (void* place = run.device == nullptr ? nullptr : recorder_of(run.device).place(values, bytes)) return static_cast<const T*>(place);
     T* copy = take<T>(count);
-    copy_in(run.device, copy, values, static_cast<size_t>(count) * sizeof(T));
+    copy_in(run.device, copy, values, bytes);
     return copy;
   }
 
@@ -45,23 +47,33 @@ class Moment {
   size_t mark_;
 };
 
-struct Grid {
-  int64_t x = 1, y = 1, z = 1;
-};
+// Starts work.kernel, a function of P…
+template <typename... P>
+void start_work(const Run& run, const Recording::Work& work, unsigned char* arguments) {
+  Arguments<P...>::with(arguments, [&](P&... own) {
+#if defined(__CUDACC__)
+    void* all[] = {&own...};
+    start_kernel(run, work, all);
+#else
+    const emulator::OpenMemory open;
+    const auto kernel = reinterpret_cast<void (*)(P...)>(const_cast<void*>(work.kernel));
+    emulator::run(run.pool->threads(), {work.grid.x, work.grid.y, work.grid.z}, work.threads, static_cast<size_t>(work.shared), [&] { kernel(own...); });
+#endif
+  });
+}
 
 // Starts kernel(arguments…) on the queue of a run. A grid without blocks starts nothing.
 template <typename... P, typename... A>
 void launch(const Run& run, void (*kernel)(P...), Grid grid, int threads, int64_t shared, const A&... arguments) {
   if (grid.x == 0 || grid.y == 0 || grid.z == 0) return;
+  const Recording::Work work = {start_work<P...>, reinterpret_cast<const void*>(kernel), grid, threads, shared};
 #if defined(__CUDACC__)
-  const dim3 blocks(static_cast<unsigned>(grid.x), static_cast<unsigned>(grid.y), static_cast<unsigned>(grid.z));
-  if (shared > 48 << 10) allow_shared(run, reinterpret_cast<const void*>(kernel), shared);
-  kernel<<<blocks, static_cast<unsigned>(threads), static_cast<size_t>(shared), stream_of(run.device)>>>(static_cast<P>(arguments)...);
-  check_launch(run);
-#else
-  const emulator::OpenMemory open;
-  emulator::run(run.pool->threads(), {grid.x, grid.y, grid.z}, threads, static_cast<size_t>(shared), [&] { kernel(static_cast<P>(arguments)...); });
+  if (shared > 48 << 10) allow_shared(run, work.kernel, shared);
 #endif
+  if (Recording* recording = recording_of(run.device)) return recording->add<P...>(work, static_cast<P>(arguments)...);
+  alignas(Arguments<P...>::kAlignment) unsigned char bytes[Arguments<P...>::kBytes] = {};
+  Arguments<P...>::write(bytes, static_cast<P>(arguments)...);
+  start_work<P...>(run, work, bytes);
 }
 
 // Blocks and threads of kernels that take one element a thread, in steps of the whole grid.

@@ -1,6 +1,7 @@
 #include "queue.h"
 
 #include <cstring>
+#include <mutex>
 #include <new>
 
 #include "../model/error.h"
@@ -20,9 +21,12 @@ struct Device {
   };
   cudaStream_t stream = nullptr;
   Copies stores, loads;
+  std::mutex staging_lock;  // of the next three: weights of an adapter come from one thread while another computes
   char* staging = nullptr;
   size_t staged = 0;
+  uint64_t copies = 0;
   cudaError_t failure = cudaSuccess;  // the GPU gives no more than this from then on
+  cuda::Recorder recorder;
 };
 
 namespace cuda {
@@ -40,10 +44,7 @@ void check(Device& device, cudaError_t status, const char* what) {
        cudaGetErrorName(status));
 }
 
-void wait(Device& device, const char* what) {
-  check(device, cudaStreamSynchronize(device.stream), what);
-  device.staged = 0;
-}
+void wait(Device& device, const char* what) { check(device, cudaStreamSynchronize(device.stream), what); }
 
 Device::Copies& copies_of(Device& device, Offload::Direction direction) {
   return direction == Offload::Direction::Store ? device.stores : device.loads;
@@ -114,13 +115,19 @@ void* allocate(Device*, size_t bytes) {
 void deallocate(Device*, void* memory) { cudaFree(memory); }
 
 void copy_in(Device* device, void* to, const void* from, size_t bytes) {
+  device->recorder.interrupt();
+  const std::lock_guard<std::mutex> lock(device->staging_lock);
   while (bytes > 0) {
-    if (device->staged == kStaging) wait(*device, "bytes were copied to it");
+    if (device->staged == kStaging) {
+      wait(*device, "bytes were copied to it");
+      device->staged = 0;
+    }
     const size_t some = bytes < kStaging - device->staged ? bytes : kStaging - device->staged;
     char* staged = device->staging + device->staged;
     std::memcpy(staged, from, some);
     check(*device, cudaMemcpyAsync(to, staged, some, cudaMemcpyHostToDevice, device->stream), "bytes were copied to it");
     device->staged += some;
+    device->copies += 1;
     to = static_cast<char*>(to) + some;
     from = static_cast<const char*>(from) + some;
     bytes -= some;
@@ -128,17 +135,24 @@ void copy_in(Device* device, void* to, const void* from, size_t bytes) {
 }
 
 void copy_out(Device* device, void* to, const void* from, size_t bytes) {
+  device->recorder.finish();
   check(*device, cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, device->stream), "bytes were copied from it");
+  std::unique_lock<std::mutex> lock(device->staging_lock);
+  const uint64_t before = device->copies;
+  lock.unlock();
   wait(*device, "computing");
+  lock.lock();
+  if (device->copies == before) device->staged = 0;
 }
 
 void copy_rows(Device* device, void* to, size_t to_stride, const void* from, size_t from_stride, size_t row_bytes, int64_t rows) {
-  if (rows == 0 || row_bytes == 0) return;
+  if (rows == 0 || row_bytes == 0 || record_rows(device, to, to_stride, from, from_stride, row_bytes, rows)) return;
   check(*device, cudaMemcpy2DAsync(to, to_stride, from, from_stride, row_bytes, static_cast<size_t>(rows), cudaMemcpyDeviceToDevice, device->stream),
         "rows were copied");
 }
 
 void fill_zero(Device* device, void* to, size_t bytes) {
+  if (record_zero(device, to, bytes)) return;
   check(*device, cudaMemsetAsync(to, 0, bytes, device->stream), "memory was cleared");
 }
 
@@ -153,6 +167,7 @@ void deallocate_pinned(Device*, void* memory) { cudaFreeHost(memory); }
 
 Offload::Copy copy_beside(Device* device, Offload::Direction direction, void* to, const void* from, size_t bytes) {
   constexpr const char* kWhat = "memory was offloaded";
+  device->recorder.interrupt();
   Device::Copies& copies = copies_of(*device, direction);
   open_copies(*device, copies);
   const bool store = direction == Offload::Direction::Store;
@@ -181,7 +196,41 @@ void finish_copies(Device* device) {
     if (copies->stream != nullptr) check(*device, cudaStreamSynchronize(copies->stream), "offloaded memory was waited for");
 }
 
-Stream stream_of(Device* device) { return device->stream; }
+Recorder& recorder_of(Device* device) { return device->recorder; }
+
+void* make_graph(const Run& run, Recording& recording) {
+  Device own;  // what other threads give that of the run meanwhile is no part of the graph
+  cudaGraph_t graph = nullptr;
+  cudaGraphExec_t made = nullptr;
+  if (cudaStreamCreateWithFlags(&own.stream, cudaStreamNonBlocking) == cudaSuccess) {
+    if (cudaStreamBeginCapture(own.stream, cudaStreamCaptureModeThreadLocal) == cudaSuccess) {
+      Run capturing = run;
+      capturing.device = &own;
+      bool whole = true;
+      try {
+        recording.start(capturing);
+      } catch (const std::exception&) {
+        whole = false;
+      }
+      if (cudaStreamEndCapture(own.stream, &graph) == cudaSuccess && whole && cudaGraphInstantiate(&made, graph, 0) != cudaSuccess) made = nullptr;
+      if (graph != nullptr) cudaGraphDestroy(graph);
+    }
+    cudaStreamDestroy(own.stream);
+  }
+  cudaGetLastError();
+  return made;
+}
+
+void start_graph(Device* device, void* graph) {
+  check(*device, cudaGraphLaunch(static_cast<cudaGraphExec_t>(graph), device->stream), "a graph was started");
+}
+
+void drop_graph(void* graph) { cudaGraphExecDestroy(static_cast<cudaGraphExec_t>(graph)); }
+
+Stream stream_of(Device* device) {
+  device->recorder.interrupt();
+  return device->stream;
+}
 
 void give_up(Device* device, const char* what, int status) {
   check(*device, cudaGetLastError(), what);
@@ -193,7 +242,12 @@ void allow_shared(const Run& run, const void* kernel, int64_t bytes) {
   check(*run.device, cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(bytes)), "a kernel was set up");
 }
 
-void check_launch(const Run& run) { check(*run.device, cudaGetLastError(), "a kernel was launched"); }
+void start_kernel(const Run& run, const Recording::Work& work, void** arguments) {
+  const dim3 blocks(static_cast<unsigned>(work.grid.x), static_cast<unsigned>(work.grid.y), static_cast<unsigned>(work.grid.z));
+  check(*run.device,
+        cudaLaunchKernel(work.kernel, blocks, dim3(static_cast<unsigned>(work.threads)), arguments, static_cast<size_t>(work.shared), run.device->stream),
+        "a kernel was started");
+}
 
 }  // namespace cuda
 }  // namespace lr

@@ -8,6 +8,7 @@
 
 #include "../model/offload.h"
 #include "../ops.h"
+#include "recording.h"
 
 #if defined(__CUDACC__)
 #include <cuda_runtime.h>
@@ -40,20 +41,31 @@ void settle_copies(Device* device) noexcept;
 // Waits until they are done.
 void finish_copies(Device* device);
 
+// Copies and clearings that are given while work is written down are written down with it; what waits, and what libraries are told, comes after
+// all of it has been started. Nothing is written down where there is no device.
+Recorder& recorder_of(Device* device);
+inline Recording* recording_of(Device* device) { return device == nullptr ? nullptr : recorder_of(device).recording(); }
+// Whether they were written down.
+bool record_rows(Device* device, void* to, size_t to_stride, const void* from, size_t from_stride, size_t row_bytes, int64_t rows);
+bool record_zero(Device* device, void* to, size_t bytes);
+// A graph of a recording that has been started before; null where the driver makes none. It is started in the order of the queue.
+void* make_graph(const Run& run, Recording& recording);
+void start_graph(Device* device, void* graph);
+void drop_graph(void* graph);
+
 #if defined(__CUDACC__)
 using Stream = cudaStream_t;
 #else
 using Stream = void*;
 #endif
-// The order that work on a device is in, as libraries are told it.
+// The order that work on a device is in, as libraries are told it. Starts what was written down.
 Stream stream_of(Device* device);
 // Throws Error(LR_DEVICE_FAILED): a library failed with `status` while `what`. So does every call from then on.
 [[noreturn]] void give_up(Device* device, const char* what, int status);
 
 #if defined(__CUDACC__)
 void allow_shared(const Run& run, const void* kernel, int64_t bytes);
-// Throws what went wrong with the launch before.
-void check_launch(const Run& run);
+void start_kernel(const Run& run, const Recording::Work& work, void** arguments);
 #endif
 
 }  // namespace lr::cuda

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "repeats.h"
+
 namespace lr {
 namespace {
 
@@ -184,18 +186,28 @@ void Cache::run_part(const Pass& pass, const Part& part, const Plan& plan, const
     const int64_t width = c.kv_width(), layer_size = pages_ * page_tokens_ * width;
     float *keys = keys_.data() + layer * layer_size, *values = values_.data() + layer * layer_size;
     forward_attention_inputs(pass, layer, a, plan.s);
-    for (int64_t t = 0, end = 0; t < pass.tokens; t = end) {  // tokens that lie together in a page, at once
-      for (end = t + 1; end < pass.tokens && plan.cache_rows[end] == plan.cache_rows[t] + end - t;) ++end;
-      const size_t bytes = static_cast<size_t>((end - t) * width) * sizeof(float);
-      pass.memory().copy(keys + plan.cache_rows[t] * width, a.k + t * width, bytes);
-      pass.memory().copy(values + plan.cache_rows[t] * width, a.v + t * width, bytes);
-    }
+    pass.ops.store_keys(pass.run, a.k, a.v, plan.cache_rows, keys, values, pass.tokens, width);
     pass.ops.attention_cached(pass.run, pass.attention(layer), a.q, {keys, values, page_tokens_}, part.sequences.data(), part.starts.data(),
                               static_cast<int64_t>(part.sequences.size()), a.o);
     forward_attention_output(pass, layer, a);
     forward_mlp_inputs(pass, layer, a, plan.s);
     forward_output(pass, layer, a, plan.s, a.x);
   }
+}
+
+// Logits of the sequences whose ends are wanted, one after the other; returns how many floats they are.
+int64_t Cache::logits_of_ends(const Pass& pass, const Part& part, const Plan& plan, float* logits) {
+  const int64_t d = pass.config().hidden;
+  const auto wanted = static_cast<int64_t>(part.ends.size());
+  if (wanted == 0) return 0;
+  const int64_t* ends = part.ends.data();
+  for (int64_t i = 0, stop = 0; i < wanted; i = stop) {  // tokens that follow each other, at once
+    for (stop = i + 1; stop < wanted && ends[stop] == ends[i] + stop - i;) ++stop;
+    pass.memory().copy(plan.s.n + i * d, plan.a.x + ends[i] * d, static_cast<size_t>((stop - i) * d) * sizeof(float));
+  }
+  final_norm(pass, plan.s.n, plan.a.x, plan.hidden_rstd, wanted);
+  logits_of(pass, plan.a.x, logits, wanted);
+  return wanted * pass.config().vocab;
 }
 
 void Cache::run(Runtime& runtime, bool decoding, const lr_cached_batch& batch, const std::vector<RowGroup>& groups,
@@ -215,16 +227,10 @@ void Cache::run(Runtime& runtime, bool decoding, const lr_cached_batch& batch, c
     Arena arena(runtime.workspace(measure.peak())), host(runtime.host_workspace(measure_host.peak()));
     Plan plan = make_plan(arena, host, pass, lora_hidden);
     number_rows(part, plan, pass);
+    RepeatedWork work(decoding ? runtime.memory.repeats() : nullptr, run);
     run_part(pass, part, plan, batch.tokens + begin, cancel);
-    if (logits == nullptr || part.ends.empty()) continue;
-    float* x = plan.a.x;
-    const auto wanted = static_cast<int64_t>(part.ends.size());
-    for (int64_t i = 0; i < wanted; ++i) {
-      pass.memory().copy(plan.s.n + i * c.hidden, x + part.ends[static_cast<size_t>(i)] * c.hidden, static_cast<size_t>(c.hidden) * sizeof(float));
-    }
-    final_norm(pass, plan.s.n, x, plan.hidden_rstd, wanted);
-    logits_of(pass, x, logits, wanted);
-    logits += wanted * c.vocab;
+    if (logits != nullptr) logits += logits_of_ends(pass, part, plan, logits);
+    work.end();
   }
 }
 

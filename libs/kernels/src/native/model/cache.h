@@ -31,6 +31,7 @@ class Cache {
   void check_positions(const lr_cached_batch& batch, uint32_t sequence) const;
   RopeTable& rope_table(size_t index);
   void number_rows(const Part& part, Plan& plan, Pass& pass);
+  static int64_t logits_of_ends(const Pass& pass, const Part& part, const Plan& plan, float* logits);
   void run_part(const Pass& pass, const Part& part, const Plan& plan, const int32_t* tokens, const CancelFlag* cancel);
 
   Base& base_;

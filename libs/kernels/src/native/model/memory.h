@@ -19,6 +19,7 @@ constexpr size_t kHugePage = size_t{1} << 21;
 constexpr size_t kWorthHugePages = 4 * kHugePage;
 
 class Offload;
+class Repeats;
 
 // Memory of one kind, and how much of it is taken. This one is the machine's own.
 class MemoryCounter {
@@ -50,6 +51,8 @@ class MemoryCounter {
   void copy(void* to, const void* from, size_t bytes) { copy_rows(to, bytes, from, bytes, bytes, 1); }
   // Whether the machine can use addresses of this memory.
   virtual bool is_host() const { return true; }
+  // What starts work that was given before as one; null where there is nothing to be gained.
+  virtual Repeats* repeats() { return nullptr; }
   // Where what is not needed for a while can go; null where this is the only memory.
   virtual Offload* offload() { return nullptr; }
 

@@ -157,6 +157,15 @@ void embedding(const Run& run, const Weight& table, const int32_t* tokens, float
   });
 }
 
+void store_keys(const Run& run, const float* k, const float* v, const int64_t* places, float* keys, float* values, int64_t T, int64_t width) {
+  rows(run, T, width, [&](int64_t t) {
+    vectors(0, width, [&](int64_t i, int64_t lanes) {
+      put(keys + places[t] * width + i, get(k + t * width + i, lanes), lanes);
+      put(values + places[t] * width + i, get(v + t * width + i, lanes), lanes);
+    });
+  });
+}
+
 void add(const Run& run, const float* a, const float* b, float* out, int64_t n) {
   pieces(run, n, [&](int64_t begin, int64_t end) {
     vectors(begin, end, [&](int64_t i, int64_t lanes) { put(out + i, get(a + i, lanes) + get(b + i, lanes), lanes); });

@@ -1,5 +1,6 @@
 #pragma once
 #include <cstddef>
+#include <cstdint>
 
 namespace lr::cuda::emulator {
 
@@ -17,6 +18,19 @@ struct MemoryLimit {
   ~MemoryLimit();
   MemoryLimit(const MemoryLimit&) = delete;
   MemoryLimit& operator=(const MemoryLimit&) = delete;
+};
+
+// Graphs that were started in this process.
+uint64_t graphs_started();
+// Of those that were made, the ones that are kept.
+uint64_t graphs_alive();
+
+// While it lives, the driver makes no graph.
+struct NoGraphs {
+  NoGraphs();
+  ~NoGraphs();
+  NoGraphs(const NoGraphs&) = delete;
+  NoGraphs& operator=(const NoGraphs&) = delete;
 };
 
 }  // namespace lr::cuda::emulator

@@ -29,6 +29,7 @@ struct Device {
     uint64_t asked = 0;
   };
   Copies stores, loads;
+  cuda::Recorder recorder;
 
   Copies& of(Offload::Direction direction) { return direction == Offload::Direction::Store ? stores : loads; }
 };
@@ -48,6 +49,13 @@ struct Region {
   size_t live_bytes = 0, limit = kRegion;
 };
 Region region;
+
+struct EmulatedGraph {
+  Recording recording;
+  Run run;
+};
+std::atomic<uint64_t> graphs{0}, alive{0};
+std::atomic<bool> refuse_graphs{false};
 
 constexpr int kGarbage = 0xFF;  // floats of it are not numbers
 
@@ -86,6 +94,12 @@ emulator::MemoryLimit::~MemoryLimit() {
   region.limit = kRegion;
 }
 
+uint64_t emulator::graphs_started() { return graphs.load(); }
+uint64_t emulator::graphs_alive() { return alive.load(); }
+
+emulator::NoGraphs::NoGraphs() { refuse_graphs = true; }
+emulator::NoGraphs::~NoGraphs() { refuse_graphs = false; }
+
 Device* open_queue() { return new Device; }
 void close_queue(Device* device) { delete device; }
 
@@ -112,24 +126,28 @@ void deallocate(Device*, void* memory) {
   region.live.erase(found);
 }
 
-void copy_in(Device*, void* to, const void* from, size_t bytes) {
+void copy_in(Device* device, void* to, const void* from, size_t bytes) {
+  if (device != nullptr) device->recorder.interrupt();
   const emulator::OpenMemory open;
   std::memcpy(to, from, bytes);
 }
 
-void copy_out(Device*, void* to, const void* from, size_t bytes) {
+void copy_out(Device* device, void* to, const void* from, size_t bytes) {
+  if (device != nullptr) device->recorder.finish();
   const emulator::OpenMemory open;
   std::memcpy(to, from, bytes);
 }
 
-void copy_rows(Device*, void* to, size_t to_stride, const void* from, size_t from_stride, size_t row_bytes, int64_t rows) {
+void copy_rows(Device* device, void* to, size_t to_stride, const void* from, size_t from_stride, size_t row_bytes, int64_t rows) {
+  if (record_rows(device, to, to_stride, from, from_stride, row_bytes, rows)) return;
   const emulator::OpenMemory open;
   for (int64_t row = 0; row < rows; ++row)
     std::memcpy(static_cast<std::byte*>(to) + static_cast<size_t>(row) * to_stride,
                 static_cast<const std::byte*>(from) + static_cast<size_t>(row) * from_stride, row_bytes);
 }
 
-void fill_zero(Device*, void* to, size_t bytes) {
+void fill_zero(Device* device, void* to, size_t bytes) {
+  if (record_zero(device, to, bytes)) return;
   const emulator::OpenMemory open;
   std::memset(to, 0, bytes);
 }
@@ -138,6 +156,7 @@ void* allocate_pinned(Device*, size_t bytes) { return std::aligned_alloc(kPage, 
 void deallocate_pinned(Device*, void* memory) { std::free(memory); }
 
 Offload::Copy copy_beside(Device* device, Offload::Direction direction, void* to, const void* from, size_t bytes) {
+  device->recorder.interrupt();
   const emulator::OpenMemory open;
   std::memset(to, kGarbage, bytes);
   Device::Copies& copies = device->of(direction);
@@ -157,7 +176,30 @@ void settle_copies(Device* device) noexcept {
 
 void finish_copies(Device* device) { settle_copies(device); }
 
-Stream stream_of(Device*) { return nullptr; }
+Recorder& recorder_of(Device* device) { return device->recorder; }
+
+// A copy: what is started later has the arguments of now.
+void* make_graph(const Run& run, Recording& recording) {
+  if (refuse_graphs) return nullptr;
+  ++alive;
+  return new EmulatedGraph{recording, run};
+}
+
+void start_graph(Device*, void* graph) {
+  auto* own = static_cast<EmulatedGraph*>(graph);
+  own->recording.start(own->run);
+  ++graphs;
+}
+
+void drop_graph(void* graph) {
+  delete static_cast<EmulatedGraph*>(graph);
+  --alive;
+}
+
+Stream stream_of(Device* device) {
+  if (device != nullptr) device->recorder.interrupt();
+  return nullptr;
+}
 
 void give_up(Device*, const char* what, int status) { fail(LR_DEVICE_FAILED, "the device failed while %s: status %d", what, status); }
 

@@ -1,3 +1,5 @@
+#include <bit>
+
 #include "attention_bf16.h"
 
 namespace lr::cuda {
@@ -164,6 +166,8 @@ int64_t place_tiles(const Run& run, Forward& f, Moment& moment, int rows, const 
         tiles[tile].pages = table;
       }
     }
+    // While sequences grow by a token each, what is started stays the same for as long as their tables fit.
+    if (run.decoding) pages.resize(std::bit_ceil(pages.size()));
     f.keys.pages = moment.upload(run, pages.data(), static_cast<int64_t>(pages.size()));
   }
   f.tiles = moment.upload(run, tiles.data(), static_cast<int64_t>(tiles.size()));

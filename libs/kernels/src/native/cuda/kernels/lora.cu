@@ -20,20 +20,23 @@ FloatProduct input_gradient_of(const Lora& l, const float* dh, int64_t in, float
   return with_dropout({{dh, l.rank, 1}, {l.a, 1, in}, dx, T, in, l.rank, in, l.scale, true}, l, Dropped::C);
 }
 
+using Multiply = void (*)(const Run&, std::span<const FloatProduct>);
+Multiply output_products(const Run& run) { return run.decoding ? products_short : products_f32; }
+
 // What each pair adds to its rows. Pairs on the same rows, as PiSSA's two, take turns.
 template <typename Product>
-void add_pairs(const Run& run, std::span<const LoraRows> pairs, const Product& product_of) {
+void add_pairs(const Run& run, std::span<const LoraRows> pairs, Multiply multiply, const Product& product_of) {
   std::vector<FloatProduct> products;
   int64_t end = 0;
   for (const LoraRows& rows : pairs) {
     if (rows.begin < end) {
-      products_f32(run, products);
+      multiply(run, products);
       products.clear();
     }
     products.push_back(product_of(rows));
     end = rows.end;
   }
-  products_f32(run, products);
+  multiply(run, products);
 }
 
 }  // namespace
@@ -42,18 +45,18 @@ void lora_hidden(const Run& run, const float* x, std::span<const LoraRows> pairs
   std::vector<FloatProduct> products;
   for (const auto& [l, begin, end, hidden, gradient] : pairs)
     products.push_back(with_dropout({{x + begin * in, in, 1}, {l.a, in, 1}, hidden, end - begin, l.rank, in, l.rank, 1, false}, l, Dropped::A));
-  products_f32(run, products);
+  return run.decoding ? products_long(run, products) : products_f32(run, products);
 }
 
 void lora_outputs(const Run& run, std::span<const LoraRows> pairs, int64_t out, float* y) {
-  add_pairs(run, pairs, [&](const LoraRows& rows) {
+  add_pairs(run, pairs, output_products(run), [&](const LoraRows& rows) {
     return output_of(rows.pair, rows.hidden, out, y + rows.begin * out, rows.end - rows.begin);
   });
 }
 
 void lora_output(const Run& run, const float* h, const Lora& l, int64_t out, float* y, int64_t T) {
   const FloatProduct product = output_of(l, h, out, y, T);
-  products_f32(run, std::span(&product, 1));
+  output_products(run)(run, std::span(&product, 1));
 }
 
 void lora_gradients(const Run& run, const float* dy, const float* x, std::span<const LoraRows> pairs, int64_t in, int64_t out) {
@@ -71,7 +74,7 @@ void lora_gradients(const Run& run, const float* dy, const float* x, std::span<c
 }
 
 void lora_input_gradients(const Run& run, std::span<const LoraRows> pairs, int64_t in, float* dx) {
-  add_pairs(run, pairs, [&](const LoraRows& rows) {
+  add_pairs(run, pairs, products_f32, [&](const LoraRows& rows) {
     return input_gradient_of(rows.pair, rows.hidden_gradient, in, dx + rows.begin * in, rows.end - rows.begin);
   });
 }

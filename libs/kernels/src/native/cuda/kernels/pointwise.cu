@@ -56,6 +56,14 @@ LR_KERNEL(kFlatThreads) look_up(Weight table, const int32_t* tokens, float scale
     out[i] = scale * weight_element(table, tokens[i / table.cols] * table.cols + i % table.cols, nullptr);
 }
 
+LR_KERNEL(kFlatThreads) place_rows(const float* k, const float* v, const int64_t* rows, float* keys, float* values, int64_t n, int64_t width) {
+  for (int64_t i = flat_begin(); i < n; i += flat_step()) {
+    const int64_t place = rows[i / width] * width + i % width;
+    keys[place] = k[i];
+    values[place] = v[i];
+  }
+}
+
 LR_KERNEL(kFlatThreads) add_uniform(float* x, int64_t n, float magnitude, uint64_t key, uint64_t first) {
   for (int64_t i = flat_begin(); i < n; i += flat_step()) x[i] += magnitude * (2 * uniform(key, first + static_cast<uint64_t>(i)) - 1);
 }
@@ -109,6 +117,11 @@ void gated_backward(const Run& run, Activation activation, const float* dout, co
 void embedding(const Run& run, const Weight& table, const int32_t* tokens, float scale, float* out, int64_t T) {
   Moment moment(run);
   launch(run, look_up, flat_grid(T * table.cols), kFlatThreads, 0, table, moment.upload(run, tokens, T), scale, out, T * table.cols);
+}
+
+void store_keys(const Run& run, const float* k, const float* v, const int64_t* rows, float* keys, float* values, int64_t T, int64_t width) {
+  Moment moment(run);
+  launch(run, place_rows, flat_grid(T * width), kFlatThreads, 0, k, v, moment.upload(run, rows, T), keys, values, T * width, width);
 }
 
 void add_noise(const Run& run, float* x, int64_t n, float magnitude, uint64_t key, uint64_t first) {

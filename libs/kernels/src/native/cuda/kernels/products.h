@@ -39,5 +39,29 @@ struct FloatProduct {
 };
 // Products that do not depend on each other, in one launch or a few.
 void products_f32(const Run& run, std::span<const FloatProduct> products);
+// The same for the few tokens of decoding, where k is large and n is small, and the other way round. Rows of both sides lie together in memory
+// (`col` is 1), and nothing is dropped.
+void products_long(const Run& run, std::span<const FloatProduct> products);
+void products_short(const Run& run, std::span<const FloatProduct> products);
+
+constexpr int kAtOnce = 24;  // products of a launch: arguments have 4 KiB
+struct Products {
+  FloatProduct of[kAtOnce];
+};
+// Calls start(Products, grid) for as many at a time; a layer of the grid is a product, in which a block makes tile_m × tile_n elements.
+template <typename Start>
+void in_launches(std::span<const FloatProduct> products, int64_t tile_m, int64_t tile_n, const Start& start) {
+  for (size_t first = 0; first < products.size(); first += kAtOnce) {
+    Products some = {};
+    const size_t count = std::min<size_t>(kAtOnce, products.size() - first);
+    std::copy_n(products.begin() + static_cast<std::ptrdiff_t>(first), count, some.of);
+    Grid grid = {0, 0, static_cast<int64_t>(count)};
+    for (size_t i = 0; i < count; ++i) {
+      grid.x = std::max(grid.x, ceil_div(some.of[i].m, tile_m));
+      grid.y = std::max(grid.y, ceil_div(some.of[i].n, tile_n));
+    }
+    start(some, grid);
+  }
+}
 
 }  // namespace lr::cuda

@@ -9,11 +9,6 @@ namespace {
 constexpr int kThreads = 256, kTile = 64, kDepth = 16, kOwn = 4;
 constexpr int kStride = kTile + 4;  // of a column of a tile in shared memory
 constexpr int64_t kSharedBytes = int64_t{2} * kDepth * kStride * static_cast<int64_t>(sizeof(float));
-constexpr int kAtOnce = 24;  // products of a launch: arguments have 4 KiB
-
-struct Products {
-  FloatProduct of[kAtOnce];
-};
 
 // Rows first … first + 63 and columns depth … depth + 15 of a matrix into tile[k][i], zeros outside. Neighbouring threads take what lies
 // together in memory.
@@ -66,17 +61,7 @@ LR_KERNEL(kThreads) multiply_f32(Products products) {
 }  // namespace
 
 void products_f32(const Run& run, std::span<const FloatProduct> products) {
-  for (size_t first = 0; first < products.size(); first += kAtOnce) {
-    Products some = {};
-    const size_t count = std::min<size_t>(kAtOnce, products.size() - first);
-    std::copy_n(products.begin() + static_cast<std::ptrdiff_t>(first), count, some.of);
-    Grid grid = {0, 0, static_cast<int64_t>(count)};
-    for (size_t i = 0; i < count; ++i) {
-      grid.x = std::max(grid.x, ceil_div(some.of[i].m, kTile));
-      grid.y = std::max(grid.y, ceil_div(some.of[i].n, kTile));
-    }
-    launch(run, multiply_f32, grid, kThreads, kSharedBytes, some);
-  }
+  in_launches(products, kTile, kTile, [&](const Products& some, Grid grid) { launch(run, multiply_f32, grid, kThreads, kSharedBytes, some); });
 }
 
 }  // namespace lr::cuda
