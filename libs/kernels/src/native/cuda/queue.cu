@@ -113,6 +113,16 @@ void* allocate(Device*, size_t bytes) {
 
 void deallocate(Device*, void* memory) { cudaFree(memory); }
 
+bool is_done(Device* device) {
+  const cudaError_t status = cudaStreamQuery(device->stream);
+  if (status == cudaErrorNotReady) {
+    cudaGetLastError();
+    return false;
+  }
+  check(*device, status, "computing");
+  return true;
+}
+
 void copy_in(Device* device, void* to, const void* from, size_t bytes) {
   while (bytes > 0) {
     if (device->staged == kStaging) wait(*device, "bytes were copied to it");
