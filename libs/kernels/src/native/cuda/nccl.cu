@@ -142,7 +142,8 @@ std::unique_ptr<Group> Nccl::join(Device* device, const GroupId& id, int rank, i
 }
 
 Nccl& nccl() {
-  static Nccl library(std::getenv("LOWRANK_NCCL"));
+  const char* set = std::getenv("LOWRANK_NCCL");
+  static Nccl library(set == nullptr || *set == '\0' ? nullptr : set);
   return library;
 }
 
