@@ -28,7 +28,7 @@ extern "C" {
 #endif
 
 /** Version of this interface; lr_interface_version() must return the one the caller was compiled with. */
-#define LR_INTERFACE_VERSION 3
+#define LR_INTERFACE_VERSION 4
 
 typedef enum lr_status {
   LR_OK = 0,
@@ -48,6 +48,7 @@ typedef struct lr_context lr_context; /* thread pool, backend, workspace, last e
 typedef struct lr_base lr_base;       /* a memory-mapped quantized base */
 typedef struct lr_adapter lr_adapter; /* LoRA weights with gradients and optimizer state */
 typedef struct lr_cache lr_cache;     /* keys and values of many sequences, in pages */
+typedef struct lr_group lr_group;     /* one rank's end of GPUs that train one adapter together */
 typedef struct lr_session lr_session; /* one sequence being generated: KV cache and last logits */
 typedef struct lr_cancel lr_cancel;   /* a flag polled by long calls */
 
@@ -309,6 +310,40 @@ typedef struct lr_adamw {
 } lr_adamw;
 /** Updates and zeroes the gradients; grad_norm receives the norm before clipping. LR_NOT_FINITE: gradients zeroed, no update. */
 LR_API lr_status lr_adapter_optimizer_step(lr_adapter* adapter, const lr_adamw* settings, float* grad_norm);
+
+/* ------------------------------------------------------------------ GPUs that train one adapter together */
+
+/**
+ * Data parallelism over the GPUs of one machine, through NVIDIA's NCCL (libnccl.so.2, looked for when the first group is made; LOWRANK_NCCL may be
+ * its path). Each rank is a context on a GPU of its own, usually in a process of its own, with the same base and an adapter of the same
+ * options, seed and state. The micro-batches of an optimizer step go to the ranks in turns; after each turn every rank calls
+ * lr_adapter_sum_gradients, and after the last every rank calls lr_adapter_optimizer_step, with the same settings:
+ *   for (k = 0; k < micro_batches; k += ranks) {
+ *     if (k + rank < micro_batches) lr_train_step(… micro-batch k + rank …);
+ *     lr_adapter_sum_gradients(adapter, group, k + ranks >= micro_batches, cancel);
+ *   }
+ *   lr_adapter_optimizer_step(…);
+ * Gradients are added in the order of the micro-batches: gradients, norm, update and weights are, on every rank, the bytes that one GPU gets
+ * from all micro-batches one after the other, as long as an adapter is in one entry of rows in each lr_train_step and the GPUs compute a
+ * micro-batch to the same bytes (same kind, same libraries).
+ */
+#define LR_GROUP_ID_BYTES 128
+/** What ranks find each other by: made by one of them, given to all. Errors: LR_INVALID_ARGUMENT where the context computes on processors;
+ *  LR_IO_ERROR where there is no NCCL, or no version of it that is known here; LR_DEVICE_FAILED. */
+LR_API lr_status lr_group_id(lr_context* ctx, uint8_t id[LR_GROUP_ID_BYTES]);
+/** Joins as one of the ranks 0 … ranks - 1, at most 64. Waits for the others, and nothing but the end of the process ends the wait. Errors as
+ *  lr_group_id; LR_INVALID_ARGUMENT when two ranks are on one GPU. */
+LR_API lr_status lr_group_join(lr_context* ctx, const uint8_t id[LR_GROUP_ID_BYTES], uint32_t rank, uint32_t ranks, lr_group** group);
+/** Every rank leaves; may wait for the others. Before the context is destroyed. */
+LR_API void lr_group_leave(lr_group* group);
+/**
+ * Adds the ranks' gradients, in the order of ranks. last = 0: rank 0 has the sum, to which its next lr_train_step adds, and the others' gradients
+ * are zero; last = 1: all ranks have the same bytes of it. A gradient that is not finite, or was left by a step that ended
+ * early, makes the optimizer's step LR_NOT_FINITE on all of them. Waits for all ranks; polls cancel while it waits. LR_CANCELLED and
+ * LR_DEVICE_FAILED end the group, and on this rank leave gradients that no update takes; the other ranks wait until they are cancelled.
+ * LR_OUT_OF_MEMORY: nothing is changed, and the others wait for this rank. Scratch of min(1 Mi, trained values) · ranks floats.
+ */
+LR_API lr_status lr_adapter_sum_gradients(lr_adapter* adapter, lr_group* group, uint32_t last, lr_cancel* cancel);
 
 /** Bytes of anonymous memory held by this context's handles: now, and the most since creation or the last reset. */
 LR_API lr_status lr_context_memory(lr_context* ctx, uint64_t* current_bytes, uint64_t* peak_bytes, uint32_t reset_peak);

@@ -3,6 +3,7 @@
 #pragma once
 #include <memory>
 
+#include "model/group.h"
 #include "model/memory.h"
 #include "ops.h"
 
@@ -14,6 +15,9 @@ struct DeviceBackend {
   virtual MemoryCounter& memory() = 0;
   virtual Scratch& scratch() = 0;
   virtual Device* queue() = 0;
+  // See lr_group_id and lr_group_join; the library that connects devices is looked for here.
+  virtual GroupId make_group_id() = 0;
+  virtual std::unique_ptr<Group> join_group(const GroupId& id, int rank, int size) = 0;
 };
 
 // The device of this library, null where it has none. Throws Error(LR_DEVICE_FAILED) when there should be one that cannot be used.

@@ -43,11 +43,30 @@ void nothing_at_all() {
   lr_base_close(nullptr);
   lr_adapter_destroy(nullptr);
   lr_session_destroy(nullptr);
+  lr_group_leave(nullptr);
   expect(std::string(lr_context_error(nullptr)) == "null context", "the message of no context");
   expect(lr_interface_version() == LR_INTERFACE_VERSION, "the version of the interface");
   for (const char* name : {"lr_context_destroy", "lr_cancel_destroy", "lr_cancel_set", "lr_base_close", "lr_adapter_destroy",
-                           "lr_session_destroy", "lr_context_error", "lr_interface_version"})
+                           "lr_session_destroy", "lr_group_leave", "lr_context_error", "lr_interface_version"})
     seen(name);
+}
+
+// Groups are of GPUs: a context on processors has none. test/cuda_nccl has those of devices.
+void groups() {
+  uint8_t id[LR_GROUP_ID_BYTES] = {};
+  survive("lr_group_id", "", [&] {
+    return reading(std::make_shared<Setup>(kFast), [&](Setup& s) { return lr_group_id(s.handle(), id); });
+  }, LR_INVALID_ARGUMENT);
+  survive("lr_group_join", "", [&] {
+    return reading(std::make_shared<Setup>(kFast), [&](Setup& s) {
+      lr_group* group = nullptr;
+      return lr_group_join(s.handle(), id, 0, 1, &group);
+    });
+  }, LR_INVALID_ARGUMENT);
+  survive("lr_adapter_sum_gradients", "", [] {
+    return reading(std::make_shared<Setup>(kFast, Family::LlamaPlain, kLora),
+                   [](Setup& s) { return lr_adapter_sum_gradients(s.adapter.get(), nullptr, 1, nullptr); });
+  }, LR_INVALID_ARGUMENT);
 }
 
 // The Makefile runs this program in the library's folder.
@@ -68,6 +87,7 @@ void every_entry_point() {
 void boundary_cases() {
   throwing_callbacks();
   nothing_at_all();
+  groups();
   every_entry_point();
 }
 

@@ -1,5 +1,6 @@
 #include "tiny_model.h"
 
+#include <atomic>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -15,7 +16,7 @@
 namespace lr::test {
 namespace {
 
-int passed = 0, failed = 0;
+std::atomic<int> passed{0}, failed{0};
 
 struct Size {
   uint64_t in, out;
@@ -123,7 +124,7 @@ void expect_status(lr_context* context, lr_status got, lr_status wanted, const s
 }
 
 int finish() {
-  std::printf("%d passed, %d failed\n", passed, failed);
+  std::printf("%d passed, %d failed\n", passed.load(), failed.load());
   return failed == 0 ? 0 : 1;
 }
 

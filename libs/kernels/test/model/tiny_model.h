@@ -12,7 +12,7 @@ namespace lr::test {
 
 using Floats = std::vector<float>;
 
-// One check with a name; counts it and prints what failed.
+// One check with a name; counts it and prints what failed. From any thread.
 void expect(bool passed, const std::string& what);
 // expect() that a call returned `wanted`, and that its message mentions `mention`.
 void expect_status(lr_context* context, lr_status got, lr_status wanted, const std::string& what, const std::string& mention = "");

@@ -58,6 +58,11 @@ struct lr_cache {
   lr::Cache cache;
 };
 
+struct lr_group {
+  lr_context* context;
+  std::unique_ptr<lr::Group> group;
+};
+
 struct lr_session {
   lr_base* base;
   lr::Session session;

@@ -8,6 +8,7 @@
 #include "../device.h"
 #include "../model/error.h"
 #include "../model/repeats.h"
+#include "nccl.h"
 #include "queue.h"
 
 namespace lr {
@@ -155,6 +156,8 @@ class Backend final : public DeviceBackend {
   MemoryCounter& memory() override { return memory_; }
   Scratch& scratch() override { return scratch_; }
   Device* queue() override { return queue_.get(); }
+  GroupId make_group_id() override { return nccl().make_id(queue_.get()); }
+  std::unique_ptr<Group> join_group(const GroupId& id, int rank, int size) override { return nccl().join(queue_.get(), id, rank, size); }
 
  private:
   struct Close {

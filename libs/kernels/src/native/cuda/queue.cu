@@ -114,6 +114,16 @@ void* allocate(Device*, size_t bytes) {
 
 void deallocate(Device*, void* memory) { cudaFree(memory); }
 
+bool is_done(Device* device) {
+  const cudaError_t status = cudaStreamQuery(device->stream);
+  if (status == cudaErrorNotReady) {
+    cudaGetLastError();
+    return false;
+  }
+  check(*device, status, "computing");
+  return true;
+}
+
 void copy_in(Device* device, void* to, const void* from, size_t bytes) {
   device->recorder.interrupt();
   const std::lock_guard<std::mutex> lock(device->staging_lock);

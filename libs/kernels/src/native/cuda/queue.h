@@ -24,6 +24,8 @@ void close_queue(Device* device);
 void* allocate(Device* device, size_t bytes);
 void deallocate(Device* device, void* memory);
 
+// Whether all that was given to it is done; does not wait.
+bool is_done(Device* device);
 // `from` may be overwritten when it returns.
 void copy_in(Device* device, void* to, const void* from, size_t bytes);
 // Waits: `to` holds the bytes when it returns.

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base.h"
+#include "group.h"
 #include "moments.h"
 #include "runtime.h"
 
@@ -76,6 +77,8 @@ class Adapter {
   void zero_gradients();
   // Makes the next optimizer step refuse: a loss of this adapter was not finite, or a step ended halfway.
   void poison_gradients();
+  // See lr_adapter_sum_gradients. Throws Error(LR_CANCELLED), Error(LR_DEVICE_FAILED), with the gradients poisoned.
+  void sum_gradients(const Run& run, const Ops& ops, Group& group, bool last, const CancelFlag* cancel);
   // An array that has not been needed yet reads as zeros.
   void read(Array which, uint32_t tensor, float* out, uint64_t count) const;
   void write(Array which, uint32_t tensor, const float* values, uint64_t count);
