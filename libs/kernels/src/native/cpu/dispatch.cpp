@@ -20,7 +20,7 @@ int best_isa() {
   if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") || !__builtin_cpu_supports("avx512dq") ||
       !__builtin_cpu_supports("avx512vl"))
     return 2;
-  return __builtin_cpu_supports("avx512bf16") ? 4 : 3;
+  return __builtin_cpu_supports("avx512bf16") && __builtin_cpu_supports("avx512vnni") ? 4 : 3;
 }
 
 const Ops* cpu_ops(int isa) {
