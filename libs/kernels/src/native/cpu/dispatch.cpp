@@ -45,7 +45,7 @@ int find_best_isa() {
   if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") || !__builtin_cpu_supports("avx512dq") ||
       !__builtin_cpu_supports("avx512vl"))
     return 2;
-  if (!__builtin_cpu_supports("avx512bf16")) return 3;
+  if (!__builtin_cpu_supports("avx512bf16") || !__builtin_cpu_supports("avx512vnni")) return 3;
   return has_amx() ? 5 : 4;
 }
 

@@ -1,12 +1,12 @@
 // Products of next tokens with 4-bit weights in whole blocks. Weights and tokens become integers of 14 bits and a sign, a scale for each block
-// of 64: products of a block are then summed exactly, 32 bits wide, twice as many at a time as floats, and codes are looked up by two shuffles
-// of bytes instead of four. The rounding is some 30 times finer than bfloat16's. Each output is one vector of sums over blocks, whose lanes are
+// of 64: products of a block are then summed exactly, 32 bits wide, twice as many at a time as floats, and a shuffle or two look up as many codes
+// as a vector has room for. The rounding is some 30 times finer than bfloat16's. Each output is one vector of sums over blocks, whose lanes are
 // added in the end, so that a token gets the same bytes in any batch.
 #pragma once
 #include <cmath>
 #include <limits>
-#include <type_traits>
 
+#include "decode_pairs.h"
 #include "gemm.h"
 #include "weights.h"
 
@@ -19,13 +19,9 @@ static_assert(quant::kBlock / W <= 8);
 
 // The levels of a 4-bit storage times kLargest.
 IntLevels int_levels(const float* levels) {
-  uint8_t low[16], high[16];
-  for (int i = 0; i < 16; ++i) {
-    const auto level = static_cast<int16_t>(std::lrint(levels[i] * kLargest));
-    low[i] = static_cast<uint8_t>(level & 255);
-    high[i] = static_cast<uint8_t>((level >> 8) & 255);
-  }
-  return {low, high};
+  int16_t values[16];
+  for (int i = 0; i < 16; ++i) values[i] = static_cast<int16_t>(std::lrint(levels[i] * kLargest));
+  return IntLevels(values);
 }
 
 // A block of floats as integers; returns its scale, NaN where a value is not finite.
@@ -41,81 +37,110 @@ inline float round_block(const float* x, int16_t* out) {
   // Values that are too small for their factor to be a float count as 0.
   const bool none = absmax < kLargest * std::numeric_limits<float>::min();
   const float factor = none ? 0 : kLargest / absmax;
-  for (int i = 0; i < 4; ++i) store_rounded(x + 16 * i, factor, i, out);
+  store_rounded(x, factor, out);
   return none ? 0 : absmax * (1.0f / kLargest);
 }
 
-// A weight's blocks straight from its codes: block(b, out) gives the integers of one and returns their scale.
+// scales[count] of the integers of a weight's blocks from flat index `first` on: quant::block_scale of each, many at a time.
+inline void int_scales(const WeightReader& reader, int64_t first, int64_t count, float* scales) {
+  const Scales& from = reader.w.scales;
+  const auto one = [&](int64_t i) { scales[i] = quant::block_scale(from, first + i, reader.dynamic) * (1.0f / kLargest); };
+  int64_t i = 0;
+  while (i < count) {
+    const int64_t nested = (first + i) / quant::kNestedBlock, end = least((nested + 1) * quant::kNestedBlock - first, count);
+    for (; i + W <= end && from.absmax == nullptr; i += W) {
+      const V levels = look_up_bytes(reader.dynamic.data(), from.absmax_codes + first + i);
+      store(scales + i, (levels * set(from.nested_absmax[nested]) + set(from.offset)) * set(1.0f / kLargest));
+    }
+    for (; i < end; ++i) one(i);
+  }
+}
+
+// Bytes of a weight that are asked for ahead of time: two pages, for the processor foresees nothing of a page before it has been touched.
+constexpr int64_t kBytesAhead = 8192;
+
+// Blocks of a weight row straight from its codes, and such that have been written out: block(b, out) gives the integers of one.
 struct CodedRow {
-  const WeightReader& reader;
-  const IntLevels& levels;
-  int64_t first;  // flat index of the row's first block
-  float block(int64_t b, I* out) const {
-    look_up_block(static_cast<const uint8_t*>(reader.w.data) + (first + b) * (quant::kBlock / 2), levels, out);
-    return quant::block_scale(reader.w.scales, first + b, reader.dynamic) * (1.0f / kLargest);
+  const uint8_t* codes;
+  const float* scales;
+  const IntLevels* levels;
+  void block(int64_t b, I* out) const {
+    __builtin_prefetch(codes + b * (quant::kBlock / 2) + kBytesAhead);
+    look_up_block(codes + b * (quant::kBlock / 2), *levels, out);
   }
 };
-
-// Blocks of a weight that have been written out.
 struct WrittenRow {
   const int16_t* values;
   const float* scales;
-  float block(int64_t b, I* out) const {
+  void block(int64_t b, I* out) const {
     for (int i = 0; i < kBlockVectors; ++i) out[i] = load_ints(values + b * quant::kBlock + i * 2 * W);
-    return scales[b];
   }
 };
 
-// Tokens as integers: values [tokens][blocks · 64], scales [tokens][blocks].
+// Tokens as integers, `side` of them side by side: blocks of 64 values and their scales, [tokens / side][blocks][side].
 struct IntTokens {
   int16_t* values;
   float* scales;
-  int64_t blocks;
+  int64_t blocks, side;
+  int64_t at(int64_t t, int64_t b) const { return (t / side * blocks + b) * side + t % side; }
 };
 
-// sums[m], vectors, += a row of a weight times M tokens from `first` on.
-template <int M, class Row>
-inline void add_row(const Row& row, const IntTokens& tokens, int64_t first, V* sums) {
-  const int16_t* x = tokens.values + first * tokens.blocks * quant::kBlock;
-  const float* scales = tokens.scales + first * tokens.blocks;
-  V held[M];
+// sums[m · stride + r], vectors, += R rows of a weight times M tokens from `first` on, which lie side by side.
+template <int M, int R, class Row>
+inline void add_rows(const Row* rows, const IntTokens& tokens, int64_t first, V* sums, int64_t stride) {
+  const int16_t* x = tokens.values + tokens.at(first, 0) * quant::kBlock;
+  const float* scales = tokens.scales + tokens.at(first, 0);
+  V held[M][R];
 #pragma GCC unroll 8
-  for (int m = 0; m < M; ++m) held[m] = sums[m];
-  for (int64_t b = 0; b < tokens.blocks; ++b) {
-    I weights[kBlockVectors];
-    const float scale = row.block(b, weights);
+  for (int m = 0; m < M; ++m)
+#pragma GCC unroll 2
+    for (int r = 0; r < R; ++r) held[m][r] = sums[m * stride + r];
+  for (int64_t b = 0; b < tokens.blocks; ++b, x += tokens.side * quant::kBlock, scales += tokens.side) {
+    I weights[R][kBlockVectors];
+    V scale[R];
+#pragma GCC unroll 2
+    for (int r = 0; r < R; ++r) {
+      rows[r].block(b, weights[r]);
+      scale[r] = held_back(set(rows[r].scales[b]));
+    }
 #pragma GCC unroll 8
     for (int m = 0; m < M; ++m) {
-      const int16_t* block = x + (m * tokens.blocks + b) * quant::kBlock;
-      I products = multiply_pairs(weights[0], load_ints(block));
+      I products[R];
 #pragma GCC unroll 4
-      for (int i = 1; i < kBlockVectors; ++i) products = add_int(products, multiply_pairs(weights[i], load_ints(block + i * 2 * W)));
-      held[m] = fma(to_float(products), set(scale * scales[m * tokens.blocks + b]), held[m]);
+      for (int i = 0; i < kBlockVectors; ++i) {
+        const I values = load_ints(x + m * quant::kBlock + i * 2 * W);
+#pragma GCC unroll 2
+        for (int r = 0; r < R; ++r)
+          products[r] = i == 0 ? multiply_pairs(weights[r][i], values) : add_products(products[r], weights[r][i], values);
+      }
+      const V token_scale = set(scales[m]);
+#pragma GCC unroll 2
+      for (int r = 0; r < R; ++r) held[m][r] = fma(to_float(products[r]), scale[r] * token_scale, held[m][r]);
     }
   }
 #pragma GCC unroll 8
-  for (int m = 0; m < M; ++m) sums[m] = held[m];
+  for (int m = 0; m < M; ++m)
+#pragma GCC unroll 2
+    for (int r = 0; r < R; ++r) sums[m * stride + r] = held[m][r];
 }
 
-// The same for any number of tokens.
-template <class Row>
-inline void add_row(const Row& row, const IntTokens& tokens, int64_t first, int64_t count, V* sums) {
-  int64_t t = 0;
-  const auto add = [&](auto size) {
-    constexpr int M = decltype(size)::value;
-    for (; t + M <= count; t += M) add_row<M>(row, tokens, first + t, sums + t);
-  };
-  add(std::integral_constant<int, 8>());
-  add(std::integral_constant<int, 4>());
-  add(std::integral_constant<int, 2>());
-  add(std::integral_constant<int, 1>());
+// The same for any number of rows, row(r) each: two at a time where the registers have room for them, for both then meet what is loaded of a token.
+template <int M, class RowOf>
+inline void add_all_rows(int64_t count, const RowOf& row, const IntTokens& tokens, int64_t first, V* sums, int64_t stride) {
+  int64_t r = 0;
+  if constexpr (W == 16 || M <= 2) {
+    for (; r + 2 <= count; r += 2) {
+      const decltype(row(0)) pair[] = {row(r), row(r + 1)};
+      add_rows<M, 2>(pair, tokens, first, sums + r, stride);
+    }
+  }
+  for (; r < count; ++r) {
+    const auto one = row(r);
+    add_rows<M, 1>(&one, tokens, first, sums + r, stride);
+  }
 }
 
-// Below this many multiply-adds a product of next tokens ends before other threads have taken part: less than elsewhere (kWorthThreads), for
-// operations follow each other so closely here that the other threads have not fallen asleep.
-constexpr int64_t kWorthThreadsDecoding = 1 << 18;
-
-// Up to so many tokens codes are looked up in registers; more of them share weights that are written out.
+// Up to so many tokens codes are looked up in registers; more of them share weights that are written out, and lie side by side.
 constexpr int64_t kFewTokens = 8;
 // Weights that are written out for many tokens, rows and blocks: they fill half of the first cache.
 constexpr int64_t kWrittenRows = 8, kWrittenBlocks = 16;
@@ -124,19 +149,20 @@ constexpr int64_t kTokenBlocks = 1 << 11;
 
 bool in_whole_blocks(const Weight& w) { return quant::is_four_bit(w.storage) && w.cols % quant::kBlock == 0; }
 
-// Scratch memory of a product.
+// A product, which takes scratch memory until it goes.
 class FourBitProduct {
  public:
-  FourBitProduct(const Run& run, const Weight& w, const float* bias, float* y, int64_t T)
-      : run_(run), w_(w), reader_(w), levels_(int_levels(reader_.levels)), bias_(bias), y_(y), T_(T), blocks_(w.cols / quant::kBlock),
-        alone_(T * w.rows * w.cols < kWorthThreadsDecoding), threads_(alone_ ? 1 : run.pool->threads()), mark_(run.scratch->mark()) {}
+  FourBitProduct(const Run& run, const Weight& w, const float* bias, const DecodingPairs& pairs, float* y, int64_t T)
+      : run_(run), w_(w), reader_(w), levels_(int_levels(reader_.levels)), bias_(bias), pairs_(pairs), y_(y), T_(T),
+        blocks_(w.cols / quant::kBlock), alone_(T * w.rows * w.cols < kWorthThreadsDecoding), threads_(alone_ ? 1 : run.pool->threads()),
+        mark_(run.scratch->mark()) {}
   ~FourBitProduct() { run_.scratch->release(mark_); }
   FourBitProduct(const FourBitProduct&) = delete;
   FourBitProduct& operator=(const FourBitProduct&) = delete;
 
-  void run(const float* x) {
-    if (T_ <= kFewTokens) return few(x);
-    many(x);
+  void run(const float* x) const {
+    if (T_ > kFewTokens) return many(x);
+    with_count(T_, [&](auto count) { few<decltype(count)::value>(x); });
   }
 
  private:
@@ -152,42 +178,47 @@ class FourBitProduct {
         for (int64_t i = 0; i < quant::kBlock; i += W) store(rounded + i, round_bf16(load(block + i)));
         block = rounded;
       }
-      const int64_t to = t * tokens.blocks + b;
+      const int64_t to = tokens.at(t, 0) + b * tokens.side;
       tokens.scales[to] = round_block(block, tokens.values + to * quant::kBlock);
     }
   }
 
-  // The output of token t for a weight row, from its vector of sums.
-  void finish(V sums, int64_t row, int64_t t) const { y_[t * w_.rows + row] = sum(sums) + (bias_ == nullptr ? 0 : bias_[row]); }
-
-  void few(const float* x) {
-    const IntTokens tokens{take<int16_t>(T_ * w_.cols), take<float>(T_ * blocks_), blocks_};
-    for (int64_t t = 0; t < T_; ++t) round_token(x + t * w_.cols, tokens, t);
-    // Four shares a thread, so that one that is held up elsewhere does not hold up the rest.
-    const int64_t tasks = threads_ == 1 ? 1 : least(4 * threads_, w_.rows), share = ceil_div(w_.rows, tasks);
-    parallel(run_, tasks, [&](int index, int) {
-      for (int64_t row = index * share; row < least((index + 1) * share, w_.rows); ++row) {
-        V sums[kFewTokens];
-        for (V& s : sums) s = zero();
-        add_row(CodedRow{reader_, levels_, row * blocks_}, tokens, 0, T_, sums);
-        for (int64_t t = 0; t < T_; ++t) finish(sums[t], row, t);
+  template <int M>
+  void few(const float* x) const {
+    const IntTokens tokens{take<int16_t>(M * w_.cols), take<float>(M * blocks_), blocks_, M};
+    for (int64_t t = 0; t < M; ++t) round_token(x + t * w_.cols, tokens, t);
+    auto* scales = take<float>(threads_ * W * blocks_);
+    // As many rows at a time as a vector has lanes. Four shares a thread, so that one that is held up elsewhere does not hold up the rest.
+    const int64_t groups = ceil_div(w_.rows, W), tasks = threads_ == 1 ? 1 : least(4 * threads_, groups), share = ceil_div(groups, tasks) * W;
+    parallel(run_, tasks, [&](int index, int thread) {
+      float* own = scales + thread * W * blocks_;
+      const int64_t end = least((index + 1) * share, w_.rows);
+      for (int64_t row = index * share; row < end; row += W) {
+        const int64_t rows = least(W, end - row);
+        V sums[M * W];
+        pairs_.begin<W>(row, rows, 0, M, sums);
+        pairs_.ask_for(row + rows, least(W, end - row - rows), 0, M);
+        int_scales(reader_, row * blocks_, rows * blocks_, own);
+        const auto* codes = static_cast<const uint8_t*>(w_.data) + row * blocks_ * (quant::kBlock / 2);
+        add_all_rows<M>(rows, [&](int64_t r) { return CodedRow{codes + r * blocks_ * (quant::kBlock / 2), own + r * blocks_, &levels_}; },
+                        tokens, 0, sums, W);
+        finish_sums(sums, W, 0, M, row, rows, bias_, y_, w_.rows);
       }
     }, threads_ == 1);
   }
 
-  void many(const float* x) {
-    const int64_t segments = ceil_div(blocks_, kWrittenBlocks);
-    const int64_t kept = least(T_, most(kTokenBlocks / blocks_ / 8, 4) * 8);  // tokens at a time: whole tiles
+  void many(const float* x) const {
+    const int64_t segments = ceil_div(blocks_, kWrittenBlocks), padded = ceil_div(T_, kFewTokens) * kFewTokens;
+    const int64_t kept = least(padded, most(kTokenBlocks / blocks_ / kFewTokens, 4) * kFewTokens);  // tokens at a time: whole tiles
     const auto width = [&](int64_t segment) { return least(kWrittenBlocks, blocks_ - segment * kWrittenBlocks); };
-    // [segment][T][blocks of it]: as x lies, rows may be a power of two apart and share cache sets.
-    auto* values = take<int16_t>(segments * T_ * kWrittenBlocks * quant::kBlock);
-    auto* scales = take<float>(segments * T_ * kWrittenBlocks);
+    auto* values = take<int16_t>(segments * padded * kWrittenBlocks * quant::kBlock);
+    auto* scales = take<float>(segments * padded * kWrittenBlocks);
     auto* weights = take<int16_t>(threads_ * kWrittenRows * kWrittenBlocks * quant::kBlock);
     auto* weight_scales = take<float>(threads_ * kWrittenRows * kWrittenBlocks);
     auto* sums = take<V>(threads_ * kWrittenRows * kept);
     const auto tokens = [&](int64_t segment) {
-      const int64_t first = segment * T_ * kWrittenBlocks;
-      return IntTokens{values + first * quant::kBlock, scales + first, width(segment)};
+      const int64_t first = segment * padded * kWrittenBlocks;
+      return IntTokens{values + first * quant::kBlock, scales + first, width(segment), kFewTokens};
     };
     parallel(run_, segments, [&](int segment, int) {
       const IntTokens to = tokens(segment);
@@ -201,25 +232,33 @@ class FourBitProduct {
       V* own = sums + thread * kWrittenRows * kept;
       const int64_t row = index % groups * kWrittenRows, rows = least(kWrittenRows, w_.rows - row);
       const int64_t first = index / groups * kept, count = least(kept, T_ - first);
-      for (int64_t i = 0; i < rows * kept; ++i) own[i] = zero();
       for (int64_t segment = 0; segment < segments; ++segment) {
         const int64_t blocks = width(segment);
         for (int64_t r = 0; r < rows; ++r) {
-          const CodedRow coded{reader_, levels_, (row + r) * blocks_ + segment * kWrittenBlocks};
+          const int64_t from = (row + r) * blocks_ + segment * kWrittenBlocks;
+          int_scales(reader_, from, blocks, written_scales + r * blocks);
           for (int64_t b = 0; b < blocks; ++b) {
             I block[kBlockVectors];
-            written_scales[r * blocks + b] = coded.block(b, block);
+            look_up_block(static_cast<const uint8_t*>(w_.data) + (from + b) * (quant::kBlock / 2), levels_, block);
             for (int i = 0; i < kBlockVectors; ++i) store_ints(written + (r * blocks + b) * quant::kBlock + i * 2 * W, block[i]);
           }
         }
-        // A tile's tokens meet all these rows before the next ones do.
-        for (int64_t t = 0; t < count; t += 8)
-          for (int64_t r = 0; r < rows; ++r)
-            add_row(WrittenRow{written + r * blocks * quant::kBlock, written_scales + r * blocks}, tokens(segment), first + t,
-                    least(8, count - t), own + r * kept + t);
+        // A tile's tokens meet all these rows before the next ones do, whose pairs are asked for meanwhile.
+        for (int64_t t = 0; t < count; t += kFewTokens) {
+          const int64_t tile = least(kFewTokens, count - t);
+          V* to = own + t * kWrittenRows;
+          if (segment == 0) {
+            pairs_.begin<kWrittenRows>(row, rows, first + t, tile, to);
+            pairs_.ask_for(row, rows, first + t + tile, least(kFewTokens, count - t - tile));
+          }
+          with_count(tile, [&](auto size) {
+            add_all_rows<decltype(size)::value>(
+                rows, [&](int64_t r) { return WrittenRow{written + r * blocks * quant::kBlock, written_scales + r * blocks}; },
+                tokens(segment), first + t, to, kWrittenRows);
+          });
+        }
       }
-      for (int64_t t = 0; t < count; ++t)
-        for (int64_t r = 0; r < rows; ++r) finish(own[r * kept + t], row + r, first + t);
+      finish_sums(own, kWrittenRows, first, count, row, rows, bias_, y_, w_.rows);
     }, alone_);
   }
 
@@ -228,6 +267,7 @@ class FourBitProduct {
   const WeightReader reader_;
   const IntLevels levels_;
   const float* bias_;
+  const DecodingPairs& pairs_;
   float* y_;
   const int64_t T_, blocks_;
   const bool alone_;

@@ -3,9 +3,8 @@
 // work; more of them share weights that are written out piece by piece. Both take the sums in the same order. 4-bit weights in whole blocks
 // are multiplied as integers (decode_four_bit.h), all others as floats.
 #pragma once
-#include <type_traits>
-
 #include "decode_four_bit.h"
+#include "decode_pairs.h"
 #include "gemm.h"
 #include "weights.h"
 
@@ -26,44 +25,39 @@ constexpr int64_t kManyFloats = int64_t{1} << 17;
 inline V load_elements(const float* p) { return load(p); }
 inline V load_elements(const uint16_t* p) { return from_bf16(p); }
 
-// sums[M] of a weight row with M tokens [M][cols], its elements straight from memory. One row at a time: the processor foresees one stretch of
+// sums[M], vectors, += a weight row times M tokens [M][cols], its elements straight from memory. One row at a time: the processor foresees one stretch of
 // memory, and several rows side by side came at half the speed (docs/kernel-notes.md).
 template <int M, class Element>
-inline void stream_elements(const WeightReader& reader, int64_t row, const float* x, float* out) {
+inline void stream_elements(const WeightReader& reader, int64_t row, const float* x, V (&sums)[M]) {
   const int64_t cols = reader.w.cols, whole = cols / W * W;
   const auto* elements = static_cast<const Element*>(reader.w.data) + row * cols;
-  V products[M];
-  for (V& product : products) product = zero();
   for (int64_t i = 0; i < whole; i += W) {
+    __builtin_prefetch(reinterpret_cast<const char*>(elements + i) + kBytesAhead);
     const V values = load_elements(elements + i);
 #pragma GCC unroll 8
-    for (int m = 0; m < M; ++m) products[m] = fma(values, load(x + m * cols + i), products[m]);
+    for (int m = 0; m < M; ++m) sums[m] = fma(values, load(x + m * cols + i), sums[m]);
   }
   if (whole < cols) {
     const int64_t left = cols - whole;
     float rest[W];
     reader.read(row, whole, left, rest);
-    for (int m = 0; m < M; ++m) products[m] = fma(load_part(rest, left), load_part(x + m * cols + whole, left), products[m]);
+    for (int m = 0; m < M; ++m) sums[m] = fma(load_part(rest, left), load_part(x + m * cols + whole, left), sums[m]);
   }
-  store_sums(products, out);
 }
 
 // The same for any storage. segment is [kSegment].
 template <int M>
-inline void stream_any(const WeightReader& reader, int64_t row, const float* x, float* segment, float* out) {
+inline void stream_any(const WeightReader& reader, int64_t row, const float* x, float* segment, V (&sums)[M]) {
   const int64_t cols = reader.w.cols;
-  V products[M];
-  for (V& product : products) product = zero();
   for (int64_t col = 0; col < cols; col += kSegment) {
     const int64_t n = least(kSegment, cols - col), whole = n / W * W;
     reader.read(row, col, n, segment);
     const auto step = [&](int64_t i, auto load_lanes) {
-      for (int m = 0; m < M; ++m) products[m] = fma(load_lanes(segment + i), load_lanes(x + m * cols + col + i), products[m]);
+      for (int m = 0; m < M; ++m) sums[m] = fma(load_lanes(segment + i), load_lanes(x + m * cols + col + i), sums[m]);
     };
     for (int64_t i = 0; i < whole; i += W) step(i, [](const float* p) { return load(p); });
     if (whole < n) step(whole, [&](const float* p) { return load_part(p, n - whole); });
   }
-  store_sums(products, out);
 }
 
 // n elements of x as the rows of a weight want them.
@@ -77,7 +71,7 @@ void make_operand(const Run& run, const float* x, int64_t n, float* out) {
 }
 
 template <int M>
-void stream(const Run& run, const float* x, const Weight& w, const float* bias, float* y) {
+void stream(const Run& run, const float* x, const Weight& w, const float* bias, const DecodingPairs& pairs, float* y) {
   const WeightReader reader(w);
   const size_t mark = run.scratch->mark();
   const int64_t threads = M * w.rows * w.cols < kWorthThreadsDecoding ? 1 : run.pool->threads();
@@ -88,26 +82,29 @@ void stream(const Run& run, const float* x, const Weight& w, const float* bias, 
   const int64_t tasks = threads == 1 ? 1 : least(4 * threads, w.rows), share = ceil_div(w.rows, tasks);
   parallel(run, tasks, [&](int index, int thread) {
     for (int64_t row = index * share; row < least((index + 1) * share, w.rows); ++row) {
-      float sums[M];
+      V sums[M];
+      pairs.begin<1>(row, 1, 0, M, sums);
       switch (w.storage) {
         case Storage::F32: stream_elements<M, float>(reader, row, operand, sums); break;
         case Storage::BF16: stream_elements<M, uint16_t>(reader, row, operand, sums); break;
         default: stream_any<M>(reader, row, operand, segments + thread * kSegment, sums);
       }
-      for (int m = 0; m < M; ++m) y[m * w.rows + row] = sums[m] + (bias == nullptr ? 0 : bias[row]);
+      float values[M];
+      store_sums(sums, values);
+      for (int m = 0; m < M; ++m) y[m * w.rows + row] = values[m] + (bias == nullptr ? 0 : bias[row]);
     }
   }, threads == 1);
   run.scratch->release(mark);
 }
 
-// sums[M][kManyRows], vectors each, += M tokens times R weight rows over n floats; w's rows are kSegment apart.
+// sums[M][kManyRows] += M tokens times R weight rows over n floats; w's rows are kSegment apart.
 template <int M, int R>
-inline void many_tile(const float* w, const float* x, int64_t stride, int64_t n, float* sums) {
+inline void many_tile(const float* w, const float* x, int64_t stride, int64_t n, V* sums) {
   V held[M][R];
 #pragma GCC unroll 8
   for (int m = 0; m < M; ++m)
 #pragma GCC unroll 4
-    for (int r = 0; r < R; ++r) held[m][r] = load(sums + (m * kManyRows + r) * W);
+    for (int r = 0; r < R; ++r) held[m][r] = sums[m * kManyRows + r];
   for (int64_t i = 0; i < n; i += W) {
     V rows[R];
 #pragma GCC unroll 4
@@ -122,16 +119,16 @@ inline void many_tile(const float* w, const float* x, int64_t stride, int64_t n,
 #pragma GCC unroll 8
   for (int m = 0; m < M; ++m)
 #pragma GCC unroll 4
-    for (int r = 0; r < R; ++r) store(sums + (m * kManyRows + r) * W, held[m][r]);
+    for (int r = 0; r < R; ++r) sums[m * kManyRows + r] = held[m][r];
 }
 
 // The same for T tokens and all rows: tokens that have been read from the second cache meet all of them before the next ones do.
-void many_tiles(const float* w, const float* x, int64_t stride, int64_t n, int64_t T, float* sums) {
+void many_tiles(const float* w, const float* x, int64_t stride, int64_t n, int64_t T, V* sums) {
   constexpr int R = W == 16 ? 4 : 2;  // 6 × R sums, R weights and x fit the registers
   const auto tokens = [&](int64_t t, auto count) {
     constexpr int M = decltype(count)::value;
     for (int64_t row = 0; row < kManyRows; row += R)
-      many_tile<M, R>(w + row * kSegment, x + t * stride, stride, n, sums + (t * kManyRows + row) * W);
+      many_tile<M, R>(w + row * kSegment, x + t * stride, stride, n, sums + t * kManyRows + row);
   };
   int64_t t = 0;
   for (; t + 6 <= T; t += 6) tokens(t, std::integral_constant<int, 6>());
@@ -139,13 +136,13 @@ void many_tiles(const float* w, const float* x, int64_t stride, int64_t n, int64
   if (t < T) tokens(t, std::integral_constant<int, 1>());
 }
 
-void stream_many(const Run& run, const float* x, const Weight& w, const float* bias, float* y, int64_t T) {
+void stream_many(const Run& run, const float* x, const Weight& w, const float* bias, const DecodingPairs& pairs, float* y, int64_t T) {
   const WeightReader reader(w);
   const bool alone = T * w.rows * w.cols < kWorthThreadsDecoding;
   const int64_t segments = ceil_div(w.cols, kSegment), threads = alone ? 1 : run.pool->threads();
   const int64_t kept = least(T, most(kManyFloats / w.cols / 6, 4) * 6);  // tokens at a time: whole tiles
-  const int64_t segment_floats = T * kSegment, sum_floats = ceil_div(kept * kManyRows, W) * W * W;
-  const int64_t thread_floats = kManyRows * kSegment + sum_floats;
+  const int64_t segment_floats = T * kSegment, sum_vectors = ceil_div(kept * kManyRows, W) * W;
+  const int64_t thread_floats = kManyRows * kSegment + sum_vectors * W;
   const size_t mark = run.scratch->mark();
   // [segment][T][whole vectors of it]: as x lies, rows may be a power of two apart and share cache sets.
   auto* operand = static_cast<float*>(run.scratch->take(segments * segment_floats * sizeof(float)));
@@ -161,10 +158,11 @@ void stream_many(const Run& run, const float* x, const Weight& w, const float* b
   }, alone);
   const int64_t groups = ceil_div(w.rows, kManyRows);
   parallel(run, ceil_div(T, kept) * groups, [&](int index, int thread) {
-    float *weights = workspace + thread * thread_floats, *sums = weights + kManyRows * kSegment;
+    float* weights = workspace + thread * thread_floats;
+    auto* sums = reinterpret_cast<V*>(weights + kManyRows * kSegment);
     const int64_t row = index % groups * kManyRows, rows = least(kManyRows, w.rows - row);
     const int64_t first = index / groups * kept, count = least(kept, T - first);
-    std::memset(sums, 0, sum_floats * sizeof(float));
+    pairs.begin<kManyRows>(row, rows, first, count, sums);
     for (int64_t segment = 0; segment < segments; ++segment) {
       const int64_t n = width(segment), stride = padded(segment);
       for (int64_t r = 0; r < kManyRows; ++r) {
@@ -174,33 +172,17 @@ void stream_many(const Run& run, const float* x, const Weight& w, const float* b
       }
       many_tiles(weights, operand + segment * segment_floats + first * stride, stride, stride, count, sums);
     }
-    for (int64_t i = 0; i < count * kManyRows; i += W) {  // in place: the sums of W vectors where the first of them was
-      V vectors[W];
-      for (int64_t j = 0; j < W; ++j) vectors[j] = load(sums + (i + j) * W);
-      store(sums + i, lane_sums(vectors));
-    }
-    for (int64_t t = 0; t < count; ++t)
-      for (int64_t r = 0; r < rows; ++r)
-        y[(first + t) * w.rows + row + r] = sums[t * kManyRows + r] + (bias == nullptr ? 0 : bias[row + r]);
+    finish_sums(sums, kManyRows, first, count, row, rows, bias, y, w.rows);
   }, alone);
   run.scratch->release(mark);
 }
 
-// A product of next tokens.
-void decode(const Run& run, const float* x, const Weight& w, const float* bias, float* y, int64_t T) {
-  static_assert(kStreamTokens == 8);
-  if (in_whole_blocks(w)) return FourBitProduct(run, w, bias, y, T).run(x);
-  switch (T) {
-    case 1: return stream<1>(run, x, w, bias, y);
-    case 2: return stream<2>(run, x, w, bias, y);
-    case 3: return stream<3>(run, x, w, bias, y);
-    case 4: return stream<4>(run, x, w, bias, y);
-    case 5: return stream<5>(run, x, w, bias, y);
-    case 6: return stream<6>(run, x, w, bias, y);
-    case 7: return stream<7>(run, x, w, bias, y);
-    case 8: return stream<8>(run, x, w, bias, y);
-    default: return stream_many(run, x, w, bias, y, T);
-  }
+// A product of next tokens, and what pairs add to it.
+void decode(const Run& run, const float* x, const Weight& w, const float* bias, std::span<const LoraRows> pairs, float* y, int64_t T) {
+  const DecodingPairs added(run, pairs, T);
+  if (in_whole_blocks(w)) return FourBitProduct(run, w, bias, added, y, T).run(x);
+  if (T > kStreamTokens) return stream_many(run, x, w, bias, added, y, T);
+  with_count(T, [&](auto count) { stream<decltype(count)::value>(run, x, w, bias, added, y); });
 }
 
 }  // namespace

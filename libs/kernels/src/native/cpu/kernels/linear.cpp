@@ -1,7 +1,4 @@
-#include <type_traits>
-
 #include "decode_linear.h"
-#include "decode_pairs.h"
 #include "kernels.h"
 #include "weights.h"
 
@@ -60,11 +57,7 @@ void with_terms(const Run& run, std::span<const LoraRows> pairs, int64_t N, bool
 
 void linear_forward(const Run& run, const float* x, const Weight& w, const float* bias, std::span<const LoraRows> pairs, float* y,
                     int64_t T) {
-  if (run.decoding) {
-    decode(run, x, w, bias, y, T);
-    if (!pairs.empty()) add_pairs(run, pairs, w.rows, y);
-    return;
-  }
+  if (run.decoding) return decode(run, x, w, bias, pairs, y, T);
   const MatrixRows a{x, w.cols};
   const MatrixSink c{y, w.rows, false, bias};
   with_terms(run, pairs, w.rows, true, [&](const PairTerms& terms) {

@@ -1,4 +1,5 @@
 // The products of a LoRA pair, all in floats: at its ranks they read and write memory more than they compute.
+#include "decode_pairs.h"
 #include "dropout.h"
 #include "kernels.h"
 #include "scratch.h"
@@ -180,9 +181,10 @@ void dots_of_rows(const LoraRows& rows, const float* x, int64_t in, int64_t row)
 // The same without packing, for pairs with few tokens each: it reads each A once. Without dropout. For a single token rows come one after the
 // other: as one stretch of memory they come twice as fast as side by side, and nothing is used twice.
 void hidden_decoding(const Run& run, const float* x, std::span<const LoraRows> pairs, int64_t in) {
-  int64_t work = 0, rank = 0;
+  int64_t work = 0, read = 0, rank = 0;
   for (const LoraRows& rows : pairs) {
     work += (rows.end - rows.begin) * rows.pair.rank * in;
+    read += rows.pair.rank * in;
     rank = most(rank, rows.pair.rank);
   }
   // Rows of A that a task multiplies: all of a pair where there are enough pairs.
@@ -195,7 +197,7 @@ void hidden_decoding(const Run& run, const float* x, std::span<const LoraRows> p
     if (rows.end - rows.begin > 1)
       for (; row + kDotRows <= end; row += kDotRows) dots_of_rows<kDotRows>(rows, x, in, row);
     for (; row < end; ++row) dots_of_rows<1>(rows, x, in, row);
-  }, work < kWorthThreads);
+  }, work < kWorthThreadsDecoding && read < kWorthReading);
 }
 
 }  // namespace

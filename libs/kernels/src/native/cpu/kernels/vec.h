@@ -66,6 +66,11 @@ static inline V from_int8(const int8_t* p) {
   return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
 }
 
+// Elements of a table at W indices.
+static inline V look_up_bytes(const float* table, const uint8_t* indices) {
+  return _mm512_i32gather_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(indices))), table, sizeof(float));
+}
+
 // ---- 4-bit storages: 2W codes, first of a pair in the high half of its byte
 using Levels = V;  // the 16 levels, or a multiple of them
 static inline Levels scaled_levels(const float* levels, float scale) { return load(levels) * set(scale); }
@@ -84,25 +89,44 @@ static inline void store_interleaved(float* p, V even, V odd) {
 }
 // ---- Blocks of 64 4-bit codes as integers of 16 bits, in the order that store_rounded puts others in
 constexpr int kBlockVectors = 2;
-// The bytes of 16 levels: a shuffle of bytes looks up as many codes as a vector has bytes.
+// 16 levels, twice: a permutation of words looks at five bits of each, of which the fifth then does not matter.
 struct IntLevels {
-  IntLevels(const uint8_t* low_bytes, const uint8_t* high_bytes)
-      : low(_mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(low_bytes)))),
-        high(_mm512_broadcast_i32x4(_mm_loadu_si128(reinterpret_cast<const __m128i*>(high_bytes)))) {}
-  I low, high;
+  explicit IntLevels(const int16_t* values) : words(_mm512_broadcast_i64x4(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(values)))) {}
+  I words;
 };
+// A word of 16 bits has the codes of elements 4w + 1, 4w, 4w + 3 and 4w + 2, from its lowest bits on. First the elements 4w of all 16 words, then
+// 4w + 1; 4w + 2, then 4w + 3.
 static inline void look_up_block(const uint8_t* codes, const IntLevels& levels, I* out) {
-  const __m256i bytes = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(codes));
-  const I halves = _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_srli_epi16(bytes, 4)), bytes, 1);
-  const I code = _mm512_and_si512(halves, _mm512_set1_epi8(15));
-  const I low = _mm512_shuffle_epi8(levels.low, code), high = _mm512_shuffle_epi8(levels.high, code);
-  out[0] = _mm512_unpacklo_epi8(low, high);
-  out[1] = _mm512_unpackhi_epi8(low, high);
+  const I words = _mm512_broadcast_i64x4(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(codes)));
+  const I first = _mm512_inserti64x4(_mm512_setzero_si512(), _mm256_set1_epi16(4), 0);
+  const I second = _mm512_inserti64x4(_mm512_set1_epi16(8), _mm256_set1_epi16(12), 0);
+  out[0] = _mm512_permutexvar_epi16(_mm512_srlv_epi16(words, first), levels.words);
+  out[1] = _mm512_permutexvar_epi16(_mm512_srlv_epi16(words, second), levels.words);
+}
+// 64 floats times `factor`, rounded to integers.
+static inline void store_rounded(const float* p, float factor, int16_t* block) {
+  const auto words = [&](int i) {
+    const auto half = [&](int j) { return _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(load(p + 32 * i + W * j) * set(factor))); };
+    return _mm512_inserti64x4(_mm512_castsi256_si512(half(0)), half(1), 1);
+  };
+  const I low = words(0), high = words(1);
+  int16_t order[32];
+  for (int16_t i = 0; i < 32; ++i) order[i] = static_cast<int16_t>(i % 16 * 4 + i / 16);
+  const I first = _mm512_loadu_si512(order);
+  _mm512_storeu_si512(block, _mm512_permutex2var_epi16(low, first, high));
+  _mm512_storeu_si512(block + 32, _mm512_permutex2var_epi16(low, _mm512_add_epi16(first, _mm512_set1_epi16(2)), high));
 }
 static inline I load_ints(const int16_t* p) { return _mm512_loadu_si512(p); }
 static inline void store_ints(int16_t* p, I v) { _mm512_storeu_si512(p, v); }
-// Lane by lane the sum of two products of 16-bit integers, exact.
+// Lane by lane the sum of two products of 16-bit integers, exact; and sum + that.
 static inline I multiply_pairs(I a, I b) { return _mm512_madd_epi16(a, b); }
+static inline I add_products(I sum, I a, I b) {
+#if defined(__AVX512VNNI__)
+  return _mm512_dpwssd_epi32(sum, a, b);
+#else
+  return _mm512_add_epi32(sum, _mm512_madd_epi16(a, b));
+#endif
+}
 static inline V to_float(I v) { return _mm512_cvtepi32_ps(v); }
 
 // Transposes W vectors of W lanes in place.
@@ -203,6 +227,10 @@ static inline V from_int8(const int8_t* p) {
   return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
 }
 
+static inline V look_up_bytes(const float* table, const uint8_t* indices) {
+  return _mm256_i32gather_ps(table, _mm256_cvtepu8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(indices))), sizeof(float));
+}
+
 struct Levels {
   V low, high;  // levels 0 … 7 and 8 … 15
 };
@@ -224,10 +252,14 @@ static inline void store_interleaved(float* p, V even, V odd) {
   store(p + W, _mm256_permute2f128_ps(low, high, 0x31));
 }
 constexpr int kBlockVectors = 4;
+// The bytes of 16 levels: a shuffle of bytes looks up as many codes as a vector has bytes.
 struct IntLevels {
-  IntLevels(const uint8_t* low_bytes, const uint8_t* high_bytes)
-      : low(_mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(low_bytes)))),
-        high(_mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(high_bytes)))) {}
+  explicit IntLevels(const int16_t* values) : low(bytes(values, 0)), high(bytes(values, 8)) {}
+  static I bytes(const int16_t* values, int shift) {
+    int8_t part[16];
+    for (int i = 0; i < 16; ++i) part[i] = static_cast<int8_t>((values[i] >> shift) & 255);
+    return _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(part)));
+  }
   I low, high;
 };
 static inline void look_up_block(const uint8_t* codes, const IntLevels& levels, I* out) {
@@ -239,9 +271,26 @@ static inline void look_up_block(const uint8_t* codes, const IntLevels& levels, 
     out[2 + i] = _mm256_unpackhi_epi8(low, high);
   }
 }
+// In the order in which look_up_block leaves a block: of the 32 bytes of codes it takes 8 from each half at a time, the elements in their high
+// halves (the even ones) before the others.
+static inline void store_rounded(const float* p, float factor, int16_t* block) {
+  const V times = set(factor);
+  // In each half: elements 0, 2, of both vectors, then 1, 3.
+  const I evens_first = _mm256_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15,  //
+                                         0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15);
+  for (int i = 0; i < 4; ++i) {
+    const I first = _mm256_cvtps_epi32(load(p + 16 * i) * times), second = _mm256_cvtps_epi32(load(p + 16 * i + W) * times);
+    const I parts = _mm256_shuffle_epi8(_mm256_packs_epi32(first, second), evens_first);
+    const I sorted = _mm256_permutevar8x32_epi32(parts, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+    int16_t* even = block + i % 2 * 32 + i / 2 * 8;
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(even), _mm256_castsi256_si128(sorted));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(even + 16), _mm256_extracti128_si256(sorted, 1));
+  }
+}
 static inline I load_ints(const int16_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
 static inline void store_ints(int16_t* p, I v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v); }
 static inline I multiply_pairs(I a, I b) { return _mm256_madd_epi16(a, b); }
+static inline I add_products(I sum, I a, I b) { return _mm256_add_epi32(sum, _mm256_madd_epi16(a, b)); }
 static inline V to_float(I v) { return _mm256_cvtepi32_ps(v); }
 
 static inline void transpose(V* r) {
@@ -283,20 +332,11 @@ static inline I unpack_high64(I a, I b) { return _mm256_unpackhi_epi64(a, b); }
 #endif
 
 static inline V zero() { return set(0); }
-
-// 16 floats of a block, from element 16·i on, times `factor` and rounded to integers, in the order in which look_up_block leaves a block:
-// of the 32 bytes of codes it takes 8 from each half at a time, the elements in their high halves (the even ones) before the others.
-static inline void store_rounded(const float* p, float factor, int i, int16_t* block) {
-  const __m256 times = _mm256_set1_ps(factor);
-  const __m256i first = _mm256_cvtps_epi32(_mm256_loadu_ps(p) * times), second = _mm256_cvtps_epi32(_mm256_loadu_ps(p + 8) * times);
-  // In each half: elements 0, 2, of both vectors, then 1, 3.
-  const __m256i evens_first = _mm256_setr_epi8(0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15,  //
-                                               0, 1, 4, 5, 8, 9, 12, 13, 2, 3, 6, 7, 10, 11, 14, 15);
-  const __m256i parts = _mm256_shuffle_epi8(_mm256_packs_epi32(first, second), evens_first);
-  const __m256i sorted = _mm256_permutevar8x32_epi32(parts, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
-  int16_t* even = block + i % 2 * 32 + i / 2 * 8;
-  _mm_storeu_si128(reinterpret_cast<__m128i*>(even), _mm256_castsi256_si128(sorted));
-  _mm_storeu_si128(reinterpret_cast<__m128i*>(even + 16), _mm256_extracti128_si256(sorted, 1));
+// v, of which the compiler does not know that its lanes are equal: it would multiply two such vectors as single numbers and spread each product
+// over a vector, which takes a shuffle where reading the other factor into all lanes takes none.
+static inline V held_back(V v) {
+  asm("" : "+v"(v));
+  return v;
 }
 
 // out[N] = sum of each of N vectors, which are overwritten: as many at a time as a vector has lanes, the rest one by one.
