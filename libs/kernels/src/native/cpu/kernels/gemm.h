@@ -23,9 +23,6 @@ constexpr int64_t kBlockRows = W == 16 ? kMostBlockRows : kMostBlockRows / 2;
 constexpr int64_t kPackedB = 1 << 19;                   // floats of packed B, for each thread
 constexpr int64_t kPackCols = 256;                      // columns of B that a task packs: whole quantization blocks
 constexpr int64_t kTasks = 4;                           // for each thread, at least, where the product has so many
-// Whether a tile asks for the next slice of B while it multiplies the present one: by AVX2, the first rows that a slice meets otherwise wait for
-// the third cache. A slice of AVX-512 fills the first cache alone.
-constexpr bool kAsksAhead = W == 8;
 // Below this many multiply-adds a product ends before other threads have woken.
 constexpr int64_t kWorthThreads = 1 << 21;
 
@@ -51,10 +48,8 @@ struct VectorTiles : Step {
                              const float* next) {
     if (width <= W) {
       tile_rows<Step, 1>(rows, count, b, kTileCols, lanes, W, add, out, kTileCols);
-    } else if constexpr (kAsksAhead) {
-      tile_rows<Step, 2>(rows, count, b, kTileCols, lanes, kTileCols, add, out, kTileCols, LinesAhead{next});
     } else {
-      tile_rows<Step, 2>(rows, count, b, kTileCols, lanes, kTileCols, add, out, kTileCols);
+      tile_rows<Step, 2>(rows, count, b, kTileCols, lanes, kTileCols, add, out, kTileCols, LinesAhead{next});
     }
   }
 };

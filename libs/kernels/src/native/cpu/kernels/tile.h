@@ -38,7 +38,8 @@ struct Columns {
   Columns below(int64_t m) const { return {data + m, stride}; }
 };
 
-// What a full tile asks the caches for on its way: nothing, or the lines from `next` on, one every kEvery steps.
+// What a full tile asks the caches for on its way: nothing, or the lines from `next` on, one every kEvery steps. Without, the first rows that a slice
+// of B meets wait for the third cache. A slice of AVX-512 fills the first cache alone, so that it is asked into the second.
 struct NothingAhead {
   static constexpr int64_t kEvery = 0;
 };
@@ -46,7 +47,7 @@ struct LinesAhead {
   static constexpr int64_t kEvery = 8;
   const float* next;
   void fetch() {
-    __builtin_prefetch(next);
+    __builtin_prefetch(next, 0, W == 8 ? 3 : 2);
     next += kLine;
   }
   static constexpr int64_t kLine = 16;  // floats
