@@ -6,7 +6,7 @@
 namespace lr::LR_ISA {
 
 constexpr int64_t kKeyBlock = 64;     // keys at a time: their scores with a block of queries stay in the first cache
-constexpr int64_t kQueryBlock = 48;  // whole tiles of 8 and of 6 rows
+constexpr int64_t kQueryBlock = 48;  // whole tiles of 16, of 8 and of 6 rows
 
 // Products of attention take operands as floats, or as pairs of bfloat16 where the instruction set multiplies those. Sums,
 // softmax and outputs are floats either way.
