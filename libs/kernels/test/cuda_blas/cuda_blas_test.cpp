@@ -1,11 +1,11 @@
 // Products by cublasLt, with a library made for the test in its place: what is asked of it, what is taken of what it offers, and that
 // the own kernels compute where it is missing, of another version, or refuses.
-#include <dlfcn.h>
-
 #include <cmath>
 #include <cstdlib>
 
 #include "../ops/check.h"
+#include "../support/run_checks.h"
+#include "../support/stand_in.h"
 #include "cuda/cublaslt.h"
 #include "model/error.h"
 
@@ -20,16 +20,6 @@ bool every_case() { return false; }
 void prepare(Run&) {}
 
 namespace {
-
-const char* library_path;
-
-template <typename T>
-T& setting(const char* name) {
-  static void* library = ::dlopen(library_path, RTLD_NOW | RTLD_LOCAL);
-  void* address = library == nullptr ? nullptr : ::dlsym(library, name);
-  if (address == nullptr) throw std::runtime_error(::dlerror());
-  return *static_cast<T*>(address);
-}
 
 double distance(const Floats& a, const Floats& b) {
   double most = 0, size = 1e-30;
@@ -63,7 +53,7 @@ struct Product {
 
 void products() {
   Machine machine(2);
-  cuda::CublasLt library(library_path);
+  cuda::CublasLt library(library_path.c_str());
   expect(library.state() == "cublasLt 13.0.2", "its version: " + library.state());
   for (const cuda::Right right : {cuda::Right::Rows, cuda::Right::Columns})
     for (const bool add : {false, true})
@@ -84,12 +74,12 @@ void products() {
 void refusals() {
   Machine machine(2);
   setting<uint64_t>("fake_fewest_rows") = 2;
-  cuda::CublasLt large_only(library_path);
+  cuda::CublasLt large_only(library_path.c_str());
   Product product(cuda::Right::Rows, 40, 12, 24, false);
   expect(!product.by(large_only, machine.run), "an algorithm that does not serve every number of rows is not taken");
   setting<uint64_t>("fake_fewest_rows") = 0;
 
-  cuda::CublasLt library(library_path);
+  cuda::CublasLt library(library_path.c_str());
   setting<int>("fake_multiply_status") = 15;
   expect(!product.by(library, machine.run), "a product that is not supported is left to the own kernels");
   setting<int>("fake_multiply_status") = 13;
@@ -102,7 +92,7 @@ void refusals() {
   expect(status == LR_DEVICE_FAILED, "a product that fails is a failure of the device");
   setting<int>("fake_multiply_status") = 0;
   setting<int>("fake_offered") = 0;
-  cuda::CublasLt offers_none(library_path);
+  cuda::CublasLt offers_none(library_path.c_str());
   expect(!product.by(offers_none, machine.run), "no algorithm, no product");
   setting<int>("fake_offered") = 3;
 
@@ -111,12 +101,12 @@ void refusals() {
     expect(none.state().starts_with("no cublasLt: ") && !product.by(none, machine.run), what + (": " + none.state()));
   };
   setting<int>("fake_version") = 110903;
-  unused("a library of CUDA 11", library_path);
+  unused("a library of CUDA 11", library_path.c_str());
   setting<int>("fake_version") = 140000;
-  unused("one of a version to come", library_path);
+  unused("one of a version to come", library_path.c_str());
   setting<int>("fake_version") = 130002;
   setting<int>("fake_create_status") = 1;
-  unused("one that cannot begin", library_path);
+  unused("one that cannot begin", library_path.c_str());
   setting<int>("fake_create_status") = 0;
   unused("none", "off");
 }
@@ -144,15 +134,10 @@ void operations() {
 
 int main(int, char** argv) {
   using namespace lr::test;
-  const std::string path = std::string(argv[0]) + "_library.so";
-  library_path = path.c_str();
-  ::setenv("LOWRANK_CUBLASLT", library_path, 1);
-  try {
+  stand_in(argv[0], "LOWRANK_CUBLASLT");
+  return run_checks([] {
     products();
     refusals();
     operations();
-  } catch (const std::exception& error) {
-    expect(false, error.what());
-  }
-  return finish();
+  });
 }

@@ -2,10 +2,10 @@
 // one by one, while lengths, tokens, pages, rows and weights change between steps that look alike.
 #include <cmath>
 #include <cstdlib>
-#include <exception>
 #include <thread>
 
 #include "../model/tiny_model.h"
+#include "../support/run_checks.h"
 #include "cuda/emulator/memory.h"
 #include "cuda/queue.h"
 #include "pool.h"
@@ -236,7 +236,7 @@ void no_room() {
 
 int main() {
   using namespace lr::test;
-  try {
+  return run_checks([] {
     equality();
     no_room();
     other_threads();
@@ -246,8 +246,5 @@ int main() {
     refused();
     cancelled();
     bounded();
-  } catch (const std::exception& error) {
-    expect(false, error.what());
-  }
-  return finish();
+  });
 }

@@ -3,9 +3,9 @@
 #include <cmath>
 #include <cstdio>
 #include <cstring>
-#include <exception>
 
 #include "../model/tiny_model.h"
+#include "../support/run_checks.h"
 
 namespace lr::test {
 namespace {
@@ -137,13 +137,10 @@ void information() {
 
 int main() {
   using namespace lr::test;
-  try {
+  return run_checks([] {
     information();
     for (const Family family : {Family::LlamaPlain, Family::Qwen3, Family::Gemma2, Family::Phi3}) steps(family);
     for (const Family family : {Family::LlamaPlain, Family::Gemma2}) generation(family);
     bf16();
-  } catch (const std::exception& error) {
-    expect(false, error.what());
-  }
-  return finish();
+  });
 }

@@ -1,17 +1,16 @@
 // An adapter trained by several devices, under the emulator and with a library made for the test in the place of NCCL. Ranks are threads with
 // contexts of their own.
-#include <dlfcn.h>
-
 #include <atomic>
 #include <chrono>
 #include <cmath>
 #include <cstdlib>
-#include <exception>
 #include <functional>
 #include <limits>
 #include <thread>
 
 #include "../model/tiny_model.h"
+#include "../support/run_checks.h"
+#include "../support/stand_in.h"
 #include "cuda/emulator/memory.h"
 #include "cuda/nccl.h"
 #include "model/error.h"
@@ -21,18 +20,9 @@ namespace {
 
 using GroupHandle = std::unique_ptr<lr_group, Destroyer<lr_group, lr_group_leave>>;
 
-const char* library_path;
-
-std::atomic<int>& setting(const char* name) {
-  static void* library = ::dlopen(library_path, RTLD_NOW | RTLD_LOCAL);
-  void* address = library == nullptr ? nullptr : ::dlsym(library, name);
-  if (address == nullptr) throw std::runtime_error(::dlerror());
-  return *static_cast<std::atomic<int>*>(address);
-}
-
 // While one of these lives the library answers so.
 struct Answer {
-  Answer(const char* name, int value) : setting_(setting(name)), before_(setting_.exchange(value)) {}
+  Answer(const char* name, int value) : setting_(setting<std::atomic<int>>(name)), before_(setting_.exchange(value)) {}
   ~Answer() { setting_ = before_; }
   Answer(const Answer&) = delete;
   Answer& operator=(const Answer&) = delete;
@@ -126,7 +116,7 @@ void together(const Method& method, uint32_t ranks, const std::function<void(Sid
       }
     });
   for (std::thread& thread : threads) thread.join();
-  expect(setting("fake_live") == 0, "every rank gives its communicator back");
+  expect(setting<std::atomic<int>>("fake_live") == 0, "every rank gives its communicator back");
 }
 
 constexpr uint32_t kSteps = 2, kMicro = 5;
@@ -184,7 +174,7 @@ void pieces_in_order() {
     constexpr float kLarge[] = {1e8f, -1e8f, 3e7f};
     return kLarge[rank] + static_cast<float>(i % 977) + static_cast<float>(rank) / 3;
   };
-  const int before = setting("fake_gathers");
+  const int before = setting<std::atomic<int>>("fake_gathers");
   together(kWide, kRanks, [&](Side& side, uint32_t rank) {
     for (const uint32_t last : {0u, 1u}) {
       Floats own(elements), got(elements), want(elements);
@@ -199,7 +189,7 @@ void pieces_in_order() {
       }
     }
   });
-  expect(setting("fake_gathers") - before == 2 * 2 * static_cast<int>(kRanks), "an adapter of 1.1 million values travels in two pieces");
+  expect(setting<std::atomic<int>>("fake_gathers") - before == 2 * 2 * static_cast<int>(kRanks), "an adapter of 1.1 million values travels in two pieces");
 }
 
 // A gradient of one rank that is not finite stops the update of all, at any turn; the next step goes on alike.
@@ -303,7 +293,7 @@ void failures() {
 }
 
 void libraries() {
-  expect(cuda::Nccl(library_path).state() == "NCCL 2.32.3", "its version");
+  expect(cuda::Nccl(library_path.c_str()).state() == "NCCL 2.32.3", "its version");
   const auto unused = [&](const char* what, const char* path) {
     cuda::Nccl none(path);
     lr_status status = LR_OK;
@@ -316,9 +306,9 @@ void libraries() {
   };
   unused("none", "/nowhere/libnccl.so.2");
   const Answer old("fake_version", 2804);
-  unused("one that is too old", library_path);
+  unused("one that is too old", library_path.c_str());
   const Answer next("fake_version", 30000);
-  unused("one of a version to come", library_path);
+  unused("one of a version to come", library_path.c_str());
 }
 
 }  // namespace
@@ -326,18 +316,13 @@ void libraries() {
 
 int main(int, char** argv) {
   using namespace lr::test;
-  const std::string path = std::string(argv[0]) + "_library.so";
-  library_path = path.c_str();
-  ::setenv("LOWRANK_NCCL", library_path, 1);
-  try {
+  stand_in(argv[0], "LOWRANK_NCCL");
+  return run_checks([] {
     libraries();
     same_as_alone();
     pieces_in_order();
     not_finite();
     cancelled();
     failures();
-  } catch (const std::exception& error) {
-    expect(false, error.what());
-  }
-  return finish();
+  });
 }

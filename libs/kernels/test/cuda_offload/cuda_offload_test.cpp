@@ -2,10 +2,10 @@
 // may and leaves garbage until then, so that a wait that is missing shows here.
 #include <cstdio>
 #include <cstdlib>
-#include <exception>
 
 #include "../../src/native/cuda/emulator/memory.h"
 #include "../model/tiny_model.h"
+#include "../support/run_checks.h"
 
 namespace lr::test {
 namespace {
@@ -197,7 +197,7 @@ void settings() {
 
 int main() {
   using namespace lr::test;
-  try {
+  return run_checks([] {
     settings();
     for (const Family family : {Family::LlamaPlain, Family::Gemma2, Family::Phi3}) checkpoints(family, 0);
     checkpoints(Family::LlamaPlain, 2);
@@ -208,8 +208,5 @@ int main() {
     constexpr int64_t kElements = 2 * int64_t{kWide} * (48 + 48 + 48 + 24 + 48 + 80 + 80 + 48);
     moments(LR_OPTIMIZER_ADAMW, kElements * 8);
     moments(LR_OPTIMIZER_ADAMW8, kElements * 2 + kElements / 256 * 8 + 4 * 32);
-  } catch (const std::exception& error) {
-    expect(false, error.what());
-  }
-  return finish();
+  });
 }

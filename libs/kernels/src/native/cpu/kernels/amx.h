@@ -75,7 +75,7 @@ static inline void amx_tile(const float* a, int64_t a_stride, const float* b, in
   if constexpr (M == 2 && NV == 2) _tile_stored(3, out + 16 * out_stride + 16, out_bytes);
 }
 
-// The same for rows and columns that have no memory behind them: by way of a tile that has.
+// The same for `rows` below 16, of out, that have no more memory behind them: by way of a tile that has.
 template <int NV>
 static inline void amx_part(const float* a, int64_t a_stride, int64_t rows, const float* b, int64_t ldb, int64_t lanes, bool add, float* out,
                             int64_t out_stride) {
@@ -89,26 +89,24 @@ static inline void amx_part(const float* a, int64_t a_stride, int64_t rows, cons
   copy_rows(values, NV * 16, out, out_stride);
 }
 
+// All rows of out's NV · 16 columns.
+template <int NV>
+static inline void amx_columns(Rows a, int64_t rows, const float* b, int64_t ldb, int64_t lanes, bool add, float* out, int64_t out_stride) {
+  for (; rows >= 2 * kAmxRows; rows -= 2 * kAmxRows, a = a.below(2 * kAmxRows), out += 2 * kAmxRows * out_stride)
+    amx_tile<2, NV>(a.data, a.stride, b, ldb, lanes, add, out, out_stride);
+  for (; rows >= kAmxRows; rows -= kAmxRows, a = a.below(kAmxRows), out += kAmxRows * out_stride)
+    amx_tile<1, NV>(a.data, a.stride, b, ldb, lanes, add, out, out_stride);
+  if (rows > 0) amx_part<NV>(a.data, a.stride, rows, b, ldb, lanes, add, out, out_stride);
+}
+
 // out[rows, cols] = or += A[rows, lanes] · B[lanes, cols], B row-major as it lies in memory. lanes is rounded up to whole steps: there A and B have
 // finite values, zeros in one of the two. cols is a multiple of 16. Rows of A have memory up to a multiple of 16, those of out need none.
 static inline void amx_multiply(const Rows& a, int64_t rows, const float* b, int64_t ldb, int64_t lanes, int64_t cols, bool add, float* out,
                                 int64_t out_stride) {
   lanes = (lanes + kAmxLanes - 1) / kAmxLanes * kAmxLanes;
-  for (int64_t row = 0; row < rows;) {
-    const int64_t left = rows - row, count = left >= 32 ? 32 : left < kAmxRows ? left : kAmxRows;
-    const float* some = a.data + row * a.stride;
-    for (int64_t col = 0; col < cols; col += 32) {
-      float* to = out + row * out_stride + col;
-      const bool both = cols - col > 16;
-      const auto product = count == 32 ? (both ? amx_tile<2, 2> : amx_tile<2, 1>) : (both ? amx_tile<1, 2> : amx_tile<1, 1>);
-      if (count < kAmxRows) {
-        (both ? amx_part<2> : amx_part<1>)(some, a.stride, count, b + col, ldb, lanes, add, to, out_stride);
-      } else {
-        product(some, a.stride, b + col, ldb, lanes, add, to, out_stride);
-      }
-    }
-    row += count;
-  }
+  int64_t col = 0;
+  for (; col + 32 <= cols; col += 32) amx_columns<2>(a, rows, b + col, ldb, lanes, add, out + col, out_stride);
+  if (col < cols) amx_columns<1>(a, rows, b + col, ldb, lanes, add, out + col, out_stride);
 }
 
 }  // namespace lr::LR_ISA
