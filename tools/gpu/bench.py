@@ -2,7 +2,7 @@
 """Tokens a second, share of the limit and memory of QLoRA training steps on a GPU, on random weights of known shapes; and the same of
 PyTorch with PEFT and bitsandbytes where they are installed (of a bfloat16 base where bitsandbytes is not), in the same run.
 
-    tools/gpu/bench.py [--shape 1b|8b|70b] [--layers N] [--tokens T] [--length L] [--rank R] [--steps S] [--peak TFLOPS] [--out FILE]
+    tools/gpu/bench.py [--shape 1b|8b|70b] [--layers N] [--tokens T] [--length L] [--rank R] [--steps S] [--peak TFLOPS] [--profile] [--no-peers] [--out FILE]
 
 A step is one forward and backward pass over T tokens in sequences of L, LoRA on every linear layer, and AdamW's update. With fewer
 layers than the shape has, figures are those of the smaller model. The limit is that of nothing recomputed: (4N + 7·L·q·layers) FLOP a
@@ -24,6 +24,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "oracle"))
 import lowrank
 import models
+import profile_kernels as profile
 
 BUILD = lowrank.REPOSITORY / "libs/kernels/build"
 
@@ -62,6 +63,9 @@ def own(args, file: Path, batch: lowrank.Batch) -> list[dict]:
         except RuntimeError as error:  # out of memory is an answer too
             rows.append({"what": "lowrank", "checkpointing": checkpointing, "error": str(error)})
             continue
+        if args.profile:
+            print(f"lowrank, checkpointing {'on' if checkpointing else 'off'}:")
+            profile.print_kernels(step)
         current, peak = c.c_uint64(), c.c_uint64()
         kernels.check(kernels.lib.lr_context_memory(kernels.handle, c.byref(current), c.byref(peak), c.c_uint32(0)))
         rows.append({"what": "lowrank", "checkpointing": checkpointing, "seconds": seconds, "bytes": peak.value})
@@ -127,6 +131,8 @@ def main() -> int:
     parser.add_argument("--rank", type=int, default=16)
     parser.add_argument("--steps", type=int, default=5)
     parser.add_argument("--peak", type=float, default=788.0, help="TFLOP/s of the GPU in bfloat16")
+    parser.add_argument("--profile", action="store_true", help="print the kernels of a step by their time (needs PyTorch)")
+    parser.add_argument("--no-peers", action="store_true", help="lowrank alone")
     parser.add_argument("--cuda", type=Path, default=BUILD / "liblowrank_cuda.so")
     parser.add_argument("--out", type=Path)
     args = parser.parse_args()
@@ -138,7 +144,7 @@ def main() -> int:
         models.write(args.shape, folder, layers)
         lowrank.Kernels(threads=0, library=args.cuda).open_base(folder, file)
         batch = batch_of(args.tokens // args.length * args.length, args.length, vocab)
-        rows = own(args, file, batch) + peers(args, folder, batch)
+        rows = own(args, file, batch) + ([] if args.no_peers else peers(args, folder, batch))
     print(f"{device_name()}: {args.shape} with {layers} of {all_layers} layers, {len(batch.tokens)} tokens in sequences of {args.length}, rank {args.rank}")
     for row in rows:
         if "error" in row:
