@@ -55,6 +55,9 @@ using Operation = std::function<std::vector<Floats>(const Ops&, const Run&)>;
 void check_operation(const std::string& name, const Operation& operation, double tolerance = 1e-4, bool products = false,
                      double bf16_tolerance = 1e-2);
 
+// For bfloat16 where a pair's hidden values, the sums of one product, are rounded to be operands of the next.
+constexpr double kPairTolerance = 1.5e-2;
+
 // Slope of f at x along random directions by central differences, against gradient · direction.
 void check_gradient(const std::string& name, const std::function<double(const Floats&)>& f, const Floats& x,
                     const Floats& gradient);

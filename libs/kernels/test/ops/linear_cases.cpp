@@ -88,7 +88,7 @@ void linear_cases() {
             ops.linear_backward(run, dy.data(), w.weight, pairs, outputs[3].data(), T, true);
             return outputs;
           },
-          1e-4, true);
+          1e-4, true, kPairTolerance);
       check_operation(
           name + " decoding",
           [&](const Ops& ops, const Run& run) {
@@ -98,7 +98,7 @@ void linear_cases() {
             ops.linear_forward(decoding, x.data(), w.weight, bias.data(), pairs, y.data(), T);
             return std::vector<Floats>{y};
           },
-          1e-4, true);
+          1e-4, true, kPairTolerance);
       for (const Ops* table : all_tables()) {
         for (const Compute compute : {Compute::F32, Compute::BF16})
           for (const bool decoding : {false, true}) {

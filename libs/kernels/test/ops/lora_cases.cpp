@@ -8,8 +8,7 @@ namespace lr::test {
 namespace {
 
 // Pairs of different ranks on rows of their own, one of which nobody has: the same as each alone, byte for byte.
-void several_pairs() {
-  const int64_t in = 70, out = 150;
+void several_pairs(Compute compute, int64_t in, int64_t out) {
   const int32_t ranks[] = {4, 17, 8, 33};
   const int64_t starts[] = {0, 9, 40, 41, 73};
   const int64_t T = starts[4] + 1;
@@ -17,6 +16,8 @@ void several_pairs() {
   for (const Ops* table : all_tables())
     for (const int threads : {1, 2, 3}) {
       const Machine machine(threads);
+      Run run = machine.run;
+      run.compute = compute;
       const Ops& ops = *table;
       std::vector<Floats> a, b, results[2];  // together, alone
       for (int i = 0; i < 4; ++i) {
@@ -34,11 +35,12 @@ void several_pairs() {
                            starts[i], starts[i + 1], made[4 * i].data(), made[4 * i + 1].data()});
         for (size_t i = 0; i < (alone ? pairs.size() : 1); ++i) {
           const std::span<const LoraRows> some = alone ? std::span<const LoraRows>(&pairs[i], 1) : std::span<const LoraRows>(pairs);
-          ops.lora_hidden(machine.run, x.data(), some, in);
-          ops.lora_gradients(machine.run, dy.data(), x.data(), some, in, out);
+          ops.lora_hidden(run, x.data(), some, in);
+          ops.lora_gradients(run, dy.data(), x.data(), some, in, out);
         }
       }
-      expect(results[0] == results[1], std::string("several pairs at a time, ") + ops.name + ", threads " + std::to_string(threads));
+      expect(results[0] == results[1], std::string("several pairs at a time, ") + ops.name + (compute == Compute::BF16 ? " bf16" : "") +
+                                           ", threads " + std::to_string(threads));
     }
 }
 
@@ -76,7 +78,10 @@ void decoding_pairs() {
 
 void lora_cases() {
   decoding_pairs();
-  several_pairs();
+  for (const Compute compute : {Compute::F32, Compute::BF16}) {
+    several_pairs(compute, 70, 150);
+    several_pairs(compute, 72, 152);
+  }
   struct Shape {
     int64_t T, in, out;
     int32_t rank;
@@ -101,7 +106,7 @@ void lora_cases() {
             ops.lora_input_gradient(run, dh.data(), l, in, new_dx.data(), T);
             return std::vector<Floats>{h, new_y, dh, grad_a, grad_b, new_dx};
           },
-          1e-4, true);
+          1e-4, true, kPairTolerance);
     }
 }
 

@@ -69,10 +69,11 @@ struct CublasLt::Description {
     const auto made = [&](int status) { good = good && status == kOk; };
     const int type = p.halves ? kBfloat16 : kFloat, transposed = kTransposed;
     const bool rows = p.right == Right::Rows;
+    const int64_t k = p.k.all();
     made(call.desc_create(&desc, kComputeFloat, kFloat));
     if (good && rows) made(call.desc_set(desc, kDescTransposeA, &transposed, sizeof transposed));
-    made(call.layout_create(&b, type, static_cast<uint64_t>(rows ? p.k : p.n), static_cast<uint64_t>(rows ? p.n : p.k), p.b_stride));
-    made(call.layout_create(&a, type, static_cast<uint64_t>(p.k), static_cast<uint64_t>(m), p.a_stride));
+    made(call.layout_create(&b, type, static_cast<uint64_t>(rows ? k : p.n), static_cast<uint64_t>(rows ? p.n : k), p.b_stride));
+    made(call.layout_create(&a, type, static_cast<uint64_t>(k), static_cast<uint64_t>(m), p.a_stride));
     made(call.layout_create(&c, kFloat, static_cast<uint64_t>(p.n), static_cast<uint64_t>(m), p.n));
   }
   ~Description() {
@@ -124,10 +125,15 @@ CublasLt::~CublasLt() {
 
 const CublasLt::Algorithm& CublasLt::algorithm_for(const LargeProduct& p) {
   const std::lock_guard<std::mutex> lock(lock_);
-  const auto [place, is_new] = algorithms_.try_emplace(Key{p.halves, p.right, p.n, p.k, p.a_stride, p.b_stride, p.add});
+  const auto [place, is_new] = algorithms_.try_emplace(Key{p.halves, p.right, p.n, p.k.own, p.add});
   Algorithm& algorithm = place->second;
   if (!is_new) return algorithm;
-  const Description many(*call_, p, kManyRows), one(*call_, p, 1);
+  LargeProduct plain = p;
+  plain.k = p.k.own;
+  const auto stride = [&](int64_t cols) { return p.halves ? halves_stride(cols) : cols; };
+  plain.a_stride = stride(p.k.own);
+  plain.b_stride = stride(p.right == Right::Rows ? p.k.own : p.n);
+  const Description many(*call_, plain, kManyRows), one(*call_, plain, 1);
   void* preference = nullptr;
   if (!many.good || !one.good || call_->preference_create(&preference) != kOk) return algorithm;
   const uint32_t unsplit = 0;

@@ -20,7 +20,8 @@ struct LargeProduct {
   int64_t b_stride;
   Right right;
   float* c;
-  int64_t m, n, k;
+  int64_t m, n;
+  Depth k;
   bool add;
 };
 
@@ -33,8 +34,8 @@ class CublasLt {
   CublasLt& operator=(const CublasLt&) = delete;
 
   // False, and nothing done, where there is no library, or none that this was written for, or it has no algorithm for the product. The
-  // algorithm for a pair of n and k is chosen once, for many rows and without splitting k, and then serves any number of rows:
-  // which one it is depends on nothing else that is computed. Throws Error(LR_DEVICE_FAILED) when a product could not be started.
+  // algorithm for a pair of n and k.own is chosen once, for many rows and without splitting k, and then serves any number of rows and whatever
+  // stands behind k.own: which one it is depends on nothing else that is computed. Throws Error(LR_DEVICE_FAILED) when a product could not be started.
   bool multiply(const Run& run, const LargeProduct& product);
   // What was found: "cublasLt 13.0.2", or why it is not used.
   const std::string& state() const { return state_; }
@@ -43,7 +44,7 @@ class CublasLt {
   struct Functions;
   struct Description;
   struct Algorithm;
-  using Key = std::tuple<bool, Right, int64_t, int64_t, int64_t, int64_t, bool>;
+  using Key = std::tuple<bool, Right, int64_t, int64_t, bool>;
   std::string open(const char* path);
   const Algorithm& algorithm_for(const LargeProduct& product);
 

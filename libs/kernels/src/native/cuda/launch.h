@@ -16,8 +16,8 @@ namespace lr::cuda {
 
 constexpr int64_t kMostBlocks = 65535;  // in the y and z of a grid
 
-inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-inline int64_t round_up(int64_t a, int64_t to) { return ceil_div(a, to) * to; }
+constexpr int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+constexpr int64_t round_up(int64_t a, int64_t to) { return ceil_div(a, to) * to; }
 
 // Gives back what was taken from the scratch within a scope. The next operation may write there at once: kernels of a queue run one
 // after the other.

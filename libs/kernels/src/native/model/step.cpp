@@ -13,8 +13,15 @@ namespace lr {
 namespace {
 
 constexpr int32_t kNoTarget = -100;
-// Logits of a chunk stay near 32 MB; fewer than 64 tokens would leave the matrix product too thin.
+// Logits of a chunk stay near 32 MB; fewer than 64 tokens would leave the matrix product too thin. A device has more memory, and is idle when a
+// product has few rows.
 constexpr int64_t kChunkLogits = 1 << 23, kMinChunk = 64, kMaxChunk = 1024;
+constexpr int64_t kDeviceChunkLogits = 1 << 27;
+
+int64_t loss_chunk(const Pass& pass) {
+  const int64_t logits = pass.memory().is_host() ? kChunkLogits : kDeviceChunkLogits;
+  return std::clamp(logits / pass.config().vocab, kMinChunk, kMaxChunk);
+}
 
 // Row of every token in the table, by the length of its own sequence: packed sequences turn as they would alone.
 void number_rope_rows(const lr_batch& batch, const RopeTable& table, int32_t* rows) {
@@ -191,7 +198,7 @@ class Step {
   // Loss of every token by plan_.smoothing and, with `gradient`, its gradient by plan_.grad_scale.
   void head(int64_t chunk, bool gradient) {
     check_cancelled(cancel_);
-    if (chunk == 0) chunk = std::clamp(kChunkLogits / config_.vocab, kMinChunk, kMaxChunk);
+    if (chunk == 0) chunk = loss_chunk(pass_);
     pass_.ops.head_loss(pass_.run, plan_.scratch.n, pass_.base.head(), batch_.targets, plan_.grad_scale, plan_.smoothing, chunk,
                         static_cast<float>(config_.logit_softcap), plan_.loss, plan_.correct, gradient ? plan_.scratch.dn : nullptr, pass_.tokens);
   }

@@ -37,33 +37,73 @@ LR_DEVICE Best block_best(Best best) {
   return {largest, nearest};
 }
 
-// A row of logits a block: its loss and, when `gradient`, grad_scale · ∂loss/∂logits before the cap in its place.
-LR_KERNEL(kThreads) row_loss(float* logits, int64_t vocab, const Token* tokens, float cap, TokenLoss* losses, bool gradient) {
-  float* row = logits + block_x() * vocab;
-  const Token token = tokens[block_x()];
-  Best best = {-INFINITY, INT32_MAX};
-  float plain = 0;
+// Logits as they come from the product, capped as they are read.
+struct Logits {
+  const float* row;
+  float cap;
+  LR_DEVICE_MEMBER float at(int64_t i) const { return cap > 0 ? cap * tanhf(row[i] / cap) : row[i]; }
+};
+
+// What a row's softmax needs: the largest logit, log Σ exp, and the plain sum. One pass, in which every thread keeps its own maximum.
+struct RowSums {
+  Best best;
+  float lse, plain;
+};
+LR_DEVICE RowSums sum_row(const Logits& logits, int64_t vocab) {
+  Best own = {-INFINITY, INT32_MAX};
+  float total = 0, plain = 0;
   for (int64_t i = thread_index(); i < vocab; i += kThreads) {
-    const float logit = cap > 0 ? cap * tanhf(row[i] / cap) : row[i];
-    if (cap > 0) row[i] = logit;
-    if (logit > best.value) best = {logit, static_cast<int>(i)};
+    const float logit = logits.at(i);
+    if (logit > own.value) {
+      total *= expf(own.value - logit);
+      own = {logit, static_cast<int>(i)};
+    }
+    total += expf(logit - own.value);
     plain += logit;
   }
-  best = block_best(best);
-  plain = block_reduce<Sum>(plain, shared_at<float>(0));
-  float total = 0;
-  for (int64_t i = thread_index(); i < vocab; i += kThreads) total += expf(row[i] - best.value);
+  const Best best = block_best(own);
+  // A thread without a logit has a total of 0 and no largest one.
+  total = own.value == -INFINITY ? total : total * expf(own.value - best.value);
   total = block_reduce<Sum>(total, shared_at<float>(0));
-  const float lse = best.value + logf(total), share = token.smoothing / static_cast<float>(vocab);
+  return {best, best.value + logf(total), block_reduce<Sum>(plain, shared_at<float>(0))};
+}
+
+LR_DEVICE void store(float* to, float value) { *to = value; }
+LR_DEVICE void store(uint16_t* to, float value) { *to = bf16_bits(value); }
+
+// A row of logits a block: its loss and, when `gradient`, grad_scale · ∂loss/∂logits before the cap in its place: floats, or, in the first half of
+// the row, bfloat16 with zeros up to a multiple of eight.
+template <typename Out>
+LR_KERNEL(kThreads) row_loss(float* all, int64_t vocab, const Token* tokens, float cap, TokenLoss* losses, bool gradient) {
+  float* row = all + block_x() * vocab;
+  const Logits logits = {row, cap};
+  const Token token = tokens[block_x()];
+  const RowSums sums = sum_row(logits, vocab);
+  const float share = token.smoothing / static_cast<float>(vocab);
   if (thread_index() == 0) {
-    losses[block_x()].loss = lse - (1 - token.smoothing) * row[token.target] - share * plain;
-    losses[block_x()].correct = best.index == token.target;
+    losses[block_x()].loss = sums.lse - (1 - token.smoothing) * logits.at(token.target) - share * sums.plain;
+    losses[block_x()].correct = sums.best.index == token.target;
   }
-  barrier();  // the target's logit has been read
-  for (int64_t i = thread_index(); i < vocab && gradient; i += kThreads) {
-    const float logit = row[i], slope = cap > 0 ? 1 - logit / cap * (logit / cap) : 1;
-    const float wanted = (i == token.target ? 1 - token.smoothing : 0) + share;
-    row[i] = token.grad_scale * (expf(logit - lse) - wanted) * slope;
+  if (!gradient) return;
+  auto* out = reinterpret_cast<Out*>(row);
+  const int64_t width = std::is_same_v<Out, uint16_t> ? halves_stride(vocab) : vocab;
+  // The threads go on together: what one writes has been read by all, since an output ends no later than the logits it is made of.
+  constexpr int kOwn = 4;
+  for (int64_t first = 0; first < width; first += kOwn * kThreads) {
+    float values[kOwn];
+    LR_UNROLL
+    for (int j = 0; j < kOwn; ++j) {
+      const int64_t i = first + j * kThreads + thread_index();
+      const float logit = i < vocab ? logits.at(i) : -INFINITY, slope = cap > 0 ? 1 - logit / cap * (logit / cap) : 1;
+      const float wanted = (i == token.target ? 1 - token.smoothing : 0) + share;
+      values[j] = i < vocab ? token.grad_scale * (expf(logit - sums.lse) - wanted) * slope : 0.0f;
+    }
+    barrier();
+    LR_UNROLL
+    for (int j = 0; j < kOwn; ++j) {
+      const int64_t i = first + j * kThreads + thread_index();
+      if (i < width) store(out + i, values[j]);
+    }
   }
 }
 
@@ -99,14 +139,22 @@ void head_loss(const Run& run, const float* hidden, const Weight& head, const in
   chunk = std::min(chunk, count);
   auto* x = moment.take<float>(chunk * d);
   auto* logits = moment.take<float>(chunk * vocab);
+  // Rows of halves begin at multiples of 16 bytes, and have room for what is behind them.
+  const bool in_halves = run.compute == Compute::BF16 && vocab % 4 == 0 && 2 * vocab >= halves_stride(vocab);
+  const auto logit_gradients = [&](int64_t some) {
+    if (!in_halves) return linear_backward(run, logits, weight, {}, x, some, false);
+    Moment own(run);
+    const Halves left = {reinterpret_cast<const uint16_t*>(logits), 2 * vocab};
+    product_halves(run, left, weight_halves(run, weight, own), Right::Columns, x, some, d, vocab, false);
+  };
   for (int64_t first = 0; first < count; first += chunk) {
     const int64_t some = std::min(chunk, count - first);
     launch(run, gather_rows, flat_grid(some * d), kFlatThreads, 0, hidden, device_rows + first, x, some * d, d);
     linear_forward(run, x, weight, nullptr, {}, logits, some);
-    launch(run, row_loss, {some}, kThreads, kWarps * static_cast<int64_t>(sizeof(float)), logits, vocab, device_tokens + first, softcap,
-           device_losses + first, dhidden != nullptr);
+    launch(run, in_halves ? row_loss<uint16_t> : row_loss<float>, {some}, kThreads, kWarps * static_cast<int64_t>(sizeof(float)), logits, vocab,
+           device_tokens + first, softcap, device_losses + first, dhidden != nullptr);
     if (dhidden == nullptr) continue;
-    linear_backward(run, logits, weight, {}, x, some, false);
+    logit_gradients(some);
     launch(run, scatter_rows, flat_grid(some * d), kFlatThreads, 0, x, device_rows + first, dhidden, some * d, d);
   }
   std::vector<TokenLoss> losses(rows.size());

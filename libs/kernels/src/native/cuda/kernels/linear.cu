@@ -1,7 +1,8 @@
-// Products with frozen weights. Bias and pairs of an output are written first, as floats, and the big product is added to them: it
-// reads what it would otherwise only write.
+// Products with frozen weights. In bfloat16 a pair rides on the product of its rows: what it is multiplied with stands behind x, and the pair behind
+// the weight, so that y is written once. Otherwise bias and pairs of an output are written first, as floats, and the product is added to them.
 #include "../cublaslt.h"
 #include "kernels.h"
+#include "products.h"
 
 namespace lr::cuda {
 namespace {
@@ -10,16 +11,21 @@ LR_KERNEL(kFlatThreads) write_rows(const float* bias, float* y, int64_t n, int64
   for (int64_t i = flat_begin(); i < n; i += flat_step()) y[i] = bias == nullptr ? 0.0f : bias[i % width];
 }
 
+void write_rows_of(const Run& run, const float* bias, float* y, int64_t T, int64_t width) {
+  launch(run, write_rows, flat_grid(T * width), kFlatThreads, 0, bias, y, T * width, width);
+}
+
+int64_t depth_of(const Weight& w, Right right) { return right == Right::Rows ? w.cols : w.rows; }
+int64_t width_of(const Weight& w, Right right) { return right == Right::Rows ? w.rows : w.cols; }
+
 // c [T, n] = or += x [T, k] · w, k and n being the weight's columns and rows, or the other way round.
 void product(const Run& run, const float* x, const Weight& w, Right right, float* c, int64_t T, bool add) {
   Moment moment(run);
-  const int64_t k = right == Right::Rows ? w.cols : w.rows, n = right == Right::Rows ? w.rows : w.cols;
+  const int64_t k = depth_of(w, right), n = width_of(w, right);
   if (run.compute == Compute::BF16) {
     const Halves left = float_halves(run, x, T, k, moment);
     if (run.decoding && right == Right::Rows && suits_few(w)) return product_few(run, left, w, c, T, add);
-    const Halves weight = weight_halves(run, w, moment);
-    if (!run.decoding && cublaslt().multiply(run, {true, left.data, left.stride, weight.data, weight.stride, right, c, T, n, k, add})) return;
-    return product_bf16(run, left, weight, right, c, T, n, k, add);
+    return product_halves(run, left, weight_halves(run, w, moment), right, c, T, n, k, add);
   }
   const float* weight = weight_floats(run, w, moment);
   if (!run.decoding && cublaslt().multiply(run, {false, x, k, weight, w.cols, right, c, T, n, k, add})) return;
@@ -28,18 +34,71 @@ void product(const Run& run, const float* x, const Weight& w, Right right, float
   products_f32(run, std::span(&one, 1));
 }
 
+// Whether pairs can ride: each has rows of its own, in their order.
+bool can_ride(const Run& run, std::span<const LoraRows> pairs, int64_t k) {
+  if (run.compute != Compute::BF16 || run.decoding || k % kHalvesStep != 0 || pairs.empty()) return false;
+  int64_t end = 0;
+  for (const LoraRows& rows : pairs) {
+    if (rows.begin < end) return false;
+    end = rows.end;
+  }
+  return true;
+}
+
+// product() with what pairs add in their rows: scale · hidden Bᵀ for Right::Rows, scale · hidden_gradient A for Right::Columns.
+void product_with_pairs(const Run& run, const float* x, const Weight& w, Right right, std::span<const LoraRows> pairs, float* c, int64_t T, bool add) {
+  Moment moment(run);
+  const bool forward = right == Right::Rows;
+  const int64_t k = depth_of(w, right), n = width_of(w, right);
+  int64_t room = 0;
+  for (const LoraRows& rows : pairs) room = std::max(room, halves_stride(rows.pair.rank));
+  const Halves left = float_halves(run, x, T, k, moment, {.cols = room});
+  const Halves weight = weight_halves(run, w, moment, forward ? Room{.cols = room} : Room{.rows = room});
+  // Both are memory of this moment.
+  const auto place = [](const Halves& at, int64_t row, int64_t col) { return const_cast<uint16_t*>(at.data) + row * at.stride + col; };
+  std::vector<Placed> values;
+  for (const auto& [l, begin, end, hidden, gradient] : pairs) {
+    values.push_back({forward ? hidden : gradient, end - begin, l.rank, l.scale, place(left, begin, k), end - begin, halves_stride(l.rank), left.stride, false});
+  }
+  place_halves(run, values);
+  const auto multiply_rows = [&](int64_t begin, int64_t end, int64_t rank) {
+    if (begin == end) return;
+    product_halves(run, {place(left, begin, 0), left.stride}, weight, right, c + begin * n, end - begin, n, {k, halves_stride(rank)}, add);
+  };
+  int64_t done = 0;
+  for (const auto& [l, begin, end, hidden, gradient] : pairs) {
+    multiply_rows(done, begin, 0);
+    const Placed pair = forward ? Placed{l.b, n, l.rank, 1, place(weight, 0, k), n, halves_stride(l.rank), weight.stride, false}
+                                : Placed{l.a, l.rank, n, 1, place(weight, k, 0), halves_stride(l.rank), weight.stride, weight.stride, false};
+    place_halves(run, std::span(&pair, 1));
+    multiply_rows(begin, end, l.rank);
+    done = end;
+  }
+  multiply_rows(done, T, 0);
+}
+
 }  // namespace
+
+void product_halves(const Run& run, const Halves& a, const Halves& b, Right right, float* c, int64_t m, int64_t n, Depth k, bool add) {
+  if (!run.decoding && cublaslt().multiply(run, {true, a.data, a.stride, b.data, b.stride, right, c, m, n, k, add})) return;
+  product_bf16(run, a, b, right, c, m, n, k.all(), add);
+}
 
 void linear_forward(const Run& run, const float* x, const Weight& w, const float* bias, std::span<const LoraRows> pairs, float* y,
                     int64_t T) {
+  if (can_ride(run, pairs, w.cols)) {
+    if (bias != nullptr) write_rows_of(run, bias, y, T, w.rows);
+    return product_with_pairs(run, x, w, Right::Rows, pairs, y, T, bias != nullptr);
+  }
   const bool begun = bias != nullptr || !pairs.empty();
-  if (begun) launch(run, write_rows, flat_grid(T * w.rows), kFlatThreads, 0, bias, y, T * w.rows, w.rows);
+  if (begun) write_rows_of(run, bias, y, T, w.rows);
   lora_outputs(run, pairs, w.rows, y);
   product(run, x, w, Right::Rows, y, T, begun);
 }
 
 void linear_backward(const Run& run, const float* dy, const Weight& w, std::span<const LoraRows> pairs, float* dx, int64_t T,
                      bool accumulate) {
+  if (can_ride(run, pairs, w.rows)) return product_with_pairs(run, dy, w, Right::Columns, pairs, dx, T, accumulate);
   product(run, dy, w, Right::Columns, dx, T, accumulate);
   lora_input_gradients(run, pairs, w.cols, dx);
 }

@@ -1,5 +1,6 @@
-// Products of LoRA pairs, all pairs of a layer together. They are of floats: ranks are small, and memory sets the pace.
+// Products of LoRA pairs, all pairs of a layer together.
 #include "kernels.h"
+#include "lora_products.h"
 #include "products.h"
 
 namespace lr::cuda {
@@ -39,9 +40,59 @@ void add_pairs(const Run& run, std::span<const LoraRows> pairs, Multiply multipl
   multiply(run, products);
 }
 
+// A matrix of a pair [rows, cols], or the other way round, for tensor cores: rows and columns in whole steps.
+const uint16_t* place_matrix(std::vector<Placed>& all, Moment& moment, const float* values, int64_t rows, int64_t row_step, int64_t cols,
+                             int64_t stride, bool turned) {
+  const int64_t to_rows = round_up(rows, row_step);
+  auto* to = moment.take<uint16_t>(to_rows * stride);
+  all.push_back({values, rows, cols, 1, to, to_rows, stride, stride, turned});
+  return to;
+}
+
+bool uses_tensor_cores(const Run& run, const float* x, int64_t width) {
+  return run.compute == Compute::BF16 && !run.decoding && suits_narrow(x, width);
+}
+
+void hidden_by_tensor_cores(const Run& run, const float* x, std::span<const LoraRows> pairs, int64_t in) {
+  Moment moment(run);
+  std::vector<Placed> placed;
+  std::vector<NarrowProduct> products;
+  for (const auto& [l, begin, end, hidden, gradient] : pairs) {
+    const uint16_t* a = place_matrix(placed, moment, l.a, l.rank, kNarrowStep, in, in, false);
+    products.push_back({x + begin * in, end - begin, in, a, in, l.rank, hidden, {l.dropout, l.dropout_key}});
+  }
+  place_halves(run, placed);
+  narrow_products(run, products);
+}
+
+void gradients_by_tensor_cores(const Run& run, const float* dy, const float* x, std::span<const LoraRows> pairs, int64_t in, int64_t out) {
+  Moment moment(run);
+  std::vector<Placed> placed;
+  std::vector<NarrowProduct> products;
+  for (const auto& [l, begin, end, hidden, gradient] : pairs) {
+    const uint16_t* b = place_matrix(placed, moment, l.b, l.rank, kNarrowStep, out, out, true);
+    products.push_back({dy + begin * out, end - begin, out, b, out, l.rank, gradient, {}});
+  }
+  place_halves(run, placed);
+  narrow_products(run, products);
+  placed.clear();
+  std::vector<TokenSum> sums;
+  for (const auto& [l, begin, end, hidden, gradient] : pairs) {
+    if (l.grad_a == nullptr) continue;
+    const int64_t T = end - begin, stride = round_up(T, kTokenStep);
+    const uint16_t* dh = place_matrix(placed, moment, gradient, l.rank, kTokenStep, T, stride, true);
+    const uint16_t* h = place_matrix(placed, moment, hidden, l.rank, kTokenStep, T, stride, true);
+    sums.push_back({x + begin * in, T, in, dh, stride, l.rank, l.grad_a, in, 1, l.scale, {l.dropout, l.dropout_key}});
+    sums.push_back({dy + begin * out, T, out, h, stride, l.rank, l.grad_b, 1, l.rank, l.scale, {}});
+  }
+  place_halves(run, placed);
+  token_sums(run, sums);
+}
+
 }  // namespace
 
 void lora_hidden(const Run& run, const float* x, std::span<const LoraRows> pairs, int64_t in) {
+  if (uses_tensor_cores(run, x, in)) return hidden_by_tensor_cores(run, x, pairs, in);
   std::vector<FloatProduct> products;
   for (const auto& [l, begin, end, hidden, gradient] : pairs)
     products.push_back(with_dropout({{x + begin * in, in, 1}, {l.a, in, 1}, hidden, end - begin, l.rank, in, l.rank, 1, false}, l, Dropped::A));
@@ -60,6 +111,7 @@ void lora_output(const Run& run, const float* h, const Lora& l, int64_t out, flo
 }
 
 void lora_gradients(const Run& run, const float* dy, const float* x, std::span<const LoraRows> pairs, int64_t in, int64_t out) {
+  if (uses_tensor_cores(run, x, in) && uses_tensor_cores(run, dy, out)) return gradients_by_tensor_cores(run, dy, x, pairs, in, out);
   std::vector<FloatProduct> hidden, weights;
   for (const auto& [l, begin, end, h, dh] : pairs) {
     const float *own_dy = dy + begin * out, *own_x = x + begin * in;

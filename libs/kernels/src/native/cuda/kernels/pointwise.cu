@@ -37,18 +37,54 @@ LR_DEVICE Activated activate(Activation activation, float x) {
   return {x * s, s == 0 || rest == 0 ? s : s + x * s * rest * dz};
 }
 
-LR_KERNEL(kFlatThreads) gate(Activation activation, const float* gate, const float* up, float* out, int64_t n) {
-  for (int64_t i = flat_begin(); i < n; i += flat_step()) out[i] = activate(activation, gate[i]).value * up[i];
+// Arrays as a kernel goes through them: in fours where they are whole fours at multiples of 16 bytes, or else one by one.
+template <int width>
+struct alignas(4 * width) Some {
+  float value[width];
+};
+template <int width>
+LR_DEVICE Some<width> some_of(const float* values, int64_t i) {
+  return reinterpret_cast<const Some<width>*>(values)[i];
+}
+template <int width>
+LR_DEVICE void put_some(float* to, int64_t i, const Some<width>& values) {
+  reinterpret_cast<Some<width>*>(to)[i] = values;
 }
 
+template <int width>
+LR_KERNEL(kFlatThreads) gate(Activation activation, const float* gate, const float* up, float* out, int64_t n) {
+  for (int64_t i = flat_begin(); i < n / width; i += flat_step()) {
+    const Some<width> g = some_of<width>(gate, i);
+    Some<width> u = some_of<width>(up, i);
+    LR_UNROLL
+    for (int j = 0; j < width; ++j) u.value[j] *= activate(activation, g.value[j]).value;
+    put_some(out, i, u);
+  }
+}
+
+template <int width>
 LR_KERNEL(kFlatThreads) gate_back(Activation activation, const float* dout, const float* gate, const float* up, float* dgate, float* dup,
                                   int64_t n) {
-  for (int64_t i = flat_begin(); i < n; i += flat_step()) {
-    const Activated g = activate(activation, gate[i]);
-    const float u = up[i], d = dout[i];
-    dgate[i] = d * u * g.slope;
-    dup[i] = d * g.value;
+  for (int64_t i = flat_begin(); i < n / width; i += flat_step()) {
+    const Some<width> d = some_of<width>(dout, i);
+    Some<width> g = some_of<width>(gate, i), u = some_of<width>(up, i);
+    LR_UNROLL
+    for (int j = 0; j < width; ++j) {
+      const Activated active = activate(activation, g.value[j]);
+      g.value[j] = d.value[j] * u.value[j] * active.slope;
+      u.value[j] = d.value[j] * active.value;
+    }
+    put_some(dgate, i, g);
+    put_some(dup, i, u);
   }
+}
+
+// Calls with<width>() for arrays of n floats.
+template <typename With>
+void in_fours(std::initializer_list<const float*> arrays, int64_t n, const With& with) {
+  bool fours = n % 4 == 0;
+  for (const float* array : arrays) fours = fours && is_aligned(array);
+  return fours ? with.template operator()<4>() : with.template operator()<1>();
 }
 
 LR_KERNEL(kFlatThreads) look_up(Weight table, const int32_t* tokens, float scale, float* out, int64_t n) {
@@ -76,8 +112,15 @@ LR_KERNEL(kFlatThreads) times(float* x, float factor, int64_t n) {
   for (int64_t i = flat_begin(); i < n; i += flat_step()) x[i] *= factor;
 }
 
+template <int width>
 LR_KERNEL(kFlatThreads) sum(const float* a, const float* b, float* out, int64_t n) {
-  for (int64_t i = flat_begin(); i < n; i += flat_step()) out[i] = a[i] + b[i];
+  for (int64_t i = flat_begin(); i < n / width; i += flat_step()) {
+    Some<width> values = some_of<width>(a, i);
+    const Some<width> more = some_of<width>(b, i);
+    LR_UNROLL
+    for (int j = 0; j < width; ++j) values.value[j] += more.value[j];
+    put_some(out, i, values);
+  }
 }
 
 LR_KERNEL(kFlatThreads) drop(const float* x, float dropout, uint64_t key, float* out, int64_t n) {
@@ -106,12 +149,16 @@ void rope(const Run& run, float* x, const int32_t* rows, const float* cos, const
 }
 
 void gated_forward(const Run& run, Activation activation, const float* gates, const float* up, float* out, int64_t n) {
-  launch(run, gate, flat_grid(n), kFlatThreads, 0, activation, gates, up, out, n);
+  in_fours({gates, up, out}, n, [&]<int width>() {
+    launch(run, gate<width>, flat_grid(n / width), kFlatThreads, 0, activation, gates, up, out, n);
+  });
 }
 
 void gated_backward(const Run& run, Activation activation, const float* dout, const float* gates, const float* up, float* dgate,
                     float* dup, int64_t n) {
-  launch(run, gate_back, flat_grid(n), kFlatThreads, 0, activation, dout, gates, up, dgate, dup, n);
+  in_fours({dout, gates, up, dgate, dup}, n, [&]<int width>() {
+    launch(run, gate_back<width>, flat_grid(n / width), kFlatThreads, 0, activation, dout, gates, up, dgate, dup, n);
+  });
 }
 
 void embedding(const Run& run, const Weight& table, const int32_t* tokens, float scale, float* out, int64_t T) {
@@ -133,7 +180,7 @@ void softcap(const Run& run, float* x, float most, int64_t n) { launch(run, cap,
 void scale(const Run& run, float* x, float factor, int64_t n) { launch(run, times, flat_grid(n), kFlatThreads, 0, x, factor, n); }
 
 void add(const Run& run, const float* a, const float* b, float* out, int64_t n) {
-  launch(run, sum, flat_grid(n), kFlatThreads, 0, a, b, out, n);
+  in_fours({a, b, out}, n, [&]<int width>() { launch(run, sum<width>, flat_grid(n / width), kFlatThreads, 0, a, b, out, n); });
 }
 
 void dropout(const Run& run, const float* x, const Lora& l, int64_t in, float* out, int64_t T) {

@@ -10,8 +10,16 @@ enum class Right {
   Rows,     // b [n, k]: c = a · bᵀ
   Columns,  // b [k, n]: c = a · b
 };
+// What a sum goes over: the weight's, and what stands behind it.
+struct Depth {
+  Depth(int64_t weight, int64_t more = 0) : own(weight), behind(more) {}
+  int64_t own, behind;
+  int64_t all() const { return own + behind; }
+};
 // c[m, n] = or += a[m, k] · b with sums in float. Element sums go over k in one order, whatever m and n are. Columns of a behind k
-// are zeros up to a multiple of 8.
+// are zeros up to a multiple of 8. By cublasLt where it is there, and
+void product_halves(const Run& run, const Halves& a, const Halves& b, Right right, float* c, int64_t m, int64_t n, Depth k, bool add);
+// by the own kernels.
 void product_bf16(const Run& run, const Halves& a, const Halves& b, Right right, float* c, int64_t m, int64_t n, int64_t k, bool add);
 
 // c[T, rows] = or += x[T, cols] · wᵀ for tokens of decoding, without writing the weight out first; the same order whatever T is. For weights that

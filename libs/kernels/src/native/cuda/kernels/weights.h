@@ -1,5 +1,7 @@
 // Elements of frozen weights on the device.
 #pragma once
+#include <span>
+
 #include "../launch.h"
 #include "../../quantization.h"
 
@@ -9,6 +11,10 @@ namespace lr::cuda {
 struct alignas(16) FourWords {
   uint32_t word[4];
 };
+struct alignas(16) FourFloats {
+  float value[4];
+};
+inline bool is_aligned(const void* pointer) { return reinterpret_cast<uintptr_t>(pointer) % 16 == 0; }
 
 // Tables of the quantized storages, which travel as an argument.
 struct Levels {
@@ -57,11 +63,28 @@ struct Halves {
   const uint16_t* data;
   int64_t stride;
 };
-inline int64_t halves_stride(int64_t cols) { return round_up(cols, 8); }
-// w in bfloat16: as it lies there, or in memory of `moment`.
-Halves weight_halves(const Run& run, const Weight& w, Moment& moment);
+constexpr int64_t kHalvesStep = 8;  // strides are multiples of it
+constexpr int64_t halves_stride(int64_t cols) { return round_up(cols, kHalvesStep); }
+// Room for something else in a matrix that is made: so many columns behind its own, whole steps of them, or rows. They are not written.
+struct Room {
+  int64_t cols = 0, rows = 0;
+};
+// w in bfloat16: as it lies there, where no room is wanted, or in memory of `moment`.
+Halves weight_halves(const Run& run, const Weight& w, Moment& moment, Room room = {});
 // values [rows, cols] rounded to bfloat16.
-Halves float_halves(const Run& run, const float* values, int64_t rows, int64_t cols, Moment& moment);
+Halves float_halves(const Run& run, const float* values, int64_t rows, int64_t cols, Moment& moment, Room room = {});
+// factor · values [rows, cols] rounded to bfloat16, to [to_rows, to_cols] in rows of `stride`: zeros behind the rows and columns there are. With
+// `turned`, values are [cols, rows].
+struct Placed {
+  const float* values;
+  int64_t rows, cols;
+  float factor;
+  uint16_t* to;
+  int64_t to_rows, to_cols, stride;
+  bool turned;
+};
+// All of them in one launch or a few.
+void place_halves(const Run& run, std::span<const Placed> all);
 // w in floats [rows, cols], likewise.
 const float* weight_floats(const Run& run, const Weight& w, Moment& moment);
 

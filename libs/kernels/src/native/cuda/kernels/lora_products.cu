@@ -1,0 +1,218 @@
+#include "lora_products.h"
+
+#include "dropout.h"
+
+namespace lr::cuda {
+namespace {
+
+constexpr int kWarps = 16, kThreads = 32 * kWarps;
+constexpr int kMostTiles = 8, kNarrow = 8;  // of a narrow operand: tiles of eight columns
+constexpr int kAtOnce = 32;                 // products of a launch: arguments have 4 KiB
+
+template <typename Product>
+struct Several {
+  Product of[kAtOnce];
+};
+
+// Four floats with what dropout does to those that begin at element `index` of a stream, a multiple of four.
+LR_DEVICE FourFloats dropped(FourFloats values, const Drop& drop, int64_t index) {
+  const auto words = philox::block(drop.key, static_cast<uint64_t>(index) / 4);
+  LR_UNROLL
+  for (int i = 0; i < 4; ++i) {
+    const float drawn = static_cast<float>(words[static_cast<size_t>(i)] >> 8) * 0x1p-24f;
+    values.value[i] = drawn < drop.probability ? 0.0f : values.value[i] * (1 / (1 - drop.probability));
+  }
+  return values;
+}
+
+template <bool drops>
+LR_DEVICE FourFloats read_four(const float* x, int64_t index, const Drop& drop, bool there) {
+  if (!there) return {};
+  const FourFloats values = *reinterpret_cast<const FourFloats*>(x + index);
+  if constexpr (drops) return dropped(values, drop, index);
+  return values;
+}
+
+// 32 tokens a block. Warps take steps of 32 along k in turns, sixteen products' worth of two; their sums are added in the order of warps. A lane
+// holds eight values of a row that follow each other, of both operands alike: products go over k in any order.
+constexpr int kTokens = 32, kDepth = 32, kOwn = 8;
+
+template <int tiles, bool drops>
+LR_KERNEL(kThreads) multiply_narrow(Several<NarrowProduct> all) {
+  const NarrowProduct& p = all.of[block_z()];
+  const int64_t first = block_x() * kTokens, first_tile = block_y() * tiles;
+  if (first >= p.T || first_tile * kNarrow >= p.n) return;
+  const int group = lane_index() / 4, part = lane_index() % 4;
+  float sums[2][tiles][4] = {};
+  for (int64_t k = int64_t{warp_index()} * kDepth; k < p.k; k += kWarps * kDepth) {
+    const int64_t column = k + part * kOwn;
+    uint32_t left[2][2][4];  // of two blocks of 16 tokens: for the first and the last four values of the lane
+    LR_UNROLL
+    for (int row = 0; row < 4; ++row) {
+      const int64_t token = first + row * 8 + group, index = token * p.k + column;
+      const bool there = token < p.T && column < p.k;
+      LR_UNROLL
+      for (int half = 0; half < 2; ++half) {
+        const FourFloats x = read_four<drops>(p.x, index + half * 4, p.drop, there);
+        left[row / 2][half][row % 2] = bf16_pair(x.value[0], x.value[1]);
+        left[row / 2][half][row % 2 + 2] = bf16_pair(x.value[2], x.value[3]);
+      }
+    }
+    LR_UNROLL
+    for (int tile = 0; tile < tiles; ++tile) {
+      if ((first_tile + tile) * kNarrow >= p.n) continue;
+      FourWords w = {};
+      if (column < p.k) w = *reinterpret_cast<const FourWords*>(p.w + ((first_tile + tile) * kNarrow + group) * p.w_stride + column);
+      LR_UNROLL
+      for (int half = 0; half < 2; ++half) {
+        LR_UNROLL
+        for (int block = 0; block < 2; ++block) multiply(sums[block][tile], left[block][half], w.word[2 * half], w.word[2 * half + 1]);
+      }
+    }
+  }
+  auto* parts = shared_at<float>(0);  // [warps, tokens, 8] of a tile
+  LR_UNROLL
+  for (int tile = 0; tile < tiles; ++tile) {
+    if ((first_tile + tile) * kNarrow >= p.n) continue;  // all threads of the block alike
+    LR_UNROLL
+    for (int block = 0; block < 2; ++block) {
+      LR_UNROLL
+      for (int i = 0; i < 4; ++i) {
+        const int token = block * 16 + group + i / 2 * 8, column = part * 2 + i % 2;
+        parts[(warp_index() * kTokens + token) * kNarrow + column] = sums[block][tile][i];
+      }
+    }
+    barrier();
+    const int own = thread_index(), token = own / kNarrow;
+    const int64_t column = (first_tile + tile) * kNarrow + own % kNarrow;
+    if (own < kTokens * kNarrow && first + token < p.T && column < p.n) {
+      float sum = parts[own];
+      for (int warp = 1; warp < kWarps; ++warp) sum += parts[warp * kTokens * kNarrow + own];
+      p.c[(first + token) * p.n + column] = sum;
+    }
+    barrier();
+  }
+}
+
+// 32 columns of x a block. Warps take steps of 16 tokens in turns. A lane holds four columns of four tokens: those of x as they lie, so that lane
+// group g has columns 4g … 4g + 3, one for each of four products.
+constexpr int kColumns = 32, kStep = 16, kBlocks = 4;
+
+template <int tiles, bool drops>
+LR_KERNEL(kThreads) sum_tokens(Several<TokenSum> all) {
+  const TokenSum& p = all.of[block_z()];
+  const int64_t first = block_x() * kColumns, first_row = block_y() * tiles * kTokenStep;
+  if (first >= p.width || first_row >= p.n) return;
+  const int group = lane_index() / 4, part = lane_index() % 4;
+  const int64_t column = first + group * 4;
+  float sums[tiles][kBlocks][4] = {};
+  for (int64_t t = int64_t{warp_index()} * kStep; t < p.T; t += kWarps * kStep) {
+    const int64_t token = t + part * 4;
+    FourFloats x[4];
+    LR_UNROLL
+    for (int i = 0; i < 4; ++i) x[i] = read_four<drops>(p.x, (token + i) * p.width + column, p.drop, token + i < p.T && column < p.width);
+    uint32_t low[kBlocks], high[kBlocks];
+    LR_UNROLL
+    for (int block = 0; block < kBlocks; ++block) {
+      low[block] = bf16_pair(x[0].value[block], x[1].value[block]);
+      high[block] = bf16_pair(x[2].value[block], x[3].value[block]);
+    }
+    LR_UNROLL
+    for (int tile = 0; tile < tiles; ++tile) {
+      const int64_t row = first_row + tile * kTokenStep;
+      if (row >= p.n) continue;
+      const auto* upper = reinterpret_cast<const uint32_t*>(p.h + (row + group) * p.h_stride + token);
+      const auto* lower = reinterpret_cast<const uint32_t*>(p.h + (row + group + 8) * p.h_stride + token);
+      const uint32_t h[4] = {upper[0], lower[0], upper[1], lower[1]};
+      LR_UNROLL
+      for (int block = 0; block < kBlocks; ++block) multiply(sums[tile][block], h, low[block], high[block]);
+    }
+  }
+  auto* parts = shared_at<float>(0);  // [warps, 16 rows, 32 columns] of a tile
+  LR_UNROLL
+  for (int tile = 0; tile < tiles; ++tile) {
+    const int64_t row = first_row + tile * kTokenStep;
+    if (row >= p.n) continue;  // all threads of the block alike
+    LR_UNROLL
+    for (int block = 0; block < kBlocks; ++block) {
+      LR_UNROLL
+      for (int i = 0; i < 4; ++i) {
+        const int own_row = group + i / 2 * 8, own_column = (part * 2 + i % 2) * 4 + block;
+        parts[(warp_index() * kStep + own_row) * kColumns + own_column] = sums[tile][block][i];
+      }
+    }
+    barrier();
+    const int own = thread_index();  // one of 16 · 32
+    const int64_t j = row + own / kColumns, i = first + own % kColumns;
+    if (j < p.n && i < p.width) {
+      float sum = parts[own];
+      for (int warp = 1; warp < kWarps; ++warp) sum += parts[warp * kStep * kColumns + own];
+      p.c[j * p.c_row + i * p.c_col] += p.factor * sum;
+    }
+    barrier();
+  }
+}
+static_assert(kStep * kColumns == kThreads);
+
+// Calls start(some, grid) for as many at a time, and for those that drop apart.
+template <typename Product, typename Blocks, typename Start>
+void in_launches(std::span<const Product> products, const Blocks& blocks, const Start& start) {
+  for (const bool drops : {false, true}) {
+    Several<Product> some = {};
+    Grid grid = {0, 0, 0};
+    const auto flush = [&] {
+      if (grid.z > 0) start(some, grid, drops);
+      some = {};
+      grid = {0, 0, 0};
+    };
+    for (const Product& product : products) {
+      if ((product.drop.probability > 0) != drops) continue;
+      const Grid own = blocks(product);
+      grid.x = std::max(grid.x, own.x);
+      grid.y = std::max(grid.y, own.y);
+      some.of[grid.z++] = product;
+      if (grid.z == kAtOnce) flush();
+    }
+    flush();
+  }
+}
+
+// Calls launch_with.template operator()<tiles>() for as many tiles as the widest has, up to kMostTiles.
+template <int most, typename Launch>
+void with_tiles(int64_t widest, const Launch& launch_with) {
+  if constexpr (most > 1) {
+    if (widest <= most / 2) return with_tiles<most / 2>(widest, launch_with);
+  }
+  launch_with.template operator()<most>();
+}
+
+template <typename Product>
+int64_t widest(std::span<const Product> products) {
+  int64_t n = 0;
+  for (const Product& product : products) n = std::max(n, product.n);
+  return n;
+}
+
+}  // namespace
+
+void narrow_products(const Run& run, std::span<const NarrowProduct> products) {
+  constexpr int64_t kShared = int64_t{kWarps} * kTokens * kNarrow * static_cast<int64_t>(sizeof(float));
+  with_tiles<kMostTiles>(ceil_div(widest(products), kNarrow), [&]<int tiles>() {
+    const auto blocks = [](const NarrowProduct& p) { return Grid{ceil_div(p.T, kTokens), ceil_div(p.n, kNarrow * tiles)}; };
+    in_launches(products, blocks, [&](const Several<NarrowProduct>& some, Grid grid, bool drops) {
+      launch(run, drops ? multiply_narrow<tiles, true> : multiply_narrow<tiles, false>, grid, kThreads, kShared, some);
+    });
+  });
+}
+
+void token_sums(const Run& run, std::span<const TokenSum> sums) {
+  constexpr int64_t kShared = int64_t{kWarps} * kStep * kColumns * static_cast<int64_t>(sizeof(float));
+  with_tiles<kMostTiles / 2>(ceil_div(widest(sums), kTokenStep), [&]<int tiles>() {
+    const auto blocks = [](const TokenSum& p) { return Grid{ceil_div(p.width, kColumns), ceil_div(p.n, kTokenStep * tiles)}; };
+    in_launches(sums, blocks, [&](const Several<TokenSum>& some, Grid grid, bool drops) {
+      launch(run, drops ? sum_tokens<tiles, true> : sum_tokens<tiles, false>, grid, kThreads, kShared, some);
+    });
+  });
+}
+
+}  // namespace lr::cuda
