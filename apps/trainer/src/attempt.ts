@@ -16,6 +16,7 @@ import {
   ADAPTER_WEIGHTS,
   modelKey,
   runTraining,
+  type Ranks,
   type SharedBases,
   type StartingPoint,
 } from '@lowrank/training';
@@ -39,6 +40,8 @@ export interface AttemptOptions {
   blobs: Blobs;
   /** Shared with the other attempts of this process, if there are any. */
   bases?: SharedBases;
+  /** The GPUs that train together here; left out: one. */
+  ranks?: Ranks;
   /** Least time between two checkpoints that are copied to the object store; null: none is. */
   mirrorIntervalMs: number | null;
   signal: AbortSignal;
@@ -118,7 +121,7 @@ async function fetchStart(options: AttemptOptions): Promise<StartingPoint | null
 }
 
 async function trainAndPublish(options: AttemptOptions, checkpoints: AttemptCheckpoints): Promise<Manifest> {
-  const { assignment, bases, signal, writtenStep, send, log } = options;
+  const { assignment, bases, ranks, signal, writtenStep, send, log } = options;
   const { epoch, baseModel, dataset, validationDataset, recipe, cacheDir, threads } = assignment;
   log('info', `attempt ${epoch}: adapter ${assignment.adapter} on ${baseModel.name}, ${threads} threads`);
 
@@ -152,6 +155,7 @@ async function trainAndPublish(options: AttemptOptions, checkpoints: AttemptChec
       fetchCheckpoint: checkpoints.fetch,
       threads,
       bases,
+      ranks,
       signal,
       onMessage,
       writtenStep,

@@ -8,6 +8,7 @@ import { SharedBases, TrainingStopped, type StopReason } from '@lowrank/training
 import { join } from 'node:path';
 import { failureOf, runAttempt } from './attempt';
 import { openChannel } from './channel';
+import { ranksOn } from './ranks/rank-processes';
 
 const tracing = startTracing('lowrank-trainer');
 /** Of each job that was assigned. */
@@ -35,11 +36,13 @@ async function attempt(
   const send = (message: JobMessage) => channel.send({ type: 'job', jobId, message });
   try {
     const { s3, dataDir, mirrorSeconds } = loadConfig();
+    // Jobs that train together share one GPU.
+    const ranks = bases ? undefined : ranksOn(process.env.LOWRANK_RANKS, assignment.jobDir);
     const store = createObjectStore({ s3, folder: join(dataDir, 'objects') });
     const blobs = new Blobs(store);
     const work = () =>
       runAttempt({
-        ...{ assignment, store, blobs, bases, signal, send },
+        ...{ assignment, store, blobs, bases, ranks, signal, send },
         writtenStep: () => writtenSteps.get(jobId) ?? 0,
         mirrorIntervalMs: mirrorSeconds === null ? null : 1000 * mirrorSeconds,
         log: (level, message) => send({ type: 'log', level, message }),

@@ -59,10 +59,10 @@ export class DeviceWorker {
     private readonly options: DeviceWorkerOptions,
   ) {
     const { config, ports, timings, metrics, publishing, watch, programs, clearUp } = options;
-    const { gpu, slots, threads, ...row } = offer;
+    const { gpus, slots, threads, ...row } = offer;
     const { dataDir, jobsPerTrainer } = config;
     const env = { ...process.env, LOWRANK_DATA: dataDir, ...environmentOf(offer) };
-    const deviceProblem = () => gpu && watch.lossOf(gpu);
+    const deviceProblem = () => gpus.map((gpu) => watch.lossOf(gpu)).find((loss) => loss !== null) ?? null;
     this.supervisor = new Supervisor({
       ...{ ports, timings, metrics, publishing, clearUp, deviceProblem, env, workerId: this.id },
       workplace: { dataDir, threads, slots, jobsPerTrainer },
@@ -81,7 +81,7 @@ export class DeviceWorker {
       ports,
       { ...row, id: this.id, hostname: hostname(), slots, threads, wakeUpVersion },
       () => ({
-        usage: { ...machineUsage(), devices: gpu === null ? [] : watch.usageOf(gpu.uuid) },
+        usage: { ...machineUsage(), devices: gpus.flatMap(({ uuid }) => watch.usageOf(uuid)) },
         operationsPerSecond: this.speedometer.operationsPerSecond,
       }),
       deviceProblem,

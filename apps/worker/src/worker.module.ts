@@ -110,7 +110,7 @@ async function offersOn(config: Config, watch: GpuWatch): Promise<Offer[]> {
   const report = config.gpus === 'off' ? null : await watch.start();
   const host = { processor: cpus()[0]?.model ?? process.arch, memoryBytes: totalmem() };
   const { offers, warnings } = offersOf(config, report, host);
-  if (offers.every(({ gpu }) => gpu === null)) await watch.stop();
+  if (offers.every(({ gpus }) => gpus.length === 0)) await watch.stop();
   const logger = new Logger(WorkerModule.name);
   for (const warning of warnings) logger.warn(`${warning}.`);
   return offers;

@@ -48,7 +48,8 @@ describe('loadConfig', () => {
     for (const gpus of ['auto', 'all', 'off'])
       expect(loadConfig({ LOWRANK_GPUS: gpus })).toMatchObject({ gpus });
     expect(loadConfig({ LOWRANK_GPUS: '0, GPU-5a6c-01' })).toMatchObject({ gpus: ['0', 'GPU-5a6c-01'] });
-    for (const gpus of ['none', '0,,1', 'GPU 1'])
+    expect(loadConfig({ LOWRANK_GPUS: '0+GPU-5a,2' })).toMatchObject({ gpus: ['0+GPU-5a', '2'] });
+    for (const gpus of ['none', '0,,1', 'GPU 1', '0+', '0++1'])
       expect(failure({ LOWRANK_GPUS: gpus }).message).toContain('LOWRANK_GPUS');
     const told = { LOWRANK_DEVICE_CLASS: 'h100-80', LOWRANK_MEMORY_BYTES: '1000' };
     expect(loadConfig(told)).toMatchObject({ deviceClass: 'h100-80', memoryBytes: 1000 });

@@ -127,14 +127,17 @@ const networks = z
   .transform((text) => text.split(',').map((network) => network.trim()))
   .refine((list) => list.every(isNetwork), 'must be networks such as 10.1.0.0/16,fd00::/8');
 
-/** `auto`, `all`, `off`, or numbers and UUIDs as NVML has them. */
+/** `auto`, `all`, `off`, or numbers and UUIDs as NVML has them; those with a + between train together. */
 const gpus = z.enum(['auto', 'all', 'off']).or(
   z
     .string()
     .transform((text) => text.split(',').map((part) => part.trim()))
     .refine(
-      (list) => list.every((name) => /^(\d{1,3}|GPU-[0-9A-Za-z-]{1,60})$/.test(name)),
-      'must be auto, all, off, or GPUs such as 0,1 or GPU-5a6c…',
+      (list) =>
+        list.every((part) =>
+          part.split('+').every((name) => /^(\d{1,3}|GPU-[0-9A-Za-z-]{1,60})$/.test(name)),
+        ),
+      'must be auto, all, off, or GPUs such as 0,1 or GPU-5a6c…, with a + between those that train together',
     ),
 );
 

@@ -1,5 +1,6 @@
 import { type Context, type Handle, readJson } from './context';
 import { KernelError } from './errors';
+import { groupHandleOf } from './group';
 import type { Adapter, AdapterSpec, AdapterTensor } from './types';
 import { uint32, uint64 } from './values';
 
@@ -112,6 +113,16 @@ export function createAdapter(context: Context, base: Handle, spec: AdapterSpec)
       return status === 'ok'
         ? { gradNorm: norm[0] as number, applied: true }
         : { gradNorm: NaN, applied: false };
+    },
+    async sumGradients(group, last, { signal } = {}) {
+      const call = 'lr_adapter_sum_gradients';
+      const others = groupHandleOf(group);
+      const [pointer, groupPointer] = [handle.open(call), others.open(call)];
+      await context.run(call, {
+        signal,
+        uses: [handle, others],
+        args: (cancel) => [pointer, groupPointer, last ? 1 : 0, cancel],
+      });
     },
     exportState(into) {
       const size = new BigUint64Array(1);

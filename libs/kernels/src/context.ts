@@ -132,7 +132,12 @@ export class Context {
   ): Handle {
     const out: [Pointer | null] = [null];
     this.sync(call, ...args, out);
-    return new Handle(this.native, out[0] as Pointer, destructor, what, parents);
+    return this.adopt(out[0] as Pointer, destructor, what, parents);
+  }
+
+  /** The owner of a native handle that a call has made. */
+  adopt(pointer: Pointer, destructor: Destructor, what: string, parents: readonly Handle[]): Handle {
+    return new Handle(this.native, pointer, destructor, what, parents);
   }
 
   /** A long call on another thread, after those queued before it. */

@@ -127,6 +127,9 @@ const SIGNATURES = {
   lr_adapter_state_export: [handle, 'uint8_t *', 'uint64_t'],
   lr_adapter_state_import: [handle, 'uint8_t *', 'uint64_t'],
   lr_adapter_optimizer_step: [handle, to(adamw), 'float *'],
+  lr_group_id: [handle, 'uint8_t *'],
+  lr_group_join: [handle, 'uint8_t *', 'uint32_t', 'uint32_t', outHandle],
+  lr_adapter_sum_gradients: [handle, handle, 'uint32_t', handle],
   lr_train_step: [handle, to(batch), to(rows), 'uint32_t', to(stepOptions), handle, 'void *'],
   lr_eval_step: [handle, to(batch), to(rows), 'uint32_t', handle, 'void *'],
   lr_sequence_logps: [handle, to(batch), to(rows), 'uint32_t', handle, 'double *', 'uint32_t *'],
@@ -168,6 +171,7 @@ const DESTRUCTORS = [
   'lr_cancel_destroy',
   'lr_base_close',
   'lr_adapter_destroy',
+  'lr_group_leave',
   'lr_cache_destroy',
   'lr_session_destroy',
 ] as const;

@@ -1,6 +1,7 @@
 import { openBase } from './base';
 import { Context } from './context';
 import { KernelError } from './errors';
+import { groupId, joinGroup } from './group';
 import type { Kernels, KernelInfo, KernelOptions, Quantization, QuantizedMatrix } from './types';
 import { uint32 } from './values';
 
@@ -106,6 +107,8 @@ export function openKernels(options: KernelOptions = {}): Kernels {
       context.sync('lr_context_memory', handle.open('lr_context_memory'), current, peak, resetPeak ? 1 : 0);
       return { currentBytes: Number(current[0]), peakBytes: Number(peak[0]) };
     },
+    groupId: () => groupId(context),
+    joinGroup: (id, rank, ranks) => joinGroup(context, id, rank, ranks),
     close: () => handle.close(),
   };
 }

@@ -242,6 +242,13 @@ export interface Kernels {
   /** values [rows, values.length / rows] to `nf4`, `fp4` or `int8`. */
   quantize(values: Float32Array, rows: number, quantization: Quantization): QuantizedMatrix;
   memory(resetPeak?: boolean): Memory;
+  /** What ranks find each other by: made by one of them, given to all. Throws KernelError: io_error where there is no NCCL, device_failed. */
+  groupId(): Uint8Array;
+  /**
+   * Joins as one of `ranks` contexts, each on a GPU of its own, that train one adapter together; see lr_group_join. Waits for the others: nothing
+   * but the end of the process ends the wait. Rejects as groupId throws.
+   */
+  joinGroup(id: Uint8Array, rank: number, ranks: number): Promise<Group>;
   /** Frees the context after its bases. */
   close(): void;
 }
@@ -279,6 +286,14 @@ export interface Base {
   close(): void;
 }
 
+/** Contexts on several GPUs that train one adapter together. */
+export interface Group {
+  readonly rank: number;
+  readonly ranks: number;
+  /** Every rank leaves, before its context is closed. */
+  leave(): void;
+}
+
 export interface Adapter {
   readonly tensors: readonly AdapterTensor[];
   /** Of tensor `index`, into an array of as many elements when one is given. */
@@ -287,6 +302,11 @@ export interface Adapter {
   zeroGradients(): void;
   /** Updates the weights and zeroes the gradients. `applied` is false when a gradient was not finite. */
   optimizerStep(settings: AdamW): Promise<{ gradNorm: number; applied: boolean }>;
+  /**
+   * Adds the gradients that ranks have of a turn of micro-batches, in the order of ranks; `last`: those of the last turn before optimizerStep. All
+   * ranks of the group call it. Rejects with KernelError: cancelled and device_failed end the group.
+   */
+  sumGradients(group: Group, last: boolean, options?: { signal?: AbortSignal }): Promise<void>;
   /** Written over `into` when that has the right size, which states of one adapter all have. */
   exportState(into?: Uint8Array): Uint8Array;
   importState(state: Uint8Array): void;

@@ -33,6 +33,9 @@ export { evaluate, freshProgress, train, type Evaluation, type Progress, type Tr
 export { inTurn } from './in-turn';
 export { adapterConfig, adapterWeights, loadAdapter, loadWeights, type StartingPoint } from './peft';
 export { ADAPTER_CONFIG, ADAPTER_WEIGHTS } from './peft-config';
+export { openDevice } from './device';
+export { computeStep, shareOf, type MicroBatchLoss, type Place, type StepWork } from './optimizer-step';
+export { type JoinedRanks, type Ranks, type RankStart } from './ranks';
 export { evaluationBatches, planTraining, type Plan } from './plan';
 export { runTraining } from './run';
 export { TrainingStopped, type RunOptions, type StopReason, type TrainedAdapter } from './run-options';

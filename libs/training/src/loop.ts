@@ -2,7 +2,9 @@ import { evaluationStep, LowrankError, type JobMetric, type Recipe } from '@lowr
 import { dropoutSeed } from '@lowrank/domain';
 import { type Adapter, type Base } from '@lowrank/kernels';
 import { addMeasured, objectiveOf, type Measured } from './objective';
+import { computeStep, type MicroBatchLoss, shareOf, type StepWork } from './optimizer-step';
 import { type Plan } from './plan';
+import { type JoinedRanks } from './ranks';
 import { learningRate } from './schedule';
 import { type Batch } from './sequences';
 
@@ -53,6 +55,8 @@ export interface TrainOptions {
   adapter: Adapter;
   /** It had weights of its own before the first step, which are what training starts from; else the bare base is. */
   isContinued?: boolean;
+  /** Others that train the same adapter; left out: it is trained here alone. */
+  ranks?: JoinedRanks;
   recipe: Recipe;
   plan: Plan;
   /** Held-out data; empty: nothing is measured where there would be evaluations. */
@@ -108,46 +112,79 @@ export async function evaluate(
   };
 }
 
+/** A step with its data: each token (pair) weighs the same, however they are spread over the micro-batches. */
+function workOf({ step }: Progress, learningRateNow: number, { recipe, plan }: TrainOptions): StepWork {
+  const { training, optimizer } = recipe;
+  const batches = plan.microBatches(step);
+  return {
+    count: batches.length,
+    microBatches: batches.map((batch, number) => ({
+      number,
+      batch,
+      dropoutSeed: dropoutSeed(training.seed, step, number),
+    })),
+    lossScale: 1 / batches.reduce((sum, batch) => sum + objectiveOf(recipe).weight(batch), 0),
+    settings: {
+      learningRate: learningRateNow,
+      beta1: optimizer.beta1,
+      beta2: optimizer.beta2,
+      epsilon: optimizer.epsilon,
+      weightDecay: optimizer.weightDecay,
+      maxGradNorm: optimizer.maxGradNorm,
+      bRateRatio: optimizer.loraPlusRatio,
+    },
+  };
+}
+
+/** The step by this process and the other ranks. Once this one has updated its weights the others have their losses, or have failed. */
+async function stepOfRanks(
+  ranks: JoinedRanks,
+  work: StepWork,
+  { base, adapter, recipe, signal }: TrainOptions,
+): Promise<{ losses: MicroBatchLoss[]; gradNorm: number; applied: boolean }> {
+  const { group, failure } = ranks;
+  const losses: MicroBatchLoss[] = [];
+  const others = ranks.step(work);
+  others.catch(() => undefined); // heard of below, or by `failure`
+  try {
+    const updated = await computeStep(
+      { base, adapter, recipe, group },
+      shareOf(work, group.rank, group.ranks),
+      (own) => losses.push(...own),
+      AbortSignal.any([signal, failure]),
+    );
+    losses.push(...(await others));
+    return { losses, ...updated };
+  } catch (error) {
+    if (failure.aborted) throw failure.reason;
+    ranks.stop();
+    throw error;
+  }
+}
+
 /**
- * One optimizer step: gradients of its micro-batches add up, each token (pair) weighing 1 / (tokens with loss, or pairs, of the whole
- * step), however they are spread over the micro-batches. Returns the summed loss before the update and the gradient's norm before
- * clipping; `applied` is false when one of them was not finite and nothing was updated.
+ * One optimizer step. Returns the summed loss before the update and the gradient's norm before clipping; `applied` is false when one of them was
+ * not finite and nothing was updated.
  */
 async function trainOneStep(
   options: TrainOptions,
   progress: Progress,
 ): Promise<{ loss: Measured; gradNorm: number; tokens: number; applied: boolean }> {
-  const { base, adapter, recipe, plan, signal } = options;
-  const { step } = progress;
-  const { training, optimizer } = recipe;
-  const objective = objectiveOf(recipe);
-  const batches = plan.microBatches(step);
-  const lossScale = 1 / batches.reduce((sum, batch) => sum + objective.weight(batch), 0);
-  const { checkpointActivations, labelSmoothing, neftuneAlpha } = training;
-  const parts: Measured[] = [];
-  for (const [micro, batch] of batches.entries()) {
-    const seed = dropoutSeed(training.seed, step, micro);
-    const end = batch.tokens.length;
-    const rows = { adapter, begin: 0, end, lossScale, dropoutSeed: seed, labelSmoothing, neftuneAlpha };
-    parts.push(await objective.train(base, batch, rows, { checkpointActivations, signal }));
-  }
-  const loss = addMeasured(parts);
-  const { gradNorm, applied } = await adapter.optimizerStep({
-    learningRate: rateOf(progress, options),
-    beta1: optimizer.beta1,
-    beta2: optimizer.beta2,
-    epsilon: optimizer.epsilon,
-    weightDecay: optimizer.weightDecay,
-    maxGradNorm: optimizer.maxGradNorm,
-    bRateRatio: optimizer.loraPlusRatio,
-  });
-  // Clipping to a norm beyond 32 bits leaves nothing of the gradient.
-  const counts = applied && Number.isFinite(gradNorm);
+  const { base, adapter, recipe, ranks, signal } = options;
+  const work = workOf(progress, rateOf(progress, options), options);
+  const alone = async () => {
+    const losses: MicroBatchLoss[] = [];
+    const place = { base, adapter, recipe, group: null };
+    return { losses, ...(await computeStep(place, work, (own) => losses.push(...own), signal)) };
+  };
+  const { losses, gradNorm, applied } = await (ranks ? stepOfRanks(ranks, work, options) : alone());
+  losses.sort((a, b) => a.number - b.number);
   return {
-    loss,
+    loss: addMeasured(losses.map(({ loss }) => loss)),
     gradNorm,
-    tokens: batches.reduce((sum, batch) => sum + batch.tokens.length, 0),
-    applied: counts,
+    tokens: work.microBatches.reduce((sum, { batch }) => sum + batch.tokens.length, 0),
+    // Clipping to a norm beyond 32 bits leaves nothing of the gradient.
+    applied: applied && Number.isFinite(gradNorm),
   };
 }
 

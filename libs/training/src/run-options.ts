@@ -7,6 +7,7 @@ import {
 } from '@lowrank/contracts';
 import { isCancelled } from './errors';
 import { type StartingPoint } from './peft';
+import { type Ranks } from './ranks';
 import { type SharedBases } from './shared-bases';
 
 export type StopReason = 'cancel' | 'drain';
@@ -51,6 +52,8 @@ export interface RunOptions {
   threads: number;
   /** Bases that it shares with other runs of this process, which train together then; none: it trains alone. */
   bases?: SharedBases;
+  /** GPUs that it trains on together, this process' and those of others; left out: one. The trained bytes do not depend on it. */
+  ranks?: Ranks;
   /** Aborted with a StopReason: `drain` writes a checkpoint before the rejection. */
   signal: AbortSignal;
   onMessage(level: 'info' | 'warn', message: string): void;

@@ -1,10 +1,10 @@
 import { LowrankError, type BaseStorage, type Recipe, type VersionMetrics } from '@lowrank/contracts';
 import { loadChatTokenizer, type ChatTokenizer } from '@lowrank/datasets';
 import { spanned } from '@lowrank/telemetry';
-import { type Adapter, type Base, type Kernels } from '@lowrank/kernels';
+import { type Adapter, type AdapterSpec, type Base, type Kernels } from '@lowrank/kernels';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { chooseStorage, loadTokens, openQuantizedBase, storageName } from './caches';
+import { chooseStorage, loadTokens, openQuantizedBase, quantizedBasePath, storageName } from './caches';
 import { modelCard } from './card';
 import { openDevice } from './device';
 import { publicError } from './errors';
@@ -13,6 +13,7 @@ import { inTurn } from './in-turn';
 import { adapterConfig, adapterWeights, loadAdapter, loadWeights } from './peft';
 import { ADAPTER_CONFIG, ADAPTER_WEIGHTS } from './peft-config';
 import { prepareData } from './prepare-data';
+import { type JoinedRanks } from './ranks';
 import { withReference } from './reference';
 import {
   type DatasetFile,
@@ -110,13 +111,36 @@ function runIdentity(
   return sha256(JSON.stringify(parts));
 }
 
+/** With the other ranks, if there are any, as long as it trains. */
+async function withRanks<T>(
+  kernels: Kernels,
+  spec: AdapterSpec,
+  storage: BaseStorage,
+  { ranks, base, cacheDir, recipe, threads }: RunOptions,
+  use: (ranks?: JoinedRanks) => Promise<T>,
+): Promise<T> {
+  if (ranks === undefined) return use();
+  const file = quantizedBasePath({ key: base.key, storage, cacheDir });
+  const joined = await ranks.join(kernels, { file, threads, compute: recipe.training.compute, spec, recipe });
+  try {
+    return await use(joined);
+  } finally {
+    await joined.close();
+  }
+}
+
 /** What training leaves: the version but for its samples, and what these are made from. */
 interface Trained extends TrainedAdapter {
   tokenizer: ChatTokenizer;
   prompts: SamplePrompt[];
 }
 
-async function trainVersion(base: Base, kernels: Kernels, options: RunOptions): Promise<Trained> {
+async function trainVersion(
+  base: Base,
+  kernels: Kernels,
+  storage: BaseStorage,
+  options: RunOptions,
+): Promise<Trained> {
   const { recipe } = options;
   assertWithinContext(base, recipe);
   const tokenizer = await loadChatTokenizer(options.base.dir);
@@ -138,7 +162,8 @@ async function trainVersion(base: Base, kernels: Kernels, options: RunOptions): 
       ? withReference(base, sequences, { ...options, key: [options.base.key, kernels.info.isa] })
       : Promise.resolve(sequences);
   const data = await prepareData(rows, validation, complete, options);
-  const adapter = base.createAdapter(adapterSpec(base.info.linears, recipe));
+  const spec = adapterSpec(base.info.linears, recipe);
+  const adapter = base.createAdapter(spec);
   try {
     if (options.initFrom) await loadWeights(adapter, options.initFrom.dir);
     const run = runIdentity(options, tokenizer);
@@ -148,9 +173,9 @@ async function trainVersion(base: Base, kernels: Kernels, options: RunOptions): 
     const sampling = { maxTokens: recipe.samples.maxTokens, signal: options.signal };
     const answers = (isBare: boolean) =>
       inTurn('samples', () => answersTo(base, isBare ? null : adapter, tokenizer, prompts, sampling));
-    const progress = await spanned('train', () =>
-      trainAdapter(base, adapter, data, run, { exported, answers }, options),
-    );
+    const train = (ranks?: JoinedRanks) =>
+      trainAdapter(base, adapter, data, run, { exported, answers, ranks }, options);
+    const progress = await spanned('train', () => withRanks(kernels, spec, storage, options, train));
     return { ...exported(versionMetrics(progress)), tokenizer, prompts };
   } finally {
     adapter.close();
@@ -214,7 +239,7 @@ export async function runTraining(options: RunOptions): Promise<TrainedAdapter> 
     signal.throwIfAborted();
     const storage = await storageOf(options);
     const trained = await withSharedBase(storage, options, (base, kernels) =>
-      trainVersion(base, kernels, options),
+      trainVersion(base, kernels, storage, options),
     );
     const { files, metrics, templateSha256, prompts } = trained;
     if (prompts.length > 0) {

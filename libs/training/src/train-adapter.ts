@@ -4,11 +4,13 @@ import { spanned } from '@lowrank/telemetry';
 import { loadCheckpoint, saveCheckpoint } from './checkpoint';
 import { Diverged, freshProgress, samplesDue, train, type Progress } from './loop';
 import { type Data } from './prepare-data';
+import { type JoinedRanks } from './ranks';
 import { isStop, type RunOptions, type TrainedAdapter } from './run-options';
 import { checkpointMetrics } from './version-metrics';
 
-/** What is to be seen of an adapter on the way. */
+/** What is to be seen of an adapter on the way, and who trains it too. */
 export interface AdapterViews {
+  ranks?: JoinedRanks;
   exported(metrics: VersionMetrics): TrainedAdapter;
   /** Of what the bare base says, where that is what training starts from. */
   answers(isBare: boolean): Promise<JobSample[]>;
@@ -27,7 +29,7 @@ export async function trainAdapter(
   adapter: Adapter,
   data: Data,
   run: string,
-  { exported, answers }: AdapterViews,
+  { exported, answers, ranks }: AdapterViews,
   options: RunOptions,
 ): Promise<Progress> {
   const { recipe, checkpointsDir, signal, onMetric, onMessage, writtenStep = () => Infinity } = options;
@@ -40,6 +42,7 @@ export async function trainAdapter(
   let state = checkpoint?.state; // of the last checkpoint, or the start; the same memory for all of them
   if (state === undefined) state = adapter.exportState();
   else adapter.importState(state);
+  await ranks?.importState(state);
   let current = checkpoint?.progress ?? freshProgress;
   let saved = current;
   let unwritten = checkpoint?.metrics ?? [];
@@ -77,6 +80,7 @@ export async function trainAdapter(
       `${message}: back to step ${saved.step}, with half of the learning rate (${rollbacks} of ${MAX_ROLLBACKS} times)`,
     );
     adapter.importState(state as Uint8Array);
+    await ranks?.importState(state as Uint8Array);
     current = { ...saved, rollbacks, skippedInRow: 0, seconds: current.seconds };
     keptAt = current.step;
     await save(current);
@@ -87,6 +91,7 @@ export async function trainAdapter(
       return await train({
         base,
         adapter,
+        ranks,
         isContinued: Boolean(options.initFrom),
         recipe,
         plan: data.plan,

@@ -14,15 +14,15 @@ export interface Attempt {
 
 export type OnMessage = (message: JobMessage, child: ChildProcess, jobId: string) => void;
 
-/** Starts a real trainer process and gives it one assignment, or several. `children`: those that have not ended. */
+/** Starts a real trainer process and gives it one assignment, or several. `children`: those that have not ended; `env`: what it has besides. */
 export function startTrainer(
-  { dataDir, children }: { dataDir: string; children: Set<ChildProcess> },
+  { dataDir, children, env }: { dataDir: string; children: Set<ChildProcess>; env?: NodeJS.ProcessEnv },
   given: Assignment | [Assignment, ...Assignment[]],
   onMessage: OnMessage = () => undefined,
 ): Attempt {
   const assignments = [given].flat() as [Assignment, ...Assignment[]];
   const child = fork(join(__dirname, '../main.ts'), [], {
-    env: { ...process.env, LOWRANK_DATA: dataDir },
+    env: { ...process.env, LOWRANK_DATA: dataDir, ...env },
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
   });
   children.add(child);

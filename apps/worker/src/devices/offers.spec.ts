@@ -1,5 +1,5 @@
 import { type GpuFacts, type GpuReport } from '@lowrank/contracts';
-import { classOf, environmentOf, offersOf, type Wishes } from './offers';
+import { classOf, environmentOf, type Offer, offersOf, type Wishes } from './offers';
 
 const host = { processor: 'AMD EPYC', memoryBytes: 2 ** 36 };
 const wishes: Wishes = { gpus: 'auto', deviceClass: null, memoryBytes: null, slots: 1, threads: 9 };
@@ -15,7 +15,7 @@ const cpu = {
   memoryBytes: 2 ** 36,
   slots: 1,
   threads: 9,
-  gpu: null,
+  gpus: [],
 };
 
 describe('what a process offers', () => {
@@ -45,17 +45,38 @@ describe('what a process offers', () => {
   it('is those GPUs that are named, by number or UUID', () => {
     const gpus = ['GPU-2', '0'];
     const { offers } = offersOf({ ...wishes, gpus }, report(gpu(0), gpu(1), gpu(2)), host);
-    expect(offers.map((offer) => offer.gpu?.index)).toEqual([2, 0]);
+    expect(offers.map((offer) => offer.gpus.map(({ index }) => index))).toEqual([[2], [0]]);
     expect(() => offersOf({ ...wishes, gpus: ['3'] }, report(gpu(0)), host)).toThrow(
       'LOWRANK_GPUS names 3; those that can be used: 0 (GPU-0).',
     );
+  });
+
+  it('is GPUs that train together, where names have a + between', () => {
+    const seen = report(gpu(0), gpu(1), gpu(2), gpu(3, { name: 'Tesla T4' }));
+    const { offers } = offersOf({ ...wishes, gpus: ['2', '1+GPU-0'] }, seen, host);
+    expect(offers).toMatchObject([
+      { device: 'NVIDIA H100 80GB HBM3 GPU-2', threads: 4 },
+      {
+        ...{ device: '2 × NVIDIA H100 80GB HBM3 GPU-1+GPU-0', deviceClass: '2x-h100-80gb-hbm3' },
+        ...{ memoryBytes: 2 ** 37, slots: 1, threads: 4 },
+      },
+    ]);
+    expect(environmentOf(offers[1] as Offer)).toEqual({
+      ...{ LOWRANK_DEVICE: 'cuda', CUDA_VISIBLE_DEVICES: 'GPU-1', LOWRANK_RANKS: 'GPU-1,GPU-0' },
+    });
+    const refusal = (...gpus: string[]) => expect(() => offersOf({ ...wishes, gpus }, seen, host));
+    refusal('0+3').toThrow(
+      'LOWRANK_GPUS has 0+3 train together, which are NVIDIA H100 80GB HBM3 and Tesla T4.',
+    );
+    refusal('0+1', 'GPU-1').toThrow('LOWRANK_GPUS names GPU 1 (GPU-1) twice.');
+    refusal('0+7').toThrow('LOWRANK_GPUS names 7;');
   });
 
   it('leaves out GPUs that are too old or do not answer, and says so', () => {
     const failing = [{ index: 1, message: 'off the bus' }];
     const seen = { ...report(gpu(0, { computeCapability: '7.5' }), gpu(2)), failing };
     expect(offersOf(wishes, seen, host)).toMatchObject({
-      offers: [{ gpu: { index: 2 } }],
+      offers: [{ gpus: [{ index: 2 }] }],
       warnings: [/GPU 1 cannot be used: off the bus/, /GPU 0 .*compute capability is 7.5, 8.0 is needed/].map(
         (text) => expect.stringMatching(text),
       ),

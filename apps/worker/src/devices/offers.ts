@@ -1,17 +1,21 @@
 import { type Config } from '@lowrank/config';
 import { type GpuFacts, type GpuReport, LowrankError } from '@lowrank/contracts';
 
-/** What a worker offers: a device with its slots. A process has a worker for each of its GPUs, or one for its processors. */
+/**
+ * What a worker offers: a device with its slots. A process has a worker for each of its GPUs, or of the groups of them that train together, or
+ * one for its processors.
+ */
 export interface Offer {
   /** What it computes with, e.g. `cpu AMD EPYC`. */
   device: string;
   deviceClass: string;
+  /** Of each GPU: every one of a group has the whole model. */
   memoryBytes: number;
   slots: number;
   /** Of all its slots together. */
   threads: number;
-  /** null: it computes on the processors. */
-  gpu: GpuFacts | null;
+  /** Those that a trainer computes on together; none: it computes on the processors. */
+  gpus: readonly GpuFacts[];
 }
 
 /** The machine that the GPUs are in. */
@@ -37,23 +41,52 @@ export function offersOf(
 ): { offers: Offer[]; warnings: string[] } {
   const { gpus: wish, slots } = wishes;
   const { usable, warnings } = usableGpus(report);
-  const chosen = typeof wish === 'string' ? usable : wish.map((name) => named(usable, name, warnings));
+  const chosen =
+    typeof wish === 'string'
+      ? usable.map((gpu) => [gpu])
+      : wish.map((names) => group(usable, names, warnings));
+  assertEachOnce(chosen.flat(), warnings);
   if (wish === 'all' && chosen.length === 0) throw noGpus(warnings);
   if (chosen.length === 0) {
     const { deviceClass, memoryBytes, threads } = wishes;
     const offer = {
-      ...{ device: `cpu ${host.processor}`, deviceClass: deviceClass ?? 'cpu', slots, threads, gpu: null },
+      ...{ device: `cpu ${host.processor}`, deviceClass: deviceClass ?? 'cpu', slots, threads, gpus: [] },
       memoryBytes: memoryBytes ?? host.memoryBytes,
     };
     return { offers: [offer], warnings: warnings.map((warning) => `${warning}; it trains on the CPU`) };
   }
   const threads = Math.max(1, Math.floor(wishes.threads / chosen.length));
-  const offers = chosen.map((gpu) => ({
-    ...{ device: `${gpu.name} ${gpu.uuid}`, slots, threads, gpu },
-    deviceClass: wishes.deviceClass ?? classOf(gpu),
-    memoryBytes: wishes.memoryBytes ?? gpu.memory.total,
+  const offers = chosen.map((gpus) => ({
+    ...{ device: deviceOf(gpus), slots, threads, gpus },
+    deviceClass: wishes.deviceClass ?? classOfGroup(gpus),
+    memoryBytes: wishes.memoryBytes ?? Math.min(...gpus.map(({ memory }) => memory.total)),
   }));
   return { offers, warnings };
+}
+
+const namesOf = (gpus: readonly GpuFacts[]): string[] => [...new Set(gpus.map(({ name }) => name))];
+
+/** `NVIDIA H100 80GB HBM3 GPU-5a6c`, `2 × NVIDIA H100 80GB HBM3 GPU-5a6c+GPU-77aa` */
+function deviceOf(gpus: readonly GpuFacts[]): string {
+  const count = gpus.length > 1 ? `${gpus.length} × ` : '';
+  return `${count}${namesOf(gpus).join(' and ')} ${gpus.map(({ uuid }) => uuid).join('+')}`;
+}
+
+/** `h100-80gb-hbm3`, `2x-h100-80gb-hbm3` */
+const classOfGroup = (gpus: readonly GpuFacts[]): string =>
+  gpus.length > 1 ? `${gpus.length}x-${classOf(gpus[0] as GpuFacts)}` : classOf(gpus[0] as GpuFacts);
+
+/** GPUs with a + between their names. They have to compute to the same bytes: different kinds do not. */
+function group(usable: GpuFacts[], names: string, warnings: string[]): GpuFacts[] {
+  const gpus = names.split('+').map((name) => named(usable, name, warnings));
+  const kinds = namesOf(gpus);
+  if (kinds.length === 1) return gpus;
+  throw unusable(`LOWRANK_GPUS has ${names} train together, which are ${kinds.join(' and ')}.`, warnings);
+}
+
+function assertEachOnce(gpus: readonly GpuFacts[], warnings: string[]): void {
+  const twice = gpus.find((gpu, i) => gpus.indexOf(gpu) < i);
+  if (twice) throw unusable(`LOWRANK_GPUS names GPU ${twice.index} (${twice.uuid}) twice.`, warnings);
 }
 
 function usableGpus(report: GpuReport | null): { usable: GpuFacts[]; warnings: string[] } {
@@ -97,5 +130,12 @@ export function classOf({ name, computeCapability }: Pick<GpuFacts, 'name' | 'co
 }
 
 /** What makes a trainer compute on an offer's device, and on no other. */
-export const environmentOf = ({ gpu }: Offer): NodeJS.ProcessEnv =>
-  gpu === null ? { LOWRANK_DEVICE: 'cpu' } : { LOWRANK_DEVICE: 'cuda', CUDA_VISIBLE_DEVICES: gpu.uuid };
+export function environmentOf({ gpus: [first, ...others] }: Offer): NodeJS.ProcessEnv {
+  if (first === undefined) return { LOWRANK_DEVICE: 'cpu' };
+  const all = [first, ...others].map(({ uuid }) => uuid).join();
+  return {
+    LOWRANK_DEVICE: 'cuda',
+    CUDA_VISIBLE_DEVICES: first.uuid,
+    ...(others.length > 0 && { LOWRANK_RANKS: all }),
+  };
+}
