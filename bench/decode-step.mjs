@@ -46,9 +46,9 @@ export function weightBytes({ linears, bytesPerParameter, vocab, hidden }) {
   return parameters * bytesPerParameter + vocab * hidden * 2;
 }
 
-/** An adapter of rank `rank` on every linear layer. */
-export function makeAdapter(base, rank, seed) {
-  const targets = base.info.linears.map(({ name }) => ({ name, rank, scale: 2 }));
+/** An adapter of rank `rank` on every linear layer, in floats or in bfloat16. */
+export function makeAdapter(base, rank, seed, dtype = 'f32') {
+  const targets = base.info.linears.map(({ name }) => ({ name, rank, scale: 2, bf16: dtype === 'bf16' }));
   return base.createAdapter({ targets, seed: BigInt(seed) });
 }
 
@@ -61,17 +61,20 @@ export async function fill(cache, count, past) {
   await cache.run('prefill', prompts);
 }
 
-/** Tokens/s of a step of `batch` rows: of the bare base, of one adapter, and of an adapter for each row, which take turns. */
+/**
+ * Tokens/s of a step of `batch` rows: of the bare base, and by the names of `adapters` of one adapter and of an adapter for each row, which all
+ * take turns. `adapters`: lists of as many adapters as rows, by how they are kept.
+ */
 export async function measure(adapters, cache, { batch, past, rounds }) {
   const sequences = (adapterOf) =>
     Array.from({ length: batch }, (_, s) => ({
       ...{ tokens: Int32Array.of(3 + s), past, pages: Int32Array.of(s), adapter: adapterOf(s) },
     }));
-  const settings = {
-    base: sequences(() => null),
-    'one adapter': sequences(() => adapters[0]),
-    'an adapter each': sequences((s) => adapters[s]),
-  };
+  const settings = { base: sequences(() => null) };
+  for (const [dtype, kept] of Object.entries(adapters)) {
+    settings[`one adapter, ${dtype}`] = sequences(() => kept[0]);
+    settings[`an adapter each, ${dtype}`] = sequences((s) => kept[s]);
+  }
   const times = Object.fromEntries(Object.keys(settings).map((name) => [name, []]));
   for (let round = 0; round <= rounds; round += 1)
     for (const [name, rows] of Object.entries(settings)) {

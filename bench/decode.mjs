@@ -1,5 +1,5 @@
-// One decode step for many sequences: tokens/s by batch, of the bare base, of one adapter for all rows, and of an adapter for each row;
-// at a batch of one, what share of the memory's bandwidth reading the weights takes. Settings take turns in one process.
+// One decode step for many sequences: tokens/s by batch, of the bare base, of one adapter for all rows, and of an adapter for each row, in floats
+// and in bfloat16; at a batch of one, what share of the memory's bandwidth reading the weights takes. Settings take turns in one process.
 //
 //   npm run bench:decode -- [--model 100M] [--batches 1,8,32,256] [--rank 16] [--past 16] [--rounds 5] [--dtype f32|bf16] [--threads 2]
 //
@@ -33,20 +33,25 @@ try {
   const kernels = openKernels({ threads, compute: flags.dtype });
   const base = await kernels.openBase(file);
   const most = Math.max(...batches);
-  const adapters = [];
+  const adapters = { f32: [], bf16: [] };
   const cache = base.openCache({ pageTokens: past + 1, pages: most });
   await fill(cache, most, past);
   const copied = await bandwidth(threads);
   const results = [];
   for (const batch of batches) {
-    while (adapters.length < batch) adapters.push(makeAdapter(base, rank, adapters.length));
+    for (const [dtype, kept] of Object.entries(adapters))
+      while (kept.length < batch) kept.push(makeAdapter(base, rank, kept.length, dtype));
     const tokens = await measure(adapters, cache, { batch, past, rounds });
     results.push({ batch, tokens });
-    const [bare, one, each] = Object.values(tokens);
-    print(
-      `batch ${batch}: base ${bare.toFixed(1)} tokens/s, one adapter ${one.toFixed(1)} (${(one / bare).toFixed(2)}× the base), ` +
-        `an adapter each ${each.toFixed(1)} (${(each / one).toFixed(2)}× one adapter)`,
-    );
+    const bare = tokens.base;
+    print(`batch ${batch}: base ${bare.toFixed(1)} tokens/s`);
+    for (const dtype of Object.keys(adapters)) {
+      const [one, each] = ['one adapter', 'an adapter each'].map((name) => tokens[`${name}, ${dtype}`]);
+      print(
+        `  ${dtype}: one adapter ${one.toFixed(1)} (${(one / bare).toFixed(2)}× the base), ` +
+          `an adapter each ${each.toFixed(1)} (${(each / one).toFixed(2)}× one adapter)`,
+      );
+    }
   }
   const single = results.find(({ batch }) => batch === 1);
   const share = single && (single.tokens.base * weightBytes(base.info)) / copied;
@@ -55,7 +60,7 @@ try {
       `batch 1 reads weights at ${Math.round(share * 100)} % of what ${threads} threads copy at, ${(copied / 1e9).toFixed(1)} GB/s`,
     );
   writeResults('decode', { flags, kernels: kernels.info, bandwidth: copied, share, results });
-  for (const handle of [cache, ...adapters, base, kernels]) handle.close();
+  for (const handle of [cache, ...Object.values(adapters).flat(), base, kernels]) handle.close();
 } finally {
   rmSync(work, { recursive: true, force: true });
 }

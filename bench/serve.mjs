@@ -67,16 +67,18 @@ async function steps(base) {
   const copied = await bandwidth(threads);
   const cache = base.openCache({ pageTokens: past + 1, pages: batch });
   await fill(cache, batch, past);
-  const adapters = Array.from({ length: batch }, (_, seed) => makeAdapter(base, rank, seed));
+  const ofDtype = (dtype) => Array.from({ length: batch }, (_, seed) => makeAdapter(base, rank, seed, dtype));
+  const adapters = { f32: ofDtype('f32'), bf16: ofDtype('bf16') };
   const rounds = quick ? 2 : 5;
   const single = await measure(adapters, cache, { batch: 1, past, rounds });
   const whole = await measure(adapters, cache, { batch, past, rounds });
-  for (const handle of [cache, ...adapters]) handle.close();
+  for (const handle of [cache, ...Object.values(adapters).flat()]) handle.close();
   return {
     ...{ batch, single, whole, bandwidth: copied },
     share: (single.base * weightBytes(base.info)) / copied,
-    oneToBase: whole['one adapter'] / whole.base,
-    eachToOne: whole['an adapter each'] / whole['one adapter'],
+    oneToBase: whole['one adapter, f32'] / whole.base,
+    eachToOne: whole['an adapter each, f32'] / whole['one adapter, f32'],
+    eachToOneBf16: whole['an adapter each, bf16'] / whole['one adapter, bf16'],
   };
 }
 
@@ -250,6 +252,7 @@ const times = (value) => `${value.toFixed(2)}x`;
 /** What the product promises, and what was measured of it; goals of none are told for what they are. */
 const figures = ({ step, http, peer }) => [
   [`step of ${batch} rows, an adapter each against one`, step.eachToOne, 0.8, times],
+  ['the same with pairs in bfloat16', step.eachToOneBf16, 0.8, times],
   [`step of ${batch} rows, one adapter against the bare base`, step.oneToBase, 0.9, times],
   [`over HTTP, ${many} adapters in memory against ${few}`, http.manyToFew, 0.9, times],
   [

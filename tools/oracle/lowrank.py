@@ -41,7 +41,7 @@ class Quantized(c.Structure):
 
 
 class LoraTarget(c.Structure):
-    _fields_ = [("name", c.c_char_p), ("rank", c.c_uint32), ("scale", c.c_float), ("dora", c.c_uint32)]
+    _fields_ = [("name", c.c_char_p), ("rank", c.c_uint32), ("scale", c.c_float), ("dora", c.c_uint32), ("bf16", c.c_uint32)]
 
 
 class AdapterOptions(c.Structure):

@@ -41,6 +41,7 @@ async function main(): Promise<void> {
     diskBytes: serve.diskBytes,
     keepBases: serve.bases,
     keepAdapters: serve.adapters,
+    adapterDtype: serve.adapterDtype,
     memoryBytes,
     shape: { threads: config.threads, cacheTokens: serve.cacheTokens, rows: serve.running },
   });

@@ -79,6 +79,13 @@ describe('loadConfig', () => {
     expect(loadConfig({ LOWRANK_SERVE_HOST: '0.0.0.0' }).serve.host).toBe('0.0.0.0');
   });
 
+  it('keeps pairs in bfloat16 where that loses nothing, unless told otherwise', () => {
+    expect(loadConfig({}).serve.adapterDtype).toBe('auto');
+    expect(loadConfig({ LOWRANK_SERVE_ADAPTER_DTYPE: 'bf16' }).serve.adapterDtype).toBe('bf16');
+    const wrong = failure({ LOWRANK_SERVE_ADAPTER_DTYPE: 'half' }).message;
+    expect(wrong).toContain('LOWRANK_SERVE_ADAPTER_DTYPE');
+  });
+
   it('limits the requests of each caller, unless told otherwise', () => {
     expect(loadConfig({}).requestsPerSecond).toBe(500);
     expect(loadConfig({ LOWRANK_REQUESTS_PER_SECOND: '20' }).requestsPerSecond).toBe(20);

@@ -77,6 +77,8 @@ export interface Config {
     /** Bases and adapters that stay in a server's memory when nobody uses them. */
     bases: number;
     adapters: number;
+    /** How pairs of adapters are kept: in bfloat16 where that loses nothing (`auto`), in bfloat16 by rounding, or as floats. */
+    adapterDtype: 'auto' | 'bf16' | 'f32';
     /** Tokens that the answers on one base have room for together, prompts included. */
     cacheTokens: number;
     /** Bytes that all of it may take while nobody uses some of it; null: no limit. */
@@ -212,6 +214,7 @@ const environmentSchema = z
     LOWRANK_SERVE_WAITING: integer(0, 100_000).default(256),
     LOWRANK_SERVE_BASES: integer(0, 64).default(1),
     LOWRANK_SERVE_ADAPTERS: integer(0, 100_000).default(64),
+    LOWRANK_SERVE_ADAPTER_DTYPE: z.enum(['auto', 'bf16', 'f32']).default('auto'),
     LOWRANK_SERVE_CACHE_TOKENS: integer(256, 2 ** 24).default(16_384),
     LOWRANK_SERVE_MEMORY: integer(2 ** 20, 2 ** 50).optional(),
     LOWRANK_SERVE_DISK: integer(2 ** 20, 2 ** 50).default(20 * 2 ** 30),
@@ -317,6 +320,7 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
       waiting: value.LOWRANK_SERVE_WAITING,
       bases: value.LOWRANK_SERVE_BASES,
       adapters: value.LOWRANK_SERVE_ADAPTERS,
+      adapterDtype: value.LOWRANK_SERVE_ADAPTER_DTYPE,
       cacheTokens: value.LOWRANK_SERVE_CACHE_TOKENS,
       memoryBytes: value.LOWRANK_SERVE_MEMORY ?? null,
       diskBytes: value.LOWRANK_SERVE_DISK,

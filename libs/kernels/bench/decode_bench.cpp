@@ -1,11 +1,12 @@
-// Times what a decode step spends on one linear layer: the bare product, with one LoRA pair for all tokens, and with a pair for each token.
-// Pairs of many layers take turns, as in a model, so that they come from memory and not from a cache.
+// Times what a decode step spends on one linear layer: the bare product, with one LoRA pair for all tokens, and with a pair for each token, in
+// floats and in bfloat16. Pairs of many layers take turns, as in a model, so that they come from memory and not from a cache.
 //   decode_bench [threads, default 1] [lr_isa level, default the best of this machine] [width, default 768] [rank, default 16]
 // One thread is timed by the processor time that it was given.
 #include <cstdio>
 #include <cstdlib>
 #include <vector>
 
+#include "bf16.h"
 #include "measure.h"
 #include "model/memory.h"
 #include "model/storage.h"
@@ -37,26 +38,38 @@ struct Bench {
     const Weight w = weight_at(bytes.data(), storage, true, out, in);
     const int64_t floats = rank * (in + out), layers = std::max<int64_t>(1, kPairBytes / (T * floats * 4));
     Buffer<float> pairs(counter, static_cast<size_t>(layers * T * floats));
-    for (size_t i = 0; i < pairs.size(); ++i) pairs[i] = 0.01f * static_cast<float>(i % 7);
+    Buffer<uint16_t> halves(counter, pairs.size());
+    for (size_t i = 0; i < pairs.size(); ++i) {
+      halves[i] = float_to_bf16(0.01f * static_cast<float>(i % 7));
+      pairs[i] = bf16_to_float(halves[i]);
+    }
 
     int64_t turn = 0;
-    const auto step = [&](int64_t groups) {
+    const auto step = [&](int64_t groups, bool bf16) {
       std::vector<LoraRows> rows;
       for (int64_t g = 0; g < groups; ++g) {
-        const float* a = pairs.data() + (turn % layers * T + g) * floats;
-        const int64_t begin = g * T / groups, end = (g + 1) * T / groups;
-        rows.push_back({{rank, 2, 0, 0, a, a + rank * in, nullptr, nullptr}, begin, end, hidden.data() + begin * rank, nullptr});
+        const int64_t at = (turn % layers * T + g) * floats, begin = g * T / groups, end = (g + 1) * T / groups;
+        const float* a = pairs.data() + at;
+        const uint16_t* a_bf16 = halves.data() + at;
+        const Lora pair = bf16 ? Lora{rank, 2, 0, 0, nullptr, nullptr, nullptr, nullptr, a_bf16, a_bf16 + rank * in}
+                               : Lora{rank, 2, 0, 0, a, a + rank * in, nullptr, nullptr};
+        rows.push_back({pair, begin, end, hidden.data() + begin * rank, nullptr});
       }
       ++turn;
       if (groups > 0) ops.lora_hidden(run, x.data(), rows, in);
       ops.linear_forward(run, x.data(), w, nullptr, rows, y.data(), T);
     };
-    const double bare = seconds([&] { step(0); }), one = seconds([&] { step(1); }), each = seconds([&] { step(T); });
-    const double flop = 2.0 * T * out * in;
-    std::printf("%-5s T=%-4lld out=%-6lld in=%-5lld %9.3f ms %6.1f %% of peak %6.1f GB/s | one pair %9.3f ms %5.2fx | a pair each %9.3f ms %5.2fx, %5.1f GB/s of pairs\n",
-                storage_name(storage), static_cast<long long>(T), static_cast<long long>(out), static_cast<long long>(in), bare * 1e3,
-                peak > 0 ? flop / bare * 1e-7 / peak : 0, static_cast<double>(layout.bytes) / bare * 1e-9, one * 1e3, bare / one, each * 1e3,
-                one / each, static_cast<double>(T * floats * 4) / std::max(each - bare, 1e-9) * 1e-9);
+    const std::vector<double> times = seconds_in_turn({[&] { step(0, false); }, [&] { step(1, false); }, [&] { step(1, true); },
+                                                       [&] { step(T, false); }, [&] { step(T, true); }});
+    const double bare = times[0], flop = 2.0 * T * out * in;
+    std::printf("%-5s T=%-4lld out=%-6lld in=%-5lld %9.3f ms %6.1f %% of peak %6.1f GB/s |", storage_name(storage), static_cast<long long>(T),
+                static_cast<long long>(out), static_cast<long long>(in), bare * 1e3, peak > 0 ? flop / bare * 1e-7 / peak : 0,
+                static_cast<double>(layout.bytes) / bare * 1e-9);
+    for (const bool bf16 : {false, true}) {
+      const double one = times[bf16 ? 2 : 1], each = times[bf16 ? 4 : 3];
+      std::printf(" %s one pair %9.3f ms %5.2fx, a pair each %9.3f ms %5.2fx, %5.1f GB/s of pairs%s", bf16 ? "bf16" : "f32", one * 1e3, bare / one,
+                  each * 1e3, one / each, static_cast<double>(T * floats * (bf16 ? 2 : 4)) / std::max(each - bare, 1e-9) * 1e-9, bf16 ? "\n" : " |");
+    }
   }
 };
 

@@ -64,15 +64,19 @@ __attribute__((target("amx-tile,amx-bf16"))) float multiply_amx() {
 
 void by_processor_time(bool on) { processor_time = on; }
 
-double seconds(const std::function<void()>& work) {
-  double best = 1e9, spent = 0;
-  for (int runs = 0; runs < 5 || (spent < 0.3 && runs < 1000); ++runs) {
-    const double start = now();
-    work();
-    const double time = now() - start;
-    best = std::min(best, time);
-    spent += time;
-  }
+double seconds(const std::function<void()>& work) { return seconds_in_turn({work}).front(); }
+
+std::vector<double> seconds_in_turn(const std::vector<std::function<void()>>& works) {
+  std::vector<double> best(works.size(), 1e9);
+  double spent = 0;
+  for (int runs = 0; runs < 5 || (spent < 0.3 * static_cast<double>(works.size()) && runs < 1000); ++runs)
+    for (size_t i = 0; i < works.size(); ++i) {
+      const double start = now();
+      works[i]();
+      const double time = now() - start;
+      best[i] = std::min(best[i], time);
+      spent += time;
+    }
   return best;
 }
 

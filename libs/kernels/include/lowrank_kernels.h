@@ -28,7 +28,7 @@ extern "C" {
 #endif
 
 /** Version of this interface; lr_interface_version() must return the one the caller was compiled with. */
-#define LR_INTERFACE_VERSION 4
+#define LR_INTERFACE_VERSION 5
 
 typedef enum lr_status {
   LR_OK = 0,
@@ -166,6 +166,9 @@ typedef struct lr_lora_target {
   uint32_t rank;    /* 1 … 512; with LR_INIT_PISSA 1 … 256 */
   float scale;      /* alpha / rank (Hu et al. 2021), alpha / √rank (Kalajdzievski 2023, rsLoRA) */
   uint32_t dora;    /* 1: a magnitude for each output, over the norm of its row of W + scale · B A (Liu et al. 2024, DoRA) */
+  uint32_t bf16;    /* 1: A and B are kept in bfloat16, where the backend has products of such pairs: half of the memory, and of what decoding
+                       reads. What is written is rounded to it, to nearest even; values that it holds give the bytes that floats give. Such an adapter
+                       only answers: training it, and its state, are refused */
 } lr_lora_target;
 
 /** Which biases of the base's linear layers are trained; they start as the base's. As PEFT's `bias`. */
@@ -193,8 +196,8 @@ LR_API lr_status lr_adapter_create(lr_base* base, const lr_lora_target* targets,
                                    const lr_adapter_options* options, lr_adapter** adapter);
 LR_API void lr_adapter_destroy(lr_adapter* adapter);
 /**
- * JSON {"tensors":[{"module":"model.layers.0.mlp.up_proj","role":"lora_A","rows":16,"cols":256}, …]}: the tensors by index. For
- * each target `lora_A` [rank, in], `lora_B` [out, rank] and with dora `lora_magnitude_vector` [out, 1]; then every `bias` [out, 1];
+ * JSON {"tensors":[{"module":"model.layers.0.mlp.up_proj","role":"lora_A","rows":16,"cols":256,"dtype":"f32"}, …]}: the tensors by index, and
+ * what they are kept in, "f32" or "bf16". For each target `lora_A` [rank, in], `lora_B` [out, rank] and with dora `lora_magnitude_vector` [out, 1]; then every `bias` [out, 1];
  * then, not trained, `initial_A` and `initial_B` of each target with PISSA. *needed as in lr_base_info.
  */
 LR_API lr_status lr_adapter_info(lr_adapter* adapter, char* json, size_t capacity, size_t* needed);

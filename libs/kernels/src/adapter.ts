@@ -27,10 +27,11 @@ function tensorsOf(context: Context, handle: Handle): AdapterTensor[] {
   const { tensors } = readJson(context, 'lr_adapter_info', handle) as {
     tensors: (Omit<AdapterTensor, 'shape'> & { rows: number; cols: number })[];
   };
-  return tensors.map(({ module, role, rows, cols }) => ({
+  return tensors.map(({ module, role, rows, cols, dtype }) => ({
     module,
     role,
     shape: role === 'bias' || role === 'lora_magnitude_vector' ? [rows] : [rows, cols],
+    dtype,
   }));
 }
 
@@ -39,11 +40,12 @@ const elements = (shape: readonly number[]): number => shape.reduce((product, si
 /** A new adapter over a base. Throws KernelError: invalid_argument for unknown targets, ranks, dropout, methods that exclude each other. */
 export function createAdapter(context: Context, base: Handle, spec: AdapterSpec): Adapter {
   const call = 'lr_adapter_create';
-  const targets = spec.targets.map(({ name, rank, scale, dora = false }) => ({
+  const targets = spec.targets.map(({ name, rank, scale, dora = false, bf16 = false }) => ({
     name,
     rank: uint32(`rank of ${name}`, rank, call),
     scale,
     dora: dora ? 1 : 0,
+    bf16: bf16 ? 1 : 0,
   }));
   const { init = 'default' } = spec;
   const options = {

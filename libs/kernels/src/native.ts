@@ -5,7 +5,7 @@ import { readGpus } from './gpus';
 import { koffi, loadLibrary } from './koffi';
 
 /** LR_INTERFACE_VERSION of the header that this file was written against. */
-const INTERFACE_VERSION = 4;
+const INTERFACE_VERSION = 5;
 const LIBRARY = 'liblowrank_kernels.so';
 /** The same interface, computed on a GPU. */
 const CUDA_LIBRARY = 'liblowrank_cuda.so';
@@ -34,7 +34,13 @@ const quantized = koffi.struct({
   nested_absmax: 'float *',
   offset: 'float *',
 });
-const loraTarget = koffi.struct({ name: 'str', rank: 'uint32_t', scale: 'float', dora: 'uint32_t' });
+const loraTarget = koffi.struct({
+  name: 'str',
+  rank: 'uint32_t',
+  scale: 'float',
+  dora: 'uint32_t',
+  bf16: 'uint32_t',
+});
 const adapterOptions = koffi.struct({
   dropout: 'float',
   bias: 'uint32_t',

@@ -81,6 +81,11 @@ export interface LoraTarget {
   scale: number;
   /** DoRA: a trained magnitude for each output. Default: false. */
   dora?: boolean;
+  /**
+   * The pair is kept in bfloat16 where the backend can: half of the memory. What is written is rounded to it, and the adapter answers only: it
+   * is not trained. Default: false.
+   */
+  bf16?: boolean;
 }
 
 /** Which biases of the base's linear layers are trained: those of the targets, or all. */
@@ -107,6 +112,8 @@ export interface AdapterTensor {
   /** `lora_A` [rank, in], `lora_B` [out, rank], `lora_magnitude_vector` [out], `bias` [out] */
   role: 'lora_A' | 'lora_B' | 'lora_magnitude_vector' | 'bias' | 'initial_A' | 'initial_B';
   shape: number[];
+  /** What it is kept in. */
+  dtype: 'f32' | 'bf16';
 }
 
 /** Packed sequences; see lr_batch. */

@@ -31,7 +31,15 @@ export { sha256 } from './files';
 export { complete, generate, greedy, type Generated, type GenerateOptions } from './generate';
 export { evaluate, freshProgress, train, type Evaluation, type Progress, type TrainOptions } from './loop';
 export { inTurn } from './in-turn';
-export { adapterConfig, adapterWeights, loadAdapter, loadWeights, type StartingPoint } from './peft';
+export { type PairDtype } from './pair-dtype';
+export {
+  adapterBytes,
+  adapterConfig,
+  adapterWeights,
+  loadAdapter,
+  loadWeights,
+  type StartingPoint,
+} from './peft';
 export { ADAPTER_CONFIG, ADAPTER_WEIGHTS } from './peft-config';
 export { openDevice } from './device';
 export { computeStep, shareOf, type MicroBatchLoss, type Place, type StepWork } from './optimizer-step';

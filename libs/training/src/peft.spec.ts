@@ -3,7 +3,7 @@ import { codeOf, makeRecipe } from '@lowrank/testing';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { makeSequence, openTiny, safetensorsOf, type Tiny } from '../test/tiny';
-import { adapterConfig, adapterWeights, loadAdapter } from './peft';
+import { adapterBytes, adapterConfig, adapterWeights, loadAdapter } from './peft';
 import { ADAPTER_CONFIG, ADAPTER_WEIGHTS } from './peft-config';
 import { readSafetensors, type NamedTensor } from './safetensors';
 import { toBatch } from './sequences';
@@ -36,6 +36,13 @@ async function tensorsOf(adapter: Adapter): Promise<NamedTensor[]> {
   await write(adapterWeights(adapter));
   return readSafetensors(join(folder, ADAPTER_WEIGHTS), 'x');
 }
+
+/** To nearest, ties to even. */
+const roundedToBf16 = (value: number): number => {
+  const bits = new Uint32Array(Float32Array.of(value).buffer);
+  bits[0] = ((bits[0] as number) + 0x7fff + (((bits[0] as number) >>> 16) & 1)) & 0xffff0000;
+  return new Float32Array(bits.buffer)[0] as number;
+};
 
 async function lossOf(adapter: Adapter): Promise<number> {
   const batch = toBatch([makeSequence(20)], [[0]]);
@@ -173,6 +180,31 @@ describe('loadAdapter', () => {
       await write(adapterWeights(adapter), changes);
       const loaded = await loadAdapter(tiny.base, folder);
       expect((await lossOf(loaded)) === (await lossOf(adapter))).toBe(same);
+      loaded.close();
+    });
+  });
+
+  it.each([
+    ['auto', false, 'f32'],
+    ['auto', true, 'bf16'],
+    ['bf16', false, 'bf16'],
+    ['f32', true, 'f32'],
+  ] as const)('asked for %s keeps values that bfloat16 holds (%j) in %s', async (pairs, exact, kept) => {
+    await withAdapter(async (adapter) => {
+      if (exact) adapter.tensors.forEach((_, i) => adapter.write(i, adapter.read(i).map(roundedToBf16)));
+      await write(adapterWeights(adapter));
+      const before = tiny.kernels.memory().currentBytes;
+      const loaded = await loadAdapter(tiny.base, folder, pairs);
+      expect(new Set(loaded.tensors.map(({ dtype }) => dtype))).toEqual(new Set([kept]));
+      for (const i of loaded.tensors.keys())
+        expect(loaded.read(i)).toEqual(
+          kept === 'bf16' ? adapter.read(i).map(roundedToBf16) : adapter.read(i),
+        );
+      // At most what was expected, and less only where values had to be looked at.
+      const bytes = tiny.kernels.memory().currentBytes - before;
+      const expected = await adapterBytes(folder, pairs);
+      expect(bytes / expected).toBeCloseTo(pairs === 'auto' && exact ? 0.5 : 1, 1);
+      expect((await lossOf(loaded)) === (await lossOf(adapter))).toBe(exact || kept === 'f32');
       loaded.close();
     });
   });

@@ -1,7 +1,7 @@
 import { LowrankError, type Recipe } from '@lowrank/contracts';
 import { patternValues, scaleOf } from '@lowrank/domain';
 import { KernelError, type Adapter, type AdapterTensor, type Base, type LoraTarget } from '@lowrank/kernels';
-import { SafetensorsError } from '@lowrank/datasets';
+import { readSafetensorsHeader, SafetensorsError } from '@lowrank/datasets';
 import { join } from 'node:path';
 import {
   ADAPTER_WEIGHTS,
@@ -10,6 +10,7 @@ import {
   readAdapterConfig,
   unusable,
 } from './peft-config';
+import { bytesKept, keptInBf16, type PairDtype } from './pair-dtype';
 import { encodeSafetensors, readSafetensors, type NamedTensor, type TensorSource } from './safetensors';
 import { targetModules } from './targets';
 
@@ -118,20 +119,26 @@ function targetsOf(
   base: Base,
   tensors: Map<string, NamedTensor>,
   { lora_alpha: alpha, alpha_pattern: patterns, use_rslora: rsLora, use_dora: dora }: AdapterConfig,
+  pairs: PairDtype,
 ): LoraTarget[] {
-  const ranks = base.info.linears.flatMap(({ name }) => {
-    const rank = tensors.get(`base_model.model.${name}.lora_A.weight`)?.shape[0];
-    return rank === undefined ? [] : [{ name, rank }];
+  const found = base.info.linears.flatMap(({ name }) => {
+    const [a, b] = ['lora_A', 'lora_B'].map((role) => tensors.get(`base_model.model.${name}.${role}.weight`));
+    const rank = a?.shape[0];
+    return rank === undefined
+      ? []
+      : [{ name, rank, values: [a, b].flatMap((tensor) => tensor?.values ?? []) }];
   });
-  const names = ranks.map(({ name }) => name);
+  const names = found.map(({ name }) => name);
   const alphas = patternValues('alphaPattern', patterns ?? {}, names);
-  return ranks.map(({ name, rank }) => ({
+  return found.map(({ name, rank, values }) => ({
     name,
     rank,
     scale: scaleOf(rank, alphas.get(name) ?? alpha, rsLora),
     dora,
+    bf16: keptInBf16(pairs, values),
   }));
 }
+
 function createEmpty(base: Base, targets: LoraTarget[], bias: AdapterConfig['bias']): Adapter {
   try {
     return base.createAdapter({ targets, bias });
@@ -143,14 +150,30 @@ function createEmpty(base: Base, targets: LoraTarget[], bias: AdapterConfig['bia
   }
 }
 
+/** The file of weights, by one of the ways to read it. */
+async function readWeights<T>(
+  folder: string,
+  read: (path: string, where: string) => Promise<T[]>,
+): Promise<T[]> {
+  try {
+    return await read(join(folder, ADAPTER_WEIGHTS), ADAPTER_WEIGHTS);
+  } catch (error) {
+    const known = error instanceof SafetensorsError || (error as NodeJS.ErrnoException).code === 'ENOENT';
+    throw known ? unusable((error as Error).message, error) : error;
+  }
+}
+
 async function readTensors(folder: string): Promise<Map<string, NamedTensor>> {
-  const list = await readSafetensors(join(folder, ADAPTER_WEIGHTS), ADAPTER_WEIGHTS).catch(
-    (error: unknown) => {
-      const known = error instanceof SafetensorsError || (error as NodeJS.ErrnoException).code === 'ENOENT';
-      throw known ? unusable((error as Error).message, error) : error;
-    },
-  );
+  const list = await readWeights(folder, readSafetensors);
   return new Map(list.map((tensor) => [tensor.name, tensor]));
+}
+
+/**
+ * Bytes that the weights of a folder in PEFT's format take once it is loaded; at most, where pairs in floats may turn out to need half. Throws
+ * LowrankError validation_failed.
+ */
+export async function adapterBytes(folder: string, pairs: PairDtype): Promise<number> {
+  return bytesKept(pairs, await readWeights(folder, readSafetensorsHeader));
 }
 
 /** Writes every weight of an adapter. Throws LowrankError validation_failed unless the tensors are those of the adapter. */
@@ -187,13 +210,13 @@ export async function loadWeights(adapter: Adapter, folder: string): Promise<voi
 }
 
 /**
- * Loads a folder in PEFT's format onto a base. Throws LowrankError validation_failed when it is not LoRA on linear layers of this
- * base, or names and shapes do not fit.
+ * Loads a folder in PEFT's format onto a base; with pairs in bfloat16 it can only answer. Throws LowrankError validation_failed when it is not
+ * LoRA on linear layers of this base, or names and shapes do not fit.
  */
-export async function loadAdapter(base: Base, folder: string): Promise<Adapter> {
+export async function loadAdapter(base: Base, folder: string, pairs: PairDtype = 'f32'): Promise<Adapter> {
   const config = await readAdapterConfig(folder);
   const tensors = await readTensors(folder);
-  const targets = targetsOf(base, tensors, config);
+  const targets = targetsOf(base, tensors, config, pairs);
   if (targets.length === 0) throw unusable('no tensor is of a linear layer of this base');
   const adapter = createEmpty(base, targets, config.bias);
   try {

@@ -88,6 +88,15 @@ it('refuses an adapter that does not fit beside what is in use, and others make 
   for (const { target } of [one, two, one]) expect((await ask(enough, target)).status).toBe(200);
 });
 
+it('keeps pairs in bfloat16 where it is told to, counts them as half, and answers', async () => {
+  const { base, adapter } = await sizes();
+  const { target } = await world.addAdapter(4);
+  const server = await serve({ adapterDtype: 'bf16', memoryBytes: base + 0.6 * adapter });
+  const [state] = await pin(server, target);
+  expect(state).toMatchObject({ state: 'loaded', bytes: adapter / 2 });
+  expect((await ask(server, target)).status).toBe(200);
+});
+
 it('keeps what is pinned in memory and on disk, whatever else is asked for', async () => {
   const [first, second, third] = [
     await world.addAdapter(2),

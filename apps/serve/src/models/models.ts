@@ -1,9 +1,10 @@
 import { combineSettingsSchema, LowrankError, type ServeTarget, type StoredFile } from '@lowrank/contracts';
-import { adapterFiles, loadChatTokenizer, type ChatTokenizer } from '@lowrank/datasets';
+import { loadChatTokenizer, type ChatTokenizer } from '@lowrank/datasets';
 import { type ServingMemory } from '@lowrank/domain';
 import { type Adapter, type Base, type Kernels } from '@lowrank/kernels';
 import { type Blobs } from '@lowrank/storage';
 import {
+  adapterBytes,
   chooseStorage,
   combineFolders,
   inTurn,
@@ -11,6 +12,7 @@ import {
   loadAdapter,
   modelKey,
   openQuantizedBase,
+  type PairDtype,
   type StoredBase,
   storageName,
 } from '@lowrank/training';
@@ -56,6 +58,8 @@ export interface ModelsOptions {
   /** Bases and adapters that stay in memory when nobody uses them. */
   keepBases: number;
   keepAdapters: number;
+  /** How pairs of adapters are kept. */
+  adapterDtype: PairDtype;
   /** Native memory and mapped files that bases, caches and adapters may take: what nobody uses makes room, and a base that does not fit is refused. */
   memoryBytes: number;
   shape: Shape;
@@ -236,9 +240,10 @@ export class Models {
 
   /** Reads an adapter where there is room for it beside what is in use; what nobody uses has made room before. */
   private async load(base: Base, folder: string): Promise<Adapter> {
-    const { size } = await stat(join(folder, adapterFiles.weights));
-    assertAdapterRoom(size, this.bytesInUse + this.coming, this.options.memoryBytes);
-    return loadAdapter(base, folder);
+    const { adapterDtype, memoryBytes } = this.options;
+    const bytes = await adapterBytes(folder, adapterDtype);
+    assertAdapterRoom(bytes, this.bytesInUse + this.coming, memoryBytes);
+    return loadAdapter(base, folder, adapterDtype);
   }
 
   /** Its pairs one beside the other, each times its weight: the sum of what the adapters add, as one adapter of the sum of their ranks. */
@@ -275,4 +280,8 @@ const nameOf = (parts: readonly Part[]): string =>
   parts.map(({ adapter, weight }) => `${adapter.id}*${weight}`).join('+');
 
 const bytesOf = ({ tensors }: Adapter): number =>
-  tensors.reduce((sum, { shape }) => sum + 4 * shape.reduce((product, size) => product * size, 1), 0);
+  tensors.reduce(
+    (sum, { shape, dtype }) =>
+      sum + shape.reduce((product, size) => product * size, dtype === 'bf16' ? 2 : 4),
+    0,
+  );

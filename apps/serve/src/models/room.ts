@@ -58,7 +58,7 @@ export function assertRoom(name: string, memory: ServingMemory, inUse: number, l
   );
 }
 
-/** Error: server_memory_short, unless an adapter whose file has so many bytes fits what is left of `limit` beside what is `inUse`. */
+/** Error: server_memory_short, unless an adapter whose weights take so many bytes fits what is left of `limit` beside what is `inUse`. */
 export function assertAdapterRoom(bytes: number, inUse: number, limit: number): void {
   assertFits(
     bytes,

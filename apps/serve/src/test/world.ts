@@ -17,6 +17,7 @@ import {
   adapterWeights,
   generate,
   type Generated,
+  type PairDtype,
 } from '@lowrank/training';
 import { type FastifyInstance } from 'fastify';
 import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
@@ -101,6 +102,7 @@ export class World {
     cacheTokens = 1024,
     memoryBytes = Infinity,
     diskBytes = Infinity,
+    adapterDtype = 'auto',
     cache: given,
     ...options
   }: Partial<TurnsOptions & Limits> = {}): Promise<Served> {
@@ -114,6 +116,7 @@ export class World {
       diskBytes,
       keepBases: 1,
       keepAdapters: 1,
+      adapterDtype,
       memoryBytes,
       shape: { threads: 1, cacheTokens, rows: 4 },
     });
@@ -148,6 +151,7 @@ interface Limits {
   cacheTokens: number;
   memoryBytes: number;
   diskBytes: number;
+  adapterDtype: PairDtype;
   cache: string;
 }
 

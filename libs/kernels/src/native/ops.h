@@ -71,6 +71,10 @@ struct Lora {
   const float* b;          // [out, r]
   float* grad_a;           // [r, in], += ; null: the pair is frozen
   float* grad_b;           // [out, r], +=
+  // The same as a and b in bfloat16, or null. Then a and b are null and the pair is frozen: only lora_hidden, linear_forward and row_norms of a
+  // backend with bf16_pairs take it, and compute what they would from the same values as floats.
+  const uint16_t* a_bf16 = nullptr;
+  const uint16_t* b_bf16 = nullptr;
 };
 
 // Tokens [begin, end) of a product with a frozen weight go through this pair too.
@@ -132,6 +136,7 @@ struct Run {               // what every operation needs
 
 struct Ops {
   const char* name;        // "reference", "avx2", "avx512", "avx512_bf16", "amx_bf16"
+  bool bf16_pairs = false; // whether pairs may be in bfloat16
 
   // values[rows, cols] to NF4, FP4 or INT8, and back to out[rows, cols]; see lr_quantize.
   void (*quantize)(const Run&, Storage storage, const float* values, int64_t rows, int64_t cols, const QuantizedParts& out);

@@ -1,8 +1,9 @@
-// DoRA, biases, PiSSA, LoRA+ and 8-bit moments: gradients against differences, and what has to hold exactly.
+// DoRA, biases, PiSSA, LoRA+, 8-bit moments and pairs in bfloat16: gradients against differences, and what has to hold exactly.
 #include <algorithm>
 #include <cmath>
 
 #include "api/handles.h"
+#include "bf16.h"
 #include "tiny_model.h"
 
 namespace lr::test {
@@ -15,6 +16,7 @@ struct Method {
   float dropout;
   uint32_t init = LR_INIT_DEFAULT;
   uint32_t optimizer = LR_OPTIMIZER_ADAMW;
+  uint32_t bf16 = 0;
 };
 
 AdapterHandle make(World& world, const Method& method, const std::vector<std::string>& linears, uint32_t rank, uint64_t seed = 7) {
@@ -28,7 +30,7 @@ AdapterHandle make(World& world, const Method& method, const std::vector<std::st
     }
   }
   std::vector<lr_lora_target> targets;
-  for (const std::string& name : names) targets.push_back({name.c_str(), rank, 2.0f, method.dora ? 1u : 0u});
+  for (const std::string& name : names) targets.push_back({name.c_str(), rank, 2.0f, method.dora ? 1u : 0u, method.bf16});
   const lr_adapter_options options = {method.dropout, method.bias, method.optimizer, method.init, 6, seed};
   lr_adapter* made = nullptr;
   check(world.context.get(),
@@ -255,6 +257,83 @@ void rates() {
   }
 }
 
+// Logits after a prompt, and after each of three tokens that follow it.
+std::vector<Floats> answer(World& world, const AdapterHandle& adapter) {
+  lr_session* raw = nullptr;
+  check(world.context.get(), lr_session_create(world.base.get(), adapter.get(), 12, &raw));
+  const SessionHandle session(raw);
+  const Packed packed({12});
+  std::vector<Floats> logits;
+  for (int32_t at = 0; at < 12; at += at == 0 ? 9 : 1) {
+    check(world.context.get(), lr_session_append(raw, packed.tokens.data() + at, at == 0 ? 9 : 1, nullptr));
+    check(world.context.get(), lr_session_logits(raw, logits.emplace_back(kVocab).data()));
+  }
+  return logits;
+}
+
+// Pairs in bfloat16 answer with the bytes of the same values in floats, and take half of the memory.
+void pairs_in_bf16(const Method& method, uint32_t backend) {
+  World world(Family::LlamaPlain, make_context(backend, 2));
+  const auto held = [&] {
+    uint64_t bytes = 0, peak = 0;
+    check(world.context.get(), lr_context_memory(world.context.get(), &bytes, &peak, 0));
+    return static_cast<double>(bytes);
+  };
+  Method packed = method;
+  packed.bf16 = 1;
+  const double before = held();
+  AdapterHandle halves = make(world, packed, kAllLinears, 5);
+  const double with_one = held();
+  AdapterHandle floats = make(world, method, kAllLinears, 5);
+  const double share = (with_one - before) / (held() - with_one);
+  expect(method.dora || (share > 0.49 && share < 0.54), "pairs in bfloat16 take half of the memory, but for whole lines: " + std::to_string(share));
+  disturb(floats);
+  bool rounded = true;
+  for (uint32_t i = 0; i < tensors_of(halves).size(); ++i) {
+    const AdapterTensor& tensor = tensors_of(halves)[i];
+    const Floats values = read_tensor(world, floats.get(), LR_WEIGHT, i, tensor.elements());
+    check(world.context.get(), lr_adapter_write(halves.get(), LR_WEIGHT, i, values.data(), values.size()));
+    const Floats kept = read_tensor(world, halves.get(), LR_WEIGHT, i, values.size());
+    for (size_t j = 0; j < kept.size(); ++j) rounded &= kept[j] == (tensor.bf16 ? round_to_bf16(values[j]) : values[j]);
+    check(world.context.get(), lr_adapter_write(floats.get(), LR_WEIGHT, i, kept.data(), kept.size()));
+  }
+  expect(rounded, "pairs in bfloat16 are rounded to it, and nothing else is");
+  expect(answer(world, halves) == answer(world, floats), std::string(method.name) + " in bfloat16 gives the bytes of the same floats");
+}
+
+// An adapter with a pair in bfloat16 says so, and is refused wherever it would be trained.
+void answers_only() {
+  World world(Family::LlamaPlain, make_context(LR_BACKEND_FAST, 1));
+  lr_context* context = world.context.get();
+  const lr_lora_target targets[] = {{"model.layers.0.mlp.up_proj", 4, 1, 0, 1}, {"model.layers.1.mlp.up_proj", 4, 1, 0, 0}};
+  lr_adapter_options options = {};
+  lr_adapter* made = nullptr;
+  check(context, lr_adapter_create(world.base.get(), targets, 2, &options, &made));
+  const AdapterHandle adapter(made);
+  std::string info(1000, '\0');
+  size_t needed = 0;
+  check(context, lr_adapter_info(made, info.data(), info.size(), &needed));
+  expect(info.find("\"role\":\"lora_B\",\"rows\":80,\"cols\":4,\"dtype\":\"bf16\"}") < info.find("\"dtype\":\"f32\""), "what tensors are kept in");
+
+  const auto refused = [&](lr_status status, const std::string& what) { expect_status(context, status, LR_INVALID_ARGUMENT, what, "not trained"); };
+  const Packed packed({7, 5});
+  const lr_batch batch = packed.batch();
+  const lr_rows rows = {made, 0, 12, 0.1f, 1};
+  const lr_step_options step = {1, 0};
+  const lr_adamw settings = {0.01f, 0.9f, 0.999f, 1e-8f, 0, 1, 0};
+  lr_loss loss;
+  float norm;
+  uint64_t size;
+  const Floats values(4 * kHidden);
+  refused(lr_train_step(world.base.get(), &batch, &rows, 1, &step, nullptr, &loss), "a step");
+  refused(lr_adapter_optimizer_step(made, &settings, &norm), "an update");
+  refused(lr_adapter_write(made, LR_GRADIENT, 0, values.data(), values.size()), "a gradient");
+  refused(lr_adapter_state_size(made, &size), "a state");
+  check(context, lr_eval_step(world.base.get(), &batch, &rows, 1, nullptr, &loss));
+  options.init = LR_INIT_PISSA;
+  expect_status(context, lr_adapter_create(world.base.get(), targets, 2, &options, &made), LR_INVALID_ARGUMENT, "PiSSA in bfloat16", "start of training");
+}
+
 }  // namespace
 
 void method_cases() {
@@ -279,6 +358,9 @@ void method_cases() {
   resumes(eight);
   moments();
   rates();
+  for (const uint32_t backend : {LR_BACKEND_FAST, LR_BACKEND_REFERENCE})
+    for (const Method& method : {dora, biases}) pairs_in_bf16(method, backend);
+  answers_only();
 }
 
 }  // namespace lr::test

@@ -1,5 +1,6 @@
 #include <cmath>
 
+#include "bf16.h"
 #include "cases.h"
 #include "check.h"
 
@@ -74,6 +75,52 @@ void decoding_pairs() {
   }
 }
 
+// Pairs in bfloat16 give the bytes of the same values in floats: some tokens with one of them, some with another in floats, one with both.
+void bf16_pairs() {
+  struct Shape {
+    int64_t T, out, in;
+    int32_t rank;
+    Storage storage;
+  };
+  const Shape shapes[] = {{1, 33, 64, 16, Storage::NF4}, {1, 1, 1, 1, Storage::F32},    {3, 40, 128, 4, Storage::NF4},  {5, 17, 77, 5, Storage::BF16},
+                          {9, 70, 30, 7, Storage::INT8}, {12, 64, 192, 8, Storage::NF4}, {13, 31, 255, 9, Storage::F32}, {20, 90, 320, 33, Storage::NF4}};
+  for (const auto& [T, out, in, rank, storage] : shapes) {
+    const FrozenWeight w(storage, out, in, 1, storage == Storage::NF4);
+    const Floats x = numbers(T * in, 2);
+    const auto halves_of = [](const Floats& values) {
+      std::vector<uint16_t> halves;
+      for (const float value : values) halves.push_back(float_to_bf16(value));
+      return halves;
+    };
+    const auto floats_of = [](const std::vector<uint16_t>& halves) {
+      Floats values;
+      for (const uint16_t half : halves) values.push_back(bf16_to_float(half));
+      return values;
+    };
+    const std::vector<uint16_t> a_halves = halves_of(numbers(rank * in, 3)), b_halves = halves_of(numbers(out * rank, 4));
+    const Floats a = floats_of(a_halves), b = floats_of(b_halves);
+    const Lora floats{rank, 0.5f, 0, 0, a.data(), b.data(), nullptr, nullptr};
+    const Lora halves{rank, 0.5f, 0, 0, nullptr, nullptr, nullptr, nullptr, a_halves.data(), b_halves.data()};
+    for (const Ops* table : all_tables()) {
+      if (!table->bf16_pairs) continue;
+      const auto outputs = [&](const Lora& pair, bool decoding) {
+        Machine machine(2);
+        machine.run.decoding = decoding;
+        const int64_t middle = (T + 1) / 2;
+        Floats hidden((T + 1) * rank, NAN), y(T * out, NAN), norms(out, NAN);
+        const std::vector<LoraRows> rows = {{pair, 0, middle, hidden.data(), nullptr}, {floats, middle - 1, T, hidden.data() + middle * rank, nullptr}};
+        table->lora_hidden(machine.run, x.data(), rows, in);
+        table->linear_forward(machine.run, x.data(), w.weight, nullptr, rows, y.data(), T);
+        table->row_norms(machine.run, w.weight, pair, norms.data());
+        return std::vector<Floats>{hidden, y, norms};
+      };
+      for (const bool decoding : {false, true})
+        expect(outputs(floats, decoding) == outputs(halves, decoding),
+               std::string("pairs in bfloat16, ") + table->name + (decoding ? ", decoding" : "") + " rank " + std::to_string(rank));
+    }
+  }
+}
+
 }  // namespace
 
 void lora_cases() {
@@ -82,6 +129,7 @@ void lora_cases() {
     several_pairs(compute, 70, 150);
     several_pairs(compute, 72, 152);
   }
+  bf16_pairs();
   struct Shape {
     int64_t T, in, out;
     int32_t rank;

@@ -39,7 +39,8 @@ lr_status lr_adapter_create(lr_base* base, const lr_lora_target* targets, uint32
     for (uint32_t i = 0; i < n_targets; ++i) {
       require(targets[i].name, "the name of a LoRA target");
       if (targets[i].rank > INT32_MAX) fail(LR_INVALID_ARGUMENT, "rank %u is out of range", targets[i].rank);
-      wanted.push_back({targets[i].name, targets[i].scale, static_cast<int32_t>(targets[i].rank), targets[i].dora != 0, 0, 0});
+      wanted.push_back(
+          {targets[i].name, targets[i].scale, static_cast<int32_t>(targets[i].rank), targets[i].dora != 0, targets[i].bf16 != 0, 0, 0});
     }
     *adapter = new lr_adapter{base, Adapter(runtime, base->base, wanted, *options)};
   });

@@ -5,6 +5,7 @@
 #include <limits>
 #include <tuple>
 
+#include "../bf16.h"
 #include "error.h"
 #include "json.h"
 #include "keys.h"
@@ -34,6 +35,7 @@ void check_target(const AdapterTarget& t, const Weight& weight, bool pissa) {
   if (!std::isfinite(t.scale)) fail(LR_INVALID_ARGUMENT, "scale of LoRA target \"%s\" is not finite", name);
   if (!pissa) return;
   if (t.dora) fail(LR_INVALID_ARGUMENT, "LoRA target \"%s\" asks for DoRA and PiSSA; choose one of them", name);
+  if (t.bf16) fail(LR_INVALID_ARGUMENT, "LoRA target \"%s\" asks for bfloat16 and PiSSA, which is a start of training", name);
   if (!(t.scale > 0)) fail(LR_INVALID_ARGUMENT, "PiSSA needs a scale above 0 for LoRA target \"%s\"", name);
   if (t.rank > std::min(weight.rows, weight.cols)) {
     fail(LR_INVALID_ARGUMENT, "rank %d of LoRA target \"%s\" is more than the weight has singular values", t.rank, name);
@@ -58,7 +60,7 @@ Adapter::Adapter(Runtime& runtime, const Base& base, const std::vector<AdapterTa
     std::tie(target.layer, target.kind) = base.find_linear(target.name);
     check_target(target, linear(target.layer, target.kind).weight, options.init == LR_INIT_PISSA);
   }
-  place_targets();
+  place_targets(runtime.ops.bf16_pairs);
   place_biases(options.bias);
   trained_size_ = size_;
   for (const AdapterTensor& tensor : tensors_) moments_.add(tensor.elements(), options.optimizer == LR_OPTIMIZER_ADAMW8);
@@ -69,22 +71,23 @@ Adapter::Adapter(Runtime& runtime, const Base& base, const std::vector<AdapterTa
   initialise(runtime, options);
 }
 
-int Adapter::add_tensor(Role role, int layer, int kind, int64_t rows, int64_t cols) {
-  tensors_.push_back({role, layer, kind, rows, cols, size_});
-  size_ += (tensors_.back().elements() + kTensorAlign - 1) / kTensorAlign * kTensorAlign;
+int Adapter::add_tensor(Role role, int layer, int kind, int64_t rows, int64_t cols, bool bf16) {
+  tensors_.push_back({role, layer, kind, rows, cols, bf16, size_});
+  const size_t in_a_line = bf16 ? 2 * kTensorAlign : kTensorAlign;
+  size_ += (tensors_.back().elements() + in_a_line - 1) / in_a_line * kTensorAlign;
   lowest_layer_ = std::min(lowest_layer_, layer);
   return static_cast<int>(tensors_.size()) - 1;
 }
 
-void Adapter::place_targets() {
+void Adapter::place_targets(bool pack) {
   for (size_t i = 0; i < targets_.size(); ++i) {
     const AdapterTarget& t = targets_[i];
     const Weight& weight = linear(t.layer, t.kind).weight;
     Slot& s = slot(t.layer, t.kind);
     if (s.target >= 0) fail(LR_INVALID_ARGUMENT, "LoRA target \"%s\" is named twice", t.name.c_str());
     s.target = static_cast<int>(i);
-    s.a = add_tensor(Role::A, t.layer, t.kind, t.rank, weight.cols);
-    add_tensor(Role::B, t.layer, t.kind, weight.rows, t.rank);
+    s.a = add_tensor(Role::A, t.layer, t.kind, t.rank, weight.cols, pack && t.bf16);
+    add_tensor(Role::B, t.layer, t.kind, weight.rows, t.rank, pack && t.bf16);
     if (!t.dora) continue;
     s.magnitude = add_tensor(Role::Magnitude, t.layer, t.kind, weight.rows, 1);
     s.norms = norms_size_;
@@ -117,13 +120,19 @@ std::string Adapter::info() const {
     if (out.back() != '[') out += ',';
     out += "{\"module\":";
     json::append_string(out, linear(tensor.layer, tensor.kind).name);
-    out += format(",\"role\":\"%s\",\"rows\":%lld,\"cols\":%lld}", role_name(tensor.role), static_cast<long long>(tensor.rows),
-                  static_cast<long long>(tensor.cols));
+    out += format(",\"role\":\"%s\",\"rows\":%lld,\"cols\":%lld,\"dtype\":\"%s\"}", role_name(tensor.role), static_cast<long long>(tensor.rows),
+                  static_cast<long long>(tensor.cols), tensor.bf16 ? "bf16" : "f32");
   }
   return out + "]}";
 }
 
+void Adapter::require_trainable() const {
+  if (std::any_of(targets_.begin(), targets_.end(), [](const AdapterTarget& target) { return target.bf16; }))
+    fail(LR_INVALID_ARGUMENT, "the adapter has pairs in bfloat16: it answers and is not trained");
+}
+
 void Adapter::prepare_gradients() {
+  require_trainable();
   if (!gradients_.empty()) return;
   gradients_ = Buffer<float>(base_.memory(), trained_size_);
   gradients_.zero();
@@ -136,15 +145,20 @@ void Adapter::poison_gradients() {
   gradients_.write(0, &poison, 1);
 }
 
+Lora Adapter::pair(const AdapterTarget& target, float scale, int a) {
+  if (!tensors_[static_cast<size_t>(a)].bf16) return {target.rank, scale, 0, 0, weight(a), weight(a + 1), nullptr, nullptr};
+  const auto halves = [&](int tensor) { return reinterpret_cast<const uint16_t*>(weight(tensor)); };
+  return {target.rank, scale, 0, 0, nullptr, nullptr, nullptr, nullptr, halves(a), halves(a + 1)};
+}
+
 void Adapter::refresh_norms(const Run& run, const Ops& ops) {
   if (norms_fresh_) return;
   for (const AdapterTarget& t : targets_) {
     const Slot& s = slot(t.layer, t.kind);
     if (s.magnitude < 0) continue;
     const Weight& w = linear(t.layer, t.kind).weight;
-    const Lora pair = {t.rank, t.scale, 0, 0, weight(s.a), weight(s.a + 1), nullptr, nullptr};
     const size_t factor_at = s.norms, less_1_at = factor_at + norms_size_, inverse_at = less_1_at + norms_size_;
-    ops.row_norms(run, w, pair, norms_.data() + inverse_at);
+    ops.row_norms(run, w, pair(t, t.scale, s.a), norms_.data() + inverse_at);
     const auto rows = static_cast<size_t>(w.rows);
     std::vector<float> inverse(rows), factor(rows), less_1(rows);
     norms_.read(inverse_at, inverse.data(), rows);
@@ -166,16 +180,14 @@ Adapted Adapter::adapted(const Run& run, const Ops& ops, int layer, int kind, bo
   Adapted adapted = {};
   if (s.target >= 0) {
     const AdapterTarget& t = targets_[static_cast<size_t>(s.target)];
-    adapted.pair = {t.rank, t.scale, 0, 0, weight(s.a), weight(s.a + 1), nullptr, nullptr};
+    adapted.pair = pair(t, t.scale, s.a);
     if (training) {
       adapted.pair.dropout = dropout_;
       adapted.pair.dropout_key = stream_key(dropout_seed, static_cast<uint64_t>(layer * kLinears + kind));
       adapted.pair.grad_a = gradient(s.a);
       adapted.pair.grad_b = gradient(s.a + 1);
     }
-    if (s.initial_a >= 0) {
-      adapted.initial = {t.rank, -t.scale, 0, 0, weight(s.initial_a), weight(s.initial_a + 1), nullptr, nullptr};
-    }
+    if (s.initial_a >= 0) adapted.initial = pair(t, -t.scale, s.initial_a);
   }
   if (s.magnitude >= 0) {
     refresh_norms(run, ops);
@@ -200,10 +212,26 @@ const AdapterTensor& Adapter::checked_tensor(uint32_t tensor, uint64_t count) co
   return tensors_[tensor];
 }
 
+void Adapter::read_weight(const AdapterTensor& tensor, float* out) const {
+  const size_t count = tensor.elements();
+  if (!tensor.bf16) return weights_.read(tensor.at, out, count);
+  std::vector<uint16_t> halves(count);
+  base_.memory().read(halves.data(), weights_.data() + tensor.at, count * sizeof(uint16_t));
+  std::transform(halves.begin(), halves.end(), out, bf16_to_float);
+}
+
+void Adapter::write_weight(const AdapterTensor& tensor, const float* values) {
+  const size_t count = tensor.elements();
+  if (!tensor.bf16) return weights_.write(tensor.at, values, count);
+  std::vector<uint16_t> halves(count);
+  std::transform(values, values + count, halves.begin(), float_to_bf16);
+  base_.memory().write(weights_.data() + tensor.at, halves.data(), count * sizeof(uint16_t));
+}
+
 void Adapter::read(Array which, uint32_t tensor, float* out, uint64_t count) const {
   const AdapterTensor& t = checked_tensor(tensor, count);
   if (which == Array::Weight) {
-    weights_.read(t.at, out, count);
+    read_weight(t, out);
   } else if (!t.trained() || (which == Array::Gradient && gradients_.empty())) {
     std::fill(out, out + count, 0.0f);
   } else if (which == Array::Gradient) {
@@ -216,10 +244,11 @@ void Adapter::read(Array which, uint32_t tensor, float* out, uint64_t count) con
 void Adapter::write(Array which, uint32_t tensor, const float* values, uint64_t count) {
   const AdapterTensor& t = checked_tensor(tensor, count);
   if (which == Array::Weight) {
-    weights_.write(t.at, values, count);
+    write_weight(t, values);
     norms_fresh_ = false;
     return;
   }
+  require_trainable();
   if (!t.trained()) fail(LR_INVALID_ARGUMENT, "tensor %u is not trained: it has weights only", tensor);
   if (which == Array::Gradient) {
     prepare_gradients();

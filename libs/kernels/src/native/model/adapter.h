@@ -16,6 +16,7 @@ struct AdapterTarget {
   float scale;  // alpha / rank
   int32_t rank;
   bool dora;
+  bool bf16;    // see lr_lora_target
   int layer, kind;
 };
 
@@ -33,7 +34,8 @@ struct AdapterTensor {
   Role role;
   int layer, kind;
   int64_t rows, cols;
-  size_t at;  // first element in each of the adapter's arrays
+  bool bf16;  // kept in bfloat16; else as floats
+  size_t at;  // first float in each of the adapter's arrays
 
   size_t elements() const { return static_cast<size_t>(rows * cols); }
   bool trained() const { return role < Role::InitialA; }
@@ -73,6 +75,7 @@ class Adapter {
   Adapted adapted(const Run& run, const Ops& ops, int layer, int kind, bool training, uint64_t dropout_seed);
 
   enum class Array { Weight, Gradient, AdamM, AdamV };
+  // Throws Error(LR_INVALID_ARGUMENT) for an adapter with pairs in bfloat16, as everything does that trains it.
   void prepare_gradients();
   void zero_gradients();
   // Makes the next optimizer step refuse: a loss of this adapter was not finite, or a step ended halfway.
@@ -87,6 +90,7 @@ class Adapter {
   // zeroed and nothing updated.
   float optimizer_step(const Run& run, const Ops& ops, const lr_adamw& settings);
 
+  // Of the state throw Error(LR_INVALID_ARGUMENT) as prepare_gradients does.
   uint64_t state_bytes() const;
   void export_state(uint8_t* out, uint64_t bytes) const;
   // Throws Error(LR_BAD_FORMAT) and leaves the adapter as it was.
@@ -101,14 +105,20 @@ class Adapter {
   const Slot& slot(int layer, int kind) const { return slots_[static_cast<size_t>(layer * kLinears + kind)]; }
   Slot& slot(int layer, int kind) { return slots_[static_cast<size_t>(layer * kLinears + kind)]; }
   const Linear& linear(int layer, int kind) const { return base_.layers()[static_cast<size_t>(layer)].linears[kind]; }
-  void place_targets();
+  // `pack`: pairs that are to be in bfloat16 are.
+  void place_targets(bool pack);
   void place_biases(uint32_t bias);
   void place_initial_pairs();
-  int add_tensor(Role role, int layer, int kind, int64_t rows, int64_t cols);
+  int add_tensor(Role role, int layer, int kind, int64_t rows, int64_t cols, bool bf16 = false);
   void initialise(Runtime& runtime, const lr_adapter_options& options);
   // Computes norms_ anew if weights have changed since.
   void refresh_norms(const Run& run, const Ops& ops);
   const AdapterTensor& checked_tensor(uint32_t tensor, uint64_t count) const;
+  void require_trainable() const;
+  // A pair whose A is tensor `a` and whose B follows it; neither dropout nor gradients.
+  Lora pair(const AdapterTarget& target, float scale, int a);
+  void read_weight(const AdapterTensor& tensor, float* out) const;
+  void write_weight(const AdapterTensor& tensor, const float* values);
   float* weight(int tensor) { return weights_.data() + tensors_[static_cast<size_t>(tensor)].at; }
   float* gradient(int tensor) { return gradients_.data() + tensors_[static_cast<size_t>(tensor)].at; }
   std::string state_head(uint64_t adam_step) const;

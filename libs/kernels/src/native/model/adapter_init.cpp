@@ -36,7 +36,7 @@ void Adapter::initialise(Runtime& runtime, const lr_adapter_options& options) {
       const AdapterTensor& tensor = tensors_[static_cast<size_t>(s.a)];
       Buffer<float> a(runtime.host().memory, tensor.elements());
       fill_uniform(key, tensor, a);
-      weights_.write(tensor.at, a.data(), tensor.elements());
+      write_weight(tensor, a.data());
     }
     if (s.magnitude >= 0) runtime.ops.row_norms(runtime.run, w, Lora{}, weight(s.magnitude));
   }

@@ -42,6 +42,7 @@ std::string Adapter::state_head(uint64_t adam_step) const {
 }
 
 uint64_t Adapter::state_bytes() const {
+  require_trainable();
   uint64_t elements = 0;
   for (const AdapterTensor& tensor : tensors_) elements += tensor.elements();
   return sizeof(StateHeader) + tensors_.size() * sizeof(StateTensor) + elements * sizeof(float) + moments_.bytes() +

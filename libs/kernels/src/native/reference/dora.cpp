@@ -14,7 +14,7 @@ void row_norms(const Run&, const Weight& w, const Lora& l, float* norm) {
     double squares = 0;
     for (int64_t col = 0; col < w.cols; ++col) {
       double update = 0;
-      for (int64_t r = 0; r < l.rank; ++r) update += double{l.b[row * l.rank + r]} * l.a[r * w.cols + col];
+      for (int64_t r = 0; r < l.rank; ++r) update += double{element_of_b(l, row * l.rank + r)} * element_of_a(l, r * w.cols + col);
       const double value = element(w, row, col) + l.scale * update;
       squares += value * value;
     }

@@ -11,7 +11,7 @@ void hidden_of(const float* x, const Lora& l, int64_t in, float* h, int64_t T) {
       double sum = 0;
       for (int64_t i = 0; i < in; ++i) {
         const float dropped = x[t * in + i] * dropout_factor(l, t * in + i);
-        sum += double{dropped} * l.a[r * in + i];
+        sum += double{dropped} * element_of_a(l, r * in + i);
       }
       h[t * l.rank + r] = static_cast<float>(sum);
     }
@@ -44,7 +44,7 @@ void lora_output(const Run&, const float* h, const Lora& l, int64_t out, float* 
   for (int64_t t = 0; t < T; ++t)
     for (int64_t o = 0; o < out; ++o) {
       double sum = 0;
-      for (int64_t r = 0; r < l.rank; ++r) sum += double{h[t * l.rank + r]} * l.b[o * l.rank + r];
+      for (int64_t r = 0; r < l.rank; ++r) sum += double{h[t * l.rank + r]} * element_of_b(l, o * l.rank + r);
       y[t * out + o] = static_cast<float>(y[t * out + o] + l.scale * sum);
     }
 }

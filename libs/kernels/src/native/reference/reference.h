@@ -21,6 +21,10 @@ inline float element(const Weight& w, int64_t row, int64_t col) {
 // An operand of a big product, in the type the run asks for.
 inline double operand(const Run& run, float value) { return run.compute == Compute::BF16 ? round_to_bf16(value) : value; }
 
+// Element i of a pair's A and B, whatever they are kept in.
+inline float element_of_a(const Lora& l, int64_t i) { return l.a_bf16 == nullptr ? l.a[i] : bf16_to_float(l.a_bf16[i]); }
+inline float element_of_b(const Lora& l, int64_t i) { return l.b_bf16 == nullptr ? l.b[i] : bf16_to_float(l.b_bf16[i]); }
+
 // What dropout multiplies element i of its stream with: 0, or 1 / (1 - p).
 inline float dropout_factor(const Lora& l, int64_t i) {
   if (l.dropout == 0) return 1;

@@ -5,6 +5,7 @@ namespace reference {
 
 static constexpr Ops kOps = {
     .name = "reference",
+    .bf16_pairs = true,
 #include "table.inc"
 };
 

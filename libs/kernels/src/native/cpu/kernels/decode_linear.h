@@ -21,10 +21,6 @@ constexpr int64_t kManyRows = 8;
 // so many.
 constexpr int64_t kManyFloats = int64_t{1} << 17;
 
-// W elements of a weight that need no scale.
-inline V load_elements(const float* p) { return load(p); }
-inline V load_elements(const uint16_t* p) { return from_bf16(p); }
-
 // sums[M], vectors, += a weight row times M tokens [M][cols], its elements straight from memory. One row at a time: the processor foresees one stretch of
 // memory, and several rows side by side came at half the speed (docs/kernel-notes.md).
 template <int M, class Element>
@@ -33,15 +29,14 @@ inline void stream_elements(const WeightReader& reader, int64_t row, const float
   const auto* elements = static_cast<const Element*>(reader.w.data) + row * cols;
   for (int64_t i = 0; i < whole; i += W) {
     __builtin_prefetch(reinterpret_cast<const char*>(elements + i) + kBytesAhead);
-    const V values = load_elements(elements + i);
+    const V values = load(elements + i);
 #pragma GCC unroll 8
     for (int m = 0; m < M; ++m) sums[m] = fma(values, load(x + m * cols + i), sums[m]);
   }
   if (whole < cols) {
     const int64_t left = cols - whole;
-    float rest[W];
-    reader.read(row, whole, left, rest);
-    for (int m = 0; m < M; ++m) sums[m] = fma(load_part(rest, left), load_part(x + m * cols + whole, left), sums[m]);
+    const V values = load_part(elements + whole, left);
+    for (int m = 0; m < M; ++m) sums[m] = fma(values, load_part(x + m * cols + whole, left), sums[m]);
   }
 }
 

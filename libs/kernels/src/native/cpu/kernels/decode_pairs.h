@@ -14,8 +14,9 @@ namespace {
 // Below this many multiply-adds a product of next tokens ends before other threads have taken part: less than elsewhere (kWorthThreads), for
 // operations follow each other so closely here that the other threads have not fallen asleep.
 constexpr int64_t kWorthThreadsDecoding = 1 << 18;
-// The same of floats that are read for once: some 10 µs.
-constexpr int64_t kWorthReading = 1 << 16;
+// The same of bytes that are read for once: some 10 µs.
+constexpr int64_t kWorthReading = 1 << 18;
+constexpr int64_t kLineBytes = 64;
 
 // The pairs of a product of T tokens. Takes scratch memory until it goes.
 class DecodingPairs {
@@ -36,7 +37,7 @@ class DecodingPairs {
       for (int64_t t = rows.begin; t < rows.end; ++t, scaled += padded) {
         const float* hidden = rows.hidden + (t - rows.begin) * rank;
         for (int64_t r = 0; r < padded; ++r) scaled[r] = r < rank ? hidden[r] * rows.pair.scale : 0;
-        terms_[next[t]++] = {rows.pair.b, scaled, rank};
+        terms_[next[t]++] = {rows.pair.b, rows.pair.b_bf16, scaled, rank};
       }
     }
   }
@@ -51,18 +52,18 @@ class DecodingPairs {
       V held[R];
 #pragma GCC unroll 16
       for (int r = 0; r < R; ++r) held[r] = zero();
-      for_each_term(first + t, 1, [&](const Term& term) {
-        const float* b = term.b + row * term.rank;
+      const auto add_term = [&](const Term& term, const auto* b) {
         const auto add = [&](int64_t i, auto load_lanes) {
           const V hidden = load(term.hidden + i);
 #pragma GCC unroll 16
           for (int r = 0; r < R; ++r)
-            if (r < rows) held[r] = fma(hidden, load_lanes(b + r * term.rank + i), held[r]);
+            if (r < rows) held[r] = fma(hidden, load_lanes(b + (row + r) * term.rank + i), held[r]);
         };
         int64_t i = 0;
-        for (; i + W <= term.rank; i += W) add(i, [](const float* p) { return load(p); });
-        if (i < term.rank) add(i, [&](const float* p) { return load_part(p, term.rank - i); });
-      });
+        for (; i + W <= term.rank; i += W) add(i, [](const auto* p) { return load(p); });
+        if (i < term.rank) add(i, [&](const auto* p) { return load_part(p, term.rank - i); });
+      };
+      for_each_term(first + t, 1, [&](const Term& term) { term.b_bf16 == nullptr ? add_term(term, term.b) : add_term(term, term.b_bf16); });
 #pragma GCC unroll 16
       for (int r = 0; r < R; ++r) sums[t * R + r] = held[r];
     }
@@ -70,18 +71,21 @@ class DecodingPairs {
 
   // Asks for what `begin` will read: rows of each B are a stretch of memory of their own, too short for what the processor foresees.
   void ask_for(int64_t row, int64_t rows, int64_t first, int64_t count) const {
-    const float* last = nullptr;
-    for_each_term(first, count, [&](const Term& term) {
-      if (term.b == last) return;
-      last = term.b;
-      for (int64_t i = 0; i < rows * term.rank; i += LinesAhead::kLine) __builtin_prefetch(term.b + row * term.rank + i);
-    });
+    const void* last = nullptr;
+    const auto ask = [&](const auto* b, int64_t rank) {
+      if (b == last) return;
+      last = b;
+      for (int64_t i = 0; i < rows * rank; i += kLineBytes / static_cast<int64_t>(sizeof *b)) __builtin_prefetch(b + row * rank + i);
+    };
+    for_each_term(first, count, [&](const Term& term) { term.b_bf16 == nullptr ? ask(term.b, term.rank) : ask(term.b_bf16, term.rank); });
   }
 
  private:
   // A pair of a token.
   struct Term {
-    const float *b, *hidden;  // hidden: times the scale, and 0 up to a whole vector
+    const float* b;  // or, where it is null, b_bf16
+    const uint16_t* b_bf16;
+    const float* hidden;  // times the scale, and 0 up to a whole vector
     int64_t rank;
   };
 

@@ -31,17 +31,26 @@ void row_norms(const Run& run, const Weight& w, const Lora& l, float* norm) {
   const int64_t panel = kNormRows * (kNormCols + l.rank), tasks = ceil_div(w.rows, kNormRows);
   const size_t mark = run.scratch->mark();
   auto* memory = static_cast<float*>(run.scratch->take(run.pool->threads() * panel * sizeof(float)));
+  const float* a = l.a;
+  if (l.a_bf16 != nullptr) {
+    auto* floats = static_cast<float*>(run.scratch->take(l.rank * w.cols * sizeof(float)));
+    copy(l.a_bf16, l.rank * w.cols, floats);
+    a = floats;
+  }
   parallel(run, tasks, [&](int task, int thread) {
     float* values = memory + thread * panel;          // [kNormRows, kNormCols] of W + scale · B A
     float* b = values + kNormRows * kNormCols;        // [kNormRows, r] of scale · B
     const int64_t row = task * kNormRows, rows = least(kNormRows, w.rows - row);
-    for (int64_t i = 0; i < rows * l.rank; ++i) b[i] = l.b[row * l.rank + i] * l.scale;
+    with_b(l, [&](const auto* from) {
+      if (l.rank > 0) copy(from + row * l.rank, rows * l.rank, b);
+    });
+    for (int64_t i = 0; i < rows * l.rank; ++i) b[i] *= l.scale;
     V squares[kNormRows];
     for (int64_t i = 0; i < kNormRows; ++i) squares[i] = zero();
     for (int64_t col = 0; col < w.cols; col += kNormCols) {
       const int64_t cols = least(kNormCols, w.cols - col);
       for (int64_t i = 0; i < rows; ++i) reader.read(row + i, col, cols, values + i * kNormCols);
-      if (l.rank > 0) multiply<MultiplyAdd>(Rows{b, l.rank}, rows, l.a + col, w.cols, l.rank, cols, true, values, kNormCols);
+      if (l.rank > 0) multiply<MultiplyAdd>(Rows{b, l.rank}, rows, a + col, w.cols, l.rank, cols, true, values, kNormCols);
       for (int64_t i = 0; i < rows; ++i)
         for (int64_t j = 0; j < cols; j += W) {
           const V value = part(values + i * kNormCols + j, least(W, cols - j));

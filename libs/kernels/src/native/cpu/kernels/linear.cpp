@@ -23,7 +23,8 @@ struct PairTerms {
 };
 
 // factor[cols, rows] = scale · matrix[rows, cols]ᵀ
-void transpose_scaled(const float* matrix, int64_t rows, int64_t cols, float scale, float* factor) {
+template <class Element>
+void transpose_scaled(const Element* matrix, int64_t rows, int64_t cols, float scale, float* factor) {
   for (int64_t row = 0; row < rows; row += W)
     for (int64_t col = 0; col < cols; col += W) {
       const int64_t height = least(W, rows - row), width = least(W, cols - col);
@@ -44,7 +45,7 @@ void with_terms(const Run& run, std::span<const LoraRows> pairs, int64_t N, bool
     const int64_t size = pair.rank * N;
     factors[i] = static_cast<float*>(run.scratch->take(size * sizeof(float)));
     if (forward) {
-      transpose_scaled(pair.b, N, pair.rank, pair.scale, factors[i]);
+      with_b(pair, [&](const auto* b) { transpose_scaled(b, N, pair.rank, pair.scale, factors[i]); });
     } else {
       for (int64_t j = 0; j < size; ++j) factors[i][j] = pair.a[j] * pair.scale;
     }

@@ -94,7 +94,9 @@ struct Dropped {
 };
 
 void hidden_of(const Run& run, const float* x, const Lora& l, int64_t in, float* h, int64_t T) {
-  gemm<Exact>(run, T, l.rank, in, DroppedRows{x, l, in}, TransposedMatrix{l.a, in}, MatrixSink{h, l.rank, false, nullptr});
+  with_a(l, [&](const auto* a) {
+    gemm<Exact>(run, T, l.rank, in, DroppedRows{x, l, in}, TransposedMatrix{a, in}, MatrixSink{h, l.rank, false, nullptr});
+  });
 }
 
 void gradients_of(const Run& run, const float* dy, const float* x, const float* h, const Lora& l, int64_t in, int64_t out, float* dh,
@@ -143,9 +145,10 @@ void for_each_pair(const Run& run, std::span<const LoraRows> pairs, int64_t widt
 constexpr int kDotRows = 4;
 constexpr int kDotTokens = W / kDotRows;
 
-// hidden[M, stride] of M tokens x[M, in] with R rows of A: one vector of sums over k each, whose lanes are added in the end.
-template <int M, int R>
-inline void dots(const float* x, const float* a, int64_t in, float* hidden, int64_t stride) {
+// hidden[M, stride] of M tokens x[M, in] with R rows of A: one vector of sums over k each, whose lanes are added in the end. For a single token as
+// much is asked for from `next` on as is read of A: what comes after these rows.
+template <int M, int R, class Element>
+inline void dots(const float* x, const Element* a, int64_t in, [[maybe_unused]] const std::byte* next, float* hidden, int64_t stride) {
   V products[M * R];
   for (V& product : products) product = zero();
   const int64_t whole = in / W * W;
@@ -160,43 +163,58 @@ inline void dots(const float* x, const float* a, int64_t in, float* hidden, int6
       for (int r = 0; r < R; ++r) products[m * R + r] = fma(lanes, rows[r], products[m * R + r]);
     }
   };
-  for (int64_t i = 0; i < whole; i += W) step(i, [](const float* p) { return load(p); });
-  if (whole < in) step(whole, [&](const float* p) { return load_part(p, in - whole); });
+  for (int64_t i = 0; i < whole; i += W) {
+    if constexpr (M == 1) {
+      constexpr int64_t kStepBytes = R * W * static_cast<int64_t>(sizeof(Element));
+      for (int64_t j = 0; j < kStepBytes; j += kLineBytes) __builtin_prefetch(next + i / W * kStepBytes + j);
+    }
+    step(i, [](const auto* p) { return load(p); });
+  }
+  if (whole < in) step(whole, [&](const auto* p) { return load_part(p, in - whole); });
   float values[M * R];
   store_sums(products, values);
   for (int m = 0; m < M; ++m)
     for (int r = 0; r < R; ++r) hidden[m * stride + r] = values[m * R + r];
 }
 
-template <int R>
-void dots_of_rows(const LoraRows& rows, const float* x, int64_t in, int64_t row) {
+// The same for all tokens of a pair and rows `row` to `end` of its A, which lies at a; `after`: what is read after all of A.
+template <class Element>
+void dots_of_rows(const LoraRows& rows, const float* x, const Element* a, int64_t in, int64_t row, int64_t end, const void* after) {
   const int64_t rank = rows.pair.rank;
-  const float* a = rows.pair.a + row * in;
-  int64_t t = rows.begin;
-  const auto hidden = [&] { return rows.hidden + (t - rows.begin) * rank + row; };
-  for (; t + kDotTokens <= rows.end; t += kDotTokens) dots<kDotTokens, R>(x + t * in, a, in, hidden(), rank);
-  for (; t < rows.end; ++t) dots<1, R>(x + t * in, a, in, hidden(), rank);
+  const auto of = [&](auto height) {
+    constexpr int R = decltype(height)::value;
+    const auto* next = static_cast<const std::byte*>(row + R < rank ? a + (row + R) * in : after);
+    int64_t t = rows.begin;
+    const auto hidden = [&] { return rows.hidden + (t - rows.begin) * rank + row; };
+    for (; t + kDotTokens <= rows.end; t += kDotTokens) dots<kDotTokens, R>(x + t * in, a + row * in, in, next, hidden(), rank);
+    for (; t < rows.end; ++t) dots<1, R>(x + t * in, a + row * in, in, next, hidden(), rank);
+  };
+  for (; row + kDotRows <= end; row += kDotRows) of(std::integral_constant<int, kDotRows>());
+  for (; row < end; ++row) of(std::integral_constant<int, 1>());
 }
 
-// The same without packing, for pairs with few tokens each: it reads each A once. Without dropout. For a single token rows come one after the
-// other: as one stretch of memory they come twice as fast as side by side, and nothing is used twice.
+// The same without packing, for pairs with few tokens each: it reads each A once. Without dropout. The processor foresees one stretch of memory and
+// no more, so all of A is asked for in its order, and that of the next pair after it; rows side by side then come from the first cache, and
+// their sums do not wait for each other.
 void hidden_decoding(const Run& run, const float* x, std::span<const LoraRows> pairs, int64_t in) {
+  if (pairs.empty()) return;
   int64_t work = 0, read = 0, rank = 0;
   for (const LoraRows& rows : pairs) {
     work += (rows.end - rows.begin) * rows.pair.rank * in;
-    read += rows.pair.rank * in;
+    with_a(rows.pair, [&](const auto* a) { read += rows.pair.rank * in * static_cast<int64_t>(sizeof *a); });
     rank = most(rank, rows.pair.rank);
   }
-  // Rows of A that a task multiplies: all of a pair where there are enough pairs.
-  const int64_t share = static_cast<int64_t>(pairs.size()) < 4 * run.pool->threads() ? kDotRows : rank;
+  // A task multiplies some pairs, or, where there are too few of them, some rows of one.
+  const int64_t count = static_cast<int64_t>(pairs.size()), tasks = 8 * run.pool->threads();
+  const int64_t together = ceil_div(count, tasks), share = 2 * count < tasks ? kDotRows : rank;
   const int64_t shares = ceil_div(rank, share);  // of each pair; those of a lower rank have fewer
-  parallel(run, static_cast<int64_t>(pairs.size()) * shares, [&](int task, int) {
-    const LoraRows& rows = pairs[task / shares];
-    int64_t row = task % shares * share;
-    const int64_t end = least(row + share, rows.pair.rank);
-    if (rows.end - rows.begin > 1)
-      for (; row + kDotRows <= end; row += kDotRows) dots_of_rows<kDotRows>(rows, x, in, row);
-    for (; row < end; ++row) dots_of_rows<1>(rows, x, in, row);
+  parallel(run, ceil_div(count, together) * shares, [&](int task, int) {
+    const int64_t first = task / shares * together, row = task % shares * share;
+    for (int64_t i = first; i < least(first + together, count); ++i) {
+      const void* after = nullptr;  // A of the last pair again where none comes after it
+      with_a(pairs[least(i + 1, count - 1)].pair, [&](const auto* a) { after = a; });
+      with_a(pairs[i].pair, [&](const auto* a) { dots_of_rows(pairs[i], x, a, in, row, least(row + share, pairs[i].pair.rank), after); });
+    }
   }, work < kWorthThreadsDecoding && read < kWorthReading);
 }
 

@@ -8,6 +8,7 @@ namespace lr::LR_ISA {
 extern const Ops kOps;
 const Ops kOps = {
     .name = LR_NAME(LR_ISA),
+    .bf16_pairs = true,
 #include "table.inc"
 };
 

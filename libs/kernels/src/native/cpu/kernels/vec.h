@@ -16,6 +16,7 @@ using V = __m512;
 using I = __m512i;  // W 32-bit integers
 
 static inline V set(float value) { return _mm512_set1_ps(value); }
+// W floats, and below W bfloat16 values as floats.
 static inline V load(const float* p) { return _mm512_loadu_ps(p); }
 static inline void store(float* p, V v) { _mm512_storeu_ps(p, v); }
 // The first n ≤ W lanes; the others load as 0.
@@ -32,9 +33,9 @@ static inline V round(V a) { return _mm512_roundscale_ps(a, _MM_FROUND_TO_NEARES
 static inline V power_of_two(V n) {
   return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_add_epi32(_mm512_cvtps_epi32(n), _mm512_set1_epi32(127)), 23));
 }
-static inline V from_bf16(const uint16_t* p) {
-  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))), 16));
-}
+static inline V from_bf16(__m256i halves) { return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16)); }
+static inline V load(const uint16_t* p) { return from_bf16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))); }
+static inline V load_part(const uint16_t* p, int64_t n) { return from_bf16(_mm256_maskz_loadu_epi16(static_cast<__mmask16>((1u << n) - 1), p)); }
 // Rounded to bfloat16, to nearest even, left in floats.
 static inline V round_bf16(V v) {
   const I bits = _mm512_castps_si512(v);
@@ -198,8 +199,20 @@ static inline V round(V a) { return _mm256_round_ps(a, _MM_FROUND_TO_NEAREST_INT
 static inline V power_of_two(V n) {
   return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_add_epi32(_mm256_cvtps_epi32(n), _mm256_set1_epi32(127)), 23));
 }
-static inline V from_bf16(const uint16_t* p) {
-  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))), 16));
+static inline V from_bf16(__m128i halves) { return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(halves), 16)); }
+static inline V load(const uint16_t* p) { return from_bf16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p))); }
+static inline V load_part(const uint16_t* p, int64_t n) {
+  uint64_t low = 0, high = 0;
+  if (n < 4) {
+    for (int64_t i = 0; i < n; ++i) low |= uint64_t{p[i]} << 16 * i;
+  } else {  // two words that overlap: no byte beyond the last value is read
+    std::memcpy(&low, p, sizeof low);
+    if (n > 4) {
+      std::memcpy(&high, p + n - 4, sizeof high);
+      high >>= 16 * (8 - n);
+    }
+  }
+  return from_bf16(_mm_set_epi64x(static_cast<int64_t>(high), static_cast<int64_t>(low)));
 }
 static inline V round_bf16(V v) {
   const I bits = _mm256_castps_si256(v);

@@ -1,7 +1,5 @@
 // Weights in any storage as floats, and the sources and sinks of products that several operations share.
 #pragma once
-#include <cstring>
-
 #include "gemm.h"
 #include "quantization.h"
 
@@ -29,22 +27,14 @@ static inline void widen_four_bit(const Weight& w, const float* levels, const st
   }
 }
 
-static inline void widen(const uint16_t* values, int64_t n, float* out) {
-  int64_t i = 0;
-  for (; i + W <= n; i += W) store(out + i, from_bf16(values + i));
-  for (; i < n; ++i) {
-    const uint32_t bits = uint32_t{values[i]} << 16;
-    std::memcpy(out + i, &bits, sizeof bits);
-  }
-}
-
 static inline void widen_int8(const int8_t* values, float scale, int64_t n, float* out) {
   int64_t i = 0;
   for (; i + W <= n; i += W) store(out + i, from_int8(values + i) * set(scale));
   for (; i < n; ++i) out[i] = static_cast<float>(values[i]) * scale;
 }
 
-static inline void copy(const float* values, int64_t n, float* out) {
+template <class Element>  // float, or uint16_t for bfloat16
+static inline void copy(const Element* values, int64_t n, float* out) {
   int64_t i = 0;
   for (; i + W <= n; i += W) store(out + i, load(values + i));
   if (i < n) store_part(out + i, load_part(values + i, n - i), n - i);
@@ -58,7 +48,7 @@ struct WeightReader {
     const int64_t i = row * w.cols + col;
     switch (w.storage) {
       case Storage::F32: return copy(static_cast<const float*>(w.data) + i, n, out);
-      case Storage::BF16: return widen(static_cast<const uint16_t*>(w.data) + i, n, out);
+      case Storage::BF16: return copy(static_cast<const uint16_t*>(w.data) + i, n, out);
       case Storage::INT8: return widen_int8(static_cast<const int8_t*>(w.data) + i, quant::row_scale(w.scales, row), n, out);
       case Storage::NF4:
       case Storage::FP4: return widen_four_bit(w, levels, dynamic, i, n, out);
@@ -94,12 +84,23 @@ struct PlainMatrix {
   int64_t stride;
   void line(int64_t k, int64_t col, int64_t n, float* out) const { copy(data + k * stride + col, n, out); }
 };
+template <class Element>  // float, or uint16_t for bfloat16
 struct TransposedMatrix {
   static constexpr bool kAlongK = true;
-  const float* data;
+  const Element* data;
   int64_t stride;
   void line(int64_t col, int64_t k, int64_t n, float* out) const { copy(data + col * stride + k, n, out); }
 };
+
+// f(elements of a pair's A), and of its B: floats or bfloat16.
+template <class F>
+static inline void with_a(const Lora& l, const F& f) {
+  l.a_bf16 == nullptr ? f(l.a) : f(l.a_bf16);
+}
+template <class F>
+static inline void with_b(const Lora& l, const F& f) {
+  l.b_bf16 == nullptr ? f(l.b) : f(l.b_bf16);
+}
 
 // C stored to, or added to, a row-major matrix; a bias [N] is added first.
 struct MatrixSink {
