@@ -181,71 +181,59 @@ LR_DEVICE void take_score_gradients(WarpWeights<kColumns>& p, const WarpSums<kCo
   });
 }
 
-constexpr int kQueryTileKeys = 48;
+constexpr int kQueryTileKeys = 32;
 
-// The same on tensor cores: 128 queries a block. Values of the next tile come while this one's keys are used a second time.
+// The same on tensor cores: 128 queries a block. A tile of keys and values is under way while one is used.
 template <int kWidth>
-LR_KERNEL(kAttentionThreads) query_gradients_bf16(RoundedBackward b) {
+LR_KERNEL_SHARING(kAttentionThreads, 2) query_gradients_bf16(RoundedBackward b) {
   using Shape = Bf16Shape<kWidth>;
   constexpr int kKeys = kQueryTileKeys;
-  constexpr int queries = 0, gradients = Shape::tile_bytes(kOwnRows), keys = 2 * gradients, values = keys + Shape::tile_bytes(kKeys);
-  const AttentionTile tile = b.tiles[block_x() / b.a.Hq];
-  const int64_t head = block_x() % b.a.Hq, key_head = head / (b.a.Hq / b.a.Hkv);
-  const int64_t query_row = (int64_t{tile.begin} + tile.first) * b.a.Hq + head, query_stride = b.a.Hq * kWidth;
-  const int64_t first_key_row = tile.begin * b.a.Hkv + key_head, key_stride = b.a.Hkv * kWidth;
+  constexpr int queries = 0, gradients = Shape::tile_bytes(kOwnRows), rows = 2 * gradients, stages = rows + 2 * kOwnRows * 4;
+  const int heads = static_cast<int>(b.a.Hq), key_heads = static_cast<int>(b.a.Hkv);
+  const AttentionTile tile = b.tiles[block_x() / heads];
+  const int head = static_cast<int>(block_x() % heads), key_head = head / (heads / key_heads);
+  const int query_row = (tile.begin + tile.first) * heads + head, first_key_row = tile.begin * key_heads + key_head;
   const int window = window_of(b.a), end = tile.first + tile.count;
   const int first_row = warp_index() * kWarpRows, low = tile.first + first_row, high = low + kWarpRows - 1;
   const float factor = score_factor(b.a) * kLog2E;
 
   int key = tile.first >= window ? (tile.first + 1 - window) / kKeys * kKeys : 0;
-  const auto load_keys = [&](int at, const uint16_t* from, int first) {
-    load_tile<kWidth, kKeys>(at, from + (first_key_row + first * b.a.Hkv) * kWidth, key_stride, end - first);
+  const auto load_keys = [&](int stage, int first) {
+    const int64_t row = first_key_row + first * key_heads;
+    const int at = stages + stage * 2 * Shape::tile_bytes(kKeys);
+    load_tile<kWidth, kKeys>(at, b.k + row * kWidth, key_heads * kWidth, end - first);
+    load_tile<kWidth, kKeys>(at + Shape::tile_bytes(kKeys), b.v + row * kWidth, key_heads * kWidth, end - first);
     copy_commit();
   };
-  load_tile<kWidth, kOwnRows>(queries, b.q + query_row * kWidth, query_stride, tile.count);
-  load_tile<kWidth, kOwnRows>(gradients, b.dout + query_row * kWidth, query_stride, tile.count);
-  load_keys(keys, b.k, key);
-  load_keys(values, b.v, key);
-  float lse[kRowBlocks][2] = {}, delta[kRowBlocks][2] = {};
-  LR_UNROLL
-  for (int i = 0; i < kRowBlocks; ++i) {
-    LR_UNROLL
-    for (int half = 0; half < 2; ++half) {
-      const int row = first_row + fragment_row(i, 2 * half);
-      if (row >= tile.count) continue;
-      lse[i][half] = b.lse[query_row + row * b.a.Hq] * kLog2E;
-      delta[i][half] = b.delta[query_row + row * b.a.Hq];
-    }
-  }
+  load_tile<kWidth, kOwnRows>(queries, b.q + int64_t{query_row} * kWidth, heads * kWidth, tile.count);
+  load_tile<kWidth, kOwnRows>(gradients, b.dout + int64_t{query_row} * kWidth, heads * kWidth, tile.count);
+  auto *lse = shared_at<float>(rows), *delta = lse + kOwnRows;
+  copy_async4(lse + thread_index(), b.lse + query_row + thread_index() * heads, thread_index() < tile.count);
+  copy_async4(delta + thread_index(), b.delta + query_row + thread_index() * heads, thread_index() < tile.count);
+  load_keys(0, key);
 
   WarpSums<kWidth> own = {};
-  for (; key < end; key += kKeys) {
+  for (int stage = 0; key < end; key += kKeys, stage ^= 1) {
     const bool sees = first_row < tile.count && key <= high && key + kKeys > low + 1 - window;
     const bool sees_all = key + kKeys - 1 <= low && key > high - window;
-    WarpWeights<kKeys> weights;
     copy_wait<0>();
-    barrier();  // the tile is there
-    if (sees) {
-      WarpSums<kKeys> scores = {};
-      multiply_rows<kWidth, kKeys>(scores, queries, first_row, keys);
-      cap_products(scores, b.a);
-      if (!sees_all) {
-        for_each_sum(scores, [&](float& score, int i, int block, int part) {
-          const int position = low + fragment_row(i, part), at = key + fragment_column(block, part);
-          if (at > position || at <= position - window) score = -INFINITY;
-        });
-      }
-      WarpWeights<kKeys> unsloped;
-      take_probabilities<kKeys>(unsloped, weights, scores, b.a, [&](float score, int i, int, int part) { return fused(score, factor, -lse[i][part / 2]); });
-      WarpSums<kKeys> dp = {};
-      multiply_rows<kWidth, kKeys>(dp, gradients, first_row, values);
-      take_score_gradients<kKeys>(weights, dp, [&](int i, int, int part) { return delta[i][part / 2]; });
+    barrier();  // the tile is there, and all are done with the one before
+    if (key + kKeys < end) load_keys(stage ^ 1, key + kKeys);
+    if (!sees) continue;
+    const int keys = stages + stage * 2 * Shape::tile_bytes(kKeys), values = keys + Shape::tile_bytes(kKeys);
+    WarpSums<kKeys> scores = {};
+    multiply_rows<kWidth, kKeys>(scores, queries, first_row, keys);
+    cap_products(scores, b.a);
+    if (!sees_all) {
+      const int first = key - low + lane_offset();
+      hide_unseen(scores, window, [&](int i, int block, int part) { return first + element_offset(i, block, part); });
     }
-    barrier();  // all are done with the values
-    if (key + kKeys < end) load_keys(values, b.v, key + kKeys);
-    if (sees) multiply_columns<kWidth, kKeys>(own, weights, keys);
-    barrier();  // and with the keys
-    if (key + kKeys < end) load_keys(keys, b.k, key + kKeys);
+    WarpWeights<kKeys> unsloped, weights;
+    take_probabilities<kKeys>(unsloped, weights, scores, b.a, [&](float score, int i, int, int part) { return fused(score, factor, -kLog2E * lse[first_row + fragment_row(i, part)]); });
+    WarpSums<kKeys> dp = {};
+    multiply_rows<kWidth, kKeys>(dp, gradients, first_row, values);
+    take_score_gradients<kKeys>(weights, dp, [&](int i, int, int part) { return delta[first_row + fragment_row(i, part)]; });
+    multiply_columns<kWidth, kKeys>(own, weights, keys);
   }
   float factors[kRowBlocks][2] = {{b.a.scale, b.a.scale}, {b.a.scale, b.a.scale}};
   store_rows<kWidth>(b.dq + query_row * b.a.D, b.a.Hq * b.a.D, own, b.a.D, first_row, tile.count, factors);
@@ -268,37 +256,36 @@ struct KeyTile {
 // On tensor cores two warps share 32 keys: one has the probabilities and sums dv, the other gets them from it for ds and sums dk. What
 // one takes for queries is the other's gradients. A tile of queries is under way while one is used.
 template <int kWidth>
-LR_KERNEL(kAttentionThreads) key_gradients_bf16(RoundedBackward b) {
+LR_KERNEL_SHARING(kAttentionThreads, 2) key_gradients_bf16(RoundedBackward b) {
   using Tile = KeyTile<kWidth>;
   constexpr int kQueries = kKeyTileQueries;
-  const AttentionTile tile = b.tiles[block_x() / b.a.Hkv];
-  const int64_t key_head = block_x() % b.a.Hkv, group = b.a.Hq / b.a.Hkv;
-  const int64_t key_row = (int64_t{tile.begin} + tile.first) * b.a.Hkv + key_head, key_stride = b.a.Hkv * kWidth;
+  const int heads = static_cast<int>(b.a.Hq), key_heads = static_cast<int>(b.a.Hkv), group = heads / key_heads;
+  const AttentionTile tile = b.tiles[block_x() / key_heads];
+  const int key_head = static_cast<int>(block_x() % key_heads), key_row = (tile.begin + tile.first) * key_heads + key_head;
   const int window = window_of(b.a), end = query_end(b.a, tile);
   const int first_row = warp_index() / 2 * kWarpRows, low = tile.first + first_row, high = low + kWarpRows - 1;
   const bool sums_dk = warp_index() % 2 == 1;
   const float factor = score_factor(b.a) * kLog2E;
 
-  const auto load_queries = [&](int stage, int64_t head, int first) {
-    const int64_t row = (int64_t{tile.begin} + first) * b.a.Hq + head, stride = b.a.Hq * kWidth;
+  const auto load_queries = [&](int stage, int head, int first) {
+    const int row = (tile.begin + first) * heads + head;
     const int at = Tile::kStagesAt + stage * Tile::kStageBytes, count = end - first;
-    load_tile<kWidth, kQueries>(at, b.q + row * kWidth, stride, count);
-    load_tile<kWidth, kQueries>(at + Tile::kGradients, b.dout + row * kWidth, stride, count);
+    load_tile<kWidth, kQueries>(at, b.q + int64_t{row} * kWidth, heads * kWidth, count);
+    load_tile<kWidth, kQueries>(at + Tile::kGradients, b.dout + int64_t{row} * kWidth, heads * kWidth, count);
     const int query = thread_index() % 64, of_delta = thread_index() / 64;
     if (query < kQueries) {
-      copy_async4(shared_at<float>(at + Tile::kRows) + of_delta * kQueries + query, (of_delta ? b.delta : b.lse) + row + query * b.a.Hq, query < count);
+      copy_async4(shared_at<float>(at + Tile::kRows) + of_delta * kQueries + query, (of_delta ? b.delta : b.lse) + row + query * heads, query < count);
     }
     copy_commit();
   };
-  load_tile<kWidth, kKeyTileKeys>(Tile::kKeysAt, b.k + key_row * kWidth, key_stride, tile.count);
-  load_tile<kWidth, kKeyTileKeys>(Tile::kValuesAt, b.v + key_row * kWidth, key_stride, tile.count);
-  int64_t next_head = key_head * group;
-  int next_query = tile.first, query = 0;
-  const int64_t end_head = next_head + group;
+  load_tile<kWidth, kKeyTileKeys>(Tile::kKeysAt, b.k + int64_t{key_row} * kWidth, key_heads * kWidth, tile.count);
+  load_tile<kWidth, kKeyTileKeys>(Tile::kValuesAt, b.v + int64_t{key_row} * kWidth, key_heads * kWidth, tile.count);
+  int next_head = key_head * group, next_query = tile.first;
+  const int end_head = next_head + group;
   load_queries(0, next_head, next_query);
 
-  auto* handed = shared_at<FourWords>(Tile::kHandedAt) + warp_index() / 2 * Tile::kPieces * 32 + lane_index();
   const auto for_each_piece = [&](const auto& what) {
+    auto* handed = shared_at<FourWords>(Tile::kHandedAt + opaque(first_row / kWarpRows * Tile::kPieces * 32 + lane_index()) * 16);
     LR_UNROLL
     for (int i = 0; i < kRowBlocks; ++i) {
       LR_UNROLL
@@ -307,7 +294,7 @@ LR_KERNEL(kAttentionThreads) key_gradients_bf16(RoundedBackward b) {
   };
   WarpSums<kWidth> own = {};
   for (int stage = 0; next_head < end_head; stage ^= 1) {
-    query = next_query;
+    const int query = next_query;
     next_query += kQueries;
     if (next_query >= end) next_query = tile.first, ++next_head;
     copy_wait<0>();
@@ -322,10 +309,8 @@ LR_KERNEL(kAttentionThreads) key_gradients_bf16(RoundedBackward b) {
     if (!sums_dk) {
       cap_products(sums, b.a);
       if (query < high || query + kQueries - 1 >= low + window) {
-        for_each_sum(sums, [&](float& score, int i, int block, int part) {
-          const int position = low + fragment_row(i, part), at = query + fragment_column(block, part);
-          if (position > at || position <= at - window) score = -INFINITY;
-        });
+        const int first = low - query - lane_offset();
+        hide_unseen(sums, window, [&](int i, int block, int part) { return first - element_offset(i, block, part); });
       }
       WarpWeights<kQueries> sloped;
       take_probabilities<kQueries>(weights, sloped, sums, b.a, [&](float score, int, int block, int part) {
@@ -359,7 +344,7 @@ void launch_bf16(const Run& run, RoundedBackward b, Moment& moment, const int32_
     b.tiles = moment.upload(run, tiles.data(), static_cast<int64_t>(tiles.size()));
     launch(run, kernel, {static_cast<int64_t>(tiles.size()) * heads}, kAttentionThreads, shared, b);
   };
-  constexpr int64_t kQueryTileBytes = 2 * Bf16Shape<kWidth>::tile_bytes(kOwnRows) + 2 * Bf16Shape<kWidth>::tile_bytes(kQueryTileKeys);
+  constexpr int64_t kQueryTileBytes = 2 * Bf16Shape<kWidth>::tile_bytes(kOwnRows) + 4 * Bf16Shape<kWidth>::tile_bytes(kQueryTileKeys) + 2 * kOwnRows * 4;
   over_tiles(query_gradients_bf16<kWidth>, kOwnRows, b.a.Hq, kQueryTileBytes, [](const AttentionTile& tile) { return tile.first + tile.count; });
   over_tiles(key_gradients_bf16<kWidth>, kKeyTileKeys, b.a.Hkv, KeyTile<kWidth>::kBytes, [](const AttentionTile& tile) { return tile.length - tile.first; });
 }

@@ -28,16 +28,16 @@ using WarpWeights = uint32_t[kRowBlocks][kColumns / 16][4];
 
 // Rows at `from`, `stride` apart, into a tile of kRows at `tile`: zeros from `count` on. They are there once copy_wait says so.
 template <int kWidth, int kRows>
-LR_DEVICE void load_tile(int tile, const uint16_t* from, int64_t stride, int count) {
+LR_DEVICE void load_tile(int tile, const uint16_t* from, int stride, int count) {
   using Shape = Bf16Shape<kWidth>;
   constexpr int kAtOnce = kAttentionThreads / Shape::kChunks;
-  const int row = thread_index() / Shape::kChunks, chunk = thread_index() % Shape::kChunks;
-  const uint16_t* at = from + row * stride + chunk * 8;
-  const int place = tile + Shape::place(row, chunk);
+  const int thread = opaque(thread_index()), row = thread / Shape::kChunks, chunk = thread % Shape::kChunks;
+  const int step = opaque(stride * kAtOnce), place = tile + Shape::place(row, chunk);
+  int at = row * stride + chunk * 8;
   LR_UNROLL
   for (int first = 0; first < kRows; first += kAtOnce) {
-    copy_async16(shared_at<char>(place + Shape::tile_bytes(first)), at, row + first < count);
-    at += kAtOnce * stride;
+    copy_async16(shared_at<char>(place + Shape::tile_bytes(first)), from + at, row + first < count);
+    at += step;
   }
 }
 
@@ -139,6 +139,18 @@ LR_DEVICE int window_of(const Attention& a) {
   constexpr int kAll = 1 << 30;
   return a.window > 0 && a.window < kAll ? static_cast<int>(a.window) : kAll;
 }
+
+// The least score for what a query does not see: key_behind(i, block, part) is how far the key lies behind the query.
+template <int kBlocks, typename KeyBehind>
+LR_DEVICE void hide_unseen(float (&scores)[kRowBlocks][kBlocks][4], int window, const KeyBehind& key_behind) {
+  for_each_sum(scores, [&](float& score, int i, int block, int part) {
+    const int behind = key_behind(i, block, part);
+    if (behind > 0 || behind <= -window) score = -INFINITY;
+  });
+}
+// Column less row of an element; that of the lane's first one is lane_offset().
+LR_DEVICE int lane_offset() { return opaque(lane_index() % 4 * 2 - lane_index() / 4); }
+LR_DEVICE int element_offset(int i, int block, int part) { return block * 8 + part % 2 - i * 16 - part / 2 * 8; }
 
 // Writes `factor` times a warp's rows: row i of them, which is row `first + i` of the block's tile, at to + i · stride; those from `count` on are left out.
 template <int kWidth>

@@ -128,26 +128,25 @@ LR_DEVICE void take_weights(WarpWeights<kKeys>& weights, WarpSums<kKeys>& scores
 
 // The same on tensor cores. Keys of the next tile come while this one's values are used, values while its scores are taken.
 template <int kWidth>
-LR_KERNEL(kAttentionThreads) attend_bf16(RoundedForward f) {
+LR_KERNEL_SHARING(kAttentionThreads, 2) attend_bf16(RoundedForward f) {
   using Shape = Bf16Shape<kWidth>;
   constexpr int queries = 0, keys = Shape::tile_bytes(kOwnRows), values = keys + Shape::tile_bytes(kKeys);  // in shared memory
-  const AttentionTile tile = f.tiles[block_x() / f.a.Hq];
-  const int64_t head = block_x() % f.a.Hq, key_head = head / (f.a.Hq / f.a.Hkv);
-  const int64_t query_row = (int64_t{tile.begin} + tile.first) * f.a.Hq + head;
-  const int64_t first_key_row = (f.page_tokens > 0 ? tile.pages * f.page_tokens : tile.begin) * f.a.Hkv + key_head;
-  const int64_t key_stride = f.a.Hkv * kWidth;
-  const uint16_t *k = f.k + first_key_row * kWidth, *v = f.v + first_key_row * kWidth;
+  const int heads = static_cast<int>(f.a.Hq), key_heads = static_cast<int>(f.a.Hkv);
+  const AttentionTile tile = f.tiles[block_x() / heads];
+  const int head = static_cast<int>(block_x() % heads), key_head = head / (heads / key_heads);
+  const int query_row = (tile.begin + tile.first) * heads + head;
+  const int first_key_row = (f.page_tokens > 0 ? tile.pages * static_cast<int>(f.page_tokens) : tile.begin) * key_heads + key_head;
   const int window = window_of(f.a), first_position = tile.past + tile.first, end = first_position + tile.count;
   const int first_row = warp_index() * kWarpRows, low = first_position + first_row, high = low + kWarpRows - 1;
   const float factor = score_factor(f.a) * kLog2E;
 
   int key = first_position >= window ? (first_position + 1 - window) / kKeys * kKeys : 0;
   const auto load_keys = [&](int at, const uint16_t* from, int first) {
-    load_tile<kWidth, kKeys>(at, from + first * key_stride, key_stride, end - first);
+    load_tile<kWidth, kKeys>(at, from + int64_t{first_key_row + first * key_heads} * kWidth, key_heads * kWidth, end - first);
     copy_commit();
   };
-  load_tile<kWidth, kOwnRows>(queries, f.q + query_row * kWidth, f.a.Hq * kWidth, tile.count);
-  load_keys(keys, k, key);
+  load_tile<kWidth, kOwnRows>(queries, f.q + int64_t{query_row} * kWidth, heads * kWidth, tile.count);
+  load_keys(keys, f.k, key);
 
   WarpSums<kWidth> own = {};
   RunningRows rows = {};
@@ -159,22 +158,20 @@ LR_KERNEL(kAttentionThreads) attend_bf16(RoundedForward f) {
     WarpWeights<kKeys> weights;
     copy_wait<0>();
     barrier();  // the keys are there, and all are done with the values before
-    load_keys(values, v, key);
+    load_keys(values, f.v, key);
     if (sees) {
       WarpSums<kKeys> scores = {};
       multiply_rows<kWidth, kKeys>(scores, queries, first_row, keys);
       cap_products(scores, f.a);
       if (!sees_all) {
-        for_each_sum(scores, [&](float& score, int i, int block, int part) {
-          const int position = low + fragment_row(i, part), at = key + fragment_column(block, part);
-          if (at > position || at <= position - window) score = -INFINITY;
-        });
+        const int first = key - low + lane_offset();
+        hide_unseen(scores, window, [&](int i, int block, int part) { return first + element_offset(i, block, part); });
       }
       take_weights<kWidth>(weights, scores, own, rows, factor);
     }
     copy_wait<0>();
     barrier();  // the values are there, and all are done with the keys
-    if (key + kKeys < end) load_keys(keys, k, key + kKeys);
+    if (key + kKeys < end) load_keys(keys, f.k, key + kKeys);
     if (sees) multiply_columns<kWidth, kKeys>(own, weights, values);
   }
 
@@ -187,7 +184,7 @@ LR_KERNEL(kAttentionThreads) attend_bf16(RoundedForward f) {
       factors[i][half] = 1 / total;
       const int row = first_row + fragment_row(i, 2 * half);
       if (f.lse == nullptr || row >= tile.count || lane_index() % 4 != 0) continue;
-      f.lse[query_row + row * f.a.Hq] = rows.largest[i][half] * score_factor(f.a) + logf(total);
+      f.lse[query_row + row * heads] = rows.largest[i][half] * score_factor(f.a) + logf(total);
     }
   }
   store_rows<kWidth>(f.o + query_row * f.a.D, f.a.Hq * f.a.D, own, f.a.D, first_row, tile.count, factors);
