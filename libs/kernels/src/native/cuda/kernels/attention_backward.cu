@@ -229,7 +229,9 @@ LR_KERNEL_SHARING(kAttentionThreads, 2) query_gradients_bf16(RoundedBackward b) 
       hide_unseen(scores, window, [&](int i, int block, int part) { return first + element_offset(i, block, part); });
     }
     WarpWeights<kKeys> unsloped, weights;
-    take_probabilities<kKeys>(unsloped, weights, scores, b.a, [&](float score, int i, int, int part) { return fused(score, factor, -kLog2E * lse[first_row + fragment_row(i, part)]); });
+    take_probabilities<kKeys>(unsloped, weights, scores, b.a, [&](float score, int i, int, int part) {
+      return fused(score, factor, -kLog2E * lse[first_row + fragment_row(i, part)]);
+    });
     WarpSums<kKeys> dp = {};
     multiply_rows<kWidth, kKeys>(dp, gradients, first_row, values);
     take_score_gradients<kKeys>(weights, dp, [&](int i, int, int part) { return delta[first_row + fragment_row(i, part)]; });
@@ -263,12 +265,10 @@ LR_KERNEL_SHARING(kAttentionThreads, 2) key_gradients_bf16(RoundedBackward b) {
   const AttentionTile tile = b.tiles[block_x() / key_heads];
   const int key_head = static_cast<int>(block_x() % key_heads), key_row = (tile.begin + tile.first) * key_heads + key_head;
   const int window = window_of(b.a), end = query_end(b.a, tile);
-  const int first_row = warp_index() / 2 * kWarpRows, low = tile.first + first_row, high = low + kWarpRows - 1;
+  const int first_row = warp_index() / 2 * kWarpRows, low = tile.first + first_row;
   const bool sums_dk = warp_index() % 2 == 1;
-  const float factor = score_factor(b.a) * kLog2E;
-
-  const auto load_queries = [&](int stage, int head, int first) {
-    const int row = (tile.begin + first) * heads + head;
+  const auto load_queries = [&](int stage, int head_row, int first) {
+    const int row = head_row + first * heads;
     const int at = Tile::kStagesAt + stage * Tile::kStageBytes, count = end - first;
     load_tile<kWidth, kQueries>(at, b.q + int64_t{row} * kWidth, heads * kWidth, count);
     load_tile<kWidth, kQueries>(at + Tile::kGradients, b.dout + int64_t{row} * kWidth, heads * kWidth, count);
@@ -280,9 +280,8 @@ LR_KERNEL_SHARING(kAttentionThreads, 2) key_gradients_bf16(RoundedBackward b) {
   };
   load_tile<kWidth, kKeyTileKeys>(Tile::kKeysAt, b.k + int64_t{key_row} * kWidth, key_heads * kWidth, tile.count);
   load_tile<kWidth, kKeyTileKeys>(Tile::kValuesAt, b.v + int64_t{key_row} * kWidth, key_heads * kWidth, tile.count);
-  int next_head = key_head * group, next_query = tile.first;
-  const int end_head = next_head + group;
-  load_queries(0, next_head, next_query);
+  int heads_left = group, head_row = tile.begin * heads + key_head * group, next_query = tile.first;  // of the next tile
+  load_queries(0, head_row, next_query);
 
   const auto for_each_piece = [&](const auto& what) {
     auto* handed = shared_at<FourWords>(Tile::kHandedAt + opaque(first_row / kWarpRows * Tile::kPieces * 32 + lane_index()) * 16);
@@ -293,13 +292,13 @@ LR_KERNEL_SHARING(kAttentionThreads, 2) key_gradients_bf16(RoundedBackward b) {
     }
   };
   WarpSums<kWidth> own = {};
-  for (int stage = 0; next_head < end_head; stage ^= 1) {
+  for (int stage = 0; heads_left > 0; stage ^= 1) {
     const int query = next_query;
     next_query += kQueries;
-    if (next_query >= end) next_query = tile.first, ++next_head;
+    if (next_query >= end) next_query = tile.first, ++head_row, --heads_left;
     copy_wait<0>();
     barrier();  // the tile is there, and all are done with the one before
-    if (next_head < end_head) load_queries(stage ^ 1, next_head, next_query);
+    if (heads_left > 0) load_queries(stage ^ 1, head_row, next_query);
     const int queries = Tile::kStagesAt + stage * Tile::kStageBytes, gradients = queries + Tile::kGradients;
     const auto* lse = shared_at<float>(queries + Tile::kRows);
     const auto* delta = lse + kQueries;
@@ -308,13 +307,13 @@ LR_KERNEL_SHARING(kAttentionThreads, 2) key_gradients_bf16(RoundedBackward b) {
     multiply_rows<kWidth, kQueries>(sums, sums_dk ? Tile::kValuesAt : Tile::kKeysAt, first_row, sums_dk ? gradients : queries);
     if (!sums_dk) {
       cap_products(sums, b.a);
-      if (query < high || query + kQueries - 1 >= low + window) {
+      if (query - low < kWarpRows - 1 || query + kQueries - 1 - low >= window) {
         const int first = low - query - lane_offset();
         hide_unseen(sums, window, [&](int i, int block, int part) { return first - element_offset(i, block, part); });
       }
       WarpWeights<kQueries> sloped;
       take_probabilities<kQueries>(weights, sloped, sums, b.a, [&](float score, int, int block, int part) {
-        return fused(score, factor, -kLog2E * lse[fragment_column(block, part)]);
+        return fused(score, score_factor(b.a) * kLog2E, -kLog2E * lse[fragment_column(block, part)]);
       });
       for_each_piece([&](FourWords& piece, int i, int step) {
         LR_UNROLL

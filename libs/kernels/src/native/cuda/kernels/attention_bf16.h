@@ -117,7 +117,7 @@ LR_DEVICE void for_each_sum(float (&sums)[kRowBlocks][kBlocks][4], const What& w
   }
 }
 
-// Products become scores: capped ones where there is a cap. times(a) is what remains to multiply them by, for powers of two.
+// Products become capped scores where there is a cap. score_factor(a), above 0, is what remains to multiply them by.
 template <int kBlocks>
 LR_DEVICE void cap_products(float (&sums)[kRowBlocks][kBlocks][4], const Attention& a) {
   if (a.softcap <= 0) return;
