@@ -143,6 +143,8 @@ void attention_cases() {
   packed({0, 200}, 3, 1, 64);
   packed({0, 130, 131, 260}, 6, 2, 40);
   packed({0, 97}, 2, 1, 128);
+  packed({0, 20, 290}, 2, 1, 128);
+  packed({0, 270}, 1, 1, 100, 80, 1.5f);
   packed({0, 33}, 9, 3, 20);
   // Windows of two keys (with one there is no gradient to compare), of less and more than a tile of keys or queries, of exactly one, and longer than the sequence.
   packed({0, 5, 6, 37}, 4, 2, 16, 2);

@@ -11,6 +11,8 @@
 #if defined(__CUDACC__)
 
 #define LR_KERNEL(threads) __global__ void __launch_bounds__(threads)
+// At least so many blocks share a multiprocessor: what registers that leaves them is taken.
+#define LR_KERNEL_SHARING(threads, blocks) __global__ void __launch_bounds__(threads, blocks)
 #define LR_DEVICE __device__ __forceinline__
 #define LR_DEVICE_MEMBER __device__ __forceinline__
 #define LR_UNROLL _Pragma("unroll")
@@ -34,6 +36,17 @@ LR_DEVICE int shuffle_xor(int value, int mask) { return __shfl_xor_sync(0xFFFFFF
 
 // a · b + c, rounded once; the emulator rounds twice.
 LR_DEVICE float fused(float a, float b, float c) { return __fmaf_rn(a, b, c); }
+// The value, of which the compiler knows nothing: what follows from it is computed where it is used, and takes no register in between.
+LR_DEVICE int opaque(int value) {
+  asm volatile("" : "+r"(value));
+  return value;
+}
+// 2 to the power of x, within two units of the last place; 0 of -∞.
+LR_DEVICE float power_of_two(float x) {
+  float power;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(power) : "f"(x));
+  return power;
+}
 LR_DEVICE float float_of_bits(uint32_t bits) { return __uint_as_float(bits); }
 LR_DEVICE uint32_t bits_of_float(float value) { return __float_as_uint(value); }
 
@@ -55,6 +68,10 @@ LR_DEVICE uint32_t shared_address(const void* pointer) { return static_cast<uint
 // 16 bytes from global to shared memory, both at multiples of 16; zeros when not `valid`. They are there once copy_wait says so.
 LR_DEVICE void copy_async16(void* to, const void* from, bool valid) {
   asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;" ::"r"(shared_address(to)), "l"(from), "r"(valid ? 16 : 0) : "memory");
+}
+// The same of four bytes.
+LR_DEVICE void copy_async4(void* to, const void* from, bool valid) {
+  asm volatile("cp.async.ca.shared.global [%0], [%1], 4, %2;" ::"r"(shared_address(to)), "l"(from), "r"(valid ? 4 : 0) : "memory");
 }
 // The copies since the last commit are a group.
 LR_DEVICE void copy_commit() { asm volatile("cp.async.commit_group;" ::: "memory"); }

@@ -74,6 +74,7 @@ void prepare(Context& context, std::byte* stack, void (*entry)()) {
 struct Copy {
   void* to;
   const void* from;
+  size_t bytes;
   bool valid;
 };
 
@@ -211,9 +212,9 @@ void wait_warp(Perform perform, void* mine) {
   pause(State::AtWarp);
 }
 
-void copy_later(void* to, const void* from, bool valid) {
-  if (reinterpret_cast<uintptr_t>(to) % 16 != 0 || (valid && reinterpret_cast<uintptr_t>(from) % 16 != 0)) broken("a copy that is not aligned");
-  machine.running->copies.back().push_back({to, from, valid});
+void copy_later(void* to, const void* from, size_t bytes, bool valid) {
+  if (reinterpret_cast<uintptr_t>(to) % bytes != 0 || (valid && reinterpret_cast<uintptr_t>(from) % bytes != 0)) broken("a copy that is not aligned");
+  machine.running->copies.back().push_back({to, from, bytes, valid});
 }
 
 void commit_copies() { machine.running->copies.emplace_back(); }
@@ -223,9 +224,9 @@ void wait_copies(int pending) {
   while (static_cast<int>(groups.size()) - 1 > pending) {
     for (const Copy& copy : groups.front()) {
       if (copy.valid) {
-        std::memcpy(copy.to, copy.from, 16);
+        std::memcpy(copy.to, copy.from, copy.bytes);
       } else {
-        std::memset(copy.to, 0, 16);
+        std::memset(copy.to, 0, copy.bytes);
       }
     }
     groups.erase(groups.begin());

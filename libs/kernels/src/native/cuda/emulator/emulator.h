@@ -4,6 +4,7 @@
 // launch_order, so that a missing barrier shows as other bytes.
 #pragma once
 #include <bit>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -12,6 +13,7 @@
 #include "../../bf16.h"
 
 #define LR_KERNEL(threads) static void
+#define LR_KERNEL_SHARING(threads, blocks) static void
 #define LR_DEVICE static inline
 #define LR_DEVICE_MEMBER inline
 #define LR_UNROLL
@@ -40,7 +42,7 @@ void wait_block();
 using Perform = void (*)(void* const (&lanes)[32]);
 void wait_warp(Perform perform, void* mine);
 
-void copy_later(void* to, const void* from, bool valid);
+void copy_later(void* to, const void* from, size_t bytes, bool valid);
 void commit_copies();
 void wait_copies(int pending);
 
@@ -91,13 +93,16 @@ LR_DEVICE double shuffle_xor(double value, int mask) { return emulator::shuffle(
 LR_DEVICE int shuffle_xor(int value, int mask) { return emulator::shuffle(value, mask); }
 
 LR_DEVICE float fused(float a, float b, float c) { return a * b + c; }
+LR_DEVICE int opaque(int value) { return value; }
+LR_DEVICE float power_of_two(float x) { return exp2f(x); }
 LR_DEVICE float float_of_bits(uint32_t bits) { return std::bit_cast<float>(bits); }
 LR_DEVICE uint32_t bits_of_float(float value) { return std::bit_cast<uint32_t>(value); }
 
 LR_DEVICE uint16_t bf16_bits(float value) { return float_to_bf16(value); }
 LR_DEVICE uint32_t bf16_pair(float low, float high) { return static_cast<uint32_t>(bf16_bits(low)) | static_cast<uint32_t>(bf16_bits(high)) << 16; }
 
-LR_DEVICE void copy_async16(void* to, const void* from, bool valid) { emulator::copy_later(to, from, valid); }
+LR_DEVICE void copy_async16(void* to, const void* from, bool valid) { emulator::copy_later(to, from, 16, valid); }
+LR_DEVICE void copy_async4(void* to, const void* from, bool valid) { emulator::copy_later(to, from, 4, valid); }
 LR_DEVICE void copy_commit() { emulator::commit_copies(); }
 template <int pending>
 static inline void copy_wait() {

@@ -76,86 +76,129 @@ LR_KERNEL(kAttentionThreads) attend(Forward f) {
 
 constexpr int kKeys = 64;  // of a tile on tensor cores
 
-// The same on tensor cores: 64 queries a block, 16 a warp.
-template <int kWidth>
-LR_KERNEL(kAttentionThreads) attend_bf16(Forward f) {
-  using Shape = Bf16Shape<kWidth>;
-  const AttentionTile tile = f.tiles[block_x()];
-  const int64_t D = f.a.D, head = block_y(), key_head = head / (f.a.Hq / f.a.Hkv);
-  const int64_t queries = 0, keys = Shape::tile_bytes(kOwnRows), values = keys + Shape::tile_bytes(kKeys);  // in shared memory
-  const int first_row = warp_index() * kWarpRows;
-  const int64_t first_position = int64_t{tile.past} + tile.first, last = first_position + tile.count - 1;
-  const auto query_row = [&](int i) { return (int64_t{tile.begin} + tile.first + i) * f.a.Hq + head; };
-  load_bf16_tile<kWidth, kOwnRows>(queries, f.q, D, tile.count, query_row);
+struct RoundedForward {
+  Attention a;
+  const uint16_t *q, *k, *v;  // attention_halves
+  int64_t page_tokens;        // of a cache; 0 where keys lie as queries do
+  const AttentionTile* tiles;
+  float *o, *lse;             // lse may be null
+};
 
-  float own[kWidth / 8][4] = {};
-  float largest[2] = {-INFINITY, -INFINITY}, total[2] = {};  // of the two rows that a lane has elements of
-  for (int64_t key = first_key(f.a, first_position) / kKeys * kKeys; key <= last; key += kKeys) {
-    const int count = static_cast<int>(last + 1 - key < kKeys ? last + 1 - key : kKeys);
-    const auto key_row = [&](int i) { return f.keys.row(tile, key + i) * f.a.Hkv + key_head; };
-    load_bf16_tile<kWidth, kKeys>(keys, f.keys.k, D, count, key_row);
-    load_bf16_tile<kWidth, kKeys>(values, f.keys.v, D, count, key_row);
-    barrier();
-    float scores[kKeys / 8][4] = {};
-    multiply_rows<kWidth>(scores, queries, first_row, keys);
-    float best[2] = {-INFINITY, -INFINITY};
-    LR_UNROLL
-    for (int block = 0; block < kKeys / 8; ++block) {
-      LR_UNROLL
-      for (int part = 0; part < 4; ++part) {
-        const int row = first_row + fragment_row(part);
-        const int64_t position = first_position + row, at = key + fragment_column(block, part);
-        float slope;
-        const bool seen = row < tile.count && at <= position && at >= first_key(f.a, position);
-        scores[block][part] = seen ? capped(f.a, scores[block][part], slope) : -INFINITY;
-        best[part / 2] = Max::join(best[part / 2], scores[block][part]);
-      }
-    }
-    float rescale[2];
+// The running maximum of products and sum of powers of two of the rows that a lane has elements of.
+struct RunningRows {
+  float largest[kRowBlocks][2], total[kRowBlocks][2];
+};
+
+// Scores become weights, and sums so far are rescaled to the new maximum. Powers are taken of `factor` times a score.
+template <int kWidth>
+LR_DEVICE void take_weights(WarpWeights<kKeys>& weights, WarpSums<kKeys>& scores, WarpSums<kWidth>& own, RunningRows& rows, float factor) {
+  LR_UNROLL
+  for (int i = 0; i < kRowBlocks; ++i) {
     LR_UNROLL
     for (int half = 0; half < 2; ++half) {
-      const float next = Max::join(largest[half], row_reduce<Max, 4>(best[half]));
-      rescale[half] = largest[half] == -INFINITY ? 0.0f : expf(largest[half] - next);
-      largest[half] = next;
-      total[half] *= rescale[half];
-    }
-    LR_UNROLL
-    for (int block = 0; block < kKeys / 8; ++block) {
+      float next = rows.largest[i][half];
+      float best = -INFINITY, sum = 0;
       LR_UNROLL
-      for (int part = 0; part < 4; ++part) {
-        const float score = scores[block][part];
-        scores[block][part] = score == -INFINITY ? 0.0f : expf(score - largest[part / 2]);
-        total[part / 2] += scores[block][part];
+      for (int block = 0; block < kKeys / 8; ++block) best = Max::join(best, Max::join(scores[i][block][2 * half], scores[i][block][2 * half + 1]));
+      next = Max::join(next, row_reduce<Max, 4>(best));
+      // A row that has seen no key yet has nothing to rescale.
+      const float base = next == -INFINITY ? 0.0f : next * factor;
+      const float rescale = power_of_two(fused(rows.largest[i][half], factor, -base));
+      rows.largest[i][half] = next;
+      LR_UNROLL
+      for (int block = 0; block < kKeys / 8; ++block) {
+        LR_UNROLL
+        for (int part = 2 * half; part < 2 * half + 2; ++part) {
+          scores[i][block][part] = power_of_two(fused(scores[i][block][part], factor, -base));
+          sum += scores[i][block][part];
+        }
+      }
+      rows.total[i][half] = fused(rows.total[i][half], rescale, sum);
+      LR_UNROLL
+      for (int block = 0; block < kWidth / 8; ++block) {
+        own[i][block][2 * half] *= rescale;
+        own[i][block][2 * half + 1] *= rescale;
       }
     }
-    LR_UNROLL
-    for (int block = 0; block < kWidth / 8; ++block) {
-      LR_UNROLL
-      for (int part = 0; part < 4; ++part) own[block][part] *= rescale[part / 2];
-    }
-    multiply_columns<kWidth>(own, scores, values);
-    barrier();  // all are done with the tile
   }
-  LR_UNROLL
-  for (int half = 0; half < 2; ++half) {
-    total[half] = row_reduce<Sum, 4>(total[half]);
-    const int row = first_row + fragment_row(2 * half);
-    if (row < tile.count && lane_index() % 4 == 0 && f.lse != nullptr) f.lse[query_row(row)] = largest[half] + logf(total[half]);
-  }
-  LR_UNROLL
-  for (int block = 0; block < kWidth / 8; ++block) {
-    LR_UNROLL
-    for (int part = 0; part < 4; ++part) own[block][part] /= total[part / 2];
-  }
-  store_fragments<kWidth>(f.o, own, D, first_row, tile.count, query_row);
+  for_each_weight<kKeys>(weights, [&](uint32_t& weight, int i, int block, int half) {
+    weight = bf16_pair(scores[i][block][2 * half], scores[i][block][2 * half + 1]);
+  });
 }
 
-// Sets the tiles of so many rows on the device, and for a cache the tables of pages; returns how many tiles there are.
-int64_t place_tiles(const Run& run, Forward& f, Moment& moment, int rows, const int32_t* starts, int64_t n_sequences,
-                    const PagedSequence* sequences) {
+// The same on tensor cores. Keys of the next tile come while this one's values are used, values while its scores are taken.
+template <int kWidth>
+LR_KERNEL_SHARING(kAttentionThreads, 2) attend_bf16(RoundedForward f) {
+  using Shape = Bf16Shape<kWidth>;
+  constexpr int queries = 0, keys = Shape::tile_bytes(kOwnRows), values = keys + Shape::tile_bytes(kKeys);  // in shared memory
+  const int heads = static_cast<int>(f.a.Hq), key_heads = static_cast<int>(f.a.Hkv);
+  const AttentionTile tile = f.tiles[block_x() / heads];
+  const int head = static_cast<int>(block_x() % heads), key_head = head / (heads / key_heads);
+  const int query_row = (tile.begin + tile.first) * heads + head;
+  const int first_key_row = (f.page_tokens > 0 ? tile.pages * static_cast<int>(f.page_tokens) : tile.begin) * key_heads + key_head;
+  const int window = window_of(f.a), first_position = tile.past + tile.first, end = first_position + tile.count;
+  const int first_row = warp_index() * kWarpRows, low = first_position + first_row, high = low + kWarpRows - 1;
+  const float factor = score_factor(f.a) * kLog2E;
+
+  int key = first_position >= window ? (first_position + 1 - window) / kKeys * kKeys : 0;
+  const auto load_keys = [&](int at, const uint16_t* from, int first) {
+    load_tile<kWidth, kKeys>(at, from + int64_t{first_key_row + first * key_heads} * kWidth, key_heads * kWidth, end - first);
+    copy_commit();
+  };
+  load_tile<kWidth, kOwnRows>(queries, f.q + int64_t{query_row} * kWidth, heads * kWidth, tile.count);
+  load_keys(keys, f.k, key);
+
+  WarpSums<kWidth> own = {};
+  RunningRows rows = {};
+  LR_UNROLL
+  for (int i = 0; i < kRowBlocks; ++i) rows.largest[i][0] = rows.largest[i][1] = -INFINITY;
+  for (; key < end; key += kKeys) {
+    const bool sees = first_row < tile.count && key <= high && key + kKeys > low + 1 - window;
+    const bool sees_all = key + kKeys - 1 <= low && key > high - window;
+    WarpWeights<kKeys> weights;
+    copy_wait<0>();
+    barrier();  // the keys are there, and all are done with the values before
+    load_keys(values, f.v, key);
+    if (sees) {
+      WarpSums<kKeys> scores = {};
+      multiply_rows<kWidth, kKeys>(scores, queries, first_row, keys);
+      cap_products(scores, f.a);
+      if (!sees_all) {
+        const int first = key - low + lane_offset();
+        hide_unseen(scores, window, [&](int i, int block, int part) { return first + element_offset(i, block, part); });
+      }
+      take_weights<kWidth>(weights, scores, own, rows, factor);
+    }
+    copy_wait<0>();
+    barrier();  // the values are there, and all are done with the keys
+    if (key + kKeys < end) load_keys(keys, f.k, key + kKeys);
+    if (sees) multiply_columns<kWidth, kKeys>(own, weights, values);
+  }
+
+  float factors[kRowBlocks][2];
+  LR_UNROLL
+  for (int i = 0; i < kRowBlocks; ++i) {
+    LR_UNROLL
+    for (int half = 0; half < 2; ++half) {
+      const float total = row_reduce<Sum, 4>(rows.total[i][half]);
+      factors[i][half] = 1 / total;
+      const int row = first_row + fragment_row(i, 2 * half);
+      if (f.lse == nullptr || row >= tile.count || lane_index() % 4 != 0) continue;
+      f.lse[query_row + row * heads] = rows.largest[i][half] * score_factor(f.a) + logf(total);
+    }
+  }
+  store_rows<kWidth>(f.o + query_row * f.a.D, f.a.Hq * f.a.D, own, f.a.D, first_row, tile.count, factors);
+}
+
+// Sets the tiles of so many rows on the device, and for a cache the tables of pages.
+struct Placed {
+  int64_t tiles, pages;
+};
+Placed place_tiles(const Run& run, Forward& f, Moment& moment, int rows, const int32_t* starts, int64_t n_sequences,
+                   const PagedSequence* sequences) {
   std::vector<AttentionTile> tiles = attention_tiles(starts, n_sequences, rows);
+  std::vector<int32_t> pages;
   if (sequences != nullptr) {
-    std::vector<int32_t> pages;
     size_t tile = 0;
     for (int64_t s = 0; s < n_sequences; ++s) {
       const int64_t length = starts[s + 1] - starts[s], total = sequences[s].past + length;
@@ -170,24 +213,28 @@ int64_t place_tiles(const Run& run, Forward& f, Moment& moment, int rows, const 
     if (run.decoding) pages.resize(std::bit_ceil(pages.size()));
     f.keys.pages = moment.upload(run, pages.data(), static_cast<int64_t>(pages.size()));
   }
+  heaviest_first(tiles, [](const AttentionTile& tile) { return tile.past + tile.first + tile.count; });
   f.tiles = moment.upload(run, tiles.data(), static_cast<int64_t>(tiles.size()));
-  return static_cast<int64_t>(tiles.size());
+  return {static_cast<int64_t>(tiles.size()), static_cast<int64_t>(pages.size())};
 }
 
-template <int kWidth>
-void launch_bf16(const Run& run, const Forward& f, int64_t tiles) {
-  using Shape = Bf16Shape<kWidth>;
-  launch(run, attend_bf16<kWidth>, {tiles, f.a.Hq}, kAttentionThreads, Shape::tile_bytes(kOwnRows) + 2 * Shape::tile_bytes(kKeys), f);
+// Keys of a cache are gathered from their pages as they are rounded: for a tile all keys of a sequence lie in one piece.
+void attend_rounded(const Run& run, Forward f, Moment& moment, const int32_t* starts, int64_t n_sequences, const PagedSequence* sequences) {
+  const Placed placed = place_tiles(run, f, moment, kOwnRows, starts, n_sequences, sequences);
+  const int64_t T = starts[n_sequences], page_tokens = sequences == nullptr ? 0 : f.keys.page_tokens;
+  const int64_t key_rows = (sequences == nullptr ? T : placed.pages * page_tokens) * f.a.Hkv;
+  const PageTable pages = {f.keys.pages, page_tokens * f.a.Hkv};
+  const RoundedForward rounded = {f.a, attention_halves(run, moment, f.a, f.q, T * f.a.Hq), attention_halves(run, moment, f.a, f.keys.k, key_rows, pages),
+                                  attention_halves(run, moment, f.a, f.keys.v, key_rows, pages), page_tokens, f.tiles, f.o, f.lse};
+  const int64_t shared = int64_t{kOwnRows + 2 * kKeys} * bf16_width(f.a) * 2;
+  launch(run, f.a.D <= 64 ? attend_bf16<64> : attend_bf16<128>, {placed.tiles * f.a.Hq}, kAttentionThreads, shared, rounded);
 }
 
 void attend_all(const Run& run, Forward f, const int32_t* starts, int64_t n_sequences, const PagedSequence* sequences) {
   Moment moment(run);
-  if (uses_bf16_attention(run, f.a)) {
-    const int64_t tiles = place_tiles(run, f, moment, kOwnRows, starts, n_sequences, sequences);
-    return f.a.D <= 64 ? launch_bf16<64>(run, f, tiles) : launch_bf16<128>(run, f, tiles);
-  }
+  if (uses_bf16_attention(run, f.a)) return attend_rounded(run, f, moment, starts, n_sequences, sequences);
   with_attention_shape(f.a.D, [&]<typename Shape>(Shape) {
-    const int64_t tiles = place_tiles(run, f, moment, Shape::kTile, starts, n_sequences, sequences);
+    const int64_t tiles = place_tiles(run, f, moment, Shape::kTile, starts, n_sequences, sequences).tiles;
     const int64_t shared = (2 * Shape::tile_floats(f.a.D) + Shape::kScoreFloats) * static_cast<int64_t>(sizeof(float));
     launch(run, attend<Shape>, {tiles, f.a.Hq}, kAttentionThreads, shared, f);
   });
