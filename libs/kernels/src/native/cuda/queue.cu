@@ -46,9 +46,9 @@ namespace cuda {
 namespace {
 
 constexpr size_t kStaging = size_t{16} << 20;
-constexpr size_t kPiece = size_t{4} << 20;
-constexpr size_t kShare = size_t{1} << 20;  // of a piece, for a thread at a time
-constexpr size_t kMostCopiers = 6;          // threads: one of them copies a fifth of what the bus brings
+constexpr size_t kPiece = size_t{2} << 20;
+constexpr size_t kMostCopiers = 8;               // threads: one copies a fifth of what the bus brings
+constexpr size_t kShare = kPiece / kMostCopiers;  // of a piece, for a thread at a time
 
 void check(Device& device, cudaError_t status, const char* what) {
   if (device.failure != cudaSuccess) status = device.failure;

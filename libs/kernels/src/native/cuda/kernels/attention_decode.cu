@@ -37,7 +37,8 @@ struct Decode {
   const float *k, *v;       // of the cache
   const int32_t* pages;
   int32_t page_tokens;
-  int32_t heads;            // blocks that the query heads of a key head are shared out to, one after the other
+  int32_t group;            // query heads of a key head
+  int32_t blocks;           // that they are shared out to, one after the other
   const Part* parts;
   float* sums;              // [parts, Hq, D], of sequences with several parts: sums of weighted values
   float* weights;           // [parts, Hq, 2]: the largest score, and the sum of weights
@@ -79,10 +80,10 @@ LR_KERNEL(kThreads) attend_part(Decode d) {
   using S = Shape<kWidth, kHeads>;
   const Part part = d.parts[block_x()];
   if (part.sequence < 0) return;
-  const int64_t D = d.a.D, key_head = block_y() / d.heads;
-  const int group = static_cast<int>(d.a.Hq / d.a.Hkv), first_head = static_cast<int>(block_y() % d.heads) * kHeads;
-  const int64_t query = part.sequence * d.a.Hq + key_head * group + first_head;  // row of the first head's
-  const int heads = group - first_head < kHeads ? group - first_head : kHeads;
+  const int key_head = static_cast<int>(block_y()) / d.blocks, first_head = static_cast<int>(block_y()) % d.blocks * kHeads;
+  const int64_t D = d.a.D, first_query = key_head * d.group + first_head;
+  const int64_t query = part.sequence * d.a.Hq + first_query;  // row of the first head's
+  const int heads = d.group - first_head < kHeads ? d.group - first_head : kHeads;
   const int64_t first_seen = first_key(d.a, part.last);
   auto* floats = shared_at<float>(0);
 
@@ -172,7 +173,7 @@ LR_KERNEL(kThreads) attend_part(Decode d) {
     if (alone) {
       d.o[(query + head) * D + column] = sum / floats[S::kResultsAt + 2 * head + 1];
     } else {
-      const int64_t row = block_x() * d.a.Hq + key_head * group + first_head + head;
+      const int64_t row = block_x() * d.a.Hq + first_query + head;
       d.sums[row * D + column] = sum;
       if (column < 2) d.weights[2 * row + column] = floats[S::kResultsAt + 2 * head + column];
     }
@@ -241,14 +242,14 @@ void attend_sequences(const Run& run, Decode d, const PagedSequence* sequences, 
   parts.resize(static_cast<size_t>(count), {-1, 0, 0, 0});
   pages.resize(std::bit_ceil(pages.size()));
   Moment moment(run);
-  d.heads = static_cast<int32_t>(ceil_div(d.a.Hq / d.a.Hkv, kHeads));
+  d.blocks = static_cast<int32_t>(ceil_div(d.group, kHeads));
   d.parts = moment.upload(run, parts.data(), count);
   d.pages = moment.upload(run, pages.data(), static_cast<int64_t>(pages.size()));
   if (several) {
     d.sums = moment.take<float>(count * d.a.Hq * d.a.D);
     d.weights = moment.take<float>(count * d.a.Hq * 2);
   }
-  launch(run, attend_part<kWidth, kHeads>, {count, d.a.Hkv * d.heads}, kThreads, S::kBytes, d);
+  launch(run, attend_part<kWidth, kHeads>, {count, d.a.Hkv * d.blocks}, kThreads, S::kBytes, d);
   if (!several) return;
   const Parts* placed = moment.upload(run, of_sequences.data(), n_sequences);
   launch(run, add_parts, {n_sequences, d.a.Hq}, kThreads, kWarps * (d.a.D + 1) * static_cast<int64_t>(sizeof(float)), d, placed);
@@ -256,9 +257,8 @@ void attend_sequences(const Run& run, Decode d, const PagedSequence* sequences, 
 
 template <int kWidth>
 void attend_width(const Run& run, const Decode& d, const PagedSequence* sequences, int64_t n_sequences) {
-  const int64_t group = d.a.Hq / d.a.Hkv;
-  if (group == 1) return attend_sequences<kWidth, 1>(run, d, sequences, n_sequences);
-  if (group <= 4) return attend_sequences<kWidth, 4>(run, d, sequences, n_sequences);
+  if (d.group == 1) return attend_sequences<kWidth, 1>(run, d, sequences, n_sequences);
+  if (d.group <= 4) return attend_sequences<kWidth, 4>(run, d, sequences, n_sequences);
   attend_sequences<kWidth, kMostHeads>(run, d, sequences, n_sequences);
 }
 
@@ -270,6 +270,7 @@ void attention_decode(const Run& run, const Attention& a, const float* q, const 
                       float* o) {
   Decode d = {};
   d.a = a;
+  d.group = static_cast<int32_t>(a.Hq / a.Hkv);
   d.q = q;
   d.k = cache.k;
   d.v = cache.v;

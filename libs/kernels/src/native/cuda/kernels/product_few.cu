@@ -1,9 +1,9 @@
 // Products of the tokens of decoding with a weight as it is stored, in bfloat16 on tensor cores (mma.m16n8k16). Codes of four bits are looked up two
 // at a time and go into products as levels; the scale of a block of 64 multiplies what its products come to.
 //
-// Columns are parted into eight ranges of whole blocks. An element is summed over the blocks of a range, then over the ranges, in their order: with few
-// tokens, where reading the weight sets the pace, each range is a warp's; with more of them a warp takes one range after the other for rows of its
-// own, and all warps of a block read tokens from shared memory. So its bytes are the same for any number of tokens.
+// Columns are parted into eight ranges of whole blocks. An element is summed over the blocks of a range, over four ranges, over these halves, in their
+// order: with few tokens, where reading the weight sets the pace, each range is a warp's; with more of them a warp takes the four of a half one after
+// the other for rows of its own, and all warps of a half read tokens from shared memory. So its bytes are the same for any number of tokens.
 #include "../../bf16.h"
 #include "products.h"
 
@@ -12,7 +12,7 @@ namespace {
 
 constexpr int kRows = 16;                // of a warp
 constexpr int kTokens = 8;               // of a tile
-constexpr int kRanges = 8;
+constexpr int kRanges = 8, kHalf = kRanges / 2;
 constexpr int kColumns = quant::kBlock;  // of a block
 constexpr int kOwn = kColumns / 4;       // of them a lane has, one after the other: which ones a product sums is free
 constexpr int kPairs = kOwn / 2;         // words of two bfloat16
@@ -243,15 +243,20 @@ LR_KERNEL(kFewThreads) multiply_few(Operands o) {
   }
   barrier();
   for (int i = thread_index(); i < kSums; i += kFewThreads) {
-    float sum = parts[i];
-    for (int range = 1; range < kRanges; ++range) sum += parts[range * kSums + i];
-    store_sum(o, i / kRows, first_row + i % kRows, sum);
+    float halves[2] = {};
+    LR_UNROLL
+    for (int range = 0; range < kRanges; ++range) halves[range / kHalf] += parts[range * kSums + i];
+    store_sum(o, i / kRows, first_row + i % kRows, halves[0] + halves[1]);
   }
 }
 
-constexpr int kManyWarps = 4, kManyThreads = kManyWarps * 32;
-constexpr int kStages = 3;                   // blocks of tokens in shared memory
-constexpr int kChunks = kColumns * 2 / 16;   // of 16 bytes in a token's block
+constexpr int kManyWarps = 4;                        // of a half
+constexpr int kHalfThreads = kManyWarps * 32, kManyThreads = 2 * kHalfThreads;
+constexpr int kChunks = kColumns * 2 / 16;           // of 16 bytes in a token's block
+template <int tiles>
+constexpr int kStages = tiles <= 8 ? 3 : 2;          // blocks of tokens of a half in shared memory
+template <int tiles>
+constexpr int64_t kStageBytes = int64_t{tiles} * kTokens * kColumns * 2;
 
 // Where a chunk lies: turned, so that the eight lanes of two tokens read from different banks.
 LR_DEVICE FourWords* token_chunk(int64_t stage, int token, int chunk) {
@@ -260,16 +265,18 @@ LR_DEVICE FourWords* token_chunk(int64_t stage, int token, int chunk) {
 
 template <Storage storage, int tiles>
 LR_KERNEL(kManyThreads) multiply_many(Operands o) {
-  constexpr int kMost = tiles * kTokens, kDepth = Stored<storage>::kAhead < 2 ? 1 : 2;
-  const int group = lane_index() / 4, part = lane_index() % 4;
-  const int64_t first_row = (block_x() * kManyWarps + warp_index()) * kRows, first_token = block_y() * kMost, blocks = o.w.cols / kColumns;
-  const auto stage_at = [&](int64_t block) { return kSharedAt<storage> + block % kStages * kMost * kColumns * 2; };
-  const auto fetch = [&](int64_t block) {
-    for (int i = thread_index(); i < kMost * kChunks; i += kManyThreads) {
+  constexpr int kMost = tiles * kTokens, kDepth = Stored<storage>::kAhead < 2 ? 1 : 2, kSteps = kStages<tiles>;
+  const int group = lane_index() / 4, part = lane_index() % 4, half = warp_index() / kManyWarps;
+  const int64_t first_row = (block_x() * kManyWarps + warp_index() % kManyWarps) * kRows, first_token = block_y() * kMost;
+  const int64_t blocks = o.w.cols / kColumns, begin = half * blocks / 2, end = (half + 1) * blocks / 2;
+  const auto stage_at = [&](int64_t step) { return kSharedAt<storage> + (half * kSteps + step % kSteps) * kStageBytes<tiles>; };
+  // Tokens of the block begin + step.
+  const auto fetch = [&](int64_t step) {
+    for (int i = thread_index() % kHalfThreads; i < kMost * kChunks; i += kHalfThreads) {
       const int token = i / kChunks, chunk = i % kChunks;
-      const bool valid = block < blocks && first_token + token < o.T;
-      copy_async16(token_chunk(stage_at(block), token, chunk),
-                   valid ? o.x.data + (first_token + token) * o.x.stride + block * kColumns + chunk * 8 : o.x.data, valid);
+      const bool valid = begin + step < end && first_token + token < o.T;
+      copy_async16(token_chunk(stage_at(step), token, chunk),
+                   valid ? o.x.data + (first_token + token) * o.x.stride + (begin + step) * kColumns + chunk * 8 : o.x.data, valid);
     }
     copy_commit();
   };
@@ -278,47 +285,63 @@ LR_KERNEL(kManyThreads) multiply_many(Operands o) {
   Codes<storage> next[kDepth];
   LR_UNROLL
   for (int i = 0; i < kDepth; ++i)
-    if (i < blocks) load_codes<storage>(o.w, rows, i, next[i]);
-  for (int stage = 0; stage < kStages - 1; ++stage) fetch(stage);
+    if (begin + i < end) load_codes<storage>(o.w, rows, begin + i, next[i]);
+  for (int step = 0; step < kSteps - 1; ++step) fetch(step);
   if constexpr (storage == Storage::NF4) share_pairs(*o.tables);
-  float totals[tiles][4] = {};
-  int64_t at = 0;
-  for (int range = 0; range < kRanges; ++range) {
-    float sums[tiles][4] = {};
-    for (const int64_t end = (range + 1) * blocks / kRanges; at < end; ++at) {
-      const Codes<storage> codes = next[0];
+  float totals[tiles][4] = {}, sums[tiles][4] = {};
+  int range = half * kHalf;
+  for (int64_t step = 0; step < blocks - blocks / 2; ++step) {  // the upper half has no fewer blocks than the lower one
+    copy_wait<kSteps - 2>();
+    barrier();  // the tokens of this block are there, and all are done with those of the one before
+    fetch(step + kSteps - 1);
+    const int64_t at = begin + step;
+    if (at >= end) continue;  // all warps of the half alike
+    const Codes<storage> codes = next[0];
+    LR_UNROLL
+    for (int i = 0; i + 1 < kDepth; ++i) next[i] = next[i + 1];
+    if (at + kDepth < end) load_codes<storage>(o.w, rows, at + kDepth, next[kDepth - 1]);
+    Block block;
+    open_block<storage>(o, rows, at, codes, block);
+    LR_UNROLL
+    for (int tile = 0; tile < tiles; ++tile) {
+      if (first_token + tile * kTokens >= o.T) continue;
+      uint32_t x[kPairs];
       LR_UNROLL
-      for (int i = 0; i + 1 < kDepth; ++i) next[i] = next[i + 1];
-      if (at + kDepth < blocks) load_codes<storage>(o.w, rows, at + kDepth, next[kDepth - 1]);
-      copy_wait<kStages - 2>();
-      barrier();  // the tokens of this block are there, and all are done with those of the one before
-      fetch(at + kStages - 1);
-      Block block;
-      open_block<storage>(o, rows, at, codes, block);
-      LR_UNROLL
-      for (int tile = 0; tile < tiles; ++tile) {
-        if (first_token + tile * kTokens >= o.T) continue;  // all warps alike
-        uint32_t x[kPairs];
+      for (int i = 0; i < 2; ++i) {
+        const FourWords words = *token_chunk(stage_at(step), tile * kTokens + group, part * 2 + i);
         LR_UNROLL
-        for (int i = 0; i < 2; ++i) {
-          const FourWords words = *token_chunk(stage_at(at), tile * kTokens + group, part * 2 + i);
-          LR_UNROLL
-          for (int j = 0; j < 4; ++j) x[i * 4 + j] = words.word[j];
-        }
-        add_block<storage>(sums[tile], block, x);
+        for (int j = 0; j < 4; ++j) x[i * 4 + j] = words.word[j];
       }
+      add_block<storage>(sums[tile], block, x);
     }
+    while ((range + 1) * blocks / kRanges <= at) ++range;  // ranges without blocks
+    if (at + 1 != (range + 1) * blocks / kRanges) continue;
     LR_UNROLL
     for (int tile = 0; tile < tiles; ++tile) {
       LR_UNROLL
-      for (int i = 0; i < 4; ++i) totals[tile][i] = range == 0 ? sums[tile][i] : totals[tile][i] + sums[tile][i];
+      for (int i = 0; i < 4; ++i) {
+        totals[tile][i] += sums[tile][i];
+        sums[tile][i] = 0;
+      }
     }
   }
+  copy_wait<0>();
+  barrier();
+  auto* upper = shared_at<float>(0) + thread_index() % kHalfThreads;  // [tiles, 4, threads of a half], where all are done with what was there
   LR_UNROLL
   for (int tile = 0; tile < tiles; ++tile) {
     LR_UNROLL
     for (int i = 0; i < 4; ++i)
-      store_sum(o, first_token + tile * kTokens + part * 2 + i % 2, first_row + group + i / 2 * 8, totals[tile][i]);
+      if (half == 1) upper[(tile * 4 + i) * kHalfThreads] = totals[tile][i];
+  }
+  barrier();
+  if (half == 1) return;
+  LR_UNROLL
+  for (int tile = 0; tile < tiles; ++tile) {
+    LR_UNROLL
+    for (int i = 0; i < 4; ++i)
+      store_sum(o, first_token + tile * kTokens + part * 2 + i % 2, first_row + group + i / 2 * 8,
+                totals[tile][i] + upper[(tile * 4 + i) * kHalfThreads]);
   }
 }
 
@@ -330,7 +353,7 @@ void launch_few(const Run& run, const Operands& o) {
 
 template <Storage storage, int tiles>
 void launch_many(const Run& run, const Operands& o) {
-  constexpr int64_t kShared = kSharedAt<storage> + int64_t{kStages} * tiles * kTokens * kColumns * 2;
+  constexpr int64_t kShared = kSharedAt<storage> + 2 * kStages<tiles> * kStageBytes<tiles>;
   launch(run, multiply_many<storage, tiles>, {ceil_div(o.w.rows, kManyWarps * kRows), ceil_div(o.T, tiles * kTokens)}, kManyThreads, kShared, o);
 }
 
