@@ -11,6 +11,8 @@
 #if defined(__CUDACC__)
 
 #define LR_KERNEL(threads) __global__ void __launch_bounds__(threads)
+// Of which at least so many blocks have to find registers on a multiprocessor.
+#define LR_KERNEL_OF_BLOCKS(threads, blocks) __global__ void __launch_bounds__(threads, blocks)
 #define LR_DEVICE __device__ __forceinline__
 #define LR_DEVICE_MEMBER __device__ __forceinline__
 #define LR_UNROLL _Pragma("unroll")

@@ -121,9 +121,11 @@ void copy_by_threads(Pool& threads, char* to, const char* from, size_t bytes) {
       const_cast<void*>(static_cast<const void*>(&copy)));
 }
 
-// Waits until all bytes are there.
-void copy_out_in_pieces(Device& device, char* to, const char* from, size_t bytes) {
+// Waits until all bytes are there; false: nothing was copied, as there is no pinned memory for it.
+bool copy_out_in_pieces(Device& device, char* to, const char* from, size_t bytes) {
   Device::Pieces& pieces = device.pieces;
+  const std::lock_guard<std::mutex> lock(pieces.lock);
+  if (!open_pieces(pieces)) return false;
   const size_t count = (bytes + kPiece - 1) / kPiece;
   const auto size_of = [&](size_t piece) { return std::min(kPiece, bytes - piece * kPiece); };
   const auto fetch = [&](size_t piece) {
@@ -137,6 +139,7 @@ void copy_out_in_pieces(Device& device, char* to, const char* from, size_t bytes
     check(device, cudaEventSynchronize(pieces.arrived[piece % 2]), "computing");
     copy_by_threads(*pieces.threads, to + piece * kPiece, pieces.memory[piece % 2], size_of(piece));
   }
+  return true;
 }
 
 }  // namespace
@@ -221,10 +224,7 @@ void copy_out(Device* device, void* to, const void* from, size_t bytes) {
     const std::lock_guard<std::mutex> lock(device->staging_lock);
     before = device->copies;
   }
-  if (std::unique_lock<std::mutex> lock(device->pieces.lock); bytes > kPiece && open_pieces(device->pieces)) {
-    copy_out_in_pieces(*device, static_cast<char*>(to), static_cast<const char*>(from), bytes);
-  } else {
-    lock.unlock();
+  if (bytes <= kPiece || !copy_out_in_pieces(*device, static_cast<char*>(to), static_cast<const char*>(from), bytes)) {
     check(*device, cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, device->stream), "bytes were copied from it");
     wait(*device, "computing");
   }

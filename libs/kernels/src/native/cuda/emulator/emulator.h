@@ -12,6 +12,7 @@
 #include "../../bf16.h"
 
 #define LR_KERNEL(threads) static void
+#define LR_KERNEL_OF_BLOCKS(threads, blocks) static void
 #define LR_DEVICE static inline
 #define LR_DEVICE_MEMBER inline
 #define LR_UNROLL

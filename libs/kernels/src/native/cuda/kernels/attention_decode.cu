@@ -16,7 +16,6 @@ constexpr int kThreads = 256, kWarps = kThreads / 32;
 constexpr int kMostHeads = 8;        // query heads of a block
 constexpr int kTileFloats = 8192;    // of the keys of a block, and of its values
 constexpr int kChunk = kFour;        // floats that are copied at once
-constexpr int kPieces = kTileFloats / kChunk / kThreads;  // of a tile, for each thread
 
 // Keys of a sequence at the positions of one part.
 struct Part {
@@ -45,6 +44,12 @@ struct Decode {
   float* o;                 // [sequences, Hq, D]
 };
 
+// Of a key, by head.
+template <int kHeads>
+struct alignas(kHeads % kFour == 0 ? 16 : 4) KeyWeights {
+  float of[kHeads];
+};
+
 // Heads up to kWidth wide, kHeads of them in a block.
 template <int kWidth, int kHeads>
 struct Shape {
@@ -56,27 +61,27 @@ struct Shape {
   // In shared memory, in floats.
   static constexpr int kKeysAt = 0, kValuesAt = kTileFloats, kQueriesAt = 2 * kTileFloats, kScoresAt = kQueriesAt + kHeads * kWidth;
   static constexpr int kResultsAt = kScoresAt + kKeys * kHeads;  // [heads, 2]
-  static constexpr int64_t kBytes = int64_t{kResultsAt + 2 * kHeads} * static_cast<int64_t>(sizeof(float));
+  static constexpr int kRowsAt = kResultsAt + 2 * kHeads;        // [keys] integers
+  static constexpr int64_t kBytes = int64_t{kRowsAt + kKeys} * static_cast<int64_t>(sizeof(float));
   static_assert(kHeads * kWidth * kTurns <= kTileFloats && kHeads <= kWarps);
 
   // Where a chunk of a row lies: turned, so that eight threads that share keys read from different banks.
   LR_DEVICE_MEMBER static int place(int row, int chunk) { return (row * kChunks + (chunk ^ (row * kLanes & 7))) * kChunk; }
 };
 
-// Asks for the rows of a part from keys or values; rows[i] is that of a thread's piece i in them, negative: zeros.
+// Asks for the rows of a part from a key head's keys or values; they are zeros where a row is negative.
 template <typename S>
-LR_DEVICE void fetch_rows(int at, const float* from, const int64_t (&rows)[kPieces], int64_t D) {
-  LR_UNROLL
-  for (int i = 0; i < kPieces; ++i) {
-    const int piece = thread_index() + i * kThreads, row = piece / S::kChunks, chunk = piece % S::kChunks;
-    const bool valid = rows[i] >= 0 && chunk * kChunk < D;
-    copy_async16(shared_at<float>(0) + at + S::place(row, chunk), valid ? from + rows[i] * D + chunk * kChunk : from, valid);
+LR_DEVICE void fetch_rows(int at, const float* from, const int32_t* rows, int64_t stride, int64_t D) {
+  for (int piece = thread_index(); piece < kTileFloats / kChunk; piece += block_threads()) {
+    const int key = piece / S::kChunks, chunk = piece % S::kChunks;
+    const bool valid = rows[key] >= 0 && chunk * kChunk < D;
+    copy_async16(shared_at<float>(0) + at + S::place(key, chunk), valid ? from + rows[key] * stride + chunk * kChunk : from, valid);
   }
   copy_commit();
 }
 
 template <int kWidth, int kHeads>
-LR_KERNEL(kThreads) attend_part(Decode d) {
+LR_KERNEL_OF_BLOCKS(kThreads, (kHeads < kMostHeads ? 3 : 2)) attend_part(Decode d) {
   using S = Shape<kWidth, kHeads>;
   const Part part = d.parts[block_x()];
   if (part.sequence < 0) return;
@@ -87,16 +92,15 @@ LR_KERNEL(kThreads) attend_part(Decode d) {
   const int64_t first_seen = first_key(d.a, part.last);
   auto* floats = shared_at<float>(0);
 
-  int64_t rows[kPieces];
-  LR_UNROLL
-  for (int i = 0; i < kPieces; ++i) {
-    const int position = part.key + (thread_index() + i * kThreads) / S::kChunks;
+  auto* rows = shared_at<int32_t>(4 * S::kRowsAt);  // of a key in the cache; negative: nobody sees it
+  if (thread_index() < S::kKeys) {
+    const int position = part.key + thread_index();
     const bool seen = position >= first_seen && position <= part.last;
-    rows[i] = -1;
-    if (seen) rows[i] = (int64_t{d.pages[part.pages + position / d.page_tokens]} * d.page_tokens + position % d.page_tokens) * d.a.Hkv + key_head;
+    rows[thread_index()] = seen ? d.pages[part.pages + position / d.page_tokens] * d.page_tokens + position % d.page_tokens : -1;
   }
-  fetch_rows<S>(S::kKeysAt, d.k, rows, D);
-  fetch_rows<S>(S::kValuesAt, d.v, rows, D);
+  barrier();
+  fetch_rows<S>(S::kKeysAt, d.k + key_head * D, rows, d.a.Hkv * D, D);
+  fetch_rows<S>(S::kValuesAt, d.v + key_head * D, rows, d.a.Hkv * D, D);
   for (int i = thread_index(); i < kHeads * kWidth; i += kThreads) {
     const int head = i / kWidth, column = i % kWidth;
     floats[S::kQueriesAt + i] = head < heads && column < D ? d.q[(query + head) * D + column] : 0.0f;
@@ -115,13 +119,11 @@ LR_KERNEL(kThreads) attend_part(Decode d) {
       for (int head = 0; head < kHeads; ++head)
         scores[head] = dot(*shared_at<FourFloats>(4 * (S::kQueriesAt + head * kWidth + chunk * kChunk)), own, scores[head]);
     }
-    const int position = part.key + key;
-    const bool seen = position >= first_seen && position <= part.last;
     LR_UNROLL
     for (int head = 0; head < kHeads; ++head) {
       float slope;
       const float product = row_reduce<Sum, S::kLanes>(scores[head]);
-      if (lane == head % S::kLanes) floats[S::kScoresAt + key * kHeads + head] = seen ? capped(d.a, product, slope) : -INFINITY;
+      if (lane == head % S::kLanes) floats[S::kScoresAt + key * kHeads + head] = rows[key] >= 0 ? capped(d.a, product, slope) : -INFINITY;
     }
   }
   barrier();
@@ -150,12 +152,12 @@ LR_KERNEL(kThreads) attend_part(Decode d) {
     LR_UNROLL
     for (int i = 0; i < S::kKeys / S::kTurns; ++i) {
       const int key = turn + i * S::kTurns;
+      const KeyWeights<kHeads> weights = *shared_at<KeyWeights<kHeads>>(4 * (S::kScoresAt + key * kHeads));
       const FourFloats value = *shared_at<FourFloats>(4 * (S::kValuesAt + S::place(key, chunk)));
       LR_UNROLL
       for (int head = 0; head < kHeads; ++head) {
-        const float weight = floats[S::kScoresAt + key * kHeads + head];
         LR_UNROLL
-        for (int j = 0; j < kFour; ++j) own[head].value[j] = fused(weight, value.value[j], own[head].value[j]);
+        for (int j = 0; j < kFour; ++j) own[head].value[j] = fused(weights.of[head], value.value[j], own[head].value[j]);
       }
     }
     // Where the keys were: all are done with them.

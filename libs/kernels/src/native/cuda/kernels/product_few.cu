@@ -51,7 +51,7 @@ template <Storage storage>
 struct Stored;
 template <>
 struct Stored<Storage::NF4> {
-  static constexpr int kWords = 2, kAhead = 4;  // of a lane's columns; blocks that a warp has under way
+  static constexpr int kWords = 2, kAhead = 2;  // of a lane's columns; blocks that a warp has under way
   static constexpr bool kScaled = true;
 };
 template <>
@@ -85,7 +85,29 @@ LR_DEVICE void load_words(const void* from, uint32_t (&to)[kCount]) {
   }
 }
 
-// A lane's columns of one block of two rows, as they are stored, and what their scales are made of.
+// The two rows of a weight that a lane has columns of.
+struct LaneRows {
+  const unsigned char* data[2];  // its columns of their first block
+  int32_t block[2];              // number of that block in the whole matrix; of INT8: of the row
+};
+
+template <Storage storage>
+constexpr int kLaneBytes = Stored<storage>::kWords * 4;  // of a lane's columns
+
+// Rows behind the last one repeat it: their sums are not stored.
+template <Storage storage>
+LR_DEVICE LaneRows lane_rows(const Weight& w, int64_t first) {
+  LaneRows rows;
+  LR_UNROLL
+  for (int half = 0; half < 2; ++half) {
+    const int64_t wanted = first + lane_index() / 4 + half * kRows / 2, row = wanted < w.rows ? wanted : w.rows - 1, blocks = w.cols / kColumns;
+    rows.data[half] = static_cast<const unsigned char*>(w.data) + (row * blocks * 4 + lane_index() % 4) * kLaneBytes<storage>;
+    rows.block[half] = static_cast<int32_t>(storage == Storage::INT8 ? row : row * blocks);
+  }
+  return rows;
+}
+
+// A lane's columns of one block of its rows, as they are stored, and the codes of their scales, or the scales.
 template <Storage storage>
 struct Codes {
   uint32_t words[2][Stored<storage>::kWords];
@@ -93,32 +115,34 @@ struct Codes {
 };
 
 template <Storage storage>
-LR_DEVICE void load_codes(const Weight& w, const int64_t (&rows)[2], int64_t block, Codes<storage>& codes) {
-  const int64_t column = block * kColumns + lane_index() % 4 * kOwn;
+LR_DEVICE void load_codes(const Weight& w, const LaneRows& rows, int block, Codes<storage>& codes) {
   LR_UNROLL
   for (int half = 0; half < 2; ++half) {
-    constexpr int kWords = Stored<storage>::kWords;
-    const auto* from = static_cast<const unsigned char*>(w.data) + (rows[half] * w.cols + column) * kWords * 4 / kOwn;
+    const unsigned char* from = rows.data[half] + int64_t{block} * (4 * kLaneBytes<storage>);
     if constexpr (storage == Storage::NF4) {
       load_words<TwoWords>(from, codes.words[half]);
-      const int64_t at = rows[half] * (w.cols / kColumns) + block;
+      const int32_t at = rows.block[half] + block;
       codes.scales[half] = w.scales.absmax != nullptr ? bits_of_float(w.scales.absmax[at]) : w.scales.absmax_codes[at];
     } else {
       load_words<FourWords>(from, codes.words[half]);
-      if constexpr (storage == Storage::INT8) codes.scales[half] = bits_of_float(w.scales.absmax[rows[half]]);
+      if constexpr (storage == Storage::INT8) codes.scales[half] = bits_of_float(w.scales.absmax[rows.block[half]] * (1.0f / 127));
     }
   }
 }
 
-// The scale of one of the rows, rounded as block_scale does.
-template <Storage storage>
-LR_DEVICE float scale_of(const Operands& o, const int64_t (&rows)[2], int64_t block, const Codes<storage>& codes, int half) {
-  const Scales& scales = o.w.scales;
-  if constexpr (storage == Storage::INT8) return float_of_bits(codes.scales[half]) * (1.0f / 127);
-  if (scales.absmax != nullptr) return float_of_bits(codes.scales[half]);
-  const int64_t at = rows[half] * (o.w.cols / kColumns) + block;
-  const float product = o.tables->dynamic[codes.scales[half]] * scales.nested_absmax[at / quant::kNestedBlock];
-  return product + scales.offset;
+// Scales in the place of their codes, of some blocks one after the other that lie before `end`; rounded as block_scale does.
+template <Storage storage, int kCount>
+LR_DEVICE void find_scales(const Operands& o, const LaneRows& rows, int block, int end, Codes<storage> (&codes)[kCount]) {
+  if (storage != Storage::NF4 || o.w.scales.absmax != nullptr) return;
+  LR_UNROLL
+  for (int i = 0; i < kCount; ++i) {
+    LR_UNROLL
+    for (int half = 0; half < 2; ++half) {
+      const int32_t at = rows.block[half] + (block + i < end ? block + i : block);
+      const float product = o.tables->dynamic[codes[i].scales[half]] * o.w.scales.nested_absmax[at / quant::kNestedBlock];
+      codes[i].scales[half] = bits_of_float(product + o.w.scales.offset);
+    }
+  }
 }
 
 // Pairs of levels for all bytes, once for each lane of a warp: lanes never wait for each other's.
@@ -140,7 +164,9 @@ LR_DEVICE void pairs_of(const uint32_t (&words)[Stored<storage>::kWords], uint32
   LR_UNROLL
   for (int i = 0; i < kPairs; ++i) {
     if constexpr (storage == Storage::NF4) {
-      pairs[i] = shared_at<uint32_t>(0)[(words[i / 4] >> (i % 4 * 8) & 0xFF) * 32 + lane_index()];
+      constexpr int kEach = 128;  // bytes of a pair, once for each lane
+      const uint32_t word = words[i / 4], turned = i % 4 == 0 ? word * kEach : word >> (i % 4 * 8 - 7);
+      pairs[i] = *shared_at<uint32_t>((turned & 0xFF * kEach) | static_cast<uint32_t>(lane_index() * 4));
     } else if constexpr (storage == Storage::INT8) {
       const auto value = [&](int code) { return static_cast<float>(static_cast<int8_t>(words[code / 4] >> (code % 4 * 8) & 0xFF)); };
       pairs[i] = bf16_pair(value(2 * i), value(2 * i + 1));
@@ -159,11 +185,11 @@ struct Block {
 };
 
 template <Storage storage>
-LR_DEVICE void open_block(const Operands& o, const int64_t (&rows)[2], int64_t block, const Codes<storage>& codes, Block& open) {
+LR_DEVICE void open_block(const Codes<storage>& codes, Block& open) {
   LR_UNROLL
   for (int half = 0; half < 2; ++half) {
     pairs_of<storage>(codes.words[half], open.pairs[half]);
-    if constexpr (Stored<storage>::kScaled) open.scales[half] = scale_of<storage>(o, rows, block, codes, half);
+    open.scales[half] = Stored<storage>::kScaled ? float_of_bits(codes.scales[half]) : 1;
   }
 }
 
@@ -183,13 +209,6 @@ LR_DEVICE void add_block(float (&sums)[4], const Block& block, const uint32_t (&
   }
 }
 
-// The two rows that a lane has columns of; rows behind the last one repeat it: their sums are not stored.
-LR_DEVICE void lane_rows(int64_t first, int64_t n, int64_t (&rows)[2]) {
-  const int64_t upper = first + lane_index() / 4, lower = upper + kRows / 2;
-  rows[0] = upper < n ? upper : n - 1;
-  rows[1] = lower < n ? lower : n - 1;
-}
-
 LR_DEVICE void store_sum(const Operands& o, int64_t token, int64_t row, float sum) {
   if (token >= o.T || row >= o.w.rows) return;
   float* c = o.c + token * o.w.rows + row;
@@ -198,39 +217,42 @@ LR_DEVICE void store_sum(const Operands& o, int64_t token, int64_t row, float su
 
 constexpr int kFewThreads = kRanges * 32;
 
+// Loads are left out without a jump, so that those of several blocks are under way at once: what is not there is zero, and adds nothing.
 template <Storage storage, int tiles>
-LR_KERNEL(kFewThreads) multiply_few(Operands o) {
+LR_KERNEL_OF_BLOCKS(kFewThreads, 2) multiply_few(Operands o) {
   constexpr int kAhead = Stored<storage>::kAhead;
   const int group = lane_index() / 4, part = lane_index() % 4;
-  const int64_t first_row = block_x() * kRows, blocks = o.w.cols / kColumns;
-  const int64_t begin = warp_index() * blocks / kRanges, end = (warp_index() + 1) * blocks / kRanges;
-  int64_t rows[2];
-  lane_rows(first_row, o.w.rows, rows);
-  Codes<storage> next[kAhead];
+  const int64_t first_row = block_x() * kRows;
+  const int blocks = static_cast<int>(o.w.cols / kColumns), begin = warp_index() * blocks / kRanges, end = (warp_index() + 1) * blocks / kRanges;
+  const LaneRows rows = lane_rows<storage>(o.w, first_row);
+  Codes<storage> next[kAhead] = {};
   LR_UNROLL
   for (int i = 0; i < kAhead; ++i)
     if (begin + i < end) load_codes<storage>(o.w, rows, begin + i, next[i]);
   if constexpr (storage == Storage::NF4) share_pairs(*o.tables);
   float sums[tiles][4] = {};
-  for (int64_t first = begin; first < end; first += kAhead) {
+  for (int first = begin; first < end; first += kAhead) {
     Codes<storage> codes[kAhead];
     LR_UNROLL
     for (int i = 0; i < kAhead; ++i) {
       codes[i] = next[i];
+      next[i] = {};
       if (first + kAhead + i < end) load_codes<storage>(o.w, rows, first + kAhead + i, next[i]);
     }
+    find_scales<storage>(o, rows, first, end, codes);
     LR_UNROLL
     for (int i = 0; i < kAhead; ++i) {
-      if (first + i >= end) continue;
-      Block block;
-      open_block<storage>(o, rows, first + i, codes[i], block);
+      const bool valid = first + i < end;
+      uint32_t x[tiles][kPairs] = {};
       LR_UNROLL
       for (int tile = 0; tile < tiles; ++tile) {
         const int64_t token = tile * kTokens + group;
-        uint32_t x[kPairs] = {};
-        if (token < o.T) load_words<FourWords>(o.x.data + token * o.x.stride + (first + i) * kColumns + part * kOwn, x);
-        add_block<storage>(sums[tile], block, x);
+        if (valid && token < o.T) load_words<FourWords>(o.x.data + token * o.x.stride + int64_t{first + i} * kColumns + part * kOwn, x[tile]);
       }
+      Block block;
+      open_block<storage>(codes[i], block);
+      LR_UNROLL
+      for (int tile = 0; tile < tiles; ++tile) add_block<storage>(sums[tile], block, x[tile]);
     }
   }
   auto* parts = shared_at<float>(kSharedAt<storage>);  // [ranges, tiles · 8 tokens, 16 rows]
@@ -268,20 +290,19 @@ LR_KERNEL(kManyThreads) multiply_many(Operands o) {
   constexpr int kMost = tiles * kTokens, kDepth = Stored<storage>::kAhead < 2 ? 1 : 2, kSteps = kStages<tiles>;
   const int group = lane_index() / 4, part = lane_index() % 4, half = warp_index() / kManyWarps;
   const int64_t first_row = (block_x() * kManyWarps + warp_index() % kManyWarps) * kRows, first_token = block_y() * kMost;
-  const int64_t blocks = o.w.cols / kColumns, begin = half * blocks / 2, end = (half + 1) * blocks / 2;
-  const auto stage_at = [&](int64_t step) { return kSharedAt<storage> + (half * kSteps + step % kSteps) * kStageBytes<tiles>; };
+  const int blocks = static_cast<int>(o.w.cols / kColumns), begin = half * blocks / 2, end = (half + 1) * blocks / 2;
+  const auto stage_at = [&](int step) { return kSharedAt<storage> + int64_t{half * kSteps + step % kSteps} * kStageBytes<tiles>; };
   // Tokens of the block begin + step.
-  const auto fetch = [&](int64_t step) {
+  const auto fetch = [&](int step) {
     for (int i = thread_index() % kHalfThreads; i < kMost * kChunks; i += kHalfThreads) {
       const int token = i / kChunks, chunk = i % kChunks;
       const bool valid = begin + step < end && first_token + token < o.T;
       copy_async16(token_chunk(stage_at(step), token, chunk),
-                   valid ? o.x.data + (first_token + token) * o.x.stride + (begin + step) * kColumns + chunk * 8 : o.x.data, valid);
+                   valid ? o.x.data + (first_token + token) * o.x.stride + int64_t{begin + step} * kColumns + chunk * 8 : o.x.data, valid);
     }
     copy_commit();
   };
-  int64_t rows[2];
-  lane_rows(first_row, o.w.rows, rows);
+  const LaneRows rows = lane_rows<storage>(o.w, first_row);
   Codes<storage> next[kDepth];
   LR_UNROLL
   for (int i = 0; i < kDepth; ++i)
@@ -290,18 +311,19 @@ LR_KERNEL(kManyThreads) multiply_many(Operands o) {
   if constexpr (storage == Storage::NF4) share_pairs(*o.tables);
   float totals[tiles][4] = {}, sums[tiles][4] = {};
   int range = half * kHalf;
-  for (int64_t step = 0; step < blocks - blocks / 2; ++step) {  // the upper half has no fewer blocks than the lower one
+  for (int step = 0; step < blocks - blocks / 2; ++step) {  // the upper half has no fewer blocks than the lower one
     copy_wait<kSteps - 2>();
     barrier();  // the tokens of this block are there, and all are done with those of the one before
     fetch(step + kSteps - 1);
-    const int64_t at = begin + step;
+    const int at = begin + step;
     if (at >= end) continue;  // all warps of the half alike
-    const Codes<storage> codes = next[0];
+    Codes<storage> codes[1] = {next[0]};
     LR_UNROLL
     for (int i = 0; i + 1 < kDepth; ++i) next[i] = next[i + 1];
     if (at + kDepth < end) load_codes<storage>(o.w, rows, at + kDepth, next[kDepth - 1]);
+    find_scales<storage>(o, rows, at, end, codes);
     Block block;
-    open_block<storage>(o, rows, at, codes, block);
+    open_block<storage>(codes[0], block);
     LR_UNROLL
     for (int tile = 0; tile < tiles; ++tile) {
       if (first_token + tile * kTokens >= o.T) continue;
@@ -359,9 +381,12 @@ void launch_many(const Run& run, const Operands& o) {
 
 template <Storage storage>
 void launch_product(const Run& run, const Operands& o) {
-  constexpr int kMostTiles = storage == Storage::F32 ? 8 : 16;  // that fit into registers
+  // As many as registers have room for.
+  constexpr bool kTwo = storage == Storage::NF4 || storage == Storage::BF16;
+  constexpr int kMostTiles = storage == Storage::F32 ? 8 : 16;
   if (o.T <= kTokens) return launch_few<storage, 1>(run, o);
-  if (o.T <= 2 * kTokens) return launch_few<storage, 2>(run, o);
+  if constexpr (kTwo)
+    if (o.T <= 2 * kTokens) return launch_few<storage, 2>(run, o);
   if (o.T <= 8 * kTokens) return launch_many<storage, 8>(run, o);
   launch_many<storage, kMostTiles>(run, o);
 }
