@@ -48,26 +48,10 @@ struct Operands {
 
 // How the storages lie in memory. NF4 stands for both 4-bit ones.
 template <Storage storage>
-struct Stored;
-template <>
-struct Stored<Storage::NF4> {
-  static constexpr int kWords = 2, kAhead = 2;  // of a lane's columns; blocks that a warp has under way
-  static constexpr bool kScaled = true;
-};
-template <>
-struct Stored<Storage::INT8> {
-  static constexpr int kWords = 4, kAhead = 2;
-  static constexpr bool kScaled = true;
-};
-template <>
-struct Stored<Storage::BF16> {
-  static constexpr int kWords = 8, kAhead = 2;
-  static constexpr bool kScaled = false;
-};
-template <>
-struct Stored<Storage::F32> {
-  static constexpr int kWords = 16, kAhead = 1;
-  static constexpr bool kScaled = false;
+struct Stored {
+  static constexpr int kWords = storage == Storage::NF4 ? 2 : storage == Storage::INT8 ? 4 : storage == Storage::BF16 ? 8 : 16;  // of a lane's columns
+  static constexpr int kAhead = storage == Storage::F32 ? 1 : 2;  // blocks that a warp has under way
+  static constexpr bool kScaled = storage == Storage::NF4 || storage == Storage::INT8;
 };
 
 struct alignas(8) TwoWords {
@@ -287,7 +271,7 @@ LR_DEVICE FourWords* token_chunk(int64_t stage, int token, int chunk) {
 
 template <Storage storage, int tiles>
 LR_KERNEL(kManyThreads) multiply_many(Operands o) {
-  constexpr int kMost = tiles * kTokens, kDepth = Stored<storage>::kAhead < 2 ? 1 : 2, kSteps = kStages<tiles>;
+  constexpr int kMost = tiles * kTokens, kDepth = Stored<storage>::kAhead, kSteps = kStages<tiles>;
   const int group = lane_index() / 4, part = lane_index() % 4, half = warp_index() / kManyWarps;
   const int64_t first_row = (block_x() * kManyWarps + warp_index() % kManyWarps) * kRows, first_token = block_y() * kMost;
   const int blocks = static_cast<int>(o.w.cols / kColumns), begin = half * blocks / 2, end = (half + 1) * blocks / 2;
