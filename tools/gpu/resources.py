@@ -9,7 +9,7 @@ import collections
 import re
 import sys
 
-HOT = ('multiply_bf16', 'multiply_few', 'multiply_f32', 'multiply_long', 'multiply_short', 'dequantize_words', 'attend_bf16', 'query_gradients_bf16',
+HOT = ('multiply_bf16', 'multiply_few', 'multiply_many', 'multiply_f32', 'multiply_long', 'multiply_short', 'dequantize_words', 'attend_bf16', 'attend_part', 'query_gradients_bf16',
        'key_gradients_bf16', 'row_loss')
 ENTRY = re.compile(r"Compiling entry function '(\S+)' for '(sm_\w+)'")
 SPILL = re.compile(r'(\d+) bytes spill stores, (\d+) bytes spill loads')

@@ -231,6 +231,43 @@ void no_room() {
   expect(out == Floats({20, 10, 10, 30, 40, 20, 10, 30}), "arrays without room, in their order");
 }
 
+// Sequences that grow beyond one part of keys: two recordings, and the bytes of what is started as it is given.
+void growing_parts() {
+  constexpr int64_t kPageSize = 16, kTablePages = 9, kSequenceCount = 2, kHeads = 2, kWidth = 8;
+  Queue queue;
+  Run run = queue.run;
+  run.decoding = true;
+  Floats keys(kSequenceCount * kTablePages * kPageSize * kWidth), values(keys.size()), q(kSequenceCount * kHeads * kWidth);
+  for (size_t i = 0; i < keys.size(); ++i) {
+    keys[i] = std::sin(static_cast<float>(i));
+    values[i] = std::cos(static_cast<float>(3 * i));
+  }
+  for (size_t i = 0; i < q.size(); ++i) q[i] = std::sin(static_cast<float>(5 * i));
+  int32_t pages[kSequenceCount][kTablePages];
+  for (int32_t i = 0; i < kTablePages; ++i) {
+    pages[0][i] = 2 * i;
+    pages[1][i] = 2 * i + 1;
+  }
+  const int32_t starts[] = {0, 1, 2};
+  alignas(16) static unsigned char inputs[1 << 16];
+  const uint64_t before = cuda::emulator::graphs_started();
+  Floats plain(q.size()), recorded(q.size());
+  bool same = true;
+  for (int64_t past = 120; past < 140; ++past) {
+    const PagedSequence sequences[] = {{past, pages[0]}, {past - 60, pages[1]}};
+    const Attention a = {kHeads, 1, kWidth, 0.5f};
+    const PagedKeys cache = {keys.data(), values.data(), kPageSize};
+    cuda::kOps.attention_cached(run, a, q.data(), cache, sequences, starts, kSequenceCount, plain.data());
+    queue.recorder().begin(run, inputs, sizeof inputs);
+    cuda::kOps.attention_cached(run, a, q.data(), cache, sequences, starts, kSequenceCount, recorded.data());
+    queue.recorder().finish();
+    same &= same_bytes(recorded, plain);
+  }
+  expect(same, "attention over parts of keys, by graphs");
+  const uint64_t started = cuda::emulator::graphs_started() - before;
+  expect(started == 18, "one recording for one part, one for several: " + std::to_string(started) + " graphs of 20 steps");
+}
+
 }  // namespace
 }  // namespace lr::test
 
@@ -239,6 +276,7 @@ int main() {
   return run_checks([] {
     equality();
     no_room();
+    growing_parts();
     other_threads();
     for (const Family family : {Family::LlamaPlain, Family::Gemma2, Family::Phi3})
       for (const uint32_t compute : {LR_COMPUTE_F32, LR_COMPUTE_BF16}) same_as_one_by_one(family, compute);

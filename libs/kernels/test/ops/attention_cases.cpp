@@ -166,6 +166,13 @@ void attention_cases() {
   cached({200, 63}, {70, 1}, 16, 4, 2, 64, 33);
   cached({10, 150}, {90, 100}, 11, 2, 1, 40, 48, 3);
   cached({0, 2, 1}, {1, 1, 1}, 2, 2, 1, 40, 1, 3);
+  // Next tokens behind several parts of keys, and at the edges of one; key heads with 1, 4, 7 and 9 query heads, and heads of a width that only prompts' way has.
+  cached({400, 127, 128}, {1, 1, 1}, 16, 2, 2, 64);
+  cached({700, 63, 64}, {1, 1, 1}, 16, 7, 1, 128);
+  cached({260, 90}, {1, 1}, 3, 4, 1, 128, 65, 2);
+  cached({300, 31, 32}, {1, 1, 1}, 5, 8, 2, 256, 0, 50);
+  cached({150}, {1}, 16, 9, 1, 20);
+  cached({70, 3}, {1, 1}, 16, 2, 1, 34);
   split(200, 4, 2, 64, 0, 0);
   split(130, 2, 1, 34, 33, 0);
   split(300, 3, 1, 20, 70, 1.5f);

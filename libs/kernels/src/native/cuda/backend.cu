@@ -82,8 +82,9 @@ class DeviceRepeats final : public Repeats {
   void drop() noexcept override { recorder_of(device_).drop(); }
 
  private:
-  // Page tables are most of it: four bytes for each page that a sequence of the batch has, rounded up.
-  static constexpr size_t kInputs = size_t{1} << 20;
+  // Most of it are page tables and parts of keys, twenty bytes for each page or part that a sequence of the batch has, and two addresses for each
+  // pair that decodes at each linear layer.
+  static constexpr size_t kInputs = size_t{4} << 20;
   Device* device_;
   MemoryCounter& memory_;
   Buffer<uint8_t> inputs_;

@@ -1,10 +1,14 @@
 #include "queue.h"
 
+#include <algorithm>
 #include <cstring>
 #include <mutex>
 #include <new>
+#include <system_error>
 
+#include "../cores.h"
 #include "../model/error.h"
+#include "../pool.h"
 
 namespace lr {
 
@@ -25,6 +29,15 @@ struct Device {
   char* staging = nullptr;
   size_t staged = 0;
   uint64_t copies = 0;
+  // What large arrays come out through: while one piece crosses the bus, threads copy the one before to where it belongs.
+  struct Pieces {
+    std::mutex lock;  // of one array at a time
+    char* memory[2] = {};
+    cudaEvent_t arrived[2] = {};
+    std::unique_ptr<Pool> threads;
+    bool refused = false;
+  };
+  Pieces pieces;
   cudaError_t failure = cudaSuccess;  // the GPU gives no more than this from then on
   cuda::Recorder recorder;
 };
@@ -33,6 +46,9 @@ namespace cuda {
 namespace {
 
 constexpr size_t kStaging = size_t{16} << 20;
+constexpr size_t kPiece = size_t{2} << 20;
+constexpr size_t kMostCopiers = 8;               // threads: one copies a fifth of what the bus brings
+constexpr size_t kShare = kPiece / kMostCopiers;  // of a piece, for a thread at a time
 
 void check(Device& device, cudaError_t status, const char* what) {
   if (device.failure != cudaSuccess) status = device.failure;
@@ -70,6 +86,62 @@ void close_copies(Device::Copies& copies) {
     if (event != nullptr) cudaEventDestroy(event);
 }
 
+// Whether they are there.
+bool open_pieces(Device::Pieces& pieces) {
+  if (pieces.threads != nullptr || pieces.refused) return !pieces.refused;
+  bool made = true;
+  for (int i = 0; i < 2; ++i) {
+    made = made && cudaMallocHost(reinterpret_cast<void**>(&pieces.memory[i]), kPiece) == cudaSuccess;
+    made = made && cudaEventCreateWithFlags(&pieces.arrived[i], cudaEventDisableTiming) == cudaSuccess;
+  }
+  cudaGetLastError();
+  try {
+    if (made) pieces.threads = make_pool(static_cast<int>(std::min(kMostCopiers, usable_cores().size())));
+  } catch (const std::system_error&) {
+    made = false;
+  }
+  pieces.refused = !made;
+  return made;
+}
+
+void close_pieces(Device::Pieces& pieces) {
+  for (int i = 0; i < 2; ++i) {
+    if (pieces.arrived[i] != nullptr) cudaEventDestroy(pieces.arrived[i]);
+    cudaFreeHost(pieces.memory[i]);
+  }
+}
+
+void copy_by_threads(Pool& threads, char* to, const char* from, size_t bytes) {
+  const auto copy = [&](int task) {
+    const size_t first = static_cast<size_t>(task) * kShare;
+    std::memcpy(to + first, from + first, std::min(kShare, bytes - first));
+  };
+  threads.run(
+      static_cast<int>((bytes + kShare - 1) / kShare), [](void* own, int task, int) { (*static_cast<decltype(copy)*>(own))(task); },
+      const_cast<void*>(static_cast<const void*>(&copy)));
+}
+
+// Waits until all bytes are there; false: nothing was copied, as there is no pinned memory for it.
+bool copy_out_in_pieces(Device& device, char* to, const char* from, size_t bytes) {
+  Device::Pieces& pieces = device.pieces;
+  const std::lock_guard<std::mutex> lock(pieces.lock);
+  if (!open_pieces(pieces)) return false;
+  const size_t count = (bytes + kPiece - 1) / kPiece;
+  const auto size_of = [&](size_t piece) { return std::min(kPiece, bytes - piece * kPiece); };
+  const auto fetch = [&](size_t piece) {
+    check(device, cudaMemcpyAsync(pieces.memory[piece % 2], from + piece * kPiece, size_of(piece), cudaMemcpyDeviceToHost, device.stream),
+          "bytes were copied from it");
+    check(device, cudaEventRecord(pieces.arrived[piece % 2], device.stream), "bytes were copied from it");
+  };
+  fetch(0);
+  for (size_t piece = 0; piece < count; ++piece) {
+    if (piece + 1 < count) fetch(piece + 1);
+    check(device, cudaEventSynchronize(pieces.arrived[piece % 2]), "computing");
+    copy_by_threads(*pieces.threads, to + piece * kPiece, pieces.memory[piece % 2], size_of(piece));
+  }
+  return true;
+}
+
 }  // namespace
 
 Device* open_queue() {
@@ -100,6 +172,7 @@ void close_queue(Device* device) {
   cudaStreamSynchronize(device->stream);
   close_copies(device->stores);
   close_copies(device->loads);
+  close_pieces(device->pieces);
   cudaFreeHost(device->staging);
   cudaStreamDestroy(device->stream);
   delete device;
@@ -146,12 +219,16 @@ void copy_in(Device* device, void* to, const void* from, size_t bytes) {
 
 void copy_out(Device* device, void* to, const void* from, size_t bytes) {
   device->recorder.finish();
-  check(*device, cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, device->stream), "bytes were copied from it");
-  std::unique_lock<std::mutex> lock(device->staging_lock);
-  const uint64_t before = device->copies;
-  lock.unlock();
-  wait(*device, "computing");
-  lock.lock();
+  uint64_t before;
+  {
+    const std::lock_guard<std::mutex> lock(device->staging_lock);
+    before = device->copies;
+  }
+  if (bytes <= kPiece || !copy_out_in_pieces(*device, static_cast<char*>(to), static_cast<const char*>(from), bytes)) {
+    check(*device, cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, device->stream), "bytes were copied from it");
+    wait(*device, "computing");
+  }
+  const std::lock_guard<std::mutex> lock(device->staging_lock);
   if (device->copies == before) device->staged = 0;
 }
 

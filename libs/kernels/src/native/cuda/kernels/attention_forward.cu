@@ -1,6 +1,7 @@
 #include <bit>
 
 #include "attention_bf16.h"
+#include "attention_decode.h"
 
 namespace lr::cuda {
 namespace {
@@ -249,6 +250,7 @@ void attention_forward(const Run& run, const Attention& a, const float* q, const
 
 void attention_cached(const Run& run, const Attention& a, const float* q, const PagedKeys& cache, const PagedSequence* sequences,
                       const int32_t* starts, int64_t n_sequences, float* o) {
+  if (run.decoding && suits_decode(a)) return attention_decode(run, a, q, cache, sequences, n_sequences, o);
   attend_all(run, {a, q, {cache.k, cache.v, nullptr, cache.page_tokens}, nullptr, o, nullptr}, starts, n_sequences, sequences);
 }
 

@@ -15,10 +15,6 @@ struct Rounding {
   bool whole;  // rows begin at multiples of 16 bytes
 };
 
-struct alignas(16) FourFloats {
-  float value[4];
-};
-
 // Eight values of a row from `column` on, zeros behind its end.
 LR_DEVICE void load_eight(float (&values)[8], const float* row, int column, int D, bool whole) {
   if (whole && column + 8 <= D) {
@@ -59,9 +55,8 @@ LR_KERNEL(kThreads) round_rows(Rounding r) {
 }
 
 const uint16_t* start(const Run& run, Moment& moment, const Attention& a, Rounding r) {
-  const auto aligned = [](const float* memory) { return reinterpret_cast<uintptr_t>(memory) % 16 == 0; };
   r.D = a.D;
-  r.whole = a.D % 4 == 0 && aligned(r.from) && aligned(r.o);
+  r.whole = a.D % 4 == 0 && is_aligned(r.from) && is_aligned(r.o);
   r.to = moment.take<uint16_t>(r.rows * bf16_width(a));
   const int64_t blocks = ceil_div(r.rows * bf16_width(a) / 8, kThreads);
   launch(run, a.D <= 64 ? round_rows<64> : round_rows<128>, {blocks}, kThreads, 0, r);

@@ -47,8 +47,8 @@ struct FloatProduct {
 };
 // Products that do not depend on each other, in one launch or a few.
 void products_f32(const Run& run, std::span<const FloatProduct> products);
-// The same for the few tokens of decoding, where k is large and n is small, and the other way round. Rows of both sides lie together in memory
-// (`col` is 1), and nothing is dropped.
+// The same for the few tokens of decoding, where k is large and n is small, and the other way round. Rows of all three lie one after the other in
+// memory (`row` is k, `col` is 1, `stride` is n), all products add or none does, and nothing is dropped.
 void products_long(const Run& run, std::span<const FloatProduct> products);
 void products_short(const Run& run, std::span<const FloatProduct> products);
 

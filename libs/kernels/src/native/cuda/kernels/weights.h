@@ -11,9 +11,16 @@ namespace lr::cuda {
 struct alignas(16) FourWords {
   uint32_t word[4];
 };
+constexpr int kFour = 4;
 struct alignas(16) FourFloats {
-  float value[4];
+  float value[kFour];
 };
+// sum + a · b, one product after the other.
+LR_DEVICE float dot(const FourFloats& a, const FourFloats& b, float sum) {
+  LR_UNROLL
+  for (int i = 0; i < kFour; ++i) sum = fused(a.value[i], b.value[i], sum);
+  return sum;
+}
 inline bool is_aligned(const void* pointer) { return reinterpret_cast<uintptr_t>(pointer) % 16 == 0; }
 
 // Tables of the quantized storages, which travel as an argument.
