@@ -249,7 +249,7 @@ void logits_of(const Pass& pass, const float* n, float* logits, int64_t T) {
     if (c.logit_softcap > 0) pass.ops.softcap(pass.run, to, static_cast<float>(c.logit_softcap), rows * c.vocab);
   };
   if (pass.memory().is_host()) return compute(n, logits, T);
-  constexpr int64_t kRows = 64;  // on their way out of the device
+  constexpr int64_t kRows = 128;  // on their way out of the device: what products of decoding take together
   const size_t mark = pass.run.scratch->mark();
   auto* some = static_cast<float*>(pass.run.scratch->take(static_cast<size_t>(std::min(kRows, T) * c.vocab) * sizeof(float)));
   for (int64_t first = 0; first < T; first += kRows) {

@@ -241,7 +241,7 @@ LR_KERNEL_SHARING(kAttentionThreads, 2) query_gradients_bf16(RoundedBackward b) 
   store_rows<kWidth>(b.dq + query_row * b.a.D, b.a.Hq * b.a.D, own, b.a.D, first_row, tile.count, factors);
 }
 
-constexpr int kKeyTileKeys = 64, kKeyTileQueries = 48;
+constexpr int kKeyTileKeys = 64, kKeyTileQueries = 32;  // more queries do not find registers
 
 // Where what key_gradients_bf16 shares lies.
 template <int kWidth>
