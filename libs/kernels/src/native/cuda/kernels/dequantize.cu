@@ -57,9 +57,6 @@ LR_KERNEL(kThreads) round_floats(const float* from, uint32_t per_row, uint16_t* 
   }
 }
 
-LR_DEVICE void store(float* out, float value) { *out = value; }
-LR_DEVICE void store(uint16_t* out, float value) { *out = bf16_bits(value); }
-
 // Any storage and shape, an element a thread; zeros up to `width`.
 template <typename Out>
 LR_KERNEL(kThreads) dequantize_elements(Weight w, Levels levels, Out* out, int64_t width, int64_t stride) {

@@ -5,10 +5,10 @@
 
 namespace lr::cuda {
 
+// A word of a stream in [0, 1).
+LR_DEVICE float uniform_of(uint32_t word) { return static_cast<float>(word >> 8) * 0x1p-24f; }
 // philox_uniform of ops.h.
-LR_DEVICE float uniform(uint64_t key, uint64_t index) {
-  return static_cast<float>(philox::block(key, index / 4)[index % 4] >> 8) * 0x1p-24f;
-}
+LR_DEVICE float uniform(uint64_t key, uint64_t index) { return uniform_of(philox::block(key, index / 4)[index % 4]); }
 // What dropout multiplies element `index` of a stream with.
 LR_DEVICE float dropout_factor(float dropout, uint64_t key, int64_t index) {
   if (dropout == 0) return 1;

@@ -68,9 +68,6 @@ LR_DEVICE RowSums sum_row(const Logits& logits, int64_t vocab) {
   return {best, best.value + logf(total), block_reduce<Sum>(plain, shared_at<float>(0))};
 }
 
-LR_DEVICE void store(float* to, float value) { *to = value; }
-LR_DEVICE void store(uint16_t* to, float value) { *to = bf16_bits(value); }
-
 // A row of logits a block: its loss and, when `gradient`, grad_scale · ∂loss/∂logits before the cap in its place: floats, or, in the first half of
 // the row, bfloat16 with zeros up to a multiple of eight.
 template <typename Out>

@@ -19,8 +19,7 @@ LR_DEVICE FourFloats dropped(FourFloats values, const Drop& drop, int64_t index)
   const auto words = philox::block(drop.key, static_cast<uint64_t>(index) / 4);
   LR_UNROLL
   for (int i = 0; i < 4; ++i) {
-    const float drawn = static_cast<float>(words[static_cast<size_t>(i)] >> 8) * 0x1p-24f;
-    values.value[i] = drawn < drop.probability ? 0.0f : values.value[i] * (1 / (1 - drop.probability));
+    values.value[i] = uniform_of(words[static_cast<size_t>(i)]) < drop.probability ? 0.0f : values.value[i] * (1 / (1 - drop.probability));
   }
   return values;
 }

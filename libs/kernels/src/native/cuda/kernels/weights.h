@@ -65,6 +65,10 @@ LR_DEVICE float weight_element(const Weight& w, int64_t i, const Levels* levels)
   return levels->four_bit[i % 2 == 0 ? pair >> 4 : pair & 15] * block_scale(w.scales, i / quant::kBlock, levels);
 }
 
+// A value as floats are kept, and as bfloat16.
+LR_DEVICE void store(float* to, float value) { *to = value; }
+LR_DEVICE void store(uint16_t* to, float value) { *to = bf16_bits(value); }
+
 // A matrix of bfloat16 in rows that begin at multiples of 16 bytes; zeros behind the columns.
 struct Halves {
   const uint16_t* data;
