@@ -2,11 +2,11 @@
 """Tokens a second, share of the limit and memory of QLoRA training steps on a GPU, on random weights of known shapes; and the same of
 PyTorch with PEFT and bitsandbytes where they are installed (of a bfloat16 base where bitsandbytes is not), in the same run.
 
-    tools/gpu/bench.py [--shape 1b|8b|70b] [--layers N] [--tokens T] [--length L] [--rank R] [--steps S] [--peak TFLOPS] [--profile] [--no-peers] [--out FILE]
+    tools/gpu/bench.py [--shape 1b|8b|70b] [--layers N] [--tokens T,…] [--length L] [--rank R] [--steps S] [--peak TFLOPS] [--profile] [--no-peers] [--out FILE]
 
-A step is one forward and backward pass over T tokens in sequences of L, LoRA on every linear layer, and AdamW's update. With fewer
+A step is one forward and backward pass over T tokens in sequences of L, LoRA on every linear layer, and AdamW's update; of each T given. With fewer
 layers than the shape has, figures are those of the smaller model. The limit is that of nothing recomputed: (4N + 7·L·q·layers) FLOP a
-token at --peak, the dense bfloat16 rate of the GPU; the head is not in it. Needs numpy.
+token at --peak, the dense bfloat16 rate of the GPU; N counts the linear layers and the head. Needs numpy.
 """
 from __future__ import annotations
 
@@ -58,24 +58,25 @@ def own(args, file: Path, batch: lowrank.Batch) -> list[dict]:
             base.train_step(batch, adapter, 1 / len(batch.tokens), checkpointing)
             adapter.optimizer_step(1e-4, 1.0)
 
+        row = {"what": "lowrank", "checkpointing": checkpointing, "tokens": len(batch.tokens)}
         try:
-            seconds = measure(step, args.steps)
+            row["seconds"] = measure(step, args.steps)
+            if args.profile:
+                print(f"lowrank, checkpointing {'on' if checkpointing else 'off'}, {len(batch.tokens)} tokens:")
+                profile.print_kernels(step)
+            current, peak = c.c_uint64(), c.c_uint64()
+            kernels.check(kernels.lib.lr_context_memory(kernels.handle, c.byref(current), c.byref(peak), c.c_uint32(0)))
+            row["bytes"] = peak.value
         except RuntimeError as error:  # out of memory is an answer too
-            rows.append({"what": "lowrank", "checkpointing": checkpointing, "error": str(error)})
-            continue
-        if args.profile:
-            print(f"lowrank, checkpointing {'on' if checkpointing else 'off'}:")
-            profile.print_kernels(step)
-        current, peak = c.c_uint64(), c.c_uint64()
-        kernels.check(kernels.lib.lr_context_memory(kernels.handle, c.byref(current), c.byref(peak), c.c_uint32(0)))
-        rows.append({"what": "lowrank", "checkpointing": checkpointing, "seconds": seconds, "bytes": peak.value})
+            row["error"] = str(error)
+        rows.append(row)
         kernels.lib.lr_adapter_destroy(adapter.handle)
         kernels.lib.lr_base_close(base.handle)
         kernels.lib.lr_context_destroy(kernels.handle)
     return rows
 
 
-def peers(args, folder: Path, batch: lowrank.Batch) -> list[dict]:
+def peers(args, folder: Path, batches: list[lowrank.Batch]) -> list[dict]:
     try:
         import torch
         from peft import LoraConfig, get_peft_model
@@ -90,7 +91,6 @@ def peers(args, folder: Path, batch: lowrank.Batch) -> list[dict]:
         what = "peft + bitsandbytes"
     except ImportError:
         quantization, what = None, "peft on a bf16 base"
-    ids = torch.tensor(batch.tokens, device="cuda").long().view(-1, args.length)
     rows = []
     for checkpointing in (False, True):
         model = AutoModelForCausalLM.from_pretrained(folder, quantization_config=quantization, dtype=torch.bfloat16, device_map={"": 0})
@@ -98,20 +98,25 @@ def peers(args, folder: Path, batch: lowrank.Batch) -> list[dict]:
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         model = get_peft_model(model, LoraConfig(r=args.rank, lora_alpha=2 * args.rank, target_modules="all-linear", task_type="CAUSAL_LM"))
         optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-4)
-        torch.cuda.reset_peak_memory_stats()
 
-        def step() -> None:
-            model(input_ids=ids, labels=ids).loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            optimizer.zero_grad()
-            torch.cuda.synchronize()
+        for batch in batches:
+            ids = torch.tensor(batch.tokens, device="cuda").long().view(-1, args.length)
 
-        try:
-            rows.append({"what": what, "checkpointing": checkpointing, "seconds": measure(step, args.steps),
-                         "bytes": torch.cuda.max_memory_allocated()})
-        except torch.cuda.OutOfMemoryError as error:
-            rows.append({"what": what, "checkpointing": checkpointing, "error": str(error).splitlines()[0]})
+            def step() -> None:
+                model(input_ids=ids, labels=ids).loss.backward()
+                torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+                optimizer.step()
+                optimizer.zero_grad()
+                torch.cuda.synchronize()
+
+            row = {"what": what, "checkpointing": checkpointing, "tokens": len(batch.tokens)}
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
+            try:
+                row |= {"seconds": measure(step, args.steps), "bytes": torch.cuda.max_memory_allocated()}
+            except torch.cuda.OutOfMemoryError as error:
+                row["error"] = str(error).splitlines()[0]
+            rows.append(row)
         del model, optimizer
         torch.cuda.empty_cache()
     return rows
@@ -126,7 +131,7 @@ def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--shape", choices=sorted(models.SHAPES), default="8b")
     parser.add_argument("--layers", type=int)
-    parser.add_argument("--tokens", type=int, default=4096)
+    parser.add_argument("--tokens", type=lambda text: [int(one) for one in text.split(",")], default=[4096], help="of a step; several with commas between")
     parser.add_argument("--length", type=int, default=2048)
     parser.add_argument("--rank", type=int, default=16)
     parser.add_argument("--steps", type=int, default=5)
@@ -138,24 +143,24 @@ def main() -> int:
     args = parser.parse_args()
     hidden, _, _, _, all_layers, vocab = models.SHAPES[args.shape]
     layers = args.layers or all_layers
-    flop = 4 * models.parameters(args.shape, layers) + 7 * args.length * hidden * layers
+    flop = 4 * (models.parameters(args.shape, layers) + vocab * hidden) + 7 * args.length * hidden * layers
     with tempfile.TemporaryDirectory() as temporary:
         folder, file = Path(temporary) / "model", Path(temporary) / "base.lrb"
         models.write(args.shape, folder, layers)
         lowrank.Kernels(threads=0, library=args.cuda).open_base(folder, file)
-        batch = batch_of(args.tokens // args.length * args.length, args.length, vocab)
-        rows = own(args, file, batch) + ([] if args.no_peers else peers(args, folder, batch))
-    print(f"{device_name()}: {args.shape} with {layers} of {all_layers} layers, {len(batch.tokens)} tokens in sequences of {args.length}, rank {args.rank}")
+        batches = [batch_of(tokens // args.length * args.length, args.length, vocab) for tokens in args.tokens]
+        rows = [row for batch in batches for row in own(args, file, batch)] + ([] if args.no_peers else peers(args, folder, batches))
+    print(f"{device_name()}: {args.shape} with {layers} of {all_layers} layers, sequences of {args.length}, rank {args.rank}")
     for row in rows:
+        name = f"  {row['what']:20} {row.get('tokens', 0):6} tokens, checkpointing {'on ' if row.get('checkpointing') else 'off'}"
         if "error" in row:
-            print(f"  {row['what']:24} checkpointing {'on ' if row.get('checkpointing') else 'off'}  {row['error']}")
+            print(f"{name}  {row['error']}")
             continue
-        rate = len(batch.tokens) / row["seconds"]["median"]
+        rate = row["tokens"] / row["seconds"]["median"]
         row |= {"tokens_per_second": rate, "share_of_limit": rate * flop / (args.peak * 1e12)}
-        print(f"  {row['what']:24} checkpointing {'on ' if row['checkpointing'] else 'off'}  {rate:10.0f} tok/s  "
-              f"{100 * row['share_of_limit']:5.1f} % of the limit  {row['bytes'] / 2**30:6.2f} GiB")
+        print(f"{name}  {rate:10.0f} tok/s  {100 * row['share_of_limit']:5.1f} % of the limit  {row['bytes'] / 2**30:6.2f} GiB")
     if args.out:
-        args.out.write_text(json.dumps({"device": device_name(), "shape": args.shape, "layers": layers, "tokens": len(batch.tokens), "rows": rows}, indent=2))
+        args.out.write_text(json.dumps({"device": device_name(), "shape": args.shape, "layers": layers, "rows": rows}, indent=2))
     return 0
 
 
