@@ -104,7 +104,8 @@ LR_DEVICE void take_weights(WarpWeights<kKeys>& weights, WarpSums<kKeys>& scores
       next = Max::join(next, row_reduce<Max, 4>(best));
       // A row that has seen no key yet has nothing to rescale.
       const float base = next == -INFINITY ? 0.0f : next * factor;
-      const float rescale = power_of_two(fused(rows.largest[i][half], factor, -base));
+      // Where the maximum stays the product is the same, so the power is 1: tiles that a row sees nothing of change nothing.
+      const float rescale = power_of_two(rows.largest[i][half] * factor - base);
       rows.largest[i][half] = next;
       LR_UNROLL
       for (int block = 0; block < kKeys / 8; ++block) {
