@@ -146,6 +146,8 @@ struct RoundedBackward {
   const float *lse, *delta;
   const AttentionTile* tiles;
   float *dq, *dk, *dv;
+  int key_parts = 1;             // that the query heads of a key head are summed in
+  float *dk_part = nullptr, *dv_part = nullptr;  // the second part of dk, dv
 };
 
 // Rounded probabilities of capped scores, and `sloped`, the same times the slope of the cap. exponent(score, i, block, part) is the power of two that
@@ -256,14 +258,16 @@ struct KeyTile {
 };
 
 // On tensor cores two warps share 32 keys: one has the probabilities and sums dv, the other gets them from it for ds and sums dk. What
-// one takes for queries is the other's gradients. A tile of queries is under way while one is used.
+// one takes for queries is the other's gradients. A tile of queries is under way while one is used. The first tile of keys has twice the work of
+// the mean, so a block takes half of the query heads where that is possible: more blocks than the GPU runs at once even out.
 template <int kWidth>
 LR_KERNEL_SHARING(kAttentionThreads, 2) key_gradients_bf16(RoundedBackward b) {
   using Tile = KeyTile<kWidth>;
   constexpr int kQueries = kKeyTileQueries;
-  const int heads = static_cast<int>(b.a.Hq), key_heads = static_cast<int>(b.a.Hkv), group = heads / key_heads;
-  const AttentionTile tile = b.tiles[block_x() / key_heads];
-  const int key_head = static_cast<int>(block_x() % key_heads), key_row = (tile.begin + tile.first) * key_heads + key_head;
+  const int heads = static_cast<int>(b.a.Hq), key_heads = static_cast<int>(b.a.Hkv), own_heads = heads / key_heads / b.key_parts;
+  const AttentionTile tile = b.tiles[block_x() / (key_heads * b.key_parts)];
+  const int share = static_cast<int>(block_x() % (key_heads * b.key_parts)), key_head = share / b.key_parts, part = share % b.key_parts;
+  const int key_row = (tile.begin + tile.first) * key_heads + key_head;
   const int window = window_of(b.a), end = query_end(b.a, tile);
   const int first_row = warp_index() / 2 * kWarpRows, low = tile.first + first_row;
   const bool sums_dk = warp_index() % 2 == 1;
@@ -280,7 +284,7 @@ LR_KERNEL_SHARING(kAttentionThreads, 2) key_gradients_bf16(RoundedBackward b) {
   };
   load_tile<kWidth, kKeyTileKeys>(Tile::kKeysAt, b.k + int64_t{key_row} * kWidth, key_heads * kWidth, tile.count);
   load_tile<kWidth, kKeyTileKeys>(Tile::kValuesAt, b.v + int64_t{key_row} * kWidth, key_heads * kWidth, tile.count);
-  int heads_left = group, head_row = tile.begin * heads + key_head * group, next_query = tile.first;  // of the next tile
+  int heads_left = own_heads, head_row = tile.begin * heads + share * own_heads, next_query = tile.first;  // of the next tile
   load_queries(0, head_row, next_query);
 
   const auto for_each_piece = [&](const auto& what) {
@@ -331,7 +335,8 @@ LR_KERNEL_SHARING(kAttentionThreads, 2) key_gradients_bf16(RoundedBackward b) {
     multiply_columns<kWidth, kQueries>(own, weights, sums_dk ? queries : gradients);
   }
   const float scale = sums_dk ? b.a.scale : 1.0f, factors[kRowBlocks][2] = {{scale, scale}, {scale, scale}};
-  store_rows<kWidth>((sums_dk ? b.dk : b.dv) + key_row * b.a.D, b.a.Hkv * b.a.D, own, b.a.D, first_row, tile.count, factors);
+  float* const to = part == 0 ? (sums_dk ? b.dk : b.dv) : (sums_dk ? b.dk_part : b.dv_part);
+  store_rows<kWidth>(to + key_row * b.a.D, b.a.Hkv * b.a.D, own, b.a.D, first_row, tile.count, factors);
 }
 
 template <int kWidth>
@@ -345,7 +350,17 @@ void launch_bf16(const Run& run, RoundedBackward b, Moment& moment, const int32_
   };
   constexpr int64_t kQueryTileBytes = 2 * Bf16Shape<kWidth>::tile_bytes(kOwnRows) + 4 * Bf16Shape<kWidth>::tile_bytes(kQueryTileKeys) + 2 * kOwnRows * 4;
   over_tiles(query_gradients_bf16<kWidth>, kOwnRows, b.a.Hq, kQueryTileBytes, [](const AttentionTile& tile) { return tile.first + tile.count; });
-  over_tiles(key_gradients_bf16<kWidth>, kKeyTileKeys, b.a.Hkv, KeyTile<kWidth>::kBytes, [](const AttentionTile& tile) { return tile.length - tile.first; });
+  const int64_t keys = starts[n_sequences] * b.a.Hkv * b.a.D;
+  if (b.a.Hq / b.a.Hkv % 2 == 0) {
+    b.key_parts = 2;
+    b.dk_part = moment.take<float>(keys);
+    b.dv_part = moment.take<float>(keys);
+  }
+  over_tiles(key_gradients_bf16<kWidth>, kKeyTileKeys, b.a.Hkv * b.key_parts, KeyTile<kWidth>::kBytes,
+             [](const AttentionTile& tile) { return tile.length - tile.first; });
+  if (b.key_parts == 1) return;
+  add(run, b.dk, b.dk_part, b.dk, keys);
+  add(run, b.dv, b.dv_part, b.dv, keys);
 }
 
 }  // namespace
