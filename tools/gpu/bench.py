@@ -97,6 +97,7 @@ def peers(args, folder: Path, batches: list[lowrank.Batch]) -> list[dict]:
         if checkpointing:
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         model = get_peft_model(model, LoraConfig(r=args.rank, lora_alpha=2 * args.rank, target_modules="all-linear", task_type="CAUSAL_LM"))
+        model.train()  # checkpoints only then
         optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-4)
 
         for batch in batches:

@@ -121,6 +121,15 @@ struct AdamwStep {
   float correction1, correction2;  // 1 - beta^step
 };
 
+// One tensor of an update with moments in floats: weights w, their gradient g, moments m and v, all [n]. Tensors share no memory.
+struct AdamwTensor {
+  float* w;
+  const float* g;
+  float *m, *v;
+  int64_t n;
+  AdamwStep step;
+};
+
 struct Device;             // the queue of work of a backend that runs on one (cuda/device.cu)
 
 struct Run {               // what every operation needs
@@ -230,8 +239,8 @@ struct Ops {
   void (*add)(const Run&, const float* a, const float* b, float* out, int64_t n);
   // Σ x² in double, fixed order
   double (*sum_squares)(const Run&, const float* x, int64_t n);
-  // AdamW on n weights with moments in floats, and with 8-bit moments
-  void (*adamw)(const Run&, float* w, const float* g, float* m, float* v, int64_t n, const AdamwStep& step);
+  // AdamW on tensors with moments in floats, and on n weights with 8-bit moments
+  void (*adamw)(const Run&, std::span<const AdamwTensor> tensors);
   void (*adamw8)(const Run&, float* w, const float* g, const Moments8& moments, int64_t n, const AdamwStep& step);
 };
 

@@ -135,7 +135,8 @@ void adamw() {
   const Machine machine(1);
   float w = 2, m = 0.5f, v = 0.25f;
   const float g = 3;
-  ops.adamw(machine.run, &w, &g, &m, &v, 1, {0.5f, 0.1f, 0.9f, 0.99f, 1e-8f, 0.01f, 0.1f, 0.01f});
+  const AdamwTensor tensor = {&w, &g, &m, &v, 1, {0.5f, 0.1f, 0.9f, 0.99f, 1e-8f, 0.01f, 0.1f, 0.01f}};
+  ops.adamw(machine.run, std::span(&tensor, 1));
   expect(std::fabs(m - 0.6f) < 1e-6 && std::fabs(v - 0.27f) < 1e-6, "adamw: moments");
   expect(std::fabs(w - (2 * 0.999 - 0.1 * 6 / std::sqrt(27.0))) < 1e-5, "adamw: weight");
 }

@@ -79,8 +79,21 @@ void flat(int64_t n) {
   };
   check_operation("adamw" + shape, [&](const Ops& ops, const Run& run) {
     std::vector<Floats> outputs = {a, b, v};
-    for (int step = 1; step <= 3; ++step)
-      ops.adamw(run, outputs[0].data(), c.data(), outputs[1].data(), outputs[2].data(), n, adamw_step(step));
+    for (int step = 1; step <= 3; ++step) {
+      const AdamwTensor tensor = {outputs[0].data(), c.data(), outputs[1].data(), outputs[2].data(), n, adamw_step(step)};
+      ops.adamw(run, std::span(&tensor, 1));
+    }
+    return outputs;
+  });
+  // More tensors than a device takes at once, of many sizes and each with a step of its own.
+  check_operation("adamw, parts" + shape, [&](const Ops& ops, const Run& run) {
+    std::vector<Floats> outputs = {a, b, v};
+    std::vector<AdamwTensor> tensors;
+    for (int64_t first = 0, part = 1; first < n; first += part++) {
+      tensors.push_back({outputs[0].data() + first, c.data() + first, outputs[1].data() + first, outputs[2].data() + first, std::min(part, n - first),
+                         adamw_step(static_cast<int>(part))});
+    }
+    ops.adamw(run, tensors);
     return outputs;
   });
   const int64_t blocks = (n + kMomentBlock - 1) / kMomentBlock;

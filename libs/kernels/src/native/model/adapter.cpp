@@ -267,7 +267,7 @@ float Adapter::optimizer_step(const Run& run, const Ops& ops, const lr_adamw& s)
     zero_gradients();
     fail(LR_NOT_FINITE, "the gradient is not finite: the update was discarded");
   }
-  Moments::Update update(run, moments_);
+  Moments::Update update(run, ops, moments_);
   const double factor = s.max_grad_norm > 0 ? std::min(1.0, static_cast<double>(s.max_grad_norm) / (norm + 1e-6)) : 1.0;
   ++adam_step_;
   const auto number = static_cast<double>(adam_step_);
@@ -278,7 +278,7 @@ float Adapter::optimizer_step(const Run& run, const Ops& ops, const lr_adamw& s)
     AdamwStep step = common;
     if (tensors_[i].role != Role::A && s.b_rate_ratio > 0) step.lr *= s.b_rate_ratio;
     if (tensors_[i].role == Role::Bias) step.weight_decay = 0;
-    update.step(ops, i, weights_.data() + tensors_[i].at, gradients_.data() + tensors_[i].at, step);
+    update.step(i, weights_.data() + tensors_[i].at, gradients_.data() + tensors_[i].at, step);
   }
   update.finish();
   norms_fresh_ = false;

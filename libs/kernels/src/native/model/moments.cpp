@@ -69,7 +69,7 @@ size_t Moments::scales_at(const Part& part, Which which) {
   return part.at + 2 * align64(part.n) + (which == First ? 0 : align64(blocks_of(part.n) * sizeof(float)));
 }
 
-Moments::Update::Update(const Run& run, Moments& moments) : run_(run), moments_(moments), mark_(run.scratch->mark()) {
+Moments::Update::Update(const Run& run, const Ops& ops, Moments& moments) : run_(run), ops_(ops), moments_(moments), mark_(run.scratch->mark()) {
   size_t largest = 0;
   for (const Page& page : moments_.pages_) largest = std::max(largest, page.bytes);
   for (size_t i = 0; i < std::min(kPlaces, moments_.pages_.size()); ++i) places_[i] = static_cast<uint8_t*>(run_.scratch->take(largest));
@@ -91,6 +91,7 @@ void Moments::Update::store(size_t page) {
 }
 
 void Moments::Update::enter(size_t page) {
+  start();
   if (page == 0) {
     load(0);
   } else {
@@ -103,7 +104,7 @@ void Moments::Update::enter(size_t page) {
   moments_.offload_->await(loads_[page % kPlaces]);
 }
 
-void Moments::Update::step(const Ops& ops, size_t tensor, float* w, const float* g, const AdamwStep& step) {
+void Moments::Update::step(size_t tensor, float* w, const float* g, const AdamwStep& step) {
   Part part = moments_.parts_[tensor];
   uint8_t* memory = moments_.memory_.data();
   if (moments_.offload_ != nullptr) {
@@ -117,13 +118,19 @@ void Moments::Update::step(const Ops& ops, size_t tensor, float* w, const float*
   if (part.eight_bit) {
     const Moments8 moments = {memory + codes_at(part, First), memory + codes_at(part, Second), floats(scales_at(part, First)),
                               floats(scales_at(part, Second))};
-    ops.adamw8(run_, w, g, moments, n, step);
+    ops_.adamw8(run_, w, g, moments, n, step);
   } else {
-    ops.adamw(run_, w, g, floats(floats_at(part, First)), floats(floats_at(part, Second)), n, step);
+    waiting_.push_back({w, g, floats(floats_at(part, First)), floats(floats_at(part, Second)), n, step});
   }
 }
 
+void Moments::Update::start() {
+  ops_.adamw(run_, waiting_);
+  waiting_.clear();
+}
+
 void Moments::Update::finish() {
+  start();
   if (entered_ > 0) store(entered_ - 1);
 }
 

@@ -25,16 +25,17 @@ class Moments {
   void read(Which which, size_t tensor, float* out) const;
   void write(Which which, size_t tensor, const float* values);  // prepared
 
-  // Steps of tensors, in their order; prepared. With paged moments one page is used while the next comes and the last one goes.
+  // Steps of tensors, in their order; prepared. Those in floats are started together, at the latest by finish(). With paged moments one page is used
+  // while the next comes and the last one goes.
   class Update {
    public:
-    Update(const Run& run, Moments& moments);
+    Update(const Run& run, const Ops& ops, Moments& moments);
     Update(const Update&) = delete;
     Update& operator=(const Update&) = delete;
     ~Update();
 
     // One step of a tensor's weights w [n] with gradient g [n].
-    void step(const Ops& ops, size_t tensor, float* w, const float* g, const AdamwStep& step);
+    void step(size_t tensor, float* w, const float* g, const AdamwStep& step);
     // After the last tensor.
     void finish();
 
@@ -43,13 +44,16 @@ class Moments {
     void load(size_t page);
     void store(size_t page);
     void enter(size_t page);
+    void start();  // what waits
 
     const Run& run_;
+    const Ops& ops_;
     Moments& moments_;
     size_t mark_;
     uint8_t* places_[kPlaces] = {};  // on the device
     Offload::Copy loads_[kPlaces] = {}, stores_[kPlaces] = {};
     size_t entered_ = 0;  // pages so far
+    std::vector<AdamwTensor> waiting_;
   };
 
  private:

@@ -14,7 +14,8 @@ void adamw8(const Run& run, float* w, const float* g, const Moments8& moments, i
     float m[kMomentBlock], v[kMomentBlock];
     decode8(maps.m, moments.m + begin, moments.m_absmax[block], count, m);
     decode8(maps.v, moments.v + begin, moments.v_absmax[block], count, v);
-    adamw(run, w + begin, g + begin, m, v, count, step);
+    const AdamwTensor tensor = {w + begin, g + begin, m, v, count, step};
+    adamw(run, std::span(&tensor, 1));
     moments.m_absmax[block] = encode8(maps.m, m, count, moments.m + begin);
     moments.v_absmax[block] = encode8(maps.v, v, count, moments.v + begin);
   }

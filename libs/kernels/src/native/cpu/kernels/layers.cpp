@@ -221,8 +221,8 @@ inline void adamw_range(float* w, const float* g, float* m, float* v, int64_t be
 
 }  // namespace
 
-void adamw(const Run& run, float* w, const float* g, float* m, float* v, int64_t n, const AdamwStep& step) {
-  pieces(run, n, [&](int64_t begin, int64_t end) { adamw_range(w, g, m, v, begin, end, step); });
+void adamw(const Run& run, std::span<const AdamwTensor> tensors) {
+  for (const AdamwTensor& t : tensors) pieces(run, t.n, [&](int64_t begin, int64_t end) { adamw_range(t.w, t.g, t.m, t.v, begin, end, t.step); });
 }
 
 void adamw8(const Run& run, float* w, const float* g, const Moments8& moments, int64_t n, const AdamwStep& step) {

@@ -14,8 +14,15 @@ LR_DEVICE void update(float& w, float g, float& m, float& v, const AdamwStep& s)
   w = w * (1 - s.lr * s.weight_decay) - s.lr / s.correction1 * m / denominator;
 }
 
-LR_KERNEL(kFlatThreads) step_floats(float* w, const float* g, float* m, float* v, int64_t n, AdamwStep step) {
-  for (int64_t i = flat_begin(); i < n; i += flat_step()) update(w[i], g[i], m[i], v[i], step);
+constexpr size_t kTensorsAtOnce = 32;  // arguments have 4 KiB
+struct Tensors {
+  AdamwTensor of[kTensorsAtOnce];
+};
+
+// A layer of the grid is one of them.
+LR_KERNEL(kFlatThreads) step_floats(Tensors tensors) {
+  const AdamwTensor& t = tensors.of[block_y()];
+  for (int64_t i = flat_begin(); i < t.n; i += flat_step()) update(t.w[i], t.g[i], t.m[i], t.v[i], t.step);
 }
 
 constexpr int kThreads = static_cast<int>(kMomentBlock), kWarps = kThreads / 32;
@@ -66,8 +73,15 @@ LR_KERNEL(kThreads) step_codes(float* w, const float* g, Moments8 moments, int64
 
 }  // namespace
 
-void adamw(const Run& run, float* w, const float* g, float* m, float* v, int64_t n, const AdamwStep& step) {
-  launch(run, step_floats, flat_grid(n), kFlatThreads, 0, w, g, m, v, n, step);
+void adamw(const Run& run, std::span<const AdamwTensor> tensors) {
+  for (size_t first = 0; first < tensors.size(); first += kTensorsAtOnce) {
+    const std::span<const AdamwTensor> own = tensors.subspan(first, std::min(kTensorsAtOnce, tensors.size() - first));
+    Tensors some = {};
+    std::ranges::copy(own, some.of);
+    Grid grid = flat_grid(std::ranges::max(own, {}, &AdamwTensor::n).n);
+    grid.y = static_cast<int64_t>(own.size());
+    launch(run, step_floats, grid, kFlatThreads, 0, some);
+  }
 }
 
 void adamw8(const Run& run, float* w, const float* g, const Moments8& moments, int64_t n, const AdamwStep& step) {
