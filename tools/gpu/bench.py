@@ -79,7 +79,7 @@ def own(args, file: Path, batch: lowrank.Batch) -> list[dict]:
 def peers(args, folder: Path, batches: list[lowrank.Batch]) -> list[dict]:
     try:
         import torch
-        from peft import LoraConfig, get_peft_model
+        from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
         from transformers import AutoModelForCausalLM, BitsAndBytesConfig
     except ImportError as error:
         return [{"what": "peft", "error": f"not installed: {error}"}]
@@ -92,25 +92,30 @@ def peers(args, folder: Path, batches: list[lowrank.Batch]) -> list[dict]:
     except ImportError:
         quantization, what = None, "peft on a bf16 base"
     rows = []
-    for checkpointing in (False, True):
+    # Bare, and as PEFT's documentation and transformers' Trainer have it: prepared, which checkpoints, under autocast.
+    for checkpointing, prepared in ((False, False), (True, False), (True, True)):
         model = AutoModelForCausalLM.from_pretrained(folder, quantization_config=quantization, dtype=torch.bfloat16, device_map={"": 0})
-        if checkpointing:
+        if prepared:
+            model = prepare_model_for_kbit_training(model, gradient_checkpointing_kwargs={"use_reentrant": False})
+        elif checkpointing:
             model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
         model = get_peft_model(model, LoraConfig(r=args.rank, lora_alpha=2 * args.rank, target_modules="all-linear", task_type="CAUSAL_LM"))
-        model.train()  # checkpoints only then
+        model.train()  # it checkpoints only then
         optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-4)
 
         for batch in batches:
             ids = torch.tensor(batch.tokens, device="cuda").long().view(-1, args.length)
 
             def step() -> None:
-                model(input_ids=ids, labels=ids).loss.backward()
+                with torch.autocast("cuda", torch.bfloat16, enabled=prepared):
+                    loss = model(input_ids=ids, labels=ids).loss
+                loss.backward()
                 torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
                 optimizer.step()
                 optimizer.zero_grad()
                 torch.cuda.synchronize()
 
-            row = {"what": what, "checkpointing": checkpointing, "tokens": len(batch.tokens)}
+            row = {"what": what + (", prepared" if prepared else ""), "checkpointing": checkpointing, "tokens": len(batch.tokens)}
             torch.cuda.empty_cache()
             torch.cuda.reset_peak_memory_stats()
             try:
@@ -153,7 +158,7 @@ def main() -> int:
         rows = [row for batch in batches for row in own(args, file, batch)] + ([] if args.no_peers else peers(args, folder, batches))
     print(f"{device_name()}: {args.shape} with {layers} of {all_layers} layers, sequences of {args.length}, rank {args.rank}")
     for row in rows:
-        name = f"  {row['what']:20} {row.get('tokens', 0):6} tokens, checkpointing {'on ' if row.get('checkpointing') else 'off'}"
+        name = f"  {row['what']:30} {row.get('tokens', 0):6} tokens, checkpointing {'on ' if row.get('checkpointing') else 'off'}"
         if "error" in row:
             print(f"{name}  {row['error']}")
             continue
