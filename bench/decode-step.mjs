@@ -1,6 +1,4 @@
 // One decode step of many rows, for bench/decode.mjs and bench/serve.mjs.
-import { once } from 'node:events';
-import { Worker } from 'node:worker_threads';
 import { median } from './results.mjs';
 
 export const seconds = async (work) => {
@@ -8,37 +6,6 @@ export const seconds = async (work) => {
   await work();
   return (performance.now() - started) / 1000;
 };
-
-const copying = `
-  const { parentPort } = require('node:worker_threads');
-  const from = new Float32Array(2 ** 26).fill(1);
-  const to = new Float32Array(from.length);
-  to.set(from);
-  parentPort.on('message', (times) => {
-    const started = performance.now();
-    for (let i = 0; i < times; i += 1) to.set(from);
-    parentPort.postMessage((2 * times * from.byteLength) / ((performance.now() - started) / 1000));
-  });
-  parentPort.postMessage(0);
-`;
-
-/** Bytes/s that so many threads together read and write while they copy more than the caches hold: the best of five tries. */
-export async function bandwidth(threads) {
-  const workers = Array.from({ length: threads }, () => new Worker(copying, { eval: true }));
-  const answers = () => Promise.all(workers.map(async (worker) => (await once(worker, 'message'))[0]));
-  await answers();
-  let best = 0;
-  for (let i = 0; i < 5; i += 1) {
-    const rates = answers();
-    for (const worker of workers) worker.postMessage(2);
-    best = Math.max(
-      best,
-      (await rates).reduce((sum, rate) => sum + rate, 0),
-    );
-  }
-  await Promise.all(workers.map((worker) => worker.terminate()));
-  return best;
-}
 
 /** Bytes of weights that a decode step reads: all linear layers and the head. */
 export function weightBytes({ linears, bytesPerParameter, vocab, hidden }) {

@@ -1,5 +1,5 @@
 // One decode step for many sequences: tokens/s by batch, of the bare base, of one adapter for all rows, and of an adapter for each row, in floats
-// and in bfloat16; at a batch of one, what share of the memory's bandwidth reading the weights takes. Settings take turns in one process.
+// and in bfloat16; at a batch of one, what share of the rate at which as many threads read memory the weights are read at. Settings take turns in one process.
 //
 //   npm run bench:decode -- [--model 100M] [--batches 1,8,32,256] [--rank 16] [--past 16] [--rounds 5] [--dtype f32|bf16] [--threads 2]
 //
@@ -8,9 +8,9 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { bandwidth, fill, makeAdapter, measure, weightBytes } from './decode-step.mjs';
+import { fill, makeAdapter, measure, weightBytes } from './decode-step.mjs';
 import { makeModel, openKernels, setUpOracle } from './models.mjs';
-import { print, writeResults } from './results.mjs';
+import { measurePeak, print, writeResults } from './results.mjs';
 
 const { values: flags } = parseArgs({
   options: {
@@ -36,7 +36,6 @@ try {
   const adapters = { f32: [], bf16: [] };
   const cache = base.openCache({ pageTokens: past + 1, pages: most });
   await fill(cache, most, past);
-  const copied = await bandwidth(threads);
   const results = [];
   for (const batch of batches) {
     for (const [dtype, kept] of Object.entries(adapters))
@@ -54,12 +53,13 @@ try {
     }
   }
   const single = results.find(({ batch }) => batch === 1);
-  const share = single && (single.tokens.base * weightBytes(base.info)) / copied;
+  const { read } = measurePeak(threads);
+  const share = single && (single.tokens.base * weightBytes(base.info)) / (read * 1e9);
   if (share !== undefined)
     print(
-      `batch 1 reads weights at ${Math.round(share * 100)} % of what ${threads} threads copy at, ${(copied / 1e9).toFixed(1)} GB/s`,
+      `batch 1 reads weights at ${Math.round(share * 100)} % of what ${threads} threads read at, ${read} GB/s`,
     );
-  writeResults('decode', { flags, kernels: kernels.info, bandwidth: copied, share, results });
+  writeResults('decode', { flags, kernels: kernels.info, read, share, results });
   for (const handle of [cache, ...Object.values(adapters).flat(), base, kernels]) handle.close();
 } finally {
   rmSync(work, { recursive: true, force: true });

@@ -14,9 +14,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
-import { bandwidth, fill, makeAdapter, measure, weightBytes } from './decode-step.mjs';
+import { fill, makeAdapter, measure, weightBytes } from './decode-step.mjs';
 import { library, makeModel, openKernels, oracle, python, setUpOracle } from './models.mjs';
-import { lastLine, median, print, root, run, writeResults } from './results.mjs';
+import { lastLine, measurePeak, median, print, root, run, writeResults } from './results.mjs';
 
 const { values: flags } = parseArgs({
   options: {
@@ -64,18 +64,18 @@ const freePort = async () => {
 
 /** A decode step below HTTP. */
 async function steps(base) {
-  const copied = await bandwidth(threads);
   const cache = base.openCache({ pageTokens: past + 1, pages: batch });
   await fill(cache, batch, past);
   const ofDtype = (dtype) => Array.from({ length: batch }, (_, seed) => makeAdapter(base, rank, seed, dtype));
   const adapters = { f32: ofDtype('f32'), bf16: ofDtype('bf16') };
   const rounds = quick ? 2 : 5;
+  const { read } = measurePeak(threads);
   const single = await measure(adapters, cache, { batch: 1, past, rounds });
   const whole = await measure(adapters, cache, { batch, past, rounds });
   for (const handle of [cache, ...Object.values(adapters).flat()]) handle.close();
   return {
-    ...{ batch, single, whole, bandwidth: copied },
-    share: (single.base * weightBytes(base.info)) / copied,
+    ...{ batch, single, whole, read },
+    share: (single.base * weightBytes(base.info)) / (read * 1e9),
     oneToBase: whole['one adapter, f32'] / whole.base,
     eachToOne: whole['an adapter each, f32'] / whole['one adapter, f32'],
     eachToOneBf16: whole['an adapter each, bf16'] / whole['one adapter, bf16'],
@@ -261,7 +261,7 @@ const figures = ({ step, http, peer }) => [
     null,
     times,
   ],
-  ["step of one row, share of a copy's bandwidth", step.share, 0.6, percent],
+  ['step of one row, share of the rate that memory is read at', step.share, 0.6, percent],
   [
     `over HTTP, ${few} adapters against transformers + PEFT (${peer.rows} rows, adapter_names)`,
     http.tokens.few / (peer.tokens / peer.seconds),

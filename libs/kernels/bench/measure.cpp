@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <chrono>
 #include <ctime>
+#include <vector>
 
 #include "pool.h"
 
@@ -60,6 +61,18 @@ __attribute__((target("amx-tile,amx-bf16"))) float multiply_amx() {
 }
 #endif
 
+// As the products of next tokens ask for weights, two pages ahead.
+uint64_t read_all(const uint64_t* values, size_t count) {
+  constexpr size_t kLine = 8, kAhead = 1024;
+  uint64_t sums[kLine] = {};
+  for (size_t i = 0; i < count; i += kLine) {
+    __builtin_prefetch(values + i + kAhead);
+    for (size_t j = 0; j < kLine; ++j) sums[j] += values[i + j];
+  }
+  for (size_t j = 1; j < kLine; ++j) sums[0] += sums[j];
+  return sums[0];
+}
+
 }  // namespace
 
 void by_processor_time(bool on) { processor_time = on; }
@@ -92,6 +105,15 @@ double peak([[maybe_unused]] const Run& run, [[maybe_unused]] int isa) {
 #else
   return 0;
 #endif
+}
+
+double read_rate(const Run& run) {
+  constexpr size_t kOwn = size_t{1} << 25;  // 256 MiB a thread
+  const auto threads = static_cast<size_t>(run.pool->threads());
+  const std::vector<uint64_t> values(threads * kOwn, 1);
+  volatile uint64_t keep = 0;
+  const double time = seconds([&] { parallel(run, run.pool->threads(), [&](int task, int) { keep = read_all(values.data() + static_cast<size_t>(task) * kOwn, kOwn); }); });
+  return static_cast<double>(values.size() * sizeof(uint64_t)) / time * 1e-9;
 }
 
 }  // namespace lr

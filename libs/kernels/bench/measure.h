@@ -19,4 +19,7 @@ std::vector<double> seconds_in_turn(const std::vector<std::function<void()>>& wo
 // vector unit to measure. isa: a level of lr_isa.
 double peak(const Run& run, int isa);
 
+// GB/s at which all threads of the run together read memory that no cache holds.
+double read_rate(const Run& run);
+
 }  // namespace lr

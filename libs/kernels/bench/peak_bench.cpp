@@ -1,4 +1,4 @@
-// Prints what the machine's vector units can do, in GFLOP/s: {"f32": …, "bf16": …}.
+// Prints what the machine's vector units can do, in GFLOP/s, and how fast memory is read, in GB/s: {"f32": …, "bf16": …, "read": …}.
 //   peak_bench [threads, default 2] [lr_isa level, default the best of this machine]
 #include <cstdio>
 #include <cstdlib>
@@ -17,6 +17,7 @@ int main(int argc, char** argv) {
   by_processor_time(threads == 1);
   const std::unique_ptr<Pool> pool = make_pool(threads);
   const auto of = [&](Compute compute) { return peak({pool.get(), nullptr, compute}, isa); };
-  std::printf("{\"f32\": %.1f, \"bf16\": %.1f}\n", of(Compute::F32), of(Compute::BF16));
+  const double read = read_rate({pool.get(), nullptr, Compute::F32});
+  std::printf("{\"f32\": %.1f, \"bf16\": %.1f, \"read\": %.1f}\n", of(Compute::F32), of(Compute::BF16), read);
   return 0;
 }
