@@ -40,9 +40,12 @@ async function trained(base: Base, recipeFile: string): Promise<Adapter> {
     const { optimizer } = recipe;
     await adapter.optimizerStep({ ...optimizer, bRateRatio: optimizer.loraPlusRatio });
   }
-  writeFileSync(join(out, ADAPTER_WEIGHTS), adapterWeights(adapter));
+  const { dtype } = recipe.lora;
+  writeFileSync(join(out, ADAPTER_WEIGHTS), adapterWeights(adapter, dtype));
   writeFileSync(join(out, ADAPTER_CONFIG), adapterConfig(base, recipe, model, 'main'));
-  return adapter;
+  if (dtype === 'f32') return adapter;
+  adapter.close();
+  return loadAdapter(base, out); // as it was rounded
 }
 
 async function main(): Promise<void> {

@@ -53,6 +53,11 @@ const loraSchema = z.strictObject({
   init: z.enum(['default', 'pissa']),
   /** Rounds that PiSSA takes to find the principal part: more are more exact. */
   initIterations: z.int().min(0).max(1000),
+  /**
+   * What A and B are published in. They are trained as floats; rounded to bfloat16 they are half as large, and a server that answers with hundreds
+   * of adapters reads half as much.
+   */
+  dtype: z.enum(['f32', 'bf16']),
 });
 export type Lora = z.output<typeof loraSchema>;
 const lora = loraSchema.shape;
@@ -90,6 +95,7 @@ const loraDefaults: Omit<Lora, 'alpha'> = {
   bias: 'none',
   init: 'default',
   initIterations: 8,
+  dtype: 'f32',
 };
 
 /** A field that may be left out; the description of the API says what it is then. */
@@ -112,6 +118,7 @@ export const loraRequestSchema = z
     bias: field(lora.bias, loraDefaults.bias),
     init: field(lora.init, loraDefaults.init),
     initIterations: field(lora.initIterations, loraDefaults.initIterations),
+    dtype: field(lora.dtype, loraDefaults.dtype),
   })
   .superRefine((asked, context) => {
     for (const conflict of loraConflicts) {

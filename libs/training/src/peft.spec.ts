@@ -142,6 +142,17 @@ describe('adapter_model.safetensors', () => {
     );
   });
 
+  it('holds A and B in bfloat16 where that is asked for', async () => {
+    await withAdapter(async (adapter) => {
+      const floats = await tensorsOf(adapter);
+      const bytes = adapterWeights(adapter, 'bf16');
+      expect(bytes.length).toBeLessThan(0.6 * adapterWeights(adapter).length);
+      await write(bytes);
+      const rounded = floats.map((tensor) => ({ ...tensor, values: tensor.values.map(roundedToBf16) }));
+      expect(await readSafetensors(join(folder, ADAPTER_WEIGHTS), 'x')).toEqual(rounded);
+    });
+  });
+
   it.each([NaN, Infinity])('is not made of %d', async (value) => {
     await withAdapter((adapter) => {
       const weights = adapter.read(3);

@@ -48,11 +48,11 @@ function fillBeside(into: Float32Array, b: Float32Array, initial: Float32Array, 
 }
 
 /**
- * adapter_model.safetensors of an adapter, F32: `base_model.model.<module>.lora_A.weight` [r, in], `.lora_B.weight` [out, r],
- * `.lora_magnitude_vector` [out], biases [out]. PiSSA becomes LoRA of twice the rank on the plain base, as PEFT itself converts it.
+ * adapter_model.safetensors of an adapter: `base_model.model.<module>.lora_A.weight` [r, in], `.lora_B.weight` [out, r] in `dtype`,
+ * `.lora_magnitude_vector` [out], biases [out] as floats. PiSSA becomes LoRA of twice the rank on the plain base, as PEFT itself converts it.
  * Throws LowrankError loss_not_finite.
  */
-export function adapterWeights(adapter: Adapter): Buffer {
+export function adapterWeights(adapter: Adapter, dtype: Recipe['lora']['dtype'] = 'f32'): Buffer {
   const targets = targetSet(adapter.tensors);
   const initial = new Map<string, number>(
     adapter.tensors.flatMap(({ module, role }, i) =>
@@ -79,7 +79,8 @@ export function adapterWeights(adapter: Adapter): Buffer {
   return encodeSafetensors(
     tensors.map((tensor) => ({
       ...tensor,
-      fill(into) {
+      dtype: dtype === 'bf16' && tensor.shape.length === 2 ? ('BF16' as const) : ('F32' as const),
+      fill(into: Float32Array) {
         tensor.fill(into);
         if (!allFinite(into))
           throw new LowrankError('loss_not_finite', 'the adapter holds numbers that are not finite');

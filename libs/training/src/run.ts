@@ -191,7 +191,7 @@ function exportAdapter(
 ): TrainedAdapter {
   const { recipe, dataset, adapter: name } = options;
   const { source, revision } = options.base;
-  const weights = adapterWeights(adapter);
+  const weights = adapterWeights(adapter, recipe.lora.dtype);
   const made = { dataset, initFrom: options.initFrom ?? null, recipe, metrics, templateSha256 };
   const card = { adapter: name, source, revision, base: base.info, ...made };
   return {

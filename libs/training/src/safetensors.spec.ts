@@ -43,6 +43,22 @@ describe('encodeSafetensors', () => {
     expect(bytes.readFloatLE(begin + 12)).toBe(1.5);
   });
 
+  it('writes bfloat16 behind floats, to the nearest and of two the even one', async () => {
+    const values = [1, 1 + 2 ** -8, 1 + 3 * 2 ** -8, 1 + 2 ** -8 + 2 ** -20, -3, 1e-40];
+    const rounded = [1, 1, 1 + 2 ** -6, 1 + 2 ** -7, -3, 2 ** -133];
+    const half = { name: 'A', shape: [6], dtype: 'BF16' as const, values: Float32Array.from(values) };
+    const bytes = safetensorsOf([half, b]);
+    expect(JSON.parse(headerOf(bytes).text)).toMatchObject({
+      b: { dtype: 'F32', data_offsets: [0, 8] },
+      A: { dtype: 'BF16', data_offsets: [8, 20] },
+    });
+    await writeFile(path, bytes);
+    expect(await readSafetensors(path, 'x')).toEqual([
+      b,
+      { name: 'A', shape: [6], values: Float32Array.from(rounded) },
+    ]);
+  });
+
   it('gives equal bytes whatever the order, and takes views of larger buffers', () => {
     const large = Float32Array.of(9, 9, 1.5, -2, 9);
     const view = { ...b, values: large.subarray(2, 4) };

@@ -7,22 +7,34 @@ export interface NamedTensor {
   values: Float32Array;
 }
 
-/** A tensor that is written where it is wanted, so that it does not lie in memory twice. */
-export interface TensorSource {
+/** What a tensor is saved in. */
+export type SavedDtype = 'F32' | 'BF16';
+
+interface SavedTensor {
   name: string;
   shape: number[];
+  /** F32 unless it says otherwise. */
+  dtype?: SavedDtype;
+}
+
+/** A tensor that is written where it is wanted, so that floats do not lie in memory twice. */
+export interface TensorSource extends SavedTensor {
   fill(into: Float32Array): void;
 }
 
+const elementBytes = ({ dtype }: SavedTensor): number => (dtype === 'BF16' ? 2 : 4);
+const bytesOf = (tensor: SavedTensor): number => elementBytes(tensor) * count(tensor.shape);
+
 const count = (shape: readonly number[]): number => shape.reduce((product, size) => product * size, 1);
 
-/** The beginning of a file of float32 tensors: size of the header, header, blanks up to a multiple of 8 bytes. */
-export function encodeHeader(tensors: readonly { name: string; shape: number[] }[]): Buffer {
+/** The beginning of a file of tensors: size of the header, header, blanks up to a multiple of 8 bytes. */
+export function encodeHeader(tensors: readonly SavedTensor[]): Buffer {
   const header: Record<string, unknown> = { __metadata__: { format: 'pt' } };
   let at = 0;
-  for (const { name, shape } of tensors) {
-    const end = at + 4 * count(shape);
-    header[name] = { dtype: 'F32', shape, data_offsets: [at, end] };
+  for (const tensor of tensors) {
+    const { name, shape, dtype = 'F32' } = tensor;
+    const end = at + bytesOf(tensor);
+    header[name] = { dtype, shape, data_offsets: [at, end] };
     at = end;
   }
   const json = Buffer.from(JSON.stringify(header));
@@ -32,19 +44,34 @@ export function encodeHeader(tensors: readonly { name: string; shape: number[] }
   return encoded;
 }
 
+/** Values to bfloat16, to the nearest and of two the even one; what is not finite stays so. */
+function roundToBf16(values: Float32Array, into: Uint16Array): void {
+  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  for (let i = 0; i < bits.length; i += 1) {
+    const word = bits[i] as number;
+    into[i] = (word + 0x7fff + ((word >>> 16) & 1)) >>> 16;
+  }
+}
+
 /**
- * A safetensors file of float32 tensors (https://github.com/huggingface/safetensors#format): names sorted, metadata
- * {"format":"pt"}, header padded to a multiple of 8 bytes, as the Python library writes it. Equal tensors give equal bytes.
+ * A safetensors file of tensors in float32 or bfloat16 (https://github.com/huggingface/safetensors#format): names sorted, metadata
+ * {"format":"pt"}, header padded to a multiple of 8 bytes, as the Python library writes it. Equal tensors give equal bytes. Values are finite.
  */
 export function encodeSafetensors(tensors: readonly TensorSource[]): Buffer {
-  const sorted = [...tensors].sort((a, b) => (a.name < b.name ? -1 : 1));
+  // Floats first, so that they begin at multiples of four bytes, as the Python library has it too.
+  const sorted = [...tensors].sort((a, b) => elementBytes(b) - elementBytes(a) || (a.name < b.name ? -1 : 1));
   const header = encodeHeader(sorted);
-  const file = new ArrayBuffer(header.length + sorted.reduce((sum, { shape }) => sum + 4 * count(shape), 0));
+  const file = new ArrayBuffer(header.length + sorted.reduce((sum, tensor) => sum + bytesOf(tensor), 0));
   new Uint8Array(file).set(header);
   let at = header.length;
-  for (const { shape, fill } of sorted) {
-    fill(new Float32Array(file, at, count(shape)));
-    at += 4 * count(shape);
+  for (const tensor of sorted) {
+    const elements = count(tensor.shape);
+    if (tensor.dtype === 'BF16') {
+      const values = new Float32Array(elements);
+      tensor.fill(values);
+      roundToBf16(values, new Uint16Array(file, at, elements));
+    } else tensor.fill(new Float32Array(file, at, elements));
+    at += bytesOf(tensor);
   }
   return Buffer.from(file);
 }

@@ -4,7 +4,7 @@ import { writeTinyModel } from '@lowrank/testing';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { encodeSafetensors, type NamedTensor } from '../src/safetensors';
+import { encodeSafetensors, type NamedTensor, type SavedDtype } from '../src/safetensors';
 import { type Sequence } from '../src/sequences';
 
 export interface Tiny {
@@ -52,7 +52,7 @@ export async function openTiny(): Promise<Tiny> {
 }
 
 /** safetensors of tensors that are in memory. */
-export const safetensorsOf = (tensors: readonly NamedTensor[]): Buffer =>
+export const safetensorsOf = (tensors: readonly (NamedTensor & { dtype?: SavedDtype })[]): Buffer =>
   encodeSafetensors(
     tensors.map(({ values, ...tensor }) => ({ ...tensor, fill: (into) => into.set(values) })),
   );

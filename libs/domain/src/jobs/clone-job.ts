@@ -38,8 +38,8 @@ function requestOf(job: Job, { recipe = {}, ...changes }: CloneJob): CreateJob {
   const { adapter, initFrom, metadata, priority, placement } = job;
   const start =
     changes.initFrom === undefined ? initFrom && `${initFrom.adapter}@v${initFrom.number}` : changes.initFrom;
-  const { dropout, initIterations } = job.recipe.lora;
-  const old = start === null ? job.recipe : { ...job.recipe, lora: { dropout, initIterations } };
+  const { dropout, initIterations, dtype } = job.recipe.lora;
+  const old = start === null ? job.recipe : { ...job.recipe, lora: { dropout, initIterations, dtype } };
   const parsed = createJobSchema.safeParse({
     baseModel: job.baseModel.id,
     dataset: job.dataset.id,

@@ -28,8 +28,8 @@ export function publishedLora({ lora }: Recipe): Lora {
   };
 }
 
-/** Fields of `lora` that say how to train, not what the adapter is: whoever trains on may choose them. */
-const freeFields: readonly (keyof Lora)[] = ['dropout', 'initIterations'];
+/** Fields of `lora` that say how to train and to publish, not what the adapter is: whoever trains on may choose them. */
+const freeFields: readonly (keyof Lora)[] = ['dropout', 'initIterations', 'dtype'];
 
 /** Equal as far as an adapter's shape goes: the order of names and layers says nothing. */
 const canonical = (value: unknown): string => {
@@ -68,8 +68,8 @@ export function decideRecipe(
       path: 'initFrom',
       message: `${name} is for base model '${initFrom.baseModel.name}', revision ${initFrom.baseModel.revision}`,
     });
-  const { dropout = has.dropout, initIterations = has.initIterations } = asked;
-  const decided = recipeSchema.safeParse({ ...request, lora: { ...has, dropout, initIterations } });
+  const { dropout = has.dropout, initIterations = has.initIterations, dtype = has.dtype } = asked;
+  const decided = recipeSchema.safeParse({ ...request, lora: { ...has, dropout, initIterations, dtype } });
   if (!decided.success)
     details.push(
       ...decided.error.issues.map(({ path, message }) => ({ path: `recipe.${path.join('.')}`, message })),

@@ -327,4 +327,5 @@ function Form({ original }: { original: Job | null }) {
 }
 
 /** Fields of `lora` that one may choose where a version to start from says the others. */
-const freeOf = ({ dropout, initIterations }: Partial<Recipe['lora']>) => defined({ dropout, initIterations });
+const freeOf = ({ dropout, initIterations, dtype }: Partial<Recipe['lora']>) =>
+  defined({ dropout, initIterations, dtype });
