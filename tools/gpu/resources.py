@@ -10,7 +10,7 @@ import re
 import sys
 
 HOT = ('multiply_bf16', 'multiply_few', 'multiply_many', 'multiply_f32', 'multiply_long', 'multiply_short', 'dequantize_words', 'attend_bf16', 'attend_part', 'query_gradients_bf16',
-       'key_gradients_bf16', 'row_loss')
+       'key_gradients_bf16', 'row_loss', 'multiply_narrow', 'sum_tokens', 'gate', 'gate_back', 'norm')
 ENTRY = re.compile(r"Compiling entry function '(\S+)' for '(sm_\w+)'")
 SPILL = re.compile(r'(\d+) bytes spill stores, (\d+) bytes spill loads')
 REGISTERS = re.compile(r'Used (\d+) registers')
@@ -25,9 +25,10 @@ def name_of(symbol: str) -> str:
         parts.append(symbol[at : at + length])
         at += length
     arguments = re.match(r'I(.*?)EEv', symbol[at:])
-    numbers = re.findall(r'L?i?E?(\d+)E', arguments.group(1)) if arguments else []
-    kind = ''.join(letter for letter in ('f' if symbol[at:].startswith('IfE') else 't' if symbol[at:].startswith('ItE') else ''))
-    return parts[-1] + (f'<{",".join(numbers) or kind}>' if numbers or kind else '')
+    inner = arguments.group(1) if arguments else ''
+    numbers, types = re.findall(r'L?i?E?(\d+)E', inner), re.search(r'(?:^|E)([ft]+)$', inner)
+    given = numbers + list(types.group(1) if types else '')
+    return parts[-1] + (f'<{",".join(given)}>' if given else '')
 
 
 def main(paths: list[str]) -> int:

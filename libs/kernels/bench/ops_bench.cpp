@@ -130,10 +130,10 @@ struct Bench {
     line("rmsnorm_forward", 0, 2 * bytes, [&] { ops.rmsnorm_forward(run, a.data(), w.data(), 1e-5f, out.data(), rstd.data(), T, d); });
     line("rmsnorm_backward", 0, 4 * bytes,
          [&] { ops.rmsnorm_backward(run, b.data(), a.data(), w.data(), rstd.data(), out.data(), T, d); });
-    line("gated_forward", 0, 3 * bytes, [&] { ops.gated_forward(run, Activation::Silu, a.data(), b.data(), out.data(), T * d); });
+    line("gated_forward", 0, 3 * bytes, [&] { ops.gated_forward(run, Activation::Silu, a.data(), b.data(), out.data(), T, d); });
     line("gated_backward", 0, 5 * bytes,
-         [&] { ops.gated_backward(run, Activation::Silu, a.data(), a.data(), b.data(), out.data(), m.data(), T * d); });
-    line("add", 0, 3 * bytes, [&] { ops.add(run, a.data(), b.data(), out.data(), T * d); });
+         [&] { ops.gated_backward(run, Activation::Silu, a.data(), a.data(), b.data(), out.data(), m.data(), T, d); });
+    line("add", 0, 3 * bytes, [&] { ops.add(run, a.data(), b.data(), out.data(), T, d); });
     line("adamw", 0, 7 * bytes, [&] {
       const AdamwTensor tensor = {out.data(), a.data(), m.data(), v.data(), T * d, {1, 1e-4f, 0.9f, 0.999f, 1e-8f, 0.01f, 0.1f, 0.001f}};
       ops.adamw(run, std::span(&tensor, 1));

@@ -85,6 +85,37 @@ struct LoraRows {
   float* hidden_gradient;  // [end - begin, r]: dy B
 };
 
+// Rows of values that products read. A table with `bf16_operands` keeps them in bfloat16 where a run computes so and does not decode: rounded where
+// they are written, in rows that are multiples of eight wide and lie at multiples of 16 bytes, `stride` elements apart. What lies between the end of
+// a row and the next one is room: a product may write there. Otherwise they are floats, one row after the other.
+struct Operand {
+  Operand() = default;
+  Operand(const float* values) : floats(values) {}
+  Operand(uint16_t* values, int64_t apart) : halves(values), stride(apart) {}
+  // From this row on.
+  Operand at(int64_t row, int64_t width) const {
+    return halves == nullptr ? Operand(floats + row * width) : Operand(halves + row * stride, stride);
+  }
+
+  const float* floats = nullptr;
+  uint16_t* halves = nullptr;  // null: floats
+  int64_t stride = 0;
+};
+// One that is written.
+struct OperandOut {
+  OperandOut() = default;
+  OperandOut(float* values) : floats(values) {}
+  OperandOut(uint16_t* values, int64_t apart) : halves(values), stride(apart) {}
+  OperandOut at(int64_t row, int64_t width) const {
+    return halves == nullptr ? OperandOut(floats + row * width) : OperandOut(halves + row * stride, stride);
+  }
+  operator Operand() const { return halves == nullptr ? Operand(floats) : Operand(halves, stride); }
+
+  float* floats = nullptr;
+  uint16_t* halves = nullptr;
+  int64_t stride = 0;
+};
+
 // The nonlinearity of a gated MLP. GeluTanh is x · Φ(x) with Φ by tanh (Hendrycks & Gimpel 2016, "gelu_pytorch_tanh").
 enum class Activation : uint32_t { Silu = 0, GeluTanh = 1 };
 
@@ -146,6 +177,7 @@ struct Run {               // what every operation needs
 struct Ops {
   const char* name;        // "reference", "avx2", "avx512", "avx512_bf16", "amx_bf16"
   bool bf16_pairs = false; // whether pairs may be in bfloat16
+  bool bf16_operands = false;  // whether operands may be
 
   // values[rows, cols] to NF4, FP4 or INT8, and back to out[rows, cols]; see lr_quantize.
   void (*quantize)(const Run&, Storage storage, const float* values, int64_t rows, int64_t cols, const QuantizedParts& out);
@@ -153,36 +185,36 @@ struct Ops {
 
   // y[T, out] = x[T, in] · Wᵀ + bias (bias may be null) + scale · hidden Bᵀ in the rows of each pair: it rides on the product,
   // so that y is not read and written again.
-  void (*linear_forward)(const Run&, const float* x, const Weight& w, const float* bias, std::span<const LoraRows> pairs, float* y,
+  void (*linear_forward)(const Run&, Operand x, const Weight& w, const float* bias, std::span<const LoraRows> pairs, OperandOut y,
                          int64_t T);
-  // dx[T, in] = dy[T, out] · W, or += when accumulate; + scale · hidden_gradient A in the rows of each pair (without dropout)
-  void (*linear_backward)(const Run&, const float* dy, const Weight& w, std::span<const LoraRows> pairs, float* dx, int64_t T,
+  // dx[T, in] = dy[T, out] · W, or += when accumulate, to floats; + scale · hidden_gradient A in the rows of each pair (without dropout)
+  void (*linear_backward)(const Run&, Operand dy, const Weight& w, std::span<const LoraRows> pairs, OperandOut dx, int64_t T,
                           bool accumulate);
 
   // The products of a LoRA pair y = scale · (drop(x) Aᵀ) Bᵀ; drop(x) = x · mask / (1 - p). Dropout numbers tokens from 0 within the
   // rows of a pair, so that they compute the same alone or in a larger batch. Where several pairs are given, each with rows of its
   // own, small ones share the threads; no two of them write the same memory.
   // hidden = drop(x)[T, in] Aᵀ of each pair
-  void (*lora_hidden)(const Run&, const float* x, std::span<const LoraRows> pairs, int64_t in);
+  void (*lora_hidden)(const Run&, Operand x, std::span<const LoraRows> pairs, int64_t in);
   // y[T, out] += scale · h Bᵀ
   void (*lora_output)(const Run&, const float* h, const Lora& l, int64_t out, float* y, int64_t T);
   // hidden_gradient = dy[T, out] B of each pair; grad_a += scale · hidden_gradientᵀ drop(x), grad_b += scale · dyᵀ hidden, unless
   // they are null
-  void (*lora_gradients)(const Run&, const float* dy, const float* x, std::span<const LoraRows> pairs, int64_t in, int64_t out);
+  void (*lora_gradients)(const Run&, Operand dy, Operand x, std::span<const LoraRows> pairs, int64_t in, int64_t out);
   // dx[T, in] += mask / (1 - p) · (scale · dh A)
   void (*lora_input_gradient)(const Run&, const float* dh, const Lora& l, int64_t in, float* dx, int64_t T);
   // out[T, in] = drop(x), as a pair drops it; out may alias x. Its transpose is the same operation.
-  void (*dropout)(const Run&, const float* x, const Lora& l, int64_t in, float* out, int64_t T);
+  void (*dropout)(const Run&, Operand x, const Lora& l, int64_t in, float* out, int64_t T);
   // norm[out] = Euclidean norm of each row of W + scale · B A (a rank of 0: of W); never more than a few rows are held.
   void (*row_norms)(const Run&, const Weight& w, const Lora& l, float* norm);
   // y[T, n] = (x - before) · factor + after, with vectors [n] of which any may be null; y may alias x.
-  void (*column_affine)(const Run&, const float* x, const float* before, const float* factor, const float* after, float* y,
+  void (*column_affine)(const Run&, Operand x, const float* before, const float* factor, const float* after, OperandOut y,
                         int64_t T, int64_t n);
   // sums[n] += factor · Σ_t a[t] · b[t]; b [T, n] null: of a alone; factor [n] null: 1
-  void (*column_sums)(const Run&, const float* a, const float* b, const float* factor, float* sums, int64_t T, int64_t n);
+  void (*column_sums)(const Run&, Operand a, const float* b, const float* factor, float* sums, int64_t T, int64_t n);
 
   // y = x / rms(x) · w, rms over d with eps inside the root (Zhang & Sennrich 2019). rstd[T] = 1 / rms for backward.
-  void (*rmsnorm_forward)(const Run&, const float* x, const float* w, float eps, float* y, float* rstd, int64_t T, int64_t d);
+  void (*rmsnorm_forward)(const Run&, const float* x, const float* w, float eps, OperandOut y, float* rstd, int64_t T, int64_t d);
   // dx[T, d] += gradient through the norm (w is frozen)
   void (*rmsnorm_backward)(const Run&, const float* dy, const float* x, const float* w, const float* rstd, float* dx, int64_t T,
                            int64_t d);
@@ -197,25 +229,25 @@ struct Ops {
   // natural log-sum-exp of the scaled, capped scores, for backward. Tiled with online softmax (Dao et al. 2022): no [T, T]
   // matrix, and tiles outside the window are skipped.
   void (*attention_forward)(const Run&, const Attention& a, const float* q, const float* k, const float* v,
-                            const int32_t* starts, int64_t n_sequences, float* o, float* lse);
+                            const int32_t* starts, int64_t n_sequences, OperandOut o, float* lse);
   // dq, dk, dv are written (=). Recomputes the probabilities from lse.
   void (*attention_backward)(const Run&, const Attention& a, const float* dout, const float* q, const float* k, const float* v,
-                             const float* o, const float* lse, const int32_t* starts, int64_t n_sequences, float* dq, float* dk,
+                             Operand o, const float* lse, const int32_t* starts, int64_t n_sequences, float* dq, float* dk,
                              float* dv);
   // The same for tokens whose sequences began before: q[T, Hq, D] are those at positions past, past + 1, … of sequence s for
   // starts[s] ≤ t < starts[s+1]; their keys and values, and all before them, lie in `cache`. o[T, Hq, D].
   void (*attention_cached)(const Run&, const Attention& a, const float* q, const PagedKeys& cache, const PagedSequence* sequences,
-                           const int32_t* starts, int64_t n_sequences, float* o);
+                           const int32_t* starts, int64_t n_sequences, OperandOut o);
 
   // New keys and values take their places in a cache: row rows[t] of keys and values [.., width] becomes row t of k and v [T, width]. No two
   // tokens have one row.
   void (*store_keys)(const Run&, const float* k, const float* v, const int64_t* rows, float* keys, float* values, int64_t T, int64_t width);
 
-  // out = activation(gate) · up, all [n]
-  void (*gated_forward)(const Run&, Activation activation, const float* gate, const float* up, float* out, int64_t n);
+  // out = activation(gate) · up, all [T, n]; all operands of a call are in bfloat16 or none is
+  void (*gated_forward)(const Run&, Activation activation, Operand gate, Operand up, OperandOut out, int64_t T, int64_t n);
   // dgate, dup are written (=) and may alias gate, up
-  void (*gated_backward)(const Run&, Activation activation, const float* dout, const float* gate, const float* up, float* dgate,
-                         float* dup, int64_t n);
+  void (*gated_backward)(const Run&, Activation activation, Operand dout, Operand gate, Operand up, OperandOut dgate, OperandOut dup,
+                         int64_t T, int64_t n);
 
   // out[T, d] = scale · table[tokens[t]]; table F32 or BF16
   void (*embedding)(const Run&, const Weight& table, const int32_t* tokens, float scale, float* out, int64_t T);
@@ -228,7 +260,7 @@ struct Ops {
   // when smoothing is null; correct[T] = arg-max is the target. dhidden[T, d] (= , may be null)
   // = grad_scale[t] · ∂loss[t]/∂hidden. Tokens without a target are skipped, not computed. `softcap` as in Attention, on
   // the logits.
-  void (*head_loss)(const Run&, const float* hidden, const Weight& head, const int32_t* targets, const float* grad_scale,
+  void (*head_loss)(const Run&, Operand hidden, const Weight& head, const int32_t* targets, const float* grad_scale,
                     const float* smoothing, int64_t chunk, float softcap, float* loss, uint8_t* correct, float* dhidden, int64_t T);
   // x = cap · tanh(x / cap), all [n]
   void (*softcap)(const Run&, float* x, float cap, int64_t n);

@@ -126,7 +126,15 @@ void operations() {
         return outputs;
       },
       1e-4, true);
-  expect(setting<int>("fake_products") > before, "operations use it");
+  check_operation(
+      "an output in bfloat16 by cublasLt",
+      [&](const Ops& ops, const Run& run) {
+        OperandValues x_rows(ops, run, x, in, 8), y(ops, run, Floats(T * out, NAN), out, 8);
+        ops.linear_forward(run, x_rows, weight.weight, nullptr, {}, y, T);
+        return std::vector<Floats>{y.values()};
+      },
+      1e-2, true);
+  expect(setting<int>("fake_products") == before + 2 * 3 * 3, "operations use it, in either type and each of three runs");
 }
 
 }  // namespace

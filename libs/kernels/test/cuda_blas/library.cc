@@ -44,6 +44,17 @@ float element(const Layout& layout, const void* data, int64_t row, int64_t col) 
   return value;
 }
 
+void store(const Layout& layout, void* data, int64_t row, int64_t col, float value) {
+  const int64_t place = row + col * layout.stride;
+  if (layout.type == 0) {
+    static_cast<float*>(data)[place] = value;
+    return;
+  }
+  uint32_t bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  static_cast<uint16_t*>(data)[place] = static_cast<uint16_t>((bits + 0x7FFF + (bits >> 16 & 1)) >> 16);
+}
+
 int handles;
 
 }  // namespace
@@ -121,7 +132,8 @@ EXPORT int cublasLtMatmulAlgoCheck(void* handle, void* desc, void* a, void* b, v
   const Desc& operation = *static_cast<Desc*>(desc);
   const Layout &left = *static_cast<Layout*>(a), &right = *static_cast<Layout*>(b), &out = *static_cast<Layout*>(d);
   const uint64_t m = operation.transpose_a ? left.cols : left.rows, k = operation.transpose_a ? left.rows : left.cols;
-  if (handle != &handles || c != d || operation.compute != 68 || operation.scale_type != 0 || left.type != right.type || out.type != 0) return kInvalid;
+  if (handle != &handles || c != d || operation.compute != 68 || operation.scale_type != 0) return kInvalid;
+  if (left.type != right.type || (out.type != 0 && out.type != left.type)) return kInvalid;
   if (right.rows != k || out.rows != m || out.cols != right.cols) return kInvalid;
   for (const Layout* layout : {&left, &right, &out})
     if (layout->stride < static_cast<int64_t>(layout->rows)) return kInvalid;
@@ -172,8 +184,9 @@ EXPORT int cublasLtMatmul(void* handle, void* desc, const void* alpha, const voi
         sum += (transpose ? element(left, a, static_cast<int64_t>(k), static_cast<int64_t>(row))
                           : element(left, a, static_cast<int64_t>(row), static_cast<int64_t>(k))) *
                element(right, b, static_cast<int64_t>(k), static_cast<int64_t>(col));
-      float& place = static_cast<float*>(d)[row + col * static_cast<uint64_t>(out.stride)];
-      place = *static_cast<const float*>(alpha) * sum + (*static_cast<const float*>(beta) == 0 ? 0 : *static_cast<const float*>(beta) * place);
+      const auto at_row = static_cast<int64_t>(row), at_col = static_cast<int64_t>(col);
+      const float factor = *static_cast<const float*>(beta);
+      store(out, d, at_row, at_col, *static_cast<const float*>(alpha) * sum + (factor == 0 ? 0 : factor * element(out, d, at_row, at_col)));
     }
   return kOk;
 }

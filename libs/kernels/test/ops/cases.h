@@ -11,6 +11,7 @@ void dora_cases();  // row_norms, column_affine, column_sums, dropout
 void pointwise_cases();  // rmsnorm, rope, gated, softcap, embedding, add, sum_squares, adamw, adamw8
 void attention_cases();
 void head_cases();
+void operand_cases();  // operations over operands in bfloat16
 void gradient_cases();
 
 }  // namespace lr::test

@@ -70,6 +70,39 @@ FrozenWeight::FrozenWeight(Storage storage, int64_t rows, int64_t cols, uint64_t
   }
 }
 
+Floats rounded(Floats values) {
+  for (float& value : values) value = round_to_bf16(value);
+  return values;
+}
+
+OperandValues::OperandValues(const Ops& ops, const Run& run, const Floats& values, int64_t width, int64_t room)
+    : width_(width), stride_(width + room) {
+  if (!ops.bf16_operands || run.compute != Compute::BF16) {
+    floats_ = values;
+    return;
+  }
+  constexpr uint16_t kNotANumber = 0x7FC0;
+  halves_.assign(values.size() / static_cast<size_t>(width) * static_cast<size_t>(stride_), kNotANumber);
+  for (size_t i = 0; i < values.size(); ++i) halves_[i / width * stride_ + i % width] = float_to_bf16(values[i]);
+}
+
+Floats OperandValues::values() const {
+  if (halves_.empty()) return rounded(floats_);
+  Floats values(halves_.size() / static_cast<size_t>(stride_) * static_cast<size_t>(width_));
+  for (size_t i = 0; i < values.size(); ++i) values[i] = bf16_to_float(halves_[i / width_ * stride_ + i % width_]);
+  return values;
+}
+
+void check_operands(const std::string& name, const Operation& operation) {
+  for (const Ops* ops : fast_tables()) {
+    if (!ops->bf16_operands) continue;
+    Ops in_floats = *ops;
+    in_floats.bf16_operands = false;
+    const Machine machine(2, Compute::BF16);
+    expect(same_bytes(operation(*ops, machine.run), operation(in_floats, machine.run)), name + " " + ops->name + ": the bytes of operands in floats");
+  }
+}
+
 void check_operation(const std::string& name, const Operation& operation, double tolerance, bool products, double bf16_tolerance) {
   for (const Compute compute : {Compute::F32, Compute::BF16}) {
     if (compute == Compute::BF16 && !products) continue;

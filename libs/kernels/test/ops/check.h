@@ -47,6 +47,24 @@ struct FrozenWeight {
   std::vector<uint8_t> quantized_;
 };
 
+// Values that bfloat16 has.
+Floats rounded(Floats values);
+
+// Such values [.., width] as an operand of a table in a run: floats, or bfloat16 with so much room behind rows where the table takes that.
+class OperandValues {
+ public:
+  OperandValues(const Ops& ops, const Run& run, const Floats& values, int64_t width, int64_t room = 0);
+  operator OperandOut() { return halves_.empty() ? OperandOut(floats_.data()) : OperandOut(halves_.data(), stride_); }
+  operator Operand() { return OperandOut(*this); }
+  // What it holds now, rounded.
+  Floats values() const;
+
+ private:
+  Floats floats_;
+  std::vector<uint16_t> halves_;
+  int64_t width_, stride_;
+};
+
 // Runs one operation of a table from fixed inputs and returns its outputs.
 using Operation = std::function<std::vector<Floats>(const Ops&, const Run&)>;
 
@@ -57,6 +75,9 @@ void check_operation(const std::string& name, const Operation& operation, double
 
 // For bfloat16 where a pair's hidden values, the sums of one product, are rounded to be operands of the next.
 constexpr double kPairTolerance = 1.5e-2;
+
+// Of tables with operands in bfloat16: the same bytes as of operands in floats.
+void check_operands(const std::string& name, const Operation& operation);
 
 // Slope of f at x along random directions by central differences, against gradient · direction.
 void check_gradient(const std::string& name, const std::function<double(const Floats&)>& f, const Floats& x,

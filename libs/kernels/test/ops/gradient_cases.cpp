@@ -104,10 +104,10 @@ void gated(Activation activation) {
   const int64_t n = 12;
   const Floats gate = numbers(n, 1, 3), up = numbers(n, 2), dout = numbers(n, 3);
   Floats dgate(n), dup(n);
-  ops.gated_backward(machine.run, activation, dout.data(), gate.data(), up.data(), dgate.data(), dup.data(), n);
+  ops.gated_backward(machine.run, activation, dout.data(), gate.data(), up.data(), dgate.data(), dup.data(), 1, n);
   const auto value = [&](const Floats& gate, const Floats& up) {
     Floats out(n);
-    ops.gated_forward(machine.run, activation, gate.data(), up.data(), out.data(), n);
+    ops.gated_forward(machine.run, activation, gate.data(), up.data(), out.data(), 1, n);
     return dot(out, dout);
   };
   check_gradient("gated gate", [&](const Floats& at) { return value(at, up); }, gate, dgate);

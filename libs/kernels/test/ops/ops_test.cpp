@@ -15,7 +15,7 @@ constexpr Group kGroups[] = {{"foundation", lr::test::foundation_cases}, {"quant
                              {"linear", lr::test::linear_cases},         {"lora", lr::test::lora_cases},
                              {"dora", lr::test::dora_cases},             {"pointwise", lr::test::pointwise_cases},
                              {"attention", lr::test::attention_cases},   {"head", lr::test::head_cases},
-                             {"gradient", lr::test::gradient_cases}};
+                             {"operand", lr::test::operand_cases},       {"gradient", lr::test::gradient_cases}};
 
 }  // namespace
 

@@ -46,8 +46,8 @@ void flat(int64_t n) {
   for (const Activation activation : {Activation::Silu, Activation::GeluTanh})
     check_operation("gated" + shape, [&](const Ops& ops, const Run& run) {
       std::vector<Floats> outputs = {Floats(n, NAN), a, b};
-      ops.gated_forward(run, activation, a.data(), b.data(), outputs[0].data(), n);
-      ops.gated_backward(run, activation, c.data(), outputs[1].data(), outputs[2].data(), outputs[1].data(), outputs[2].data(), n);
+      ops.gated_forward(run, activation, a.data(), b.data(), outputs[0].data(), 1, n);
+      ops.gated_backward(run, activation, c.data(), outputs[1].data(), outputs[2].data(), outputs[1].data(), outputs[2].data(), 1, n);
       return outputs;
     });
   check_operation("softcap" + shape, [&](const Ops& ops, const Run& run) {
@@ -146,11 +146,11 @@ void pointwise_cases() {
   const Floats edge = {-200, -90, -88, 0, 88, 90, 200, 1e-30f};
   Floats ones(edge.size(), 1), out(edge.size());
   for (const Ops* table : all_tables()) {
-    table->gated_forward(machine.run, Activation::Silu, edge.data(), ones.data(), out.data(), static_cast<int64_t>(edge.size()));
+    table->gated_forward(machine.run, Activation::Silu, edge.data(), ones.data(), out.data(), 1, static_cast<int64_t>(edge.size()));
     bool sound = true;
     for (size_t i = 0; i < edge.size(); ++i)
       sound &= std::fabs(out[i] - edge[i] / (1 + std::exp(-double{edge[i]}))) <= 1e-5 * std::fabs(edge[i]) + 1e-30;
-    table->gated_forward(machine.run, Activation::GeluTanh, edge.data(), ones.data(), out.data(), static_cast<int64_t>(edge.size()));
+    table->gated_forward(machine.run, Activation::GeluTanh, edge.data(), ones.data(), out.data(), 1, static_cast<int64_t>(edge.size()));
     for (size_t i = 0; i < edge.size(); ++i) sound &= std::fabs(out[i] - (edge[i] > 1 ? edge[i] : 0)) <= 1e-5 * std::fabs(edge[i]) + 1e-30;
     expect(sound, "gated: large gates neither overflow nor turn into NaN");
   }

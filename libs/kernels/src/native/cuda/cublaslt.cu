@@ -74,7 +74,8 @@ struct CublasLt::Description {
     if (good && rows) made(call.desc_set(desc, kDescTransposeA, &transposed, sizeof transposed));
     made(call.layout_create(&b, type, static_cast<uint64_t>(rows ? k : p.n), static_cast<uint64_t>(rows ? p.n : k), p.b_stride));
     made(call.layout_create(&a, type, static_cast<uint64_t>(k), static_cast<uint64_t>(m), p.a_stride));
-    made(call.layout_create(&c, kFloat, static_cast<uint64_t>(p.n), static_cast<uint64_t>(m), p.n));
+    made(call.layout_create(&c, p.c.halves == nullptr ? kFloat : kBfloat16, static_cast<uint64_t>(p.n), static_cast<uint64_t>(m),
+                            p.c.halves == nullptr ? p.n : p.c.stride));
   }
   ~Description() {
     for (void* layout : {a, b, c})
@@ -125,7 +126,7 @@ CublasLt::~CublasLt() {
 
 const CublasLt::Algorithm& CublasLt::algorithm_for(const LargeProduct& p) {
   const std::lock_guard<std::mutex> lock(lock_);
-  const auto [place, is_new] = algorithms_.try_emplace(Key{p.halves, p.right, p.n, p.k.own, p.add});
+  const auto [place, is_new] = algorithms_.try_emplace(Key{p.halves, p.right, p.n, p.k.own, p.add, p.c.halves != nullptr});
   Algorithm& algorithm = place->second;
   if (!is_new) return algorithm;
   LargeProduct plain = p;
@@ -133,6 +134,7 @@ const CublasLt::Algorithm& CublasLt::algorithm_for(const LargeProduct& p) {
   const auto stride = [&](int64_t cols) { return p.halves ? halves_stride(cols) : cols; };
   plain.a_stride = stride(p.k.own);
   plain.b_stride = stride(p.right == Right::Rows ? p.k.own : p.n);
+  plain.c.stride = p.n;
   const Description many(*call_, plain, kManyRows), one(*call_, plain, 1);
   void* preference = nullptr;
   if (!many.good || !one.good || call_->preference_create(&preference) != kOk) return algorithm;
@@ -162,7 +164,8 @@ const CublasLt::Algorithm& CublasLt::algorithm_for(const LargeProduct& p) {
 bool CublasLt::multiply(const Run& run, const LargeProduct& p) {
   const int64_t each = kAlignment / (p.halves ? 2 : 4);
   const auto fits = [](const void* address) { return reinterpret_cast<uintptr_t>(address) % kAlignment == 0; };
-  if (call_ == nullptr || !fits(p.a) || !fits(p.b) || !fits(p.c) || p.a_stride % each != 0 || p.b_stride % each != 0 || p.n % 4 != 0) return false;
+  void* c = p.c.halves == nullptr ? static_cast<void*>(p.c.floats) : p.c.halves;
+  if (call_ == nullptr || !fits(p.a) || !fits(p.b) || !fits(c) || p.a_stride % each != 0 || p.b_stride % each != 0 || p.n % 4 != 0) return false;
   const Algorithm& algorithm = algorithm_for(p);
   if (!algorithm.found) return false;
   const Description given(*call_, p, p.m);
@@ -173,7 +176,7 @@ bool CublasLt::multiply(const Run& run, const LargeProduct& p) {
 #if !defined(__CUDACC__)
   const emulator::OpenMemory open;
 #endif
-  const int status = call_->multiply(handle_, given.desc, &alpha, p.b, given.b, p.a, given.a, &beta, p.c, given.c, p.c, given.c, &algorithm.data,
+  const int status = call_->multiply(handle_, given.desc, &alpha, p.b, given.b, p.a, given.a, &beta, c, given.c, c, given.c, &algorithm.data,
                                      workspace, algorithm.workspace, stream_of(run.device));
   if (status == kInvalid || status == kMismatch || status == kUnsupported) return false;
   if (status != kOk) give_up(run.device, "cublasLt was asked for a product", status);

@@ -11,7 +11,7 @@
 
 namespace lr::cuda {
 
-// c[m, n] = or += a[m, k] · b, as product_bf16, with operands in bfloat16 or in floats; strides in elements.
+// c[m, n] = or += a[m, k] · b, as product_bf16, with operands in bfloat16 or in floats; strides in elements. c may be in bfloat16 where they are.
 struct LargeProduct {
   bool halves;
   const void* a;
@@ -19,7 +19,7 @@ struct LargeProduct {
   const void* b;
   int64_t b_stride;
   Right right;
-  float* c;
+  OperandOut c;
   int64_t m, n;
   Depth k;
   bool add;
@@ -44,7 +44,7 @@ class CublasLt {
   struct Functions;
   struct Description;
   struct Algorithm;
-  using Key = std::tuple<bool, Right, int64_t, int64_t, bool>;
+  using Key = std::tuple<bool, Right, int64_t, int64_t, bool, bool>;
   std::string open(const char* path);
   const Algorithm& algorithm_for(const LargeProduct& product);
 

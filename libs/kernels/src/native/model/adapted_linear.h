@@ -10,11 +10,10 @@
 namespace lr {
 
 // y[T, out] = linear(x[T, in]) as the adapters of the pass have it, and h as LayerActivations::h of this kind, unless recomputing.
-void adapted_forward(const Pass& pass, int layer, int kind, const float* x, float* h, float* y);
+void adapted_forward(const Pass& pass, int layer, int kind, Operand x, float* h, OperandOut y);
 
 enum class InputGradient { Write, Add, Skip };
-// Gradients of the adapters, and dx[T, in] as asked for.
-void adapted_backward(const Pass& pass, int layer, int kind, const float* dy, const float* x, float* h, float* dx,
-                      InputGradient input);
+// Gradients of the adapters, and dx[T, in] as asked for: nothing is added to one in bfloat16.
+void adapted_backward(const Pass& pass, int layer, int kind, Operand dy, Operand x, float* h, OperandOut dx, InputGradient input);
 
 }  // namespace lr

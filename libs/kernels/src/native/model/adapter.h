@@ -1,6 +1,7 @@
 // What is trained over a base: LoRA pairs (Hu et al. 2021) with DoRA's magnitudes (Liu et al. 2024) and biases, their gradients and
 // AdamW's moments.
 #pragma once
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -68,6 +69,11 @@ class Adapter {
   int32_t rank(int layer, int kind) const {
     const int target = slot(layer, kind).target;
     return target < 0 ? 0 : targets_[static_cast<size_t>(target)].rank;
+  }
+  int64_t widest_rank() const {
+    int64_t widest = 0;
+    for (const AdapterTarget& target : targets_) widest = std::max<int64_t>(widest, target.rank);
+    return widest;
   }
   int lowest_layer() const { return lowest_layer_; }
 

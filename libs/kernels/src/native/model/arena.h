@@ -5,6 +5,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "ops.h"
+
 namespace lr {
 
 class Arena {
@@ -20,6 +22,8 @@ class Arena {
     return reinterpret_cast<T*>(at);
   }
   float* floats(int64_t count) { return take<float>(count); }
+  // Rows of bfloat16 with room behind them.
+  OperandOut halves(int64_t rows, int64_t width, int64_t room) { return {take<uint16_t>(rows * (width + room)), width + room}; }
 
   // Memory taken after mark() can be given out again: for parts that do not live at the same time.
   size_t mark() const { return used_; }

@@ -140,10 +140,10 @@ Cache::Plan Cache::make_plan(Arena& arena, Arena& host, const Pass& pass, int64_
   plan.cache_rows = host.take<int64_t>(T);
   plan.hidden_rstd = arena.floats(T);
   plan.a.x = arena.floats(T * c.hidden);
-  take_kept(arena, c, T, true, plan.a);
-  take_recomputed(arena, c, T, plan.a);
+  take_kept(arena, pass, true, plan.a);
+  take_recomputed(arena, pass, plan.a);
   std::fill(plan.a.h, plan.a.h + kLinears, arena.floats(lora_hidden));  // nobody reads it after the forward product
-  take_scratch(arena, c, T, false, plan.s);
+  take_scratch(arena, pass, false, plan.s);
   return plan;
 }
 
@@ -203,10 +203,10 @@ int64_t Cache::logits_of_ends(const Pass& pass, const Part& part, const Plan& pl
   const int64_t* ends = part.ends.data();
   for (int64_t i = 0, stop = 0; i < wanted; i = stop) {  // tokens that follow each other, at once
     for (stop = i + 1; stop < wanted && ends[stop] == ends[i] + stop - i;) ++stop;
-    pass.memory().copy(plan.s.n + i * d, plan.a.x + ends[i] * d, static_cast<size_t>((stop - i) * d) * sizeof(float));
+    pass.memory().copy(plan.a.x2 + i * d, plan.a.x + ends[i] * d, static_cast<size_t>((stop - i) * d) * sizeof(float));
   }
-  final_norm(pass, plan.s.n, plan.a.x, plan.hidden_rstd, wanted);
-  logits_of(pass, plan.a.x, logits, wanted);
+  final_norm(pass, plan.a.x2, plan.s.n, plan.hidden_rstd, wanted);
+  logits_of(pass, plan.s.n, logits, wanted);
   return wanted * pass.config().vocab;
 }
 

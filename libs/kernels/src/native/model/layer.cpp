@@ -9,37 +9,35 @@ namespace {
 
 const Layer& layer_of(const Pass& pass, int layer) { return pass.base.layers()[static_cast<size_t>(layer)]; }
 
-// A part of the columns of a fused output.
+// The rows of an operand in bytes: where they begin, how long they are and how far apart.
 struct Part {
-  float* rows;  // [T, width]
-  int64_t width;
+  Part(const OperandOut& rows, int64_t width)
+      : at(rows.halves == nullptr ? reinterpret_cast<std::byte*>(rows.floats) : reinterpret_cast<std::byte*>(rows.halves)),
+        bytes(static_cast<size_t>(width) * (rows.halves == nullptr ? sizeof(float) : sizeof(uint16_t))),
+        stride(rows.halves == nullptr ? bytes : static_cast<size_t>(rows.stride) * sizeof(uint16_t)) {}
+  std::byte* at;
+  size_t bytes, stride;
 };
 
-// Calls copy(first column of a part, its rows, bytes between fused rows, bytes between its rows).
-template <typename Copy>
-void for_each_part(float* fused, std::initializer_list<Part> parts, const Copy& copy) {
-  size_t total = 0;
-  for (const Part& part : parts) total += static_cast<size_t>(part.width) * sizeof(float);
+// `parts` are columns of the fused rows, one after the other, all in its type.
+void split(const Pass& pass, Part fused, std::initializer_list<Part> parts) {
   for (const Part& part : parts) {
-    copy(fused, part.rows, total, static_cast<size_t>(part.width) * sizeof(float));
-    fused += part.width;
+    pass.memory().copy_rows(part.at, part.stride, fused.at, fused.stride, part.bytes, pass.tokens);
+    fused.at += part.bytes;
   }
 }
 
-void split(const Pass& pass, float* fused, std::initializer_list<Part> parts) {
-  for_each_part(fused, parts, [&](const float* columns, float* rows, size_t stride, size_t bytes) {
-    pass.memory().copy_rows(rows, bytes, columns, stride, bytes, pass.tokens);
-  });
+void join(const Pass& pass, Part fused, std::initializer_list<Part> parts) {
+  for (const Part& part : parts) {
+    pass.memory().copy_rows(fused.at, fused.stride, part.at, part.stride, part.bytes, pass.tokens);
+    fused.at += part.bytes;
+  }
 }
 
-void join(const Pass& pass, float* fused, std::initializer_list<Part> parts) {
-  for_each_part(fused, parts, [&](float* columns, const float* rows, size_t stride, size_t bytes) {
-    pass.memory().copy_rows(columns, stride, rows, bytes, bytes, pass.tokens);
-  });
-}
+int64_t inputs_width(const ModelConfig& c) { return c.q_width() + 2 * c.kv_width(); }
 
 // Norm over rows of `width` elements: [rows, width].
-void norm_forward(const Pass& pass, int layer, int kind, const float* x, float* y, float* rstd, int64_t rows) {
+void norm_forward(const Pass& pass, int layer, int kind, const float* x, OperandOut y, float* rstd, int64_t rows) {
   pass.ops.rmsnorm_forward(pass.run, x, layer_of(pass, layer).norms[kind], static_cast<float>(pass.config().rms_eps), y, rstd, rows,
                            norm_shape(pass.config(), kind).size);
 }
@@ -69,19 +67,19 @@ void rotate(const Pass& pass, int layer, float* x, int64_t heads, int sign) {
 // s.dx of the layer's output → s.dx of x2; leaves out what nothing below asks for.
 void backward_mlp(const Pass& pass, int layer, const LayerActivations& a, const LayerScratch& s, bool fresh, bool below_mlp) {
   const ModelConfig& c = pass.config();
-  const int64_t T = pass.tokens, size = T * c.intermediate;
+  const int64_t T = pass.tokens, f = c.intermediate;
   const bool below_down = below_mlp || pass.has_lora(layer, kGate, kUp);
-  if (!fresh && pass.has_lora(layer, kDown, kDown)) pass.ops.gated_forward(pass.run, c.activation, a.gate, a.up, s.act, size);
+  if (!fresh && pass.has_lora(layer, kDown, kDown)) pass.ops.gated_forward(pass.run, c.activation, a.gate, a.up, s.act, T, f);
   if (c.output_norms) norm_backward_write(pass, layer, kMlpOutNorm, s.dx, a.mlp_out, a.rstd_mlp, s.dn, T);
   adapted_backward(pass, layer, kDown, c.output_norms ? s.dn : s.dx, s.act, a.h[kDown], s.dact,
                   below_down ? InputGradient::Write : InputGradient::Skip);
   if (!below_down) return;
-  pass.ops.gated_backward(pass.run, c.activation, s.dact, a.gate, a.up, a.gate, a.up, size);
+  pass.ops.gated_backward(pass.run, c.activation, s.dact, a.gate, a.up, a.gate, a.up, T, f);
   if (!fresh && pass.has_lora(layer, kGate, kUp)) norm_forward(pass, layer, kMlpNorm, a.x2, s.n, a.rstd2, T);
   const InputGradient write = below_mlp ? InputGradient::Write : InputGradient::Skip;
   if (c.fused) {
-    join(pass, s.fused, {{a.gate, c.intermediate}, {a.up, c.intermediate}});
-    adapted_backward(pass, layer, kGate, s.fused, s.n, a.h[kGate], s.dn, write);
+    join(pass, {s.fused_mlp, 2 * f}, {{a.gate, f}, {a.up, f}});
+    adapted_backward(pass, layer, kGate, s.fused_mlp, s.n, a.h[kGate], s.dn, write);
   } else {
     adapted_backward(pass, layer, kGate, a.gate, s.n, a.h[kGate], s.dn, write);
     adapted_backward(pass, layer, kUp, a.up, s.n, a.h[kUp], s.dn, below_mlp ? InputGradient::Add : InputGradient::Skip);
@@ -125,14 +123,32 @@ int64_t Pass::lora_hidden_size(int layer, int kind) const {
   return size;
 }
 
-void take_kept(Arena& arena, const ModelConfig& c, int64_t T, bool cached, LayerActivations& a) {
-  a.o = arena.floats(T * c.q_width());
+// Widths that are no multiple of eight are those of no model that has to be fast.
+OperandOut Pass::operand(Arena& arena, int64_t width, int64_t parts) const {
+  if (bf16_operands && width % 8 == 0) return arena.halves(tokens, parts * width, pair_room);
+  return arena.floats(tokens * parts * width);
+}
+
+int64_t Pass::widest_pair() const {
+  int64_t widest = 0;
+  for (const RowGroup& group : groups) {
+    if (group.adapter != nullptr) widest = std::max(widest, group.adapter->widest_rank());
+  }
+  return (widest + 7) / 8 * 8;
+}
+
+void take_kept(Arena& arena, const Pass& pass, bool cached, LayerActivations& a) {
+  const ModelConfig& c = pass.config();
+  const int64_t T = pass.tokens;
+  a.o = pass.operand(arena, c.q_width());
   if (!cached) a.lse = arena.floats(T * c.heads);
   a.o_proj = arena.floats(T * c.hidden);
   if (!c.output_norms) a.x2 = a.o_proj;
 }
 
-void take_recomputed(Arena& arena, const ModelConfig& c, int64_t T, LayerActivations& a) {
+void take_recomputed(Arena& arena, const Pass& pass, LayerActivations& a) {
+  const ModelConfig& c = pass.config();
+  const int64_t T = pass.tokens;
   a.rstd1 = arena.floats(T);
   a.rstd2 = arena.floats(T);
   a.q = arena.floats(T * c.q_width());
@@ -146,8 +162,8 @@ void take_recomputed(Arena& arena, const ModelConfig& c, int64_t T, LayerActivat
     a.rstd_q = arena.floats(T * c.heads);
     a.rstd_k = arena.floats(T * c.kv_heads);
   }
-  a.gate = arena.floats(T * c.intermediate);
-  a.up = arena.floats(T * c.intermediate);
+  a.gate = pass.operand(arena, c.intermediate);
+  a.up = pass.operand(arena, c.intermediate);
   if (c.output_norms) {
     a.x2 = arena.floats(T * c.hidden);
     a.mlp_out = arena.floats(T * c.hidden);
@@ -156,18 +172,27 @@ void take_recomputed(Arena& arena, const ModelConfig& c, int64_t T, LayerActivat
   }
 }
 
-void take_scratch(Arena& arena, const ModelConfig& c, int64_t T, bool training, LayerScratch& s) {
-  s.n = arena.floats(T * c.hidden);
-  if (c.fused) s.fused = arena.floats(T * std::max(c.q_width() + 2 * c.kv_width(), 2 * c.intermediate));
+void take_scratch(Arena& arena, const Pass& pass, bool training, LayerScratch& s) {
+  const ModelConfig& c = pass.config();
+  const int64_t T = pass.tokens;
+  s.n = pass.operand(arena, c.hidden);
+  if (c.fused) {
+    const size_t fused = arena.mark();
+    s.fused_inputs = arena.floats(T * inputs_width(c));
+    const size_t end = arena.mark();
+    arena.rewind(fused);
+    s.fused_mlp = pass.operand(arena, c.intermediate, 2);
+    arena.rewind(std::max(end, arena.mark()));
+  }
   if (!training) {
-    s.act = arena.floats(T * c.intermediate);
+    s.act = pass.operand(arena, c.intermediate);
     return;
   }
   s.dn = arena.floats(T * c.hidden);
   s.dx = arena.floats(T * c.hidden);
   const size_t mlp = arena.mark();
-  s.act = arena.floats(T * c.intermediate);
-  s.dact = arena.floats(T * c.intermediate);
+  s.act = pass.operand(arena, c.intermediate);
+  s.dact = pass.operand(arena, c.intermediate);
   arena.rewind(mlp);  // attention's gradients come after the MLP's are done with
   s.d_o = arena.floats(T * c.q_width());
   s.dq = arena.floats(T * c.q_width());
@@ -183,8 +208,8 @@ void forward_attention_inputs(const Pass& pass, int layer, const LayerActivation
   const ModelConfig& c = pass.config();
   norm_forward(pass, layer, kAttentionNorm, a.x, s.n, a.rstd1, pass.tokens);
   if (c.fused) {
-    adapted_forward(pass, layer, kQ, s.n, a.h[kQ], s.fused);
-    split(pass, s.fused, {{a.q_in, c.q_width()}, {a.k_in, c.kv_width()}, {a.v, c.kv_width()}});
+    adapted_forward(pass, layer, kQ, s.n, a.h[kQ], s.fused_inputs);
+    split(pass, {s.fused_inputs, inputs_width(c)}, {{a.q_in, c.q_width()}, {a.k_in, c.kv_width()}, {a.v, c.kv_width()}});
   } else {
     adapted_forward(pass, layer, kQ, s.n, a.h[kQ], a.q_in);
     adapted_forward(pass, layer, kK, s.n, a.h[kK], a.k_in);
@@ -215,13 +240,13 @@ void forward_mlp_inputs(const Pass& pass, int layer, const LayerActivations& a, 
   const int64_t T = pass.tokens;
   norm_forward(pass, layer, kMlpNorm, a.x2, s.n, a.rstd2, T);
   if (c.fused) {
-    adapted_forward(pass, layer, kGate, s.n, a.h[kGate], s.fused);
-    split(pass, s.fused, {{a.gate, c.intermediate}, {a.up, c.intermediate}});
+    adapted_forward(pass, layer, kGate, s.n, a.h[kGate], s.fused_mlp);
+    split(pass, {s.fused_mlp, 2 * c.intermediate}, {{a.gate, c.intermediate}, {a.up, c.intermediate}});
   } else {
     adapted_forward(pass, layer, kGate, s.n, a.h[kGate], a.gate);
     adapted_forward(pass, layer, kUp, s.n, a.h[kUp], a.up);
   }
-  pass.ops.gated_forward(pass.run, c.activation, a.gate, a.up, s.act, T * c.intermediate);
+  pass.ops.gated_forward(pass.run, c.activation, a.gate, a.up, s.act, T, c.intermediate);
 }
 
 void forward_output(const Pass& pass, int layer, const LayerActivations& a, const LayerScratch& s, float* out) {
@@ -237,14 +262,14 @@ void recompute_output(const Pass& pass, int layer, const LayerActivations& a, co
   norm_forward(pass, layer, kMlpOutNorm, a.mlp_out, s.dn, a.rstd_mlp, pass.tokens);
 }
 
-void final_norm(const Pass& pass, const float* x, float* n, float* rstd, int64_t T) {
+void final_norm(const Pass& pass, const float* x, OperandOut n, float* rstd, int64_t T) {
   const ModelConfig& c = pass.config();
   pass.ops.rmsnorm_forward(pass.run, x, pass.base.final_norm(), static_cast<float>(c.rms_eps), n, rstd, T, c.hidden);
 }
 
-void logits_of(const Pass& pass, const float* n, float* logits, int64_t T) {
+void logits_of(const Pass& pass, Operand n, float* logits, int64_t T) {
   const ModelConfig& c = pass.config();
-  const auto compute = [&](const float* from, float* to, int64_t rows) {
+  const auto compute = [&](Operand from, float* to, int64_t rows) {
     pass.ops.linear_forward(pass.run, from, pass.base.head(), nullptr, {}, to, rows);
     if (c.logit_softcap > 0) pass.ops.softcap(pass.run, to, static_cast<float>(c.logit_softcap), rows * c.vocab);
   };
@@ -254,7 +279,7 @@ void logits_of(const Pass& pass, const float* n, float* logits, int64_t T) {
   auto* some = static_cast<float*>(pass.run.scratch->take(static_cast<size_t>(std::min(kRows, T) * c.vocab) * sizeof(float)));
   for (int64_t first = 0; first < T; first += kRows) {
     const int64_t rows = std::min(kRows, T - first);
-    compute(n + first * c.hidden, some, rows);
+    compute(n.at(first, c.hidden), some, rows);
     pass.memory().read(logits + first * c.vocab, some, static_cast<size_t>(rows * c.vocab) * sizeof(float));
   }
   pass.run.scratch->release(mark);
@@ -279,8 +304,8 @@ void backward_layer(const Pass& pass, int layer, const LayerActivations& a, cons
   const InputGradient write = input_gradient ? InputGradient::Write : InputGradient::Skip;
   const InputGradient add = input_gradient ? InputGradient::Add : InputGradient::Skip;
   if (c.fused) {
-    join(pass, s.fused, {{dq, c.q_width()}, {dk, c.kv_width()}, {s.dv, c.kv_width()}});
-    adapted_backward(pass, layer, kQ, s.fused, s.n, a.h[kQ], s.dn, write);
+    join(pass, {s.fused_inputs, inputs_width(c)}, {{dq, c.q_width()}, {dk, c.kv_width()}, {s.dv, c.kv_width()}});
+    adapted_backward(pass, layer, kQ, s.fused_inputs, s.n, a.h[kQ], s.dn, write);
   } else {
     adapted_backward(pass, layer, kQ, dq, s.n, a.h[kQ], s.dn, write);
     adapted_backward(pass, layer, kK, dk, s.n, a.h[kK], s.dn, add);

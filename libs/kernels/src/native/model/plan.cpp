@@ -23,7 +23,7 @@ void place_lora_hidden(const Pass& pass, int layer, float* at, LayerActivations&
 }
 
 void take_checkpoint(Arena& arena, const Pass& pass, int layer, LayerActivations& a) {
-  take_kept(arena, pass.config(), pass.tokens, false, a);
+  take_kept(arena, pass, false, a);
   a.x = arena.floats(pass.tokens * pass.config().hidden);
   place_lora_hidden(pass, layer, arena.floats(lora_hidden_total(pass, layer)), a);
 }
@@ -66,10 +66,10 @@ Plan plan_over(Arena& arena, Arena& host, Arena& shelf, const Pass& pass, Keep k
   if (first_kept > 0) {
     int64_t hidden_size = 0;
     for (int layer = 0; layer < first_kept; ++layer) hidden_size = std::max(hidden_size, lora_hidden_total(pass, layer));
-    take_kept(arena, c, T, false, shared);
+    take_kept(arena, pass, false, shared);
     shared_hidden = arena.floats(hidden_size);
   }
-  if (first_kept > 0 || keep != Keep::Everything) take_recomputed(arena, c, T, shared);
+  if (first_kept > 0 || keep != Keep::Everything) take_recomputed(arena, pass, shared);
   const bool offloaded = keep == Keep::Offloaded;
   const Places places(arena, pass, offloaded ? lowest : layers, layers);
   if (offloaded) plan.checkpoints.resize(static_cast<size_t>(layers));
@@ -91,10 +91,10 @@ Plan plan_over(Arena& arena, Arena& host, Arena& shelf, const Pass& pass, Keep k
     } else {
       take_checkpoint(arena, pass, layer, a);
     }
-    if (keep == Keep::Everything) take_recomputed(arena, c, T, a);
+    if (keep == Keep::Everything) take_recomputed(arena, pass, a);
     x = a.x;
   }
-  take_scratch(arena, c, T, keep != Keep::Nothing, plan.scratch);
+  take_scratch(arena, pass, keep != Keep::Nothing, plan.scratch);
   return plan;
 }
 

@@ -24,13 +24,13 @@ Value activate(Activation activation, double x) {
 
 }  // namespace
 
-void gated_forward(const Run&, Activation activation, const float* gate, const float* up, float* out, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) out[i] = static_cast<float>(activate(activation, gate[i]).value * up[i]);
+void gated_forward(const Run&, Activation activation, const float* gate, const float* up, float* out, int64_t T, int64_t n) {
+  for (int64_t i = 0; i < T * n; ++i) out[i] = static_cast<float>(activate(activation, gate[i]).value * up[i]);
 }
 
 void gated_backward(const Run&, Activation activation, const float* dout, const float* gate, const float* up, float* dgate,
-                    float* dup, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) {
+                    float* dup, int64_t T, int64_t n) {
+  for (int64_t i = 0; i < T * n; ++i) {
     const Value g = activate(activation, gate[i]);
     const double u = up[i];
     dgate[i] = static_cast<float>(dout[i] * u * g.slope);

@@ -2,7 +2,7 @@
 #pragma once
 #include "bf16.h"
 #include "quantization.h"
-#include "ops.h"
+#include "over_floats.h"
 
 namespace lr::reference {
 

@@ -1,6 +1,6 @@
 // The fast operations of one instruction set; what each does is written in ops.h.
 #pragma once
-#include "ops.h"
+#include "over_floats.h"
 
 namespace lr::LR_ISA {
 

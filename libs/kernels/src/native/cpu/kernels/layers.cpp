@@ -126,13 +126,13 @@ static void backward(const Run& run, const float* dout, const float* gate, const
   });
 }
 
-void gated_forward(const Run& run, Activation activation, const float* gate, const float* up, float* out, int64_t n) {
-  (activation == Activation::Silu ? forward<Silu> : forward<GeluTanh>)(run, gate, up, out, n);
+void gated_forward(const Run& run, Activation activation, const float* gate, const float* up, float* out, int64_t T, int64_t n) {
+  (activation == Activation::Silu ? forward<Silu> : forward<GeluTanh>)(run, gate, up, out, T * n);
 }
 
 void gated_backward(const Run& run, Activation activation, const float* dout, const float* gate, const float* up, float* dgate,
-                    float* dup, int64_t n) {
-  (activation == Activation::Silu ? backward<Silu> : backward<GeluTanh>)(run, dout, gate, up, dgate, dup, n);
+                    float* dup, int64_t T, int64_t n) {
+  (activation == Activation::Silu ? backward<Silu> : backward<GeluTanh>)(run, dout, gate, up, dgate, dup, T * n);
 }
 
 void softcap(const Run& run, float* x, float cap, int64_t n) {

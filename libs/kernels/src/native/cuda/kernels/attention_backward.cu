@@ -1,7 +1,7 @@
 // With p the probabilities and delta = dout · o: dv += p · dout, ds = p · (dout · v - delta), dq += ds · k, dk += ds · q. One kernel
 // owns tiles of queries, another tiles of keys: probabilities are computed twice, and nothing is added to from two places.
 #include "attention_bf16.h"
-#include "weights.h"
+#include "operands.h"
 
 namespace lr::cuda {
 namespace {
@@ -14,10 +14,12 @@ struct Backward {
 };
 
 // delta[rows] = dout · o, a warp a row.
-LR_KERNEL(kAttentionThreads) row_products(const float* dout, const float* o, float* delta, int64_t rows, int64_t D) {
+template <typename Element>
+LR_KERNEL(kAttentionThreads) row_products(const float* dout, Rows<const Element> o, float* delta, int64_t rows, int64_t heads, int64_t D) {
   const int64_t row = block_x() * (kAttentionThreads / 32) + warp_index();
   float sum = 0;
-  for (int64_t i = lane_index(); i < D && row < rows; i += 32) sum = fused(dout[row * D + i], o[row * D + i], sum);
+  const Element* outputs = o.data + row * D + row / heads * o.gap;
+  for (int64_t i = lane_index(); i < D && row < rows; i += 32) sum = fused(dout[row * D + i], as_float(outputs[i]), sum);
   sum = warp_reduce<Sum>(sum);
   if (lane_index() == 0 && row < rows) delta[row] = sum;
 }
@@ -366,7 +368,7 @@ void launch_bf16(const Run& run, RoundedBackward b, Moment& moment, const int32_
 }  // namespace
 
 void attention_backward(const Run& run, const Attention& a, const float* dout, const float* q, const float* k, const float* v,
-                        const float* o, const float* lse, const int32_t* starts, int64_t n_sequences, float* dq, float* dk,
+                        Operand o, const float* lse, const int32_t* starts, int64_t n_sequences, float* dq, float* dk,
                         float* dv) {
   Moment moment(run);
   const int64_t T = starts[n_sequences], rows = T * a.Hq;
@@ -376,7 +378,10 @@ void attention_backward(const Run& run, const Attention& a, const float* dout, c
                          attention_halves(run, moment, a, k, T * a.Hkv), attention_halves(run, moment, a, v, T * a.Hkv), lse, delta, nullptr, dq, dk, dv};
     return a.D <= 64 ? launch_bf16<64>(run, b, moment, starts, n_sequences) : launch_bf16<128>(run, b, moment, starts, n_sequences);
   }
-  launch(run, row_products, {ceil_div(rows, kAttentionThreads / 32)}, kAttentionThreads, 0, dout, o, delta, rows, a.D);
+  with_type(o, [&]<typename Element>() {
+    launch(run, row_products<Element>, {ceil_div(rows, kAttentionThreads / 32)}, kAttentionThreads, 0, dout, rows_of<Element>(o, a.Hq * a.D), delta, rows,
+           a.Hq, a.D);
+  });
   Backward b = {a, dout, q, k, v, lse, delta, nullptr, dq, dk, dv};
   with_attention_shape(a.D, [&]<typename Shape>(Shape) {
     const std::vector<AttentionTile> tiles = attention_tiles(starts, n_sequences, Shape::kTile);

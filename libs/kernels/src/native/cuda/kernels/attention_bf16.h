@@ -152,23 +152,34 @@ LR_DEVICE void hide_unseen(float (&scores)[kRowBlocks][kBlocks][4], int window, 
 LR_DEVICE int lane_offset() { return opaque(lane_index() % 4 * 2 - lane_index() / 4); }
 LR_DEVICE int element_offset(int i, int block, int part) { return block * 8 + part % 2 - i * 16 - part / 2 * 8; }
 
+// Two values that follow each other, as far as there are `left` in the row.
+LR_DEVICE void store_two(float* to, float first, float second, int64_t left) {
+  if (left > 0) to[0] = first;
+  if (left > 1) to[1] = second;
+}
+LR_DEVICE void store_two(uint16_t* to, float first, float second, int64_t left) {
+  if (left > 1 && reinterpret_cast<uintptr_t>(to) % sizeof(uint32_t) == 0) {
+    *reinterpret_cast<uint32_t*>(to) = bf16_pair(first, second);
+    return;
+  }
+  if (left > 0) to[0] = bf16_bits(first);
+  if (left > 1) to[1] = bf16_bits(second);
+}
+
 // Writes `factor` times a warp's rows: row i of them, which is row `first + i` of the block's tile, at to + i · stride; those from `count` on are left out.
-template <int kWidth>
-LR_DEVICE void store_rows(float* to, int64_t stride, const WarpSums<kWidth>& own, int64_t D, int first, int count, const float (&factors)[kRowBlocks][2]) {
+template <int kWidth, typename Element>
+LR_DEVICE void store_rows(Element* to, int64_t stride, const WarpSums<kWidth>& own, int64_t D, int first, int count, const float (&factors)[kRowBlocks][2]) {
   LR_UNROLL
   for (int i = 0; i < kRowBlocks; ++i) {
     LR_UNROLL
     for (int half = 0; half < 2; ++half) {
       const int row = first + fragment_row(i, 2 * half);
       if (row >= count) continue;
-      float* at = to + row * stride;
+      Element* at = to + row * stride;
       LR_UNROLL
       for (int block = 0; block < kWidth / 8; ++block) {
-        LR_UNROLL
-        for (int part = 0; part < 2; ++part) {
-          const int column = fragment_column(block, part);
-          if (column < D) at[column] = own[i][block][2 * half + part] * factors[i][half];
-        }
+        const int column = fragment_column(block, 0);
+        store_two(at + column, own[i][block][2 * half] * factors[i][half], own[i][block][2 * half + 1] * factors[i][half], D - column);
       }
     }
   }
@@ -192,6 +203,6 @@ struct PageTable {
 // from [rows, D] rounded to bfloat16, [rows, bf16_width] in memory of `moment`, with zeros behind D.
 const uint16_t* attention_halves(const Run& run, Moment& moment, const Attention& a, const float* from, int64_t rows, const PageTable& pages = {});
 // The same of dout; delta[rows] = dout · o.
-const uint16_t* gradient_halves(const Run& run, Moment& moment, const Attention& a, const float* dout, const float* o, float* delta, int64_t rows);
+const uint16_t* gradient_halves(const Run& run, Moment& moment, const Attention& a, const float* dout, Operand o, float* delta, int64_t rows);
 
 }  // namespace lr::cuda

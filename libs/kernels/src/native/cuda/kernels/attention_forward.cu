@@ -11,7 +11,8 @@ struct Forward {
   const float* q;
   KeyMemory keys;
   const AttentionTile* tiles;
-  float *o, *lse;  // lse may be null
+  OperandOut o;
+  float* lse;  // may be null
 };
 
 // A tile of queries of one head, over all tiles of keys that one of them sees, with a running maximum and sum.
@@ -70,7 +71,12 @@ LR_KERNEL(kAttentionThreads) attend(Forward f) {
   LR_UNROLL
   for (int c = 0; c < Shape::kOwn; ++c) {
     const int i = lane + Shape::kLanes * c;
-    if (i < D) f.o[out * D + i] = own[c] / total;
+    if (i >= D) continue;
+    if (f.o.halves != nullptr) {
+      f.o.halves[out / f.a.Hq * f.o.stride + head * D + i] = bf16_bits(own[c] / total);
+    } else {
+      f.o.floats[out * D + i] = own[c] / total;
+    }
   }
   if (lane == 0 && f.lse != nullptr) f.lse[out] = largest + logf(total);
 }
@@ -82,7 +88,8 @@ struct RoundedForward {
   const uint16_t *q, *k, *v;  // attention_halves
   int64_t page_tokens;        // of a cache; 0 where keys lie as queries do
   const AttentionTile* tiles;
-  float *o, *lse;             // lse may be null
+  OperandOut o;
+  float* lse;                 // may be null
 };
 
 // The running maximum of products and sum of powers of two of the rows that a lane has elements of.
@@ -189,7 +196,12 @@ LR_KERNEL_SHARING(kAttentionThreads, 2) attend_bf16(RoundedForward f) {
       f.lse[query_row + row * heads] = rows.largest[i][half] * score_factor(f.a) + logf(total);
     }
   }
-  store_rows<kWidth>(f.o + query_row * f.a.D, f.a.Hq * f.a.D, own, f.a.D, first_row, tile.count, factors);
+  if (f.o.halves != nullptr) {
+    uint16_t* to = f.o.halves + (tile.begin + tile.first) * f.o.stride + head * f.a.D;
+    store_rows<kWidth>(to, f.o.stride, own, f.a.D, first_row, tile.count, factors);
+  } else {
+    store_rows<kWidth>(f.o.floats + query_row * f.a.D, f.a.Hq * f.a.D, own, f.a.D, first_row, tile.count, factors);
+  }
 }
 
 // Sets the tiles of so many rows on the device, and for a cache the tables of pages.
@@ -245,13 +257,13 @@ void attend_all(const Run& run, Forward f, const int32_t* starts, int64_t n_sequ
 }  // namespace
 
 void attention_forward(const Run& run, const Attention& a, const float* q, const float* k, const float* v, const int32_t* starts,
-                       int64_t n_sequences, float* o, float* lse) {
+                       int64_t n_sequences, OperandOut o, float* lse) {
   attend_all(run, {a, q, {k, v, nullptr, 0}, nullptr, o, lse}, starts, n_sequences, nullptr);
 }
 
 void attention_cached(const Run& run, const Attention& a, const float* q, const PagedKeys& cache, const PagedSequence* sequences,
-                      const int32_t* starts, int64_t n_sequences, float* o) {
-  if (run.decoding && suits_decode(a)) return attention_decode(run, a, q, cache, sequences, n_sequences, o);
+                      const int32_t* starts, int64_t n_sequences, OperandOut o) {
+  if (run.decoding && suits_decode(a)) return attention_decode(run, a, q, cache, sequences, n_sequences, o.floats);
   attend_all(run, {a, q, {cache.k, cache.v, nullptr, cache.page_tokens}, nullptr, o, nullptr}, starts, n_sequences, sequences);
 }
 

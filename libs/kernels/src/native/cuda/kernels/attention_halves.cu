@@ -1,5 +1,5 @@
 #include "attention_bf16.h"
-#include "weights.h"
+#include "operands.h"
 
 namespace lr::cuda {
 namespace {
@@ -7,27 +7,23 @@ namespace {
 constexpr int kThreads = 256;
 
 struct Rounding {
-  const float *from, *o;  // o may be null
+  const float* from;
+  Operand o;  // [tokens, heads · D]; or none
   uint16_t* to;
   float* delta;
   PageTable pages;
-  int64_t rows, D;
-  bool whole;  // rows begin at multiples of 16 bytes
+  int64_t rows, D, heads;
+  bool whole, o_whole;  // rows begin at multiples of 16 bytes
 };
 
 // Eight values of a row from `column` on, zeros behind its end.
-LR_DEVICE void load_eight(float (&values)[8], const float* row, int column, int D, bool whole) {
-  if (whole && column + 8 <= D) {
-    LR_UNROLL
-    for (int i = 0; i < 2; ++i) {
-      const FourFloats four = *reinterpret_cast<const FourFloats*>(row + column + 4 * i);
-      LR_UNROLL
-      for (int j = 0; j < 4; ++j) values[4 * i + j] = four.value[j];
-    }
-    return;
-  }
+template <typename Element>
+LR_DEVICE Some<kEight> load_eight(const Element* row, int column, int D, bool whole) {
+  if (whole && column + kEight <= D) return some_of<kEight>(row + column);
+  Some<kEight> values;
   LR_UNROLL
-  for (int i = 0; i < 8; ++i) values[i] = column + i < D ? row[column + i] : 0.0f;
+  for (int i = 0; i < kEight; ++i) values.value[i] = column + i < D ? as_float(row[column + i]) : 0.0f;
+  return values;
 }
 
 // A thread rounds eight values. Those of a row are neighbours in a warp, and sum its product with o.
@@ -36,27 +32,32 @@ LR_KERNEL(kThreads) round_rows(Rounding r) {
   constexpr int kChunks = Bf16Shape<kWidth>::kChunks;
   const int64_t row = block_x() * (kThreads / kChunks) + thread_index() / kChunks;
   const int chunk = thread_index() % kChunks, D = static_cast<int>(r.D);
-  float values[8] = {};
+  Some<kEight> values = {};
   if (row < r.rows) {
     const int64_t source = r.pages.table == nullptr ? row : r.pages.table[row / r.pages.rows] * r.pages.rows + row % r.pages.rows;
-    load_eight(values, r.from + source * D, chunk * 8, D, r.whole);
-    FourWords halves;
-    LR_UNROLL
-    for (int i = 0; i < 4; ++i) halves.word[i] = bf16_pair(values[2 * i], values[2 * i + 1]);
-    reinterpret_cast<FourWords*>(r.to)[row * kChunks + chunk] = halves;
+    values = load_eight(r.from + source * D, chunk * kEight, D, r.whole);
+    put_some(r.to + (row * kChunks + chunk) * kEight, values);
   }
-  if (r.o == nullptr) return;
-  float outputs[8] = {}, sum = 0;
-  if (row < r.rows) load_eight(outputs, r.o + row * D, chunk * 8, D, r.whole);
+  if (r.delta == nullptr) return;
+  Some<kEight> outputs = {};
+  float sum = 0;
+  if (row < r.rows && r.o.halves != nullptr) {
+    const uint16_t* own = r.o.halves + row / r.heads * r.o.stride + row % r.heads * D;
+    outputs = load_eight(own, chunk * kEight, D, r.o_whole);
+  } else if (row < r.rows) {
+    outputs = load_eight(r.o.floats + row * D, chunk * kEight, D, r.o_whole);
+  }
   LR_UNROLL
-  for (int i = 0; i < 8; ++i) sum = fused(values[i], outputs[i], sum);
+  for (int i = 0; i < kEight; ++i) sum = fused(values.value[i], outputs.value[i], sum);
   sum = row_reduce<Sum, kChunks>(sum);
   if (row < r.rows && chunk == 0) r.delta[row] = sum;
 }
 
 const uint16_t* start(const Run& run, Moment& moment, const Attention& a, Rounding r) {
   r.D = a.D;
-  r.whole = a.D % 4 == 0 && is_aligned(r.from) && is_aligned(r.o);
+  r.heads = a.Hq;
+  r.whole = a.D % kFour == 0 && is_aligned(r.from);
+  r.o_whole = r.o.halves == nullptr ? a.D % kFour == 0 && is_aligned(r.o.floats) : a.D % kEight == 0;
   r.to = moment.take<uint16_t>(r.rows * bf16_width(a));
   const int64_t blocks = ceil_div(r.rows * bf16_width(a) / 8, kThreads);
   launch(run, a.D <= 64 ? round_rows<64> : round_rows<128>, {blocks}, kThreads, 0, r);
@@ -66,11 +67,11 @@ const uint16_t* start(const Run& run, Moment& moment, const Attention& a, Roundi
 }  // namespace
 
 const uint16_t* attention_halves(const Run& run, Moment& moment, const Attention& a, const float* from, int64_t rows, const PageTable& pages) {
-  return start(run, moment, a, {from, nullptr, nullptr, nullptr, pages, rows, 0, false});
+  return start(run, moment, a, {.from = from, .pages = pages, .rows = rows});
 }
 
-const uint16_t* gradient_halves(const Run& run, Moment& moment, const Attention& a, const float* dout, const float* o, float* delta, int64_t rows) {
-  return start(run, moment, a, {dout, o, nullptr, delta, {}, rows, 0, false});
+const uint16_t* gradient_halves(const Run& run, Moment& moment, const Attention& a, const float* dout, Operand o, float* delta, int64_t rows) {
+  return start(run, moment, a, {.from = dout, .o = o, .delta = delta, .rows = rows});
 }
 
 }  // namespace lr::cuda

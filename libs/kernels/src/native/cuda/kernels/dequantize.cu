@@ -1,59 +1,34 @@
 // Frozen weights to floats and to bfloat16: what a product takes, in a small workspace that every layer reuses.
 #include "kernels.h"
-#include "weights.h"
+#include "operands.h"
 
 namespace lr::cuda {
 namespace {
 
 constexpr int kThreads = 256;
-constexpr int kEight = 8;  // values that a thread takes at once: a 4-byte word of codes
-
-LR_DEVICE void store_eight(float* out, const float (&values)[kEight]) {
-  LR_UNROLL
-  for (int i = 0; i < kEight; ++i) out[i] = values[i];
-}
-LR_DEVICE void store_eight(uint16_t* out, const float (&values)[kEight]) {
-  FourWords words;
-  LR_UNROLL
-  for (int i = 0; i < 4; ++i) words.word[i] = bf16_pair(values[2 * i], values[2 * i + 1]);
-  *reinterpret_cast<FourWords*>(out) = words;
-}
-
-// Where eight number `eight` of a matrix goes, when rows of so many eights are followed by a gap. There are less than 2³² of them.
-LR_DEVICE int64_t place_of(int64_t eight, uint32_t per_row, int64_t gap) {
-  return eight * kEight + (gap == 0 ? 0 : static_cast<uint32_t>(eight) / per_row * gap);
-}
 
 // 4-bit codes whose rows are multiples of eight: a word of eight codes a thread, which never leaves its block of 64 or its row.
 template <typename Out>
-LR_KERNEL(kThreads) dequantize_words(Weight w, Levels levels, Out* out, int64_t words, int64_t gap) {
+LR_KERNEL(kThreads) dequantize_words(Weight w, Levels levels, Rows<Out> out, int64_t words) {
   const Levels* shared = share_levels(levels, 0);
   const auto per_row = static_cast<uint32_t>(w.cols / kEight);
   for (int64_t word = flat_begin(); word < words; word += flat_step()) {
     const uint32_t codes = static_cast<const uint32_t*>(w.data)[word];
     const float scale = block_scale(w.scales, word * kEight / quant::kBlock, shared);
-    float values[kEight];
+    Some<kEight> values;
     LR_UNROLL
     for (int i = 0; i < kEight; ++i) {
       const uint32_t byte = codes >> (i / 2 * 8) & 0xFF;
-      values[i] = shared->four_bit[i % 2 == 0 ? byte >> 4 : byte & 15] * scale;
+      values.value[i] = shared->four_bit[i % 2 == 0 ? byte >> 4 : byte & 15] * scale;
     }
-    store_eight(out + place_of(word, per_row, gap), values);
+    put_some(out.template at<kEight>(word, per_row), values);
   }
 }
 
 // Floats to bfloat16, of which the rows are multiples of eight.
-LR_KERNEL(kThreads) round_floats(const float* from, uint32_t per_row, uint16_t* out, int64_t eights, int64_t gap) {
+LR_KERNEL(kThreads) round_floats(const float* from, uint32_t per_row, Rows<uint16_t> out, int64_t eights) {
   for (int64_t eight = flat_begin(); eight < eights; eight += flat_step()) {
-    const auto* own = reinterpret_cast<const FourFloats*>(from + eight * kEight);
-    const FourFloats low = own[0], high = own[1];
-    float values[kEight];
-    LR_UNROLL
-    for (int i = 0; i < 4; ++i) {
-      values[i] = low.value[i];
-      values[4 + i] = high.value[i];
-    }
-    store_eight(out + place_of(eight, per_row, gap), values);
+    put_some(out.at<kEight>(eight, per_row), some_of<kEight>(from + eight * kEight));
   }
 }
 
@@ -71,13 +46,13 @@ template <typename Out>
 void dequantize_to(const Run& run, const Weight& w, Out* out, int64_t width, int64_t stride) {
   const Levels levels = levels_of(w.storage);
   const int64_t eights = w.rows * w.cols / kEight;
-  if (w.cols % kEight == 0 && quant::is_four_bit(w.storage)) {
-    return launch(run, dequantize_words<Out>, flat_grid(eights), kThreads, kLevelsBytes, w, levels, out, eights, stride - w.cols);
+  if (w.cols % kEight == 0 && quant::is_four_bit(w.storage) && is_aligned(out)) {
+    return launch(run, dequantize_words<Out>, flat_grid(eights), kThreads, kLevelsBytes, w, levels, Rows<Out>{out, stride - w.cols}, eights);
   }
   if constexpr (std::is_same_v<Out, uint16_t>) {
     if (w.cols % kEight == 0 && w.storage == Storage::F32 && is_aligned(w.data)) {
       return launch(run, round_floats, flat_grid(eights), kThreads, 0, static_cast<const float*>(w.data),
-                    static_cast<uint32_t>(w.cols / kEight), out, eights, stride - w.cols);
+                    static_cast<uint32_t>(w.cols / kEight), Rows<Out>{out, stride - w.cols}, eights);
     }
   }
   launch(run, dequantize_elements<Out>, flat_grid(w.rows * width), kThreads, kLevelsBytes, w, levels, out, width, stride);
@@ -112,8 +87,13 @@ Halves weight_halves(const Run& run, const Weight& w, Moment& moment, Room room)
   return {out, stride};
 }
 
-Halves float_halves(const Run& run, const float* values, int64_t rows, int64_t cols, Moment& moment, Room room) {
-  return weight_halves(run, {Storage::F32, rows, cols, values, {}}, moment, room);
+Halves operand_halves(const Run& run, const Operand& x, int64_t rows, int64_t cols, Moment& moment, int64_t room) {
+  if (x.halves == nullptr) return weight_halves(run, {Storage::F32, rows, cols, x.floats, {}}, moment, {.cols = room});
+  if (x.stride - cols >= room) return {x.halves, x.stride};
+  auto* wider = moment.take<uint16_t>(rows * (cols + room));
+  const auto bytes = [](int64_t elements) { return static_cast<size_t>(elements) * sizeof(uint16_t); };
+  copy_rows(run.device, wider, bytes(cols + room), x.halves, bytes(x.stride), bytes(cols), rows);
+  return {wider, cols + room};
 }
 
 void place_halves(const Run& run, std::span<const Placed> all) {

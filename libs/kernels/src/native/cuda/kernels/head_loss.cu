@@ -1,6 +1,7 @@
 // Head and cross-entropy, a chunk of tokens at a time: logits, then in their place their gradient. Tokens without a target are left
 // out before anything is computed.
 #include "kernels.h"
+#include "operands.h"
 #include "products.h"
 
 namespace lr::cuda {
@@ -8,10 +9,19 @@ namespace {
 
 constexpr int kThreads = 256, kWarps = kThreads / 32;
 
-// Rows `rows` of from [.., d], one after the other, and the other way round.
+// Rows `rows` of from [.., d], one after the other,
 LR_KERNEL(kFlatThreads) gather_rows(const float* from, const int32_t* rows, float* to, int64_t n, int64_t d) {
   for (int64_t i = flat_begin(); i < n; i += flat_step()) to[i] = from[rows[i / d] * d + i % d];
 }
+// the same in bfloat16, in eights,
+LR_KERNEL(kFlatThreads) gather_eights(Rows<const uint16_t> from, const int32_t* rows, uint16_t* to, int64_t eights, uint32_t per_row) {
+  for (int64_t i = flat_begin(); i < eights; i += flat_step()) {
+    const uint32_t row = static_cast<uint32_t>(i) / per_row, eight = static_cast<uint32_t>(i) % per_row;
+    const uint16_t* own = from.data + rows[row] * (int64_t{per_row} * kEight + from.gap) + eight * kEight;
+    reinterpret_cast<FourWords*>(to)[i] = *reinterpret_cast<const FourWords*>(own);
+  }
+}
+// and the other way round.
 LR_KERNEL(kFlatThreads) scatter_rows(const float* from, const int32_t* rows, float* to, int64_t n, int64_t d) {
   for (int64_t i = flat_begin(); i < n; i += flat_step()) to[rows[i / d] * d + i % d] = from[i];
 }
@@ -113,7 +123,7 @@ Weight prepared(const Run& run, const Weight& head, Moment& moment) {
 
 }  // namespace
 
-void head_loss(const Run& run, const float* hidden, const Weight& head, const int32_t* targets, const float* grad_scale,
+void head_loss(const Run& run, Operand hidden, const Weight& head, const int32_t* targets, const float* grad_scale,
                const float* smoothing, int64_t chunk, float softcap, float* loss, uint8_t* correct, float* dhidden, int64_t T) {
   Moment moment(run);
   const int64_t vocab = head.rows, d = head.cols;
@@ -135,6 +145,17 @@ void head_loss(const Run& run, const float* hidden, const Weight& head, const in
   auto* device_losses = moment.take<TokenLoss>(count);
   chunk = std::min(chunk, count);
   auto* x = moment.take<float>(chunk * d);
+  auto* x_halves = hidden.halves == nullptr ? nullptr : moment.take<uint16_t>(chunk * d);
+  const auto gathered = [&](const int32_t* some_rows, int64_t some) -> Operand {
+    if (hidden.halves == nullptr) {
+      launch(run, gather_rows, flat_grid(some * d), kFlatThreads, 0, hidden.floats, some_rows, x, some * d, d);
+      return x;
+    }
+    const int64_t eights = some * d / kEight;
+    launch(run, gather_eights, flat_grid(eights), kFlatThreads, 0, rows_of<uint16_t>(hidden, d), some_rows, x_halves, eights,
+           static_cast<uint32_t>(d / kEight));
+    return {x_halves, d};
+  };
   auto* logits = moment.take<float>(chunk * vocab);
   // Rows of halves begin at multiples of 16 bytes, and have room for what is behind them.
   const bool in_halves = run.compute == Compute::BF16 && vocab % 4 == 0 && 2 * vocab >= halves_stride(vocab);
@@ -146,8 +167,7 @@ void head_loss(const Run& run, const float* hidden, const Weight& head, const in
   };
   for (int64_t first = 0; first < count; first += chunk) {
     const int64_t some = std::min(chunk, count - first);
-    launch(run, gather_rows, flat_grid(some * d), kFlatThreads, 0, hidden, device_rows + first, x, some * d, d);
-    linear_forward(run, x, weight, nullptr, {}, logits, some);
+    linear_forward(run, gathered(device_rows + first, some), weight, nullptr, {}, logits, some);
     launch(run, in_halves ? row_loss<uint16_t> : row_loss<float>, {some}, kThreads, kWarps * static_cast<int64_t>(sizeof(float)), logits, vocab,
            device_tokens + first, softcap, device_losses + first, dhidden != nullptr);
     if (dhidden == nullptr) continue;

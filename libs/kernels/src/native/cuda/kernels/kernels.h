@@ -5,6 +5,11 @@
 
 namespace lr::cuda {
 
+using In = Operand;
+using Out = OperandOut;
+template <auto function>
+constexpr auto entry = function;
+
 #include "operations.inc"
 
 // lora_output and lora_input_gradient of several pairs.

@@ -19,18 +19,18 @@ int64_t depth_of(const Weight& w, Right right) { return right == Right::Rows ? w
 int64_t width_of(const Weight& w, Right right) { return right == Right::Rows ? w.rows : w.cols; }
 
 // c [T, n] = or += x [T, k] · w, k and n being the weight's columns and rows, or the other way round.
-void product(const Run& run, const float* x, const Weight& w, Right right, float* c, int64_t T, bool add) {
+void product(const Run& run, const Operand& x, const Weight& w, Right right, const OperandOut& c, int64_t T, bool add) {
   Moment moment(run);
   const int64_t k = depth_of(w, right), n = width_of(w, right);
   if (run.compute == Compute::BF16) {
-    const Halves left = float_halves(run, x, T, k, moment);
-    if (run.decoding && right == Right::Rows && suits_few(w)) return product_few(run, left, w, c, T, add);
+    const Halves left = operand_halves(run, x, T, k, moment);
+    if (run.decoding && right == Right::Rows && suits_few(w)) return product_few(run, left, w, c.floats, T, add);
     return product_halves(run, left, weight_halves(run, w, moment), right, c, T, n, k, add);
   }
   const float* weight = weight_floats(run, w, moment);
-  if (!run.decoding && cublaslt().multiply(run, {false, x, k, weight, w.cols, right, c, T, n, k, add})) return;
+  if (!run.decoding && cublaslt().multiply(run, {false, x.floats, k, weight, w.cols, right, c, T, n, k, add})) return;
   const FloatMatrix b = right == Right::Rows ? FloatMatrix{weight, k, 1} : FloatMatrix{weight, 1, n};
-  const FloatProduct one = {{x, k, 1}, b, c, T, n, k, n, 1, add};
+  const FloatProduct one = {{x.floats, k, 1}, b, c.floats, T, n, k, n, 1, add};
   products_f32(run, std::span(&one, 1));
 }
 
@@ -46,15 +46,16 @@ bool can_ride(const Run& run, std::span<const LoraRows> pairs, int64_t k) {
 }
 
 // product() with what pairs add in their rows: scale · hidden Bᵀ for Right::Rows, scale · hidden_gradient A for Right::Columns.
-void product_with_pairs(const Run& run, const float* x, const Weight& w, Right right, std::span<const LoraRows> pairs, float* c, int64_t T, bool add) {
+void product_with_pairs(const Run& run, const Operand& x, const Weight& w, Right right, std::span<const LoraRows> pairs, const OperandOut& c, int64_t T,
+                        bool add) {
   Moment moment(run);
   const bool forward = right == Right::Rows;
   const int64_t k = depth_of(w, right), n = width_of(w, right);
   int64_t room = 0;
   for (const LoraRows& rows : pairs) room = std::max(room, halves_stride(rows.pair.rank));
-  const Halves left = float_halves(run, x, T, k, moment, {.cols = room});
+  const Halves left = operand_halves(run, x, T, k, moment, room);
   const Halves weight = weight_halves(run, w, moment, forward ? Room{.cols = room} : Room{.rows = room});
-  // Both are memory of this moment.
+  // Both are memory of this moment, or there is room.
   const auto place = [](const Halves& at, int64_t row, int64_t col) { return const_cast<uint16_t*>(at.data) + row * at.stride + col; };
   std::vector<Placed> values;
   for (const auto& [l, begin, end, hidden, gradient] : pairs) {
@@ -63,7 +64,7 @@ void product_with_pairs(const Run& run, const float* x, const Weight& w, Right r
   place_halves(run, values);
   const auto multiply_rows = [&](int64_t begin, int64_t end, int64_t rank) {
     if (begin == end) return;
-    product_halves(run, {place(left, begin, 0), left.stride}, weight, right, c + begin * n, end - begin, n, {k, halves_stride(rank)}, add);
+    product_halves(run, {place(left, begin, 0), left.stride}, weight, right, c.at(begin, n), end - begin, n, {k, halves_stride(rank)}, add);
   };
   int64_t done = 0;
   for (const auto& [l, begin, end, hidden, gradient] : pairs) {
@@ -77,30 +78,42 @@ void product_with_pairs(const Run& run, const float* x, const Weight& w, Right r
   multiply_rows(done, T, 0);
 }
 
+// Where sums [T, n] are taken that are not those of one product: in floats, of which a y in bfloat16 is made afterwards.
+template <typename TakeSums>
+void in_floats(const Run& run, const OperandOut& y, int64_t T, int64_t n, const TakeSums& take_sums) {
+  if (y.halves == nullptr) return take_sums(y.floats);
+  Moment moment(run);
+  auto* sums = moment.take<float>(T * n);
+  take_sums(sums);
+  column_affine(run, sums, nullptr, nullptr, nullptr, y, T, n);
+}
+
 }  // namespace
 
-void product_halves(const Run& run, const Halves& a, const Halves& b, Right right, float* c, int64_t m, int64_t n, Depth k, bool add) {
+void product_halves(const Run& run, const Halves& a, const Halves& b, Right right, OperandOut c, int64_t m, int64_t n, Depth k, bool add) {
   if (!run.decoding && cublaslt().multiply(run, {true, a.data, a.stride, b.data, b.stride, right, c, m, n, k, add})) return;
   product_bf16(run, a, b, right, c, m, n, k.all(), add);
 }
 
-void linear_forward(const Run& run, const float* x, const Weight& w, const float* bias, std::span<const LoraRows> pairs, float* y,
-                    int64_t T) {
-  if (can_ride(run, pairs, w.cols)) {
-    if (bias != nullptr) write_rows_of(run, bias, y, T, w.rows);
-    return product_with_pairs(run, x, w, Right::Rows, pairs, y, T, bias != nullptr);
-  }
-  const bool begun = bias != nullptr || !pairs.empty();
-  if (begun) write_rows_of(run, bias, y, T, w.rows);
-  lora_outputs(run, pairs, w.rows, y);
-  product(run, x, w, Right::Rows, y, T, begun);
+void linear_forward(const Run& run, Operand x, const Weight& w, const float* bias, std::span<const LoraRows> pairs, OperandOut y, int64_t T) {
+  const bool ride = can_ride(run, pairs, w.cols);
+  if (bias == nullptr && pairs.empty()) return product(run, x, w, Right::Rows, y, T, false);
+  if (bias == nullptr && ride) return product_with_pairs(run, x, w, Right::Rows, pairs, y, T, false);
+  in_floats(run, y, T, w.rows, [&](float* sums) {
+    write_rows_of(run, bias, sums, T, w.rows);
+    if (ride) return product_with_pairs(run, x, w, Right::Rows, pairs, sums, T, true);
+    lora_outputs(run, pairs, w.rows, sums);
+    product(run, x, w, Right::Rows, sums, T, true);
+  });
 }
 
-void linear_backward(const Run& run, const float* dy, const Weight& w, std::span<const LoraRows> pairs, float* dx, int64_t T,
-                     bool accumulate) {
+void linear_backward(const Run& run, Operand dy, const Weight& w, std::span<const LoraRows> pairs, OperandOut dx, int64_t T, bool accumulate) {
+  if (pairs.empty()) return product(run, dy, w, Right::Columns, dx, T, accumulate);
   if (can_ride(run, pairs, w.rows)) return product_with_pairs(run, dy, w, Right::Columns, pairs, dx, T, accumulate);
-  product(run, dy, w, Right::Columns, dx, T, accumulate);
-  lora_input_gradients(run, pairs, w.cols, dx);
+  in_floats(run, dx, T, w.cols, [&](float* sums) {
+    product(run, dy, w, Right::Columns, sums, T, accumulate);
+    lora_input_gradients(run, pairs, w.cols, sums);
+  });
 }
 
 }  // namespace lr::cuda

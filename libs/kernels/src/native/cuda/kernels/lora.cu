@@ -49,29 +49,39 @@ const uint16_t* place_matrix(std::vector<Placed>& all, Moment& moment, const flo
   return to;
 }
 
-bool uses_tensor_cores(const Run& run, const float* x, int64_t width) {
+bool uses_tensor_cores(const Run& run, const Operand& x, int64_t width) {
   return run.compute == Compute::BF16 && !run.decoding && suits_narrow(x, width);
 }
 
-void hidden_by_tensor_cores(const Run& run, const float* x, std::span<const LoraRows> pairs, int64_t in) {
+// x [.., width] in floats as far as pairs have rows: as it lies there, or in memory of `moment`.
+const float* operand_floats(const Run& run, const Operand& x, std::span<const LoraRows> pairs, int64_t width, Moment& moment) {
+  if (x.halves == nullptr) return x.floats;
+  int64_t rows = 0;
+  for (const LoraRows& pair : pairs) rows = std::max(rows, pair.end);
+  auto* floats = moment.take<float>(rows * width);
+  column_affine(run, x, nullptr, nullptr, nullptr, floats, rows, width);
+  return floats;
+}
+
+void hidden_by_tensor_cores(const Run& run, const Operand& x, std::span<const LoraRows> pairs, int64_t in) {
   Moment moment(run);
   std::vector<Placed> placed;
   std::vector<NarrowProduct> products;
   for (const auto& [l, begin, end, hidden, gradient] : pairs) {
     const uint16_t* a = place_matrix(placed, moment, l.a, l.rank, kNarrowStep, in, in, false);
-    products.push_back({x + begin * in, end - begin, in, a, in, l.rank, hidden, {l.dropout, l.dropout_key}});
+    products.push_back({x.at(begin, in), end - begin, in, a, in, l.rank, hidden, {l.dropout, l.dropout_key}});
   }
   place_halves(run, placed);
   narrow_products(run, products);
 }
 
-void gradients_by_tensor_cores(const Run& run, const float* dy, const float* x, std::span<const LoraRows> pairs, int64_t in, int64_t out) {
+void gradients_by_tensor_cores(const Run& run, const Operand& dy, const Operand& x, std::span<const LoraRows> pairs, int64_t in, int64_t out) {
   Moment moment(run);
   std::vector<Placed> placed;
   std::vector<NarrowProduct> products;
   for (const auto& [l, begin, end, hidden, gradient] : pairs) {
     const uint16_t* b = place_matrix(placed, moment, l.b, l.rank, kNarrowStep, out, out, true);
-    products.push_back({dy + begin * out, end - begin, out, b, out, l.rank, gradient, {}});
+    products.push_back({dy.at(begin, out), end - begin, out, b, out, l.rank, gradient, {}});
   }
   place_halves(run, placed);
   narrow_products(run, products);
@@ -82,8 +92,8 @@ void gradients_by_tensor_cores(const Run& run, const float* dy, const float* x, 
     const int64_t T = end - begin, stride = round_up(T, kTokenStep);
     const uint16_t* dh = place_matrix(placed, moment, gradient, l.rank, kTokenStep, T, stride, true);
     const uint16_t* h = place_matrix(placed, moment, hidden, l.rank, kTokenStep, T, stride, true);
-    sums.push_back({x + begin * in, T, in, dh, stride, l.rank, l.grad_a, in, 1, l.scale, {l.dropout, l.dropout_key}});
-    sums.push_back({dy + begin * out, T, out, h, stride, l.rank, l.grad_b, 1, l.rank, l.scale, {}});
+    sums.push_back({x.at(begin, in), T, in, dh, stride, l.rank, l.grad_a, in, 1, l.scale, {l.dropout, l.dropout_key}});
+    sums.push_back({dy.at(begin, out), T, out, h, stride, l.rank, l.grad_b, 1, l.rank, l.scale, {}});
   }
   place_halves(run, placed);
   token_sums(run, sums);
@@ -91,11 +101,11 @@ void gradients_by_tensor_cores(const Run& run, const float* dy, const float* x, 
 
 }  // namespace
 
-void lora_hidden(const Run& run, const float* x, std::span<const LoraRows> pairs, int64_t in) {
+void lora_hidden(const Run& run, Operand x, std::span<const LoraRows> pairs, int64_t in) {
   if (uses_tensor_cores(run, x, in)) return hidden_by_tensor_cores(run, x, pairs, in);
   std::vector<FloatProduct> products;
   for (const auto& [l, begin, end, hidden, gradient] : pairs)
-    products.push_back(with_dropout({{x + begin * in, in, 1}, {l.a, in, 1}, hidden, end - begin, l.rank, in, l.rank, 1, false}, l, Dropped::A));
+    products.push_back(with_dropout({{x.floats + begin * in, in, 1}, {l.a, in, 1}, hidden, end - begin, l.rank, in, l.rank, 1, false}, l, Dropped::A));
   return run.decoding ? products_long(run, products) : products_f32(run, products);
 }
 
@@ -110,11 +120,13 @@ void lora_output(const Run& run, const float* h, const Lora& l, int64_t out, flo
   output_products(run)(run, std::span(&product, 1));
 }
 
-void lora_gradients(const Run& run, const float* dy, const float* x, std::span<const LoraRows> pairs, int64_t in, int64_t out) {
+void lora_gradients(const Run& run, Operand dy, Operand x, std::span<const LoraRows> pairs, int64_t in, int64_t out) {
   if (uses_tensor_cores(run, x, in) && uses_tensor_cores(run, dy, out)) return gradients_by_tensor_cores(run, dy, x, pairs, in, out);
+  Moment moment(run);
+  const float *dy_floats = operand_floats(run, dy, pairs, out, moment), *x_floats = operand_floats(run, x, pairs, in, moment);
   std::vector<FloatProduct> hidden, weights;
   for (const auto& [l, begin, end, h, dh] : pairs) {
-    const float *own_dy = dy + begin * out, *own_x = x + begin * in;
+    const float *own_dy = dy_floats + begin * out, *own_x = x_floats + begin * in;
     const int64_t T = end - begin;
     hidden.push_back({{own_dy, out, 1}, {l.b, 1, l.rank}, dh, T, l.rank, out, l.rank, 1, false});
     if (l.grad_a == nullptr) continue;

@@ -1,6 +1,7 @@
 #include "lora_products.h"
 
 #include "dropout.h"
+#include "operands.h"
 
 namespace lr::cuda {
 namespace {
@@ -24,24 +25,52 @@ LR_DEVICE FourFloats dropped(FourFloats values, const Drop& drop, int64_t index)
   return values;
 }
 
-template <bool drops>
-LR_DEVICE FourFloats read_four(const float* x, int64_t index, const Drop& drop, bool there) {
+// Values that follow each other in bfloat16, two a word.
+template <int words>
+struct alignas(4 * words) Pairs {
+  uint32_t word[words];
+};
+// Those at x, with what dropout does to those that begin at element `index` of a stream; zeros where nothing is there.
+template <bool drops, int words>
+LR_DEVICE Pairs<words> read_pairs(const float* x, int64_t index, const Drop& drop, bool there) {
+  Pairs<words> pairs = {};
+  if (!there) return pairs;
+  LR_UNROLL
+  for (int i = 0; i < words / 2; ++i) {
+    FourFloats four = reinterpret_cast<const FourFloats*>(x)[i];
+    if constexpr (drops) four = dropped(four, drop, index + 4 * i);
+    pairs.word[2 * i] = bf16_pair(four.value[0], four.value[1]);
+    pairs.word[2 * i + 1] = bf16_pair(four.value[2], four.value[3]);
+  }
+  return pairs;
+}
+template <bool drops, int words>
+LR_DEVICE Pairs<words> read_pairs(const uint16_t* x, int64_t index, const Drop& drop, bool there) {
   if (!there) return {};
-  const FourFloats values = *reinterpret_cast<const FourFloats*>(x + index);
-  if constexpr (drops) return dropped(values, drop, index);
-  return values;
+  Pairs<words> pairs = *reinterpret_cast<const Pairs<words>*>(x);
+  if constexpr (drops) {
+    LR_UNROLL
+    for (int i = 0; i < words; i += 2) {
+      const uint32_t low = pairs.word[i], high = pairs.word[i + 1];
+      const FourFloats four = dropped({{low_value(low), high_value(low), low_value(high), high_value(high)}}, drop, index + 2 * i);
+      pairs.word[i] = bf16_pair(four.value[0], four.value[1]);
+      pairs.word[i + 1] = bf16_pair(four.value[2], four.value[3]);
+    }
+  }
+  return pairs;
 }
 
 // 32 tokens a block. Warps take steps of 32 along k in turns, sixteen products' worth of two; their sums are added in the order of warps. A lane
 // holds eight values of a row that follow each other, of both operands alike: products go over k in any order.
 constexpr int kTokens = 32, kDepth = 32, kOwn = 8;
 
-template <int tiles, bool drops>
+template <int tiles, bool drops, typename Element>
 LR_KERNEL(kThreads) multiply_narrow(Several<NarrowProduct> all) {
   const NarrowProduct& p = all.of[block_z()];
   const int64_t first = block_x() * kTokens, first_tile = block_y() * tiles;
   if (first >= p.T || first_tile * kNarrow >= p.n) return;
   const int group = lane_index() / 4, part = lane_index() % 4;
+  const Rows<const Element> x = rows_of<Element>(p.x, p.k);
   float sums[2][tiles][4] = {};
   for (int64_t k = int64_t{warp_index()} * kDepth; k < p.k; k += kWarps * kDepth) {
     const int64_t column = k + part * kOwn;
@@ -49,12 +78,11 @@ LR_KERNEL(kThreads) multiply_narrow(Several<NarrowProduct> all) {
     LR_UNROLL
     for (int row = 0; row < 4; ++row) {
       const int64_t token = first + row * 8 + group, index = token * p.k + column;
-      const bool there = token < p.T && column < p.k;
+      const Pairs<4> values = read_pairs<drops, 4>(x.data + index + token * x.gap, index, p.drop, token < p.T && column < p.k);
       LR_UNROLL
       for (int half = 0; half < 2; ++half) {
-        const FourFloats x = read_four<drops>(p.x, index + half * 4, p.drop, there);
-        left[row / 2][half][row % 2] = bf16_pair(x.value[0], x.value[1]);
-        left[row / 2][half][row % 2 + 2] = bf16_pair(x.value[2], x.value[3]);
+        left[row / 2][half][row % 2] = values.word[2 * half];
+        left[row / 2][half][row % 2 + 2] = values.word[2 * half + 1];
       }
     }
     LR_UNROLL
@@ -93,28 +121,37 @@ LR_KERNEL(kThreads) multiply_narrow(Several<NarrowProduct> all) {
   }
 }
 
+// The values of one of two columns, from the words of two rows.
+LR_DEVICE uint32_t of_column(uint32_t first, uint32_t second, int column) {
+  return column == 0 ? (first & 0xFFFFu) | second << 16 : first >> 16 | (second & 0xFFFF0000u);
+}
+
 // 32 columns of x a block. Warps take steps of 16 tokens in turns. A lane holds four columns of four tokens: those of x as they lie, so that lane
 // group g has columns 4g … 4g + 3, one for each of four products.
 constexpr int kColumns = 32, kStep = 16, kBlocks = 4;
 
-template <int tiles, bool drops>
+template <int tiles, bool drops, typename Element>
 LR_KERNEL(kThreads) sum_tokens(Several<TokenSum> all) {
   const TokenSum& p = all.of[block_z()];
   const int64_t first = block_x() * kColumns, first_row = block_y() * tiles * kTokenStep;
   if (first >= p.width || first_row >= p.n) return;
   const int group = lane_index() / 4, part = lane_index() % 4;
   const int64_t column = first + group * 4;
+  const Rows<const Element> x = rows_of<Element>(p.x, p.width);
   float sums[tiles][kBlocks][4] = {};
   for (int64_t t = int64_t{warp_index()} * kStep; t < p.T; t += kWarps * kStep) {
     const int64_t token = t + part * 4;
-    FourFloats x[4];
+    Pairs<2> own[4];
     LR_UNROLL
-    for (int i = 0; i < 4; ++i) x[i] = read_four<drops>(p.x, (token + i) * p.width + column, p.drop, token + i < p.T && column < p.width);
-    uint32_t low[kBlocks], high[kBlocks];
+    for (int i = 0; i < 4; ++i) {
+      const int64_t index = (token + i) * p.width + column;
+      own[i] = read_pairs<drops, 2>(x.data + index + (token + i) * x.gap, index, p.drop, token + i < p.T && column < p.width);
+    }
+    uint32_t low[kBlocks], high[kBlocks];  // of a column: the first two tokens, the last two
     LR_UNROLL
     for (int block = 0; block < kBlocks; ++block) {
-      low[block] = bf16_pair(x[0].value[block], x[1].value[block]);
-      high[block] = bf16_pair(x[2].value[block], x[3].value[block]);
+      low[block] = of_column(own[0].word[block / 2], own[1].word[block / 2], block % 2);
+      high[block] = of_column(own[2].word[block / 2], own[3].word[block / 2], block % 2);
     }
     LR_UNROLL
     for (int tile = 0; tile < tiles; ++tile) {
@@ -153,19 +190,19 @@ LR_KERNEL(kThreads) sum_tokens(Several<TokenSum> all) {
 }
 static_assert(kStep * kColumns == kThreads);
 
-// Calls start(some, grid) for as many at a time, and for those that drop apart.
+// Calls start.operator()<drops, Element>(some, grid) for as many at a time that are alike.
 template <typename Product, typename Blocks, typename Start>
 void in_launches(std::span<const Product> products, const Blocks& blocks, const Start& start) {
-  for (const bool drops : {false, true}) {
+  const auto alike = [&]<bool drops, typename Element>() {
     Several<Product> some = {};
     Grid grid = {0, 0, 0};
     const auto flush = [&] {
-      if (grid.z > 0) start(some, grid, drops);
+      if (grid.z > 0) start.template operator()<drops, Element>(some, grid);
       some = {};
       grid = {0, 0, 0};
     };
     for (const Product& product : products) {
-      if ((product.drop.probability > 0) != drops) continue;
+      if ((product.drop.probability > 0) != drops || (product.x.halves == nullptr) != std::is_same_v<Element, float>) continue;
       const Grid own = blocks(product);
       grid.x = std::max(grid.x, own.x);
       grid.y = std::max(grid.y, own.y);
@@ -173,7 +210,11 @@ void in_launches(std::span<const Product> products, const Blocks& blocks, const 
       if (grid.z == kAtOnce) flush();
     }
     flush();
-  }
+  };
+  alike.template operator()<false, float>();
+  alike.template operator()<true, float>();
+  alike.template operator()<false, uint16_t>();
+  alike.template operator()<true, uint16_t>();
 }
 
 // Calls launch_with.template operator()<tiles>() for as many tiles as the widest has, up to kMostTiles.
@@ -198,8 +239,8 @@ void narrow_products(const Run& run, std::span<const NarrowProduct> products) {
   constexpr int64_t kShared = int64_t{kWarps} * kTokens * kNarrow * static_cast<int64_t>(sizeof(float));
   with_tiles<kMostTiles>(ceil_div(widest(products), kNarrow), [&]<int tiles>() {
     const auto blocks = [](const NarrowProduct& p) { return Grid{ceil_div(p.T, kTokens), ceil_div(p.n, kNarrow * tiles)}; };
-    in_launches(products, blocks, [&](const Several<NarrowProduct>& some, Grid grid, bool drops) {
-      launch(run, drops ? multiply_narrow<tiles, true> : multiply_narrow<tiles, false>, grid, kThreads, kShared, some);
+    in_launches(products, blocks, [&]<bool drops, typename Element>(const Several<NarrowProduct>& some, Grid grid) {
+      launch(run, multiply_narrow<tiles, drops, Element>, grid, kThreads, kShared, some);
     });
   });
 }
@@ -208,8 +249,8 @@ void token_sums(const Run& run, std::span<const TokenSum> sums) {
   constexpr int64_t kShared = int64_t{kWarps} * kStep * kColumns * static_cast<int64_t>(sizeof(float));
   with_tiles<kMostTiles / 2>(ceil_div(widest(sums), kTokenStep), [&]<int tiles>() {
     const auto blocks = [](const TokenSum& p) { return Grid{ceil_div(p.width, kColumns), ceil_div(p.n, kTokenStep * tiles)}; };
-    in_launches(sums, blocks, [&](const Several<TokenSum>& some, Grid grid, bool drops) {
-      launch(run, drops ? sum_tokens<tiles, true> : sum_tokens<tiles, false>, grid, kThreads, kShared, some);
+    in_launches(sums, blocks, [&]<bool drops, typename Element>(const Several<TokenSum>& some, Grid grid) {
+      launch(run, sum_tokens<tiles, drops, Element>, grid, kThreads, kShared, some);
     });
   });
 }

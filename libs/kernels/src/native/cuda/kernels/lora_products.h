@@ -1,5 +1,5 @@
-// Products of LoRA pairs on tensor cores, of matrices that lie in memory as floats with operands that are a few columns wide. Memory sets the
-// pace: each float is read once, rounded to bfloat16 in registers, and multiplied with all columns of its narrow partner.
+// Products of LoRA pairs on tensor cores, of operands with matrices that are a few columns wide. Memory sets the pace: each value is read once,
+// rounded to bfloat16 in registers where it is a float, and multiplied with all columns of its narrow partner.
 #pragma once
 #include <span>
 
@@ -7,7 +7,7 @@
 
 namespace lr::cuda {
 
-// What falls on element (t, i) of x [T, width], numbered t · width + i.
+// What falls on element (t, i) of x [T, width], numbered t · width + i, before it is rounded.
 struct Drop {
   float probability = 0;
   uint64_t key = 0;
@@ -15,7 +15,7 @@ struct Drop {
 
 // c[T, n] = x[T, k] · wᵀ; w [rows of round_up(n, 8), w_stride], zeros behind n and k.
 struct NarrowProduct {
-  const float* x;
+  Operand x;
   int64_t T, k;
   const uint16_t* w;
   int64_t w_stride, n;
@@ -25,7 +25,7 @@ struct NarrowProduct {
 // c(j, i) += factor · Σ_t h[j, t] · x[t, i], element (j, i) lying at j · c_row + i · c_col; h [rows of round_up(n, 16), h_stride], zeros behind n
 // and T.
 struct TokenSum {
-  const float* x;
+  Operand x;
   int64_t T, width;
   const uint16_t* h;
   int64_t h_stride, n;
@@ -39,7 +39,7 @@ constexpr int64_t kNarrowStep = 8, kTokenStep = 16;  // of rows of w and of h
 // Products that do not depend on each other. An element is summed in an order that depends on k, or on T, alone.
 void narrow_products(const Run& run, std::span<const NarrowProduct> products);
 void token_sums(const Run& run, std::span<const TokenSum> sums);
-// Whether x [.., width] can be read by them: in pieces of eight floats.
-inline bool suits_narrow(const float* x, int64_t width) { return width % 8 == 0 && is_aligned(x); }
+// Whether x [.., width] can be read by them: in pieces of eight values.
+inline bool suits_narrow(const Operand& x, int64_t width) { return x.halves != nullptr || (width % 8 == 0 && is_aligned(x.floats)); }
 
 }  // namespace lr::cuda

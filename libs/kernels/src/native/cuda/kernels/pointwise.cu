@@ -1,7 +1,7 @@
 // Operations that take one element, or one pair of them, a thread.
 #include "dropout.h"
 #include "kernels.h"
-#include "weights.h"
+#include "operands.h"
 
 namespace lr::cuda {
 namespace {
@@ -37,54 +37,47 @@ LR_DEVICE Activated activate(Activation activation, float x) {
   return {x * s, s == 0 || rest == 0 ? s : s + x * s * rest * dz};
 }
 
-// Arrays as a kernel goes through them: in fours where they are whole fours at multiples of 16 bytes, or else one by one.
-template <int width>
-struct alignas(4 * width) Some {
-  float value[width];
-};
-template <int width>
-LR_DEVICE Some<width> some_of(const float* values, int64_t i) {
-  return reinterpret_cast<const Some<width>*>(values)[i];
-}
-template <int width>
-LR_DEVICE void put_some(float* to, int64_t i, const Some<width>& values) {
-  reinterpret_cast<Some<width>*>(to)[i] = values;
-}
-
-template <int width>
-LR_KERNEL(kFlatThreads) gate(Activation activation, const float* gate, const float* up, float* out, int64_t n) {
-  for (int64_t i = flat_begin(); i < n / width; i += flat_step()) {
-    const Some<width> g = some_of<width>(gate, i);
-    Some<width> u = some_of<width>(up, i);
+// Kernels go through operands in pieces of `count`, `per_row` of them a row: eights of bfloat16, and fours or single ones of floats.
+template <int count, typename Element>
+LR_KERNEL(kFlatThreads) gate(Activation activation, Rows<const Element> gate, Rows<const Element> up, Rows<Element> out, int64_t pieces,
+                             uint32_t per_row) {
+  for (int64_t i = flat_begin(); i < pieces; i += flat_step()) {
+    const Some<count> g = some_of<count>(gate.template at<count>(i, per_row));
+    Some<count> u = some_of<count>(up.template at<count>(i, per_row));
     LR_UNROLL
-    for (int j = 0; j < width; ++j) u.value[j] *= activate(activation, g.value[j]).value;
-    put_some(out, i, u);
+    for (int j = 0; j < count; ++j) u.value[j] *= activate(activation, g.value[j]).value;
+    put_some(out.template at<count>(i, per_row), u);
   }
 }
 
-template <int width>
-LR_KERNEL(kFlatThreads) gate_back(Activation activation, const float* dout, const float* gate, const float* up, float* dgate, float* dup,
-                                  int64_t n) {
-  for (int64_t i = flat_begin(); i < n / width; i += flat_step()) {
-    const Some<width> d = some_of<width>(dout, i);
-    Some<width> g = some_of<width>(gate, i), u = some_of<width>(up, i);
+template <typename Element>
+struct GateGradients {
+  Rows<const Element> dout, gate, up;
+  Rows<Element> dgate, dup;
+};
+template <int count, typename Element>
+LR_KERNEL(kFlatThreads) gate_back(Activation activation, GateGradients<Element> all, int64_t pieces, uint32_t per_row) {
+  for (int64_t i = flat_begin(); i < pieces; i += flat_step()) {
+    const Some<count> d = some_of<count>(all.dout.template at<count>(i, per_row));
+    Some<count> g = some_of<count>(all.gate.template at<count>(i, per_row)), u = some_of<count>(all.up.template at<count>(i, per_row));
     LR_UNROLL
-    for (int j = 0; j < width; ++j) {
+    for (int j = 0; j < count; ++j) {
       const Activated active = activate(activation, g.value[j]);
       g.value[j] = d.value[j] * u.value[j] * active.slope;
       u.value[j] = d.value[j] * active.value;
     }
-    put_some(dgate, i, g);
-    put_some(dup, i, u);
+    put_some(all.dgate.template at<count>(i, per_row), g);
+    put_some(all.dup.template at<count>(i, per_row), u);
   }
 }
 
-// Calls with<width>() for arrays of n floats.
+// Calls with<count, Element>() for operands of one type, of rows of n.
 template <typename With>
-void in_fours(std::initializer_list<const float*> arrays, int64_t n, const With& with) {
-  bool fours = n % 4 == 0;
-  for (const float* array : arrays) fours = fours && is_aligned(array);
-  return fours ? with.template operator()<4>() : with.template operator()<1>();
+void in_pieces(std::initializer_list<Operand> operands, int64_t n, const With& with) {
+  if (operands.begin()->halves != nullptr) return with.template operator()<kEight, uint16_t>();
+  bool fours = n % kFour == 0;
+  for (const Operand& operand : operands) fours = fours && is_aligned(operand.floats);
+  return fours ? with.template operator()<kFour, float>() : with.template operator()<1, float>();
 }
 
 LR_KERNEL(kFlatThreads) look_up(Weight table, const int32_t* tokens, float scale, float* out, int64_t n) {
@@ -112,30 +105,37 @@ LR_KERNEL(kFlatThreads) times(float* x, float factor, int64_t n) {
   for (int64_t i = flat_begin(); i < n; i += flat_step()) x[i] *= factor;
 }
 
-template <int width>
-LR_KERNEL(kFlatThreads) sum(const float* a, const float* b, float* out, int64_t n) {
-  for (int64_t i = flat_begin(); i < n / width; i += flat_step()) {
-    Some<width> values = some_of<width>(a, i);
-    const Some<width> more = some_of<width>(b, i);
+template <int count>
+LR_KERNEL(kFlatThreads) sum(const float* a, const float* b, float* out, int64_t pieces) {
+  for (int64_t i = flat_begin(); i < pieces; i += flat_step()) {
+    Some<count> values = some_of<count>(a + i * count);
+    const Some<count> more = some_of<count>(b + i * count);
     LR_UNROLL
-    for (int j = 0; j < width; ++j) values.value[j] += more.value[j];
-    put_some(out, i, values);
+    for (int j = 0; j < count; ++j) values.value[j] += more.value[j];
+    put_some(out + i * count, values);
   }
 }
 
-LR_KERNEL(kFlatThreads) drop(const float* x, float dropout, uint64_t key, float* out, int64_t n) {
-  for (int64_t i = flat_begin(); i < n; i += flat_step()) out[i] = x[i] * dropout_factor(dropout, key, i);
+template <typename Element>
+LR_KERNEL(kFlatThreads) drop(Rows<const Element> x, float dropout, uint64_t key, float* out, int64_t n, uint32_t width) {
+  for (int64_t i = flat_begin(); i < n; i += flat_step()) out[i] = as_float(*x.template at<1>(i, width)) * dropout_factor(dropout, key, i);
 }
 
-LR_KERNEL(kFlatThreads) affine(const float* x, const float* before, const float* factor, const float* after, float* y, int64_t n,
-                               int64_t width) {
-  for (int64_t i = flat_begin(); i < n; i += flat_step()) {
-    const int64_t col = i % width;
-    float value = x[i];
-    if (before != nullptr) value -= before[col];
-    if (factor != nullptr) value *= factor[col];
-    if (after != nullptr) value += after[col];
-    y[i] = value;
+struct Affine {
+  const float *before, *factor, *after;
+};
+template <int count, typename From, typename To>
+LR_KERNEL(kFlatThreads) affine(Rows<const From> x, Affine columns, Rows<To> y, int64_t pieces, uint32_t per_row) {
+  for (int64_t i = flat_begin(); i < pieces; i += flat_step()) {
+    const int64_t first = static_cast<uint32_t>(i) % per_row * int64_t{count};
+    Some<count> some = some_of<count>(x.template at<count>(i, per_row));
+    LR_UNROLL
+    for (int j = 0; j < count; ++j) {
+      if (columns.before != nullptr) some.value[j] -= columns.before[first + j];
+      if (columns.factor != nullptr) some.value[j] *= columns.factor[first + j];
+      if (columns.after != nullptr) some.value[j] += columns.after[first + j];
+    }
+    put_some(y.template at<count>(i, per_row), some);
   }
 }
 
@@ -148,16 +148,21 @@ void rope(const Run& run, float* x, const int32_t* rows, const float* cos, const
   launch(run, turn, flat_grid(T * heads * (width / 2)), kFlatThreads, 0, turned);
 }
 
-void gated_forward(const Run& run, Activation activation, const float* gates, const float* up, float* out, int64_t n) {
-  in_fours({gates, up, out}, n, [&]<int width>() {
-    launch(run, gate<width>, flat_grid(n / width), kFlatThreads, 0, activation, gates, up, out, n);
+void gated_forward(const Run& run, Activation activation, Operand gates, Operand up, OperandOut out, int64_t T, int64_t n) {
+  in_pieces({gates, up, out}, n, [&]<int count, typename Element>() {
+    const int64_t pieces = T * n / count;
+    launch(run, gate<count, Element>, flat_grid(pieces), kFlatThreads, 0, activation, rows_of<Element>(gates, n), rows_of<Element>(up, n),
+           rows_of<Element>(out, n), pieces, static_cast<uint32_t>(n / count));
   });
 }
 
-void gated_backward(const Run& run, Activation activation, const float* dout, const float* gates, const float* up, float* dgate,
-                    float* dup, int64_t n) {
-  in_fours({dout, gates, up, dgate, dup}, n, [&]<int width>() {
-    launch(run, gate_back<width>, flat_grid(n / width), kFlatThreads, 0, activation, dout, gates, up, dgate, dup, n);
+void gated_backward(const Run& run, Activation activation, Operand dout, Operand gates, Operand up, OperandOut dgate, OperandOut dup, int64_t T,
+                    int64_t n) {
+  in_pieces({dout, gates, up, dgate, dup}, n, [&]<int count, typename Element>() {
+    const GateGradients<Element> all = {rows_of<Element>(dout, n), rows_of<Element>(gates, n), rows_of<Element>(up, n), rows_of<Element>(dgate, n),
+                                        rows_of<Element>(dup, n)};
+    const int64_t pieces = T * n / count;
+    launch(run, gate_back<count, Element>, flat_grid(pieces), kFlatThreads, 0, activation, all, pieces, static_cast<uint32_t>(n / count));
   });
 }
 
@@ -180,16 +185,28 @@ void softcap(const Run& run, float* x, float most, int64_t n) { launch(run, cap,
 void scale(const Run& run, float* x, float factor, int64_t n) { launch(run, times, flat_grid(n), kFlatThreads, 0, x, factor, n); }
 
 void add(const Run& run, const float* a, const float* b, float* out, int64_t n) {
-  in_fours({a, b, out}, n, [&]<int width>() { launch(run, sum<width>, flat_grid(n / width), kFlatThreads, 0, a, b, out, n); });
+  const bool fours = n % kFour == 0 && is_aligned(a) && is_aligned(b) && is_aligned(out);
+  const int64_t pieces = fours ? n / kFour : n;
+  launch(run, fours ? sum<kFour> : sum<1>, flat_grid(pieces), kFlatThreads, 0, a, b, out, pieces);
 }
 
-void dropout(const Run& run, const float* x, const Lora& l, int64_t in, float* out, int64_t T) {
-  launch(run, drop, flat_grid(T * in), kFlatThreads, 0, x, l.dropout, l.dropout_key, out, T * in);
+void dropout(const Run& run, Operand x, const Lora& l, int64_t in, float* out, int64_t T) {
+  with_type(x, [&]<typename Element>() {
+    launch(run, drop<Element>, flat_grid(T * in), kFlatThreads, 0, rows_of<Element>(x, in), l.dropout, l.dropout_key, out, T * in,
+           static_cast<uint32_t>(in));
+  });
 }
 
-void column_affine(const Run& run, const float* x, const float* before, const float* factor, const float* after, float* y, int64_t T,
-                   int64_t n) {
-  launch(run, affine, flat_grid(T * n), kFlatThreads, 0, x, before, factor, after, y, T * n, n);
+void column_affine(const Run& run, Operand x, const float* before, const float* factor, const float* after, OperandOut y, int64_t T, int64_t n) {
+  const auto start = [&]<int count, typename From, typename To>() {
+    const int64_t pieces = T * n / count;
+    launch(run, affine<count, From, To>, flat_grid(pieces), kFlatThreads, 0, rows_of<From>(x, n), Affine{before, factor, after}, rows_of<To>(y, n),
+           pieces, static_cast<uint32_t>(n / count));
+  };
+  const bool eights = n % kEight == 0 && is_aligned(x.floats) && is_aligned(y.floats);  // what there is not is aligned
+  with_type(x, [&]<typename From>() {
+    with_type(y, [&]<typename To>() { eights ? start.template operator()<kEight, From, To>() : start.template operator()<1, From, To>(); });
+  });
 }
 
 }  // namespace lr::cuda

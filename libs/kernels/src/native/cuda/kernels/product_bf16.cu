@@ -1,5 +1,6 @@
 // c = a · b in bfloat16 on tensor cores (mma.m16n8k16), sums in float. A block of eight warps makes 128 × 128 elements; three tiles of
 // 32 columns are under way from global memory while one is multiplied.
+#include "operands.h"
 #include "products.h"
 
 namespace lr::cuda {
@@ -16,9 +17,10 @@ LR_DEVICE int64_t narrow_place(int row, int c) { return (row * 4 + (c ^ (row / 2
 // The same for rows of 128 columns.
 LR_DEVICE int64_t wide_place(int row, int c) { return (row * 16 + (c ^ (row & 7))) * 16; }
 
+template <typename Element>
 struct Operands {
   Halves a, b;
-  float* c;
+  Rows<Element> c;
   int64_t m, n, k;
   bool add;
 };
@@ -45,8 +47,8 @@ LR_DEVICE void load_columns(const Halves& from, int64_t first, int64_t depth, in
   }
 }
 
-template <Right right>
-LR_DEVICE void load_tile(const Operands& o, int64_t tile, int64_t tiles) {
+template <Right right, typename Element>
+LR_DEVICE void load_tile(const Operands<Element>& o, int64_t tile, int64_t tiles) {
   if (tile < tiles) {
     const int64_t shared = tile % kStages * 2 * kTileBytes;
     load_rows(o.a, block_x() * kRows, o.m, tile * kDepth, o.k, shared);
@@ -59,8 +61,15 @@ LR_DEVICE void load_tile(const Operands& o, int64_t tile, int64_t tiles) {
   copy_commit();  // also an empty group: the count of groups is that of tiles
 }
 
-template <Right right>
-LR_KERNEL(kThreads) multiply_bf16(Operands o) {
+// A lane's two sums that follow each other, of which `cols` are columns of the product.
+LR_DEVICE void store_two(float* to, float first, float second, int64_t cols, bool add) {
+  to[0] = add ? to[0] + first : first;
+  if (cols > 1) to[1] = add ? to[1] + second : second;
+}
+LR_DEVICE void store_two(uint16_t* to, float first, float second, int64_t, bool) { *reinterpret_cast<uint32_t*>(to) = bf16_pair(first, second); }
+
+template <Right right, typename Element>
+LR_KERNEL(kThreads) multiply_bf16(Operands<Element> o) {
   const int warp = warp_index(), lane = lane_index();
   const int first_row = warp / 4 * kWarpRows, first_col = warp % 4 * kWarpCols;
   const int64_t rows = o.m - block_x() * kRows - first_row, cols = o.n - block_y() * kCols - first_col;  // of this warp that are stored
@@ -99,11 +108,11 @@ LR_KERNEL(kThreads) multiply_bf16(Operands o) {
     LR_UNROLL
     for (int j = 0; j < 4; ++j) {
       LR_UNROLL
-      for (int part = 0; part < 4; ++part) {
-        const int row = i * 16 + lane / 4 + part / 2 * 8, col = j * 8 + lane % 4 * 2 + part % 2;
+      for (int half = 0; half < 2; ++half) {
+        const int row = i * 16 + lane / 4 + half * 8, col = j * 8 + lane % 4 * 2;
         if (row >= rows || col >= cols) continue;
-        float* c = o.c + (block_x() * kRows + first_row + row) * o.n + block_y() * kCols + first_col + col;
-        *c = o.add ? *c + sums[i][j][part] : sums[i][j][part];
+        Element* c = o.c.data + (block_x() * kRows + first_row + row) * (o.n + o.c.gap) + block_y() * kCols + first_col + col;
+        store_two(c, sums[i][j][2 * half], sums[i][j][2 * half + 1], cols - col, o.add);
       }
     }
   }
@@ -111,14 +120,13 @@ LR_KERNEL(kThreads) multiply_bf16(Operands o) {
 
 }  // namespace
 
-void product_bf16(const Run& run, const Halves& a, const Halves& b, Right right, float* c, int64_t m, int64_t n, int64_t k, bool add) {
-  const Operands operands = {a, b, c, m, n, k, add};
+void product_bf16(const Run& run, const Halves& a, const Halves& b, Right right, OperandOut c, int64_t m, int64_t n, int64_t k, bool add) {
   const Grid grid = {ceil_div(m, kRows), ceil_div(n, kCols)};
-  if (right == Right::Rows) {
-    launch(run, multiply_bf16<Right::Rows>, grid, kThreads, kSharedBytes, operands);
-  } else {
-    launch(run, multiply_bf16<Right::Columns>, grid, kThreads, kSharedBytes, operands);
-  }
+  with_type(c, [&]<typename Element>() {
+    const Operands<Element> operands = {a, b, rows_of<Element>(c, n), m, n, k, add};
+    auto* kernel = right == Right::Rows ? multiply_bf16<Right::Rows, Element> : multiply_bf16<Right::Columns, Element>;
+    launch(run, kernel, grid, kThreads, kSharedBytes, operands);
+  });
 }
 
 }  // namespace lr::cuda

@@ -17,10 +17,10 @@ struct Depth {
   int64_t all() const { return own + behind; }
 };
 // c[m, n] = or += a[m, k] · b with sums in float. Element sums go over k in one order, whatever m and n are. Columns of a behind k
-// are zeros up to a multiple of 8. By cublasLt where it is there, and
-void product_halves(const Run& run, const Halves& a, const Halves& b, Right right, float* c, int64_t m, int64_t n, Depth k, bool add);
+// are zeros up to a multiple of 8. Nothing is added to a c in bfloat16. By cublasLt where it is there, and
+void product_halves(const Run& run, const Halves& a, const Halves& b, Right right, OperandOut c, int64_t m, int64_t n, Depth k, bool add);
 // by the own kernels.
-void product_bf16(const Run& run, const Halves& a, const Halves& b, Right right, float* c, int64_t m, int64_t n, int64_t k, bool add);
+void product_bf16(const Run& run, const Halves& a, const Halves& b, Right right, OperandOut c, int64_t m, int64_t n, int64_t k, bool add);
 
 // c[T, rows] = or += x[T, cols] · wᵀ for tokens of decoding, without writing the weight out first; the same order whatever T is. For weights that
 // it suits: whose columns are whole blocks of 64.

@@ -1,30 +1,53 @@
 // Operations that reduce: a row a block, a column a group of threads, or everything.
 #include "kernels.h"
-#include "weights.h"
+#include "operands.h"
 
 namespace lr::cuda {
 namespace {
 
 constexpr int kThreads = 256, kWarps = kThreads / 32;
 
-LR_KERNEL(kThreads) norm(const float* x, const float* w, float eps, float* y, float* rstd, int64_t d) {
+// `count` values at once.
+template <int count, typename Element>
+LR_KERNEL(kThreads) norm(const float* x, const float* w, float eps, Rows<Element> y, float* rstd, int64_t d) {
   const float* row = x + block_x() * d;
+  Element* out = y.data + block_x() * (d + y.gap);
   float squares = 0;
-  for (int64_t i = thread_index(); i < d; i += kThreads) squares = fused(row[i], row[i], squares);
+  for (int64_t i = thread_index() * count; i < d; i += kThreads * count) {
+    const Some<count> own = some_of<count>(row + i);
+    LR_UNROLL
+    for (int j = 0; j < count; ++j) squares = fused(own.value[j], own.value[j], squares);
+  }
   const float inverse = 1 / sqrtf(block_reduce<Sum>(squares, shared_at<float>(0)) / static_cast<float>(d) + eps);
-  for (int64_t i = thread_index(); i < d; i += kThreads) y[block_x() * d + i] = row[i] * inverse * w[i];
+  for (int64_t i = thread_index() * count; i < d; i += kThreads * count) {
+    Some<count> own = some_of<count>(row + i);
+    const Some<count> weights = some_of<count>(w + i);
+    LR_UNROLL
+    for (int j = 0; j < count; ++j) own.value[j] = own.value[j] * inverse * weights.value[j];
+    put_some(out + i, own);
+  }
   if (thread_index() == 0) rstd[block_x()] = inverse;
 }
 
 // With n = x · rstd the normed row and g = dy · w its gradient: dx += rstd · (g - n · mean(g · n)).
+template <int count>
 LR_KERNEL(kThreads) norm_back(const float* dy, const float* x, const float* w, const float* rstd, float* dx, int64_t d) {
   const int64_t first = block_x() * d;
   const float inverse = rstd[block_x()];
   float sum = 0;
-  for (int64_t i = thread_index(); i < d; i += kThreads) sum = fused(dy[first + i] * w[i], x[first + i] * inverse, sum);
+  for (int64_t i = thread_index() * count; i < d; i += kThreads * count) {
+    const Some<count> g = some_of<count>(dy + first + i), own = some_of<count>(x + first + i), weights = some_of<count>(w + i);
+    LR_UNROLL
+    for (int j = 0; j < count; ++j) sum = fused(g.value[j] * weights.value[j], own.value[j] * inverse, sum);
+  }
   const float mean = block_reduce<Sum>(sum, shared_at<float>(0)) / static_cast<float>(d);
-  for (int64_t i = thread_index(); i < d; i += kThreads)
-    dx[first + i] += inverse * (dy[first + i] * w[i] - x[first + i] * inverse * mean);
+  for (int64_t i = thread_index() * count; i < d; i += kThreads * count) {
+    const Some<count> g = some_of<count>(dy + first + i), own = some_of<count>(x + first + i), weights = some_of<count>(w + i);
+    Some<count> out = some_of<count>(dx + first + i);
+    LR_UNROLL
+    for (int j = 0; j < count; ++j) out.value[j] += inverse * (g.value[j] * weights.value[j] - own.value[j] * inverse * mean);
+    put_some(dx + first + i, out);
+  }
 }
 
 // A row of W + scale · B A a block.
@@ -43,11 +66,15 @@ LR_KERNEL(kThreads) row_norm(Weight w, Levels levels, Lora l, float* norms) {
 }
 
 // 32 columns a block; warp w sums tokens w, w + 8, …, and the eight sums are added in their order.
-LR_KERNEL(kThreads) column_sum(const float* a, const float* b, const float* factor, float* sums, int64_t T, int64_t n) {
+template <typename Element>
+LR_KERNEL(kThreads) column_sum(Rows<const Element> a, const float* b, const float* factor, float* sums, int64_t T, int64_t n) {
   auto* parts = shared_at<float>(0);  // [warps, 32]
   const int64_t col = block_x() * 32 + lane_index();
   float sum = 0;
-  for (int64_t t = warp_index(); t < T && col < n; t += kWarps) sum = b == nullptr ? sum + a[t * n + col] : fused(a[t * n + col], b[t * n + col], sum);
+  for (int64_t t = warp_index(); t < T && col < n; t += kWarps) {
+    const float own = as_float(a.data[t * (n + a.gap) + col]);
+    sum = b == nullptr ? sum + own : fused(own, b[t * n + col], sum);
+  }
   parts[thread_index()] = sum;
   barrier();
   if (warp_index() > 0 || col >= n) return;
@@ -67,21 +94,29 @@ constexpr int64_t kFloatParts = kWarps * static_cast<int64_t>(sizeof(float)), kD
 
 }  // namespace
 
-void rmsnorm_forward(const Run& run, const float* x, const float* w, float eps, float* y, float* rstd, int64_t T, int64_t d) {
-  launch(run, norm, {T}, kThreads, kFloatParts, x, w, eps, y, rstd, d);
+void rmsnorm_forward(const Run& run, const float* x, const float* w, float eps, OperandOut y, float* rstd, int64_t T, int64_t d) {
+  const bool whole = d % kEight == 0 && is_aligned(x) && is_aligned(w) && is_aligned(y.floats);  // what there is not is aligned
+  with_type(y, [&]<typename Element>() {
+    constexpr int count = std::is_same_v<Element, float> ? kFour : kEight;
+    launch(run, whole ? norm<count, Element> : norm<1, Element>, {T}, kThreads, kFloatParts, x, w, eps, rows_of<Element>(y, d), rstd, d);
+  });
 }
 
 void rmsnorm_backward(const Run& run, const float* dy, const float* x, const float* w, const float* rstd, float* dx, int64_t T,
                       int64_t d) {
-  launch(run, norm_back, {T}, kThreads, kFloatParts, dy, x, w, rstd, dx, d);
+  const bool whole = d % kFour == 0 && is_aligned(dy) && is_aligned(x) && is_aligned(w) && is_aligned(dx);
+  launch(run, whole ? norm_back<kFour> : norm_back<1>, {T}, kThreads, kFloatParts, dy, x, w, rstd, dx, d);
 }
 
 void row_norms(const Run& run, const Weight& w, const Lora& l, float* norms) {
   launch(run, row_norm, {w.rows}, kThreads, kDoubleParts + kLevelsBytes, w, levels_of(w.storage), l, norms);
 }
 
-void column_sums(const Run& run, const float* a, const float* b, const float* factor, float* sums, int64_t T, int64_t n) {
-  launch(run, column_sum, {ceil_div(n, 32)}, kThreads, kThreads * static_cast<int64_t>(sizeof(float)), a, b, factor, sums, T, n);
+void column_sums(const Run& run, Operand a, const float* b, const float* factor, float* sums, int64_t T, int64_t n) {
+  with_type(a, [&]<typename Element>() {
+    launch(run, column_sum<Element>, {ceil_div(n, 32)}, kThreads, kThreads * static_cast<int64_t>(sizeof(float)), rows_of<Element>(a, n), b, factor, sums,
+           T, n);
+  });
 }
 
 double sum_squares(const Run& run, const float* x, int64_t n) {

@@ -5,6 +5,7 @@ namespace lr::cuda {
 extern const Ops kOps;
 const Ops kOps = {
     .name = "cuda",
+    .bf16_operands = true,
 #include "table.inc"
 };
 

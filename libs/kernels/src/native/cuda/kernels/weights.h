@@ -82,8 +82,8 @@ struct Room {
 };
 // w in bfloat16: as it lies there, where no room is wanted, or in memory of `moment`.
 Halves weight_halves(const Run& run, const Weight& w, Moment& moment, Room room = {});
-// values [rows, cols] rounded to bfloat16.
-Halves float_halves(const Run& run, const float* values, int64_t rows, int64_t cols, Moment& moment, Room room = {});
+// x [rows, cols] in bfloat16 with so many columns behind its own: as it lies there, where it has that room, or in memory of `moment`.
+Halves operand_halves(const Run& run, const Operand& x, int64_t rows, int64_t cols, Moment& moment, int64_t room = 0);
 // factor · values [rows, cols] rounded to bfloat16, to [to_rows, to_cols] in rows of `stride`: zeros behind the rows and columns there are. With
 // `turned`, values are [cols, rows].
 struct Placed {
