@@ -268,6 +268,26 @@ void growing_parts() {
   expect(started == 18, "one recording for one part, one for several: " + std::to_string(started) + " graphs of 20 steps");
 }
 
+// Small arrays are on the device once, whoever asks for them; what has gone for others comes again.
+void kept_arrays() {
+  Queue queue;
+  const auto array = [](int number) { return std::vector<int>(static_cast<size_t>(1 + number % 7 * 100), number); };
+  const auto place = [&](const std::vector<int>& values) {
+    const void* at = cuda::kept_arrays_of(queue.device.get()).place(queue.device.get(), values.data(), values.size() * sizeof(int));
+    std::vector<int> there(values.size());
+    if (at != nullptr) cuda::copy_out(queue.device.get(), there.data(), at, there.size() * sizeof(int));
+    return at != nullptr && there == values ? at : nullptr;
+  };
+  bool same = true;
+  for (int round = 0; round < 2; ++round)
+    for (int number = 0; number < 40; ++number) {
+      const void* at = place(array(number));
+      same &= at != nullptr && place(array(number)) == at && place(array(number / 2 * 2)) != nullptr && place(array(number)) == at;
+    }
+  expect(same, "kept arrays are where they were asked for");
+  expect(place(std::vector<int>(5000)) == nullptr, "large arrays are not kept");
+}
+
 }  // namespace
 }  // namespace lr::test
 
@@ -277,6 +297,7 @@ int main() {
     equality();
     no_room();
     growing_parts();
+    kept_arrays();
     other_threads();
     for (const Family family : {Family::LlamaPlain, Family::Gemma2, Family::Phi3})
       for (const uint32_t compute : {LR_COMPUTE_F32, LR_COMPUTE_BF16}) same_as_one_by_one(family, compute);

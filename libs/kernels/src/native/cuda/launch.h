@@ -32,11 +32,14 @@ class Moment {
   T* take(int64_t count) {
     return static_cast<T*>(scratch_.take(static_cast<size_t>(count) * sizeof(T)));
   }
-  // A copy of values[count] of the host.
+  // A copy of values[count] of the host, for what is launched next.
   template <typename T>
   const T* upload(const Run& run, const T* values, int64_t count) {
     const size_t bytes = static_cast<size_t>(count) * sizeof(T);
-    if (void* place = run.device == nullptr ? nullptr : recorder_of(run.device).place(values, bytes)) return static_cast<const T*>(place);
+    if (run.device != nullptr) {
+      if (const void* place = recorder_of(run.device).place(values, bytes)) return static_cast<const T*>(place);
+      if (const void* place = kept_arrays_of(run.device).place(run.device, values, bytes)) return static_cast<const T*>(place);
+    }
     T* copy = take<T>(count);
     copy_in(run.device, copy, values, bytes);
     return copy;

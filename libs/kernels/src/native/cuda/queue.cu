@@ -40,6 +40,7 @@ struct Device {
   Pieces pieces;
   cudaError_t failure = cudaSuccess;  // the GPU gives no more than this from then on
   cuda::Recorder recorder;
+  cuda::KeptArrays kept;
 };
 
 namespace cuda {
@@ -173,6 +174,7 @@ void close_queue(Device* device) {
   close_copies(device->stores);
   close_copies(device->loads);
   close_pieces(device->pieces);
+  device->kept.close(device);
   cudaFreeHost(device->staging);
   cudaStreamDestroy(device->stream);
   delete device;
@@ -282,6 +284,8 @@ void finish_copies(Device* device) {
   for (Device::Copies* copies : {&device->stores, &device->loads})
     if (copies->stream != nullptr) check(*device, cudaStreamSynchronize(copies->stream), "offloaded memory was waited for");
 }
+
+KeptArrays& kept_arrays_of(Device* device) { return device->kept; }
 
 Recorder& recorder_of(Device* device) { return device->recorder; }
 

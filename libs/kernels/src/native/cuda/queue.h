@@ -8,6 +8,7 @@
 
 #include "../model/offload.h"
 #include "../ops.h"
+#include "kept_arrays.h"
 #include "recording.h"
 
 #if defined(__CUDACC__)
@@ -42,6 +43,8 @@ void await_copy(Device* device, const Offload::Copy& copy);
 void settle_copies(Device* device) noexcept;
 // Waits until they are done.
 void finish_copies(Device* device);
+
+KeptArrays& kept_arrays_of(Device* device);
 
 // Copies and clearings that are given while work is written down are written down with it; what waits, and what libraries are told, comes after
 // all of it has been started. Nothing is written down where there is no device.

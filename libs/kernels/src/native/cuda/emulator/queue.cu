@@ -30,6 +30,7 @@ struct Device {
   };
   Copies stores, loads;
   cuda::Recorder recorder;
+  cuda::KeptArrays kept;
 
   Copies& of(Offload::Direction direction) { return direction == Offload::Direction::Store ? stores : loads; }
 };
@@ -101,7 +102,12 @@ emulator::NoGraphs::NoGraphs() { refuse_graphs = true; }
 emulator::NoGraphs::~NoGraphs() { refuse_graphs = false; }
 
 Device* open_queue() { return new Device; }
-void close_queue(Device* device) { delete device; }
+void close_queue(Device* device) {
+  device->kept.close(device);
+  delete device;
+}
+
+KeptArrays& kept_arrays_of(Device* device) { return device->kept; }
 
 void* allocate(Device*, size_t bytes) {
   const std::lock_guard<std::mutex> lock(region.lock);

@@ -7,21 +7,39 @@ namespace {
 
 constexpr int kThreads = 256;
 
-// 4-bit codes whose rows are multiples of eight: a word of eight codes a thread, which never leaves its block of 64 or its row.
+constexpr int kWords = 2;  // that a thread has under way
+
+// 4-bit codes whose rows are multiples of eight: a row a block, a word of eight codes a thread, which never leaves its block of 64 or its row.
 template <typename Out>
-LR_KERNEL(kThreads) dequantize_words(Weight w, Levels levels, Rows<Out> out, int64_t words) {
+LR_KERNEL(kThreads) dequantize_words(Weight w, Levels levels, Rows<Out> out) {
   const Levels* shared = share_levels(levels, 0);
-  const auto per_row = static_cast<uint32_t>(w.cols / kEight);
-  for (int64_t word = flat_begin(); word < words; word += flat_step()) {
-    const uint32_t codes = static_cast<const uint32_t*>(w.data)[word];
-    const float scale = block_scale(w.scales, word * kEight / quant::kBlock, shared);
-    Some<kEight> values;
-    LR_UNROLL
-    for (int i = 0; i < kEight; ++i) {
-      const uint32_t byte = codes >> (i / 2 * 8) & 0xFF;
-      values.value[i] = shared->four_bit[i % 2 == 0 ? byte >> 4 : byte & 15] * scale;
+  const auto per_row = static_cast<int>(w.cols / kEight);
+  for (int64_t row = block_x(); row < w.rows; row += grid_x()) {
+    const int64_t begin = row * per_row;
+    Out* to = out.data + row * (w.cols + out.gap);
+    for (int first = thread_index(); first < per_row; first += kWords * kThreads) {
+      uint32_t codes[kWords] = {};
+      float scales[kWords] = {};
+      LR_UNROLL
+      for (int j = 0; j < kWords; ++j) {
+        const int word = first + j * kThreads;
+        if (word >= per_row) continue;
+        codes[j] = static_cast<const uint32_t*>(w.data)[begin + word];
+        scales[j] = block_scale(w.scales, (begin + word) * kEight / quant::kBlock, shared);
+      }
+      LR_UNROLL
+      for (int j = 0; j < kWords; ++j) {
+        const int word = first + j * kThreads;
+        if (word >= per_row) continue;
+        Some<kEight> values;
+        LR_UNROLL
+        for (int i = 0; i < kEight; ++i) {
+          const uint32_t byte = codes[j] >> (i / 2 * 8) & 0xFF;
+          values.value[i] = shared->four_bit[i % 2 == 0 ? byte >> 4 : byte & 15] * scales[j];
+        }
+        put_some(to + word * kEight, values);
+      }
     }
-    put_some(out.template at<kEight>(word, per_row), values);
   }
 }
 
@@ -47,7 +65,8 @@ void dequantize_to(const Run& run, const Weight& w, Out* out, int64_t width, int
   const Levels levels = levels_of(w.storage);
   const int64_t eights = w.rows * w.cols / kEight;
   if (w.cols % kEight == 0 && quant::is_four_bit(w.storage) && is_aligned(out)) {
-    return launch(run, dequantize_words<Out>, flat_grid(eights), kThreads, kLevelsBytes, w, levels, Rows<Out>{out, stride - w.cols}, eights);
+    constexpr int64_t kMostRows = 132 * 8;  // at once: as many blocks as a large GPU runs
+    return launch(run, dequantize_words<Out>, {std::min(w.rows, kMostRows)}, kThreads, kLevelsBytes, w, levels, Rows<Out>{out, stride - w.cols});
   }
   if constexpr (std::is_same_v<Out, uint16_t>) {
     if (w.cols % kEight == 0 && w.storage == Storage::F32 && is_aligned(w.data)) {

@@ -57,23 +57,29 @@ void product_with_pairs(const Run& run, const Operand& x, const Weight& w, Right
   const Halves weight = weight_halves(run, w, moment, forward ? Room{.cols = room} : Room{.rows = room});
   // Both are memory of this moment, or there is room.
   const auto place = [](const Halves& at, int64_t row, int64_t col) { return const_cast<uint16_t*>(at.data) + row * at.stride + col; };
-  std::vector<Placed> values;
+  // Behind the weight, where one pair lies after the other.
+  const auto placed_pair = [&](const Lora& l) {
+    return forward ? Placed{l.b, n, l.rank, 1, place(weight, 0, k), n, halves_stride(l.rank), weight.stride, false}
+                   : Placed{l.a, l.rank, n, 1, place(weight, k, 0), halves_stride(l.rank), weight.stride, weight.stride, false};
+  };
+  std::vector<Placed> placed = {placed_pair(pairs.front().pair)};
   for (const auto& [l, begin, end, hidden, gradient] : pairs) {
-    values.push_back({forward ? hidden : gradient, end - begin, l.rank, l.scale, place(left, begin, k), end - begin, halves_stride(l.rank), left.stride, false});
+    placed.push_back({forward ? hidden : gradient, end - begin, l.rank, l.scale, place(left, begin, k), end - begin, halves_stride(l.rank), left.stride, false});
   }
-  place_halves(run, values);
+  place_halves(run, placed);
   const auto multiply_rows = [&](int64_t begin, int64_t end, int64_t rank) {
     if (begin == end) return;
     product_halves(run, {place(left, begin, 0), left.stride}, weight, right, c.at(begin, n), end - begin, n, {k, halves_stride(rank)}, add);
   };
   int64_t done = 0;
-  for (const auto& [l, begin, end, hidden, gradient] : pairs) {
-    multiply_rows(done, begin, 0);
-    const Placed pair = forward ? Placed{l.b, n, l.rank, 1, place(weight, 0, k), n, halves_stride(l.rank), weight.stride, false}
-                                : Placed{l.a, l.rank, n, 1, place(weight, k, 0), halves_stride(l.rank), weight.stride, weight.stride, false};
-    place_halves(run, std::span(&pair, 1));
-    multiply_rows(begin, end, l.rank);
-    done = end;
+  for (const LoraRows& rows : pairs) {
+    multiply_rows(done, rows.begin, 0);
+    if (&rows != &pairs.front()) {
+      const Placed pair = placed_pair(rows.pair);
+      place_halves(run, std::span(&pair, 1));
+    }
+    multiply_rows(rows.begin, rows.end, rows.pair.rank);
+    done = rows.end;
   }
   multiply_rows(done, T, 0);
 }

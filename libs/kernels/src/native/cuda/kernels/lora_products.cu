@@ -60,40 +60,50 @@ LR_DEVICE Pairs<words> read_pairs(const uint16_t* x, int64_t index, const Drop& 
   return pairs;
 }
 
-// 32 tokens a block. Warps take steps of 32 along k in turns, sixteen products' worth of two; their sums are added in the order of warps. A lane
-// holds eight values of a row that follow each other, of both operands alike: products go over k in any order.
-constexpr int kTokens = 32, kDepth = 32, kOwn = 8;
+// 16 tokens a block: a few thousand of them fill a GPU. Warps take steps of 32 along k in turns, two at a time where registers have room for what is
+// then under way; their sums are added in the order of warps. A lane holds eight values of a row that follow each other, of both operands alike:
+// products go over k in any order.
+constexpr int kTokens = 16, kDepth = 32, kOwn = 8;
 
 template <int tiles, bool drops, typename Element>
-LR_KERNEL(kThreads) multiply_narrow(Several<NarrowProduct> all) {
+LR_KERNEL_SHARING(kThreads, tiles <= 4 ? 2 : 1) multiply_narrow(Several<NarrowProduct> all) {
+  constexpr int kSteps = tiles <= 2 ? 2 : 1;
   const NarrowProduct& p = all.of[block_z()];
   const int64_t first = block_x() * kTokens, first_tile = block_y() * tiles;
   if (first >= p.T || first_tile * kNarrow >= p.n) return;
   const int group = lane_index() / 4, part = lane_index() % 4;
   const Rows<const Element> x = rows_of<Element>(p.x, p.k);
-  float sums[2][tiles][4] = {};
-  for (int64_t k = int64_t{warp_index()} * kDepth; k < p.k; k += kWarps * kDepth) {
-    const int64_t column = k + part * kOwn;
-    uint32_t left[2][2][4];  // of two blocks of 16 tokens: for the first and the last four values of the lane
+  float sums[tiles][4] = {};
+  for (int64_t k = int64_t{warp_index()} * kDepth; k < p.k; k += kSteps * kWarps * kDepth) {
+    uint32_t left[kSteps][2][4];  // for the first and the last four values of the lane
+    FourWords right[kSteps][tiles];
     LR_UNROLL
-    for (int row = 0; row < 4; ++row) {
-      const int64_t token = first + row * 8 + group, index = token * p.k + column;
-      const Pairs<4> values = read_pairs<drops, 4>(x.data + index + token * x.gap, index, p.drop, token < p.T && column < p.k);
+    for (int step = 0; step < kSteps; ++step) {
+      const int64_t column = k + step * kWarps * kDepth + part * kOwn;
       LR_UNROLL
-      for (int half = 0; half < 2; ++half) {
-        left[row / 2][half][row % 2] = values.word[2 * half];
-        left[row / 2][half][row % 2 + 2] = values.word[2 * half + 1];
+      for (int row = 0; row < 2; ++row) {
+        const int64_t token = first + row * 8 + group, index = token * p.k + column;
+        const Pairs<4> values = read_pairs<drops, 4>(x.data + index + token * x.gap, index, p.drop, token < p.T && column < p.k);
+        LR_UNROLL
+        for (int half = 0; half < 2; ++half) {
+          left[step][half][row] = values.word[2 * half];
+          left[step][half][row + 2] = values.word[2 * half + 1];
+        }
+      }
+      LR_UNROLL
+      for (int tile = 0; tile < tiles; ++tile) {
+        const bool there = column < p.k && (first_tile + tile) * kNarrow < p.n;
+        right[step][tile] = {};
+        if (there) right[step][tile] = *reinterpret_cast<const FourWords*>(p.w + ((first_tile + tile) * kNarrow + group) * p.w_stride + column);
       }
     }
     LR_UNROLL
-    for (int tile = 0; tile < tiles; ++tile) {
-      if ((first_tile + tile) * kNarrow >= p.n) continue;
-      FourWords w = {};
-      if (column < p.k) w = *reinterpret_cast<const FourWords*>(p.w + ((first_tile + tile) * kNarrow + group) * p.w_stride + column);
+    for (int step = 0; step < kSteps; ++step) {
       LR_UNROLL
-      for (int half = 0; half < 2; ++half) {
+      for (int tile = 0; tile < tiles; ++tile) {
+        const FourWords& w = right[step][tile];
         LR_UNROLL
-        for (int block = 0; block < 2; ++block) multiply(sums[block][tile], left[block][half], w.word[2 * half], w.word[2 * half + 1]);
+        for (int half = 0; half < 2; ++half) multiply(sums[tile], left[step][half], w.word[2 * half], w.word[2 * half + 1]);
       }
     }
   }
@@ -102,12 +112,9 @@ LR_KERNEL(kThreads) multiply_narrow(Several<NarrowProduct> all) {
   for (int tile = 0; tile < tiles; ++tile) {
     if ((first_tile + tile) * kNarrow >= p.n) continue;  // all threads of the block alike
     LR_UNROLL
-    for (int block = 0; block < 2; ++block) {
-      LR_UNROLL
-      for (int i = 0; i < 4; ++i) {
-        const int token = block * 16 + group + i / 2 * 8, column = part * 2 + i % 2;
-        parts[(warp_index() * kTokens + token) * kNarrow + column] = sums[block][tile][i];
-      }
+    for (int i = 0; i < 4; ++i) {
+      const int token = group + i / 2 * 8, column = part * 2 + i % 2;
+      parts[(warp_index() * kTokens + token) * kNarrow + column] = sums[tile][i];
     }
     barrier();
     const int own = thread_index(), token = own / kNarrow;
