@@ -30,11 +30,13 @@ LR_DEVICE int64_t grid_x() { return gridDim.x; }
 LR_DEVICE unsigned char* shared_bytes() { return shared_memory; }
 
 LR_DEVICE void barrier() { __syncthreads(); }
+// What lane `from` gives.
+LR_DEVICE float shuffle(float value, int from) { return __shfl_sync(0xFFFFFFFFu, value, from); }
 LR_DEVICE float shuffle_xor(float value, int mask) { return __shfl_xor_sync(0xFFFFFFFFu, value, mask); }
 LR_DEVICE double shuffle_xor(double value, int mask) { return __shfl_xor_sync(0xFFFFFFFFu, value, mask); }
 LR_DEVICE int shuffle_xor(int value, int mask) { return __shfl_xor_sync(0xFFFFFFFFu, value, mask); }
 
-// a · b + c, rounded once; the emulator rounds twice.
+// a · b + c, rounded once.
 LR_DEVICE float fused(float a, float b, float c) { return __fmaf_rn(a, b, c); }
 // The value, of which the compiler knows nothing: what follows from it is computed where it is used, and takes no register in between.
 LR_DEVICE int opaque(int value) {

@@ -236,7 +236,7 @@ void wait_copies(int pending) {
 void perform_shuffle(void* const (&lanes)[32]) {
   for (int lane = 0; lane < kWarp; ++lane) {
     auto* mine = static_cast<Shuffle*>(lanes[lane]);
-    mine->received = static_cast<const Shuffle*>(lanes[lane ^ mine->mask])->bits;
+    mine->received = static_cast<const Shuffle*>(lanes[mine->from])->bits;
   }
 }
 

@@ -53,7 +53,7 @@ void perform_multiply(void* const (&lanes)[32]);
 
 struct Shuffle {
   uint64_t bits;
-  int mask;
+  int from;  // lane
   uint64_t received;
 };
 struct Load {
@@ -66,10 +66,10 @@ struct Multiply {
 };
 
 template <typename T>
-T shuffle(T value, int mask) {
+T shuffle(T value, int from) {
   Shuffle mine = {};
   std::memcpy(&mine.bits, &value, sizeof value);
-  mine.mask = mask;
+  mine.from = from;
   wait_warp(perform_shuffle, &mine);
   std::memcpy(&value, &mine.received, sizeof value);
   return value;
@@ -88,9 +88,10 @@ LR_DEVICE int64_t grid_x() { return emulator::current().grid.x; }
 LR_DEVICE unsigned char* shared_bytes() { return emulator::current().shared; }
 
 LR_DEVICE void barrier() { emulator::wait_block(); }
-LR_DEVICE float shuffle_xor(float value, int mask) { return emulator::shuffle(value, mask); }
-LR_DEVICE double shuffle_xor(double value, int mask) { return emulator::shuffle(value, mask); }
-LR_DEVICE int shuffle_xor(int value, int mask) { return emulator::shuffle(value, mask); }
+LR_DEVICE float shuffle(float value, int from) { return emulator::shuffle(value, from); }
+LR_DEVICE float shuffle_xor(float value, int mask) { return emulator::shuffle(value, thread_index() % 32 ^ mask); }
+LR_DEVICE double shuffle_xor(double value, int mask) { return emulator::shuffle(value, thread_index() % 32 ^ mask); }
+LR_DEVICE int shuffle_xor(int value, int mask) { return emulator::shuffle(value, thread_index() % 32 ^ mask); }
 
 // The product is exact, as on a GPU; rounding twice differs from once in the rarest of cases.
 LR_DEVICE float fused(float a, float b, float c) { return static_cast<float>(double{a} * b + c); }

@@ -7,38 +7,43 @@ namespace {
 
 constexpr int kThreads = 256;
 
-constexpr int kWords = 2;  // that a thread has under way
+constexpr int kWords = 4;                  // of codes for each lane of a warp at a time
+constexpr int kWarpWords = 32 * kWords;    // of a row
+constexpr int kBlockWords = quant::kBlock / kEight;
 
-// 4-bit codes whose rows are multiples of eight: a row a block, a word of eight codes a thread, which never leaves its block of 64 or its row.
+// 4-bit codes whose rows are multiples of eight; a word is eight codes, which never leave their block of 64 or their row. Instructions set the pace:
+// a warp takes a piece of a row, of whose scales each lane computes one for all.
 template <typename Out>
 LR_KERNEL(kThreads) dequantize_words(Weight w, Levels levels, Rows<Out> out) {
   const Levels* shared = share_levels(levels, 0);
-  const auto per_row = static_cast<int>(w.cols / kEight);
-  for (int64_t row = block_x(); row < w.rows; row += grid_x()) {
-    const int64_t begin = row * per_row;
-    Out* to = out.data + row * (w.cols + out.gap);
-    for (int first = thread_index(); first < per_row; first += kWords * kThreads) {
-      uint32_t codes[kWords] = {};
-      float scales[kWords] = {};
+  const auto per_row = static_cast<int>(w.cols / kEight), pieces = (per_row + kWarpWords - 1) / kWarpWords;
+  const int64_t blocks = (w.rows * per_row + kBlockWords - 1) / kBlockWords;
+  const int warps = block_threads() / 32, lane = lane_index();
+  for (int64_t piece = block_x() * warps + warp_index(); piece < w.rows * pieces; piece += grid_x() * warps) {
+    const int64_t row = piece / pieces;
+    const int first = static_cast<int>(piece % pieces) * kWarpWords;
+    const int64_t begin = row * per_row + first, first_block = begin / kBlockWords;
+    const int offset = static_cast<int>(begin % kBlockWords);
+    const auto* codes = static_cast<const uint32_t*>(w.data) + begin;
+    Out* to = out.data + row * (w.cols + out.gap) + first * kEight;
+    uint32_t words[kWords];
+    LR_UNROLL
+    for (int j = 0; j < kWords; ++j) words[j] = first + j * 32 + lane < per_row ? codes[j * 32 + lane] : 0;
+    // At most seventeen blocks, the first and the last of them in part.
+    const int64_t own_block = first_block + lane;
+    const float own_scale = lane <= kWarpWords / kBlockWords && own_block < blocks ? block_scale(w.scales, own_block, shared) : 0.0f;
+    LR_UNROLL
+    for (int j = 0; j < kWords; ++j) {
+      const int word = j * 32 + lane;
+      const float scale = shuffle(own_scale, (offset + word) / kBlockWords);
+      Some<kEight> values;
       LR_UNROLL
-      for (int j = 0; j < kWords; ++j) {
-        const int word = first + j * kThreads;
-        if (word >= per_row) continue;
-        codes[j] = static_cast<const uint32_t*>(w.data)[begin + word];
-        scales[j] = block_scale(w.scales, (begin + word) * kEight / quant::kBlock, shared);
+      for (int i = 0; i < kEight; ++i) {
+        // The high half of a byte comes first.
+        const uint32_t code = words[j] >> (i / 2 * 8 + (i % 2 == 0 ? 4 : 0)) & 15;
+        values.value[i] = shared->four_bit[code] * scale;
       }
-      LR_UNROLL
-      for (int j = 0; j < kWords; ++j) {
-        const int word = first + j * kThreads;
-        if (word >= per_row) continue;
-        Some<kEight> values;
-        LR_UNROLL
-        for (int i = 0; i < kEight; ++i) {
-          const uint32_t byte = codes[j] >> (i / 2 * 8) & 0xFF;
-          values.value[i] = shared->four_bit[i % 2 == 0 ? byte >> 4 : byte & 15] * scales[j];
-        }
-        put_some(to + word * kEight, values);
-      }
+      if (first + word < per_row) put_some(to + word * kEight, values);
     }
   }
 }
@@ -65,8 +70,10 @@ void dequantize_to(const Run& run, const Weight& w, Out* out, int64_t width, int
   const Levels levels = levels_of(w.storage);
   const int64_t eights = w.rows * w.cols / kEight;
   if (w.cols % kEight == 0 && quant::is_four_bit(w.storage) && is_aligned(out)) {
-    constexpr int64_t kMostRows = 132 * 8;  // at once: as many blocks as a large GPU runs
-    return launch(run, dequantize_words<Out>, {std::min(w.rows, kMostRows)}, kThreads, kLevelsBytes, w, levels, Rows<Out>{out, stride - w.cols});
+    constexpr int64_t kMostBlocks = 132 * 8;  // as many as a large GPU runs at once
+    const int64_t pieces = w.rows * ceil_div(w.cols / kEight, kWarpWords);
+    return launch(run, dequantize_words<Out>, {std::min(ceil_div(pieces, kThreads / 32), kMostBlocks)}, kThreads, kLevelsBytes, w, levels,
+                  Rows<Out>{out, stride - w.cols});
   }
   if constexpr (std::is_same_v<Out, uint16_t>) {
     if (w.cols % kEight == 0 && w.storage == Storage::F32 && is_aligned(w.data)) {
