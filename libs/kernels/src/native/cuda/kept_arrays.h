@@ -16,7 +16,7 @@ namespace lr::cuda {
 class KeptArrays {
  public:
   // Where these bytes lie on the device, copied there unless they are. What is given to the device's queue next may read them; kMost arrays later
-  // others may lie there. Null: they are too many, or there is no memory.
+  // others may lie there: passes ask, which take turns, and nobody beside them. Null: they are too many, or there is no memory.
   const void* place(Device* device, const void* values, size_t bytes);
   void close(Device* device);
 
