@@ -66,7 +66,7 @@ LR_DEVICE Pairs<words> read_pairs(const uint16_t* x, int64_t index, const Drop& 
 constexpr int kTokens = 16, kDepth = 32, kOwn = 8;
 
 template <int tiles, bool drops, typename Element>
-LR_KERNEL_SHARING(kThreads, tiles <= 4 ? 2 : 1) multiply_narrow(Several<NarrowProduct> all) {
+LR_KERNEL(kThreads) multiply_narrow(Several<NarrowProduct> all) {
   constexpr int kSteps = tiles <= 2 ? 2 : 1;
   const NarrowProduct& p = all.of[block_z()];
   const int64_t first = block_x() * kTokens, first_tile = block_y() * tiles;
@@ -133,12 +133,13 @@ LR_DEVICE uint32_t of_column(uint32_t first, uint32_t second, int column) {
   return column == 0 ? (first & 0xFFFFu) | second << 16 : first >> 16 | (second & 0xFFFF0000u);
 }
 
-// 32 columns of x a block. Warps take steps of 16 tokens in turns. A lane holds four columns of four tokens: those of x as they lie, so that lane
+// 32 columns of x a block. Warps take steps of 16 tokens in turns, two at a time as above. A lane holds four columns of four tokens: those of x as they lie, so that lane
 // group g has columns 4g … 4g + 3, one for each of four products.
 constexpr int kColumns = 32, kStep = 16, kBlocks = 4;
 
 template <int tiles, bool drops, typename Element>
 LR_KERNEL(kThreads) sum_tokens(Several<TokenSum> all) {
+  constexpr int kSteps = tiles <= 1 ? 2 : 1;
   const TokenSum& p = all.of[block_z()];
   const int64_t first = block_x() * kColumns, first_row = block_y() * tiles * kTokenStep;
   if (first >= p.width || first_row >= p.n) return;
@@ -146,29 +147,39 @@ LR_KERNEL(kThreads) sum_tokens(Several<TokenSum> all) {
   const int64_t column = first + group * 4;
   const Rows<const Element> x = rows_of<Element>(p.x, p.width);
   float sums[tiles][kBlocks][4] = {};
-  for (int64_t t = int64_t{warp_index()} * kStep; t < p.T; t += kWarps * kStep) {
-    const int64_t token = t + part * 4;
-    Pairs<2> own[4];
+  for (int64_t t = int64_t{warp_index()} * kStep; t < p.T; t += kSteps * kWarps * kStep) {
+    Pairs<2> own[kSteps][4];
+    uint32_t h[kSteps][tiles][4];
     LR_UNROLL
-    for (int i = 0; i < 4; ++i) {
-      const int64_t index = (token + i) * p.width + column;
-      own[i] = read_pairs<drops, 2>(x.data + index + (token + i) * x.gap, index, p.drop, token + i < p.T && column < p.width);
-    }
-    uint32_t low[kBlocks], high[kBlocks];  // of a column: the first two tokens, the last two
-    LR_UNROLL
-    for (int block = 0; block < kBlocks; ++block) {
-      low[block] = of_column(own[0].word[block / 2], own[1].word[block / 2], block % 2);
-      high[block] = of_column(own[2].word[block / 2], own[3].word[block / 2], block % 2);
-    }
-    LR_UNROLL
-    for (int tile = 0; tile < tiles; ++tile) {
-      const int64_t row = first_row + tile * kTokenStep;
-      if (row >= p.n) continue;
-      const auto* upper = reinterpret_cast<const uint32_t*>(p.h + (row + group) * p.h_stride + token);
-      const auto* lower = reinterpret_cast<const uint32_t*>(p.h + (row + group + 8) * p.h_stride + token);
-      const uint32_t h[4] = {upper[0], lower[0], upper[1], lower[1]};
+    for (int step = 0; step < kSteps; ++step) {
+      const int64_t begin = t + step * kWarps * kStep, token = begin + part * 4;
       LR_UNROLL
-      for (int block = 0; block < kBlocks; ++block) multiply(sums[tile][block], h, low[block], high[block]);
+      for (int i = 0; i < 4; ++i) {
+        const int64_t index = (token + i) * p.width + column;
+        own[step][i] = read_pairs<drops, 2>(x.data + index + (token + i) * x.gap, index, p.drop, token + i < p.T && column < p.width);
+      }
+      LR_UNROLL
+      for (int tile = 0; tile < tiles; ++tile) {
+        const int64_t row = first_row + tile * kTokenStep + group;
+        const bool there = begin < p.T && first_row + tile * kTokenStep < p.n;
+        LR_UNROLL
+        for (int half = 0; half < 2; ++half) {
+          const auto* words = reinterpret_cast<const uint32_t*>(p.h + (row + 8 * half) * p.h_stride + token);
+          h[step][tile][half] = there ? words[0] : 0;
+          h[step][tile][half + 2] = there ? words[1] : 0;
+        }
+      }
+    }
+    LR_UNROLL
+    for (int step = 0; step < kSteps; ++step) {
+      LR_UNROLL
+      for (int block = 0; block < kBlocks; ++block) {
+        // Of a column the first two tokens, and the last two.
+        const uint32_t low = of_column(own[step][0].word[block / 2], own[step][1].word[block / 2], block % 2);
+        const uint32_t high = of_column(own[step][2].word[block / 2], own[step][3].word[block / 2], block % 2);
+        LR_UNROLL
+        for (int tile = 0; tile < tiles; ++tile) multiply(sums[tile][block], h[step][tile], low, high);
+      }
     }
   }
   auto* parts = shared_at<float>(0);  // [warps, 16 rows, 32 columns] of a tile
