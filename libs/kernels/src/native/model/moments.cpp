@@ -73,6 +73,7 @@ Moments::Update::Update(const Run& run, const Ops& ops, Moments& moments) : run_
   size_t largest = 0;
   for (const Page& page : moments_.pages_) largest = std::max(largest, page.bytes);
   for (size_t i = 0; i < std::min(kPlaces, moments_.pages_.size()); ++i) places_[i] = static_cast<uint8_t*>(run_.scratch->take(largest));
+  waiting_.reserve(moments_.parts_.size());  // steps are not to fail halfway
 }
 
 Moments::Update::~Update() {
