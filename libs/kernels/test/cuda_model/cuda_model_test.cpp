@@ -6,6 +6,7 @@
 
 #include "../model/tiny_model.h"
 #include "../support/run_checks.h"
+#include "api/handles.h"
 
 namespace lr::test {
 namespace {
@@ -15,6 +16,23 @@ const lr_adamw kAdamw = {1e-2f, 0.9f, 0.999f, 1e-8f, 0.01f, 1.0f, 0};
 struct Side {
   explicit Side(Family family, uint32_t backend, uint32_t compute = LR_COMPUTE_F32)
       : world(family, make_context(backend, 1, compute)), adapter(world.adapter(linears_of(family), 4)) {}
+  // All linear layers, DoRA where asked for, every weight moved away from where it starts.
+  Side(Family family, uint32_t backend, uint32_t compute, bool dora, uint32_t bias, float dropout) : world(family, make_context(backend, 1, compute)) {
+    std::vector<lr_lora_target> targets;
+    for (const Layer& layer : world.base->base.layers())
+      for (const Linear& linear : layer.linears)
+        if (!linear.name.empty()) targets.push_back({linear.name.c_str(), 4, 2.0f, dora ? 1u : 0u, 0});
+    const lr_adapter_options options = {dropout, bias, LR_OPTIMIZER_ADAMW, LR_INIT_DEFAULT, 0, 7};
+    lr_adapter* made = nullptr;
+    check(world.context.get(), lr_adapter_create(world.base.get(), targets.data(), static_cast<uint32_t>(targets.size()), &options, &made));
+    adapter.reset(made);
+    for (uint32_t i = 0; i < made->adapter.tensors().size(); ++i) {
+      Floats values(made->adapter.tensors()[i].elements());
+      check(world.context.get(), lr_adapter_read(made, LR_WEIGHT, i, values.data(), values.size()));
+      for (size_t j = 0; j < values.size(); ++j) values[j] += 0.1f * (2 * philox_uniform(50 + i, j) - 1);
+      check(world.context.get(), lr_adapter_write(made, LR_WEIGHT, i, values.data(), values.size()));
+    }
+  }
   World world;
   AdapterHandle adapter;
 
@@ -97,9 +115,8 @@ double error_of(const Floats& got, const Floats& want) {
 }
 
 // The same in bfloat16, as near as that is.
-void bf16(Family family) {
-  const std::string name = name_of(family) + std::string(" in bf16");
-  Side want(family, LR_BACKEND_REFERENCE), got(family, LR_BACKEND_FAST, LR_COMPUTE_BF16);
+void bf16(const std::string& what, Side want, Side got) {
+  const std::string name = what + " in bf16";
   const Packed packed({9, 3, 14});
   const lr_loss first = want.train(packed, 1), loss = got.train(packed, 1);
   expect(std::fabs(loss.sum - first.sum) < 1e-2 * first.sum, name + ": loss");
@@ -167,6 +184,15 @@ int main() {
       generation(family, LR_COMPUTE_F32, 1e-3);
       generation(family, LR_COMPUTE_BF16, 3e-2);
     }
-    for (const Family family : {Family::LlamaPlain, Family::Qwen3, Family::Gemma2, Family::Phi3}) bf16(family);
+    for (const Family family : {Family::LlamaPlain, Family::Qwen3, Family::Gemma2, Family::Phi3}) {
+      bf16(name_of(family), Side(family, LR_BACKEND_REFERENCE), Side(family, LR_BACKEND_FAST, LR_COMPUTE_BF16));
+    }
+    const auto method = [](const char* name, Family family, bool dora, uint32_t bias, float dropout) {
+      bf16(name, {family, LR_BACKEND_REFERENCE, LR_COMPUTE_F32, dora, bias, dropout}, {family, LR_BACKEND_FAST, LR_COMPUTE_BF16, dora, bias, dropout});
+    };
+    method("DoRA", Family::LlamaPlain, true, LR_BIAS_NONE, 0);
+    method("DoRA of fused layers", Family::Phi3, true, LR_BIAS_NONE, 0);
+    method("DoRA with dropout and biases", Family::LlamaBiased, true, LR_BIAS_LORA_ONLY, 0.2f);
+    method("dropout and all biases", Family::LlamaBiased, false, LR_BIAS_ALL, 0.2f);
   });
 }
