@@ -119,9 +119,7 @@ describe('a sweep', () => {
       const kept = await metrics(jobId);
       // It trains on until the order reaches it, so there may be more.
       const evaluations = kept.filter(({ kind }) => kind === 'eval').map((one) => [one.step, one.loss]);
-      expect(evaluations.slice(0, rung + 2).map(([at]) => at)).toEqual(
-        [0, 80, 320, 1280].slice(0, rung + 2),
-      );
+      expect(evaluations.slice(0, rung + 2).map(([at]) => at)).toEqual([0, 80, 320, 1280].slice(0, rung + 2));
       expect(evaluations[rung + 1]).toEqual([judgedAt, value]);
       expect(kept.filter(({ kind }) => kind === 'train').length).toBeGreaterThanOrEqual(judgedAt);
       const events = await ports.unitOfWork.run(({ jobs }) => jobs.events(jobId, 0, 100));
