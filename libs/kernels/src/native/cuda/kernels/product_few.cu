@@ -19,39 +19,42 @@ const Tables& tables_of(Storage storage) {
   return storage == Storage::FP4 ? fp4 : nf4;
 }
 
-// Blocks that a warp has under way.
+// Blocks that a warp has under way: as many as two blocks of threads on a multiprocessor have registers for.
 template <Storage storage, int tiles>
-constexpr int kAhead = storage == Storage::NF4 && tiles == 1 ? 8 : storage == Storage::NF4 || storage == Storage::INT8 ? 4 : 2;
+constexpr int kAhead = storage != Storage::NF4 ? 2 : tiles == 1 ? 8 : 4;
 // Tiles of tokens that a warp has room for.
 template <Storage storage>
 constexpr int kMostTiles = storage == Storage::F32 ? 1 : 2;
 
-// Loads are left out without a jump, so that those of several blocks are under way at once: what is not there is zero, and adds nothing.
 template <Storage storage, int tiles>
 LR_KERNEL_SHARING(kThreads, 2) multiply_few(Operands o) {
-  constexpr int kDepth = kAhead<storage, tiles>;
+  constexpr int kDepth = kAhead<storage, tiles>, kScales = kDepth < 4 ? kDepth : 4;  // fewer scales are under way: neighbours come together
   const int group = lane_index() / 4, part = lane_index() % 4;
-  const int row = static_cast<int>(block_x()) * kRows + group;
   const int begin = warp_index() * o.blocks / kRanges, end = (warp_index() + 1) * o.blocks / kRanges;
+  const LaneRows rows = lane_rows<storage>(o, static_cast<int>(block_x()) * kRows);
+  const uint16_t* tokens[tiles];  // the last one again behind it: its sums are not stored
+  LR_UNROLL
+  for (int tile = 0; tile < tiles; ++tile) {
+    const int wanted = tile * kTokens + group, last = static_cast<int>(o.T) - 1;
+    tokens[tile] = o.x.data + int64_t{wanted < last ? wanted : last} * o.x.stride + part * kOwn;
+  }
   const auto ask = [&](int block, Codes<storage>& to) {
-    to = {};
-    if (block >= end) return;
-    load_codes<storage>(o, row, block, to);
-    load_scales<storage>(o, row, block, to);
+    if (block < end) load_codes<storage>(rows, block, to);
   };
   const auto ask_tokens = [&](int block, uint32_t (&to)[tiles][kPairs]) {
     LR_UNROLL
     for (int tile = 0; tile < tiles; ++tile) {
-      const int64_t token = tile * kTokens + group;
-      LR_UNROLL
-      for (int i = 0; i < kPairs; ++i) to[tile][i] = 0;
-      if (block < end && token < o.T) load_words<FourWords>(o.x.data + token * o.x.stride + int64_t{block} * kColumns + part * kOwn, to[tile]);
+      if (block < end) load_words<FourWords>(tokens[tile] + int64_t{block} * kColumns, to[tile]);
     }
   };
   Codes<storage> codes[kDepth];
-  uint32_t x[2][tiles][kPairs];  // of a block and of the next one
+  uint32_t scales[kScales][2];    // or their codes
+  uint32_t x[2][tiles][kPairs];   // of a block and of the next one
   LR_UNROLL
   for (int i = 0; i < kDepth; ++i) ask(begin + i, codes[i]);
+  LR_UNROLL
+  for (int i = 0; i < kScales; ++i)
+    if (begin + i < end) load_scales<storage>(o, rows, begin + i, scales[i]);
   ask_tokens(begin, x[0]);
   share_tables<storage>(o);
   barrier();
@@ -60,11 +63,13 @@ LR_KERNEL_SHARING(kThreads, 2) multiply_few(Operands o) {
     LR_UNROLL
     for (int i = 0; i < kDepth; ++i) {
       const int at = first + i;
+      if (at >= end) break;
       ask_tokens(at + 1, x[(i + 1) % 2]);
       Block block;
       open_pairs<storage>(codes[i], block);
-      open_scales<storage>(o, row, at < end ? at : begin, codes[i], block);
+      open_scales<storage>(o, rows, at, scales[i % kScales], block);
       ask(at + kDepth, codes[i]);
+      if (at + kScales < end) load_scales<storage>(o, rows, at + kScales, scales[i % kScales]);
       LR_UNROLL
       for (int tile = 0; tile < tiles; ++tile) {
         float own[4] = {};

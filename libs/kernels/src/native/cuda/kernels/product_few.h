@@ -70,43 +70,50 @@ LR_DEVICE void load_words(const void* from, uint32_t (&to)[kCount]) {
   }
 }
 
-// A lane has columns of two rows of a tile: the first one, and that eight rows behind it. Rows behind the last one repeat it: their sums are not
-// stored. Where a row is is computed anew each time, which takes no registers.
-LR_DEVICE int32_t lane_row(const Operands& o, int32_t first, int half) {
-  const int32_t row = opaque(first) + half * kRows / 2;
-  return row < o.rows ? row : o.rows - 1;
+// The two rows of a tile that a lane has columns of. Rows behind the last one repeat it: their sums are not stored.
+struct LaneRows {
+  const unsigned char* data[2];    // its columns of their first block
+  const unsigned char* scales[2];  // of NF4: the scale of that block, or its code; of INT8: of the row
+  uint32_t block[2];               // of NF4: number of that block in the whole matrix
+};
+
+template <Storage storage>
+LR_DEVICE LaneRows lane_rows(const Operands& o, int32_t first) {
+  LaneRows rows = {};
+  LR_UNROLL
+  for (int half = 0; half < 2; ++half) {
+    const int32_t wanted = first + lane_index() / 4 + half * kRows / 2, row = wanted < o.rows ? wanted : o.rows - 1, block = row * o.blocks;
+    rows.data[half] = static_cast<const unsigned char*>(o.w.data) + (int64_t{block} * 4 + lane_index() % 4) * kLaneBytes<storage>;
+    if constexpr (kScaled<storage>) {
+      const int32_t at = storage == Storage::INT8 ? row : block;
+      rows.scales[half] = o.w.scales.absmax != nullptr ? reinterpret_cast<const unsigned char*>(o.w.scales.absmax + at) : o.w.scales.absmax_codes + at;
+      rows.block[half] = static_cast<uint32_t>(block);
+    }
+  }
+  return rows;
 }
 
-// A lane's columns of one block of its rows, as they are stored, and the scales or their codes.
+// A lane's columns of one block of its rows, as they are stored.
 template <Storage storage>
 struct Codes {
   uint32_t words[2][kWords<storage>];
-  uint32_t scales[2];
 };
 
-// Where they lie; `row` is the lane's first one.
 template <Storage storage>
-LR_DEVICE const unsigned char* lane_codes(const Operands& o, int32_t row, int half, int block) {
-  const int64_t at = lane_row(o, row, half) * o.blocks + block;
-  return static_cast<const unsigned char*>(o.w.data) + (at * 4 + opaque(lane_index()) % 4) * kLaneBytes<storage>;
-}
-
-template <Storage storage>
-LR_DEVICE void load_codes(const Operands& o, int32_t row, int block, Codes<storage>& codes) {
+LR_DEVICE void load_codes(const LaneRows& rows, int block, Codes<storage>& codes) {
   LR_UNROLL
   for (int half = 0; half < 2; ++half)
-    load_words<std::conditional_t<storage == Storage::NF4, TwoWords, FourWords>>(lane_codes<storage>(o, row, half, block), codes.words[half]);
+    load_words<std::conditional_t<storage == Storage::NF4, TwoWords, FourWords>>(rows.data[half] + int64_t{block} * (4 * kLaneBytes<storage>),
+                                                                                 codes.words[half]);
 }
 
 template <Storage storage>
-LR_DEVICE void load_scales(const Operands& o, int32_t row, int block, Codes<storage>& codes) {
-  const Scales& scales = o.w.scales;
+LR_DEVICE void load_scales(const Operands& o, const LaneRows& rows, int block, uint32_t (&scales)[2]) {
+  if constexpr (!kScaled<storage>) return;
+  const int64_t at = storage == Storage::INT8 ? 0 : block;
   LR_UNROLL
-  for (int half = 0; half < 2; ++half) {
-    const int32_t own = lane_row(o, row, half), at = own * o.blocks + block;
-    if constexpr (storage == Storage::NF4) codes.scales[half] = scales.absmax != nullptr ? bits_of_float(scales.absmax[at]) : scales.absmax_codes[at];
-    if constexpr (storage == Storage::INT8) codes.scales[half] = bits_of_float(scales.absmax[own]);
-  }
+  for (int half = 0; half < 2; ++half)
+    scales[half] = o.w.scales.absmax != nullptr ? reinterpret_cast<const uint32_t*>(rows.scales[half])[at] : rows.scales[half][at];
 }
 
 // In shared memory: pairs of levels for all bytes, once for each lane of a warp, so that lanes never wait for each other's; and levels of scales.
@@ -160,17 +167,17 @@ LR_DEVICE void open_pairs(const Codes<storage>& codes, Block& open) {
 
 // Rounded as block_scale does.
 template <Storage storage>
-LR_DEVICE void open_scales(const Operands& o, int32_t row, int block, const Codes<storage>& codes, Block& open) {
+LR_DEVICE void open_scales(const Operands& o, const LaneRows& rows, int block, const uint32_t (&codes)[2], Block& open) {
   const Scales& scales = o.w.scales;
   LR_UNROLL
   for (int half = 0; half < 2; ++half) {
     if constexpr (storage == Storage::INT8) {
-      open.scales[half] = float_of_bits(codes.scales[half]) * (1.0f / 127);
+      open.scales[half] = float_of_bits(codes[half]) * (1.0f / 127);
     } else if constexpr (storage == Storage::NF4) {
-      open.scales[half] = float_of_bits(codes.scales[half]);
+      open.scales[half] = float_of_bits(codes[half]);
       if (scales.absmax != nullptr) continue;
-      const float nested = scales.nested_absmax[(lane_row(o, row, half) * o.blocks + block) / quant::kNestedBlock];
-      const float product = shared_at<float>(kDynamicAt)[codes.scales[half]] * nested;
+      const float nested = scales.nested_absmax[(rows.block[half] + static_cast<uint32_t>(block)) / uint32_t{quant::kNestedBlock}];
+      const float product = shared_at<float>(kDynamicAt)[codes[half]] * nested;
       open.scales[half] = product + scales.offset;
     }
   }

@@ -84,19 +84,24 @@ LR_KERNEL(kThreads) multiply_many(Operands o) {
   using S = Shape<storage, tiles, kMembers>;
   const int group = warp_index() / kMembers;
   const int first_token = static_cast<int>(block_x()) * S::kMost, tokens = static_cast<int>(o.T) - first_token;
-  const int row = static_cast<int>(block_y()) * S::kTileRows + warp_index() % kMembers * kTall * kRows + lane_index() / 4;
+  const int first_row = static_cast<int>(block_y()) * S::kTileRows + warp_index() % kMembers * kTall * kRows;
   const int blocks = o.blocks, begin = group * blocks / S::kGroups, end = (group + 1) * blocks / S::kGroups;
   const auto stage_of = [&](int block) { return kSharedAt<storage> + (group * S::kStages + block % S::kStages) * S::kStageBytes; };
+  LaneRows rows[kTall];
+  LR_UNROLL
+  for (int tall = 0; tall < kTall; ++tall) rows[tall] = lane_rows<storage>(o, first_row + tall * kRows);
   Codes<storage> next[S::kDepth][kTall] = {};
-  const auto ask = [&](int block, Codes<storage> (&to)[kTall]) {
+  uint32_t scales[S::kDepth][kTall][2] = {};  // of those, or their codes
+  const auto ask = [&](int block, int place) {
     LR_UNROLL
     for (int tall = 0; tall < kTall; ++tall) {
-      if (block < end) load_codes<storage>(o, row + tall * kRows, block, to[tall]);
-      if (block < end) load_scales<storage>(o, row + tall * kRows, block, to[tall]);
+      if (block >= end) continue;
+      load_codes<storage>(rows[tall], block, next[place][tall]);
+      load_scales<storage>(o, rows[tall], block, scales[place][tall]);
     }
   };
   LR_UNROLL
-  for (int i = 0; i < S::kDepth; ++i) ask(begin + i, next[i]);
+  for (int i = 0; i < S::kDepth; ++i) ask(begin + i, i);
   LR_UNROLL
   for (int i = 0; i < S::kStages - 1; ++i) fetch_tokens<S>(o, stage_of(begin + i), first_token, begin + i, begin + i < end);
   share_tables<storage>(o);
@@ -123,11 +128,15 @@ LR_KERNEL(kThreads) multiply_many(Operands o) {
       LR_UNROLL
       for (int tall = 0; tall < kTall; ++tall) {
         open_pairs<storage>(next[0][tall], open[tall]);
-        open_scales<storage>(o, row + tall * kRows, at, next[0][tall], open[tall]);
+        open_scales<storage>(o, rows[tall], at, scales[0][tall], open[tall]);
         LR_UNROLL
-        for (int i = 0; i + 1 < S::kDepth; ++i) next[i][tall] = next[i + 1][tall];
+        for (int i = 0; i + 1 < S::kDepth; ++i) {
+          next[i][tall] = next[i + 1][tall];
+          LR_UNROLL
+          for (int half = 0; half < 2; ++half) scales[i][tall][half] = scales[i + 1][tall][half];
+        }
       }
-      ask(at + S::kDepth, next[S::kDepth - 1]);
+      ask(at + S::kDepth, S::kDepth - 1);
       add_tokens<storage, tiles>(sums, open, stage_of(at), tokens);
     }
   }
@@ -156,7 +165,7 @@ LR_KERNEL(kThreads) multiply_many(Operands o) {
     for (int tile = 0; tile < tiles; ++tile) {
       LR_UNROLL
       for (int i = 0; i < 4; ++i)
-        store_sum(o, int64_t{first_token} + tile * kTokens + lane_index() % 4 * 2 + i % 2, row + tall * kRows + i / 2 * 8,
+        store_sum(o, int64_t{first_token} + tile * kTokens + lane_index() % 4 * 2 + i % 2, first_row + tall * kRows + lane_index() / 4 + i / 2 * 8,
                   sums[tall][tile][i] + *exchanged(0, (tall * tiles + tile) * 4 + i));
     }
   }
