@@ -34,10 +34,32 @@ void strange_inputs() {
     }
 }
 
+// As many rows or tokens as make a GPU take its largest tiles.
+void many_tiles() {
+  struct Shape {
+    int64_t T, out, in;
+  };
+  for (const auto& [T, out, in] : {Shape{20, 12225, 64}, Shape{6150, 5, 192}}) {
+    const FrozenWeight w(Storage::NF4, out, in, 1, true);
+    const Floats x = numbers(T * in, 2);
+    for (const Ops* table : all_tables()) {
+      Machine machine(1, Compute::BF16);
+      machine.run.decoding = true;
+      Floats all(T * out), alone(out);
+      table->linear_forward(machine.run, x.data(), w.weight, nullptr, {}, all.data(), T);
+      for (const int64_t token : {int64_t{0}, T / 2, T - 1}) {
+        table->linear_forward(machine.run, x.data() + token * in, w.weight, nullptr, {}, alone.data(), 1);
+        expect(std::equal(alone.begin(), alone.end(), all.begin() + token * out), "linear decoding: a token gets the same bytes alone as in many tiles");
+      }
+    }
+  }
+}
+
 }  // namespace
 
 void linear_cases() {
   strange_inputs();
+  many_tiles();
   struct Kept {
     Storage storage;
     bool double_quant;
@@ -53,6 +75,8 @@ void linear_cases() {
                           {9, 96, 64},    {12, 32, 256}, {13, 31, 255},  {16, 48, 1088}, {37, 129, 65}, {64, 512, 512},
                           {50, 640, 576}, {7, 70, 1030}, {150, 33, 600}, {29, 1100, 77},
                           {261, 40, 320}, {31, 9, 6144}, {55, 9, 4100}, {67, 20, 4096},
+                          // Tiles of decoding on a GPU, with few rows and tokens in the last ones.
+                          {17, 66, 704}, {97, 70, 832},
                           // Columns that packed B has just no room for, in tiles of AVX2 and of AVX-512.
                           {2, 1360, 768}, {1, 2720, 768}};
   for (const Shape& shape : shapes)

@@ -3,7 +3,7 @@
 // checked on a machine without a GPU. Layouts are those of the PTX ISA, "Warp Level Matrix Instructions".
 //
 // Blocks are one-dimensional, a multiple of 32 threads, and have shared memory of a launch's size only. All threads of a block
-// meet at each barrier, all lanes of a warp at each shuffle, matrix load and product; none leaves early.
+// meet at each barrier, all of a group at its own, all lanes of a warp at each shuffle, matrix load and product; none leaves early.
 #pragma once
 #include <cmath>
 #include <cstdint>
@@ -30,6 +30,10 @@ LR_DEVICE int64_t grid_x() { return gridDim.x; }
 LR_DEVICE unsigned char* shared_bytes() { return shared_memory; }
 
 LR_DEVICE void barrier() { __syncthreads(); }
+// The same for each `threads` threads of a block that follow each other, whole warps; up to 15 groups of them.
+LR_DEVICE void group_barrier(int threads) {
+  asm volatile("bar.sync %0, %1;" ::"r"(1 + thread_index() / threads), "r"(threads) : "memory");
+}
 // What lane `from` gives.
 LR_DEVICE float shuffle(float value, int from) { return __shfl_sync(0xFFFFFFFFu, value, from); }
 LR_DEVICE float shuffle_xor(float value, int mask) { return __shfl_xor_sync(0xFFFFFFFFu, value, mask); }

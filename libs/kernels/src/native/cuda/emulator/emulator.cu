@@ -84,6 +84,7 @@ struct Fiber {
   Context context;
   Thread thread;
   State state;
+  int group;  // threads that meet at its barrier
   Perform perform;
   void* mine;
   std::vector<std::vector<Copy>> copies;  // by group, the last one open
@@ -165,16 +166,26 @@ std::vector<int> ordered(int count, int order) {
   return places;
 }
 
+// Whether a group met, whose threads go on then.
+bool meet(int first, int threads) {
+  const int group = machine.fibers[first].group;
+  const auto waits = [&](const Fiber& fiber) { return fiber.state == State::AtBarrier && fiber.group == group; };
+  const auto begin = machine.fibers.begin() + first;
+  if (!waits(*begin) || first % group != 0 || first + group > threads || !std::all_of(begin, begin + group, waits)) return false;
+  for (int i = 0; i < group; ++i) begin[i].state = State::Ready;
+  return true;
+}
+
 void run_block(int threads, int order) {
   const std::vector<int> warps = ordered(threads / kWarp, order), lanes = ordered(kWarp, order);
   for (;;) {
     for (const int warp : warps) run_warp(machine.fibers.data() + warp * kWarp, lanes);
-    const State state = machine.fibers[0].state;
-    for (int i = 0; i < threads; ++i) {
-      if (machine.fibers[i].state != state) broken("not all threads of a block reach a barrier");
-      machine.fibers[i].state = State::Ready;
-    }
-    if (state == State::Done) return;
+    bool met = false;
+    for (int first = 0; first < threads; first += kWarp) met |= meet(first, threads);
+    if (met) continue;
+    for (int i = 0; i < threads; ++i)
+      if (machine.fibers[i].state != State::Done) broken("not all threads reach a barrier");
+    return;
   }
 }
 
@@ -204,7 +215,10 @@ void run(int order, Place grid, int threads, size_t shared_bytes, const std::fun
   }
 }
 
-void wait_block() { pause(State::AtBarrier); }
+void wait_group(int threads) {
+  machine.running->group = threads;
+  pause(State::AtBarrier);
+}
 
 void wait_warp(Perform perform, void* mine) {
   machine.running->perform = perform;

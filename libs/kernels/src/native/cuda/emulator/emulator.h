@@ -37,7 +37,7 @@ const Thread& current();
 // std::logic_error when threads do what no GPU allows.
 void run(int order, Place grid, int threads, size_t shared_bytes, const std::function<void()>& body);
 
-void wait_block();
+void wait_group(int threads);
 // All lanes of the warp come here with the same `perform`; it is called once, with what each of them brought.
 using Perform = void (*)(void* const (&lanes)[32]);
 void wait_warp(Perform perform, void* mine);
@@ -87,7 +87,8 @@ LR_DEVICE int64_t block_z() { return emulator::current().block.z; }
 LR_DEVICE int64_t grid_x() { return emulator::current().grid.x; }
 LR_DEVICE unsigned char* shared_bytes() { return emulator::current().shared; }
 
-LR_DEVICE void barrier() { emulator::wait_block(); }
+LR_DEVICE void barrier() { emulator::wait_group(block_threads()); }
+LR_DEVICE void group_barrier(int threads) { emulator::wait_group(threads); }
 LR_DEVICE float shuffle(float value, int from) { return emulator::shuffle(value, from); }
 LR_DEVICE float shuffle_xor(float value, int mask) { return emulator::shuffle(value, thread_index() % 32 ^ mask); }
 LR_DEVICE double shuffle_xor(double value, int mask) { return emulator::shuffle(value, thread_index() % 32 ^ mask); }
