@@ -22,6 +22,7 @@ export default {
   transformIgnorePatterns: [`/node_modules/(?!(${esmOnly.join('|')})/)`],
   globalSetup: '<rootDir>/libs/testing/jest/global-setup.mjs',
   globalTeardown: '<rootDir>/libs/testing/jest/global-teardown.mjs',
+  runtime: '<rootDir>/libs/testing/jest/runtime.cjs',
   testSequencer: '<rootDir>/libs/testing/jest/sequencer.mjs',
   testTimeout: 60_000,
   // One more than the two processors that a machine has at least: many tests wait for processes, timers and Postgres.
