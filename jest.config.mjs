@@ -22,7 +22,12 @@ export default {
   transformIgnorePatterns: [`/node_modules/(?!(${esmOnly.join('|')})/)`],
   globalSetup: '<rootDir>/libs/testing/jest/global-setup.mjs',
   globalTeardown: '<rootDir>/libs/testing/jest/global-teardown.mjs',
-  testTimeout: 30_000,
-  maxWorkers: 2,
+  runtime: '<rootDir>/libs/testing/jest/runtime.cjs',
+  testSequencer: '<rootDir>/libs/testing/jest/sequencer.mjs',
+  testTimeout: 60_000,
+  // One more than the two processors that a machine has at least: many tests wait for processes, timers and Postgres.
+  maxWorkers: 3,
+  // What files leave behind in a process makes its garbage collections longer from file to file.
+  workerIdleMemoryLimit: '1GB',
   forceExit: false,
 };

@@ -2,7 +2,7 @@
 // with those. The last line is the sum of both: `N passed, N failed`.
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { root, runScript, setUp } from './setup.mjs';
 
@@ -40,7 +40,14 @@ await runScript(async () => {
   let passed = 0;
   let failed = 0;
   if (args.length === 0) {
-    const native = await show('make', ['-C', 'libs/kernels', '-s', 'test']);
+    const native = await show('make', [
+      '-C',
+      'libs/kernels',
+      '-s',
+      '-O',
+      `-j${availableParallelism()}`,
+      'test',
+    ]);
     const counts = nativeCounts(native.output);
     passed += counts.passed;
     // A program that crashed before its closing line counts as one failure.

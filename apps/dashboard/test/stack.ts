@@ -33,6 +33,8 @@ export class Stack {
         ...process.env,
         ...{ NODE_OPTIONS: '', DATABASE_URL: database.url, REDIS_URL: '', S3_BUCKET: '' },
         ...{ LOWRANK_DATA: folder, LOWRANK_PORT: '0', LOWRANK_IMPORT_ROOTS: samples },
+        // The browser and other tests want processors too.
+        LOWRANK_THREADS: '1',
         // The journeys' own servers are on loopback.
         ...{ LOWRANK_WEBHOOK_NETWORKS: '127.0.0.0/8', LOWRANK_IMPORT_NETWORKS: '127.0.0.0/8' },
         ...env,

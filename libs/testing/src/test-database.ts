@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { open, readFile, rename, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { Client } from 'pg';
+import { Client, Pool } from 'pg';
 
 export interface TestDatabase {
   url: string;
@@ -26,11 +26,18 @@ export async function testDatabase(): Promise<TestDatabase> {
   const template = await ensureTemplate(server);
   const name = `lowrank_test_${randomBytes(8).toString('hex')}`;
   await execute(server, `CREATE DATABASE "${name}" TEMPLATE "${template}"`);
+  const url = databaseOn(server, name);
+  // Some tests ask hundreds of times, and a new connection takes longer than what most of them ask for.
+  const pool = new Pool({ connectionString: url, max: 2, allowExitOnIdle: true });
+  // Tests may cut any connection; the next statement makes another.
+  pool.on('error', () => undefined);
   return {
-    url: databaseOn(server, name),
-    sql: async <Row>(text: string, values?: unknown[]) =>
-      (await execute(databaseOn(server, name), text, values)) as Row[],
-    drop: async () => void (await execute(server, `DROP DATABASE IF EXISTS "${name}" WITH (FORCE)`)),
+    url,
+    sql: async <Row>(text: string, values?: unknown[]) => (await pool.query(text, values)).rows as Row[],
+    drop: async () => {
+      await pool.end();
+      await execute(server, `DROP DATABASE IF EXISTS "${name}" WITH (FORCE)`);
+    },
   };
 }
 
@@ -45,8 +52,12 @@ async function serverOfRun(): Promise<string> {
   const folder = runFolder();
   const urlFile = join(folder, 'server.url');
   if (await createExclusively(join(folder, 'starting'))) {
-    // Nothing in it needs to survive a power cut.
-    const settings = { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' };
+    // Nothing in it needs to survive a power cut, or lives long enough to be vacuumed.
+    const settings = {
+      ...{ fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' },
+      ...{ wal_level: 'minimal', max_wal_senders: '0', checkpoint_timeout: '1h' },
+      ...{ autovacuum: 'off', max_connections: '250' },
+    };
     const { url, pid } = await startPostgres({ dataDir: folder, settings });
     await writeFile(join(folder, 'server.pid'), String(pid));
     await writeFile(`${urlFile}.partial`, url);
@@ -97,11 +108,11 @@ function databaseOn(server: string, name: string): string {
   return url.href;
 }
 
-async function execute(server: string, sql: string, values: unknown[] = []): Promise<unknown[]> {
+async function execute(server: string, sql: string): Promise<void> {
   const client = new Client({ connectionString: server });
   await client.connect();
   try {
-    return (await client.query(sql, values)).rows;
+    await client.query(sql);
   } finally {
     await client.end();
   }

@@ -78,6 +78,7 @@ export function accountJourneys(world: World): void {
     await second.page.waitForURL(/\/sign-in/);
     await here.page.reload();
     await here.page.getByRole('heading', { level: 1, name: 'Your account' }).waitFor();
+    await rows.first().waitFor();
     expect(await rows.count()).toBe(1);
     expect([...here.errors, ...second.errors, ...third.errors]).toEqual([]);
     for (const { context } of [here, second, third]) await context.close();

@@ -70,7 +70,7 @@ export function controlJourneys(world: World): void {
 
   it('tries failed jobs again from the queue, one and all', async () => {
     const { stack, browser } = world;
-    const deadline = new Date(Date.now() + 10_000).toISOString();
+    const deadline = new Date(Date.now() + 3000).toISOString();
     const { id } = await submitLong({ adapter: 'late', deadline });
     const { page, context, errors } = await visit(browser, stack);
     await signInWithKey(page, stack.key);

@@ -80,7 +80,7 @@ function value(depth: number): unknown {
 
 it('writes only values of a schema, and takes no others, whatever the schema', () => {
   const met = { refused: 0, taken: 0, left: 0 };
-  for (let i = 0; i < 250; i += 1) {
+  for (let i = 0; i < 100; i += 1) {
     const one = schema(3);
     let machine;
     try {
@@ -107,6 +107,6 @@ it('writes only values of a schema, and takes no others, whatever the schema', (
       expect([one, text, isValid(JSON.parse(text))]).toEqual([one, text, true]);
     }
   }
-  expect(met.refused).toBeLessThan(150);
-  expect(Math.min(met.taken, met.left)).toBeGreaterThan(200);
+  expect(met.refused).toBeLessThan(60);
+  expect(Math.min(met.taken, met.left)).toBeGreaterThan(80);
 });

@@ -47,7 +47,7 @@ export const weightsOf = ({ files }: AdapterVersion): string | undefined =>
   files.find(({ path }) => path === 'adapter_model.safetensors')?.sha256;
 
 export async function until(condition: () => Promise<boolean>): Promise<void> {
-  while (!(await condition())) await sleep(20);
+  while (!(await condition())) await sleep(50);
 }
 
 /** Ends a worker and its trainers as a power cut does. */
