@@ -5,13 +5,14 @@ import './app/app.css';
 import { MantineProvider } from '@mantine/core';
 import { QueryClientProvider } from '@tanstack/react-query';
 import { RouterProvider } from '@tanstack/react-router';
-import { lazy, StrictMode, Suspense } from 'react';
+import { StrictMode, Suspense } from 'react';
 import { createRoot } from 'react-dom/client';
 import { router } from './app/router';
 import { theme } from './app/theme';
 import { whenSignedOut } from './lib/api';
 import { whenIdle } from './lib/idle';
 import { queryClient } from './lib/query';
+import { lazyPart } from './lib/lazy-part';
 
 whenSignedOut(() => {
   const { pathname, href } = router.state.location;
@@ -23,7 +24,7 @@ for (const route of router.getMatchedRoutes(router.latestLocation.pathname)[0])
   void router.loadRouteChunk(route);
 
 // Nothing is told before something was done: its code comes when the first page is there.
-const Notifications = lazy(async () => {
+const Notifications = lazyPart(async () => {
   await whenIdle();
   return import('./app/notifications');
 });

@@ -1,9 +1,10 @@
 import { type ModalProps } from '@mantine/core';
-import { lazy, type ReactNode, Suspense, useState } from 'react';
+import { type ReactNode, Suspense, useState } from 'react';
 import { LoadingState } from './states';
+import { lazyPart } from '../lib/lazy-part';
 
 // No page begins with an open dialog.
-const Modal = lazy(() => import('./modal'));
+const Modal = lazyPart(() => import('./modal'));
 
 interface DialogProps extends Pick<ModalProps, 'size'> {
   isOpen: boolean;

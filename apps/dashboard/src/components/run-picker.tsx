@@ -1,10 +1,11 @@
 import { type Job } from '@lowrank/contracts';
 import { Skeleton } from '@mantine/core';
-import { lazy, Suspense } from 'react';
+import { Suspense } from 'react';
 import { type RunSelectProps } from './run-select';
+import { lazyPart } from '../lib/lazy-part';
 
 // A list that is searched is a sixth of what a page loads first.
-const RunSelect = lazy(() => import('./run-select'));
+const RunSelect = lazyPart(() => import('./run-select'));
 
 export const runName = ({ adapter, version, id, state }: Job): string =>
   `${adapter}${version === null ? ` (${state})` : ` v${version}`} …${id.slice(-6)}`;

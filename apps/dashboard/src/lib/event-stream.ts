@@ -96,7 +96,7 @@ export async function followEvents(
 }
 
 /** Resolves after a time, or as soon as the browser is back on the network. */
-function untilLater(milliseconds: number, signal: AbortSignal): Promise<void> {
+export function untilLater(milliseconds: number, signal: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     const go = () => {
       clearTimeout(timer);

@@ -1,7 +1,8 @@
 import { Box, Skeleton } from '@mantine/core';
-import { lazy, Suspense } from 'react';
+import { Suspense } from 'react';
 import { formatNumber } from '../../lib/format';
 import { type Points } from './series';
+import { lazyPart } from '../../lib/lazy-part';
 
 export interface Line extends Points {
   label: string;
@@ -22,7 +23,7 @@ export interface ChartProps {
   xLabel?: string;
 }
 
-const Picture = lazy(() => import('./picture'));
+const Picture = lazyPart(() => import('./picture'));
 
 /** Lines over steps: zoom by dragging, back by double click. The code that draws comes when the first one is shown; its room is there before. */
 export function Chart(props: ChartProps) {

@@ -2,7 +2,6 @@ import { Button } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { type Adapter } from '@lowrank/contracts';
 import { useNavigate } from '@tanstack/react-router';
-import { lazy } from 'react';
 import { LinkButton } from '../../components/links';
 import { ConfirmButton } from '../../components/confirm-button';
 import { Dialog } from '../../components/dialog';
@@ -11,8 +10,9 @@ import { api } from '../../lib/api';
 import { notify } from '../../lib/notify';
 import { invalidate } from '../../lib/query';
 import { useMay } from '../../lib/session';
+import { lazyPart } from '../../lib/lazy-part';
 
-const DescribeForm = lazy(() => import('./describe-form'));
+const DescribeForm = lazyPart(() => import('./describe-form'));
 
 /** What can be done with an adapter as a whole. */
 export function AdapterActions({ adapter, path }: { adapter: Adapter; path: string }) {

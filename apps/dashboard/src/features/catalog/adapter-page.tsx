@@ -2,7 +2,7 @@ import { Group, NativeSelect, Stack, Tabs } from '@mantine/core';
 import { type Adapter, type AdapterVersion, type Alias } from '@lowrank/contracts';
 import { useQuery } from '@tanstack/react-query';
 import { getRouteApi, Link } from '@tanstack/react-router';
-import { lazy, Suspense } from 'react';
+import { Suspense } from 'react';
 import { PageHeader } from '../../components/page-header';
 import { EmptyState, ErrorState, LoadingState } from '../../components/states';
 import { TagBadge } from '../../components/tag-badge';
@@ -13,12 +13,13 @@ import { AdapterActions } from './adapter-actions';
 import { DeletedVersions } from './deleted-versions';
 import { type AdapterView, views } from './routes';
 import { VersionsView } from './versions-view';
+import { lazyPart } from '../../lib/lazy-part';
 
-const EvaluationsView = lazy(() => import('./evaluations-view'));
-const LineageView = lazy(() => import('./lineage-view'));
-const CardView = lazy(() => import('./card-view'));
-const UseView = lazy(() => import('./use-view'));
-const AccessView = lazy(() => import('./access-view'));
+const EvaluationsView = lazyPart(() => import('./evaluations-view'));
+const LineageView = lazyPart(() => import('./lineage-view'));
+const CardView = lazyPart(() => import('./card-view'));
+const UseView = lazyPart(() => import('./use-view'));
+const AccessView = lazyPart(() => import('./access-view'));
 
 const route = getRouteApi('/shell/catalog/$name');
 

@@ -3,7 +3,7 @@ import { useDisclosure } from '@mantine/hooks';
 import { type Evaluation, finalJobStates, type Gate, type Job } from '@lowrank/contracts';
 import { useQuery } from '@tanstack/react-query';
 import { Link } from '@tanstack/react-router';
-import { lazy, useEffect } from 'react';
+import { useEffect } from 'react';
 import { ConfirmButton } from '../../components/confirm-button';
 import { DataTable } from '../../components/data-table';
 import { Dialog } from '../../components/dialog';
@@ -20,9 +20,10 @@ import { apiQuery, invalidate, type Page } from '../../lib/query';
 import { useMay } from '../../lib/session';
 import { type AdapterProps } from './adapter-page';
 import { checkText, measureText } from './measures';
+import { lazyPart } from '../../lib/lazy-part';
 
-const EvaluationForm = lazy(() => import('./evaluation-form'));
-const GateForm = lazy(() => import('./gate-form'));
+const EvaluationForm = lazyPart(() => import('./evaluation-form'));
+const GateForm = lazyPart(() => import('./gate-form'));
 
 /** What a version was measured as, and what versions have to reach before aliases move to them. */
 export default function EvaluationsView(props: AdapterProps) {

@@ -2,7 +2,7 @@ import { Stack } from '@mantine/core';
 import { type Dataset } from '@lowrank/contracts';
 import { useInfiniteQuery } from '@tanstack/react-query';
 import { getRouteApi, Link } from '@tanstack/react-router';
-import { lazy, Suspense } from 'react';
+import { Suspense } from 'react';
 import { DataTable } from '../../components/data-table';
 import { LinkButton } from '../../components/links';
 import { PageHeader } from '../../components/page-header';
@@ -12,8 +12,9 @@ import { Ago } from '../../components/time';
 import { formatBytes, formatCompact, formatCount } from '../../lib/format';
 import { apiPages } from '../../lib/query';
 import { useMay } from '../../lib/session';
+import { lazyPart } from '../../lib/lazy-part';
 
-const UploadBox = lazy(() =>
+const UploadBox = lazyPart(() =>
   import('../../components/data/upload-box').then((file) => ({ default: file.UploadBox })),
 );
 const route = getRouteApi('/shell/datasets');

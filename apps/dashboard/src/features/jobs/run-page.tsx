@@ -2,7 +2,7 @@ import { Alert, Anchor, Box, Group, Progress, Stack, Tabs, Text } from '@mantine
 import { type JobDetail, type JobMetricColumns } from '@lowrank/contracts';
 import { useQuery } from '@tanstack/react-query';
 import { getRouteApi, Link } from '@tanstack/react-router';
-import { lazy, Suspense, useEffect, useState, useSyncExternalStore } from 'react';
+import { Suspense, useEffect, useState, useSyncExternalStore } from 'react';
 import { Icon } from '../../components/icon';
 import { JobStateBadge } from '../../components/job-state';
 import { PageHeader } from '../../components/page-header';
@@ -15,18 +15,19 @@ import { useEventStream } from '../../lib/use-event-stream';
 import { JobFeed, type JobNews, secondsLeft } from './job-feed';
 import { type RunTab } from './routes';
 import { RunActions } from './run-actions';
+import { lazyPart } from '../../lib/lazy-part';
 
 const route = getRouteApi('/shell/jobs/$id');
 
 // The header and the progress are there first; each tab comes when it is opened.
-const RunCurves = lazy(() => import('./run-curves').then((file) => ({ default: file.RunCurves })));
-const RunCheckpoints = lazy(() =>
+const RunCurves = lazyPart(() => import('./run-curves').then((file) => ({ default: file.RunCurves })));
+const RunCheckpoints = lazyPart(() =>
   import('./run-checkpoints').then((file) => ({ default: file.RunCheckpoints })),
 );
-const RunHistory = lazy(() => import('./run-history').then((file) => ({ default: file.RunHistory })));
-const RunLogs = lazy(() => import('./run-logs').then((file) => ({ default: file.RunLogs })));
-const RunRecipe = lazy(() => import('./run-recipe').then((file) => ({ default: file.RunRecipe })));
-const RunSamples = lazy(() => import('./run-samples').then((file) => ({ default: file.RunSamples })));
+const RunHistory = lazyPart(() => import('./run-history').then((file) => ({ default: file.RunHistory })));
+const RunLogs = lazyPart(() => import('./run-logs').then((file) => ({ default: file.RunLogs })));
+const RunRecipe = lazyPart(() => import('./run-recipe').then((file) => ({ default: file.RunRecipe })));
+const RunSamples = lazyPart(() => import('./run-samples').then((file) => ({ default: file.RunSamples })));
 
 /** One job as it goes: everything but the estimate comes by its stream. */
 export function RunPage() {

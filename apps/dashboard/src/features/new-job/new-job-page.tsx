@@ -20,7 +20,7 @@ import {
 } from '@lowrank/contracts';
 import { keepPreviousData, useMutation, useQuery } from '@tanstack/react-query';
 import { getRouteApi, useNavigate } from '@tanstack/react-router';
-import { lazy, Suspense, useState } from 'react';
+import { Suspense, useState } from 'react';
 import { Icon } from '../../components/icon';
 import { PageHeader } from '../../components/page-header';
 import { Section } from '../../components/section';
@@ -35,18 +35,19 @@ import { defined } from '../../lib/search';
 import { useMay } from '../../lib/session';
 import { type Knob, mainKnobs, objectiveKnobs, objectives } from './knobs';
 import { type Schedule, scheduleOf } from './schedule';
+import { lazyPart } from '../../lib/lazy-part';
 
 const route = getRouteApi('/shell/jobs/new');
-const EstimateView = lazy(() =>
+const EstimateView = lazyPart(() =>
   import('../../components/estimate-view').then((file) => ({ default: file.EstimateView })),
 );
-const KnobInput = lazy(() => import('./knob-input').then((file) => ({ default: file.KnobInput })));
-const MoreKnobs = lazy(() => import('./more-knobs').then((file) => ({ default: file.MoreKnobs })));
-const ScheduleFields = lazy(() =>
+const KnobInput = lazyPart(() => import('./knob-input').then((file) => ({ default: file.KnobInput })));
+const MoreKnobs = lazyPart(() => import('./more-knobs').then((file) => ({ default: file.MoreKnobs })));
+const ScheduleFields = lazyPart(() =>
   import('./schedule-fields').then((file) => ({ default: file.ScheduleFields })),
 );
-const DataStep = lazy(() => import('./data-step').then((file) => ({ default: file.DataStep })));
-const RequestSnippet = lazy(() =>
+const DataStep = lazyPart(() => import('./data-step').then((file) => ({ default: file.DataStep })));
+const RequestSnippet = lazyPart(() =>
   import('./request-snippet').then((file) => ({ default: file.RequestSnippet })),
 );
 
