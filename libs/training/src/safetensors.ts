@@ -1,5 +1,6 @@
 import { readSafetensorsHeader, SafetensorsError, type SafetensorsEntry } from '@lowrank/datasets';
 import { open } from 'node:fs/promises';
+import { encodeHalves, toBf16 } from './halves';
 
 export interface NamedTensor {
   name: string;
@@ -44,15 +45,6 @@ export function encodeHeader(tensors: readonly SavedTensor[]): Buffer {
   return encoded;
 }
 
-/** Values to bfloat16, to the nearest and of two the even one; what is not finite stays so. */
-function roundToBf16(values: Float32Array, into: Uint16Array): void {
-  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
-  for (let i = 0; i < bits.length; i += 1) {
-    const word = bits[i] as number;
-    into[i] = (word + 0x7fff + ((word >>> 16) & 1)) >>> 16;
-  }
-}
-
 /**
  * A safetensors file of tensors in float32 or bfloat16 (https://github.com/huggingface/safetensors#format): names sorted, metadata
  * {"format":"pt"}, header padded to a multiple of 8 bytes, as the Python library writes it. Equal tensors give equal bytes. Values are finite.
@@ -69,7 +61,7 @@ export function encodeSafetensors(tensors: readonly TensorSource[]): Buffer {
     if (tensor.dtype === 'BF16') {
       const values = new Float32Array(elements);
       tensor.fill(values);
-      roundToBf16(values, new Uint16Array(file, at, elements));
+      new Uint8Array(file, at).set(encodeHalves(values, toBf16));
     } else tensor.fill(new Float32Array(file, at, elements));
     at += bytesOf(tensor);
   }

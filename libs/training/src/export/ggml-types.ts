@@ -1,5 +1,5 @@
 import { halfToFloat } from '../safetensors';
-import { encodeHalves, toF16 } from './halves';
+import { encodeHalves, toF16 } from '../halves';
 
 /** Types of tensors in GGUF files: number, values in a block, bytes of a block. */
 export const ggmlTypes = {

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { readParts } from '../combine/pairs';
 import { readAdapterConfig } from '../peft-config';
-import { encodeHalves, toBf16, toF16 } from './halves';
+import { encodeHalves, toBf16, toF16 } from '../halves';
 import { type MergedWeights, openWeights, type Weight } from './weights';
 
 export interface ExportProgress {
