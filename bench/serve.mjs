@@ -1,7 +1,7 @@
 // Serving, in one run: a decode step of many rows (as bench:decode), a server over HTTP with few and with many adapters, adapters that are
 // not in memory yet, and transformers + PEFT with mixed `adapter_names` on the same model.
 //
-//   npm run bench:serve -- [--quick] [--model 10M] [--batch 256] [--adapters 2000] [--requests 512] [--threads 2] [--seconds 20]
+//   npm run bench:serve -- [--quick] [--model 100M] [--batch 256] [--adapters 2000] [--requests 512] [--threads 2] [--seconds 20]
 //
 // The server is apps/serve without the API before it, over a folder of objects; requests of 32 tokens of prompt and 32 of answer keep 64
 // turns busy, for `--seconds` at most each time, so that all ends within minutes on any machine. Prints each figure beside its goal. Writes bench/results/serve.json. Needs the oracle (tools/oracle/setup.sh) and `npm run build`.
@@ -21,7 +21,7 @@ import { lastLine, measurePeak, median, print, root, run, writeResults } from '.
 const { values: flags } = parseArgs({
   options: {
     quick: { type: 'boolean', default: false },
-    model: { type: 'string', default: '10M' },
+    model: { type: 'string', default: '100M' },
     batch: { type: 'string' },
     adapters: { type: 'string' },
     requests: { type: 'string' },
@@ -76,9 +76,12 @@ async function steps(base) {
   return {
     ...{ batch, single, whole, read },
     share: (single.base * weightBytes(base.info)) / (read * 1e9),
-    oneToBase: whole['one adapter, f32'] / whole.base,
-    eachToOne: whole['an adapter each, f32'] / whole['one adapter, f32'],
-    eachToOneBf16: whole['an adapter each, bf16'] / whole['one adapter, bf16'],
+    ratios: Object.fromEntries(
+      Object.keys(adapters).map((dtype) => {
+        const [one, each] = [whole[`one adapter, ${dtype}`], whole[`an adapter each, ${dtype}`]];
+        return [dtype, { eachToOne: each / one, oneToBase: one / whole.base }];
+      }),
+    ),
   };
 }
 
@@ -98,7 +101,10 @@ async function store(base, folder, data) {
   const adapters = [];
   for (let seed = 0; seed < many; seed += 1) {
     const adapter = base.createAdapter({ targets, seed: BigInt(seed) });
-    const contents = { [ADAPTER_CONFIG]: config, [ADAPTER_WEIGHTS]: adapterWeights(adapter) };
+    const contents = {
+      [ADAPTER_CONFIG]: config,
+      [ADAPTER_WEIGHTS]: adapterWeights(adapter, recipe.lora.dtype),
+    };
     adapter.close();
     const its = [];
     for (const [path, content] of Object.entries(contents)) its.push({ path, ...(await blobs.put(content)) });
@@ -249,11 +255,12 @@ const percent = (value) => `${Math.round(value * 100)} %`;
 const rate = (value) => `${value.toFixed(1)} tokens/s`;
 const times = (value) => `${value.toFixed(2)}x`;
 
-/** What the product promises, and what was measured of it; goals of none are told for what they are. */
+/** What the product promises of adapters as a recipe publishes them, in bfloat16, and what was measured of it; goals of none are told for what they are. */
 const figures = ({ step, http, peer }) => [
-  [`step of ${batch} rows, an adapter each against one`, step.eachToOne, 0.8, times],
-  ['the same with pairs in bfloat16', step.eachToOneBf16, 0.8, times],
-  [`step of ${batch} rows, one adapter against the bare base`, step.oneToBase, 0.9, times],
+  [`step of ${batch} rows, an adapter each against one`, step.ratios.bf16.eachToOne, 0.8, times],
+  ['the same of adapters in floats', step.ratios.f32.eachToOne, null, times],
+  [`step of ${batch} rows, one adapter against the bare base`, step.ratios.bf16.oneToBase, 0.9, times],
+  ['the same of an adapter in floats', step.ratios.f32.oneToBase, null, times],
   [`over HTTP, ${many} adapters in memory against ${few}`, http.manyToFew, 0.9, times],
   [
     `the same with ${http.kept} in memory and the others on the disk`,

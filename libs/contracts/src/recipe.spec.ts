@@ -18,7 +18,7 @@ describe('recipeSchema', () => {
       bias: 'none',
       init: 'default',
       initIterations: 8,
-      dtype: 'f32',
+      dtype: 'bf16',
     });
     expect(recipe.optimizer).toMatchObject({ name: 'adamw', loraPlusRatio: 1 });
     expect(recipe.training.sequenceLength).toBe(512);

@@ -54,8 +54,8 @@ const loraSchema = z.strictObject({
   /** Rounds that PiSSA takes to find the principal part: more are more exact. */
   initIterations: z.int().min(0).max(1000),
   /**
-   * What A and B are published in. They are trained as floats; rounded to bfloat16 they are half as large, and a server that answers with hundreds
-   * of adapters reads half as much.
+   * What A and B are published in (ADR 50). They are trained as floats; rounded to bfloat16 they are half as large, and a server that answers with
+   * hundreds of adapters reads half as much.
    */
   dtype: z.enum(['f32', 'bf16']),
 });
@@ -95,7 +95,7 @@ const loraDefaults: Omit<Lora, 'alpha'> = {
   bias: 'none',
   init: 'default',
   initIterations: 8,
-  dtype: 'f32',
+  dtype: 'bf16',
 };
 
 /** A field that may be left out; the description of the API says what it is then. */

@@ -7,7 +7,7 @@ export const recipeDefaults: Recipe = {
   lora: {
     ...{ rank: 16, alpha: 32, dropout: 0, targets: 'all-linear', exclude: [], layers: null },
     ...{ rankPattern: {}, alphaPattern: {}, rsLora: false, dora: false, bias: 'none' },
-    ...{ init: 'default', initIterations: 8, dtype: 'f32' },
+    ...{ init: 'default', initIterations: 8, dtype: 'bf16' },
   },
   training: {
     ...{ epochs: 3, steps: null, sequenceLength: 512, rows: 4, accumulation: 1, tooLong: 'truncate' },

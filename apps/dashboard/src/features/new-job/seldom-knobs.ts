@@ -47,8 +47,8 @@ export const moreKnobs: { title: string; knobs: Knob[] }[] = [
       {
         ...{ path: 'lora.dtype', label: 'Published in', kind: 'choice' },
         choices: [
-          { value: 'f32', label: 'float32' },
           { value: 'bf16', label: 'bfloat16' },
+          { value: 'f32', label: 'float32' },
         ],
         help: 'bfloat16 rounds the finished adapter: half the size, and hundreds of them answer faster from one base. Training keeps floats.',
       },
