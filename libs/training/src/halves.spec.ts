@@ -1,4 +1,4 @@
-import { encodeHalves, toBf16, toF16 } from './halves';
+import { encodeHalves, roundToBf16, toBf16, toF16 } from './halves';
 
 const bitsOf = (value: number): number => new Uint32Array(Float32Array.of(value).buffer)[0] as number;
 
@@ -30,6 +30,12 @@ describe('16-bit floats', () => {
       [1, 1 + 2 ** -8, 1 + 3 * 2 ** -8, -3.4e38, Infinity].map((value) => toBf16(bitsOf(value))),
     ).toEqual([0x3f80, 0x3f80, 0x3f82, 0xff80, 0x7f80]);
     expect(toBf16(bitsOf(NaN)) & 0x7fff).toBeGreaterThan(0x7f80);
+  });
+
+  it('rounds in place, within a larger buffer too', () => {
+    const all = Float32Array.of(1 + 2 ** -9, 1 + 2 ** -9, -(1 + 3 * 2 ** -8), -0);
+    roundToBf16(all.subarray(1));
+    expect([...all]).toEqual([1 + 2 ** -9, 1, -(1 + 2 ** -6), -0]);
   });
 
   it('writes little-endian', () => {

@@ -23,6 +23,12 @@ export function toF16(bits: number): number {
   return sign | Math.min(value, 0x7c00);
 }
 
+/** float32 values that bfloat16 holds, in their place. */
+export function roundToBf16(values: Float32Array): void {
+  const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
+  for (let i = 0; i < bits.length; i += 1) bits[i] = toBf16(bits[i] as number) << 16;
+}
+
 /** float32 values as 16-bit ones, little-endian. */
 export function encodeHalves(values: Float32Array, half: (bits: number) => number): Buffer {
   const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);

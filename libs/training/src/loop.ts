@@ -65,6 +65,8 @@ export interface TrainOptions {
   progress: Progress;
   /** Stops within a micro-batch; `train` then rejects and the adapter is as after the last whole step. */
   signal: AbortSignal;
+  /** Called after the last step, before it is evaluated and written down: may change the weights, again in the same way to no effect. */
+  onTrained?(): void;
   onMetric(metric: JobMetric, trainedTokens: number): void;
   onWarning(message: string): void;
   /** Called after every checkpoints.everySteps steps, unless updates are being discarded, and after the last one; awaited. */
@@ -300,6 +302,9 @@ export async function train(options: TrainOptions): Promise<Progress> {
   adapter.zeroGradients();
   for (;;) {
     options.signal.throwIfAborted();
+    const { step } = progress;
+    const last = step === plan.totalSteps;
+    if (last) options.onTrained?.();
     if (evaluationDue(progress, options)) {
       progress =
         options.evaluation.length > 0
@@ -308,8 +313,6 @@ export async function train(options: TrainOptions): Promise<Progress> {
       await options.onEvaluated?.(progress);
       options.onProgress(progress);
     }
-    const { step } = progress;
-    const last = step === plan.totalSteps;
     // While updates are being discarded the adapter may be beyond help: the checkpoint before is the better one to go back to.
     const isDue = step % recipe.checkpoints.everySteps === 0 && progress.skippedInRow === 0;
     if (step > saved && (last || isDue)) {

@@ -10,6 +10,7 @@ import {
   readAdapterConfig,
   unusable,
 } from './peft-config';
+import { roundToBf16 } from './halves';
 import { bytesKept, keptInBf16, type PairDtype } from './pair-dtype';
 import { encodeSafetensors, readSafetensors, type NamedTensor, type TensorSource } from './safetensors';
 import { targetModules } from './targets';
@@ -87,6 +88,19 @@ export function adapterWeights(adapter: Adapter, dtype: Recipe['lora']['dtype'] 
       },
     })),
   );
+}
+
+/**
+ * Rounds A and B to what adapterWeights writes of them in `bf16`: what is measured and what is published are the same then. PiSSA's pairs as they
+ * began stay as they are.
+ */
+export function roundPairs(adapter: Adapter): void {
+  for (const [i, { role }] of adapter.tensors.entries()) {
+    if (role !== 'lora_A' && role !== 'lora_B') continue;
+    const values = adapter.read(i);
+    roundToBf16(values);
+    adapter.write(i, values);
+  }
 }
 
 const scaled = (values: Readonly<Record<string, number>>, factor: number): Record<string, number> =>

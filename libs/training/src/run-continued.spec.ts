@@ -62,10 +62,10 @@ async function run(name: string, changes: Partial<RunOptions>) {
 const weightsOf = (name: string): Promise<Buffer> => readFile(join(at(name), ADAPTER_WEIGHTS));
 
 it.each<[string, RecipeInput['lora']]>([
-  ['lora', { rank: 4, dropout: 0.1, rankPattern: { q_proj: 2 }, dtype: 'f32' }],
-  ['dora', { rank: 4, dora: true, rsLora: true, dtype: 'f32' }],
-  ['pissa', { rank: 4, init: 'pissa', dtype: 'f32' }],
-  ['bfloat16', { rank: 4 }],
+  ['lora', { rank: 4, dropout: 0.1, rankPattern: { q_proj: 2 } }],
+  ['floats', { rank: 4, dtype: 'f32' }],
+  ['dora', { rank: 4, dora: true, rsLora: true }],
+  ['pissa', { rank: 4, init: 'pissa' }],
 ])('%s: goes on from the weights of a version, bit for bit', async (name, lora) => {
   const recipe = makeRecipe({ ...small, lora });
   const { trained } = await run(name, { recipe });
@@ -86,9 +86,9 @@ it.each<[string, RecipeInput['lora']]>([
   const { metrics, trained: continued } = await run(`${name}-next`, { recipe: next, initFrom });
   // The rows held out are the same ones, so the loss before the first step is that of the version.
   expect(metrics[0]).toMatchObject({ kind: 'eval', step: 0 });
-  const isExact = name === 'lora' || name === 'dora';
-  if (isExact) expect(metrics[0]?.loss).toBe(trained.metrics.evalLossAfter);
-  else expect(metrics[0]?.loss).toBeCloseTo(trained.metrics.evalLossAfter as number, 3);
+  if (name !== 'pissa') expect(metrics[0]?.loss).toBe(trained.metrics.evalLossAfter);
+  // What PiSSA takes away is floats while it trains, and rounded when it is published.
+  else expect(metrics[0]?.loss).toBeCloseTo(trained.metrics.evalLossAfter as number, 2);
   expect(continued.metrics).toMatchObject({ steps: 4, evalLossBefore: metrics[0]?.loss });
   expect((await weightsOf(`${name}-next`)).equals(published)).toBe(false);
   const card = await readFile(join(at(`${name}-next`), 'README.md'), 'utf8');

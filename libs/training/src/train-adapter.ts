@@ -3,6 +3,7 @@ import { type Adapter, type Base } from '@lowrank/kernels';
 import { spanned } from '@lowrank/telemetry';
 import { loadCheckpoint, saveCheckpoint } from './checkpoint';
 import { Diverged, freshProgress, samplesDue, train, type Progress } from './loop';
+import { roundPairs } from './peft';
 import { type Data } from './prepare-data';
 import { type JoinedRanks } from './ranks';
 import { isStop, type RunOptions, type TrainedAdapter } from './run-options';
@@ -98,6 +99,9 @@ export async function trainAdapter(
         evaluation: data.evaluation,
         progress: current,
         signal,
+        onTrained: () => {
+          if (recipe.lora.dtype === 'bf16') roundPairs(adapter);
+        },
         onMetric: (metric, trainedTokens) => {
           unwritten.push(metric);
           if (metric.kind === 'train') trainLoss = metric.loss;

@@ -19,7 +19,7 @@ import { runTraining } from '../run';
 import { runEvaluation, type RunEvaluationOptions } from './run-evaluation';
 
 const small: RecipeInput = {
-  lora: { rank: 4, dtype: 'f32' },
+  lora: { rank: 4 },
   training: { steps: 6, sequenceLength: 128, rows: 2, compute: 'f32' },
   optimizer: { learningRate: 0.02 },
   evaluation: { fraction: 0.2 },
