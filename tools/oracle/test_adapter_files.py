@@ -26,7 +26,7 @@ RECIPES = {
     "bias-all": {"lora": {"rank": 4, "bias": "all", "dora": True, "targets": ["q_proj", "o_proj"]}},
     "pissa": {"lora": {"rank": 4, "init": "pissa", "dropout": 0.1}},
     "pissa-patterns": {"lora": {"rank": 4, "init": "pissa", "rsLora": True, "rankPattern": {"v_proj": 2}, "alphaPattern": {"o_proj": 5}}},
-    "published-bf16": {"lora": {"rank": 4, "dora": True, "dtype": "bf16"}},
+    "published-floats": {"lora": {"rank": 4, "dora": True, "dtype": "f32"}},
     "lora-plus-8bit": {"lora": {"rank": 4}, "optimizer": {"name": "adamw8bit", "loraPlusRatio": 4}},
 }
 SAVED = {
@@ -77,7 +77,7 @@ def test_peft_loads_what_a_recipe_makes(model, batches, tmp_path, name):
     placed = {name.replace(".default", "").replace("magnitude_vector.weight", "magnitude_vector"): value.numpy()
               for name, value in loaded.state_dict().items()}
     for tensor, value in saved.items():
-        assert value.dtype == (torch.bfloat16 if recipe["lora"].get("dtype") == "bf16" and value.dim() == 2 else torch.float32), tensor
+        assert value.dtype == (torch.float32 if recipe["lora"].get("dtype") == "f32" or value.dim() == 1 else torch.bfloat16), tensor
         assert np.array_equal(placed[tensor], value.float().numpy()), tensor
     assert {n for n in placed if "lora_" in n} == {n for n in saved if "lora_" in n}
 
