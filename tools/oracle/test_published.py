@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from peft import PeftModel
-from safetensors.numpy import load_file
+from safetensors.torch import load_file
 from transformers import AutoTokenizer
 
 import peer
@@ -50,7 +50,7 @@ def peft_logits(folder: Path, batch: Batch) -> np.ndarray:
 
 def our_logits(folder: Path, batch: Batch, base_file: Path) -> np.ndarray:
     config = json.loads((folder / "adapter_config.json").read_text())
-    weights = {name.removeprefix("base_model.model.").removesuffix(".weight"): value
+    weights = {name.removeprefix("base_model.model.").removesuffix(".weight"): value.float().numpy()
                for name, value in load_file(folder / "adapter_model.safetensors").items()}
     base = Kernels().open_base(BASE, base_file)
     return base.logits(batch, base.adapter(config["r"], config["lora_alpha"], weights))
