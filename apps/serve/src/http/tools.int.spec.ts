@@ -156,11 +156,11 @@ describe.each(Object.entries(toolTemplates))('a model that calls as %s does', (s
     const named = { type: 'function' as const, function: { name: 'odd' } };
     const odd = {
       type: 'function' as const,
-      function: { name: 'odd', parameters: { type: 'object', properties: { n: { multipleOf: 2 } } } },
+      function: { name: 'odd', parameters: { type: 'object', properties: { n: { not: {} } } } },
     };
     expect(await refused({ tools: [add, odd], tool_choice: named })).toEqual([
       400,
-      'tools.1.function.parameters.properties.n.multipleOf',
+      'tools.1.function.parameters.properties.n.not',
     ]);
     const body = (change: Partial<ChatCompletionInput>) => refused({ tool_choice: 'required', ...change });
     const at = 'completion.body';
