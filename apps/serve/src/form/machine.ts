@@ -82,6 +82,13 @@ export class Machine {
     return next;
   }
 
+  /** Where bytes lead from the start; null: nowhere. */
+  follow(bytes: Uint8Array): Position | null {
+    let at: Position | null = this.start;
+    for (const byte of bytes) at = at && this.step(at, byte);
+    return at;
+  }
+
   private position(out: ReadonlySet<Frame | null>): Position {
     const whole = out.has(null);
     const frames = [...out].filter((frame) => frame !== null).slice(0, mostFrames);
@@ -297,11 +304,8 @@ export class Machine {
 }
 
 /** Whether a text is a whole value. */
-export function takes(machine: Machine, text: string): boolean {
-  let at: Position | null = machine.start;
-  for (const byte of Buffer.from(text)) at = at && machine.step(at, byte);
-  return at?.whole === true;
-}
+export const takes = (machine: Machine, text: string): boolean =>
+  machine.follow(Buffer.from(text))?.whole === true;
 
 /** Characters that the strings of a frame still take, whatever they are, but for quotes and backslashes; 0 where it is in none. */
 export function freeCharacters({ node, phase, count }: Frame): number {

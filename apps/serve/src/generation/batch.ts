@@ -32,8 +32,8 @@ export interface SequenceRequest {
 
 /** What a sequence is held to. */
 export interface Guide {
-  /** Tokens that may come next, as `Sampling.allowed`. */
-  allowed(): Promise<Uint32Array>;
+  /** Tokens that may come next, as `Sampling.allowed`; undefined: all. */
+  allowed(): Promise<Uint32Array | undefined>;
   /** Is told of each token that was drawn, before the next call. */
   accept(token: number): void;
 }

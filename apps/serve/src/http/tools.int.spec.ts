@@ -162,6 +162,12 @@ describe.each(Object.entries(toolTemplates))('a model that calls as %s does', (s
       400,
       'tools.1.function.parameters.properties.n.not',
     ]);
+    const strict = { ...odd, function: { ...odd.function, strict: true } };
+    expect(await refused({ tools: [add, strict] })).toEqual([
+      400,
+      'tools.1.function.parameters.properties.n.not',
+    ]);
+    await ask({ tools: [add, odd], max_tokens: 1 });
     const body = (change: Partial<ChatCompletionInput>) => refused({ tool_choice: 'required', ...change });
     const at = 'completion.body';
     expect(await body({ tools: [] })).toEqual([400, `${at}.tool_choice`]);
