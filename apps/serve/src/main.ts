@@ -5,6 +5,7 @@ import { Blobs, createObjectStore } from '@lowrank/storage';
 import { logOptions } from '@lowrank/telemetry';
 import { join } from 'node:path';
 import pino from 'pino';
+import { Rereads } from './generation/rereads';
 import { Service } from './generation/service';
 import { Turns } from './generation/turns';
 import { InFlight } from './http/in-flight';
@@ -51,7 +52,7 @@ async function main(): Promise<void> {
     patienceMs: 1000 * serve.waitSeconds,
   });
   const pins = new Pins({ models, memoryBytes, file: join(served, 'pins.json') });
-  const service = new Service(models, turns);
+  const service = new Service(models, turns, serve.rereads ? new Rereads(models, turns) : null);
   const inFlight = new InFlight();
   const app = createServer({
     ...{ service, models, pins, turns, inFlight, bodyBytes, logger },
@@ -68,6 +69,7 @@ async function main(): Promise<void> {
     inFlight
       .drain(1000 * serve.drainSeconds)
       .then(() => app.close())
+      .then(() => service.close())
       .then(() => pins.close())
       .then(() => {
         models.close();

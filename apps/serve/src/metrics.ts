@@ -95,6 +95,17 @@ export class ServeMetrics implements MeterEvents {
         self.set({ state: 'free' }, free);
       },
     );
+    new Counter({
+      name: 'lowrank_serve_reread_tokens_total',
+      help: 'Tokens of conversations that were taken through a model again while nobody waited, and those of them that prompts have found.',
+      labelNames: ['type'],
+      registers: [this.registry],
+      collect() {
+        this.reset();
+        this.inc({ type: 'read' }, models.rereads.tokens);
+        this.inc({ type: 'reused' }, models.rereads.reused);
+      },
+    });
     const loads = (name: string, help: string, count: () => Record<string, number>) =>
       new Counter({
         ...{ name, help, labelNames: ['kind'], registers: [this.registry] },

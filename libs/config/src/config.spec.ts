@@ -86,6 +86,11 @@ describe('loadConfig', () => {
     expect(wrong).toContain('LOWRANK_SERVE_ADAPTER_DTYPE');
   });
 
+  it('has answers read again for the next turn, unless told otherwise', () => {
+    expect(loadConfig({}).serve.rereads).toBe(true);
+    expect(loadConfig({ LOWRANK_SERVE_REREAD: 'off' }).serve.rereads).toBe(false);
+  });
+
   it('limits the requests of each caller, unless told otherwise', () => {
     expect(loadConfig({}).requestsPerSecond).toBe(500);
     expect(loadConfig({ LOWRANK_REQUESTS_PER_SECOND: '20' }).requestsPerSecond).toBe(20);

@@ -88,6 +88,8 @@ export interface Config {
     /** Longest that a request waits for its turn, and that a server which leaves gives the answers that it has begun. */
     waitSeconds: number;
     drainSeconds: number;
+    /** Whether answers are taken through the model again while nobody is answered. */
+    rereads: boolean;
   };
   /** Networks such as `10.1.0.0/16` that webhooks may be in although they are not public. */
   webhookNetworks: readonly string[];
@@ -220,6 +222,7 @@ const environmentSchema = z
     LOWRANK_SERVE_DISK: integer(2 ** 20, 2 ** 50).default(20 * 2 ** 30),
     LOWRANK_SERVE_WAIT_SECONDS: integer(1, 3600).default(60),
     LOWRANK_SERVE_DRAIN_SECONDS: integer(0, 3600).default(120),
+    LOWRANK_SERVE_REREAD: z.enum(['on', 'off']).default('on'),
     LOWRANK_WORKER_METRICS_PORT: integer(0, 65_535).optional(),
     LOWRANK_WORKER_METRICS_HOST: z.string().default('127.0.0.1'),
     LOWRANK_WEBHOOK_NETWORKS: networks.optional(),
@@ -326,6 +329,7 @@ export function loadConfig(env: NodeJS.ProcessEnv = process.env): Config {
       diskBytes: value.LOWRANK_SERVE_DISK,
       waitSeconds: value.LOWRANK_SERVE_WAIT_SECONDS,
       drainSeconds: value.LOWRANK_SERVE_DRAIN_SECONDS,
+      rereads: value.LOWRANK_SERVE_REREAD === 'on',
     },
     webhookNetworks: value.LOWRANK_WEBHOOK_NETWORKS ?? [],
     importNetworks: value.LOWRANK_IMPORT_NETWORKS ?? [],

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import OpenAI from 'openai';
+import { z } from 'zod';
 import { type TestApi } from '../test/api';
 import { UsageRecorder } from '../usage/usage-recorder';
 import { refused } from '../test/openai';
@@ -132,6 +133,33 @@ it("gives OpenAI's client JSON of its schema", async () => {
     answer: expect.any(Number),
     sure: expect.any(Boolean),
   });
+});
+
+it("gives OpenAI's client what zod's schemas say", async () => {
+  const shape = z.object({
+    id: z.uuid(),
+    day: z.iso.date(),
+    pair: z.tuple([z.int().min(0).max(9), z.enum(['a', 'b'])]),
+    step: z.number().min(0).max(2).multipleOf(0.25),
+    code: z
+      .string()
+      .regex(/^(?!AA)[A-Z]{2,4}$/)
+      .endsWith('Z'),
+    kind: z.discriminatedUnion('is', [
+      z.object({ is: z.literal('x'), n: z.null() }),
+      z.object({ is: z.literal('y') }),
+    ]),
+  });
+  // This model says anything, and its answer is short: no white space.
+  const compact = Object.fromEntries([...'\t\n\r '].map((space) => [String(space.charCodeAt(0)), -100]));
+  const completion = await client.chat.completions.create({
+    ...{ ...body, max_tokens: 250, temperature: 1, seed: 5, logit_bias: compact },
+    response_format: { type: 'json_schema', json_schema: { name: 'shape', schema: z.toJSONSchema(shape) } },
+  });
+  const [choice] = completion.choices;
+  expect(choice?.finish_reason).toBe('stop');
+  const given: unknown = JSON.parse(choice?.message.content ?? '');
+  expect(shape.parse(given)).toEqual(given);
 });
 
 it("passes a server's refusal on, of a stream too", async () => {

@@ -68,7 +68,7 @@ const python = resolve(__dirname, '../../../../tools/oracle/.venv/bin/python');
     const env = { OPENAI_BASE_URL: `${served.api.url}/v1`, OPENAI_API_KEY: served.api.memberKey };
     const { stdout } = await promisify(execFile)(python, [script, 'caller'], { env });
     expect(JSON.parse(stdout)).toEqual({
-      ...{ called: 'add', finish: 'tool_calls', streamed: true },
+      ...{ called: 'add', finish: 'tool_calls', streamed: true, thing: 'stop' },
       answered: expect.stringMatching(/^(stop|length)$/),
     });
   },

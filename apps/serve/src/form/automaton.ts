@@ -1,12 +1,13 @@
-import { all, intersection } from './characters';
+import { all, intersection, type Range } from './characters';
 import { type PatternState } from './node';
-import { type Regex, RegexError } from './regex';
+import { type Look, type Regex, RegexError } from './regex';
 
 /* Regular expressions as automata over characters (Thompson 1968; Rabin & Scott 1959), without states from which no text can end. */
 
-/** Of the automaton that is being made, and of what is made of it. */
+/** Of the automaton that is being made, of what is made of it, and of what is made of several. */
 const mostParts = 20_000;
 const mostStates = 4_000;
+const mostCommon = 20_000;
 
 interface Part {
   /** Where it leads without a character. */
@@ -81,12 +82,19 @@ class Parts {
 
 interface State {
   accepts: boolean;
+  /** In order. */
   edges: { low: number; high: number; to: number }[];
+}
+/** Texts, or all others. */
+export interface Held {
+  states: readonly { readonly accepts: boolean; readonly edges: PatternState['edges'] }[];
+  negated: boolean;
 }
 
 /** Numbers states by their keys as they come; `expand` makes each from what it is of. */
 function explore<T>(
   start: T,
+  most: number,
   keyOf: (of: T) => string,
   expand: (of: T, go: (to: T) => number) => State,
 ): State[] {
@@ -96,7 +104,7 @@ function explore<T>(
     const key = keyOf(to);
     const known = numbers.get(key);
     if (known !== undefined) return known;
-    if (numbers.size >= mostStates) throw new RegexError('is larger than this server takes');
+    if (numbers.size >= most) throw new RegexError('is larger than this server takes');
     numbers.set(key, numbers.size);
     queue.push(to);
     return numbers.size - 1;
@@ -107,20 +115,24 @@ function explore<T>(
   return states;
 }
 
+/** Ranges within which all characters are on the same edges. */
+const pieces = (ranges: readonly { low: number; high: number }[]): Range[] => {
+  const cuts = [...new Set(ranges.flatMap(({ low, high }) => [low, high + 1]))].sort((a, b) => a - b);
+  return cuts.slice(0, -1).map((low, i) => [low, (cuts[i + 1] as number) - 1]);
+};
+
 function determined(regex: Regex): State[] {
   const parts = new Parts();
   const [from, to] = [parts.add(), parts.add()];
   parts.build(regex, from, to);
   return explore(
     parts.closure([from]),
+    mostStates,
     (set) => set.join(),
     (set, go) => {
       const edges = set.flatMap((at) => parts.part(at).edges);
-      // Between two of these all characters lead to the same.
-      const cuts = [...new Set(edges.flatMap(({ low, high }) => [low, high + 1]))].sort((a, b) => a - b);
-      const split = cuts.slice(0, -1).flatMap((low, i) => {
+      const split = pieces(edges).flatMap(([low, high]) => {
         const targets = edges.filter((edge) => edge.low <= low && edge.high >= low).map((edge) => edge.to);
-        const high = (cuts[i + 1] as number) - 1;
         return targets.length === 0 ? [] : [{ low, high, to: go(parts.closure(targets)) }];
       });
       return { accepts: set.includes(to), edges: split };
@@ -128,35 +140,99 @@ function determined(regex: Regex): State[] {
   );
 }
 
-/** The same texts, of at least `min` and at most `max` characters. */
-function counted(states: readonly State[], min: number, max: number): State[] {
-  if (min === 0 && max === Infinity) return [...states];
+/** The texts that an expression is of, as far as what it looks ahead for is, or is not, at their beginning. */
+export const heldBy = (looks: readonly Look[]): Held[] =>
+  looks.map(({ regex, negated }) => ({ states: determined(regex), negated }));
+
+/** These texts. */
+export function heldTo(texts: readonly string[]): Held {
+  const states: State[] = [{ accepts: false, edges: [] }];
+  for (const text of [...texts].sort()) {
+    let at = 0;
+    for (const character of text) {
+      const point = character.codePointAt(0) as number;
+      const { edges } = states[at] as State;
+      const known = edges.find(({ low }) => low === point);
+      if (known === undefined) {
+        edges.push({ low: point, high: point, to: states.length });
+        edges.sort((a, b) => a.low - b.low);
+        states.push({ accepts: false, edges: [] });
+      }
+      at = known?.to ?? states.length - 1;
+    }
+    (states[at] as State).accepts = true;
+  }
+  return { states, negated: false };
+}
+
+/** Whether a text is one of those. */
+export function isHeld({ states, negated }: Held, text: string): boolean {
+  let at: number | undefined = 0;
+  for (const character of text) {
+    const point = character.codePointAt(0) as number;
+    at = states[at]?.edges.find(({ low, high }) => low <= point && high >= point)?.to;
+    if (at === undefined) break;
+  }
+  return (at !== undefined && states[at]?.accepts === true) !== negated;
+}
+
+/** Where a state that has left an automaton is. */
+const outside = -1;
+
+/** The texts that are of all, with at least `min` and at most `max` characters. */
+function common(held: readonly Held[], min: number, max: number): Held['states'] {
+  const [only] = held;
+  if (only?.negated === false && held.length === 1 && min === 0 && max === Infinity) return only.states;
   const most = max === Infinity ? min : max;
   return explore(
-    { state: 0, count: 0 },
-    ({ state, count }) => `${state} ${count}`,
-    ({ state, count }, go) => {
-      const { accepts, edges } = states[state] as State;
-      const isLast = max !== Infinity && count >= max;
-      const next = Math.min(count + 1, most);
-      return {
-        accepts: accepts && count >= min,
-        edges: isLast ? [] : edges.map((edge) => ({ ...edge, to: go({ state: edge.to, count: next }) })),
-      };
+    { at: held.map(() => 0), count: 0 },
+    mostCommon,
+    ({ at, count }) => `${at.join()} ${count}`,
+    ({ at, count }, go) => {
+      const accepts = held.every(
+        ({ states, negated }, i) => (states[at[i] as number]?.accepts === true) !== negated,
+      );
+      if (max !== Infinity && count >= max) return { accepts: accepts && count >= min, edges: [] };
+      const ways = held.map(({ states }, i) => states[at[i] as number]?.edges ?? []);
+      const passed = held.map(() => 0);
+      const characters = all.map(([low, high]) => ({ low, high }));
+      const edges: State['edges'] = [];
+      for (const [low, high] of pieces([...ways.flat(), ...characters])) {
+        if (!all.some(([from, to]) => from <= low && to >= high)) continue;
+        const next = ways.map((way, i) => {
+          while ((way[passed[i] as number]?.high ?? Infinity) < low) passed[i] = (passed[i] as number) + 1;
+          const edge = way[passed[i] as number];
+          return edge !== undefined && edge.low <= low ? edge.to : outside;
+        });
+        if (next.some((to, i) => to === outside && held[i]?.negated === false)) continue;
+        const to = go({ at: next, count: Math.min(count + 1, most) });
+        const last = edges.at(-1);
+        if (last !== undefined && last.to === to && last.high === low - 1) last.high = high;
+        else edges.push({ low, high, to });
+      }
+      return { accepts: accepts && count >= min, edges };
     },
   );
 }
 
 /**
- * The texts of an expression that have at least `min` and at most `max` characters. Each state leads on to some such text. Errors: RegexError where there
- * is none, or it is too large.
+ * The texts that are of all of these, with at least `min` and at most `max` characters, where there are any. Each state leads on to some such text.
+ * Error: RegexError where it is too large.
  */
-export function automatonOf(regex: Regex, min: number, max: number): PatternState[] {
-  const states = counted(determined(regex), min, max);
+export function automatonOf(held: readonly Held[], min: number, max: number): PatternState[] | null {
+  const states = common(held, min, max);
   const sources = states.map((): number[] => []);
   states.forEach(({ edges }, from) => edges.forEach(({ to }) => sources[to]?.push(from)));
   const alive = new Set(states.flatMap(({ accepts }, i) => (accepts ? [i] : [])));
   for (const at of alive) for (const from of sources[at] ?? []) alive.add(from);
-  if (!alive.has(0)) throw new RegexError('is of no string');
-  return states.map(({ accepts, edges }) => ({ accepts, edges: edges.filter(({ to }) => alive.has(to)) }));
+  if (!alive.has(0)) return null;
+  return states.map(({ accepts, edges }, from) => {
+    const kept = edges.filter(({ to }) => alive.has(to));
+    const isFree = kept.length === all.length && kept.every(({ to }) => to === from);
+    return {
+      accepts,
+      edges: kept,
+      isFree: isFree && kept.every(({ low, high }, i) => low === all[i]?.[0] && high === all[i]?.[1]),
+    };
+  });
 }

@@ -28,14 +28,3 @@ export function afterTail(sub: number, byte: number): number | null {
   const left = (sub >> 16) - 1;
   return left === 0 ? 0 : tail(left, 0x80, 0xbf);
 }
-
-/** Whether some integer between the limits has these digits, or begins with them. */
-export function beginsOneBetween(value: number, min: number, max: number): boolean {
-  if (value === 0) return min <= 0 && max >= 0;
-  let [low, high] = [value, value];
-  while (Math.abs(value < 0 ? low : high) <= 10 * Number.MAX_SAFE_INTEGER) {
-    if (low <= max && high >= min) return true;
-    [low, high] = value < 0 ? [low * 10 - 9, high * 10] : [low * 10, high * 10 + 9];
-  }
-  return false;
-}

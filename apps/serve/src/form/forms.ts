@@ -34,8 +34,14 @@ export class Forms {
     this.vocabulary = new Vocabulary(size, bytesOf, stopIds);
   }
 
-  /** `key`: of the schema. Errors: those of compileSchema. */
-  open(form: number, schema: FormSchema, path: string, key: string): FormStep {
+  /** `key`: of the schema; `begun`: what there is of the value already. null: no value begins so. Errors: those of compileSchema. */
+  open(
+    form: number,
+    schema: FormSchema,
+    path: string,
+    key: string,
+    begun: Uint8Array = new Uint8Array(),
+  ): FormStep | null {
     const followed = this.machines.get(key) ?? {
       machine: new Machine(compileSchema(schema, path)),
       masked: new Set(),
@@ -46,9 +52,10 @@ export class Forms {
       if (this.machines.size <= keptMachines) break;
       this.machines.delete(oldest);
     }
-    const { start } = followed.machine;
-    this.opened.set(form, { followed, position: start });
-    return this.step(followed, start);
+    const position = followed.machine.follow(begun);
+    if (position === null) return null;
+    this.opened.set(form, { followed, position });
+    return this.step(followed, position);
   }
 
   /** Goes on by a token that was allowed. One that ends an answer leads nowhere. */

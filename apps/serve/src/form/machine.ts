@@ -1,4 +1,4 @@
-import { afterTail, isSpace, tailOf } from './bytes';
+import { isSpace } from './bytes';
 import { ByteTrie, type ArrayNode, type Node, type ObjectNode } from './node';
 import { stepScalar, Text } from './scalars';
 
@@ -25,6 +25,8 @@ export interface Frame {
   readonly count: number;
   /** White space so far, or how the character's next byte is limited. */
   readonly sub: number;
+  /** Properties so far, where they are counted. */
+  readonly size: number;
   readonly trie: ByteTrie | null;
   /** What comes when this value is whole; null: nothing. */
   readonly parent: Frame | null;
@@ -46,21 +48,21 @@ enum Container {
   After,
   Comma,
   Key,
-  OtherKey,
-  OtherKeyTail,
   Colon,
   Value,
 }
 
 const char = (text: string): number => text.charCodeAt(0);
-const [quote, backslash, comma, colon] = [...'"\\,:'].map(char) as [number, number, number, number];
-type State = Pick<Frame, 'node' | 'phase'> & Partial<Pick<Frame, 'count' | 'sub' | 'trie'>>;
+const [quote, comma, colon] = [...'",:'].map(char) as [number, number, number];
+type State = Pick<Frame, 'node' | 'phase'> & Partial<Pick<Frame, 'count' | 'sub' | 'size' | 'trie'>>;
 
 export class Machine {
   readonly start: Position;
   private readonly frames = new Map<string, Frame>();
   private readonly positions = new Map<string, Position>();
   private readonly names = new Map<string, ByteTrie>();
+  /** What is left of values that come once each, after one of them. */
+  private readonly left = new Map<string, ByteTrie>();
   private made = 0;
 
   constructor(root: Node) {
@@ -80,6 +82,13 @@ export class Machine {
     return next;
   }
 
+  /** Where bytes lead from the start; null: nowhere. */
+  follow(bytes: Uint8Array): Position | null {
+    let at: Position | null = this.start;
+    for (const byte of bytes) at = at && this.step(at, byte);
+    return at;
+  }
+
   private position(out: ReadonlySet<Frame | null>): Position {
     const whole = out.has(null);
     const frames = [...out].filter((frame) => frame !== null).slice(0, mostFrames);
@@ -92,17 +101,21 @@ export class Machine {
   }
 
   /** The same frame for the same state, until there are too many to remember. */
-  private frame({ node, phase, count = 0, sub = 0, trie = null }: State, parent: Frame | null): Frame {
-    const key = `${node.id} ${phase} ${count} ${sub} ${trie?.id ?? ''} ${parent?.id ?? ''}`;
+  private frame(
+    { node, phase, count = 0, sub = 0, size = 0, trie = null }: State,
+    parent: Frame | null,
+  ): Frame {
+    const key = `${node.id} ${phase} ${count} ${sub} ${size} ${trie?.id ?? ''} ${parent?.id ?? ''}`;
     const known = this.frames.get(key);
     if (known !== undefined) return known;
     if (this.frames.size >= mostRemembered) {
       this.frames.clear();
       this.positions.clear();
       this.names.clear();
+      this.left.clear();
     }
     const depth = (parent?.depth ?? 0) + 1;
-    const frame = { id: (this.made += 1), node, phase, count, sub, trie, parent, depth };
+    const frame = { id: (this.made += 1), node, phase, count, sub, size, trie, parent, depth };
     this.frames.set(key, frame);
     return frame;
   }
@@ -113,7 +126,10 @@ export class Machine {
     seen.add(node);
     if (node.kind === 'union') for (const option of node.options) this.enter(option, parent, out, seen);
     else if (node.kind === 'link') this.enter(node.to as Node, parent, out, seen);
-    else out.add(this.frame({ node, phase: 0, trie: node.kind === 'literal' ? node.texts : null }, parent));
+    else {
+      const trie = node.kind === 'literal' ? node.texts : node.kind === 'array' ? node.once : null;
+      out.add(this.frame({ node, phase: 0, trie }, parent));
+    }
   }
 
   private take(frame: Frame, byte: number, out: Set<Frame | null>): void {
@@ -122,7 +138,6 @@ export class Machine {
         return this.literal(frame, byte, out);
       case 'string':
       case 'pattern':
-      case 'integer':
       case 'number':
       case 'decimal':
         return void stepScalar(frame.node, frame, byte, {
@@ -141,26 +156,40 @@ export class Machine {
 
   /** The same frame in another state. */
   private to(frame: Frame, state: Partial<State>): Frame {
-    const { node, phase, count, sub, trie, parent } = frame;
-    return this.frame({ node, phase, count, sub, trie, ...state }, parent);
+    const { node, phase, count, sub, size, trie, parent } = frame;
+    return this.frame({ node, phase, count, sub, size, trie, ...state }, parent);
   }
 
   private literal(frame: Frame, byte: number, out: Set<Frame | null>): void {
     const trie = (frame.trie as ByteTrie).next.get(byte);
     if (trie === undefined) return;
-    if (trie.value !== undefined) out.add(frame.parent);
+    if (trie.value !== undefined) out.add(this.without(frame.parent, trie.value));
     if (trie.next.size > 0) out.add(this.to(frame, { trie }));
   }
 
+  /** An array after an item that stands for a value: where each comes once, the others are left. */
+  private without(array: Frame | null, value: number): Frame | null {
+    if (array?.node.kind !== 'array' || array.node.once === null) return array;
+    const trie = array.trie as ByteTrie;
+    const key = `${trie.id} ${value}`;
+    const left = this.left.get(key) ?? trie.without(value);
+    this.left.set(key, left);
+    return this.to(array, { trie: left });
+  }
+
   private array(frame: Frame, node: ArrayNode, byte: number, out: Set<Frame | null>): void {
-    const { phase, count, sub } = frame;
-    const { items, min, max } = node;
+    const { phase, count, sub, trie } = frame;
+    const { prefix, items, min, max } = node;
     const at = (next: Container, rest: Partial<State> = {}) =>
       this.to(frame, { phase: next, sub: 0, ...rest });
+    const next = prefix[count] ?? items;
     const item = () => {
       if (count >= max) return;
-      const after = max === Infinity ? Math.min(count + 1, Math.max(min, 1)) : count + 1;
-      this.enter(items, at(Container.After, { count: after }), out);
+      // How many there are is of interest as long as it makes a difference.
+      const most = max === Infinity ? Math.max(min, prefix.length, 1) : max;
+      const after = at(Container.After, { count: Math.min(count + 1, most) });
+      if (trie === null) this.enter(next, after, out);
+      else if (this.fits(next, frame)) out.add(this.frame({ node: next, phase: 0, trie }, after));
     };
     if (phase === Container.Start) {
       if (byte !== char('[')) return;
@@ -172,7 +201,7 @@ export class Machine {
       if (phase !== Container.After) item();
     } else if (byte === char(']')) {
       if (count >= min && phase !== Container.Comma) out.add(frame.parent);
-    } else if (byte === comma && phase === Container.After && count < max && this.fits(items, frame)) {
+    } else if (byte === comma && phase === Container.After && count < max && this.fits(next, frame)) {
       out.add(at(Container.Comma));
       item();
     }
@@ -183,35 +212,53 @@ export class Machine {
     return container.depth + node.height <= mostDepth;
   }
 
-  /** The names, with quotes, that may come next in an object: of values that have room. null: none. */
-  private keys(frame: Frame, { id, properties }: ObjectNode): ByteTrie | null {
-    const { count, depth } = frame;
+  /** The names, with quotes, that may come next in an object: of values that have room, and after which there can be as many as there are to be. null: none. */
+  private keys(frame: Frame, node: ObjectNode): ByteTrie | null {
+    const { id, properties, min, max } = node;
+    const { count, depth, size } = frame;
     const last = properties.findIndex(({ required }, i) => i >= count && required);
     const candidates = properties.slice(count, last < 0 ? properties.length : last + 1);
-    const allFit = candidates.every(({ value }) => this.fits(value, frame));
-    const key = `${id} ${count} ${allFit ? '' : depth}`;
+    const rest = properties.slice(count);
+    const allFit = rest.every(({ value }) => this.fits(value, frame));
+    const key = `${id} ${count} ${size} ${allFit && this.others(frame, node).length === node.others.length ? '' : depth}`;
     let names = this.names.get(key);
     if (names === undefined) {
       this.names.set(key, (names = new ByteTrie()));
-      for (const [i, { name, value }] of candidates.entries())
-        if (this.fits(value, frame)) names.add(JSON.stringify(name), count + i);
+      for (const [i, { name, value }] of candidates.entries()) {
+        if (!this.fits(value, frame)) continue;
+        const after = rest.slice(i + 1);
+        const most = after.filter((property) => this.fits(property.value, frame)).length;
+        const possible = most + Math.min(1, this.others(frame, node).length);
+        const needed = after.filter(({ required }) => required).length;
+        if (size + 1 + possible >= min && size + 1 + needed <= max)
+          names.add(JSON.stringify(name), count + i);
+      }
     }
     return names.next.size > 0 ? names : null;
   }
 
+  /** Which of the others have room, by their index. */
+  private others(frame: Frame, { others }: ObjectNode): number[] {
+    return others.flatMap(({ value }, i) => (this.fits(value, frame) ? [i] : []));
+  }
+
   private object(frame: Frame, node: ObjectNode, byte: number, out: Set<Frame | null>): void {
-    const { phase, count, sub, trie } = frame;
-    const { properties, additional, names } = node;
+    const { phase, count, sub, size, trie } = frame;
+    const { properties, min, max } = node;
     const at = (to: Container, rest: Partial<State> = {}) =>
       this.to(frame, { phase: to, sub: 0, trie: null, ...rest });
-    const others = additional !== null && this.fits(additional, frame) ? additional : null;
     const value = () => {
-      const of = count < properties.length ? (properties[count] as { value: Node }).value : additional;
-      const after = at(Container.After, { count: Math.min(count + 1, properties.length) });
-      this.enter(of as Node, after, out);
+      const of = properties[count] ?? node.others[count - properties.length];
+      const more = min > 0 || max !== Infinity ? Math.min(size + 1, max === Infinity ? min : max) : 0;
+      const after = at(Container.After, { count: Math.min(count + 1, properties.length), size: more });
+      this.enter((of as { value: Node }).value, after, out);
     };
-    const required = () => properties.slice(count).some((property) => property.required);
     const keys = () => this.keys(frame, node);
+    // Others may have one name several times: only the first of them counts for sure.
+    const others = () =>
+      properties.slice(count).some(({ required }) => required) || size + 1 < min || size >= max
+        ? []
+        : this.others(frame, node);
     switch (phase) {
       case Container.Start:
         if (byte === char('{')) out.add(at(Container.Opened));
@@ -222,13 +269,18 @@ export class Machine {
         if (isSpace(byte)) {
           if (sub < mostSpace) out.add(at(phase, { sub: sub + 1 }));
         } else if (byte === char('}')) {
-          if (phase !== Container.Comma && !required()) out.add(frame.parent);
+          const isWhole = size >= min && !properties.slice(count).some(({ required }) => required);
+          if (phase !== Container.Comma && isWhole) out.add(frame.parent);
         } else if (phase === Container.After) {
-          if (byte === comma && (keys() !== null || others !== null)) out.add(at(Container.Comma));
+          if (byte === comma && (keys() !== null || others().length > 0)) out.add(at(Container.Comma));
         } else if (byte === quote) {
           const named = keys()?.next.get(quote);
           if (named !== undefined) out.add(at(Container.Key, { trie: named }));
-          if (others !== null && !required()) out.add(at(Container.OtherKey, { trie: names }));
+          for (const i of others()) {
+            const { name } = node.others[i] as ObjectNode['others'][number];
+            const after = at(Container.Colon, { count: properties.length + i });
+            out.add(this.frame({ node: name, phase: Text.Body }, after));
+          }
         }
         return;
       case Container.Key: {
@@ -236,22 +288,6 @@ export class Machine {
         if (named === undefined) return;
         if (named.value !== undefined) out.add(at(Container.Colon, { count: named.value }));
         if (named.next.size > 0) out.add(at(Container.Key, { trie: named }));
-        return;
-      }
-      // Without escapes, so that no property goes by two spellings.
-      case Container.OtherKey:
-        if (byte === quote) {
-          if (trie?.value === undefined) out.add(at(Container.Colon, { count: properties.length }));
-        } else if (byte >= 0x20 && byte < 0x80 && byte !== backslash)
-          out.add(at(Container.OtherKey, { trie: trie?.next.get(byte) ?? null }));
-        else if (tailOf(byte) !== 0)
-          out.add(at(Container.OtherKeyTail, { trie: trie?.next.get(byte) ?? null, sub: tailOf(byte) }));
-        return;
-      case Container.OtherKeyTail: {
-        const left = afterTail(sub, byte);
-        const rest = { trie: trie?.next.get(byte) ?? null };
-        if (left === 0) out.add(at(Container.OtherKey, rest));
-        else if (left !== null) out.add(at(Container.OtherKeyTail, { ...rest, sub: left }));
         return;
       }
       case Container.Colon:
@@ -267,8 +303,13 @@ export class Machine {
   }
 }
 
+/** Whether a text is a whole value. */
+export const takes = (machine: Machine, text: string): boolean =>
+  machine.follow(Buffer.from(text))?.whole === true;
+
 /** Characters that the strings of a frame still take, whatever they are, but for quotes and backslashes; 0 where it is in none. */
-export function freeCharacters({ node, phase, count, trie }: Frame): number {
-  if (node.kind === 'string' && phase === Text.Body) return node.max - count;
-  return node.kind === 'object' && phase === Container.OtherKey && trie === null ? Infinity : 0;
+export function freeCharacters({ node, phase, count }: Frame): number {
+  if (phase !== Text.Body) return 0;
+  if (node.kind === 'string') return node.max - count;
+  return node.kind === 'pattern' && node.states[count]?.isFree === true ? Infinity : 0;
 }

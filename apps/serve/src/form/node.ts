@@ -5,7 +5,6 @@ export type Node =
   | LiteralNode
   | StringNode
   | PatternNode
-  | IntegerNode
   | NumberNode
   | DecimalNode
   | ArrayNode
@@ -36,46 +35,48 @@ export interface PatternState {
   readonly accepts: boolean;
   /** Where characters lead, both ends included; they do not overlap. */
   readonly edges: readonly { readonly low: number; readonly high: number; readonly to: number }[];
+  /** Whether whatever comes leads to this state again. */
+  readonly isFree: boolean;
 }
 /** A string that an automaton accepts, which begins in state 0. */
 export interface PatternNode extends Common {
   readonly kind: 'pattern';
   readonly states: readonly PatternState[];
 }
-/** Both are safe integers, and possible ends. */
-export interface IntegerNode extends Common {
-  readonly kind: 'integer';
-  readonly min: number;
-  readonly max: number;
-}
 export interface NumberNode extends Common {
   readonly kind: 'number';
 }
-/** A number from `low` to `high` in units of 10^−places. */
+/** A multiple of `step` from `low` to `high`, which are some too, in units of 10^−places. */
 export interface DecimalNode extends Common {
   readonly kind: 'decimal';
   readonly low: bigint;
   readonly high: bigint;
+  readonly step: bigint;
   readonly places: number;
 }
 export interface ArrayNode extends Common {
   readonly kind: 'array';
+  /** The first items, and all after them. */
+  readonly prefix: readonly Node[];
   readonly items: Node;
   readonly min: number;
   readonly max: number;
+  /** What items are of where each may come once only; null: they may come again. */
+  readonly once: ByteTrie | null;
 }
 export interface Property {
   readonly name: string;
   readonly required: boolean;
   readonly value: Node;
 }
-/** Properties come in this order, those not required or not, and after them others where `additional` says what they are. */
+/** Properties come in this order, those not required or not, and after them others, whose names are of one of `others` at most, and not of these. */
 export interface ObjectNode extends Common {
   readonly kind: 'object';
   readonly properties: readonly Property[];
-  readonly additional: Node | null;
-  /** The names, without quotes: what no additional property may be called. */
-  readonly names: ByteTrie;
+  readonly others: readonly { readonly name: PatternNode; readonly value: Node }[];
+  /** Properties that there are to be. `min` is one more than `properties` at most: others may have the same name. */
+  readonly min: number;
+  readonly max: number;
 }
 export interface UnionNode extends Common {
   readonly kind: 'union';
@@ -98,6 +99,17 @@ export class ByteTrie {
   add(text: string, value: number): void {
     const end = Buffer.from(text).reduce<ByteTrie>((at, byte) => at.child(byte), this);
     end.value ??= value;
+  }
+
+  /** The same texts but those that stand for a value. */
+  without(value: number): ByteTrie {
+    const rest = new ByteTrie();
+    if (this.value !== value) rest.value = this.value;
+    for (const [byte, child] of this.next) {
+      const left = child.without(value);
+      if (left.value !== undefined || left.next.size > 0) rest.next.set(byte, left);
+    }
+    return rest;
   }
 
   private child(byte: number): ByteTrie {

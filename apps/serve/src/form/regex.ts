@@ -8,6 +8,12 @@ export type Regex =
   /** `max` may be Infinity. */
   | { kind: 'repeat'; of: Regex; min: number; max: number };
 
+/** What a text is to be of as a whole, or not to be of. */
+export interface Look {
+  regex: Regex;
+  negated: boolean;
+}
+
 /** What a pattern is not, to be told to whoever wrote it. */
 export class RegexError extends Error {}
 
@@ -34,28 +40,53 @@ const only = (point: number): Characters => [[point, point]];
 
 /**
  * What a text has to be as a whole for a pattern to be found in it: where it does not begin with ^ or end with $, anything may stand before or
- * after. Error: RegexError.
+ * after. What it looks ahead for right after ^ comes first. Error: RegexError.
  */
-export const parsePattern = (pattern: string): Regex => new Parser(pattern).pattern();
+export const parsePattern = (pattern: string): Look[] => new Parser(pattern).pattern();
 
 class Parser {
   private readonly characters: string[];
   private at = 0;
   private depth = 0;
+  /** What ends the outermost alternatives; undefined: the end does. */
+  private end: string | undefined;
 
   constructor(text: string) {
     this.characters = Array.from(text);
   }
 
-  pattern(): Regex {
-    const options = [this.anchored()];
-    while (this.eats('|')) options.push(this.anchored());
+  pattern(): Look[] {
+    const isAnchored = this.eats('^');
+    const looks = isAnchored ? this.looks() : [];
+    const options = [this.anchored(isAnchored)];
+    while (this.eats('|')) {
+      if (looks.length > 0) this.fail('a look around in one of several alternatives');
+      options.push(this.anchored(this.eats('^')));
+    }
     if (this.at < this.characters.length) this.fail(`'${this.peek()}' without its other half`);
-    return { kind: 'choice', options };
+    return [...looks, { regex: { kind: 'choice', options }, negated: false }];
   }
 
-  private anchored(): Regex {
-    const fromStart = this.eats('^');
+  /** What is looked ahead for, from the text's beginning. */
+  private looks(): Look[] {
+    const looks: Look[] = [];
+    while (['(?=', '(?!'].includes(this.characters.slice(this.at, this.at + 3).join(''))) {
+      const negated = this.characters[this.at + 2] === '!';
+      this.at += 3;
+      this.end = ')';
+      const options: Regex[] = [];
+      do {
+        this.eats('^');
+        options.push(this.anchored(true));
+      } while (this.eats('|'));
+      if (!this.eats(')')) this.fail("'(' without its other half");
+      this.end = undefined;
+      looks.push({ regex: { kind: 'choice', options }, negated });
+    }
+    return looks;
+  }
+
+  private anchored(fromStart: boolean): Regex {
     const parts = this.sequence();
     const toEnd = this.eats('$');
     return {
@@ -73,7 +104,7 @@ class Parser {
   private sequence(): Regex[] {
     const parts: Regex[] = [];
     for (let next = this.peek(); next !== undefined && !'|)'.includes(next); next = this.peek()) {
-      if (next === '$' && this.depth === 0 && [undefined, '|'].includes(this.characters[this.at + 1])) break;
+      if (next === '$' && this.depth === 0 && [this.end, '|'].includes(this.characters[this.at + 1])) break;
       parts.push(this.repeated(this.atom()));
     }
     return parts;

@@ -1,8 +1,7 @@
-import { afterTail, beginsOneBetween, isDigit, isE, isHex, tailOf } from './bytes';
+import { afterTail, isDigit, isE, isHex, tailOf } from './bytes';
 import { canBecome, isWithin, mostWhole } from './decimal';
 import {
   type DecimalNode,
-  type IntegerNode,
   type NumberNode,
   type PatternNode,
   type PatternState,
@@ -17,7 +16,7 @@ const mostDigits = 15;
 /** Where a value stands; of the node's kind. */
 export interface Scalar {
   readonly phase: number;
-  /** Characters, an integer so far, or a state of a pattern. */
+  /** Characters, a number's whole part so far, or a state of a pattern. */
   readonly count: number;
   /** How a character's next byte is limited, or a fraction so far. */
   readonly sub: number;
@@ -27,7 +26,7 @@ export interface Ways {
   to(state: Partial<Scalar>): void;
   end(): void;
 }
-export type ScalarNode = StringNode | PatternNode | IntegerNode | NumberNode | DecimalNode;
+export type ScalarNode = StringNode | PatternNode | NumberNode | DecimalNode;
 
 export enum Text {
   Open,
@@ -75,8 +74,6 @@ export function stepScalar(node: ScalarNode, at: Scalar, byte: number, ways: Way
       return stepString(node, at, byte, ways);
     case 'pattern':
       return stepPattern(node, at, byte, ways);
-    case 'integer':
-      return stepInteger(node, at, byte, ways);
     case 'number':
       return stepNumber(at, byte, ways);
     case 'decimal':
@@ -168,21 +165,6 @@ function stepPattern({ states }: PatternNode, { phase, count, sub }: Scalar, byt
   } else if (phase === Text.Escape) become(escaped.get(byte));
   else if (byte >= 0x80 && byte <= 0xbf)
     begin(sub >> 27, ((sub >> 24) & 7) - 1, ((sub & 0xffffff) << 6) | (byte & 0x3f));
-}
-
-/** `count` is what has come; a digit is allowed as long as some number between the limits begins so. */
-function stepInteger({ min, max }: IntegerNode, { phase, count }: Scalar, byte: number, ways: Ways): void {
-  const negative = phase === Digits.Minus || count < 0;
-  if (phase === Digits.Start && byte === minus) {
-    if (min < 0) ways.to({ phase: Digits.Minus });
-    return;
-  }
-  if (!isDigit(byte) || phase === Digits.Zero || (phase === Digits.Minus && byte === zero)) return;
-  const digit = byte - zero;
-  const value = negative ? count * 10 - digit : count * 10 + digit;
-  if (!beginsOneBetween(value, min, max)) return;
-  if (value >= min && value <= max) ways.end();
-  if (value !== 0) ways.to({ phase: Digits.Whole, count: value });
 }
 
 function stepNumber({ phase, count }: Scalar, byte: number, ways: Ways): void {

@@ -3,6 +3,7 @@ import { type ChatTokenizer } from '@lowrank/datasets';
 import { extname, join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { type Form } from '../generation/generate';
+import { type FormStep } from './forms';
 
 /** Tokens of a model: bytes of token t are [starts[t], starts[t + 1]) of `bytes`. */
 export interface FormVocabulary {
@@ -27,16 +28,14 @@ export type FormSchema = Record<string, unknown>;
 
 /** `form` is a number that the asking side chose. */
 export type FormRequest =
-  | { task: 'open'; form: number; schema: FormSchema; path: string }
+  | { task: 'open'; form: number; schema: FormSchema; path: string; begun: Uint8Array }
   | { task: 'accept'; form: number; token: number }
   | { task: 'close'; form: number };
 
-/** Of `open` and `accept`, in the order of the requests of a form. */
+/** Of `open` and `accept`, in the order of the requests of a form. `step` null: no value begins as it should. */
 export type FormReply =
-  | { form: number; ok: true; allowed: Uint32Array; whole: boolean }
+  | { form: number; ok: true; step: FormStep | null }
   | { form: number; ok: false; code: string | null; message: string; details?: ErrorDetail[] };
-
-type Step = Extract<FormReply, { ok: true }>;
 
 /** Enough for a vocabulary of 256,000 tokens and the forms that are kept; what needs more ends there, and not the server. */
 const heapMegabytes = 1024;
@@ -44,7 +43,7 @@ const heapMegabytes = 1024;
 const patienceMs = 20_000;
 
 interface Waiting {
-  resolve(step: Step): void;
+  resolve(step: FormStep | null): void;
   reject(error: Error): void;
 }
 
@@ -61,10 +60,18 @@ export class FormThread {
    * the schema is not supported. To be closed.
    */
   async open(schema: FormSchema, path: string): Promise<ThreadForm> {
+    const form = await this.openAt(schema, path, new Uint8Array());
+    if (form === null) throw new Error('every value begins with nothing');
+    return form;
+  }
+
+  /** The same of a value of which there is something already; null: no value of the schema begins so. */
+  async openAt(schema: FormSchema, path: string, begun: Uint8Array): Promise<ThreadForm | null> {
     const worker = (this.worker ??= this.start());
     const form = (this.opened += 1);
-    const ask = (request: FormRequest): Promise<Step> => this.ask(worker, request);
-    const first = await ask({ task: 'open', form, schema, path });
+    const ask = (request: FormRequest): Promise<FormStep | null> => this.ask(worker, request);
+    const first = await ask({ task: 'open', form, schema, path, begun });
+    if (first === null) return null;
     return new ThreadForm(first, ask, form, () => {
       worker.postMessage({ task: 'close', form } satisfies FormRequest);
     });
@@ -75,8 +82,8 @@ export class FormThread {
     this.worker = null;
   }
 
-  private ask(worker: Worker, request: FormRequest): Promise<Step> {
-    return new Promise<Step>((resolve, reject) => {
+  private ask(worker: Worker, request: FormRequest): Promise<FormStep | null> {
+    return new Promise<FormStep | null>((resolve, reject) => {
       const timer = setTimeout(() => this.lose(worker, new Error('a form took too long')), patienceMs);
       const done = (settle: () => void) => {
         clearTimeout(timer);
@@ -101,7 +108,7 @@ export class FormThread {
     worker.unref();
     worker.on('message', (reply: FormReply) => {
       const waiting = this.waiting.get(reply.form);
-      if (reply.ok) waiting?.resolve(reply);
+      if (reply.ok) waiting?.resolve(reply.step);
       else waiting?.reject(toError(reply));
     });
     worker.on('error', (error) => this.lose(worker, error));
@@ -120,19 +127,19 @@ export class FormThread {
 
 /** One answer's form, followed in the thread. */
 class ThreadForm implements Form {
-  private step: Promise<Step>;
+  private step: Promise<FormStep | null>;
 
   constructor(
-    first: Step,
-    private readonly ask: (request: FormRequest) => Promise<Step>,
+    first: FormStep,
+    private readonly ask: (request: FormRequest) => Promise<FormStep | null>,
     private readonly form: number,
     readonly close: () => void,
   ) {
     this.step = Promise.resolve(first);
   }
 
-  async allowed(): Promise<Uint32Array> {
-    return (await this.step).allowed;
+  async allowed(): Promise<Uint32Array | undefined> {
+    return (await this.step)?.allowed;
   }
 
   accept(token: number): void {
@@ -142,7 +149,7 @@ class ThreadForm implements Form {
   }
 
   async isWhole(): Promise<boolean> {
-    return (await this.step).whole;
+    return (await this.step)?.whole ?? false;
   }
 }
 export type { ThreadForm };

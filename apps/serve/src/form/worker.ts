@@ -2,7 +2,7 @@
 import { LowrankError } from '@lowrank/contracts';
 import { createHash } from 'node:crypto';
 import { parentPort, workerData } from 'node:worker_threads';
-import { Forms } from './forms';
+import { Forms, type FormStep } from './forms';
 import { type FormReply, type FormRequest, type FormVocabulary } from './thread';
 
 const { bytes, starts, stopIds } = workerData as FormVocabulary;
@@ -16,14 +16,16 @@ const forms = new Forms(
 );
 const hashOf = (text: string): string => createHash('sha256').update(text).digest('hex');
 
-function work(request: FormRequest): Omit<Extract<FormReply, { ok: true }>, 'form' | 'ok'> | null {
+/** undefined: nobody waits for it. */
+function work(request: FormRequest): FormStep | null | undefined {
   const { form } = request;
   if (request.task === 'close') {
     forms.close(form);
-    return null;
+    return undefined;
   }
   if (request.task === 'accept') return forms.accept(form, request.token);
-  return forms.open(form, request.schema, request.path, hashOf(JSON.stringify(request.schema)));
+  const { schema, path, begun } = request;
+  return forms.open(form, schema, path, hashOf(JSON.stringify(schema)), begun);
 }
 
 parentPort?.on('message', (request: FormRequest) => {
@@ -31,8 +33,8 @@ parentPort?.on('message', (request: FormRequest) => {
   let reply: FormReply;
   try {
     const step = work(request);
-    if (step === null) return;
-    reply = { form, ok: true, ...step };
+    if (step === undefined) return;
+    reply = { form, ok: true, step };
   } catch (error) {
     const { message } = error as Error;
     const known = error instanceof LowrankError ? error : null;

@@ -104,6 +104,9 @@ it('fails the one sequence that cannot be computed, and no other', async () => {
   batch.close();
 });
 
+/** When a batch has ended its round. */
+const later = () => new Promise((resolve) => setTimeout(resolve, 20));
+
 describe('prompts that begin alike', () => {
   /** 100 tokens, of which `common` are the same for all. */
   const prompt = (common: number, own: number) =>
@@ -152,6 +155,52 @@ describe('prompts that begin alike', () => {
     expect((await answers).map(({ tokens }) => tokens)).toEqual(expected);
     // The first computes what the second and the third begin with.
     expect((await answers).map(({ reused }) => reused)).toEqual([0, 48, 96, 0]);
+    batch.close();
+  });
+
+  it('find an answer that was read again, with the bytes that they would compute', async () => {
+    const counts = { tokens: 0, reused: 0 };
+    const batch = new Batch(world.base, 1024, counts);
+    const [first] = requests(1) as [SequenceRequest];
+    for (const adapter of adapters.slice(0, 2)) {
+      const asked = { ...first, adapter, prompt: prompt(100, 0).slice(0, 40), maxTokens: 150 };
+      const answer = await tokensOf(batch, asked);
+      const text = { adapter, scope: asked.scope, tokens: Int32Array.from([...asked.prompt, ...answer]) };
+      await later();
+      const steps = [await batch.reread(text), await batch.reread(text), await batch.reread(text)];
+      // 190 tokens are 11 pages, of which the prompt has left 2; 4 of them go at a time.
+      expect(steps).toEqual([true, true, false]);
+      const next = { ...asked, prompt: Int32Array.from([...text.tokens, 1, 2, 3]), maxTokens: 30 };
+      expect(await reusedBy(batch, next)).toEqual({ tokens: await alone(next), reused: 176 });
+      await later();
+      expect(await batch.reread(text)).toBe(false);
+    }
+    expect(counts).toEqual({ tokens: 2 * 9 * 16, reused: 2 * 9 * 16 });
+    batch.close();
+  });
+
+  it('are read again only while nobody is answered, and where there is room', async () => {
+    const counts = { tokens: 0, reused: 0 };
+    const batch = new Batch(world.base, 128, counts);
+    const [first] = requests(1) as [SequenceRequest];
+    const text = { adapter: null, scope: first.scope, tokens: prompt(100, 0) };
+    const answer = tokensOf(batch, first);
+    expect(await batch.reread(text)).toBe(true);
+    expect(await answer).toEqual(await alone(first));
+    expect(counts.tokens).toBe(0);
+    // One who comes while a page is read waits for that, and for no more.
+    await later();
+    const reading = batch.reread(text);
+    const asked = { ...first, prompt: text.tokens, maxTokens: 4 };
+    expect(await tokensOf(batch, asked)).toEqual(await alone(asked));
+    expect(await reading).toBe(true);
+    await later();
+    // Of 10 pages 8 are there.
+    const long = { ...text, tokens: Int32Array.from({ length: 160 }, (_token, t) => t) };
+    expect([await batch.reread(long), await batch.reread(long), await batch.reread(long)]).toEqual([
+      ...[true, true, false],
+    ]);
+    expect(batch.load.used).toBe(0);
     batch.close();
   });
 

@@ -12,6 +12,16 @@ import { pageNames, Pages } from './pages';
 const pageTokens = 16;
 /** Tokens of prompts that go through the model between two steps of decoding: those who are being answered wait that long. */
 const prefillTokens = 512;
+/** Of a text that is read again, so that whoever comes meanwhile waits for little. */
+const rereadPages = 4;
+
+/** What was read again in time that nobody waited for, and what of it prompts have found. */
+export interface RereadCounts {
+  tokens: number;
+  reused: number;
+}
+/** A prompt with its answer. */
+export type Text = Pick<SequenceRequest, 'adapter' | 'scope'> & { tokens: Int32Array };
 
 export interface SequenceRequest {
   adapter: Adapter | null;
@@ -32,8 +42,8 @@ export interface SequenceRequest {
 
 /** What a sequence is held to. */
 export interface Guide {
-  /** Tokens that may come next, as `Sampling.allowed`. */
-  allowed(): Promise<Uint32Array>;
+  /** Tokens that may come next, as `Sampling.allowed`; undefined: all. */
+  allowed(): Promise<Uint32Array | undefined>;
   /** Is told of each token that was drawn, before the next call. */
   accept(token: number): void;
 }
@@ -84,8 +94,8 @@ function numberOf(adapter: Adapter | null): number {
  *
  * Whole pages of prompts stay in the cache while there is room. A prompt of the same scope and adapter that begins with the same tokens
  * takes them as they are: a token of a prompt gets the same bytes wherever the prompt is split. Of prompts that come together the first computes what they
- * begin with, and the others wait for it. Pages of answers are not shared: decoding
- * rounds in another order than prefill does.
+ * begin with, and the others wait for it. Pages of answers are not shared, since decoding
+ * rounds in another order than prefill does; `reread` takes an answer through the model as a prompt is, for the next turn of its conversation.
  */
 export class Batch {
   private readonly cache: Cache;
@@ -96,7 +106,11 @@ export class Batch {
   private stepping: Promise<unknown> = Promise.resolve();
 
   /** `cacheTokens`: of all sequences together. */
-  constructor(base: Base, cacheTokens: number) {
+  constructor(
+    base: Base,
+    cacheTokens: number,
+    private readonly counts: RereadCounts = { tokens: 0, reused: 0 },
+  ) {
     const pages = pagesFor(Math.max(cacheTokens, pageTokens));
     this.cache = base.openCache({ pageTokens, pages });
     this.pages = new Pages(pages);
@@ -149,6 +163,48 @@ export class Batch {
       await this.stepping;
       this.release(sequence);
     }
+  }
+
+  /**
+   * Takes the next pages of a text that are not in the cache into it, as those of a prompt; while sequences are generated it does nothing. Resolves to whether there
+   * is more to do: not where all is there, or no room. Error: KernelError.
+   */
+  async reread({ adapter, scope, tokens }: Text): Promise<boolean> {
+    if (this.running !== null) return true;
+    const names = pageNames(`${numberOf(adapter)} ${scope}`, tokens, pageTokens);
+    const known = this.pages.share(names);
+    const count = Math.min(rereadPages, names.length - known.length);
+    const own = count === 0 ? null : this.pages.take(count);
+    if (own === null) {
+      this.pages.give(known);
+      return false;
+    }
+    const pages = [...known, ...own];
+    const past = known.length * pageTokens;
+    const end = pages.length * pageTokens;
+    const step = this.cache.run('prefill', [
+      {
+        ...{ tokens: tokens.slice(past, end), past, pages: Int32Array.from(pages) },
+        ...{ adapter, wanted: false },
+      },
+    ]);
+    // Who comes meanwhile waits for this as for a round.
+    const free = step.then(
+      () => undefined,
+      () => undefined,
+    );
+    this.stepping = free;
+    this.running = free.then(() => {
+      this.running = this.sequences.length > 0 ? this.run() : null;
+    });
+    try {
+      await step;
+      own.forEach((page, i) => this.pages.name(page, names[known.length + i] as string, true));
+      this.counts.tokens += end - past;
+    } finally {
+      this.pages.give(pages);
+    }
+    return pages.length < names.length;
   }
 
   /** Pages of the cache that sequences have, and those that none has. */
@@ -296,7 +352,9 @@ export class Batch {
     sequence.pages = this.pages.share(names.slice(0, sharedPages(prompt)));
     sequence.cached = sequence.pages.length * pageTokens;
     // One that comes again has been told of already.
-    if (sequence.cached > 0 && length === prompt.length) sequence.onReuse?.(sequence.cached);
+    if (sequence.cached === 0 || length > prompt.length) return;
+    sequence.onReuse?.(sequence.cached);
+    this.counts.reused += pageTokens * this.pages.countAgain(sequence.pages);
   }
 
   /** Gives a sequence the pages for so many tokens; where there are none, those of the sequences that came after it. */

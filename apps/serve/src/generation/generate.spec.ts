@@ -35,7 +35,7 @@ it('tells of tokens with the text that they are of', async () => {
       ['€b', [1, 2], [1, 1]],
       ['c', [3], [3]],
     ],
-    end: { tokens: 4, cachedTokens: 0, reason: 'length' },
+    end: { tokens: 4, cachedTokens: 0, text: Int32Array.of(1, 0, 1, 2, 3), reason: 'length' },
   });
 });
 
@@ -50,7 +50,7 @@ it('holds tokens back with their text, and never tells of those of a stop string
       ['a', [0], [0]],
       ['x', [1], [1]],
     ],
-    end: { tokens: 3, cachedTokens: 0, reason: 'stop' },
+    end: { tokens: 3, cachedTokens: 0, text: Int32Array.of(1, 0, 1, 2), reason: 'stop' },
   });
 });
 
@@ -60,6 +60,6 @@ it('ends with what was held back', async () => {
       ['a', [0], [0]],
       ['b', [1], [1]],
     ],
-    end: { tokens: 2, cachedTokens: 0, reason: 'length' },
+    end: { tokens: 2, cachedTokens: 0, text: Int32Array.of(1, 0, 1), reason: 'length' },
   });
 });

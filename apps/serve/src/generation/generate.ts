@@ -42,6 +42,8 @@ export interface Generated {
   tokens: number;
   /** Tokens of the prompt that were in the cache already. */
   cachedTokens: number;
+  /** The prompt and what was generated, with the token that ended the answer. */
+  text: Int32Array;
   reason: FinishReason;
 }
 
@@ -105,6 +107,7 @@ export async function* generate(
   const text = tokenizer.stream();
   const pieces = new Pieces(stop);
   let tokens = 0;
+  const drawn: number[] = [];
   let cachedTokens = 0;
   const onReuse = (reused: number) => {
     cachedTokens = reused;
@@ -114,6 +117,7 @@ export async function* generate(
   let reason: FinishReason = 'length';
   for await (const draw of batch.generate({ ...asked, scope, onReuse })) {
     const ends = tokenizer.stopIds.has(draw.token);
+    drawn.push(draw.token);
     meter?.drew(prompt.length, !ends);
     if (ends) {
       reason = 'stop';
@@ -129,5 +133,6 @@ export async function* generate(
   }
   const last = pieces.stopped ? null : pieces.end(text.end());
   if (last !== null) yield last;
-  return { tokens, cachedTokens, reason: pieces.stopped ? 'stop' : reason };
+  const whole = Int32Array.from([...prompt, ...drawn]);
+  return { tokens, cachedTokens, text: whole, reason: pieces.stopped ? 'stop' : reason };
 }

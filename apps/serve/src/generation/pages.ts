@@ -11,6 +11,8 @@ export class Pages {
   private readonly byName = new Map<string, number>();
   /** Pages with names that nobody uses, the longest unused first. */
   private readonly idle = new Set<number>();
+  /** Of those with names, the ones that a text was read again for. */
+  private readonly again = new Set<number>();
 
   constructor(count: number) {
     this.free = Array.from({ length: count }, (_, i) => count - 1 - i);
@@ -45,9 +47,15 @@ export class Pages {
     return pages;
   }
 
-  /** From now on the page can be shared by this name, unless another has it. What it holds does not change any more. */
-  name(page: number, name: string): void {
+  /** How many of these a text was read again for. */
+  countAgain(pages: readonly number[]): number {
+    return pages.filter((page) => this.again.has(page)).length;
+  }
+
+  /** From now on the page can be shared by this name, unless another has it. What it holds does not change any more. `again`: a text was read again for it. */
+  name(page: number, name: string, again = false): void {
     if (this.byName.has(name) || this.names.has(page)) return;
+    if (again) this.again.add(page);
     this.byName.set(name, page);
     this.names.set(page, name);
   }
@@ -66,6 +74,7 @@ export class Pages {
   private forgetOldest(): number {
     const [page] = this.idle as Iterable<number> as [number];
     this.idle.delete(page);
+    this.again.delete(page);
     this.byName.delete(this.names.get(page) as string);
     this.names.delete(page);
     return page;

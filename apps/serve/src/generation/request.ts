@@ -4,7 +4,7 @@ import { type Sampling } from '@lowrank/kernels';
 import { randomBytes } from 'node:crypto';
 import { type Choice, type Completion } from '../http/answers';
 import { generate, type GenerateOptions, type Generated, type Piece, type Scoped } from './generate';
-import { callSchemaOf, inRequest, renderChat } from '../tools/tools';
+import { callFormOf, renderChat } from '../tools/tools';
 import { Logprobs } from './logprobs';
 
 // What a request asks for, in the words of generation.
@@ -24,13 +24,11 @@ export async function* formed(
 ): AsyncGenerator<Piece, Generated> {
   const options = { ...optionsOf(completion, model.tokenizer, index), ...rest };
   const schema = schemaOf(completion);
-  const call = callSchemaOf(completion, model.tokenizer);
-  if (schema === null && call === null) return yield* generate(model, options);
-  const form = await (call === null
-    ? model.forms.open(schema ?? {}, 'response_format.json_schema.schema')
-    : model.forms.open(call, 'tools').catch((error) => {
-        throw completion.kind === 'chat' ? inRequest(error, completion) : error;
-      }));
+  const form =
+    schema === null
+      ? await callFormOf(completion, model)
+      : await model.forms.open(schema, 'response_format.json_schema.schema');
+  if (form === null) return yield* generate(model, options);
   try {
     return yield* generate(model, { ...options, form });
   } finally {

@@ -1,19 +1,27 @@
 import { type FinishReason, type ServeRequest, type ServeTarget } from '@lowrank/contracts';
-import { answerOf, type Choice, Chunks, headOf, usageOf } from '../http/answers';
+import { answerOf, type Choice, Chunks, type Completion, headOf, usageOf } from '../http/answers';
 import { type Models } from '../models/models';
 import { type CallParser, type Said } from '../tools/call-parser';
 import { callId, collected, parserOf } from '../tools/tools';
 import { type Generated, type Piece, type Scoped } from './generate';
 import { type Meter } from './meter';
+import { type Rereads } from './rereads';
 import { choiceCount, echoOf, formed, logprobsOf, promptOf } from './request';
 import { type Turns } from './turns';
 
 /** Answers requests: a turn, the model, the prompt, and the text as OpenAI's clients want it. */
 export class Service {
+  /** `rereads` null: answers are not taken through the model again. */
   constructor(
     private readonly models: Models,
     private readonly turns: Turns,
+    private readonly rereads: Rereads | null,
   ) {}
+
+  /** When nobody is answered any more. */
+  async close(): Promise<void> {
+    await this.rereads?.close();
+  }
 
   /** Loads what a request would need, and keeps it as if one had. Errors: those of Models. */
   async prefetch(target: ServeTarget): Promise<void> {
@@ -37,6 +45,7 @@ export class Service {
           whole.offsets.push(...step.value.offsets);
         }
         completionTokens += step.value.tokens;
+        this.remember(completion, target, teamId, step.value);
         if (index === 0) cachedTokens = step.value.cachedTokens;
         const parser = parserOf(completion, model.tokenizer);
         const said = parser === null ? null : collected([...parser.push(whole.text), ...parser.end()]);
@@ -91,11 +100,17 @@ export class Service {
             );
         if (parser !== null) await tell(parser.end());
         completionTokens += step.value.tokens;
+        this.remember(completion, target, teamId, step.value);
         if (index === 0) cachedTokens = step.value.cachedTokens;
         await send(chunks.finish(index, reasonOf(step.value, parser)));
       }
       await send?.(chunks.end(usageOf(prompt.length, completionTokens, cachedTokens)));
     });
+  }
+
+  /** A conversation goes on with what was said. */
+  private remember({ kind }: Completion, target: ServeTarget, scope: string, { text }: Generated): void {
+    if (kind === 'chat') this.rereads?.add({ target, scope, tokens: text });
   }
 
   private async withModel<T>(
@@ -116,6 +131,7 @@ export class Service {
       }
     } finally {
       endTurn();
+      this.rereads?.go();
     }
   }
 }

@@ -156,12 +156,18 @@ describe.each(Object.entries(toolTemplates))('a model that calls as %s does', (s
     const named = { type: 'function' as const, function: { name: 'odd' } };
     const odd = {
       type: 'function' as const,
-      function: { name: 'odd', parameters: { type: 'object', properties: { n: { multipleOf: 2 } } } },
+      function: { name: 'odd', parameters: { type: 'object', properties: { n: { not: {} } } } },
     };
     expect(await refused({ tools: [add, odd], tool_choice: named })).toEqual([
       400,
-      'tools.1.function.parameters.properties.n.multipleOf',
+      'tools.1.function.parameters.properties.n.not',
     ]);
+    const strict = { ...odd, function: { ...odd.function, strict: true } };
+    expect(await refused({ tools: [add, strict] })).toEqual([
+      400,
+      'tools.1.function.parameters.properties.n.not',
+    ]);
+    await ask({ tools: [add, odd], max_tokens: 1 });
     const body = (change: Partial<ChatCompletionInput>) => refused({ tool_choice: 'required', ...change });
     const at = 'completion.body';
     expect(await body({ tools: [] })).toEqual([400, `${at}.tool_choice`]);

@@ -19,7 +19,7 @@ import {
 import { mkdtemp, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { FormThread, vocabularyOf } from '../form/thread';
-import { Batch } from '../generation/batch';
+import { Batch, type RereadCounts } from '../generation/batch';
 import { AdapterFiles } from './adapter-files';
 import { assertAdapterRoom, assertRoom, memoryOf, type Shape, sumOf } from './room';
 import { type Held, Shelf } from './shelf';
@@ -70,6 +70,8 @@ export class Models {
   private readonly bases: Shelf<LoadedBase>;
   private readonly adapters: Shelf<Adapter>;
   private readonly files: AdapterFiles;
+  /** Since the server began, of the caches of all bases. */
+  readonly rereads: RereadCounts = { tokens: 0, reused: 0 };
   /** What bases that are being opened will take. */
   private coming = 0;
 
@@ -138,12 +140,12 @@ export class Models {
    * does not fit; not_found and integrity_failed of the object store; KernelError.
    */
   async hold({ baseModel, adapter, mix }: ServeTarget): Promise<Held<Model>> {
-    const key = `${modelKey(baseModel.files)}-${storageName(baseModel.storage)}`;
+    const key = keyOf(baseModel);
     const base = await this.bases.hold(key, () => this.openBase(baseModel));
     try {
       const { tokenizer, batch, forms } = base.value;
       const baseBytes = sumOf(base.value.memory);
-      const parts = mix ?? (adapter === null ? [] : [{ adapter, weight: 1 }]);
+      const parts = partsOf({ adapter, mix });
       if (parts.length === 0)
         return {
           value: { batch, tokenizer, forms, adapter: null, memory: { base: baseBytes, adapter: 0 } },
@@ -171,6 +173,14 @@ export class Models {
       base.release();
       throw error;
     }
+  }
+
+  /** The same of what is in memory; null: it is not. */
+  async holdLoaded(target: ServeTarget): Promise<Held<Model> | null> {
+    const key = keyOf(target.baseModel);
+    const parts = partsOf(target);
+    const isLoaded = parts.length === 0 || this.adapters.has(`${key} ${nameOf(parts)}`);
+    return this.bases.has(key) && isLoaded ? this.hold(target) : null;
   }
 
   /** Files of these adapters stay on the disk, and of no others beyond what fits. */
@@ -220,7 +230,7 @@ export class Models {
       return folder;
     };
     const base = await openQuantizedBase(this.options.kernels, fetchWeights, stored);
-    const batch = new Batch(base, this.options.shape.cacheTokens);
+    const batch = new Batch(base, this.options.shape.cacheTokens, this.rereads);
     const forms = new FormThread(() => vocabularyOf(tokenizer, base.info.vocab));
     return {
       ...{ base, memory, batch, tokenizer, forms },
@@ -275,6 +285,12 @@ export class Models {
 }
 
 type Part = NonNullable<ServeTarget['mix']>[number];
+
+const keyOf = ({ files, storage }: ServeTarget['baseModel']): string =>
+  `${modelKey(files)}-${storageName(storage)}`;
+
+const partsOf = ({ adapter, mix }: Pick<ServeTarget, 'adapter' | 'mix'>): readonly Part[] =>
+  mix ?? (adapter === null ? [] : [{ adapter, weight: 1 }]);
 
 const nameOf = (parts: readonly Part[]): string =>
   parts.map(({ adapter, weight }) => `${adapter.id}*${weight}`).join('+');

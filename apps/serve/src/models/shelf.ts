@@ -80,6 +80,11 @@ export class Shelf<T extends { close(): void }> {
     return { value, release };
   }
 
+  /** Whether it is open. */
+  has(key: string): boolean {
+    return (this.places.get(key)?.opened ?? null) !== null;
+  }
+
   /** Closes all that nobody holds. */
   clear(): void {
     for (const key of this.unused()) this.close(key);

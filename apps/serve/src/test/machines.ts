@@ -1,14 +1,11 @@
 import { compileSchema } from '../form/compile';
 import { Machine, type Position } from '../form/machine';
 
+export { takes } from '../form/machine';
+
 export const machineOf = (schema: Record<string, unknown>) => new Machine(compileSchema(schema, 'schema'));
 
-export function follow(machine: Machine, text: string): Position | null {
-  let at: Position | null = machine.start;
-  for (const byte of Buffer.from(text)) at = at && machine.step(at, byte);
-  return at;
-}
-export const takes = (machine: Machine, text: string): boolean => follow(machine, text)?.whole === true;
+export const follow = (machine: Machine, text: string): Position | null => machine.follow(Buffer.from(text));
 
 /** Numbers in [0, 1) of a fixed sequence (xorshift32). */
 export function numbers(seed: number): () => number {

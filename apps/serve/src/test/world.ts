@@ -24,6 +24,7 @@ import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pino from 'pino';
+import { Rereads } from '../generation/rereads';
 import { Service } from '../generation/service';
 import { Turns, type TurnsOptions } from '../generation/turns';
 import { InFlight } from '../http/in-flight';
@@ -122,7 +123,7 @@ export class World {
     });
     const turns = new Turns({ running: 4, waiting: 16, patienceMs: 10_000, ...options });
     const pins = new Pins({ models, memoryBytes, file: join(cache, 'pins.json') });
-    const service = new Service(models, turns);
+    const service = new Service(models, turns, new Rereads(models, turns));
     const logger = pino({ level: 'silent' });
     const inFlight = new InFlight();
     const app = createServer({
@@ -133,6 +134,7 @@ export class World {
     const url = await app.listen({ host: '127.0.0.1', port: 0 });
     await pins.restore();
     return new Served(app, url, turns, inFlight, cache, async () => {
+      await service.close();
       await pins.close();
       models.close();
       kernels.close();

@@ -10,8 +10,11 @@ import {
 } from '@lowrank/contracts';
 import { type ChatTokenizer } from '@lowrank/datasets';
 import { randomBytes } from 'node:crypto';
+import { type Form } from '../generation/generate';
 import { type Completion } from '../http/answers';
+import { type Model } from '../models/models';
 import { type CallFormat, callFormatOf } from './call-format';
+import { CallGuide } from './call-guide';
 import { CallParser, type Said } from './call-parser';
 
 type Schema = Record<string, unknown>;
@@ -55,20 +58,55 @@ function choicesOf({ tools, tool_choice: choice }: ChatCompletion): (Tool & { pl
     .filter((tool) => named === undefined || tool.function.name === named);
 }
 
-/** The schema of a call that has to be made; null: none has to. */
-export function callSchemaOf(completion: Completion, tokenizer: ChatTokenizer): Schema | null {
-  const body = callingOf(completion);
-  if (body === null || !hasToCall(body)) return null;
-  const { key } = callFormatOf(tokenizer);
+/** The schema of a call, whatever function it is of; of those whose places are in `loose` the arguments are any object. */
+function callSchema(body: ChatCompletion, key: string, loose: ReadonlySet<number> = new Set()): Schema {
   const nothing = { type: 'object', additionalProperties: false };
+  const given = choicesOf(body).map(({ function: { name, parameters = nothing }, place }) => ({
+    name,
+    parameters: loose.has(place) ? { type: 'object' } : parameters,
+  }));
   return {
-    anyOf: choicesOf(body).map(({ function: { name, parameters = nothing } }, i) => ({
+    anyOf: given.map(({ name, parameters }, i) => ({
       type: 'object',
       properties: { name: { const: name }, [key]: relocated(parameters, `#/anyOf/${i}/properties/${key}`) },
       required: ['name', key],
       additionalProperties: false,
     })),
   };
+}
+
+/**
+ * What holds an answer's calls to their functions; null: nothing does. Where a call has to be made, the answer is one; where none has to, calls are held
+ * from where they begin. Errors: validation_failed, naming what of a schema is not supported; of a function that need not be called, and is not `strict`, then
+ * the arguments are held to JSON only. To be closed.
+ */
+export async function callFormOf(
+  completion: Completion,
+  { tokenizer, forms }: Pick<Model, 'tokenizer' | 'forms'>,
+): Promise<(Form & { close(): void }) | null> {
+  const body = callingOf(completion);
+  if (body === null) return null;
+  const format = callFormatOf(tokenizer);
+  const loose = new Set<number>();
+  for (;;) {
+    const schema = callSchema(body, format.key, loose);
+    try {
+      const form = await forms.open(schema, 'tools');
+      if (hasToCall(body)) return form;
+      form.close();
+      const names = (body.tools ?? []).map((tool) => tool.function.name);
+      return new CallGuide(format, names, tokenizer, (begun) => forms.openAt(schema, 'tools', begun));
+    } catch (error) {
+      const told = inRequest(error, body);
+      if (hasToCall(body) || !(told instanceof LowrankError) || told.code !== 'validation_failed') throw told;
+      const place = Number(/^tools\.(\d+)\./.exec(told.details?.[0]?.path ?? '')?.[1] ?? NaN);
+      const functions = (body.tools ?? []).map((tool) => tool.function);
+      if ((functions[place] ? [functions[place]] : functions).some(({ strict }) => strict === true))
+        throw told;
+      if (functions[place] === undefined || loose.has(place)) return null;
+      loose.add(place);
+    }
+  }
 }
 
 /** A schema within another: what it refers to in itself is there now. */
@@ -86,7 +124,7 @@ function relocated(schema: unknown, place: string): unknown {
 }
 
 /** An error about a part of that schema, which names it as the request has it; any other as it is. */
-export function inRequest(error: unknown, { body }: Extract<Completion, { kind: 'chat' }>): unknown {
+function inRequest(error: unknown, body: ChatCompletion): unknown {
   if (!(error instanceof LowrankError) || error.code !== 'validation_failed') return error;
   const places = choicesOf(body).map(({ place }) => place);
   const named = (text: string) =>
