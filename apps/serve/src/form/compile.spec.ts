@@ -91,6 +91,7 @@ it.each([
     { patternProperties: Object.fromEntries([...'abcde'].map((name) => [name, {}])) },
     'schema.patternProperties has more than 4 patterns',
   ],
+  [{ propertyNames: { type: 'integer' } }, 'schema.propertyNames is of no name'],
   [{ propertyNames: { pattern: '^a$', minLength: 2 } }, 'schema.propertyNames is of no name'],
   [{ propertyNames: { pattern: '^a$' }, required: ['b'] }, "schema.required has 'b', which is no property"],
   [{ type: 'object', required: ['a'], additionalProperties: false }, "schema.required has 'a'"],

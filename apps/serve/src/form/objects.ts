@@ -2,7 +2,7 @@ import { automatonOf, type Held, heldBy, heldTo, isHeld } from './automaton';
 import { type Compiler } from './compile';
 import { type Node, type ObjectNode, type PatternNode, type Property } from './node';
 import { parsePattern } from './regex';
-import { counts, isObject, type Part, refuse, said } from './schema';
+import { counts, isObject, type Part, refuse, said, typesOf } from './schema';
 import { explained, heldByParts, heldByPattern } from './texts';
 
 /** Every combination of them is a kind of names. */
@@ -120,6 +120,7 @@ function requiredOf(parts: readonly Part[]): Map<string, string> {
 function heldNames(compiler: Compiler, parts: readonly Part[], nesting: number): Held[] {
   return said(parts, 'propertyNames').flatMap(({ value, path }) => {
     const about = compiler.resolved([{ schema: value as Part['schema'], path }], nesting);
+    if (typesOf(about)?.includes('string') === false) refuse(path, 'is of no name');
     const named = compiler.named(about)?.filter((one) => typeof one === 'string');
     const [min, max] = counts(about, 'minLength', 'maxLength');
     const states = explained(path, () =>
