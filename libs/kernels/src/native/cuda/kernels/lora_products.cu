@@ -92,9 +92,9 @@ LR_KERNEL(kThreads) multiply_narrow(Several<NarrowProduct> all) {
       }
       LR_UNROLL
       for (int tile = 0; tile < tiles; ++tile) {
-        const bool there = column < p.k && (first_tile + tile) * kNarrow < p.n;
+        const int64_t row = (first_tile + tile) * kNarrow + group;
         right[step][tile] = {};
-        if (there) right[step][tile] = *reinterpret_cast<const FourWords*>(p.w + ((first_tile + tile) * kNarrow + group) * p.w_stride + column);
+        if (column < p.k && row < p.n) right[step][tile] = *reinterpret_cast<const FourWords*>(p.w + row * p.w_stride + column);
       }
     }
     LR_UNROLL
@@ -161,9 +161,9 @@ LR_KERNEL(kThreads) sum_tokens(Several<TokenSum> all) {
       LR_UNROLL
       for (int tile = 0; tile < tiles; ++tile) {
         const int64_t row = first_row + tile * kTokenStep + group;
-        const bool there = begin < p.T && first_row + tile * kTokenStep < p.n;
         LR_UNROLL
         for (int half = 0; half < 2; ++half) {
+          const bool there = begin < p.T && row + 8 * half < p.n;
           const auto* words = reinterpret_cast<const uint32_t*>(p.h + (row + 8 * half) * p.h_stride + token);
           h[step][tile][half] = there ? words[0] : 0;
           h[step][tile][half + 2] = there ? words[1] : 0;

@@ -13,7 +13,7 @@ struct Drop {
   uint64_t key = 0;
 };
 
-// c[T, n] = x[T, k] · wᵀ; w [rows of round_up(n, 8), w_stride], zeros behind n and k.
+// c[T, n] = x[T, k] · wᵀ; w [n, w_stride].
 struct NarrowProduct {
   Operand x;
   int64_t T, k;
@@ -22,8 +22,8 @@ struct NarrowProduct {
   float* c;
   Drop drop;
 };
-// c(j, i) += factor · Σ_t h[j, t] · x[t, i], element (j, i) lying at j · c_row + i · c_col; h [rows of round_up(n, 16), h_stride], zeros behind n
-// and T.
+// c(j, i) += factor · Σ_t h[j, t] · x[t, i], element (j, i) lying at j · c_row + i · c_col; h [n, h_stride],
+// zeros behind T.
 struct TokenSum {
   Operand x;
   int64_t T, width;
@@ -34,7 +34,7 @@ struct TokenSum {
   float factor;
   Drop drop;
 };
-constexpr int64_t kNarrowStep = 8, kTokenStep = 16;  // of rows of w and of h
+constexpr int64_t kTokenStep = 16;  // tokens and rows of h at a time; h_stride is a multiple of it
 
 // Products that do not depend on each other. An element is summed in an order that depends on k, or on T, alone.
 void narrow_products(const Run& run, std::span<const NarrowProduct> products);
