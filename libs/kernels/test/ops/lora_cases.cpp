@@ -166,7 +166,8 @@ void lora_cases() {
     int64_t T, in, out;
     int32_t rank;
   };
-  const Shape shapes[] = {{1, 64, 64, 8}, {3, 33, 17, 1}, {16, 128, 96, 4}, {37, 300, 130, 13}, {70, 96, 520, 16}, {300, 64, 40, 64}};
+  const Shape shapes[] = {{1, 64, 64, 8}, {3, 33, 17, 1}, {16, 128, 96, 4}, {37, 300, 130, 13}, {70, 96, 520, 16}, {300, 64, 40, 64},
+                          {20, 2600, 2200, 16}, {1100, 40, 24, 16}};
   for (const Shape& shape : shapes)
     for (const float dropout : {0.0f, 0.1f}) {
       const auto [T, in, out, rank] = shape;
