@@ -7,6 +7,7 @@ namespace {
 
 constexpr int kThreads = 256, kWarps = kThreads / 32;
 constexpr int kBlocksAtOnce = 6;  // on a multiprocessor: registers for two pieces
+constexpr int kPlacedAtOnce = 32;  // arguments have 4 KiB
 
 constexpr int kWords = 4;                  // of codes for each lane of a warp at a time
 constexpr int kWarpWords = 32 * kWords;    // of a row
@@ -30,21 +31,6 @@ LR_DEVICE Piece read_piece(const Weight& w, uint64_t begin, int there) {
   if (lane < blocks) piece.scale = stored_scale(w.scales, begin / kBlockWords + lane);
   return piece;
 }
-
-// By as many threads as x of the grid has.
-LR_DEVICE void place_elements(const Placed& p) {
-  for (int64_t i = flat_begin(); i < p.to_rows * p.to_cols; i += flat_step()) {
-    const int64_t row = i / p.to_cols, col = i % p.to_cols;
-    const bool there = row < p.rows && col < p.cols;
-    const float value = there ? p.values[p.turned ? col * p.rows + row : row * p.cols + col] : 0.0f;
-    p.to[row * p.stride + col] = bf16_bits(p.factor * value);
-  }
-}
-template <int count>
-struct SeveralPlaced {
-  Placed of[count];
-};
-constexpr int kBeside = 4, kPlacedAtOnce = 32;  // arguments have 4 KiB
 
 // 4-bit codes whose rows are multiples of eight; a word is eight codes, which never leave their block of 64 or their row. A warp has the same piece of
 // several rows, and asks for that of the next row before it writes one out: the first ones are under way while the block fetches its levels. y of the
@@ -107,12 +93,10 @@ void dequantize_to(const Run& run, const Weight& w, Out* out, int64_t width, int
     constexpr int64_t kMost = 132 * kBlocksAtOnce;  // as many as a large GPU runs at once
     const int64_t pieces = ceil_div(w.cols / kEight, kWarpWords), blocks = ceil_div(w.rows, kWarps);
     const int64_t rounds = ceil_div(blocks, std::max<int64_t>(1, kMost / pieces));
-    SeveralPlaced<kBeside> some = {};
     const std::span<const Placed> own = beside.first(std::min<size_t>(kBeside, beside.size()));
-    std::ranges::copy(own, some.of);
     Moment moment(run);
     launch(run, dequantize_words<Out>, {ceil_div(blocks, rounds), pieces + static_cast<int64_t>(own.size())}, kThreads, kLevelsBytes, w,
-           moment.upload(run, &levels, 1), Rows<Out>{out, stride - w.cols}, some);
+           moment.upload(run, &levels, 1), Rows<Out>{out, stride - w.cols}, SeveralPlaced<kBeside>(own));
     return place_halves(run, beside.subspan(own.size()));
   }
   place_halves(run, beside);
@@ -159,16 +143,12 @@ Halves operand_halves(const Run& run, const Operand& x, int64_t rows, int64_t co
 
 void place_halves(const Run& run, std::span<const Placed> all) {
   for (size_t first = 0; first < all.size(); first += kPlacedAtOnce) {
-    SeveralPlaced<kPlacedAtOnce> some = {};
-    const size_t count = std::min<size_t>(kPlacedAtOnce, all.size() - first);
+    const std::span<const Placed> some = all.subspan(first, std::min<size_t>(kPlacedAtOnce, all.size() - first));
     int64_t largest = 0;
-    for (size_t i = 0; i < count; ++i) {
-      some.of[i] = all[first + i];
-      largest = std::max(largest, some.of[i].to_rows * some.of[i].to_cols);
-    }
+    for (const Placed& one : some) largest = std::max(largest, one.to_rows * one.to_cols);
     Grid grid = flat_grid(largest);
-    grid.y = static_cast<int64_t>(count);
-    launch(run, place, grid, kThreads, 0, some);
+    grid.y = static_cast<int64_t>(some.size());
+    launch(run, place, grid, kThreads, 0, SeveralPlaced<kPlacedAtOnce>(some));
   }
 }
 

@@ -82,24 +82,22 @@ void hidden_by_tensor_cores(const Run& run, const Operand& x, std::span<const Lo
 
 void gradients_by_tensor_cores(const Run& run, const Operand& dy, const Operand& x, std::span<const LoraRows> pairs, int64_t in, int64_t out) {
   Moment moment(run);
-  std::vector<Placed> placed;
+  std::vector<Placed> before, beside;
   std::vector<NarrowProduct> products;
-  for (const auto& [l, begin, end, hidden, gradient] : pairs) {
-    products.push_back({dy.at(begin, out), end - begin, out, turned_b_of(l, out, placed, moment), out, l.rank, gradient, {}});
-  }
-  place_halves(run, placed);
-  narrow_products(run, products);
-  placed.clear();
   std::vector<TokenSum> sums;
   for (const auto& [l, begin, end, hidden, gradient] : pairs) {
-    if (l.grad_a == nullptr) continue;
     const int64_t T = end - begin, stride = round_up(T, kTokenStep);
-    const uint16_t* dh = place_matrix(placed, moment, gradient, l.rank, T, stride, true);
-    const uint16_t* h = place_matrix(placed, moment, hidden, l.rank, T, stride, true);
+    products.push_back({dy.at(begin, out), T, out, turned_b_of(l, out, before, moment), out, l.rank, gradient, {}});
+    if (l.grad_a == nullptr) continue;
+    auto* dh = moment.take<uint16_t>(l.rank * stride);
+    products.back().turned = dh;
+    products.back().turned_stride = stride;
+    const uint16_t* h = place_matrix(beside, moment, hidden, l.rank, T, stride, true);
     sums.push_back({x.at(begin, in), T, in, dh, stride, l.rank, l.grad_a, in, 1, l.scale, {l.dropout, l.dropout_key}});
     sums.push_back({dy.at(begin, out), T, out, h, stride, l.rank, l.grad_b, 1, l.rank, l.scale, {}});
   }
-  place_halves(run, placed);
+  place_halves(run, before);
+  narrow_products(run, products, beside);
   token_sums(run, sums);
 }
 

@@ -93,10 +93,14 @@ LR_DEVICE void ask_for(T* own, const void* from, bool there) {
 constexpr int kTokens = 16, kDepth = 32, kOwn = 8;
 
 template <int tiles, bool drops, typename Element>
-LR_KERNEL_SHARING(kThreads, 1) multiply_narrow(Several<NarrowProduct> all) {
+LR_KERNEL_SHARING(kThreads, (tiles <= 2 && !drops ? 2 : 1)) multiply_narrow(Several<NarrowProduct> all, int count, SeveralPlaced<kBeside> beside) {
   constexpr int kWords = 8 / sizeof(Element), kPieces = kOwn / 2 / kWords;  // of 16 bytes in bfloat16, and how many of those a row has
   constexpr int kLaneBytes = 16 * (2 * kPieces + tiles), kStages = stages_of(kLaneBytes);
   using Piece = Stored<Element, kWords>;
+  if (block_z() >= count) {  // all threads of the block alike
+    if (block_y() == 0) place_elements(beside.of[block_z() - count]);
+    return;
+  }
   const NarrowProduct& p = all.of[block_z()];
   const int64_t first = block_x() * kTokens, first_tile = block_y() * tiles;
   if (first >= p.T || first_tile * kNarrow >= p.n) return;
@@ -162,10 +166,12 @@ LR_KERNEL_SHARING(kThreads, 1) multiply_narrow(Several<NarrowProduct> all) {
     barrier();
     const int own = thread_index(), token = own / kNarrow;
     const int64_t column = (first_tile + tile) * kNarrow + own % kNarrow;
-    if (own < kTokens * kNarrow && first + token < p.T && column < p.n) {
+    if (own < kTokens * kNarrow && column < p.n) {
       float sum = parts[own];
       for (int warp = 1; warp < kWarps; ++warp) sum += parts[warp * kTokens * kNarrow + own];
-      p.c[(first + token) * p.n + column] = sum;
+      const bool there = first + token < p.T;
+      if (there) p.c[(first + token) * p.n + column] = sum;
+      if (p.turned != nullptr) p.turned[column * p.turned_stride + first + token] = there ? bf16_bits(sum) : 0;
     }
     barrier();
   }
@@ -308,11 +314,16 @@ int64_t widest(std::span<const Product> products) {
 
 }  // namespace
 
-void narrow_products(const Run& run, std::span<const NarrowProduct> products) {
+void narrow_products(const Run& run, std::span<const NarrowProduct> products, std::span<const Placed> beside) {
+  std::span<const Placed> with_first = beside.first(std::min<size_t>(products.empty() ? 0 : kBeside, beside.size()));
+  place_halves(run, beside.subspan(with_first.size()));
   with_tiles<kMostTiles>(ceil_div(widest(products), kNarrow), [&]<int tiles>() {
     const auto blocks = [](const NarrowProduct& p) { return Grid{ceil_div(p.T, kTokens), ceil_div(p.n, kNarrow * tiles)}; };
     in_launches(products, blocks, [&]<bool drops, typename Element>(const Several<NarrowProduct>& some, Grid grid) {
-      launch(run, multiply_narrow<tiles, drops, Element>, grid, kThreads, kRingBytes, some);
+      const auto count = static_cast<int>(grid.z);
+      grid.z += static_cast<int64_t>(with_first.size());
+      launch(run, multiply_narrow<tiles, drops, Element>, grid, kThreads, kRingBytes, some, count, SeveralPlaced<kBeside>(with_first));
+      with_first = {};
     });
   });
 }

@@ -112,6 +112,23 @@ struct Placed {
   int64_t to_rows, to_cols, stride;
   bool turned;
 };
+// By as many threads as x of the grid has.
+LR_DEVICE void place_elements(const Placed& p) {
+  for (int64_t i = flat_begin(); i < p.to_rows * p.to_cols; i += flat_step()) {
+    const int64_t row = i / p.to_cols, col = i % p.to_cols;
+    const bool there = row < p.rows && col < p.cols;
+    const float value = there ? p.values[p.turned ? col * p.rows + row : row * p.cols + col] : 0.0f;
+    p.to[row * p.stride + col] = bf16_bits(p.factor * value);
+  }
+}
+// Of arguments: up to `most` of them.
+template <int most>
+struct SeveralPlaced {
+  SeveralPlaced() = default;
+  explicit SeveralPlaced(std::span<const Placed> some) { std::ranges::copy(some, of); }
+  Placed of[most] = {};
+};
+constexpr int kBeside = 4;  // at most, by a launch that does something else
 // Memory of `moment` for w with that room,
 HalvesOut take_halves(const Weight& w, Moment& moment, Room room);
 // and w written there; what is placed beside, as in that room, goes with the same launch where w has four bits.
