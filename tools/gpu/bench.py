@@ -5,7 +5,8 @@ PyTorch with PEFT and bitsandbytes where they are installed (of a bfloat16 base 
     tools/gpu/bench.py [--shape 1b|8b|70b] [--layers N] [--tokens T,…] [--length L] [--rank R] [--steps S] [--peak TFLOPS] [--profile] [--no-peers] [--out FILE]
 
 A step is one forward and backward pass over T tokens in sequences of L, LoRA on every linear layer, and AdamW's update; of each T given. With fewer
-layers than the shape has, figures are those of the smaller model. The limit is that of nothing recomputed: (4N + 7·L·q·layers) FLOP a
+layers than the shape has, figures are those of the smaller model. The quantized base is written as it lies, of random codes; the peer quantizes a
+checkpoint, which is written only where there is one and needs room on the disk (141 GB for 70B). The limit is that of nothing recomputed: (4N + 7·L·q·layers) FLOP a
 token at --peak, the dense bfloat16 rate of the GPU; N counts the linear layers and the head. Needs numpy.
 """
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import ctypes as c
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -76,13 +78,17 @@ def own(args, file: Path, batch: lowrank.Batch) -> list[dict]:
     return rows
 
 
-def peers(args, folder: Path, batches: list[lowrank.Batch]) -> list[dict]:
+def peers(args, folder: Path, layers: int, batches: list[lowrank.Batch]) -> list[dict]:
     try:
         import torch
         from peft import LoraConfig, get_peft_model, prepare_model_for_kbit_training
         from transformers import AutoModelForCausalLM, BitsAndBytesConfig
     except ImportError as error:
         return [{"what": "peft", "error": f"not installed: {error}"}]
+    needed, free = models.checkpoint_bytes(args.shape, layers), shutil.disk_usage(folder.parent).free
+    if needed > free:
+        return [{"what": "peft", "error": f"its checkpoint of {needed / 2**30:.0f} GiB does not fit the {free / 2**30:.0f} GiB of the disk: use --layers"}]
+    models.write(args.shape, folder, layers)
     try:
         import bitsandbytes  # noqa: F401
 
@@ -152,10 +158,12 @@ def main() -> int:
     flop = 4 * (models.parameters(args.shape, layers) + vocab * hidden) + 7 * args.length * hidden * layers
     with tempfile.TemporaryDirectory() as temporary:
         folder, file = Path(temporary) / "model", Path(temporary) / "base.lrb"
-        models.write(args.shape, folder, layers)
-        lowrank.Kernels(threads=0, library=args.cuda).open_base(folder, file)
+        models.write_base(args.shape, file, layers)
         batches = [batch_of(tokens // args.length * args.length, args.length, vocab) for tokens in args.tokens]
-        rows = [row for batch in batches for row in own(args, file, batch)] + ([] if args.no_peers else peers(args, folder, batches))
+        rows = [row for batch in batches for row in own(args, file, batch)]
+        file.unlink()  # the peer's checkpoint takes four times its room
+        if not args.no_peers:
+            rows += peers(args, folder, layers, batches)
     print(f"{device_name()}: {args.shape} with {layers} of {all_layers} layers, sequences of {args.length}, rank {args.rank}")
     for row in rows:
         name = f"  {row['what']:30} {row.get('tokens', 0):6} tokens, checkpointing {'on ' if row.get('checkpointing') else 'off'}"

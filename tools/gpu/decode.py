@@ -92,9 +92,8 @@ def main() -> int:
     args = parser.parse_args()
     batches, results = [int(batch) for batch in args.batches.split(",")], []
     with tempfile.TemporaryDirectory() as temporary:
-        folder, file = Path(temporary) / "model", Path(temporary) / "base.lrb"
-        models.write(args.shape, folder, args.layers)
-        lowrank.Kernels(threads=0, library=args.cuda).open_base(folder, file)
+        file = Path(temporary) / "base.lrb"
+        models.write_base(args.shape, file, args.layers)
         for graphs in ("on", "off"):
             os.environ["LOWRANK_CUDA_GRAPHS"] = graphs
             kernels = lowrank.Kernels(compute="bf16", threads=0, library=args.cuda)

@@ -75,6 +75,17 @@ struct Lora {
   // backend with bf16_pairs take it, and compute what they would from the same values as floats.
   const uint16_t* a_bf16 = nullptr;
   const uint16_t* b_bf16 = nullptr;
+  // What `round_pairs` made of a [r, in] and b, turned [r, out], or null. Products in bfloat16 may read them instead.
+  const uint16_t* a_rounded = nullptr;
+  const uint16_t* b_rounded = nullptr;
+};
+
+// A pair's matrices a [rank, in] and b [out, rank], and where they are wanted in bfloat16, at multiples of 16 bytes: a [rank, in] and
+// b turned [rank, out].
+struct RoundedPair {
+  const float *a, *b;
+  int64_t rank, in, out;
+  uint16_t *a_rounded, *b_rounded;
 };
 
 // Tokens [begin, end) of a product with a frozen weight go through this pair too.
@@ -178,6 +189,8 @@ struct Ops {
   const char* name;        // "reference", "avx2", "avx512", "avx512_bf16", "amx_bf16"
   bool bf16_pairs = false; // whether pairs may be in bfloat16
   bool bf16_operands = false;  // whether operands may be
+  // Rounds trained pairs, once for all products until their weights change. Null: products read floats.
+  void (*round_pairs)(const Run&, std::span<const RoundedPair> pairs) = nullptr;
 
   // values[rows, cols] to NF4, FP4 or INT8, and back to out[rows, cols]; see lr_quantize.
   void (*quantize)(const Run&, Storage storage, const float* values, int64_t rows, int64_t cols, const QuantizedParts& out);

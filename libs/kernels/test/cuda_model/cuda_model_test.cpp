@@ -133,6 +133,33 @@ void bf16(const std::string& what, Side want, Side got) {
   expect(same_bytes(got.gradients(), kept), name + ": gradients with checkpointing");
 }
 
+// What a context keeps of weights goes with them: after an update, a write and an import a step has the bytes of an adapter that never had others.
+void changed_weights() {
+  Side side(Family::LlamaPlain, LR_BACKEND_FAST, LR_COMPUTE_BF16);
+  lr_context* context = side.world.context.get();
+  const Packed packed({9, 3, 14});
+  const auto expect_fresh = [&](const std::string& what) {
+    const std::vector<uint8_t> state = side.state();
+    Side fresh(Family::LlamaPlain, LR_BACKEND_FAST, LR_COMPUTE_BF16);
+    check(fresh.world.context.get(), lr_adapter_state_import(fresh.adapter.get(), state.data(), state.size()));
+    check(context, lr_adapter_zero_gradients(side.adapter.get()));
+    side.train(packed, 0);
+    fresh.train(packed, 0);
+    expect(same_bytes(side.gradients(), fresh.gradients()), "gradients in bf16 " + what);
+  };
+  side.train(packed, 0);
+  const std::vector<uint8_t> before = side.state();
+  side.update();
+  expect_fresh("after an update");
+  for (const uint32_t tensor : {0u, 1u}) {
+    Floats values(side.adapter->adapter.tensors()[tensor].elements(), 0.25f);
+    check(context, lr_adapter_write(side.adapter.get(), LR_WEIGHT, tensor, values.data(), values.size()));
+  }
+  expect_fresh("after a write");
+  check(context, lr_adapter_state_import(side.adapter.get(), before.data(), before.size()));
+  expect_fresh("after an import");
+}
+
 Floats logits_of(Side& side, bool cached) {
   const Packed packed({6});
   const auto vocab = static_cast<size_t>(kVocab);
@@ -187,6 +214,7 @@ int main() {
     for (const Family family : {Family::LlamaPlain, Family::Qwen3, Family::Gemma2, Family::Phi3}) {
       bf16(name_of(family), Side(family, LR_BACKEND_REFERENCE), Side(family, LR_BACKEND_FAST, LR_COMPUTE_BF16));
     }
+    changed_weights();
     const auto method = [](const char* name, Family family, bool dora, uint32_t bias, float dropout) {
       bf16(name, {family, LR_BACKEND_REFERENCE, LR_COMPUTE_F32, dora, bias, dropout}, {family, LR_BACKEND_FAST, LR_COMPUTE_BF16, dora, bias, dropout});
     };

@@ -45,6 +45,35 @@ void several_pairs(Compute compute, int64_t in, int64_t out) {
     }
 }
 
+// Pairs that were rounded beforehand give the bytes of those that are rounded where they are read.
+void rounded_pairs(int64_t T, int64_t in, int64_t out, int32_t rank, float dropout) {
+  const Floats x = numbers(T * in, 1), dy = numbers(T * out, 2), a = numbers(rank * in, 3), b = numbers(out * rank, 4);
+  for (const Ops* table : all_tables()) {
+    if (table->round_pairs == nullptr) continue;
+    const auto outputs = [&](bool rounded) {
+      Machine machine(2);
+      machine.run.compute = Compute::BF16;
+      std::vector<Floats> made = {Floats(T * rank, NAN), Floats(T * rank, NAN), numbers(rank * in, 5), numbers(out * rank, 6)};
+      Lora pair{rank, 0.5f, dropout, 3, a.data(), b.data(), made[2].data(), made[3].data()};
+      std::vector<uint16_t> a_rounded(rank * in + 8), b_rounded(out * rank + 8);
+      const auto aligned = [](std::vector<uint16_t>& memory) {
+        return reinterpret_cast<uint16_t*>((reinterpret_cast<uintptr_t>(memory.data()) + 15) / 16 * 16);
+      };
+      const RoundedPair wanted = {a.data(), b.data(), rank, in, out, aligned(a_rounded), aligned(b_rounded)};
+      if (rounded) {
+        table->round_pairs(machine.run, std::span(&wanted, 1));
+        pair.a_rounded = wanted.a_rounded;
+        pair.b_rounded = wanted.b_rounded;
+      }
+      const LoraRows rows{pair, 0, T, made[0].data(), made[1].data()};
+      table->lora_hidden(machine.run, x.data(), std::span(&rows, 1), in);
+      table->lora_gradients(machine.run, dy.data(), x.data(), std::span(&rows, 1), in, out);
+      return made;
+    };
+    expect(outputs(true) == outputs(false), std::string("pairs rounded beforehand, ") + table->name + " rank " + std::to_string(rank));
+  }
+}
+
 // The same for next tokens: hidden values without packing.
 void decoding_pairs() {
   for (const int64_t in : {1, 30, 64, 77, 320}) {
@@ -130,11 +159,15 @@ void lora_cases() {
     several_pairs(compute, 72, 152);
   }
   bf16_pairs();
+  rounded_pairs(21, 72, 152, 5, 0);
+  rounded_pairs(40, 128, 64, 16, 0.2f);
+  rounded_pairs(9, 64, 80, 33, 0);
   struct Shape {
     int64_t T, in, out;
     int32_t rank;
   };
-  const Shape shapes[] = {{1, 64, 64, 8}, {3, 33, 17, 1}, {16, 128, 96, 4}, {37, 300, 130, 13}, {70, 96, 520, 16}, {300, 64, 40, 64}};
+  const Shape shapes[] = {{1, 64, 64, 8}, {3, 33, 17, 1}, {16, 128, 96, 4}, {37, 300, 130, 13}, {70, 96, 520, 16}, {300, 64, 40, 64},
+                          {20, 2600, 2200, 16}, {1100, 40, 24, 16}};
   for (const Shape& shape : shapes)
     for (const float dropout : {0.0f, 0.1f}) {
       const auto [T, in, out, rank] = shape;

@@ -157,6 +157,8 @@ void operand_cases() {
     for (const bool x_too : {true, false}) {
       pair_products(7, 16, 24, dropout, x_too);
       pair_products(75, 264, 72, dropout, x_too);
+      pair_products(20, 2200, 2600, dropout, x_too);
+      pair_products(1700, 24, 40, dropout, x_too);
     }
   for (const int64_t room : {0, 16}) {
     pointwise(1, 8, room);

@@ -34,7 +34,7 @@ void round_trips(const Format& format) {
     int64_t rows, cols;
   };
   const Shape shapes[] = {{1, 1},   {1, 2},     {1, 63},      {1, 64},  {5, 13},       {1, 127},
-                          {64, 64}, {129, 127}, {7, 100003}, {3, 64 * 256}, {100003, 3}};
+                          {64, 64}, {129, 127}, {7, 100003}, {3, 64 * 256}, {100003, 3}, {7, 1544}, {20000, 24}};
   for (const auto& [rows, cols] : shapes) {
     const int64_t n = rows * cols;
     Floats values = numbers(n, 100 + n);

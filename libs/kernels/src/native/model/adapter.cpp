@@ -175,6 +175,19 @@ void Adapter::refresh_norms(const Run& run, const Ops& ops) {
   norms_fresh_ = true;
 }
 
+void Adapter::refresh_rounded(const Run& run, const Ops& ops) {
+  if (rounded_fresh_) return;
+  if (rounded_.empty()) rounded_ = Buffer<uint16_t>(base_.memory(), trained_size_);
+  std::vector<RoundedPair> pairs;
+  for (const AdapterTarget& t : targets_) {
+    const int a = slot(t.layer, t.kind).a, b = a + 1;
+    const Weight& w = linear(t.layer, t.kind).weight;
+    pairs.push_back({weight(a), weight(b), t.rank, w.cols, w.rows, rounded(a), rounded(b)});
+  }
+  ops.round_pairs(run, pairs);
+  rounded_fresh_ = true;
+}
+
 Adapted Adapter::adapted(const Run& run, const Ops& ops, int layer, int kind, bool training, uint64_t dropout_seed) {
   const Slot& s = slot(layer, kind);
   Adapted adapted = {};
@@ -186,6 +199,11 @@ Adapted Adapter::adapted(const Run& run, const Ops& ops, int layer, int kind, bo
       adapted.pair.dropout_key = stream_key(dropout_seed, static_cast<uint64_t>(layer * kLinears + kind));
       adapted.pair.grad_a = gradient(s.a);
       adapted.pair.grad_b = gradient(s.a + 1);
+      if (ops.round_pairs != nullptr && run.compute == Compute::BF16) {
+        refresh_rounded(run, ops);
+        adapted.pair.a_rounded = rounded(s.a);
+        adapted.pair.b_rounded = rounded(s.a + 1);
+      }
     }
     if (s.initial_a >= 0) adapted.initial = pair(t, -t.scale, s.initial_a);
   }
@@ -245,7 +263,7 @@ void Adapter::write(Array which, uint32_t tensor, const float* values, uint64_t 
   const AdapterTensor& t = checked_tensor(tensor, count);
   if (which == Array::Weight) {
     write_weight(t, values);
-    norms_fresh_ = false;
+    weights_changed();
     return;
   }
   require_trainable();
@@ -268,6 +286,7 @@ float Adapter::optimizer_step(const Run& run, const Ops& ops, const lr_adamw& s)
     fail(LR_NOT_FINITE, "the gradient is not finite: the update was discarded");
   }
   Moments::Update update(run, ops, moments_);
+  weights_changed();
   const double factor = s.max_grad_norm > 0 ? std::min(1.0, static_cast<double>(s.max_grad_norm) / (norm + 1e-6)) : 1.0;
   ++adam_step_;
   const auto number = static_cast<double>(adam_step_);
@@ -281,7 +300,6 @@ float Adapter::optimizer_step(const Run& run, const Ops& ops, const lr_adamw& s)
     update.step(i, weights_.data() + tensors_[i].at, gradients_.data() + tensors_[i].at, step);
   }
   update.finish();
-  norms_fresh_ = false;
   zero_gradients();
   return static_cast<float>(norm);
 }

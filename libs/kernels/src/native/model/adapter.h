@@ -117,8 +117,10 @@ class Adapter {
   void place_initial_pairs();
   int add_tensor(Role role, int layer, int kind, int64_t rows, int64_t cols, bool bf16 = false);
   void initialise(Runtime& runtime, const lr_adapter_options& options);
-  // Computes norms_ anew if weights have changed since.
+  // Both compute anew what they do if weights have changed since: norms_, and rounded_ in memory that is taken the first time.
   void refresh_norms(const Run& run, const Ops& ops);
+  void refresh_rounded(const Run& run, const Ops& ops);
+  void weights_changed() { norms_fresh_ = rounded_fresh_ = false; }
   const AdapterTensor& checked_tensor(uint32_t tensor, uint64_t count) const;
   void require_trainable() const;
   // A pair whose A is tensor `a` and whose B follows it; neither dropout nor gradients.
@@ -126,6 +128,7 @@ class Adapter {
   void read_weight(const AdapterTensor& tensor, float* out) const;
   void write_weight(const AdapterTensor& tensor, const float* values);
   float* weight(int tensor) { return weights_.data() + tensors_[static_cast<size_t>(tensor)].at; }
+  uint16_t* rounded(int tensor) { return rounded_.data() + tensors_[static_cast<size_t>(tensor)].at; }
   float* gradient(int tensor) { return gradients_.data() + tensors_[static_cast<size_t>(tensor)].at; }
   std::string state_head(uint64_t adam_step) const;
 
@@ -143,6 +146,8 @@ class Adapter {
   size_t norms_size_ = 0;  // rows of all DoRA targets
   Buffer<float> norms_;    // [3, norms_size_]: factor, factor - 1, 1 / norm
   bool norms_fresh_ = false;
+  Buffer<uint16_t> rounded_;  // trained pairs as Ops::round_pairs has them, each matrix where it begins in weights_
+  bool rounded_fresh_ = false;
 };
 
 // Name of a role in lr_adapter_info, where PEFT has one PEFT's.

@@ -89,7 +89,7 @@ void Adapter::import_state(const uint8_t* in, uint64_t bytes) {
     at += tensor.elements() * sizeof(float);
   }
   moments_.write_all(at);
-  norms_fresh_ = false;
+  weights_changed();
   adam_step_ = header.adam_step;
 }
 

@@ -105,6 +105,7 @@ LR_DEVICE uint16_t bf16_bits(float value) { return float_to_bf16(value); }
 LR_DEVICE uint32_t bf16_pair(float low, float high) { return static_cast<uint32_t>(bf16_bits(low)) | static_cast<uint32_t>(bf16_bits(high)) << 16; }
 
 LR_DEVICE void copy_async16(void* to, const void* from, bool valid) { emulator::copy_later(to, from, 16, valid); }
+LR_DEVICE void copy_async8(void* to, const void* from, bool valid) { emulator::copy_later(to, from, 8, valid); }
 LR_DEVICE void copy_async4(void* to, const void* from, bool valid) { emulator::copy_later(to, from, 4, valid); }
 LR_DEVICE void copy_commit() { emulator::commit_copies(); }
 template <int pending>

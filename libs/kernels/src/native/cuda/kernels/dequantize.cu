@@ -5,45 +5,64 @@
 namespace lr::cuda {
 namespace {
 
-constexpr int kThreads = 256;
+constexpr int kThreads = 256, kWarps = kThreads / 32;
+constexpr int kBlocksAtOnce = 6;  // on a multiprocessor: registers for two pieces
+constexpr int kPlacedAtOnce = 32;  // arguments have 4 KiB
 
 constexpr int kWords = 4;                  // of codes for each lane of a warp at a time
 constexpr int kWarpWords = 32 * kWords;    // of a row
 constexpr int kBlockWords = quant::kBlock / kEight;
 
-// 4-bit codes whose rows are multiples of eight; a word is eight codes, which never leave their block of 64 or their row. Instructions set the pace:
-// a warp takes a piece of a row, of whose scales each lane computes one for all.
+// What a lane reads of a piece of a row: words 32 apart, and one of the piece's scales. Those are of at most seventeen blocks, the first and the
+// last of them in part.
+struct Piece {
+  uint32_t words[kWords];
+  StoredScale scale;
+};
+// The piece of a row that begins at word `first`; `begin` is that word's place in the matrix, `there` how many the row has from it on.
+LR_DEVICE Piece read_piece(const Weight& w, uint64_t begin, int there) {
+  Piece piece = {};
+  const int lane = lane_index(), offset = static_cast<int>(begin % kBlockWords);
+  const auto* codes = static_cast<const uint32_t*>(w.data) + begin + lane;
+  LR_UNROLL
+  for (int j = 0; j < kWords; ++j)
+    if (lane + j * 32 < there) piece.words[j] = codes[j * 32];
+  const int blocks = (offset + (there < kWarpWords ? there : kWarpWords) + kBlockWords - 1) / kBlockWords;
+  if (lane < blocks) piece.scale = stored_scale(w.scales, begin / kBlockWords + lane);
+  return piece;
+}
+
+// 4-bit codes whose rows are multiples of eight; a word is eight codes, which never leave their block of 64 or their row. A warp has the same piece of
+// several rows, and asks for that of the next row before it writes one out: the first ones are under way while the block fetches its levels. y of the
+// grid is a piece of a row, and behind them what is placed beside.
 template <typename Out>
-LR_KERNEL(kThreads) dequantize_words(Weight w, Levels levels, Rows<Out> out) {
-  const Levels* shared = share_levels(levels, 0);
-  const auto per_row = static_cast<int>(w.cols / kEight), pieces = (per_row + kWarpWords - 1) / kWarpWords;
-  const int64_t blocks = (w.rows * per_row + kBlockWords - 1) / kBlockWords;
-  const int warps = block_threads() / 32, lane = lane_index();
-  for (int64_t piece = block_x() * warps + warp_index(); piece < w.rows * pieces; piece += grid_x() * warps) {
-    const int64_t row = piece / pieces;
-    const int first = static_cast<int>(piece % pieces) * kWarpWords;
-    const int64_t begin = row * per_row + first, first_block = begin / kBlockWords;
-    const int offset = static_cast<int>(begin % kBlockWords);
-    const auto* codes = static_cast<const uint32_t*>(w.data) + begin;
-    Out* to = out.data + row * (w.cols + out.gap) + first * kEight;
-    uint32_t words[kWords];
-    LR_UNROLL
-    for (int j = 0; j < kWords; ++j) words[j] = first + j * 32 + lane < per_row ? codes[j * 32 + lane] : 0;
-    // At most seventeen blocks, the first and the last of them in part.
-    const int64_t own_block = first_block + lane;
-    const float own_scale = lane <= kWarpWords / kBlockWords && own_block < blocks ? block_scale(w.scales, own_block, shared) : 0.0f;
+LR_KERNEL_SHARING(kThreads, kBlocksAtOnce) dequantize_words(Weight w, const Levels* levels, Rows<Out> out, SeveralPlaced<kBeside> beside) {
+  const auto rows = static_cast<uint32_t>(w.rows), per_row = static_cast<uint32_t>(w.cols / kEight);
+  const uint32_t first = static_cast<uint32_t>(block_y()) * kWarpWords, step = static_cast<uint32_t>(grid_x()) * kWarps;
+  if (first >= per_row) return place_elements(beside.of[(first - per_row) / kWarpWords]);  // all threads of the block alike
+  const int there = static_cast<int>(per_row - first);
+  uint32_t row = static_cast<uint32_t>(block_x()) * kWarps + static_cast<uint32_t>(warp_index());
+  uint64_t begin = uint64_t{row} * per_row + first;
+  Piece next = read_piece(w, begin, row < rows ? there : 0);
+  const Levels* shared = share_levels(*levels, 0);
+  for (; row < rows; row += step) {
+    const Piece piece = next;
+    const auto offset = static_cast<uint32_t>(begin % kBlockWords + lane_index());
+    Out* to = out.data + uint64_t{row} * static_cast<uint64_t>(w.cols + out.gap) + (first + static_cast<uint32_t>(lane_index())) * kEight;
+    begin += uint64_t{step} * per_row;
+    next = read_piece(w, begin, rows - row > step ? there : 0);
+    const float own_scale = scale_value(w.scales, piece.scale, shared);
     LR_UNROLL
     for (int j = 0; j < kWords; ++j) {
-      const int word = j * 32 + lane;
-      const float scale = shuffle(own_scale, (offset + word) / kBlockWords);
+      const float scale = shuffle(own_scale, static_cast<int>((offset + j * 32) / kBlockWords));
       Some<kEight> values;
       LR_UNROLL
       for (int i = 0; i < kEight; ++i) {
         // The high half of a byte comes first.
-        const uint32_t code = words[j] >> (i / 2 * 8 + (i % 2 == 0 ? 4 : 0)) & 15;
+        const uint32_t code = piece.words[j] >> (i / 2 * 8 + (i % 2 == 0 ? 4 : 0)) & 15;
         values.value[i] = shared->four_bit[code] * scale;
       }
-      if (first + word < per_row) put_some(to + word * kEight, values);
+      if (lane_index() + j * 32 < there) put_some(to + j * 32 * kEight, values);
     }
   }
 }
@@ -65,16 +84,22 @@ LR_KERNEL(kThreads) dequantize_elements(Weight w, Levels levels, Out* out, int64
   }
 }
 
+// `beside` is placed by the same launch where that is one over words.
 template <typename Out>
-void dequantize_to(const Run& run, const Weight& w, Out* out, int64_t width, int64_t stride) {
+void dequantize_to(const Run& run, const Weight& w, Out* out, int64_t width, int64_t stride, std::span<const Placed> beside = {}) {
   const Levels levels = levels_of(w.storage);
   const int64_t eights = w.rows * w.cols / kEight;
   if (w.cols % kEight == 0 && quant::is_four_bit(w.storage) && is_aligned(out)) {
-    constexpr int64_t kMostBlocks = 132 * 8;  // as many as a large GPU runs at once
-    const int64_t pieces = w.rows * ceil_div(w.cols / kEight, kWarpWords);
-    return launch(run, dequantize_words<Out>, {std::min(ceil_div(pieces, kThreads / 32), kMostBlocks)}, kThreads, kLevelsBytes, w, levels,
-                  Rows<Out>{out, stride - w.cols});
+    constexpr int64_t kMost = 132 * kBlocksAtOnce;  // as many as a large GPU runs at once
+    const int64_t pieces = ceil_div(w.cols / kEight, kWarpWords), blocks = ceil_div(w.rows, kWarps);
+    const int64_t rounds = ceil_div(blocks, std::max<int64_t>(1, kMost / pieces));
+    const std::span<const Placed> own = beside.first(std::min<size_t>(kBeside, beside.size()));
+    Moment moment(run);
+    launch(run, dequantize_words<Out>, {ceil_div(blocks, rounds), pieces + static_cast<int64_t>(own.size())}, kThreads, kLevelsBytes, w,
+           moment.upload(run, &levels, 1), Rows<Out>{out, stride - w.cols}, SeveralPlaced<kBeside>(own));
+    return place_halves(run, beside.subspan(own.size()));
   }
+  place_halves(run, beside);
   if constexpr (std::is_same_v<Out, uint16_t>) {
     if (w.cols % kEight == 0 && w.storage == Storage::F32 && is_aligned(w.data)) {
       return launch(run, round_floats, flat_grid(eights), kThreads, 0, static_cast<const float*>(w.data),
@@ -84,33 +109,27 @@ void dequantize_to(const Run& run, const Weight& w, Out* out, int64_t width, int
   launch(run, dequantize_elements<Out>, flat_grid(w.rows * width), kThreads, kLevelsBytes, w, levels, out, width, stride);
 }
 
-constexpr int kPlacedAtOnce = 32;  // arguments have 4 KiB
-struct AllPlaced {
-  Placed of[kPlacedAtOnce];
-};
-
-// An element a thread; a layer of the grid is one of them.
-LR_KERNEL(kThreads) place(AllPlaced all) {
-  const Placed& p = all.of[block_y()];
-  for (int64_t i = flat_begin(); i < p.to_rows * p.to_cols; i += flat_step()) {
-    const int64_t row = i / p.to_cols, col = i % p.to_cols;
-    const bool there = row < p.rows && col < p.cols;
-    const float value = there ? p.values[p.turned ? col * p.rows + row : row * p.cols + col] : 0.0f;
-    p.to[row * p.stride + col] = bf16_bits(p.factor * value);
-  }
-}
+// A layer of the grid is one of them.
+LR_KERNEL(kThreads) place(SeveralPlaced<kPlacedAtOnce> all) { place_elements(all.of[block_y()]); }
 
 }  // namespace
 
 void dequantize(const Run& run, const Weight& w, float* out) { dequantize_to(run, w, out, w.cols, w.cols); }
 
+HalvesOut take_halves(const Weight& w, Moment& moment, Room room) {
+  const int64_t stride = halves_stride(w.cols) + room.cols;
+  return {moment.take<uint16_t>((w.rows + room.rows) * stride), stride};
+}
+
+void dequantize_halves(const Run& run, const Weight& w, const HalvesOut& out, std::span<const Placed> beside) {
+  dequantize_to(run, w, out.data, halves_stride(w.cols), out.stride, beside);
+}
+
 Halves weight_halves(const Run& run, const Weight& w, Moment& moment, Room room) {
-  const int64_t width = halves_stride(w.cols), stride = width + room.cols;
-  const bool as_it_lies = w.storage == Storage::BF16 && width == w.cols && room.cols + room.rows == 0;
-  if (as_it_lies) return {static_cast<const uint16_t*>(w.data), stride};
-  auto* out = moment.take<uint16_t>((w.rows + room.rows) * stride);
-  dequantize_to(run, w, out, width, stride);
-  return {out, stride};
+  if (w.storage == Storage::BF16 && w.cols % kHalvesStep == 0 && room.cols + room.rows == 0) return {static_cast<const uint16_t*>(w.data), w.cols};
+  const HalvesOut out = take_halves(w, moment, room);
+  dequantize_halves(run, w, out, {});
+  return out;
 }
 
 Halves operand_halves(const Run& run, const Operand& x, int64_t rows, int64_t cols, Moment& moment, int64_t room) {
@@ -124,16 +143,12 @@ Halves operand_halves(const Run& run, const Operand& x, int64_t rows, int64_t co
 
 void place_halves(const Run& run, std::span<const Placed> all) {
   for (size_t first = 0; first < all.size(); first += kPlacedAtOnce) {
-    AllPlaced some = {};
-    const size_t count = std::min<size_t>(kPlacedAtOnce, all.size() - first);
+    const std::span<const Placed> some = all.subspan(first, std::min<size_t>(kPlacedAtOnce, all.size() - first));
     int64_t largest = 0;
-    for (size_t i = 0; i < count; ++i) {
-      some.of[i] = all[first + i];
-      largest = std::max(largest, some.of[i].to_rows * some.of[i].to_cols);
-    }
+    for (const Placed& one : some) largest = std::max(largest, one.to_rows * one.to_cols);
     Grid grid = flat_grid(largest);
-    grid.y = static_cast<int64_t>(count);
-    launch(run, place, grid, kThreads, 0, some);
+    grid.y = static_cast<int64_t>(some.size());
+    launch(run, place, grid, kThreads, 0, SeveralPlaced<kPlacedAtOnce>(some));
   }
 }
 

@@ -12,6 +12,8 @@ constexpr auto entry = function;
 
 #include "operations.inc"
 
+void round_pairs(const Run&, std::span<const RoundedPair> pairs);
+
 // lora_output and lora_input_gradient of several pairs.
 void lora_outputs(const Run&, std::span<const LoraRows> pairs, int64_t out, float* y);
 void lora_input_gradients(const Run&, std::span<const LoraRows> pairs, int64_t in, float* dx);

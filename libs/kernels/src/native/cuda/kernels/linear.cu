@@ -54,8 +54,8 @@ void product_with_pairs(const Run& run, const Operand& x, const Weight& w, Right
   int64_t room = 0;
   for (const LoraRows& rows : pairs) room = std::max(room, halves_stride(rows.pair.rank));
   const Halves left = operand_halves(run, x, T, k, moment, room);
-  const Halves weight = weight_halves(run, w, moment, forward ? Room{.cols = room} : Room{.rows = room});
-  // Both are memory of this moment, or there is room.
+  const HalvesOut weight = take_halves(w, moment, forward ? Room{.cols = room} : Room{.rows = room});
+  // x is memory of this moment, or has room.
   const auto place = [](const Halves& at, int64_t row, int64_t col) { return const_cast<uint16_t*>(at.data) + row * at.stride + col; };
   // Behind the weight, where one pair lies after the other.
   const auto placed_pair = [&](const Lora& l) {
@@ -66,7 +66,7 @@ void product_with_pairs(const Run& run, const Operand& x, const Weight& w, Right
   for (const auto& [l, begin, end, hidden, gradient] : pairs) {
     placed.push_back({forward ? hidden : gradient, end - begin, l.rank, l.scale, place(left, begin, k), end - begin, halves_stride(l.rank), left.stride, false});
   }
-  place_halves(run, placed);
+  dequantize_halves(run, w, weight, placed);
   const auto multiply_rows = [&](int64_t begin, int64_t end, int64_t rank) {
     if (begin == end) return;
     product_halves(run, {place(left, begin, 0), left.stride}, weight, right, c.at(begin, n), end - begin, n, {k, halves_stride(rank)}, add);

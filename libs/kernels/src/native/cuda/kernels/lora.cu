@@ -40,13 +40,19 @@ void add_pairs(const Run& run, std::span<const LoraRows> pairs, Multiply multipl
   multiply(run, products);
 }
 
-// A matrix of a pair [rows, cols], or the other way round, for tensor cores: rows and columns in whole steps.
-const uint16_t* place_matrix(std::vector<Placed>& all, Moment& moment, const float* values, int64_t rows, int64_t row_step, int64_t cols,
-                             int64_t stride, bool turned) {
-  const int64_t to_rows = round_up(rows, row_step);
-  auto* to = moment.take<uint16_t>(to_rows * stride);
-  all.push_back({values, rows, cols, 1, to, to_rows, stride, stride, turned});
+// A matrix [rows, cols], or the other way round, for tensor cores: zeros behind its columns up to `stride`.
+const uint16_t* place_matrix(std::vector<Placed>& all, Moment& moment, const float* values, int64_t rows, int64_t cols, int64_t stride, bool turned) {
+  auto* to = moment.take<uint16_t>(rows * stride);
+  all.push_back({values, rows, cols, 1, to, rows, stride, stride, turned});
   return to;
+}
+
+// a [rank, in] and bᵀ [rank, out] of a pair, as they were rounded with all others or placed for this product.
+const uint16_t* a_of(const Lora& l, int64_t in, std::vector<Placed>& placed, Moment& moment) {
+  return l.a_rounded != nullptr ? l.a_rounded : place_matrix(placed, moment, l.a, l.rank, in, in, false);
+}
+const uint16_t* turned_b_of(const Lora& l, int64_t out, std::vector<Placed>& placed, Moment& moment) {
+  return l.b_rounded != nullptr ? l.b_rounded : place_matrix(placed, moment, l.b, l.rank, out, out, true);
 }
 
 bool uses_tensor_cores(const Run& run, const Operand& x, int64_t width) {
@@ -68,8 +74,7 @@ void hidden_by_tensor_cores(const Run& run, const Operand& x, std::span<const Lo
   std::vector<Placed> placed;
   std::vector<NarrowProduct> products;
   for (const auto& [l, begin, end, hidden, gradient] : pairs) {
-    const uint16_t* a = place_matrix(placed, moment, l.a, l.rank, kNarrowStep, in, in, false);
-    products.push_back({x.at(begin, in), end - begin, in, a, in, l.rank, hidden, {l.dropout, l.dropout_key}});
+    products.push_back({x.at(begin, in), end - begin, in, a_of(l, in, placed, moment), in, l.rank, hidden, {l.dropout, l.dropout_key}});
   }
   place_halves(run, placed);
   narrow_products(run, products);
@@ -77,29 +82,35 @@ void hidden_by_tensor_cores(const Run& run, const Operand& x, std::span<const Lo
 
 void gradients_by_tensor_cores(const Run& run, const Operand& dy, const Operand& x, std::span<const LoraRows> pairs, int64_t in, int64_t out) {
   Moment moment(run);
-  std::vector<Placed> placed;
+  std::vector<Placed> before, beside;
   std::vector<NarrowProduct> products;
-  for (const auto& [l, begin, end, hidden, gradient] : pairs) {
-    const uint16_t* b = place_matrix(placed, moment, l.b, l.rank, kNarrowStep, out, out, true);
-    products.push_back({dy.at(begin, out), end - begin, out, b, out, l.rank, gradient, {}});
-  }
-  place_halves(run, placed);
-  narrow_products(run, products);
-  placed.clear();
   std::vector<TokenSum> sums;
   for (const auto& [l, begin, end, hidden, gradient] : pairs) {
-    if (l.grad_a == nullptr) continue;
     const int64_t T = end - begin, stride = round_up(T, kTokenStep);
-    const uint16_t* dh = place_matrix(placed, moment, gradient, l.rank, kTokenStep, T, stride, true);
-    const uint16_t* h = place_matrix(placed, moment, hidden, l.rank, kTokenStep, T, stride, true);
+    products.push_back({dy.at(begin, out), T, out, turned_b_of(l, out, before, moment), out, l.rank, gradient, {}});
+    if (l.grad_a == nullptr) continue;
+    auto* dh = moment.take<uint16_t>(l.rank * stride);
+    products.back().turned = dh;
+    products.back().turned_stride = stride;
+    const uint16_t* h = place_matrix(beside, moment, hidden, l.rank, T, stride, true);
     sums.push_back({x.at(begin, in), T, in, dh, stride, l.rank, l.grad_a, in, 1, l.scale, {l.dropout, l.dropout_key}});
     sums.push_back({dy.at(begin, out), T, out, h, stride, l.rank, l.grad_b, 1, l.rank, l.scale, {}});
   }
-  place_halves(run, placed);
+  place_halves(run, before);
+  narrow_products(run, products, beside);
   token_sums(run, sums);
 }
 
 }  // namespace
+
+void round_pairs(const Run& run, std::span<const RoundedPair> pairs) {
+  std::vector<Placed> placed;
+  for (const auto& [a, b, rank, in, out, a_rounded, b_rounded] : pairs) {
+    placed.push_back({a, rank, in, 1, a_rounded, rank, in, in, false});
+    placed.push_back({b, rank, out, 1, b_rounded, rank, out, out, true});
+  }
+  place_halves(run, placed);
+}
 
 void lora_hidden(const Run& run, Operand x, std::span<const LoraRows> pairs, int64_t in) {
   if (uses_tensor_cores(run, x, in)) return hidden_by_tensor_cores(run, x, pairs, in);

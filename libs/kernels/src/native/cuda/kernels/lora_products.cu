@@ -30,14 +30,22 @@ template <int words>
 struct alignas(4 * words) Pairs {
   uint32_t word[words];
 };
-// Those at x, with what dropout does to those that begin at element `index` of a stream; zeros where nothing is there.
+// As many values as they lie in memory.
+template <typename Element, int words>
+struct Stored {
+  Pairs<words> pairs;
+};
+template <int words>
+struct Stored<float, words> {
+  FourFloats fours[words / 2];
+};
+// They in bfloat16, with what dropout does to those that begin at element `index` of a stream.
 template <bool drops, int words>
-LR_DEVICE Pairs<words> read_pairs(const float* x, int64_t index, const Drop& drop, bool there) {
-  Pairs<words> pairs = {};
-  if (!there) return pairs;
+LR_DEVICE Pairs<words> pairs_of(const Stored<float, words>& stored, int64_t index, const Drop& drop) {
+  Pairs<words> pairs;
   LR_UNROLL
   for (int i = 0; i < words / 2; ++i) {
-    FourFloats four = reinterpret_cast<const FourFloats*>(x)[i];
+    FourFloats four = stored.fours[i];
     if constexpr (drops) four = dropped(four, drop, index + 4 * i);
     pairs.word[2 * i] = bf16_pair(four.value[0], four.value[1]);
     pairs.word[2 * i + 1] = bf16_pair(four.value[2], four.value[3]);
@@ -45,9 +53,8 @@ LR_DEVICE Pairs<words> read_pairs(const float* x, int64_t index, const Drop& dro
   return pairs;
 }
 template <bool drops, int words>
-LR_DEVICE Pairs<words> read_pairs(const uint16_t* x, int64_t index, const Drop& drop, bool there) {
-  if (!there) return {};
-  Pairs<words> pairs = *reinterpret_cast<const Pairs<words>*>(x);
+LR_DEVICE Pairs<words> pairs_of(const Stored<uint16_t, words>& stored, int64_t index, const Drop& drop) {
+  Pairs<words> pairs = stored.pairs;
   if constexpr (drops) {
     LR_UNROLL
     for (int i = 0; i < words; i += 2) {
@@ -60,53 +67,93 @@ LR_DEVICE Pairs<words> read_pairs(const uint16_t* x, int64_t index, const Drop& 
   return pairs;
 }
 
-// 16 tokens a block: a few thousand of them fill a GPU. Warps take steps of 32 along k in turns, two at a time where registers have room for what is
-// then under way; their sums are added in the order of warps. A lane holds eight values of a row that follow each other, of both operands alike:
-// products go over k in any order.
+// What a lane is going to multiply comes through shared memory, several steps ahead and each lane's by itself: no registers are taken while it is under
+// way, and nobody waits for others. A stage is what the lanes of a block take in a step.
+constexpr int kRingBytes = 96 << 10, kMostStages = 4;
+constexpr int stages_of(int lane_bytes) { return std::clamp(kRingBytes / (lane_bytes * kThreads), 1, kMostStages); }
+
+// The lane's own place for a T, `before` bytes of the lane's stage being before it.
+template <typename T>
+LR_DEVICE T* own_place(int64_t stage, int lane_bytes, int before) {
+  return shared_at<T>((stage * lane_bytes + before) * kThreads + thread_index() * static_cast<int>(sizeof(T)));
+}
+// Asks for the T at `from`; zeros where nothing is there.
+template <typename T>
+LR_DEVICE void ask_for(T* own, const void* from, bool there) {
+  static_assert(sizeof(T) == 8 || sizeof(T) == 16);
+  if constexpr (sizeof(T) == 8) {
+    copy_async8(own, from, there);
+  } else {
+    copy_async16(own, from, there);
+  }
+}
+
+// 16 tokens a block: a few thousand of them fill a GPU. Warps take steps of 32 along k in turns; their sums are added in the order of warps. A lane holds
+// eight values of a row that follow each other, of both operands alike: products go over k in any order.
 constexpr int kTokens = 16, kDepth = 32, kOwn = 8;
 
 template <int tiles, bool drops, typename Element>
-LR_KERNEL(kThreads) multiply_narrow(Several<NarrowProduct> all) {
-  constexpr int kSteps = tiles <= 2 ? 2 : 1;
+LR_KERNEL_SHARING(kThreads, (tiles <= 2 && !drops ? 2 : 1)) multiply_narrow(Several<NarrowProduct> all, int count, SeveralPlaced<kBeside> beside) {
+  constexpr int kWords = 8 / sizeof(Element), kPieces = kOwn / 2 / kWords;  // of 16 bytes in bfloat16, and how many of those a row has
+  constexpr int kLaneBytes = 16 * (2 * kPieces + tiles), kStages = stages_of(kLaneBytes);
+  using Piece = Stored<Element, kWords>;
+  if (block_z() >= count) {  // all threads of the block alike
+    if (block_y() == 0) place_elements(beside.of[block_z() - count]);
+    return;
+  }
   const NarrowProduct& p = all.of[block_z()];
   const int64_t first = block_x() * kTokens, first_tile = block_y() * tiles;
   if (first >= p.T || first_tile * kNarrow >= p.n) return;
-  const int group = lane_index() / 4, part = lane_index() % 4;
-  const Rows<const Element> x = rows_of<Element>(p.x, p.k);
-  float sums[tiles][4] = {};
-  for (int64_t k = int64_t{warp_index()} * kDepth; k < p.k; k += kSteps * kWarps * kDepth) {
-    uint32_t left[kSteps][2][4];  // for the first and the last four values of the lane
-    FourWords right[kSteps][tiles];
+  const int group = lane_index() / 4, part = lane_index() % 4, depth = static_cast<int>(p.k);
+  const int64_t x_stride = p.k + rows_of<Element>(p.x, p.k).gap;
+  const Element* x = rows_of<Element>(p.x, p.k).data + (first + group) * x_stride;
+  const uint16_t* w = p.w + (first_tile * kNarrow + group) * p.w_stride;
+  const auto column_of = [=](int step) { return (step * kWarps + warp_index()) * kDepth + part * kOwn; };
+  const auto ask = [=, &p](int step) {
+    const int column = column_of(step), stage = step % kStages;
     LR_UNROLL
-    for (int step = 0; step < kSteps; ++step) {
-      const int64_t column = k + step * kWarps * kDepth + part * kOwn;
+    for (int row = 0; row < 2; ++row) {
       LR_UNROLL
-      for (int row = 0; row < 2; ++row) {
-        const int64_t token = first + row * 8 + group, index = token * p.k + column;
-        const Pairs<4> values = read_pairs<drops, 4>(x.data + index + token * x.gap, index, p.drop, token < p.T && column < p.k);
+      for (int piece = 0; piece < kPieces; ++piece) {
+        ask_for(own_place<Piece>(stage, kLaneBytes, 16 * (row * kPieces + piece)), x + row * 8 * x_stride + column + piece * 2 * kWords,
+                first + row * 8 + group < p.T && column < depth);
+      }
+    }
+    LR_UNROLL
+    for (int tile = 0; tile < tiles; ++tile) {
+      ask_for(own_place<FourWords>(stage, kLaneBytes, 16 * (2 * kPieces + tile)), w + tile * kNarrow * p.w_stride + column,
+              (first_tile + tile) * kNarrow + group < p.n && column < depth);
+    }
+    copy_commit();
+  };
+  float sums[tiles][4] = {};
+  LR_UNROLL
+  for (int step = 0; step < kStages; ++step) ask(step);
+  for (int step = 0; (step * kWarps + warp_index()) * kDepth < depth; ++step) {
+    copy_wait<kStages - 1>();
+    uint32_t left[2][4];  // for the first and the last four values of the lane
+    LR_UNROLL
+    for (int row = 0; row < 2; ++row) {
+      LR_UNROLL
+      for (int piece = 0; piece < kPieces; ++piece) {
+        const int64_t index = (first + row * 8 + group) * p.k + column_of(step) + piece * 2 * kWords;
+        const auto values = pairs_of<drops>(*own_place<Piece>(step % kStages, kLaneBytes, 16 * (row * kPieces + piece)), index, p.drop);
         LR_UNROLL
-        for (int half = 0; half < 2; ++half) {
-          left[step][half][row] = values.word[2 * half];
-          left[step][half][row + 2] = values.word[2 * half + 1];
+        for (int i = 0; i < kWords; ++i) {
+          const int word = piece * kWords + i;
+          left[word / 2][row + word % 2 * 2] = values.word[i];
         }
       }
-      LR_UNROLL
-      for (int tile = 0; tile < tiles; ++tile) {
-        const bool there = column < p.k && (first_tile + tile) * kNarrow < p.n;
-        right[step][tile] = {};
-        if (there) right[step][tile] = *reinterpret_cast<const FourWords*>(p.w + ((first_tile + tile) * kNarrow + group) * p.w_stride + column);
-      }
     }
     LR_UNROLL
-    for (int step = 0; step < kSteps; ++step) {
+    for (int tile = 0; tile < tiles; ++tile) {
+      const FourWords right = *own_place<FourWords>(step % kStages, kLaneBytes, 16 * (2 * kPieces + tile));
       LR_UNROLL
-      for (int tile = 0; tile < tiles; ++tile) {
-        const FourWords& w = right[step][tile];
-        LR_UNROLL
-        for (int half = 0; half < 2; ++half) multiply(sums[tile], left[step][half], w.word[2 * half], w.word[2 * half + 1]);
-      }
+      for (int half = 0; half < 2; ++half) multiply(sums[tile], left[half], right.word[2 * half], right.word[2 * half + 1]);
     }
+    ask(step + kStages);
   }
+  barrier();  // what was asked for has been read: the ring is free
   auto* parts = shared_at<float>(0);  // [warps, tokens, 8] of a tile
   LR_UNROLL
   for (int tile = 0; tile < tiles; ++tile) {
@@ -119,10 +166,12 @@ LR_KERNEL(kThreads) multiply_narrow(Several<NarrowProduct> all) {
     barrier();
     const int own = thread_index(), token = own / kNarrow;
     const int64_t column = (first_tile + tile) * kNarrow + own % kNarrow;
-    if (own < kTokens * kNarrow && first + token < p.T && column < p.n) {
+    if (own < kTokens * kNarrow && column < p.n) {
       float sum = parts[own];
       for (int warp = 1; warp < kWarps; ++warp) sum += parts[warp * kTokens * kNarrow + own];
-      p.c[(first + token) * p.n + column] = sum;
+      const bool there = first + token < p.T;
+      if (there) p.c[(first + token) * p.n + column] = sum;
+      if (p.turned != nullptr) p.turned[column * p.turned_stride + first + token] = there ? bf16_bits(sum) : 0;
     }
     barrier();
   }
@@ -133,55 +182,67 @@ LR_DEVICE uint32_t of_column(uint32_t first, uint32_t second, int column) {
   return column == 0 ? (first & 0xFFFFu) | second << 16 : first >> 16 | (second & 0xFFFF0000u);
 }
 
-// 32 columns of x a block. Warps take steps of 16 tokens in turns, two at a time as above. A lane holds four columns of four tokens: those of x as they lie, so that lane
-// group g has columns 4g … 4g + 3, one for each of four products.
+// 32 columns of x a block. Warps take steps of 16 tokens in turns. A lane holds four columns of four tokens: those of x as they lie, so that lane group g
+// has columns 4g … 4g + 3, one for each of four products.
 constexpr int kColumns = 32, kStep = 16, kBlocks = 4;
 
 template <int tiles, bool drops, typename Element>
 LR_KERNEL(kThreads) sum_tokens(Several<TokenSum> all) {
-  constexpr int kSteps = tiles <= 1 ? 2 : 1;
+  using Values = Stored<Element, 2>;
+  constexpr int kHBytes = 8, kBefore = 4 * sizeof(Values), kLaneBytes = kBefore + 2 * tiles * kHBytes, kStages = stages_of(kLaneBytes);
   const TokenSum& p = all.of[block_z()];
   const int64_t first = block_x() * kColumns, first_row = block_y() * tiles * kTokenStep;
   if (first >= p.width || first_row >= p.n) return;
-  const int group = lane_index() / 4, part = lane_index() % 4;
-  const int64_t column = first + group * 4;
-  const Rows<const Element> x = rows_of<Element>(p.x, p.width);
-  float sums[tiles][kBlocks][4] = {};
-  for (int64_t t = int64_t{warp_index()} * kStep; t < p.T; t += kSteps * kWarps * kStep) {
-    Pairs<2> own[kSteps][4];
-    uint32_t h[kSteps][tiles][4];
+  const int group = lane_index() / 4, part = lane_index() % 4, tokens = static_cast<int>(p.T);
+  const int64_t column = first + group * 4, x_stride = p.width + rows_of<Element>(p.x, p.width).gap;
+  const Element* x = rows_of<Element>(p.x, p.width).data + column;
+  const uint16_t* h = p.h + (first_row + group) * p.h_stride;
+  const auto token_of = [=](int step) { return (step * kWarps + warp_index()) * kStep + part * 4; };
+  const auto ask = [=, &p](int step) {
+    const int token = token_of(step), stage = step % kStages;
     LR_UNROLL
-    for (int step = 0; step < kSteps; ++step) {
-      const int64_t begin = t + step * kWarps * kStep, token = begin + part * 4;
-      LR_UNROLL
-      for (int i = 0; i < 4; ++i) {
-        const int64_t index = (token + i) * p.width + column;
-        own[step][i] = read_pairs<drops, 2>(x.data + index + (token + i) * x.gap, index, p.drop, token + i < p.T && column < p.width);
-      }
-      LR_UNROLL
-      for (int tile = 0; tile < tiles; ++tile) {
-        const int64_t row = first_row + tile * kTokenStep + group;
-        const bool there = begin < p.T && first_row + tile * kTokenStep < p.n;
-        LR_UNROLL
-        for (int half = 0; half < 2; ++half) {
-          const auto* words = reinterpret_cast<const uint32_t*>(p.h + (row + 8 * half) * p.h_stride + token);
-          h[step][tile][half] = there ? words[0] : 0;
-          h[step][tile][half + 2] = there ? words[1] : 0;
-        }
-      }
+    for (int i = 0; i < 4; ++i) {
+      ask_for(own_place<Values>(stage, kLaneBytes, i * static_cast<int>(sizeof(Values))), x + (token + i) * x_stride,
+              token + i < tokens && column < p.width);
     }
     LR_UNROLL
-    for (int step = 0; step < kSteps; ++step) {
+    for (int half = 0; half < 2 * tiles; ++half) {
+      ask_for(own_place<Pairs<2>>(stage, kLaneBytes, kBefore + half * kHBytes), h + half * 8 * p.h_stride + token,
+              token < tokens && first_row + half * 8 + group < p.n);
+    }
+    copy_commit();
+  };
+  float sums[tiles][kBlocks][4] = {};
+  LR_UNROLL
+  for (int step = 0; step < kStages; ++step) ask(step);
+  for (int step = 0; (step * kWarps + warp_index()) * kStep < tokens; ++step) {
+    copy_wait<kStages - 1>();
+    Pairs<2> own[4];
+    LR_UNROLL
+    for (int i = 0; i < 4; ++i) {
+      own[i] = pairs_of<drops>(*own_place<Values>(step % kStages, kLaneBytes, i * static_cast<int>(sizeof(Values))),
+                               (token_of(step) + i) * p.width + column, p.drop);
+    }
+    LR_UNROLL
+    for (int tile = 0; tile < tiles; ++tile) {
+      uint32_t left[4];
+      LR_UNROLL
+      for (int half = 0; half < 2; ++half) {
+        const Pairs<2> words = *own_place<Pairs<2>>(step % kStages, kLaneBytes, kBefore + (2 * tile + half) * kHBytes);
+        left[half] = words.word[0];
+        left[half + 2] = words.word[1];
+      }
       LR_UNROLL
       for (int block = 0; block < kBlocks; ++block) {
         // Of a column the first two tokens, and the last two.
-        const uint32_t low = of_column(own[step][0].word[block / 2], own[step][1].word[block / 2], block % 2);
-        const uint32_t high = of_column(own[step][2].word[block / 2], own[step][3].word[block / 2], block % 2);
-        LR_UNROLL
-        for (int tile = 0; tile < tiles; ++tile) multiply(sums[tile][block], h[step][tile], low, high);
+        const uint32_t low = of_column(own[0].word[block / 2], own[1].word[block / 2], block % 2);
+        const uint32_t high = of_column(own[2].word[block / 2], own[3].word[block / 2], block % 2);
+        multiply(sums[tile][block], left, low, high);
       }
     }
+    ask(step + kStages);
   }
+  barrier();  // what was asked for has been read: the ring is free
   auto* parts = shared_at<float>(0);  // [warps, 16 rows, 32 columns] of a tile
   LR_UNROLL
   for (int tile = 0; tile < tiles; ++tile) {
@@ -253,22 +314,25 @@ int64_t widest(std::span<const Product> products) {
 
 }  // namespace
 
-void narrow_products(const Run& run, std::span<const NarrowProduct> products) {
-  constexpr int64_t kShared = int64_t{kWarps} * kTokens * kNarrow * static_cast<int64_t>(sizeof(float));
+void narrow_products(const Run& run, std::span<const NarrowProduct> products, std::span<const Placed> beside) {
+  std::span<const Placed> with_first = beside.first(std::min<size_t>(products.empty() ? 0 : kBeside, beside.size()));
+  place_halves(run, beside.subspan(with_first.size()));
   with_tiles<kMostTiles>(ceil_div(widest(products), kNarrow), [&]<int tiles>() {
     const auto blocks = [](const NarrowProduct& p) { return Grid{ceil_div(p.T, kTokens), ceil_div(p.n, kNarrow * tiles)}; };
     in_launches(products, blocks, [&]<bool drops, typename Element>(const Several<NarrowProduct>& some, Grid grid) {
-      launch(run, multiply_narrow<tiles, drops, Element>, grid, kThreads, kShared, some);
+      const auto count = static_cast<int>(grid.z);
+      grid.z += static_cast<int64_t>(with_first.size());
+      launch(run, multiply_narrow<tiles, drops, Element>, grid, kThreads, kRingBytes, some, count, SeveralPlaced<kBeside>(with_first));
+      with_first = {};
     });
   });
 }
 
 void token_sums(const Run& run, std::span<const TokenSum> sums) {
-  constexpr int64_t kShared = int64_t{kWarps} * kStep * kColumns * static_cast<int64_t>(sizeof(float));
   with_tiles<kMostTiles / 2>(ceil_div(widest(sums), kTokenStep), [&]<int tiles>() {
     const auto blocks = [](const TokenSum& p) { return Grid{ceil_div(p.width, kColumns), ceil_div(p.n, kTokenStep * tiles)}; };
     in_launches(sums, blocks, [&]<bool drops, typename Element>(const Several<TokenSum>& some, Grid grid) {
-      launch(run, sum_tokens<tiles, drops, Element>, grid, kThreads, kShared, some);
+      launch(run, sum_tokens<tiles, drops, Element>, grid, kThreads, kRingBytes, some);
     });
   });
 }

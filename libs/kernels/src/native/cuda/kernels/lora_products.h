@@ -13,7 +13,7 @@ struct Drop {
   uint64_t key = 0;
 };
 
-// c[T, n] = x[T, k] · wᵀ; w [rows of round_up(n, 8), w_stride], zeros behind n and k.
+// c[T, n] = x[T, k] · wᵀ; w [n, w_stride]. Unless it is null, `turned` [n, turned_stride] gets c turned and in bfloat16, zeros behind T.
 struct NarrowProduct {
   Operand x;
   int64_t T, k;
@@ -21,9 +21,11 @@ struct NarrowProduct {
   int64_t w_stride, n;
   float* c;
   Drop drop;
+  uint16_t* turned = nullptr;
+  int64_t turned_stride = 0;  // round_up(T, kTokenStep)
 };
-// c(j, i) += factor · Σ_t h[j, t] · x[t, i], element (j, i) lying at j · c_row + i · c_col; h [rows of round_up(n, 16), h_stride], zeros behind n
-// and T.
+// c(j, i) += factor · Σ_t h[j, t] · x[t, i], element (j, i) lying at j · c_row + i · c_col; h [n, h_stride],
+// zeros behind T.
 struct TokenSum {
   Operand x;
   int64_t T, width;
@@ -34,10 +36,11 @@ struct TokenSum {
   float factor;
   Drop drop;
 };
-constexpr int64_t kNarrowStep = 8, kTokenStep = 16;  // of rows of w and of h
+constexpr int64_t kTokenStep = 16;  // tokens and rows of h at a time; h_stride is a multiple of it
 
 // Products that do not depend on each other. An element is summed in an order that depends on k, or on T, alone.
-void narrow_products(const Run& run, std::span<const NarrowProduct> products);
+// What is placed beside goes with the same launch where there is one.
+void narrow_products(const Run& run, std::span<const NarrowProduct> products, std::span<const Placed> beside = {});
 void token_sums(const Run& run, std::span<const TokenSum> sums);
 // Whether x [.., width] can be read by them: in pieces of eight values.
 inline bool suits_narrow(const Operand& x, int64_t width) { return x.halves != nullptr || (width % 8 == 0 && is_aligned(x.floats)); }

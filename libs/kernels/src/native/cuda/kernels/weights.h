@@ -23,7 +23,7 @@ LR_DEVICE float dot(const FourFloats& a, const FourFloats& b, float sum) {
 }
 inline bool is_aligned(const void* pointer) { return reinterpret_cast<uintptr_t>(pointer) % 16 == 0; }
 
-// Tables of the quantized storages, which travel as an argument.
+// Tables of the quantized storages: floats, one after the other.
 struct Levels {
   float four_bit[16];
   float dynamic[256];
@@ -36,21 +36,33 @@ inline Levels levels_of(Storage storage) {
 }
 constexpr int64_t kLevelsBytes = sizeof(Levels);
 
-// Threads of a block that look levels up do so in shared memory: an argument's elements are read fast only when all lanes want
-// the same.
+// Threads of a block that look levels up do so in shared memory. Where kernels are short they come from memory of the device: of an argument's
+// elements lanes get one after the other.
 LR_DEVICE const Levels* share_levels(const Levels& levels, int64_t at) {
   auto* shared = shared_at<float>(at);
-  for (int i = thread_index(); i < 16; i += block_threads()) shared[i] = levels.four_bit[i];
-  for (int i = thread_index(); i < 256; i += block_threads()) shared[16 + i] = levels.dynamic[i];
+  const auto* all = reinterpret_cast<const float*>(&levels);
+  for (int i = thread_index(); i < kLevelsBytes / static_cast<int64_t>(sizeof(float)); i += block_threads()) shared[i] = all[i];
   barrier();
   return reinterpret_cast<const Levels*>(shared);
 }
 
-// Scale of a block of 64 values, rounded as bitsandbytes does.
-LR_DEVICE float block_scale(const Scales& scales, int64_t block, const Levels* levels) {
-  if (scales.absmax != nullptr) return scales.absmax[block];
-  const float product = levels->dynamic[scales.absmax_codes[block]] * scales.nested_absmax[block / quant::kNestedBlock];
+// Scale of a block of 64 values: what is read of it,
+struct StoredScale {
+  float factor;
+  uint32_t code;  // what level it multiplies, if there are codes
+};
+LR_DEVICE StoredScale stored_scale(const Scales& scales, uint64_t block) {
+  if (scales.absmax != nullptr) return {scales.absmax[block], 0};
+  return {scales.nested_absmax[block / quant::kNestedBlock], scales.absmax_codes[block]};
+}
+// and its value, rounded as bitsandbytes does.
+LR_DEVICE float scale_value(const Scales& scales, const StoredScale& stored, const Levels* levels) {
+  if (scales.absmax != nullptr) return stored.factor;
+  const float product = levels->dynamic[stored.code] * stored.factor;
   return product + scales.offset;
+}
+LR_DEVICE float block_scale(const Scales& scales, int64_t block, const Levels* levels) {
+  return scale_value(scales, stored_scale(scales, block), levels);
 }
 
 // Element i of the flattened matrix; any storage.
@@ -80,6 +92,12 @@ constexpr int64_t halves_stride(int64_t cols) { return round_up(cols, kHalvesSte
 struct Room {
   int64_t cols = 0, rows = 0;
 };
+// One that is written.
+struct HalvesOut {
+  uint16_t* data;
+  int64_t stride;
+  operator Halves() const { return {data, stride}; }
+};
 // w in bfloat16: as it lies there, where no room is wanted, or in memory of `moment`.
 Halves weight_halves(const Run& run, const Weight& w, Moment& moment, Room room = {});
 // x [rows, cols] in bfloat16 with so many columns behind its own: as it lies there, where it has that room, or in memory of `moment`.
@@ -94,6 +112,27 @@ struct Placed {
   int64_t to_rows, to_cols, stride;
   bool turned;
 };
+// By as many threads as x of the grid has.
+LR_DEVICE void place_elements(const Placed& p) {
+  for (int64_t i = flat_begin(); i < p.to_rows * p.to_cols; i += flat_step()) {
+    const int64_t row = i / p.to_cols, col = i % p.to_cols;
+    const bool there = row < p.rows && col < p.cols;
+    const float value = there ? p.values[p.turned ? col * p.rows + row : row * p.cols + col] : 0.0f;
+    p.to[row * p.stride + col] = bf16_bits(p.factor * value);
+  }
+}
+// Of arguments: up to `most` of them.
+template <int most>
+struct SeveralPlaced {
+  SeveralPlaced() = default;
+  explicit SeveralPlaced(std::span<const Placed> some) { std::ranges::copy(some, of); }
+  Placed of[most] = {};
+};
+constexpr int kBeside = 4;  // at most, by a launch that does something else
+// Memory of `moment` for w with that room,
+HalvesOut take_halves(const Weight& w, Moment& moment, Room room);
+// and w written there; what is placed beside, as in that room, goes with the same launch where w has four bits.
+void dequantize_halves(const Run& run, const Weight& w, const HalvesOut& out, std::span<const Placed> beside);
 // All of them in one launch or a few.
 void place_halves(const Run& run, std::span<const Placed> all);
 // w in floats [rows, cols], likewise.
