@@ -113,7 +113,7 @@ struct LayerScratch {
   OperandOut dq_in, dk_in, dv;  // [T, q], [T, kv] turned back: where there are no norms of them, of the products' outputs
 };
 
-// Everything but h and the stream that layers share, in the two parts of LayerActivations.
+// Everything but x, h and, with rounds_stream(), x2, in the two parts of LayerActivations.
 void take_kept(Arena& arena, const Pass& pass, LayerActivations& a);
 void take_recomputed(Arena& arena, const Pass& pass, LayerActivations& a);
 void take_scratch(Arena& arena, const Pass& pass, bool training, LayerScratch& s);

@@ -306,8 +306,7 @@ LR_KERNEL_SHARING(kAttentionThreads, 2) key_gradients_bf16(RoundedBackward b) {
     barrier();  // the tile is there, and all are done with the one before
     if (heads_left > 0) load_queries(stage ^ 1, head_row, next_query);
     const int queries = Tile::kStagesAt + stage * Tile::kStageBytes, gradients = queries + Tile::kGradients;
-    const auto* lse = shared_at<float>(queries + Tile::kRows);
-    const auto* delta = lse + kQueries;
+    const auto *lse = shared_at<float>(queries + Tile::kRows), *delta = lse + kQueries;
     WarpSums<kQueries> sums = {};
     WarpWeights<kQueries> weights;
     multiply_rows<kWidth, kQueries>(sums, sums_dk ? Tile::kValuesAt : Tile::kKeysAt, first_row, sums_dk ? gradients : queries);
@@ -378,9 +377,9 @@ void attention_backward(const Run& run, const Attention& a, Operand dout, Operan
   }
   auto* delta = moment.take<float>(rows);
   if (uses_bf16_attention(run, a)) {
-    const uint16_t* dout_halves = gradient_halves(run, moment, a, dout, o, delta, rows);
-    const uint16_t *k_halves = attention_halves(run, moment, a, k, T * a.Hkv, a.Hkv), *v_halves = attention_halves(run, moment, a, v, T * a.Hkv, a.Hkv);
-    RoundedBackward b = {a, dout_halves, attention_halves(run, moment, a, q, rows, a.Hq), k_halves, v_halves, lse, delta, nullptr, dq, dk, dv.floats};
+    const auto halves = [&](const Operand& from, int64_t heads) { return attention_halves(run, moment, a, from, T * heads, heads); };
+    RoundedBackward b = {a, gradient_halves(run, moment, a, dout, o, delta, rows), halves(q, a.Hq), halves(k, a.Hkv), halves(v, a.Hkv), lse, delta,
+                         nullptr, dq, dk, dv.floats};
     return a.D <= 64 ? launch_bf16<64>(run, b, moment, starts, n_sequences) : launch_bf16<128>(run, b, moment, starts, n_sequences);
   }
   with_type(o, [&]<typename Element>() {
