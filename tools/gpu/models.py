@@ -10,7 +10,7 @@ import numpy as np
 
 # name: hidden, intermediate, heads, key-value heads, layers, vocabulary
 SHAPES = {
-    "tiny": (192, 320, 6, 2, 3, 517),
+    "tiny": (256, 320, 4, 2, 3, 517),
     "1b": (2048, 8192, 32, 8, 16, 128256),
     "8b": (4096, 14336, 32, 8, 32, 128256),
     "70b": (8192, 28672, 64, 8, 80, 128256),

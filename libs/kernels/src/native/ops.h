@@ -227,26 +227,24 @@ struct Ops {
   void (*column_sums)(const Run&, Operand a, const float* b, const float* factor, float* sums, int64_t T, int64_t n);
 
   // y = x / rms(x) · w, rms over d with eps inside the root (Zhang & Sennrich 2019). rstd[T] = 1 / rms for backward.
-  void (*rmsnorm_forward)(const Run&, const float* x, const float* w, float eps, OperandOut y, float* rstd, int64_t T, int64_t d);
+  void (*rmsnorm_forward)(const Run&, Operand x, const float* w, float eps, OperandOut y, float* rstd, int64_t T, int64_t d);
   // dx[T, d] += gradient through the norm (w is frozen)
-  void (*rmsnorm_backward)(const Run&, const float* dy, const float* x, const float* w, const float* rstd, float* dx, int64_t T,
-                           int64_t d);
+  void (*rmsnorm_backward)(const Run&, const float* dy, Operand x, const float* w, const float* rstd, float* dx, int64_t T, int64_t d);
 
-  // Rotate-half RoPE in place on the first `width` of head_dim elements of x[T, heads, head_dim]: pairs (i, i + width/2).
-  // Token t uses row rows[t] of cos/sin [.., width/2]; sign +1 forward, -1 backward (the transpose: the inverse rotation,
-  // times whatever factor the tables hold).
-  void (*rope)(const Run&, float* x, const int32_t* rows, const float* cos, const float* sin, int sign, int64_t T,
+  // y[T, heads · head_dim] = x[T, heads, head_dim] with the first `width` elements of each head turned by rotate-half RoPE: pairs
+  // (i, i + width/2). y may be x. Token t uses row rows[t] of cos/sin [.., width/2]; sign +1 forward, -1 backward (the transpose: the
+  // inverse rotation, times whatever factor the tables hold).
+  void (*rope)(const Run&, const float* x, OperandOut y, const int32_t* rows, const float* cos, const float* sin, int sign, int64_t T,
                int64_t heads, int64_t head_dim, int64_t width);
 
   // Causal attention within sequences: starts[n_sequences+1]. q[T, Hq, D], k,v[T, Hkv, D], o[T, Hq, D], lse[T, Hq] is the
   // natural log-sum-exp of the scaled, capped scores, for backward. Tiled with online softmax (Dao et al. 2022): no [T, T]
-  // matrix, and tiles outside the window are skipped.
-  void (*attention_forward)(const Run&, const Attention& a, const float* q, const float* k, const float* v,
-                            const int32_t* starts, int64_t n_sequences, OperandOut o, float* lse);
-  // dq, dk, dv are written (=). Recomputes the probabilities from lse.
-  void (*attention_backward)(const Run&, const Attention& a, const float* dout, const float* q, const float* k, const float* v,
-                             Operand o, const float* lse, const int32_t* starts, int64_t n_sequences, float* dq, float* dk,
-                             float* dv);
+  // matrix, and tiles outside the window are skipped. q, k and v are in bfloat16 together, and only for heads up to 128 wide.
+  void (*attention_forward)(const Run&, const Attention& a, Operand q, Operand k, Operand v, const int32_t* starts, int64_t n_sequences,
+                            OperandOut o, float* lse);
+  // dq, dk, dv are written (=). Recomputes the probabilities from lse. dout is in bfloat16 only for such heads too.
+  void (*attention_backward)(const Run&, const Attention& a, Operand dout, Operand q, Operand k, Operand v, Operand o, const float* lse,
+                             const int32_t* starts, int64_t n_sequences, float* dq, float* dk, OperandOut dv);
   // The same for tokens whose sequences began before: q[T, Hq, D] are those at positions past, past + 1, … of sequence s for
   // starts[s] ≤ t < starts[s+1]; their keys and values, and all before them, lie in `cache`. o[T, Hq, D].
   void (*attention_cached)(const Run&, const Attention& a, const float* q, const PagedKeys& cache, const PagedSequence* sequences,

@@ -207,11 +207,11 @@ int main() {
   return run_checks([] {
     information();
     for (const Family family : {Family::LlamaPlain, Family::Qwen3, Family::Gemma2, Family::Phi3}) steps(family);
-    for (const Family family : {Family::LlamaPlain, Family::Gemma2}) {
+    for (const Family family : {Family::LlamaPlain, Family::Gemma2, Family::LlamaWide}) {
       generation(family, LR_COMPUTE_F32, 1e-3);
-      generation(family, LR_COMPUTE_BF16, 3e-2);
+      generation(family, LR_COMPUTE_BF16, 6e-2);
     }
-    for (const Family family : {Family::LlamaPlain, Family::Qwen3, Family::Gemma2, Family::Phi3}) {
+    for (const Family family : {Family::LlamaPlain, Family::Qwen3, Family::Gemma2, Family::Phi3, Family::LlamaWide, Family::Qwen3Wide}) {
       bf16(name_of(family), Side(family, LR_BACKEND_REFERENCE), Side(family, LR_BACKEND_FAST, LR_COMPUTE_BF16));
     }
     changed_weights();
@@ -222,5 +222,6 @@ int main() {
     method("DoRA of fused layers", Family::Phi3, true, LR_BIAS_NONE, 0);
     method("DoRA with dropout and biases", Family::LlamaBiased, true, LR_BIAS_LORA_ONLY, 0.2f);
     method("dropout and all biases", Family::LlamaBiased, false, LR_BIAS_ALL, 0.2f);
+    method("DoRA, dropout and all biases with heads of 64", Family::LlamaWide, true, LR_BIAS_ALL, 0.2f);
   });
 }

@@ -15,9 +15,9 @@ constexpr uint32_t kRank = 4, kWide = 256;
 constexpr int kTokens = 64;
 const lr_adamw kAdamw = {1e-2f, 0.9f, 0.999f, 1e-8f, 0.01f, 1.0f, 0};
 
-Context context_with(const char* offload) {
+Context context_with(const char* offload, uint32_t compute) {
   ::setenv("LOWRANK_OFFLOAD", offload, 1);
-  return make_context(LR_BACKEND_FAST);
+  return make_context(LR_BACKEND_FAST, 1, compute);
 }
 
 std::vector<int> layers_from(int first) {
@@ -28,8 +28,8 @@ std::vector<int> layers_from(int first) {
 
 // A model and an adapter from layer `first` on.
 struct Side {
-  Side(Family family, const char* offload, int first = 0)
-      : world(family, context_with(offload), kDepth), adapter(world.adapter(linears_of(family), kRank, 0.1f, layers_from(first))) {}
+  Side(Family family, const char* offload, int first = 0, uint32_t compute = LR_COMPUTE_F32)
+      : world(family, context_with(offload, compute), kDepth), adapter(world.adapter(linears_of(family), kRank, 0.1f, layers_from(first))) {}
   World world;
   AdapterHandle adapter;
 
@@ -84,14 +84,15 @@ Steps two_steps(Side& side) {
   return steps;
 }
 
-// Checkpoints of all layers but the last two with LoRA below or in them.
-void checkpoints(Family family, int first) {
-  const std::string name = std::string(name_of(family)) + " from layer " + std::to_string(first);
-  Side stays(family, "off", first), goes(family, "on", first);
+// Checkpoints of all layers but the last two with LoRA below or in them. Of a token they are `bytes`, a log-sum-exp for each of 4 heads, and hidden
+// values of every pair.
+void checkpoints(Family family, int first, uint32_t compute, int64_t bytes) {
+  const std::string name =
+      std::string(name_of(family)) + " from layer " + std::to_string(first) + (compute == LR_COMPUTE_BF16 ? " in bf16" : "");
+  Side stays(family, "off", first, compute), goes(family, "on", first, compute);
   const Steps want = two_steps(stays), got = two_steps(goes);
   expect(got == want, name + ": offloaded checkpoints change bytes");
-  // x, attention's output and o_proj of 48 floats a token each, 4 heads, and hidden values of every pair.
-  const int64_t layer = kTokens * (3 * kHidden + 4 + static_cast<int64_t>(kRank * linears_of(family).size())) * 4;
+  const int64_t layer = kTokens * (bytes + (4 + static_cast<int64_t>(kRank * linears_of(family).size())) * 4);
   const int64_t moved = (kDepth - first - 2) * layer;
   expect(want.memory - got.memory == moved, name + ": " + std::to_string(want.memory - got.memory) + " bytes less on the device, not " +
                                                 std::to_string(moved));
@@ -199,9 +200,13 @@ int main() {
   using namespace lr::test;
   return run_checks([] {
     settings();
-    for (const Family family : {Family::LlamaPlain, Family::Gemma2, Family::Phi3}) checkpoints(family, 0);
-    checkpoints(Family::LlamaPlain, 2);
-    checkpoints(Family::LlamaPlain, 4);
+    constexpr int64_t kFloats = 3 * kHidden * 4;  // x, attention's output and o_proj, which have the same width
+    for (const Family family : {Family::LlamaPlain, Family::Gemma2, Family::Phi3}) checkpoints(family, 0, LR_COMPUTE_F32, kFloats);
+    checkpoints(Family::LlamaPlain, 2, LR_COMPUTE_F32, kFloats);
+    checkpoints(Family::LlamaPlain, 4, LR_COMPUTE_F32, kFloats);
+    // The stream twice, and attention's output with room for a pair; behind an output norm what it reads too.
+    checkpoints(Family::LlamaWide, 0, LR_COMPUTE_BF16, 2 * (2 * kHidden + 4 * 64 + 8));
+    checkpoints(Family::Gemma2, 1, LR_COMPUTE_BF16, 2 * (3 * kHidden + 48 + 8));
     short_memory();
     // Elements of the pairs on four linear layers, twice; two moments of each, and of 8-bit ones a scale for every 256. Scales begin at
     // multiples of 64 bytes: the 24 of each k_proj's B leave 32.

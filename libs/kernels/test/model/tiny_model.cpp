@@ -22,14 +22,15 @@ struct Size {
   uint64_t in, out;
 };
 
-constexpr uint64_t kQ = 48, kKv = 24, kIntermediate = 80;
+constexpr uint64_t kHeads = 4, kKeyHeads = 2, kIntermediate = 80;
 
-Size linear_size(const std::string& name) {
-  if (name == "q_proj") return {kHidden, kQ};
-  if (name == "k_proj" || name == "v_proj") return {kHidden, kKv};
-  if (name == "o_proj") return {kQ, kHidden};
+Size linear_size(const std::string& name, uint64_t head_dim) {
+  const uint64_t q = kHeads * head_dim, kv = kKeyHeads * head_dim;
+  if (name == "q_proj") return {kHidden, q};
+  if (name == "k_proj" || name == "v_proj") return {kHidden, kv};
+  if (name == "o_proj") return {q, kHidden};
   if (name == "down_proj") return {kIntermediate, kHidden};
-  if (name == "qkv_proj") return {kHidden, kQ + 2 * kKv};
+  if (name == "qkv_proj") return {kHidden, q + 2 * kv};
   if (name == "gate_up_proj") return {kHidden, 2 * kIntermediate};
   return {kHidden, kIntermediate};
 }
@@ -69,6 +70,7 @@ struct Description {
   const char* model_type;
   const char* members;  // of config.json, beside the sizes
   bool tied = false, qkv_bias = false, other_bias = false, fused = false, qk_norm = false, gemma = false;
+  int64_t head_dim = 12;
 };
 
 const Description& describe(Family family) {
@@ -97,6 +99,8 @@ const Description& describe(Family family) {
        .members = R"("partial_rotary_factor":0.5,"sliding_window":9,"original_max_position_embeddings":8,"rope_scaling":
          {"type":"su","short_factor":[1.0,1.1,1.2],"long_factor":[1.5,2.5,4.0]})",
        .fused = true},
+      {.name = "llama with heads of 64", .model_type = "llama", .members = R"("rope_theta":1000.0)", .head_dim = 64},
+      {.name = "qwen3 with heads of 64", .model_type = "qwen3", .members = R"("rope_theta":1000.0)", .qk_norm = true, .head_dim = 64},
   };
   return descriptions[static_cast<size_t>(family)];
 }
@@ -179,7 +183,7 @@ TinyModel tiny_model(Family family, const std::string& dtype, int64_t layers) {
   model.config = std::string("{\"model_type\":\"") + d.model_type +
                  "\",\"vocab_size\":97,\"hidden_size\":48,\"intermediate_size\":80,\"num_hidden_layers\":" +
                  std::to_string(layers) +
-                 ",\"num_attention_heads\":4,\"num_key_value_heads\":2,\"head_dim\":12,\"rms_norm_eps\":1e-5," +
+                 ",\"num_attention_heads\":4,\"num_key_value_heads\":2,\"head_dim\":" + std::to_string(d.head_dim) + ",\"rms_norm_eps\":1e-5," +
                  (members.find("\"max_position_embeddings\"") == std::string::npos ? "\"max_position_embeddings\":64," : "") +
                  members + ",\"tie_word_embeddings\":" + (d.tied ? "true" : "false") + "}";
   uint64_t seed = 100;
@@ -197,9 +201,9 @@ TinyModel tiny_model(Family family, const std::string& dtype, int64_t layers) {
     if (d.gemma) norms.insert(norms.end(), {"pre_feedforward_layernorm", "post_feedforward_layernorm"});
     for (const std::string& norm : norms) add(prefix + "." + norm + ".weight", {kHidden}, 0.2f, norm_centre);
     if (d.qk_norm)
-      for (const char* norm : {"q_norm", "k_norm"}) add(prefix + ".self_attn." + norm + ".weight", {12}, 0.2f, norm_centre);
+      for (const char* norm : {"q_norm", "k_norm"}) add(prefix + ".self_attn." + norm + ".weight", {d.head_dim}, 0.2f, norm_centre);
     for (const std::string& linear : linears_of(family)) {
-      const Size size = linear_size(linear);
+      const Size size = linear_size(linear, static_cast<uint64_t>(d.head_dim));
       add(module_name(layer, linear) + ".weight", {static_cast<int64_t>(size.out), static_cast<int64_t>(size.in)}, 0.3f);
       const bool qkv = linear == "q_proj" || linear == "k_proj" || linear == "v_proj";
       if (qkv ? d.qkv_bias : d.other_bias) add(module_name(layer, linear) + ".bias", {static_cast<int64_t>(size.out)}, 0.2f);
@@ -221,7 +225,7 @@ void check(lr_context* context, lr_status status) {
   if (status != LR_OK) throw std::runtime_error(std::to_string(status) + ": " + lr_context_error(context));
 }
 
-World::World(Family family, Context own, int64_t layers) : context(std::move(own)) {
+World::World(Family family, Context own, int64_t layers) : context(std::move(own)), head_dim(static_cast<uint64_t>(describe(family).head_dim)) {
   tiny_model(family, "F32", layers).write(folder.path("model"));
   check(context.get(), lr_base_quantize(context.get(), folder.path("model").c_str(), base_file().c_str(), nullptr, nullptr, nullptr,
                                          nullptr));
@@ -244,7 +248,7 @@ AdapterHandle World::adapter(const std::vector<std::string>& linears, uint32_t r
   check(context.get(), lr_adapter_create(base.get(), targets.data(), static_cast<uint32_t>(targets.size()), &options, &made));
   AdapterHandle owner(made);
   if (fresh) return owner;
-  const std::vector<uint64_t> sizes = adapter_sizes(linears, rank, layers.size());
+  const std::vector<uint64_t> sizes = adapter_sizes(linears, rank, layers.size(), head_dim);
   for (uint32_t i = 1; i < sizes.size(); i += 2) {
     Floats b(sizes[i]);
     for (size_t j = 0; j < b.size(); ++j) b[j] = 0.2f * (2 * philox_uniform(seed + i, j) - 1);
@@ -266,12 +270,12 @@ lr_batch Packed::batch() const {
   return {tokens.data(), targets.data(), starts.data(), size(), static_cast<uint32_t>(starts.size() - 1)};
 }
 
-std::vector<uint64_t> adapter_sizes(const std::vector<std::string>& linears, uint32_t rank, size_t layers) {
+std::vector<uint64_t> adapter_sizes(const std::vector<std::string>& linears, uint32_t rank, size_t layers, uint64_t head_dim) {
   std::vector<uint64_t> sizes;
   for (size_t layer = 0; layer < layers; ++layer) {
     for (const std::string& linear : linears) {
-      sizes.push_back(rank * linear_size(linear).in);
-      sizes.push_back(rank * linear_size(linear).out);
+      sizes.push_back(rank * linear_size(linear, head_dim).in);
+      sizes.push_back(rank * linear_size(linear, head_dim).out);
     }
   }
   return sizes;

@@ -49,7 +49,8 @@ struct TinyModel {
 };
 
 // Every architecture, each with windows shorter than the tests' sequences and with a RoPE of its own where it has one.
-enum class Family { LlamaPlain, LlamaBiased, LlamaDynamic, LlamaYarn, Mistral, Qwen2Tied, Qwen3, Gemma2, Gemma3, Phi3 };
+enum class Family { LlamaPlain, LlamaBiased, LlamaDynamic, LlamaYarn, Mistral, Qwen2Tied, Qwen3, Gemma2, Gemma3, Phi3, LlamaWide, Qwen3Wide };
+// Those of an architecture each; the last two have heads that a GPU attends in bfloat16 as they lie.
 constexpr Family kFamilies[] = {Family::LlamaPlain, Family::LlamaBiased, Family::LlamaDynamic, Family::LlamaYarn, Family::Mistral,
                                 Family::Qwen2Tied,  Family::Qwen3,       Family::Gemma2,       Family::Gemma3,    Family::Phi3};
 const char* name_of(Family family);
@@ -81,6 +82,7 @@ struct World {
   TemporaryFolder folder;
   Context context;
   BaseHandle base;
+  uint64_t head_dim;
 
   std::string base_file() const { return folder.path("base.lrb"); }
   // LoRA on the linears named here, in all layers or in those given; B filled with noise unless `fresh`.
@@ -99,7 +101,7 @@ struct Packed {
 };
 
 // Number of elements of every tensor of an adapter made by World::adapter.
-std::vector<uint64_t> adapter_sizes(const std::vector<std::string>& linears, uint32_t rank, size_t layers = kLayers);
+std::vector<uint64_t> adapter_sizes(const std::vector<std::string>& linears, uint32_t rank, size_t layers = kLayers, uint64_t head_dim = 12);
 Floats read_tensor(World& world, lr_adapter* adapter, uint32_t kind, uint32_t index, uint64_t size);
 // All tensors one after the other.
 Floats read_all(World& world, lr_adapter* adapter, uint32_t kind, const std::vector<uint64_t>& sizes);

@@ -72,10 +72,10 @@ void rope() {
   const std::vector<int32_t> rows = {1, 0};
   const Floats dy = numbers(T * heads * head_dim, 2);
   Floats dx = dy;
-  ops.rope(machine.run, dx.data(), rows.data(), cos.data(), sin.data(), -1, T, heads, head_dim, width);
+  ops.rope(machine.run, dx.data(), dx.data(), rows.data(), cos.data(), sin.data(), -1, T, heads, head_dim, width);
   check_gradient("rope dx", [&](const Floats& at) {
     Floats y = at;
-    ops.rope(machine.run, y.data(), rows.data(), cos.data(), sin.data(), 1, T, heads, head_dim, width);
+    ops.rope(machine.run, y.data(), y.data(), rows.data(), cos.data(), sin.data(), 1, T, heads, head_dim, width);
     return dot(y, dy);
   }, x, dx);
 }

@@ -104,14 +104,33 @@ void pointwise(int64_t T, int64_t n, int64_t room) {
     OperandValues y(ops, run, Floats(T * n, NAN), n, room);
     Floats rstd(T, NAN);
     ops.rmsnorm_forward(run, z.data(), factor.data(), 1e-5f, y, rstd.data(), T, n);
-    return std::vector<Floats>{y.values(), rstd};
+    // Of an operand, and back through it.
+    OperandValues x(ops, run, a, n, room);
+    Floats own(T * n, NAN), own_rstd(T, NAN), dx = c;
+    ops.rmsnorm_forward(run, x, factor.data(), 1e-5f, own.data(), own_rstd.data(), T, n);
+    ops.rmsnorm_backward(run, b.data(), x, factor.data(), own_rstd.data(), dx.data(), T, n);
+    OperandValues narrow(ops, run, Floats(T * n, NAN), n, 8);
+    ops.rmsnorm_forward(run, x, factor.data(), 1e-5f, narrow, own_rstd.data(), T, n);
+    return std::vector<Floats>{y.values(), rstd, own, own_rstd, dx, narrow.values()};
   }, 1e-2, true);
+}
+
+void turned(int64_t T, int64_t heads, int64_t D, int64_t width, int64_t room) {
+  const Floats x = numbers(T * heads * D, 1), cos = numbers(7 * (width / 2), 2), sin = numbers(7 * (width / 2), 3);
+  std::vector<int32_t> places(T);
+  for (int64_t t = 0; t < T; ++t) places[t] = static_cast<int32_t>(t * 3 % 7);
+  check_both("operand of rope T=" + std::to_string(T) + " D=" + std::to_string(D) + " width=" + std::to_string(width), [&](const Ops& ops, const Run& run) {
+    OperandValues y(ops, run, Floats(T * heads * D, NAN), heads * D, room);
+    ops.rope(run, x.data(), y, places.data(), cos.data(), sin.data(), -1, T, heads, D, width);
+    return std::vector<Floats>{y.values()};
+  });
 }
 
 void attention(const std::vector<int32_t>& starts, int64_t Hq, int64_t Hkv, int64_t D, int64_t room) {
   const int64_t T = starts.back(), n_sequences = static_cast<int64_t>(starts.size()) - 1, width = Hq * D;
   const Attention a = {Hq, Hkv, D, 1 / std::sqrt(static_cast<float>(D))};
-  const Floats q = numbers(T * width, 1, 2), k = numbers(T * Hkv * D, 2, 2), v = numbers(T * Hkv * D, 3), dout = numbers(T * width, 4);
+  const Floats q = rounded(numbers(T * width, 1, 2)), k = rounded(numbers(T * Hkv * D, 2, 2)), v = rounded(numbers(T * Hkv * D, 3));
+  const Floats dout = rounded(numbers(T * width, 4));
   const std::vector<int32_t> pages = {0};
   check_both("operand of attention T=" + std::to_string(T) + " Hq=" + std::to_string(Hq) + " D=" + std::to_string(D), [&](const Ops& ops, const Run& run) {
     OperandValues o(ops, run, Floats(T * width, NAN), width, room), cached = o;
@@ -123,6 +142,15 @@ void attention(const std::vector<int32_t>& starts, int64_t Hq, int64_t Hkv, int6
     const PagedSequence sequence = {T - 5, pages.data()};
     const int32_t last[] = {0, 5};
     ops.attention_cached(run, a, q.data(), {k.data(), v.data(), T}, &sequence, last, 1, cached);
+    if (D <= 128) {  // all of them as operands
+      OperandValues q_rows(ops, run, q, width, room), k_rows(ops, run, k, Hkv * D, room), v_rows(ops, run, v, Hkv * D, room);
+      OperandValues dout_rows(ops, run, dout, width, room), dv(ops, run, Floats(T * Hkv * D, NAN), Hkv * D, 16);
+      Floats lse(T * Hq, NAN), own(T * width, NAN), dq(T * width, NAN), dk(T * Hkv * D, NAN);
+      ops.attention_forward(run, a, q_rows, k_rows, v_rows, starts.data(), n_sequences, own.data(), lse.data());
+      ops.attention_backward(run, a, dout_rows, q_rows, k_rows, v_rows, o_rounded, lse.data(), starts.data(), n_sequences, dq.data(), dk.data(), dv);
+      for (Floats* made : {&lse, &own, &dq, &dk}) outputs.push_back(*made);
+      outputs.push_back(dv.values());
+    }
     outputs.push_back(o.values());
     const Floats of_cache = cached.values();
     outputs.emplace_back(of_cache.begin(), of_cache.begin() + 5 * width);
@@ -165,7 +193,11 @@ void operand_cases() {
     pointwise(23, 136, room);
     pointwise(65, 1032, room);
   }
+  turned(9, 3, 64, 64, 16);
+  turned(5, 2, 24, 16, 0);
+  turned(4, 4, 10, 6, 8);  // eight columns behind 40
   attention({0, 130, 131, 150}, 4, 2, 64, 16);
+  attention({0, 70}, 4, 4, 64, 0);
   attention({0, 97}, 2, 1, 128, 0);
   attention({0, 33, 70}, 8, 2, 5, 8);   // heads that begin at odd places
   attention({0, 40}, 4, 4, 12, 8);

@@ -19,9 +19,10 @@ void turn(int64_t T, int64_t head_dim, int64_t width) {
   }
   const Floats x = numbers(T * heads * head_dim, 5);
   check_operation("rope" + shape, [&](const Ops& ops, const Run& run) {
-    std::vector<Floats> outputs = {x, x};
-    ops.rope(run, outputs[0].data(), places.data(), cos.data(), sin.data(), 1, T, heads, head_dim, width);
-    ops.rope(run, outputs[1].data(), places.data(), cos.data(), sin.data(), -1, T, heads, head_dim, width);
+    std::vector<Floats> outputs = {x, x, Floats(x.size(), NAN)};
+    ops.rope(run, outputs[0].data(), outputs[0].data(), places.data(), cos.data(), sin.data(), 1, T, heads, head_dim, width);
+    ops.rope(run, outputs[1].data(), outputs[1].data(), places.data(), cos.data(), sin.data(), -1, T, heads, head_dim, width);
+    ops.rope(run, x.data(), outputs[2].data(), places.data(), cos.data(), sin.data(), 1, T, heads, head_dim, width);
     return outputs;
   });
 }

@@ -140,7 +140,8 @@ Cache::Plan Cache::make_plan(Arena& arena, Arena& host, const Pass& pass, int64_
   plan.cache_rows = host.take<int64_t>(T);
   plan.hidden_rstd = arena.floats(T);
   plan.a.x = arena.floats(T * c.hidden);
-  take_kept(arena, pass, true, plan.a);
+  if (pass.rounds_stream()) plan.a.x2 = arena.floats(T * c.hidden);
+  take_kept(arena, pass, plan.a);
   take_recomputed(arena, pass, plan.a);
   std::fill(plan.a.h, plan.a.h + kLinears, arena.floats(lora_hidden));  // nobody reads it after the forward product
   take_scratch(arena, pass, false, plan.s);
@@ -186,8 +187,8 @@ void Cache::run_part(const Pass& pass, const Part& part, const Plan& plan, const
     const int64_t width = c.kv_width(), layer_size = pages_ * page_tokens_ * width;
     float *keys = keys_.data() + layer * layer_size, *values = values_.data() + layer * layer_size;
     forward_attention_inputs(pass, layer, a, plan.s);
-    pass.ops.store_keys(pass.run, a.k, a.v, plan.cache_rows, keys, values, pass.tokens, width);
-    pass.ops.attention_cached(pass.run, pass.attention(layer), a.q, {keys, values, page_tokens_}, part.sequences.data(), part.starts.data(),
+    pass.ops.store_keys(pass.run, a.k.floats, a.v.floats, plan.cache_rows, keys, values, pass.tokens, width);
+    pass.ops.attention_cached(pass.run, pass.attention(layer), a.q.floats, {keys, values, page_tokens_}, part.sequences.data(), part.starts.data(),
                               static_cast<int64_t>(part.sequences.size()), a.o);
     forward_attention_output(pass, layer, a);
     forward_mlp_inputs(pass, layer, a, plan.s);
@@ -218,6 +219,7 @@ void Cache::run(Runtime& runtime, bool decoding, const lr_cached_batch& batch, c
   for (int64_t begin = 0; begin < batch.n_tokens; begin += kPartTokens) {
     const Part part = part_of(batch, groups, begin, std::min<int64_t>(begin + kPartTokens, batch.n_tokens));
     Pass pass = {run, runtime.ops, base_, part.groups, part.tokens, false};
+    pass.cached = true;
     int64_t lora_hidden = 0;
     for (int layer = 0; layer < static_cast<int>(c.layers); ++layer) {
       for (int kind = 0; kind < kLinears; ++kind) lora_hidden = std::max(lora_hidden, pass.lora_hidden_size(layer, kind));

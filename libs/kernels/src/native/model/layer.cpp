@@ -37,31 +37,44 @@ void join(const Pass& pass, Part fused, std::initializer_list<Part> parts) {
 int64_t inputs_width(const ModelConfig& c) { return c.q_width() + 2 * c.kv_width(); }
 
 // Norm over rows of `width` elements: [rows, width].
-void norm_forward(const Pass& pass, int layer, int kind, const float* x, OperandOut y, float* rstd, int64_t rows) {
+void norm_forward(const Pass& pass, int layer, int kind, Operand x, OperandOut y, float* rstd, int64_t rows) {
   pass.ops.rmsnorm_forward(pass.run, x, layer_of(pass, layer).norms[kind], static_cast<float>(pass.config().rms_eps), y, rstd, rows,
                            norm_shape(pass.config(), kind).size);
 }
 
 // dx += the gradient through the norm
-void norm_backward(const Pass& pass, int layer, int kind, const float* dy, const float* x, const float* rstd, float* dx,
-                   int64_t rows) {
+void norm_backward(const Pass& pass, int layer, int kind, const float* dy, Operand x, const float* rstd, float* dx, int64_t rows) {
   pass.ops.rmsnorm_backward(pass.run, dy, x, layer_of(pass, layer).norms[kind], rstd, dx, rows,
                             norm_shape(pass.config(), kind).size);
 }
 
 // dx =, where dx is not dy
-void norm_backward_write(const Pass& pass, int layer, int kind, const float* dy, const float* x, const float* rstd, float* dx,
-                         int64_t rows) {
+void norm_backward_write(const Pass& pass, int layer, int kind, const float* dy, Operand x, const float* rstd, float* dx, int64_t rows) {
   pass.memory().zero(dx, static_cast<size_t>(rows * norm_shape(pass.config(), kind).size) * sizeof(float));
   norm_backward(pass, layer, kind, dy, x, rstd, dx, rows);
 }
 
-void rotate(const Pass& pass, int layer, float* x, int64_t heads, int sign) {
+// y, which may be x, = x [T, heads · head_dim] turned
+void rotate(const Pass& pass, int layer, const float* x, OperandOut y, int64_t heads, int sign) {
   const ModelConfig& c = pass.config();
   const int which = c.layer[static_cast<size_t>(layer)].rope;
   const RopeRows& rope = pass.ropes[which];
-  pass.ops.rope(pass.run, x, rope.rows, rope.cos, rope.sin, sign, pass.tokens, heads, c.head_dim,
+  pass.ops.rope(pass.run, x, y, rope.rows, rope.cos, rope.sin, sign, pass.tokens, heads, c.head_dim,
                 c.ropes[static_cast<size_t>(which)].width);
+}
+
+// Forward, what norms read of the stream.
+void round_stream(const Pass& pass, const float* x, OperandOut kept) {
+  if (kept.halves == nullptr || pass.recomputing) return;
+  pass.ops.column_affine(pass.run, x, nullptr, nullptr, nullptr, kept, pass.tokens, pass.config().hidden);
+}
+
+// Where queries or keys are before they turn.
+float* unturned(const OperandOut& turned, float* scratch) { return turned.halves == nullptr ? turned.floats : scratch; }
+
+// Rows of all heads as rows of one head each.
+Operand each_head(const Pass& pass, const OperandOut& rows) {
+  return rows.halves == nullptr ? rows : Operand(rows.halves, pass.config().head_dim);
 }
 
 // s.dx of the layer's output → s.dx of x2; leaves out what nothing below asks for.
@@ -75,7 +88,7 @@ void backward_mlp(const Pass& pass, int layer, const LayerActivations& a, const 
                   below_down ? InputGradient::Write : InputGradient::Skip);
   if (!below_down) return;
   pass.ops.gated_backward(pass.run, c.activation, s.dact, a.gate, a.up, a.gate, a.up, T, f);
-  if (!fresh && pass.has_lora(layer, kGate, kUp)) norm_forward(pass, layer, kMlpNorm, a.x2, s.n, a.rstd2, T);
+  if (!fresh && pass.has_lora(layer, kGate, kUp)) norm_forward(pass, layer, kMlpNorm, a.x2_read(), s.n, a.rstd2, T);
   const InputGradient write = below_mlp ? InputGradient::Write : InputGradient::Skip;
   if (c.fused) {
     join(pass, {s.fused_mlp, 2 * f}, {{a.gate, f}, {a.up, f}});
@@ -84,24 +97,25 @@ void backward_mlp(const Pass& pass, int layer, const LayerActivations& a, const 
     adapted_backward(pass, layer, kGate, a.gate, s.n, a.h[kGate], s.dn, write);
     adapted_backward(pass, layer, kUp, a.up, s.n, a.h[kUp], s.dn, below_mlp ? InputGradient::Add : InputGradient::Skip);
   }
-  if (below_mlp) norm_backward(pass, layer, kMlpNorm, s.dn, a.x2, a.rstd2, s.dx, T);
+  if (below_mlp) norm_backward(pass, layer, kMlpNorm, s.dn, a.x2_read(), a.rstd2, s.dx, T);
 }
 
 // s.d_o → the gradients of what q, k and v were made from: the products' outputs, in dq, dk, s.dv.
 void backward_attention(const Pass& pass, int layer, const LayerActivations& a, const LayerScratch& s, const int32_t* starts,
-                        int64_t n_sequences, float*& dq, float*& dk) {
+                        int64_t n_sequences, OperandOut& dq, OperandOut& dk) {
   const ModelConfig& c = pass.config();
   pass.ops.attention_backward(pass.run, pass.attention(layer), s.d_o, a.q, a.k, a.v, a.o, a.lse, starts, n_sequences, s.dq, s.dk,
                               s.dv);
-  rotate(pass, layer, s.dq, c.heads, -1);
-  rotate(pass, layer, s.dk, c.kv_heads, -1);
-  dq = s.dq;
-  dk = s.dk;
+  dq = c.qk_norm ? OperandOut(s.dq) : s.dq_in;
+  dk = c.qk_norm ? OperandOut(s.dk) : s.dk_in;
+  rotate(pass, layer, s.dq, dq, c.heads, -1);
+  rotate(pass, layer, s.dk, dk, c.kv_heads, -1);
   if (!c.qk_norm) return;
-  norm_backward_write(pass, layer, kQNorm, s.dq, a.q_in, a.rstd_q, a.q, pass.tokens * c.heads);
-  norm_backward_write(pass, layer, kKNorm, s.dk, a.k_in, a.rstd_k, a.k, pass.tokens * c.kv_heads);
-  dq = a.q;
-  dk = a.k;
+  float *q = unturned(a.q, s.q), *k = unturned(a.k, s.k);
+  norm_backward_write(pass, layer, kQNorm, s.dq, each_head(pass, a.q_in), a.rstd_q, q, pass.tokens * c.heads);
+  norm_backward_write(pass, layer, kKNorm, s.dk, each_head(pass, a.k_in), a.rstd_k, k, pass.tokens * c.kv_heads);
+  dq = q;
+  dk = k;
 }
 
 }  // namespace
@@ -123,9 +137,8 @@ int64_t Pass::lora_hidden_size(int layer, int kind) const {
   return size;
 }
 
-// Widths that are no multiple of eight are those of no model that has to be fast.
 OperandOut Pass::operand(Arena& arena, int64_t width, int64_t parts) const {
-  if (bf16_operands && width % 8 == 0) return arena.halves(tokens, parts * width, pair_room);
+  if (in_halves(width)) return arena.halves(tokens, parts * width, pair_room);
   return arena.floats(tokens * parts * width);
 }
 
@@ -137,13 +150,21 @@ int64_t Pass::widest_pair() const {
   return (widest + 7) / 8 * 8;
 }
 
-void take_kept(Arena& arena, const Pass& pass, bool cached, LayerActivations& a) {
+void take_kept(Arena& arena, const Pass& pass, LayerActivations& a) {
   const ModelConfig& c = pass.config();
   const int64_t T = pass.tokens;
   a.o = pass.operand(arena, c.q_width());
-  if (!cached) a.lse = arena.floats(T * c.heads);
-  a.o_proj = arena.floats(T * c.hidden);
-  if (!c.output_norms) a.x2 = a.o_proj;
+  if (!pass.cached) a.lse = arena.floats(T * c.heads);
+  const bool rounds = pass.rounds_stream();
+  if (rounds) {
+    a.x_kept = pass.rows(arena, c.hidden, true);
+    a.x2_kept = pass.rows(arena, c.hidden, true);
+  }
+  if (c.output_norms) {
+    a.o_proj = pass.rows(arena, c.hidden, rounds);
+  } else if (!rounds) {
+    a.x2 = arena.floats(T * c.hidden);
+  }
 }
 
 void take_recomputed(Arena& arena, const Pass& pass, LayerActivations& a) {
@@ -151,22 +172,21 @@ void take_recomputed(Arena& arena, const Pass& pass, LayerActivations& a) {
   const int64_t T = pass.tokens;
   a.rstd1 = arena.floats(T);
   a.rstd2 = arena.floats(T);
-  a.q = arena.floats(T * c.q_width());
-  a.k = arena.floats(T * c.kv_width());
-  a.v = arena.floats(T * c.kv_width());
-  a.q_in = a.q;
-  a.k_in = a.k;
+  const bool rounds = pass.rounds_attention();
+  a.q = pass.rows(arena, c.q_width(), rounds);
+  a.k = pass.rows(arena, c.kv_width(), rounds);
+  a.v = pass.rows(arena, c.kv_width(), rounds);
   if (c.qk_norm) {
-    a.q_in = arena.floats(T * c.q_width());
-    a.k_in = arena.floats(T * c.kv_width());
+    a.q_in = pass.rows(arena, c.q_width(), rounds);
+    a.k_in = pass.rows(arena, c.kv_width(), rounds);
     a.rstd_q = arena.floats(T * c.heads);
     a.rstd_k = arena.floats(T * c.kv_heads);
   }
   a.gate = pass.operand(arena, c.intermediate);
   a.up = pass.operand(arena, c.intermediate);
   if (c.output_norms) {
-    a.x2 = arena.floats(T * c.hidden);
-    a.mlp_out = arena.floats(T * c.hidden);
+    if (!pass.rounds_stream()) a.x2 = arena.floats(T * c.hidden);
+    a.mlp_out = pass.rows(arena, c.hidden, pass.rounds_stream());
     a.rstd_o = arena.floats(T);
     a.rstd_mlp = arena.floats(T);
   }
@@ -184,7 +204,14 @@ void take_scratch(Arena& arena, const Pass& pass, bool training, LayerScratch& s
     s.fused_mlp = pass.operand(arena, c.intermediate, 2);
     arena.rewind(std::max(end, arena.mark()));
   }
+  const bool rounds = pass.rounds_attention();
   if (!training) {
+    const size_t inputs = arena.mark();
+    if (rounds) {
+      s.q = arena.floats(T * c.q_width());
+      s.k = arena.floats(T * c.kv_width());
+    }
+    arena.rewind(inputs);  // queries and keys have turned when the MLP comes
     s.act = pass.operand(arena, c.intermediate);
     return;
   }
@@ -194,10 +221,25 @@ void take_scratch(Arena& arena, const Pass& pass, bool training, LayerScratch& s
   s.act = pass.operand(arena, c.intermediate);
   s.dact = pass.operand(arena, c.intermediate);
   arena.rewind(mlp);  // attention's gradients come after the MLP's are done with
-  s.d_o = arena.floats(T * c.q_width());
+  s.d_o = pass.rows(arena, c.q_width(), rounds);
   s.dq = arena.floats(T * c.q_width());
   s.dk = arena.floats(T * c.kv_width());
-  s.dv = arena.floats(T * c.kv_width());
+  if (!rounds) {
+    s.dq_in = s.dq;
+    s.dk_in = s.dk;
+    s.dv = arena.floats(T * c.kv_width());
+    return;
+  }
+  s.dv = pass.operand(arena, c.kv_width());
+  if (c.qk_norm) {
+    s.q = arena.floats(T * c.q_width());  // gradients come there too
+    s.k = arena.floats(T * c.kv_width());
+  } else {
+    s.q = s.dq;
+    s.k = s.dk;
+    s.dq_in = pass.operand(arena, c.q_width());
+    s.dk_in = pass.operand(arena, c.kv_width());
+  }
 }
 
 void embed(const Pass& pass, const int32_t* tokens, float* x) {
@@ -206,31 +248,35 @@ void embed(const Pass& pass, const int32_t* tokens, float* x) {
 
 void forward_attention_inputs(const Pass& pass, int layer, const LayerActivations& a, const LayerScratch& s) {
   const ModelConfig& c = pass.config();
-  norm_forward(pass, layer, kAttentionNorm, a.x, s.n, a.rstd1, pass.tokens);
+  round_stream(pass, a.x, a.x_kept);
+  norm_forward(pass, layer, kAttentionNorm, a.x_read(), s.n, a.rstd1, pass.tokens);
+  float *q = unturned(a.q, s.q), *k = unturned(a.k, s.k);
+  const OperandOut q_in = c.qk_norm ? a.q_in : OperandOut(q), k_in = c.qk_norm ? a.k_in : OperandOut(k);
   if (c.fused) {
     adapted_forward(pass, layer, kQ, s.n, a.h[kQ], s.fused_inputs);
-    split(pass, {s.fused_inputs, inputs_width(c)}, {{a.q_in, c.q_width()}, {a.k_in, c.kv_width()}, {a.v, c.kv_width()}});
+    split(pass, {s.fused_inputs, inputs_width(c)}, {{q_in, c.q_width()}, {k_in, c.kv_width()}, {a.v, c.kv_width()}});
   } else {
-    adapted_forward(pass, layer, kQ, s.n, a.h[kQ], a.q_in);
-    adapted_forward(pass, layer, kK, s.n, a.h[kK], a.k_in);
+    adapted_forward(pass, layer, kQ, s.n, a.h[kQ], q_in);
+    adapted_forward(pass, layer, kK, s.n, a.h[kK], k_in);
     adapted_forward(pass, layer, kV, s.n, a.h[kV], a.v);
   }
   if (c.qk_norm) {
-    norm_forward(pass, layer, kQNorm, a.q_in, a.q, a.rstd_q, pass.tokens * c.heads);
-    norm_forward(pass, layer, kKNorm, a.k_in, a.k, a.rstd_k, pass.tokens * c.kv_heads);
+    norm_forward(pass, layer, kQNorm, each_head(pass, q_in), q, a.rstd_q, pass.tokens * c.heads);
+    norm_forward(pass, layer, kKNorm, each_head(pass, k_in), k, a.rstd_k, pass.tokens * c.kv_heads);
   }
-  rotate(pass, layer, a.q, c.heads, 1);
-  rotate(pass, layer, a.k, c.kv_heads, 1);
+  rotate(pass, layer, q, a.q, c.heads, 1);
+  rotate(pass, layer, k, a.k, c.kv_heads, 1);
 }
 
 void forward_attention_output(const Pass& pass, int layer, const LayerActivations& a) {
-  adapted_forward(pass, layer, kO, a.o, a.h[kO], a.o_proj);
-  if (pass.config().output_norms) norm_forward(pass, layer, kAttentionOutNorm, a.o_proj, a.x2, a.rstd_o, pass.tokens);
+  const bool output_norms = pass.config().output_norms;
+  adapted_forward(pass, layer, kO, a.o, a.h[kO], output_norms ? a.o_proj : OperandOut(a.x2));
+  if (output_norms) norm_forward(pass, layer, kAttentionOutNorm, a.o_proj, a.x2, a.rstd_o, pass.tokens);
   pass.ops.add(pass.run, a.x2, a.x, a.x2, pass.tokens * pass.config().hidden);
 }
 
 void recompute_attention_output(const Pass& pass, int layer, const LayerActivations& a) {
-  if (!pass.config().output_norms) return;  // o_proj is x2
+  if (!pass.config().output_norms) return;
   norm_forward(pass, layer, kAttentionOutNorm, a.o_proj, a.x2, a.rstd_o, pass.tokens);
   pass.ops.add(pass.run, a.x2, a.x, a.x2, pass.tokens * pass.config().hidden);
 }
@@ -238,7 +284,8 @@ void recompute_attention_output(const Pass& pass, int layer, const LayerActivati
 void forward_mlp_inputs(const Pass& pass, int layer, const LayerActivations& a, const LayerScratch& s) {
   const ModelConfig& c = pass.config();
   const int64_t T = pass.tokens;
-  norm_forward(pass, layer, kMlpNorm, a.x2, s.n, a.rstd2, T);
+  round_stream(pass, a.x2, a.x2_kept);
+  norm_forward(pass, layer, kMlpNorm, a.x2_read(), s.n, a.rstd2, T);
   if (c.fused) {
     adapted_forward(pass, layer, kGate, s.n, a.h[kGate], s.fused_mlp);
     split(pass, {s.fused_mlp, 2 * c.intermediate}, {{a.gate, c.intermediate}, {a.up, c.intermediate}});
@@ -251,7 +298,7 @@ void forward_mlp_inputs(const Pass& pass, int layer, const LayerActivations& a, 
 
 void forward_output(const Pass& pass, int layer, const LayerActivations& a, const LayerScratch& s, float* out) {
   const ModelConfig& c = pass.config();
-  adapted_forward(pass, layer, kDown, s.act, a.h[kDown], c.output_norms ? a.mlp_out : out);
+  adapted_forward(pass, layer, kDown, s.act, a.h[kDown], c.output_norms ? a.mlp_out : OperandOut(out));
   if (c.output_norms) norm_forward(pass, layer, kMlpOutNorm, a.mlp_out, out, a.rstd_mlp, pass.tokens);
   pass.ops.add(pass.run, out, a.x2, out, pass.tokens * c.hidden);
 }
@@ -298,9 +345,9 @@ void backward_layer(const Pass& pass, int layer, const LayerActivations& a, cons
   adapted_backward(pass, layer, kO, c.output_norms ? s.dn : s.dx, a.o, a.h[kO], s.d_o,
                   below_o ? InputGradient::Write : InputGradient::Skip);
   if (!below_o) return;
-  float *dq = nullptr, *dk = nullptr;
+  OperandOut dq, dk;
   backward_attention(pass, layer, a, s, starts, n_sequences, dq, dk);
-  if (pass.has_lora(layer, kQ, kV)) norm_forward(pass, layer, kAttentionNorm, a.x, s.n, a.rstd1, T);
+  if (pass.has_lora(layer, kQ, kV)) norm_forward(pass, layer, kAttentionNorm, a.x_read(), s.n, a.rstd1, T);
   const InputGradient write = input_gradient ? InputGradient::Write : InputGradient::Skip;
   const InputGradient add = input_gradient ? InputGradient::Add : InputGradient::Skip;
   if (c.fused) {
@@ -311,7 +358,7 @@ void backward_layer(const Pass& pass, int layer, const LayerActivations& a, cons
     adapted_backward(pass, layer, kK, dk, s.n, a.h[kK], s.dn, add);
     adapted_backward(pass, layer, kV, s.dv, s.n, a.h[kV], s.dn, add);
   }
-  if (input_gradient) norm_backward(pass, layer, kAttentionNorm, s.dn, a.x, a.rstd1, s.dx, T);
+  if (input_gradient) norm_backward(pass, layer, kAttentionNorm, s.dn, a.x_read(), a.rstd1, s.dx, T);
 }
 
 }  // namespace lr

@@ -40,6 +40,7 @@ struct Pass {
   int64_t tokens;            // T
   bool training;             // dropout and gradients
   bool recomputing = false;  // a layer's kept activations are there: only the others are computed
+  bool cached = false;       // keys come from a cache, and nothing is kept for backward
   RopeRows ropes[kMaxRopes] = {};  // one for each of ModelConfig::ropes
   // Whether operands are in bfloat16, and the room that each then has for the hidden values of a pair.
   bool bf16_operands = ops.bf16_operands && run.compute == Compute::BF16 && !run.decoding;
@@ -51,31 +52,50 @@ struct Pass {
   // True when an adapter of this pass has a pair or a bias on one of the kinds first … last of a layer.
   bool has_lora(int layer, int first, int last) const;
   int64_t lora_hidden_size(int layer, int kind) const;  // Σ over groups of rank · tokens
-  // Memory for an operand [tokens, parts · width].
+  // Whether norms read the residual stream rounded to bfloat16. Then this is what is kept of it, and the stream itself lies in one place, to
+  // which every layer adds.
+  bool rounds_stream() const { return in_halves(config().hidden); }
+  // Whether what attention reads is in bfloat16. A cache takes floats, and parts of fused rows are of one type.
+  bool rounds_attention() const {
+    return bf16_operands && !cached && !config().fused && (config().head_dim == 64 || config().head_dim == 128);
+  }
+  // Memory for an operand [tokens, parts · width],
   OperandOut operand(Arena& arena, int64_t width, int64_t parts = 1) const;
+  // and for what has no room for a pair: [tokens, width] in bfloat16 or floats.
+  OperandOut rows(Arena& arena, int64_t width, bool halves) const {
+    return halves ? arena.halves(tokens, width, 0) : OperandOut(arena.floats(tokens * width));
+  }
 
  private:
+  // Widths that are no multiple of eight are those of no model that has to be fast.
+  bool in_halves(int64_t width) const { return bf16_operands && width % 8 == 0; }
   int64_t widest_pair() const;  // rounded up to a multiple of eight
 };
 
 // What backward needs of a layer's forward. Norm outputs and activation(gate) · up are recomputed instead: they cost little.
 struct LayerActivations {
-  float* x;             // [T, d] the layer's input
+  float* x;             // [T, d] the layer's input: the residual stream
+  OperandOut x_kept;    // [T, d] the same rounded, for its norm; null where that reads x
   // Kept while checkpointing too: small, and dear to compute again.
   float* h[kLinears];   // LoRA's x·Aᵀ: [tokens, r] of each group that has a pair, one after the other
   OperandOut o;         // [T, q]
   float* lse;           // [T, heads]
-  float* o_proj;        // [T, d] o_proj(o), to which x is then added; with output norms it stays as it is, before its norm
+  OperandOut x2_kept;   // [T, d] as x_kept, of x2
+  OperandOut o_proj;    // [T, d] o_proj(o) before the output norm; null without them
   // Computed again while checkpointing.
   float *rstd1, *rstd2;  // [T]
-  float* q;             // [T, q]
-  float *k, *v;         // [T, kv]
-  float *q_in, *k_in;   // [T, q], [T, kv] before their norms; without these norms they are q and k
+  OperandOut q;         // [T, q]
+  OperandOut k, v;      // [T, kv]
+  OperandOut q_in, k_in;  // [T, q], [T, kv] before their norms; null without them
   float *rstd_q, *rstd_k;  // [T, heads], [T, key-value heads]
-  float* x2;            // [T, d]; o_proj without output norms
+  float* x2;            // [T, d] the stream behind attention; kept too without output norms, where it is not rounded
   OperandOut gate, up;  // [T, f]
-  float* mlp_out;       // [T, d] before the output norm; null without them
+  OperandOut mlp_out;   // [T, d] before the output norm; null without them
   float *rstd_o, *rstd_mlp;  // [T]
+
+  // What norms read of the stream.
+  Operand x_read() const { return x_kept.halves == nullptr ? Operand(x) : x_kept; }
+  Operand x2_read() const { return x2_kept.halves == nullptr ? Operand(x2) : x2_kept; }
 };
 
 // Memory of a pass that no layer keeps. Some of it is used twice in a layer, for parts that do not live at the same time.
@@ -86,12 +106,15 @@ struct LayerScratch {
   OperandOut fused_mlp;  // [T, 2 f], in the same place
   float *dn, *dx;        // [T, d] gradients (training)
   OperandOut dact;       // [T, f]
-  float *d_o, *dq;       // [T, q]
-  float *dk, *dv;        // [T, kv]
+  // Queries and keys before they turn, where what attention reads is in bfloat16; else null: they turn in their place.
+  float *q, *k;          // [T, q], [T, kv]
+  OperandOut d_o;        // [T, q]
+  float *dq, *dk;        // [T, q], [T, kv] gradients of what attention reads
+  OperandOut dq_in, dk_in, dv;  // [T, q], [T, kv] turned back: where there are no norms of them, of the products' outputs
 };
 
-// Everything but x and h, in the two parts of LayerActivations. `cached`: keys come from a cache, and nothing is kept for backward.
-void take_kept(Arena& arena, const Pass& pass, bool cached, LayerActivations& a);
+// Everything but x, h and, with rounds_stream(), x2, in the two parts of LayerActivations.
+void take_kept(Arena& arena, const Pass& pass, LayerActivations& a);
 void take_recomputed(Arena& arena, const Pass& pass, LayerActivations& a);
 void take_scratch(Arena& arena, const Pass& pass, bool training, LayerScratch& s);
 

@@ -23,8 +23,8 @@ void place_lora_hidden(const Pass& pass, int layer, float* at, LayerActivations&
 }
 
 void take_checkpoint(Arena& arena, const Pass& pass, int layer, LayerActivations& a) {
-  take_kept(arena, pass, false, a);
-  a.x = arena.floats(pass.tokens * pass.config().hidden);
+  take_kept(arena, pass, a);
+  if (!pass.rounds_stream()) a.x = arena.floats(pass.tokens * pass.config().hidden);
   place_lora_hidden(pass, layer, arena.floats(lora_hidden_total(pass, layer)), a);
 }
 
@@ -66,10 +66,11 @@ Plan plan_over(Arena& arena, Arena& host, Arena& shelf, const Pass& pass, Keep k
   if (first_kept > 0) {
     int64_t hidden_size = 0;
     for (int layer = 0; layer < first_kept; ++layer) hidden_size = std::max(hidden_size, lora_hidden_total(pass, layer));
-    take_kept(arena, pass, false, shared);
+    take_kept(arena, pass, shared);
     shared_hidden = arena.floats(hidden_size);
   }
   if (first_kept > 0 || keep != Keep::Everything) take_recomputed(arena, pass, shared);
+  if (pass.rounds_stream()) shared.x2 = arena.floats(T * c.hidden);
   const bool offloaded = keep == Keep::Offloaded;
   const Places places(arena, pass, offloaded ? lowest : layers, layers);
   if (offloaded) plan.checkpoints.resize(static_cast<size_t>(layers));
@@ -77,9 +78,9 @@ Plan plan_over(Arena& arena, Arena& host, Arena& shelf, const Pass& pass, Keep k
   for (int layer = layers - 1; layer >= 0; --layer) {
     LayerActivations& a = plan.layers[static_cast<size_t>(layer)];
     a = shared;
+    a.x = x;
     if (layer < first_kept) {
       place_lora_hidden(pass, layer, shared_hidden, a);
-      a.x = x;
       continue;
     }
     if (offloaded) {

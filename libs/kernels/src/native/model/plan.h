@@ -27,7 +27,7 @@ struct Plan {
   uint8_t* correct;    // [T]
   // In the backend's.
   float* final_rstd;   // [T]
-  float* final_x;      // [T, d] output of the last layer
+  float* final_x;      // [T, d] output of the last layer; with Pass::rounds_stream() of every layer
   std::vector<LayerActivations> layers;
   LayerScratch scratch;
   std::vector<Checkpoint> checkpoints;  // by layer, where they are offloaded

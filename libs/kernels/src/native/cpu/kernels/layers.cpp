@@ -86,14 +86,15 @@ void rmsnorm_backward(const Run& run, const float* dy, const float* x, const flo
   });
 }
 
-void rope(const Run& run, float* x, const int32_t* places, const float* cos, const float* sin, int sign, int64_t T,
+void rope(const Run& run, const float* x, float* y, const int32_t* places, const float* cos, const float* sin, int sign, int64_t T,
           int64_t heads, int64_t head_dim, int64_t width) {
   const int64_t half = width / 2;
   const V direction = set(static_cast<float>(sign));
   rows(run, T, heads * head_dim, [&](int64_t t) {
     const float *c = cos + places[t] * half, *s = sin + places[t] * half;
+    if (y != x) std::memcpy(y + t * heads * head_dim, x + t * heads * head_dim, static_cast<size_t>(heads * head_dim) * sizeof(float));
     for (int64_t head = 0; head < heads; ++head) {
-      float *first = x + (t * heads + head) * head_dim, *second = first + half;
+      float *first = y + (t * heads + head) * head_dim, *second = first + half;
       vectors(0, half, [&](int64_t i, int64_t lanes) {
         const V a = get(first + i, lanes), b = get(second + i, lanes);
         const V cosine = get(c + i, lanes), sine = get(s + i, lanes) * direction;

@@ -306,8 +306,7 @@ LR_KERNEL_SHARING(kAttentionThreads, 2) key_gradients_bf16(RoundedBackward b) {
     barrier();  // the tile is there, and all are done with the one before
     if (heads_left > 0) load_queries(stage ^ 1, head_row, next_query);
     const int queries = Tile::kStagesAt + stage * Tile::kStageBytes, gradients = queries + Tile::kGradients;
-    const auto* lse = shared_at<float>(queries + Tile::kRows);
-    const auto* delta = lse + kQueries;
+    const auto *lse = shared_at<float>(queries + Tile::kRows), *delta = lse + kQueries;
     WarpSums<kQueries> sums = {};
     WarpWeights<kQueries> weights;
     multiply_rows<kWidth, kQueries>(sums, sums_dk ? Tile::kValuesAt : Tile::kKeysAt, first_row, sums_dk ? gradients : queries);
@@ -367,22 +366,27 @@ void launch_bf16(const Run& run, RoundedBackward b, Moment& moment, const int32_
 
 }  // namespace
 
-void attention_backward(const Run& run, const Attention& a, const float* dout, const float* q, const float* k, const float* v,
-                        Operand o, const float* lse, const int32_t* starts, int64_t n_sequences, float* dq, float* dk,
-                        float* dv) {
+void attention_backward(const Run& run, const Attention& a, Operand dout, Operand q, Operand k, Operand v, Operand o, const float* lse,
+                        const int32_t* starts, int64_t n_sequences, float* dq, float* dk, OperandOut dv) {
   Moment moment(run);
   const int64_t T = starts[n_sequences], rows = T * a.Hq;
+  if (dv.halves != nullptr) {  // of sums in floats
+    auto* sums = moment.take<float>(T * a.Hkv * a.D);
+    attention_backward(run, a, dout, q, k, v, o, lse, starts, n_sequences, dq, dk, sums);
+    return column_affine(run, sums, nullptr, nullptr, nullptr, dv, T, a.Hkv * a.D);
+  }
   auto* delta = moment.take<float>(rows);
   if (uses_bf16_attention(run, a)) {
-    RoundedBackward b = {a, gradient_halves(run, moment, a, dout, o, delta, rows), attention_halves(run, moment, a, q, rows),
-                         attention_halves(run, moment, a, k, T * a.Hkv), attention_halves(run, moment, a, v, T * a.Hkv), lse, delta, nullptr, dq, dk, dv};
+    const auto halves = [&](const Operand& from, int64_t heads) { return attention_halves(run, moment, a, from, T * heads, heads); };
+    RoundedBackward b = {a, gradient_halves(run, moment, a, dout, o, delta, rows), halves(q, a.Hq), halves(k, a.Hkv), halves(v, a.Hkv), lse, delta,
+                         nullptr, dq, dk, dv.floats};
     return a.D <= 64 ? launch_bf16<64>(run, b, moment, starts, n_sequences) : launch_bf16<128>(run, b, moment, starts, n_sequences);
   }
   with_type(o, [&]<typename Element>() {
-    launch(run, row_products<Element>, {ceil_div(rows, kAttentionThreads / 32)}, kAttentionThreads, 0, dout, rows_of<Element>(o, a.Hq * a.D), delta, rows,
-           a.Hq, a.D);
+    launch(run, row_products<Element>, {ceil_div(rows, kAttentionThreads / 32)}, kAttentionThreads, 0, dout.floats, rows_of<Element>(o, a.Hq * a.D), delta,
+           rows, a.Hq, a.D);
   });
-  Backward b = {a, dout, q, k, v, lse, delta, nullptr, dq, dk, dv};
+  Backward b = {a, dout.floats, q.floats, k.floats, v.floats, lse, delta, nullptr, dq, dk, dv.floats};
   with_attention_shape(a.D, [&]<typename Shape>(Shape) {
     const std::vector<AttentionTile> tiles = attention_tiles(starts, n_sequences, Shape::kTile);
     const auto n_tiles = static_cast<int64_t>(tiles.size());

@@ -1,5 +1,5 @@
-// Attention on tensor cores. Queries, keys and values are rounded to bfloat16 once a call, in rows as wide as the kernels are; from there
-// tiles come by asynchronous copies. A warp owns 32 rows, whose scores and sums it keeps in registers: what it loads of the other side
+// Attention on tensor cores. Queries, keys and values are in bfloat16, in rows as wide as the kernels are: as they come, or rounded once a call; from
+// there tiles come by asynchronous copies. A warp owns 32 rows, whose scores and sums it keeps in registers: what it loads of the other side
 // serves two products. What attention.h says of tiles and of the order of sums holds here too.
 #pragma once
 #include "attention.h"
@@ -200,9 +200,10 @@ struct PageTable {
   const int32_t* table = nullptr;
   int64_t rows = 0;
 };
-// from [rows, D] rounded to bfloat16, [rows, bf16_width] in memory of `moment`, with zeros behind D.
-const uint16_t* attention_halves(const Run& run, Moment& moment, const Attention& a, const float* from, int64_t rows, const PageTable& pages = {});
-// The same of dout; delta[rows] = dout · o.
-const uint16_t* gradient_halves(const Run& run, Moment& moment, const Attention& a, const float* dout, Operand o, float* delta, int64_t rows);
+// from [T, heads · D] in bfloat16, [T · heads, bf16_width] with zeros behind D: as it lies there where it is so, or in memory of `moment`. Pages are of
+// floats.
+const uint16_t* attention_halves(const Run& run, Moment& moment, const Attention& a, Operand from, int64_t rows, int64_t heads, const PageTable& pages = {});
+// The same of dout [T, Hq · D]; delta[T, Hq] = dout · o.
+const uint16_t* gradient_halves(const Run& run, Moment& moment, const Attention& a, Operand dout, Operand o, float* delta, int64_t rows);
 
 }  // namespace lr::cuda

@@ -83,6 +83,11 @@ LR_KERNEL(kAttentionThreads) attend(Forward f) {
 
 constexpr int kKeys = 64;  // of a tile on tensor cores
 
+// As they are given.
+struct AttentionInputs {
+  Operand q, k, v;
+};
+
 struct RoundedForward {
   Attention a;
   const uint16_t *q, *k, *v;  // attention_halves
@@ -233,20 +238,26 @@ Placed place_tiles(const Run& run, Forward& f, Moment& moment, int rows, const i
 }
 
 // Keys of a cache are gathered from their pages as they are rounded: for a tile all keys of a sequence lie in one piece.
-void attend_rounded(const Run& run, Forward f, Moment& moment, const int32_t* starts, int64_t n_sequences, const PagedSequence* sequences) {
+void attend_rounded(const Run& run, Forward f, const AttentionInputs& inputs, Moment& moment, const int32_t* starts, int64_t n_sequences,
+                    const PagedSequence* sequences) {
   const Placed placed = place_tiles(run, f, moment, kOwnRows, starts, n_sequences, sequences);
   const int64_t T = starts[n_sequences], page_tokens = sequences == nullptr ? 0 : f.keys.page_tokens;
   const int64_t key_rows = (sequences == nullptr ? T : placed.pages * page_tokens) * f.a.Hkv;
   const PageTable pages = {f.keys.pages, page_tokens * f.a.Hkv};
-  const RoundedForward rounded = {f.a, attention_halves(run, moment, f.a, f.q, T * f.a.Hq), attention_halves(run, moment, f.a, f.keys.k, key_rows, pages),
-                                  attention_halves(run, moment, f.a, f.keys.v, key_rows, pages), page_tokens, f.tiles, f.o, f.lse};
+  const auto halves = [&](const Operand& from, int64_t rows, int64_t heads, const PageTable& table) {
+    return attention_halves(run, moment, f.a, from, rows, heads, table);
+  };
+  const RoundedForward rounded = {f.a, halves(inputs.q, T * f.a.Hq, f.a.Hq, {}), halves(inputs.k, key_rows, f.a.Hkv, pages),
+                                  halves(inputs.v, key_rows, f.a.Hkv, pages), page_tokens, f.tiles, f.o, f.lse};
   const int64_t shared = int64_t{kOwnRows + 2 * kKeys} * bf16_width(f.a) * 2;
   launch(run, f.a.D <= 64 ? attend_bf16<64> : attend_bf16<128>, {placed.tiles * f.a.Hq}, kAttentionThreads, shared, rounded);
 }
 
-void attend_all(const Run& run, Forward f, const int32_t* starts, int64_t n_sequences, const PagedSequence* sequences) {
+void attend_all(const Run& run, const Attention& a, const AttentionInputs& inputs, int64_t page_tokens, const int32_t* starts, int64_t n_sequences,
+                const PagedSequence* sequences, OperandOut o, float* lse) {
   Moment moment(run);
-  if (uses_bf16_attention(run, f.a)) return attend_rounded(run, f, moment, starts, n_sequences, sequences);
+  Forward f = {a, inputs.q.floats, {inputs.k.floats, inputs.v.floats, nullptr, page_tokens}, nullptr, o, lse};
+  if (uses_bf16_attention(run, a)) return attend_rounded(run, f, inputs, moment, starts, n_sequences, sequences);
   with_attention_shape(f.a.D, [&]<typename Shape>(Shape) {
     const int64_t tiles = place_tiles(run, f, moment, Shape::kTile, starts, n_sequences, sequences).tiles;
     const int64_t shared = (2 * Shape::tile_floats(f.a.D) + Shape::kScoreFloats) * static_cast<int64_t>(sizeof(float));
@@ -256,15 +267,15 @@ void attend_all(const Run& run, Forward f, const int32_t* starts, int64_t n_sequ
 
 }  // namespace
 
-void attention_forward(const Run& run, const Attention& a, const float* q, const float* k, const float* v, const int32_t* starts,
-                       int64_t n_sequences, OperandOut o, float* lse) {
-  attend_all(run, {a, q, {k, v, nullptr, 0}, nullptr, o, lse}, starts, n_sequences, nullptr);
+void attention_forward(const Run& run, const Attention& a, Operand q, Operand k, Operand v, const int32_t* starts, int64_t n_sequences, OperandOut o,
+                       float* lse) {
+  attend_all(run, a, {q, k, v}, 0, starts, n_sequences, nullptr, o, lse);
 }
 
 void attention_cached(const Run& run, const Attention& a, const float* q, const PagedKeys& cache, const PagedSequence* sequences,
                       const int32_t* starts, int64_t n_sequences, OperandOut o) {
   if (run.decoding && suits_decode(a)) return attention_decode(run, a, q, cache, sequences, n_sequences, o.floats);
-  attend_all(run, {a, q, {cache.k, cache.v, nullptr, cache.page_tokens}, nullptr, o, nullptr}, starts, n_sequences, sequences);
+  attend_all(run, a, {q, cache.k, cache.v}, cache.page_tokens, starts, n_sequences, sequences, o, nullptr);
 }
 
 }  // namespace lr::cuda

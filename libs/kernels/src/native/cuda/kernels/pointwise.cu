@@ -6,21 +6,36 @@
 namespace lr::cuda {
 namespace {
 
+template <typename Element>
 struct Turned {
-  float* x;
+  const float* x;
+  Rows<Element> y;  // which may be x
   const int32_t* rows;
   const float *cos, *sin;
   float sign;
-  int64_t T, heads, head_dim, half;
+  int64_t pieces;
+  uint32_t heads, head_dim, half;
 };
 
-LR_KERNEL(kFlatThreads) turn(Turned r) {
-  for (int64_t i = flat_begin(); i < r.T * r.heads * r.half; i += flat_step()) {
-    const int64_t pair = i % r.half, head = i / r.half, t = head / r.heads, place = r.rows[t] * r.half + pair;
-    float *first = r.x + head * r.head_dim + pair, *second = first + r.half;
-    const float c = r.cos[place], s = r.sign * r.sin[place], a = *first, b = *second;
-    *first = a * c - b * s;
-    *second = b * c + a * s;
+// Pieces of `count` pairs.
+template <int count, typename Element>
+LR_KERNEL(kFlatThreads) turn(Turned<Element> r) {
+  const uint32_t per_head = r.half / count;
+  for (int64_t i = flat_begin(); i < r.pieces; i += flat_step()) {
+    const uint32_t head = static_cast<uint32_t>(i) / per_head, pair = static_cast<uint32_t>(i) % per_head * count, t = head / r.heads;
+    const int64_t place = int64_t{r.rows[t]} * r.half + pair, at = int64_t{head} * r.head_dim + pair;
+    const Some<count> c = some_of<count>(r.cos + place), sines = some_of<count>(r.sin + place);
+    const Some<count> a = some_of<count>(r.x + at), b = some_of<count>(r.x + at + r.half);
+    Some<count> first, second;
+    LR_UNROLL
+    for (int j = 0; j < count; ++j) {
+      const float s = r.sign * sines.value[j];
+      first.value[j] = a.value[j] * c.value[j] - b.value[j] * s;
+      second.value[j] = b.value[j] * c.value[j] + a.value[j] * s;
+    }
+    Element* to = r.y.data + at + t * r.y.gap;
+    put_some(to, first);
+    put_some(to + r.half, second);
   }
 }
 
@@ -141,11 +156,21 @@ LR_KERNEL(kFlatThreads) affine(Rows<const From> x, Affine columns, Rows<To> y, i
 
 }  // namespace
 
-void rope(const Run& run, float* x, const int32_t* rows, const float* cos, const float* sin, int sign, int64_t T, int64_t heads,
+void rope(const Run& run, const float* x, OperandOut y, const int32_t* rows, const float* cos, const float* sin, int sign, int64_t T, int64_t heads,
           int64_t head_dim, int64_t width) {
   Moment moment(run);
-  const Turned turned = {x, moment.upload(run, rows, T), cos, sin, static_cast<float>(sign), T, heads, head_dim, width / 2};
-  launch(run, turn, flat_grid(T * heads * (width / 2)), kFlatThreads, 0, turned);
+  const int64_t half = width / 2;
+  if (width < head_dim && y.floats != x) column_affine(run, x, nullptr, nullptr, nullptr, y, T, heads * head_dim);
+  const auto* places = moment.upload(run, rows, T);
+  const auto start = [&]<int count, typename Element>() {
+    const int64_t pieces = T * heads * half / count;
+    const Turned<Element> turned = {x, rows_of<Element>(y, heads * head_dim), places, cos, sin, static_cast<float>(sign), pieces,
+                                    static_cast<uint32_t>(heads), static_cast<uint32_t>(head_dim), static_cast<uint32_t>(half)};
+    launch(run, turn<count, Element>, flat_grid(pieces), kFlatThreads, 0, turned);
+  };
+  bool eights = half % kEight == 0 && head_dim % kEight == 0;
+  for (const float* floats : {x, cos, sin, static_cast<const float*>(y.floats)}) eights = eights && is_aligned(floats);  // what there is not is aligned
+  with_type(y, [&]<typename Element>() { eights ? start.template operator()<kEight, Element>() : start.template operator()<1, Element>(); });
 }
 
 void gated_forward(const Run& run, Activation activation, Operand gates, Operand up, OperandOut out, int64_t T, int64_t n) {

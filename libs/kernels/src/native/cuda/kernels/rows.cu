@@ -8,9 +8,9 @@ namespace {
 constexpr int kThreads = 256, kWarps = kThreads / 32;
 
 // `count` values at once.
-template <int count, typename Element>
-LR_KERNEL(kThreads) norm(const float* x, const float* w, float eps, Rows<Element> y, float* rstd, int64_t d) {
-  const float* row = x + block_x() * d;
+template <int count, typename From, typename Element>
+LR_KERNEL(kThreads) norm(Rows<const From> x, const float* w, float eps, Rows<Element> y, float* rstd, int64_t d) {
+  const From* row = x.data + block_x() * (d + x.gap);
   Element* out = y.data + block_x() * (d + y.gap);
   float squares = 0;
   for (int64_t i = thread_index() * count; i < d; i += kThreads * count) {
@@ -30,19 +30,20 @@ LR_KERNEL(kThreads) norm(const float* x, const float* w, float eps, Rows<Element
 }
 
 // With n = x · rstd the normed row and g = dy · w its gradient: dx += rstd · (g - n · mean(g · n)).
-template <int count>
-LR_KERNEL(kThreads) norm_back(const float* dy, const float* x, const float* w, const float* rstd, float* dx, int64_t d) {
+template <int count, typename From>
+LR_KERNEL(kThreads) norm_back(const float* dy, Rows<const From> x, const float* w, const float* rstd, float* dx, int64_t d) {
   const int64_t first = block_x() * d;
+  const From* row = x.data + first + block_x() * x.gap;
   const float inverse = rstd[block_x()];
   float sum = 0;
   for (int64_t i = thread_index() * count; i < d; i += kThreads * count) {
-    const Some<count> g = some_of<count>(dy + first + i), own = some_of<count>(x + first + i), weights = some_of<count>(w + i);
+    const Some<count> g = some_of<count>(dy + first + i), own = some_of<count>(row + i), weights = some_of<count>(w + i);
     LR_UNROLL
     for (int j = 0; j < count; ++j) sum = fused(g.value[j] * weights.value[j], own.value[j] * inverse, sum);
   }
   const float mean = block_reduce<Sum>(sum, shared_at<float>(0)) / static_cast<float>(d);
   for (int64_t i = thread_index() * count; i < d; i += kThreads * count) {
-    const Some<count> g = some_of<count>(dy + first + i), own = some_of<count>(x + first + i), weights = some_of<count>(w + i);
+    const Some<count> g = some_of<count>(dy + first + i), own = some_of<count>(row + i), weights = some_of<count>(w + i);
     Some<count> out = some_of<count>(dx + first + i);
     LR_UNROLL
     for (int j = 0; j < count; ++j) out.value[j] += inverse * (g.value[j] * weights.value[j] - own.value[j] * inverse * mean);
@@ -90,22 +91,31 @@ LR_KERNEL(kThreads) square_sums(const float* x, int64_t n, double* sums) {
   if (thread_index() == 0) sums[block_x()] = sum;
 }
 
+// Values that a thread takes at once from rows of one type to rows of another.
+template <typename From, typename To>
+constexpr int kAtOnce = std::is_same_v<From, float> && std::is_same_v<To, float> ? kFour : kEight;
+
 constexpr int64_t kFloatParts = kWarps * static_cast<int64_t>(sizeof(float)), kDoubleParts = 2 * kFloatParts;
 
 }  // namespace
 
-void rmsnorm_forward(const Run& run, const float* x, const float* w, float eps, OperandOut y, float* rstd, int64_t T, int64_t d) {
-  const bool whole = d % kEight == 0 && is_aligned(x) && is_aligned(w) && is_aligned(y.floats);  // what there is not is aligned
-  with_type(y, [&]<typename Element>() {
-    constexpr int count = std::is_same_v<Element, float> ? kFour : kEight;
-    launch(run, whole ? norm<count, Element> : norm<1, Element>, {T}, kThreads, kFloatParts, x, w, eps, rows_of<Element>(y, d), rstd, d);
+void rmsnorm_forward(const Run& run, Operand x, const float* w, float eps, OperandOut y, float* rstd, int64_t T, int64_t d) {
+  const bool whole = d % kEight == 0 && is_aligned(x.floats) && is_aligned(w) && is_aligned(y.floats);  // what there is not is aligned
+  with_type(x, [&]<typename From>() {
+    with_type(y, [&]<typename Element>() {
+      constexpr int count = kAtOnce<From, Element>;
+      launch(run, whole ? norm<count, From, Element> : norm<1, From, Element>, {T}, kThreads, kFloatParts, rows_of<From>(x, d), w, eps,
+             rows_of<Element>(y, d), rstd, d);
+    });
   });
 }
 
-void rmsnorm_backward(const Run& run, const float* dy, const float* x, const float* w, const float* rstd, float* dx, int64_t T,
-                      int64_t d) {
-  const bool whole = d % kFour == 0 && is_aligned(dy) && is_aligned(x) && is_aligned(w) && is_aligned(dx);
-  launch(run, whole ? norm_back<kFour> : norm_back<1>, {T}, kThreads, kFloatParts, dy, x, w, rstd, dx, d);
+void rmsnorm_backward(const Run& run, const float* dy, Operand x, const float* w, const float* rstd, float* dx, int64_t T, int64_t d) {
+  with_type(x, [&]<typename From>() {
+    constexpr int count = kAtOnce<From, float>;
+    const bool whole = d % count == 0 && is_aligned(dy) && is_aligned(x.floats) && is_aligned(w) && is_aligned(dx);
+    launch(run, whole ? norm_back<count, From> : norm_back<1, From>, {T}, kThreads, kFloatParts, dy, rows_of<From>(x, d), w, rstd, dx, d);
+  });
 }
 
 void row_norms(const Run& run, const Weight& w, const Lora& l, float* norms) {
