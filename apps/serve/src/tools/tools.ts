@@ -87,6 +87,7 @@ export async function callFormOf(
   const body = callingOf(completion);
   if (body === null) return null;
   const format = callFormatOf(tokenizer);
+  const functions = (body.tools ?? []).map((tool) => tool.function);
   const loose = new Set<number>();
   for (;;) {
     const schema = callSchema(body, format.key, loose);
@@ -94,13 +95,12 @@ export async function callFormOf(
       const form = await forms.open(schema, 'tools');
       if (hasToCall(body)) return form;
       form.close();
-      const names = (body.tools ?? []).map((tool) => tool.function.name);
+      const names = functions.map(({ name }) => name);
       return new CallGuide(format, names, tokenizer, (begun) => forms.openAt(schema, 'tools', begun));
     } catch (error) {
       const told = inRequest(error, body);
       if (hasToCall(body) || !(told instanceof LowrankError) || told.code !== 'validation_failed') throw told;
       const place = Number(/^tools\.(\d+)\./.exec(told.details?.[0]?.path ?? '')?.[1] ?? NaN);
-      const functions = (body.tools ?? []).map((tool) => tool.function);
       if ((functions[place] ? [functions[place]] : functions).some(({ strict }) => strict === true))
         throw told;
       if (functions[place] === undefined || loose.has(place)) return null;

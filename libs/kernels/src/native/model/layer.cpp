@@ -278,6 +278,7 @@ void forward_attention_output(const Pass& pass, int layer, const LayerActivation
 void recompute_attention_output(const Pass& pass, int layer, const LayerActivations& a) {
   if (!pass.config().output_norms) return;
   norm_forward(pass, layer, kAttentionOutNorm, a.o_proj, a.x2, a.rstd_o, pass.tokens);
+  if (pass.rounds_stream()) return;  // x2_kept is what is read of it
   pass.ops.add(pass.run, a.x2, a.x, a.x2, pass.tokens * pass.config().hidden);
 }
 
