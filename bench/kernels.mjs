@@ -1,17 +1,17 @@
 // Every operation of the kernel library: time, GFLOP/s, share of the machine's measured peak, bytes moved. Prints the table of
 // libs/kernels/bench/ops_bench.cpp and writes bench/results/kernels.json.
 //
-//   npm run bench:kernels -- [--threads 2] [--isa 2|3|4]
+//   npm run bench:kernels -- [--threads 2] [--isa avx2|avx512|avx512_vnni|avx512_bf16|amx_bf16]
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { root, run, writeResults } from './results.mjs';
+import { levelOf, root, run, writeResults } from './results.mjs';
 
 const { values: flags } = parseArgs({
-  options: { threads: { type: 'string', default: '2' }, isa: { type: 'string' } },
+  options: { threads: { type: 'string', default: '2' }, isa: { type: 'string', default: 'auto' } },
 });
 const kernels = join(root, 'libs/kernels');
 run('make', ['-C', kernels, '-s', 'build/ops_bench']);
-const table = run(join(kernels, 'build/ops_bench'), [flags.threads, ...(flags.isa ? [flags.isa] : [])]);
+const table = run(join(kernels, 'build/ops_bench'), [flags.threads, ...levelOf(flags.isa)]);
 process.stdout.write(table);
 
 const results = [];

@@ -33,12 +33,20 @@ export const lastLine = (text) => JSON.parse(text.trim().split('\n').at(-1));
 
 export const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
 
-/** GFLOP/s of `threads` threads by multiply-adds that never leave the registers: {f32, bf16}. isa: 'auto' or 'avx2'. */
+/** Instruction sets that benchmarks can be held to, as openKernels names them, and their level of lr_isa. */
+const levels = { avx2: 2, avx512: 3, avx512_vnni: 4, avx512_bf16: 5, amx_bf16: 6 };
+
+/** The level of an instruction set as an argument of a program of libs/kernels/bench; none for 'auto'. */
+export function levelOf(isa) {
+  if (isa === 'auto') return [];
+  if (!(isa in levels)) throw new Error(`--isa is auto or ${Object.keys(levels).join(', ')}, not ${isa}`);
+  return [String(levels[isa])];
+}
+
+/** GFLOP/s of `threads` threads by multiply-adds that never leave the registers: {f32, bf16}. */
 export function measurePeak(threads, isa = 'auto') {
   run('make', ['-C', join(root, 'libs/kernels'), '-s', 'build/peak_bench']);
-  return lastLine(
-    run(join(root, 'libs/kernels/build/peak_bench'), [String(threads), ...(isa === 'avx2' ? ['2'] : [])]),
-  );
+  return lastLine(run(join(root, 'libs/kernels/build/peak_bench'), [String(threads), ...levelOf(isa)]));
 }
 
 /** Writes bench/results/<name>.json. */

@@ -5,7 +5,9 @@
 //   npm run bench:train -- --grow     ours alone, from 10M to 500M parameters and from 512 to 8,192 tokens, time against the
 //                                     count of operations. Writes bench/results/train-grow.json.
 //   options: --model 10M|50M|100M|500M  --rows 4  --length 512  --steps 3  --rounds 2  --dtype bf16|f32  --rank 16  --threads 2
-//            --checkpointing on|off|both  --isa avx2 (both sides without AVX-512)  --no-peer  --longest-step 120 (seconds; --grow leaves out what would take longer)
+//            --checkpointing on|off|both  --isa avx2 (both sides without AVX-512; other instruction sets of openKernels: ours alone)
+//            --peer-isa auto (with --isa avx2: the peer takes what the machine has)  --no-peer
+//            --longest-step 120 (seconds; --grow leaves out what would take longer)
 //
 // Needs the oracle, for the peer and for making the models (tools/oracle/setup.sh).
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -28,12 +30,13 @@ const { values: flags } = parseArgs({
     threads: { type: 'string', default: '2' },
     checkpointing: { type: 'string', default: 'both' },
     isa: { type: 'string', default: 'auto' },
+    'peer-isa': { type: 'string' },
     'no-peer': { type: 'boolean', default: false },
     'longest-step': { type: 'string', default: '120' },
   },
 });
 const [threads, rank] = [Number(flags.threads), Number(flags.rank)];
-if (!['auto', 'avx2'].includes(flags.isa)) throw new Error(`--isa is auto or avx2, not ${flags.isa}`);
+const peersIsa = flags['peer-isa'] ?? (flags.isa === 'avx2' ? 'avx2' : 'auto');
 // What torch's own loops, MKL and oneDNN read.
 const peerIsa = { ATEN_CPU_CAPABILITY: 'avx2', MKL_ENABLE_INSTRUCTIONS: 'AVX2', ONEDNN_MAX_CPU_ISA: 'AVX2' };
 const MiB = (bytes) => Math.round(bytes / 2 ** 20);
@@ -93,7 +96,7 @@ function peer({ folder, batches, dtype, steps, warmup, checkpointing }) {
         ...options,
         ...(checkpointing ? ['--checkpointing'] : []),
       ],
-      flags.isa === 'avx2' ? peerIsa : {},
+      peersIsa === 'avx2' ? peerIsa : {},
     ),
   );
 }
@@ -185,7 +188,7 @@ const work = mkdtempSync(join(tmpdir(), 'lowrank-bench-'));
 try {
   const peak = measurePeak(threads, flags.isa);
   print(
-    `machine peak (register-only loop): ${peak.f32} GFLOP/s f32, ${peak.bf16} bf16; ${flags.dtype}, instructions ${flags.isa}, rank ${rank}, ${threads} threads`,
+    `machine peak (register-only loop): ${peak.f32} GFLOP/s f32, ${peak.bf16} bf16; ${flags.dtype}, instructions ${flags.isa} (the peer's ${peersIsa}), rank ${rank}, ${threads} threads`,
   );
   await (flags.grow ? grow : compare)(work, peak);
 } finally {

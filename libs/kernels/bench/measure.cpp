@@ -23,6 +23,7 @@ double now() {
 
 #if defined(__x86_64__)
 constexpr int kSums = 16;  // independent sums: more than a multiply-add takes cycles, times two a cycle
+constexpr int kIntegerSums = 12;
 constexpr int64_t kRounds = 200'000;
 constexpr int64_t kAmxRounds = 100'000, kAmxFlop = 4 * 2 * 16 * 16 * 32;  // of a round
 
@@ -40,6 +41,28 @@ LR_PEAK(multiply_avx2, "avx2,fma", __m256, _mm256_setzero_ps(), sum = _mm256_fma
 LR_PEAK(multiply_avx512, "avx512f", __m512, _mm512_setzero_ps(), sum = _mm512_fmadd_ps(sum, sum, sum))
 LR_PEAK(multiply_bf16, "avx512f,avx512bf16", __m512, _mm512_setzero_ps(),
         sum = _mm512_dpbf16_ps(sum, reinterpret_cast<__m512bh>(sum), reinterpret_cast<__m512bh>(sum)))
+
+// As many independent sums as a tile of AVX2 has, each of products of neighbours among 16-bit integers.
+#define LR_INTEGER_PEAK(name, isa, type, broadcast, zero, add)                                             \
+  __attribute__((target(isa))) float name() {                                                              \
+    type sums[kIntegerSums], factor = broadcast(3);                                                        \
+    for (int i = 0; i < kIntegerSums; ++i) sums[i] = zero();                                               \
+    for (int64_t round = 0; round < kRounds; ++round) {                                                    \
+      _Pragma("GCC unroll 12") for (int i = 0; i < kIntegerSums; ++i) {                                    \
+        type sum = add;                                                                                    \
+        asm("" : "+x"(factor), "+x"(sum)); /* or one product would do for all, and sums be added to each other */ \
+        sums[i] = sum;                                                                                     \
+      }                                                                                                    \
+    }                                                                                                      \
+    for (int i = 1; i < kIntegerSums; ++i) sums[0] = sums[0] + sums[i];                                    \
+    return static_cast<float>(sums[0][0]);                                                                 \
+  }
+LR_INTEGER_PEAK(integers_avx2, "avx2", __m256i, _mm256_set1_epi16, _mm256_setzero_si256,
+                _mm256_add_epi32(sums[i], _mm256_madd_epi16(factor, factor)))
+LR_INTEGER_PEAK(integers_avx512, "avx512f,avx512bw", __m512i, _mm512_set1_epi16, _mm512_setzero_si512,
+                _mm512_add_epi32(sums[i], _mm512_madd_epi16(factor, factor)))
+LR_INTEGER_PEAK(integers_vnni, "avx512f,avx512bw,avx512vnni", __m512i, _mm512_set1_epi16, _mm512_setzero_si512,
+                _mm512_dpwssd_epi32(sums[i], factor, factor))
 
 // Two products of tiles in turn on four sums each, as the products of training have them.
 __attribute__((target("amx-tile,amx-bf16"))) float multiply_amx() {
@@ -96,12 +119,25 @@ std::vector<double> seconds_in_turn(const std::vector<std::function<void()>>& wo
 double peak([[maybe_unused]] const Run& run, [[maybe_unused]] int isa) {
 #if defined(__x86_64__)
   if (isa < 2) return 0;
-  const bool amx = isa == 5 && run.compute == Compute::BF16, bf16 = isa == 4 && run.compute == Compute::BF16;
-  float (*const loop)() = isa == 2 ? multiply_avx2 : amx ? multiply_amx : bf16 ? multiply_bf16 : multiply_avx512;
-  const double vectors = 2.0 * kSums * kRounds * (isa == 2 ? 8 : 16) * (bf16 ? 2 : 1);
-  const double flop = (amx ? static_cast<double>(kAmxRounds * kAmxFlop) : vectors) * run.pool->threads();
+  // A loop and the floating-point operations of one round of it.
+  struct Loop {
+    float (*run)();
+    int64_t rounds, flop;
+  };
+  const auto loop = [&]() -> Loop {
+    if (run.compute == Compute::BF16) {
+      constexpr int64_t kIntegerFlop = kIntegerSums * 2 * 32;
+      if (isa == 2) return {integers_avx2, kRounds, kIntegerFlop / 2};
+      if (isa == 3) return {integers_avx512, kRounds, kIntegerFlop};
+      if (isa == 4) return {integers_vnni, kRounds, kIntegerFlop};
+      if (isa == 5) return {multiply_bf16, kRounds, kSums * 2 * 32};
+      if (isa == 6) return {multiply_amx, kAmxRounds, kAmxFlop};
+    }
+    return isa == 2 ? Loop{multiply_avx2, kRounds, kSums * 2 * 8} : Loop{multiply_avx512, kRounds, kSums * 2 * 16};
+  }();
+  const double flop = static_cast<double>(loop.rounds * loop.flop * run.pool->threads());
   volatile float keep = 0;
-  return flop / seconds([&] { parallel(run, run.pool->threads(), [&](int, int) { keep = loop(); }); }) * 1e-9;
+  return flop / seconds([&] { parallel(run, run.pool->threads(), [&](int, int) { keep = loop.run(); }); }) * 1e-9;
 #else
   return 0;
 #endif

@@ -28,7 +28,7 @@ extern "C" {
 #endif
 
 /** Version of this interface; lr_interface_version() must return the one the caller was compiled with. */
-#define LR_INTERFACE_VERSION 5
+#define LR_INTERFACE_VERSION 6
 
 typedef enum lr_status {
   LR_OK = 0,
@@ -60,10 +60,12 @@ typedef enum lr_isa {
   LR_ISA_SCALAR = 1,
   LR_ISA_AVX2 = 2,
   LR_ISA_AVX512 = 3,
-  LR_ISA_AVX512_BF16 = 4,
-  LR_ISA_AMX_BF16 = 5
+  LR_ISA_AVX512_VNNI = 4,
+  LR_ISA_AVX512_BF16 = 5,
+  LR_ISA_AMX_BF16 = 6
 } lr_isa;
-/** Type of the operands of the big matrix products; sums are float in both. BF16 rounds operands to nearest even. */
+/** Type of the operands of the big matrix products; sums are float in both. BF16 rounds operands to nearest even; below AVX512_BF16 it rounds
+    them to integers of 13 bits that share a scale, which are multiplied twice as fast as floats and are finer. */
 typedef enum lr_compute { LR_COMPUTE_F32 = 0, LR_COMPUTE_BF16 = 1 } lr_compute;
 
 typedef struct lr_context_options {
@@ -71,7 +73,7 @@ typedef struct lr_context_options {
                        Kept to one hardware thread a core where there are that many cores */
   uint32_t backend; /* lr_backend */
   uint32_t isa;     /* lr_isa; LR_INVALID_ARGUMENT when the machine lacks it */
-  uint32_t compute; /* lr_compute; BF16 works at every ISA level, natively from AVX512_BF16 on */
+  uint32_t compute; /* lr_compute; BF16 works at every ISA level, in bfloat16 itself from AVX512_BF16 on */
 } lr_context_options;
 
 LR_API uint32_t lr_interface_version(void);

@@ -8,30 +8,44 @@ namespace lr::test {
 
 namespace {
 
-// Inputs that blocks of integers cannot hold as they are: a decoded token that is not finite stays so and leaves the others alone, and blocks of
+// Inputs that blocks of integers cannot hold as they are: a token that is not finite stays so and leaves the others alone, and blocks of
 // zeros and of the smallest floats do no harm.
 void strange_inputs() {
-  constexpr int64_t kOut = 40, kIn = 256;
-  const FrozenWeight w(Storage::NF4, kOut, kIn, 1, true);
-  for (const int64_t T : {3, 12})
-    for (const Ops* table : all_tables()) {
-      Machine machine(1, Compute::F32);
-      machine.run.decoding = true;
-      Floats x = numbers(T * kIn, 2), plain(T * kOut), strange(T * kOut);
-      std::fill_n(x.begin(), kIn, 0.0f);
-      std::fill_n(x.begin() + 64, 64, 1e-40f);
-      table->linear_forward(machine.run, x.data(), w.weight, nullptr, {}, plain.data(), T);
-      for (int64_t i = 0; i < kOut; ++i) expect(std::fabs(plain[i]) < 1e-36f, "linear decoding: zeros and the smallest floats");
-      for (const float value : {NAN, INFINITY, -INFINITY}) {
-        x[2 * kIn - 1] = value;
-        table->linear_forward(machine.run, x.data(), w.weight, nullptr, {}, strange.data(), T);
-        bool finite = false;
-        for (int64_t i = kOut; i < 2 * kOut; ++i) finite |= std::isfinite(strange[i]);
-        expect(!finite, "linear decoding: what is not finite stays so");
-        expect(std::equal(strange.begin(), strange.begin() + kOut, plain.begin()) && std::equal(strange.begin() + 2 * kOut, strange.end(), plain.begin() + 2 * kOut),
-               "linear decoding: other tokens do not see it");
+  struct Way {
+    const char* name;
+    Compute compute;
+    bool decoding, backward;
+  };
+  constexpr int64_t kWidth = 256;
+  const FrozenWeight w(Storage::NF4, kWidth, kWidth, 1, true);
+  for (const Way& way : {Way{"decoding", Compute::F32, true, false}, Way{"in bf16", Compute::BF16, false, false}, Way{"backward in bf16", Compute::BF16, false, true}})
+    for (const int64_t T : {3, 12})
+      for (const Ops* table : all_tables()) {
+        const std::string name = std::string("linear ") + way.name + ": ";
+        Machine machine(1, way.compute);
+        machine.run.decoding = way.decoding;
+        Floats x = numbers(T * kWidth, 2), plain(T * kWidth), strange(T * kWidth);
+        const auto product = [&](Floats& y) {
+          if (way.backward) {
+            table->linear_backward(machine.run, x.data(), w.weight, {}, y.data(), T, false);
+          } else {
+            table->linear_forward(machine.run, x.data(), w.weight, nullptr, {}, y.data(), T);
+          }
+        };
+        std::fill_n(x.begin(), kWidth, 0.0f);
+        std::fill_n(x.begin() + 64, 64, 1e-40f);
+        product(plain);
+        for (int64_t i = 0; i < kWidth; ++i) expect(std::fabs(plain[i]) < 1e-36f, name + "zeros and the smallest floats");
+        for (const float value : {NAN, INFINITY, -INFINITY}) {
+          x[2 * kWidth - 1] = value;
+          product(strange);
+          bool finite = false;
+          for (int64_t i = kWidth; i < 2 * kWidth; ++i) finite |= std::isfinite(strange[i]);
+          expect(!finite, name + "what is not finite stays so");
+          expect(std::equal(strange.begin(), strange.begin() + kWidth, plain.begin()) && std::equal(strange.begin() + 2 * kWidth, strange.end(), plain.begin() + 2 * kWidth),
+                 name + "other tokens do not see it");
+        }
       }
-    }
 }
 
 // As many rows or tokens as make a GPU take its largest tiles.

@@ -6,7 +6,7 @@ import { aligned, floatBytes } from './arena';
 // hungriest of them. Constants and sizes are those of libs/kernels/src/native/cpu/kernels/ and model/adapted_linear.cpp.
 
 /** kGemmWorkspace of gemm.h in bytes, on the instruction set that takes most: what a thread packs operands of a product into. */
-export const productWorkspaceBytes = 4 * 635_392;
+export const productWorkspaceBytes = 4 * 643_584;
 /** kKeyBlock and kQueryBlock of attention.h. */
 const keyBlock = 64;
 const queryBlock = 48;

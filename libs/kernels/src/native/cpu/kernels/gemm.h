@@ -8,6 +8,7 @@
 #include <type_traits>
 
 #include "amx.h"
+#include "integers.h"
 #include "pool.h"
 #include "tile.h"
 
@@ -20,7 +21,8 @@ constexpr int64_t kLaneStride = kSlices * kLanes + 16;  // between rows of packe
 // and half of it is faster there (docs/kernel-notes.md).
 constexpr int64_t kMostBlockRows = 96;
 constexpr int64_t kBlockRows = W == 16 ? kMostBlockRows : kMostBlockRows / 2;
-constexpr int64_t kPackedB = 1 << 19;                   // floats of packed B, for each thread
+constexpr int64_t kMostScales = 4;                      // rows of scales behind a slice of packed B (`kSliceScales`)
+constexpr int64_t kPackedB = 512 * kSlices * (kLanes + kMostScales);  // floats of packed B, for each thread: 512 columns of a deep block
 constexpr int64_t kPackCols = 256;                      // columns of B that a task packs: whole quantization blocks
 constexpr int64_t kTasks = 4;                           // for each thread, at least, where the product has so many
 // Below this many multiply-adds a product ends before other threads have woken.
@@ -36,13 +38,14 @@ static inline V load_up_to(const float* p, int64_t n) { return n >= W ? load(p) 
 //   join(first, second)     rows `first` and `second` of B, W floats each, into W lanes of one packed row
 // and how they are multiplied:
 //   kRows, kLaneStep        rows of A in a full tile, and lanes of k that it takes at a time: packed operands have zeros up to there
+//   kSliceScales            floats behind the lanes of a slice at most, of each row of A and each column of B: what `convert` writes there
 //   Registers               what a thread holds while it multiplies
 //   product(rows, count, b, lanes, width, add, out, next)
 //                           out[count, kTileCols] = or += packed A[count ≤ kRows, lanes] · packed B[lanes, width ≤ kTileCols]; `next` is packed B
 //                           that is wanted afterwards. Rows up to kRows have memory, in A and in out; what they hold goes nowhere
 template <class Step>
 struct VectorTiles : Step {
-  static constexpr int64_t kRows = kTileRows, kLaneStep = 1;
+  static constexpr int64_t kRows = kTileRows, kLaneStep = 1, kSliceScales = 0;
   struct Registers {};
   static inline void product(const Rows& rows, int64_t count, const float* b, int64_t lanes, int64_t width, bool add, float* out,
                              const float* next) {
@@ -61,15 +64,6 @@ struct Exact : VectorTiles<MultiplyAdd> {
     return load_up_to(row + lane, n - lane) * set(factor);
   }
   static inline V join(V first, V) { return first; }
-};
-
-// Operands rounded to bfloat16, kept in floats: for instruction sets without products of bfloat16.
-struct Rounded : VectorTiles<MultiplyAdd> {
-  static constexpr bool kAsIs = false;
-  static inline void convert(const float* values, int64_t n, float* out) {
-    for (int64_t i = 0; i < n; i += W) store(out + i, round_bf16(load(values + i)));
-  }
-  static inline V join(V first, V) { return round_bf16(first); }
 };
 
 #if defined(__AVX512BF16__)
@@ -106,7 +100,7 @@ using Bf16 = Tiled;
 using Bf16 = Paired;
 #endif
 #else
-using Bf16 = Rounded;
+using Bf16 = Integers;
 #endif
 
 static inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
@@ -126,21 +120,28 @@ struct NoTerms {
   void add(int64_t, int64_t, int64_t, int64_t, float*) const {}
 };
 
+// Rows of a panel of packed B: the lanes of a slice, and what lies behind them.
+template <class Operand>
+constexpr int64_t kPanelLanes = kLanes + Operand::kSliceScales;
+static_assert(Bf16::kSliceScales <= kMostScales && kSlices * kPanelLanes<Bf16> <= kLaneStride);
+
 // Floats of workspace for one thread: packed B, packed A, a line or a few on their way there, a column of tiles of C. With room for the most rows
 // everywhere, so that memory can be predicted without knowing the processor; rows that are not used take none.
-constexpr int64_t kPackBuffer = 2 * kPackCols > W * 2 * kLanes ? 2 * kPackCols : W * 2 * kLanes;
+constexpr int64_t kPackBuffer = 16 * 2 * kLanes;
 constexpr int64_t kGemmWorkspace = kPackedB + kMostBlockRows * kLaneStride + kPackBuffer + kMostBlockRows * kTileCols;
 
-// Packs B[k … k+depth-1, col … col+cols-1] into panels of kTileCols columns, [panel][lane of k][kTileCols]; missing columns and
-// elements are zero. buffer is [W · 2 · kLanes].
+// Packs B[k … k+depth-1, col … col+cols-1] into panels of kTileCols columns, [panel][kPanelLanes][kTileCols]; missing columns and
+// elements are zero. buffer is [kPackBuffer].
 template <class Operand, class B>
 static void pack_block(const B& source, int64_t k, int64_t depth, int64_t col, int64_t cols, float* packed, float* buffer) {
   constexpr int kPack = Operand::kPack;
-  const int64_t lanes = ceil_div(depth, kPack), padded_cols = ceil_div(cols, kTileCols) * kTileCols;
+  constexpr int64_t kPanel = kTileCols * kPanelLanes<Operand>;
+  const int64_t padded_cols = ceil_div(cols, kTileCols) * kTileCols;
   if constexpr (B::kAlongK) {
     const int64_t padded = ceil_div(depth, 2 * W) * 2 * W;
+    const int64_t rows = padded / kPack + Operand::kSliceScales;
     for (int64_t group = 0; group < padded_cols; group += W) {  // W columns at a time: read along k, turned W × W
-      float* panel = packed + group / kTileCols * kTileCols * kLanes + group % kTileCols;
+      float* panel = packed + group / kTileCols * kPanel + group % kTileCols;
       for (int64_t j = 0; j < W; ++j) {
         float* line = buffer + j * 2 * kLanes;
         const int64_t present = group + j < cols ? depth : 0;
@@ -148,14 +149,17 @@ static void pack_block(const B& source, int64_t k, int64_t depth, int64_t col, i
         for (int64_t i = present; i < padded; ++i) line[i] = 0;
         if constexpr (!Operand::kAsIs) Operand::convert(line, padded, line);
       }
-      for (int64_t i = 0; i < lanes; i += W) {
+      for (int64_t i = 0; i < rows; i += W) {
         V block[W];
         for (int j = 0; j < W; ++j) block[j] = load(buffer + j * 2 * kLanes + i);
         transpose(block);
-        for (int j = 0; j < W; ++j) store(panel + (i + j) * kTileCols, block[j]);
+        for (int j = 0; j < least(W, rows - i); ++j) store(panel + (i + j) * kTileCols, block[j]);
       }
     }
+  } else if constexpr (Operand::kSliceScales > 0) {
+    Operand::pack_across(source, k, depth, col, cols, packed, kPanelLanes<Operand>, buffer);
   } else {
+    const int64_t lanes = ceil_div(depth, kPack);
     float *even = buffer, *odd = buffer + kPackCols;
     for (int64_t i = 0; i < ceil_div(lanes, Operand::kLaneStep) * Operand::kLaneStep; ++i) {
       const int64_t even_cols = i < lanes ? cols : 0;
@@ -167,7 +171,7 @@ static void pack_block(const B& source, int64_t k, int64_t depth, int64_t col, i
         for (int64_t j = present; j < padded_cols; ++j) odd[j] = 0;
       }
       for (int64_t j = 0; j < padded_cols; j += W)
-        store(packed + j / kTileCols * kTileCols * kLanes + i * kTileCols + j % kTileCols,
+        store(packed + j / kTileCols * kPanel + i * kTileCols + j % kTileCols,
               Operand::join(load(even + j), kPack == 2 ? load(odd + j) : zero()));
     }
   }
@@ -179,15 +183,19 @@ static int64_t slice_depth(int64_t K) {
   return ceil_div(ceil_div(K, ceil_div(K, kLanes * Operand::kPack)), 2 * W) * 2 * W;
 }
 
-// Rows m … m+count-1 of A, elements k … k+depth-1, as lanes: rows[count, kLaneStride], filled up with zeros. line is [2 · kLanes].
+// Lanes between slices of packed A whose slices are `step` elements of k deep.
+template <class Operand>
+static int64_t slice_stride(int64_t step) {
+  return step / Operand::kPack + Operand::kSliceScales;
+}
+
+// Rows m … m+count-1 of A, elements k … k+depth-1, as slices of lanes: rows[count, kLaneStride], filled up with zeros. line is [2 · kLanes].
 template <class Operand, class A>
-static void pack_rows(const A& a, int64_t m, int64_t count, int64_t k, int64_t depth, float* rows, float* line) {
-  constexpr int64_t kPiece = 2 * kLanes;
+static void pack_rows(const A& a, int64_t m, int64_t count, int64_t k, int64_t depth, int64_t step, float* rows, float* line) {
   for (int64_t j = 0; j < count; ++j) {
-    float* row = rows + j * kLaneStride;
-    for (int64_t i = 0; i < depth; i += kPiece) {
-      const int64_t n = least(kPiece, depth - i), padded = ceil_div(n, 2 * W) * 2 * W;
-      float* lanes = row + i / Operand::kPack;
+    float* lanes = rows + j * kLaneStride;
+    for (int64_t i = 0; i < depth; i += step, lanes += slice_stride<Operand>(step)) {
+      const int64_t n = least(step, depth - i), padded = ceil_div(n, 2 * W) * 2 * W;
       float* piece = Operand::kAsIs ? lanes : line;
       a.row(m + j, k + i, n, piece);
       for (int64_t x = n; x < padded; ++x) piece[x] = 0;
@@ -196,38 +204,38 @@ static void pack_rows(const A& a, int64_t m, int64_t count, int64_t k, int64_t d
   }
 }
 
-// Packed B: a deep block of k from k on, [slices][columns / kTileCols][kLanes][kTileCols].
+// Packed B: a deep block of k from k on, [slices][columns / kTileCols][kPanelLanes][kTileCols].
+template <class Operand>
 struct Packed {
-  const float* data;
+  float* data;
   int64_t cols;  // of the block, a multiple of kTileCols
   int64_t k, depth;
   int64_t step;  // elements of k in a slice
   int64_t slices() const { return ceil_div(depth, step); }
   int64_t slice_depth(int64_t s) const { return least(step, depth - s * step); }
-  const float* tile(int64_t s, int64_t n) const { return data + (s * cols + n) * kLanes; }
+  float* tile(int64_t s, int64_t n) const { return data + (s * cols + n) * kPanelLanes<Operand>; }
 };
 
 // One task: rows m … m+count-1 of C, and of the block of B, which begins in column `block`, columns [begin, end). `rest` is a thread's workspace.
 template <class Operand, class A, class C, class Terms>
-static void gemm_rows(const A& a, const Packed& b, const C& c, const Terms& terms, int64_t m, int64_t count, int64_t block, int64_t begin,
+static void gemm_rows(const A& a, const Packed<Operand>& b, const C& c, const Terms& terms, int64_t m, int64_t count, int64_t block, int64_t begin,
                       int64_t end, int64_t N, float* rest) {
-  constexpr int kPack = Operand::kPack;
   float* rows = rest;
   float* buffer = rows + kBlockRows * kLaneStride;
   float* values = buffer + kPackBuffer;
-  const int64_t slices = b.slices(), slice_lanes = b.step / kPack;
-  pack_rows<Operand>(a, m, count, b.k, b.depth, rows, buffer);
+  const int64_t slices = b.slices(), stride = slice_stride<Operand>(b.step);
+  pack_rows<Operand>(a, m, count, b.k, b.depth, b.step, rows, buffer);
   [[maybe_unused]] const typename Operand::Registers registers;
   for (int64_t n = begin; n < end; n += kTileCols) {
     const int64_t width = least(kTileCols, N - block - n);
     for (int64_t s = 0; s < slices; ++s) {
       const float* tile_b = b.tile(s, n);
       const float* next_b = s + 1 < slices ? b.tile(s + 1, n) : b.tile(0, n + kTileCols < end ? n + kTileCols : begin);
-      const int64_t lanes = ceil_div(b.slice_depth(s), kPack * Operand::kLaneStep) * Operand::kLaneStep;
+      const int64_t lanes = ceil_div(b.slice_depth(s), Operand::kPack * Operand::kLaneStep) * Operand::kLaneStep;
       for (int64_t i = 0; i < count; i += Operand::kRows) {
         const int64_t tile_count = least(Operand::kRows, count - i);
         if (s == slices - 1) c.expect(m + i, tile_count, block + n);
-        const Rows tile_a{rows + i * kLaneStride + s * slice_lanes, kLaneStride};
+        const Rows tile_a{rows + i * kLaneStride + s * stride, kLaneStride};
         const float* next = next_b + i * (lanes * kTileCols / kBlockRows);
         Operand::product(tile_a, tile_count, tile_b, lanes, width, s > 0, values + i * kTileCols, next);
       }
@@ -244,7 +252,7 @@ static void gemm(const Run& run, int64_t M, int64_t N, int64_t K, const A& a, co
   const int64_t tiles = ceil_div(N, kTileCols), step = slice_depth<Operand>(K);
   const int64_t slices = least(kSlices, ceil_div(K, step));
   // Blocks of columns as equal as whole groups of packing let them be.
-  const int64_t most_cols = threads * kPackedB / (slices * kLanes) / kPackCols * kPackCols;
+  const int64_t most_cols = threads * kPackedB / (slices * kPanelLanes<Operand>) / kPackCols * kPackCols;
   const int64_t wanted = ceil_div(N, ceil_div(N, most_cols));
   const int64_t cols = least(ceil_div(wanted, kPackCols) * kPackCols, tiles * kTileCols);
   // Rows are shared out first: tasks that share rows pack them again. 4 tiles of columns at least, or packing them shows.
@@ -254,17 +262,17 @@ static void gemm(const Run& run, int64_t M, int64_t N, int64_t K, const A& a, co
 
   const size_t mark = run.scratch->mark();
   auto* workspace = static_cast<float*>(run.scratch->take(threads * kGemmWorkspace * sizeof(float)));
-  float* const packed = workspace;  // of all threads; then, for each, what is its own
+  // Packed B is of all threads; then comes, for each, what is its own.
   const auto own = [&](int thread) { return workspace + threads * kPackedB + thread * (kGemmWorkspace - kPackedB); };
   for (int64_t block = 0; block < N; block += cols) {
     const int64_t block_cols = least(cols, ceil_div(N - block, kTileCols) * kTileCols);
     for (int64_t k = 0; k < K; k += kSlices * step) {
-      const Packed deep{packed, block_cols, k, least(kSlices * step, K - k), step};
+      const Packed<Operand> deep{workspace, block_cols, k, least(kSlices * step, K - k), step};
       const int64_t groups = ceil_div(block_cols, kPackCols);
       parallel(run, deep.slices() * groups, [&](int task, int thread) {
         const int64_t s = task / groups, col = task % groups * kPackCols;
         pack_block<Operand>(b, k + s * step, deep.slice_depth(s), block + col, least(kPackCols, N - block - col),
-                            packed + (s * block_cols + col) * kLanes, own(thread));
+                            deep.tile(s, col), own(thread));
       }, alone);
       const int64_t block_parts = ceil_div(block_cols, part);
       parallel(run, row_tasks * block_parts, [&](int task, int thread) {
