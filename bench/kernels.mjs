@@ -1,7 +1,7 @@
 // Every operation of the kernel library: time, GFLOP/s, share of the machine's measured peak, bytes moved. Prints the table of
 // libs/kernels/bench/ops_bench.cpp and writes bench/results/kernels.json.
 //
-//   npm run bench:kernels -- [--threads 2] [--isa avx2|avx512|avx512_vnni|avx512_bf16|amx_bf16]
+//   npm run bench:kernels -- [--threads 2] [--isa avx2|avx512|avx512_bf16|amx_bf16]
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { levelOf, root, run, writeResults } from './results.mjs';

@@ -34,7 +34,7 @@ export const lastLine = (text) => JSON.parse(text.trim().split('\n').at(-1));
 export const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
 
 /** Instruction sets that benchmarks can be held to, as openKernels names them, and their level of lr_isa. */
-const levels = { avx2: 2, avx512: 3, avx512_vnni: 4, avx512_bf16: 5, amx_bf16: 6 };
+const levels = { avx2: 2, avx512: 3, avx512_bf16: 4, amx_bf16: 5 };
 
 /** The level of an instruction set as an argument of a program of libs/kernels/bench; none for 'auto'. */
 export function levelOf(isa) {

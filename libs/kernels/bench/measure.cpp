@@ -59,9 +59,7 @@ LR_PEAK(multiply_bf16, "avx512f,avx512bf16", __m512, _mm512_setzero_ps(),
   }
 LR_INTEGER_PEAK(integers_avx2, "avx2", __m256i, _mm256_set1_epi16, _mm256_setzero_si256,
                 _mm256_add_epi32(sums[i], _mm256_madd_epi16(factor, factor)))
-LR_INTEGER_PEAK(integers_avx512, "avx512f,avx512bw", __m512i, _mm512_set1_epi16, _mm512_setzero_si512,
-                _mm512_add_epi32(sums[i], _mm512_madd_epi16(factor, factor)))
-LR_INTEGER_PEAK(integers_vnni, "avx512f,avx512bw,avx512vnni", __m512i, _mm512_set1_epi16, _mm512_setzero_si512,
+LR_INTEGER_PEAK(integers_avx512, "avx512f,avx512bw,avx512vnni", __m512i, _mm512_set1_epi16, _mm512_setzero_si512,
                 _mm512_dpwssd_epi32(sums[i], factor, factor))
 
 // Two products of tiles in turn on four sums each, as the products of training have them.
@@ -129,9 +127,8 @@ double peak([[maybe_unused]] const Run& run, [[maybe_unused]] int isa) {
       constexpr int64_t kIntegerFlop = kIntegerSums * 2 * 32;
       if (isa == 2) return {integers_avx2, kRounds, kIntegerFlop / 2};
       if (isa == 3) return {integers_avx512, kRounds, kIntegerFlop};
-      if (isa == 4) return {integers_vnni, kRounds, kIntegerFlop};
-      if (isa == 5) return {multiply_bf16, kRounds, kSums * 2 * 32};
-      if (isa == 6) return {multiply_amx, kAmxRounds, kAmxFlop};
+      if (isa == 4) return {multiply_bf16, kRounds, kSums * 2 * 32};
+      if (isa == 5) return {multiply_amx, kAmxRounds, kAmxFlop};
     }
     return isa == 2 ? Loop{multiply_avx2, kRounds, kSums * 2 * 8} : Loop{multiply_avx512, kRounds, kSums * 2 * 16};
   }();

@@ -28,7 +28,7 @@ extern "C" {
 #endif
 
 /** Version of this interface; lr_interface_version() must return the one the caller was compiled with. */
-#define LR_INTERFACE_VERSION 6
+#define LR_INTERFACE_VERSION 5
 
 typedef enum lr_status {
   LR_OK = 0,
@@ -59,10 +59,9 @@ typedef enum lr_isa {
   LR_ISA_AUTO = 0,
   LR_ISA_SCALAR = 1,
   LR_ISA_AVX2 = 2,
-  LR_ISA_AVX512 = 3,
-  LR_ISA_AVX512_VNNI = 4,
-  LR_ISA_AVX512_BF16 = 5,
-  LR_ISA_AMX_BF16 = 6
+  LR_ISA_AVX512 = 3, /* with VNNI */
+  LR_ISA_AVX512_BF16 = 4,
+  LR_ISA_AMX_BF16 = 5
 } lr_isa;
 /** Type of the operands of the big matrix products; sums are float in both. BF16 rounds operands to nearest even; below AVX512_BF16 it rounds
     them to integers of 13 bits that share a scale, which are multiplied twice as fast as floats and are finer. */

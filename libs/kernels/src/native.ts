@@ -5,7 +5,7 @@ import { readGpus } from './gpus';
 import { koffi, loadLibrary } from './koffi';
 
 /** LR_INTERFACE_VERSION of the header that this file was written against. */
-const INTERFACE_VERSION = 6;
+const INTERFACE_VERSION = 5;
 const LIBRARY = 'liblowrank_kernels.so';
 /** The same interface, computed on a GPU. */
 const CUDA_LIBRARY = 'liblowrank_cuda.so';

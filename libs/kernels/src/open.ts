@@ -6,7 +6,7 @@ import type { Kernels, KernelInfo, KernelOptions, Quantization, QuantizedMatrix 
 import { uint32 } from './values';
 
 const BACKENDS = ['fast', 'reference'] as const;
-const ISAS = ['auto', 'scalar', 'avx2', 'avx512', 'avx512_vnni', 'avx512_bf16', 'amx_bf16'] as const;
+const ISAS = ['auto', 'scalar', 'avx2', 'avx512', 'avx512_bf16', 'amx_bf16'] as const;
 const COMPUTES = ['f32', 'bf16'] as const;
 const FORMATS = ['nf4', 'fp4', 'int8', 'bf16', 'f32'] as const;
 const DEFAULT_QUANTIZATION: Quantization = { format: 'nf4', doubleQuantization: true };

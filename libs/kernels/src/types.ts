@@ -1,7 +1,7 @@
 /** The typed surface of the kernel library. Shapes, units and errors follow include/lowrank_kernels.h. */
 
 export type Backend = 'fast' | 'reference';
-export type Isa = 'auto' | 'scalar' | 'avx2' | 'avx512' | 'avx512_vnni' | 'avx512_bf16' | 'amx_bf16';
+export type Isa = 'auto' | 'scalar' | 'avx2' | 'avx512' | 'avx512_bf16' | 'amx_bf16';
 export type Compute = 'f32' | 'bf16';
 
 /** How the linear layers of a base are kept; the 4-bit and 8-bit ones are bitsandbytes' own. */

@@ -186,7 +186,7 @@ struct Run {               // what every operation needs
 };
 
 struct Ops {
-  const char* name;        // "reference", "avx2", "avx512", "avx512_vnni", "avx512_bf16", "amx_bf16"
+  const char* name;        // "reference", "avx2", "avx512", "avx512_bf16", "amx_bf16"
   bool bf16_pairs = false; // whether pairs may be in bfloat16
   bool bf16_operands = false;  // whether operands may be
   // Rounds trained pairs, once for all products until their weights change. Null: products read floats.
@@ -288,7 +288,7 @@ struct Ops {
 };
 
 const Ops& reference_ops();
-// The fastest table this machine can run at or below the given lr_isa level (2 AVX2, 3 AVX-512, 4 AVX512-VNNI, 5 AVX512-BF16, 6 AMX-BF16);
+// The fastest table this machine can run at or below the given lr_isa level (2 AVX2, 3 AVX-512 with VNNI, 4 AVX512-BF16, 5 AMX-BF16);
 // null when the machine lacks it. Level 1 is the reference table.
 const Ops* cpu_ops(int isa);
 int best_isa();  // highest lr_isa level of this machine

@@ -146,7 +146,7 @@ void every_family() {
 }
 
 void every_machine() {
-  for (const uint32_t isa : {LR_ISA_SCALAR, LR_ISA_AVX2, LR_ISA_AVX512, LR_ISA_AVX512_VNNI, LR_ISA_AVX512_BF16, LR_ISA_AMX_BF16}) {
+  for (const uint32_t isa : {LR_ISA_SCALAR, LR_ISA_AVX2, LR_ISA_AVX512, LR_ISA_AVX512_BF16, LR_ISA_AMX_BF16}) {
     if (static_cast<int>(isa) > best_isa()) continue;
     for (const uint32_t compute : {LR_COMPUTE_F32, LR_COMPUTE_BF16}) {
       World world(Family::Qwen3, make_context(LR_BACKEND_FAST, 3, compute, isa));

@@ -16,7 +16,7 @@ constexpr const char* kVersion = "0.1.0";
 constexpr uint32_t kMaxThreads = 1024;
 
 const char* isa_name(uint32_t isa) {
-  static constexpr const char* names[] = {"auto", "scalar", "avx2", "avx512", "avx512_vnni", "avx512_bf16", "amx_bf16"};
+  static constexpr const char* names[] = {"auto", "scalar", "avx2", "avx512", "avx512_bf16", "amx_bf16"};
   return names[isa];
 }
 

@@ -17,9 +17,6 @@ extern const Ops kOps;
 namespace avx512 {
 extern const Ops kOps;
 }
-namespace avx512_vnni {
-extern const Ops kOps;
-}
 namespace avx512_bf16 {
 extern const Ops kOps;
 }
@@ -46,11 +43,10 @@ bool has_amx() {
 int find_best_isa() {
   if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) return 1;
   if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") || !__builtin_cpu_supports("avx512dq") ||
-      !__builtin_cpu_supports("avx512vl"))
+      !__builtin_cpu_supports("avx512vl") || !__builtin_cpu_supports("avx512vnni"))
     return 2;
-  if (!__builtin_cpu_supports("avx512vnni")) return 3;
-  if (!__builtin_cpu_supports("avx512bf16")) return 4;
-  return has_amx() ? 6 : 5;
+  if (!__builtin_cpu_supports("avx512bf16")) return 3;
+  return has_amx() ? 5 : 4;
 }
 
 }  // namespace
@@ -62,7 +58,7 @@ int best_isa() {
 
 const Ops* cpu_ops(int isa) {
   if (isa < 1 || isa > best_isa()) return nullptr;
-  const Ops* tables[] = {&reference_ops(), &avx2::kOps, &avx512::kOps, &avx512_vnni::kOps, &avx512_bf16::kOps, &amx_bf16::kOps};
+  const Ops* tables[] = {&reference_ops(), &avx2::kOps, &avx512::kOps, &avx512_bf16::kOps, &amx_bf16::kOps};
   return tables[isa - 1];
 }
 

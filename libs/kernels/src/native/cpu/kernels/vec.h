@@ -131,13 +131,7 @@ static inline I round_pairs(V first, V second) {
 }
 // Lane by lane the sum of two products of 16-bit integers, exact; and sum + that.
 static inline I multiply_pairs(I a, I b) { return _mm512_madd_epi16(a, b); }
-static inline I add_products(I sum, I a, I b) {
-#if defined(__AVX512VNNI__)
-  return _mm512_dpwssd_epi32(sum, a, b);
-#else
-  return _mm512_add_epi32(sum, _mm512_madd_epi16(a, b));
-#endif
-}
+static inline I add_products(I sum, I a, I b) { return _mm512_dpwssd_epi32(sum, a, b); }
 static inline V to_float(I v) { return _mm512_cvtepi32_ps(v); }
 
 // Transposes W vectors of W lanes in place.
