@@ -155,7 +155,7 @@ class DeviceScratch final : public Scratch {
   }
 
  private:
-  static constexpr size_t kAlignment = 256, kBlock = size_t{64} << 20;
+  static constexpr size_t kAlignment = 256, kBlock = size_t{16} << 20;
   static constexpr int kOffsetBits = 48;
   Device* device_;
   MemoryCounter& memory_;

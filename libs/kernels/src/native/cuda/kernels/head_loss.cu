@@ -10,6 +10,7 @@ namespace {
 constexpr int kThreads = 256, kWarps = kThreads / 32;
 // Tokens whose logits are floats at one time: a product of so many reads the head no faster than it multiplies.
 constexpr int64_t kFloatRows = 256;
+constexpr int kBlocksAtOnce = 2;  // of so many rows, on a multiprocessor
 
 // Rows `rows` of from [.., d], one after the other,
 LR_KERNEL(kFlatThreads) gather_rows(const float* from, const int32_t* rows, float* to, int64_t n, int64_t d) {
@@ -64,7 +65,7 @@ struct RowSums {
   float lse, plain;
 };
 LR_DEVICE RowSums sum_row(const Logits& logits, int64_t vocab) {
-  // What a thread asks for at once: of so few rows only two blocks share a multiprocessor.
+  // What a thread asks for at once: a multiprocessor has few blocks.
   constexpr int kAhead = 16;
   Best own = {-INFINITY, INT32_MAX};
   float total = 0, plain = 0;
@@ -102,7 +103,7 @@ struct LogitGradients {
 // A row of logits a block: its loss and grad_scale · ∂loss/∂logits before the cap. Floats may go to the place of the logits; bfloat16 has zeros up
 // to its stride.
 template <typename Out>
-LR_KERNEL(kThreads) row_loss(const float* all, int64_t vocab, const Token* tokens, float cap, TokenLoss* losses, LogitGradients<Out> gradients) {
+LR_KERNEL_SHARING(kThreads, kBlocksAtOnce) row_loss(const float* all, int64_t vocab, const Token* tokens, float cap, TokenLoss* losses, LogitGradients<Out> gradients) {
   const float* row = all + block_x() * vocab;
   const Logits logits = {row, cap};
   const Token token = tokens[block_x()];
@@ -157,18 +158,19 @@ void head_loss(const Run& run, Operand hidden, const Weight& head, const int32_t
   if (dhidden != nullptr) fill_zero(run.device, dhidden, static_cast<size_t>(T * d) * sizeof(float));
   if (count == 0) return;
   const Weight weight = prepared(run, head, moment);
-  const auto* device_rows = moment.upload(run, rows.data(), count);
-  const auto* device_tokens = moment.upload(run, tokens.data(), count);
-  auto* device_losses = moment.take<TokenLoss>(count);
   chunk = std::min(chunk, count);
   // A chunk of floats has its gradients in the place of its logits; one in bfloat16 has memory for them, and few logits at a time.
   const bool in_halves = run.compute == Compute::BF16 && dhidden != nullptr;
   const int64_t at_once = dhidden == nullptr || in_halves ? std::min(chunk, kFloatRows) : chunk;
   const int64_t stride = halves_stride(vocab);
   auto* halves = in_halves ? moment.take<uint16_t>(chunk * stride) : nullptr;
-  auto* logits = moment.take<float>(at_once * vocab);
-  auto* x = moment.take<float>((dhidden == nullptr ? at_once : chunk) * d);
+  auto* logits = moment.take<float>(std::max(at_once * vocab, in_halves ? chunk * d : 0));
+  auto* x = hidden.halves == nullptr ? moment.take<float>(at_once * d) : nullptr;
   auto* x_halves = hidden.halves == nullptr ? nullptr : moment.take<uint16_t>(at_once * d);
+  float* dx = in_halves ? logits : x;  // what they held is not needed any more then
+  const auto* device_rows = moment.upload(run, rows.data(), count);
+  const auto* device_tokens = moment.upload(run, tokens.data(), count);
+  auto* device_losses = moment.take<TokenLoss>(count);
   const auto gathered = [&](const int32_t* some_rows, int64_t some) -> Operand {
     if (hidden.halves == nullptr) {
       launch(run, gather_rows, flat_grid(some * d), kFlatThreads, 0, hidden.floats, some_rows, x, some * d, d);
@@ -197,11 +199,11 @@ void head_loss(const Run& run, Operand hidden, const Weight& head, const int32_t
     if (dhidden == nullptr) continue;
     if (in_halves) {
       Moment own(run);
-      product_halves(run, {halves, stride}, weight_halves(run, weight, own), Right::Columns, x, some, d, vocab, false);
+      product_halves(run, {halves, stride}, weight_halves(run, weight, own), Right::Columns, dx, some, d, vocab, false);
     } else {
-      linear_backward(run, logits, weight, {}, x, some, false);
+      linear_backward(run, logits, weight, {}, dx, some, false);
     }
-    launch(run, scatter_rows, flat_grid(some * d), kFlatThreads, 0, x, device_rows + first, dhidden, some * d, d);
+    launch(run, scatter_rows, flat_grid(some * d), kFlatThreads, 0, dx, device_rows + first, dhidden, some * d, d);
   }
   std::vector<TokenLoss> losses(rows.size());
   copy_out(run.device, losses.data(), device_losses, losses.size() * sizeof(TokenLoss));
