@@ -4,7 +4,7 @@ PyTorch with PEFT and bitsandbytes where they are installed (of a bfloat16 base 
 
     tools/gpu/bench.py [--shape 1b|8b|70b] [--layers N] [--tokens T,…] [--length L] [--rank R] [--steps S] [--peak TFLOPS] [--profile] [--no-peers] [--out FILE]
 
-A step is one forward and backward pass over T tokens in sequences of L, LoRA on every linear layer, and AdamW's update; of each T given. With fewer
+A step is one forward and backward pass over T tokens in sequences of L, LoRA on every linear layer, and AdamW's update; of each T given, with checkpoints on the GPU and offloaded. With fewer
 layers than the shape has, figures are those of the smaller model. The quantized base is written as it lies, of random codes; the peer quantizes a
 checkpoint, which is written only where there is one and needs room on the disk (141 GB for 70B). The limit is that of nothing recomputed: (4N + 7·L·q·layers) FLOP a
 token at --peak, the dense bfloat16 rate of the GPU; N counts the linear layers and the head. Needs numpy.

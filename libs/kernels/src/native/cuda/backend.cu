@@ -4,6 +4,7 @@
 #include <cstring>
 #include <new>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "../device.h"
@@ -62,7 +63,8 @@ std::unique_ptr<Offload> make_offload(Device* device) {
   const char* set = std::getenv("LOWRANK_OFFLOAD");
   const std::string wanted = set == nullptr || *set == '\0' ? "auto" : set;
   if (wanted == "off") return nullptr;
-  for (const auto& [name, always] : {std::pair{"auto", Offload::Always::Nothing}, {"checkpoints", Offload::Always::Checkpoints}, {"on", Offload::Always::Everything}})
+  using Always = Offload::Always;
+  for (const auto& [name, always] : {std::pair{"auto", Always::Nothing}, {"checkpoints", Always::Checkpoints}, {"on", Always::Everything}})
     if (wanted == name) return std::make_unique<DeviceOffload>(device, always);
   fail(LR_INVALID_ARGUMENT, "LOWRANK_OFFLOAD is \"%s\"; it can be auto, checkpoints, on or off", set);
 }
