@@ -4,7 +4,7 @@ PyTorch with PEFT and bitsandbytes where they are installed (of a bfloat16 base 
 
     tools/gpu/bench.py [--shape 1b|8b|70b] [--layers N] [--tokens T,…] [--length L] [--rank R] [--steps S] [--peak TFLOPS] [--profile] [--no-peers] [--out FILE]
 
-A step is one forward and backward pass over T tokens in sequences of L, LoRA on every linear layer, and AdamW's update; of each T given. With fewer
+A step is one forward and backward pass over T tokens in sequences of L, LoRA on every linear layer, and AdamW's update; of each T given, with checkpoints on the GPU and offloaded. With fewer
 layers than the shape has, figures are those of the smaller model. The quantized base is written as it lies, of random codes; the peer quantizes a
 checkpoint, which is written only where there is one and needs room on the disk (141 GB for 70B). The limit is that of nothing recomputed: (4N + 7·L·q·layers) FLOP a
 token at --peak, the dense bfloat16 rate of the GPU; N counts the linear layers and the head. Needs numpy.
@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import argparse
 import ctypes as c
+import itertools
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -51,7 +53,8 @@ def measure(step, steps: int) -> dict:
 
 def own(args, file: Path, batch: lowrank.Batch) -> list[dict]:
     rows = []
-    for checkpointing in (False, True):
+    for checkpointing, offload in itertools.product((False, True), ("auto", "checkpoints")):
+        os.environ["LOWRANK_OFFLOAD"] = offload
         kernels = lowrank.Kernels(compute="bf16", threads=0, library=args.cuda)
         base = lowrank.Base(kernels, file)
         adapter = base.adapter(args.rank, 2 * args.rank)
@@ -60,11 +63,11 @@ def own(args, file: Path, batch: lowrank.Batch) -> list[dict]:
             base.train_step(batch, adapter, 1 / len(batch.tokens), checkpointing)
             adapter.optimizer_step(1e-4, 1.0)
 
-        row = {"what": "lowrank", "checkpointing": checkpointing, "tokens": len(batch.tokens)}
+        row = {"what": "lowrank" + (", checkpoints offloaded" if offload == "checkpoints" else ""), "checkpointing": checkpointing, "tokens": len(batch.tokens)}
         try:
             row["seconds"] = measure(step, args.steps)
             if args.profile:
-                print(f"lowrank, checkpointing {'on' if checkpointing else 'off'}, {len(batch.tokens)} tokens:")
+                print(f"{row['what']}, checkpointing {'on' if checkpointing else 'off'}, {len(batch.tokens)} tokens:")
                 profile.print_kernels(step)
             current, peak = c.c_uint64(), c.c_uint64()
             kernels.check(kernels.lib.lr_context_memory(kernels.handle, c.byref(current), c.byref(peak), c.c_uint32(0)))

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import ctypes as c
+import itertools
 import multiprocessing
 import os
 import subprocess
@@ -77,19 +78,19 @@ def run(library: Path, compute: str, file: Path, batch: lowrank.Batch, checkpoin
 
 
 def offloaded(library: Path, file: Path, batch: lowrank.Batch) -> bool:
-    """Whether steps have the same losses and weights with everything offloaded to pinned memory."""
+    """Whether steps have the same losses and weights with everything offloaded to pinned memory, and where all layers are kept or computed again."""
     outcomes = []
-    for setting in ("off", "on"):
+    for setting, checkpointing in itertools.product(("off", "on"), (True, False)):
         os.environ["LOWRANK_OFFLOAD"] = setting
         kernels = lowrank.Kernels(compute="bf16", library=library)
         adapter = lowrank.Base(kernels, file).adapter(64, 16, optimizer="adamw8bit")
         losses = []
         for step in range(STEPS):
-            losses.append(adapter.base.train_step(batch, adapter, 1 / len(batch.tokens), True, seed=step).sum)
+            losses.append(adapter.base.train_step(batch, adapter, 1 / len(batch.tokens), checkpointing, seed=step).sum)
             adapter.optimizer_step(1e-3, 1.0)
         outcomes.append((losses, weights(adapter)))
     del os.environ["LOWRANK_OFFLOAD"]
-    return outcomes[0] == outcomes[1]
+    return all(outcome == outcomes[0] for outcome in outcomes)
 
 
 def decoded(library: Path, file: Path, vocab: int) -> bool:

@@ -15,6 +15,7 @@ SHAPES = {
     "8b": (4096, 14336, 32, 8, 32, 128256),
     "70b": (8192, 28672, 64, 8, 80, 128256),
 }
+TIED = {"tiny", "1b"}  # whose head is the embedding, as in Llama 3's models of these shapes
 ONES = np.full(4096, 0x3F80, np.uint16)  # of norms, in bfloat16
 # What block scales are made of: 0.05, and 0.01 times a level between -1 and 1.
 NESTED, OFFSET = np.full(4096, 0.01, np.float32), np.full(1, 0.05, np.float32)
@@ -34,7 +35,7 @@ def configuration(shape: str, layers: int) -> dict:
         "model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": hidden, "intermediate_size": intermediate,
         "num_attention_heads": heads, "num_key_value_heads": kv_heads, "num_hidden_layers": layers, "vocab_size": vocab,
         "max_position_embeddings": 8192, "rms_norm_eps": 1e-5, "rope_theta": 500000.0, "hidden_act": "silu",
-        "tie_word_embeddings": True, "torch_dtype": "bfloat16",
+        "tie_word_embeddings": shape in TIED, "torch_dtype": "bfloat16",
     }
 
 
@@ -50,7 +51,7 @@ def tensors_of(shape: str, layers: int) -> dict[str, tuple[int, ...]]:
                                    ("self_attn.o_proj", hidden, hidden), ("mlp.gate_proj", intermediate, hidden),
                                    ("mlp.up_proj", intermediate, hidden), ("mlp.down_proj", hidden, intermediate)):
             tensors[f"{name}{module}.weight"] = (out, width)
-    return tensors | {"model.norm.weight": (hidden,)}
+    return tensors | {"model.norm.weight": (hidden,)} | ({} if shape in TIED else {"lm_head.weight": (vocab, hidden)})
 
 
 def random_bfloat16(random: np.random.Generator) -> np.ndarray:

@@ -179,7 +179,7 @@ const environmentSchema = z
       .optional(),
     LOWRANK_GPUS: gpus.default('auto'),
     // Read by the kernel library of trainers.
-    LOWRANK_OFFLOAD: z.enum(['auto', 'on', 'off']).optional(),
+    LOWRANK_OFFLOAD: z.enum(['auto', 'checkpoints', 'on', 'off']).optional(),
     LOWRANK_MEMORY_BYTES: integer(1, 2 ** 50).optional(),
     LOWRANK_JOBS_PER_TRAINER: integer(1, 64).default(8),
     LOWRANK_THREADS: integer(1, 1024).default(() => usableCores()),

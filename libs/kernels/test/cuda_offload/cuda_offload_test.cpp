@@ -33,19 +33,19 @@ struct Side {
   World world;
   AdapterHandle adapter;
 
-  lr_status try_train(uint64_t seed, double& loss) {
+  lr_status try_train(uint64_t seed, double& loss, bool checkpointing = true) {
     const Packed packed({20, 3, 25, 16});
     const lr_batch batch = packed.batch();
     const lr_rows rows = {adapter.get(), 0, packed.size(), 0.1f, seed};
-    const lr_step_options options = {1, 7};
+    const lr_step_options options = {checkpointing, 7};
     lr_loss got = {};
     const lr_status status = lr_train_step(world.base.get(), &batch, &rows, 1, &options, nullptr, &got);
     loss = got.sum;
     return status;
   }
-  double train(uint64_t seed) {
+  double train(uint64_t seed, bool checkpointing = true) {
     double loss = 0;
-    check(world.context.get(), try_train(seed, loss));
+    check(world.context.get(), try_train(seed, loss, checkpointing));
     return loss;
   }
   void update(lr_adapter* which) {
@@ -73,29 +73,52 @@ struct Steps {
   bool operator==(const Steps& other) const { return losses[0] == other.losses[0] && losses[1] == other.losses[1] && state == other.state; }
 };
 
-Steps two_steps(Side& side) {
+Steps two_steps(Side& side, bool checkpointing = true) {
   Steps steps;
-  steps.losses[0] = side.train(7);
+  steps.losses[0] = side.train(7, checkpointing);
   steps.memory = side.memory();
   side.update(side.adapter.get());
-  steps.losses[1] = side.train(8);
+  steps.losses[1] = side.train(8, checkpointing);
   side.update(side.adapter.get());
   steps.state = side.state(side.adapter.get());
   return steps;
 }
 
-// Checkpoints of all layers but the last two with LoRA below or in them. Of a token they are `bytes`, a log-sum-exp for each of 4 heads, and hidden
-// values of every pair.
+// Checkpoints of all layers but the last two with LoRA below or in them, in steps that compute layers again and in those that keep everything. Of a
+// token they are `bytes`, a log-sum-exp for each of 4 heads, and hidden values of every pair.
 void checkpoints(Family family, int first, uint32_t compute, int64_t bytes) {
   const std::string name =
       std::string(name_of(family)) + " from layer " + std::to_string(first) + (compute == LR_COMPUTE_BF16 ? " in bf16" : "");
-  Side stays(family, "off", first, compute), goes(family, "on", first, compute);
-  const Steps want = two_steps(stays), got = two_steps(goes);
-  expect(got == want, name + ": offloaded checkpoints change bytes");
   const int64_t layer = kTokens * (bytes + (4 + static_cast<int64_t>(kRank * linears_of(family).size())) * 4);
   const int64_t moved = (kDepth - first - 2) * layer;
-  expect(want.memory - got.memory == moved, name + ": " + std::to_string(want.memory - got.memory) + " bytes less on the device, not " +
-                                                std::to_string(moved));
+  Steps first_way;
+  for (const bool checkpointing : {true, false}) {
+    Side stays(family, "auto", first, compute), goes(family, checkpointing ? "on" : "checkpoints", first, compute);
+    const Steps want = two_steps(stays, checkpointing), got = two_steps(goes, checkpointing);
+    const std::string way = name + (checkpointing ? "" : ", everything kept");
+    expect(got == want, way + ": offloaded checkpoints change bytes");
+    const int64_t less = want.memory - got.memory;
+    expect(less == moved, way + ": " + std::to_string(less) + " bytes less on the device, not " + std::to_string(moved));
+    if (checkpointing) {
+      first_way = want;
+    } else {
+      expect(want == first_way, way + ": not the bytes of computing layers again");
+    }
+  }
+}
+
+// An embedding that is not the head too is not on the device, nor is what lies before it in the file. Where nothing can be pinned all is as it is
+// where nothing is offloaded.
+void embedding() {
+  Side off(Family::LlamaPlain, "off"), pinned(Family::LlamaPlain, "auto");
+  const cuda::emulator::NothingPinned nothing;
+  Side refused(Family::LlamaPlain, "auto");
+  const Steps want = two_steps(off), there = two_steps(pinned), here = two_steps(refused);
+  expect(there == want && here == want, "the embedding changes bytes with its place");
+  constexpr int64_t kEmbedding = kVocab * kHidden * 4, kHead = 16 << 10;
+  const int64_t less = want.memory - there.memory;
+  expect(less >= kEmbedding && less < kEmbedding + kHead, "the embedding is not missing from the device: " + std::to_string(less) + " bytes less");
+  expect(here.memory == want.memory, "an embedding that cannot be pinned is not on the device");
 }
 
 // `auto` offloads what the device refuses, and goes on so.
@@ -104,8 +127,8 @@ void short_memory() {
   {
     Side side(Family::LlamaPlain, "auto");
     want = two_steps(side);
-    Side off(Family::LlamaPlain, "off");
-    expect(two_steps(off).memory == want.memory, "auto offloads nothing where there is room");
+    Side goes(Family::LlamaPlain, "checkpoints");
+    expect(two_steps(goes).memory < want.memory, "auto offloads no checkpoints where there is room");
   }
   {
     Side side(Family::LlamaPlain, "auto");
@@ -117,6 +140,17 @@ void short_memory() {
     const cuda::emulator::MemoryLimit limit(static_cast<size_t>(want.memory) - 100000);
     double loss;
     expect_status(side.world.context.get(), side.try_train(7, loss), LR_OUT_OF_MEMORY, "off: a step that does not fit");
+  }
+  // Steps that keep everything: what fits when checkpoints of it are offloaded, and what does not then.
+  const auto memory_of = [](const char* offload, bool checkpointing) {
+    Side side(Family::LlamaPlain, offload);
+    return two_steps(side, checkpointing).memory;
+  };
+  const int64_t offloaded = memory_of("checkpoints", false);
+  for (const int64_t more : {memory_of("auto", false), memory_of("checkpoints", true)}) {
+    Side side(Family::LlamaPlain, "auto");
+    const cuda::emulator::MemoryLimit limit(static_cast<size_t>(offloaded + more) / 2);
+    expect(two_steps(side, false) == want, "a step that does not fit keeps less and has the same bytes");
   }
   Side side(Family::LlamaPlain, "auto");
   Steps got;
@@ -190,7 +224,7 @@ void settings() {
   lr_context* made = nullptr;
   const lr_status status = lr_context_create(&options, &made);
   const Context context(made);
-  expect_status(made, status, LR_INVALID_ARGUMENT, "an unknown setting", "it can be auto, on or off");
+  expect_status(made, status, LR_INVALID_ARGUMENT, "an unknown setting", "it can be auto, checkpoints, on or off");
 }
 
 }  // namespace
@@ -207,6 +241,7 @@ int main() {
     // The stream twice, and attention's output with room for a pair; behind an output norm what it reads too.
     checkpoints(Family::LlamaWide, 0, LR_COMPUTE_BF16, 2 * (2 * kHidden + 4 * 64 + 8));
     checkpoints(Family::Gemma2, 1, LR_COMPUTE_BF16, 2 * (3 * kHidden + 48 + 8));
+    embedding();
     short_memory();
     // Elements of the pairs on four linear layers, twice; two moments of each, and of 8-bit ones a scale for every 256. Scales begin at
     // multiples of 64 bytes: the 24 of each k_proj's B leave 32.

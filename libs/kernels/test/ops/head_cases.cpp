@@ -24,7 +24,7 @@ void head_cases() {
   struct Shape {
     int64_t T, d, vocab, chunk;
   };
-  for (const auto& [T, d, vocab, chunk] : {Shape{1, 8, 5, 1}, {7, 64, 300, 3}, {40, 96, 1000, 16}, {33, 130, 517, 64}})
+  for (const auto& [T, d, vocab, chunk] : {Shape{1, 8, 5, 1}, {7, 64, 300, 3}, {40, 96, 1000, 16}, {33, 130, 517, 64}, {420, 16, 40, 400}})
     for (const Storage storage : {Storage::F32, Storage::BF16}) {
       const FrozenWeight head(storage, vocab, d, 1);
       const Floats hidden = numbers(T * d, 2, 5);

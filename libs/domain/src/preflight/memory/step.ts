@@ -3,7 +3,7 @@ import { type AdaptedLinear, isAdapted } from './adapter';
 import { type Arena, floatBytes, planned } from './arena';
 
 // The workspace of a training step: plan_over of libs/kernels/src/native/model/plan.cpp over take_kept, take_recomputed and
-// take_scratch of layer.cpp. Sizes in comments: T tokens, d hidden, q and kv the widths of queries and of keys, f intermediate.
+// take_forward and take_backward of layer.cpp. Sizes in comments: T tokens, d hidden, q and kv the widths of queries and of keys, f intermediate.
 
 /**
  * take_kept: what checkpointing keeps of a layer beside its input and LoRA's x·Aᵀ, as it is dear to compute again. `cached`: of a session, which has
@@ -40,7 +40,7 @@ export function takeRecomputed(arena: Arena, decoder: Decoder, T: number): void 
   }
 }
 
-/** take_scratch: what no layer keeps. */
+/** What no layer keeps: n, dn, and take_forward or take_backward, which lie in one place. */
 export function takeScratch(
   arena: Arena,
   decoder: Decoder,

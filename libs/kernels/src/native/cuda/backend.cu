@@ -1,8 +1,10 @@
 // The backend as a context has it: its table, its memory, its scratch, its queue.
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <new>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "../device.h"
@@ -42,9 +44,9 @@ class PinnedMemory final : public MemoryCounter {
 
 class DeviceOffload final : public Offload {
  public:
-  DeviceOffload(Device* device, bool always) : device_(device), memory_(device), always_(always) {}
+  DeviceOffload(Device* device, Always always) : device_(device), memory_(device), always_(always) {}
   MemoryCounter& memory() override { return memory_; }
-  bool always() const override { return always_; }
+  Always always() const override { return always_; }
   Copy store(void* host, const void* from, size_t bytes) override { return copy_beside(device_, Direction::Store, host, from, bytes); }
   Copy load(void* to, const void* host, size_t bytes) override { return copy_beside(device_, Direction::Load, to, host, bytes); }
   void await(const Copy& copy) override { await_copy(device_, copy); }
@@ -53,16 +55,18 @@ class DeviceOffload final : public Offload {
  private:
   Device* device_;
   PinnedMemory memory_;
-  bool always_;
+  Always always_;
 };
 
-// What LOWRANK_OFFLOAD says: `auto` where the device's memory does not do, `on` or `off`.
+// What LOWRANK_OFFLOAD says: `auto` where the device's memory does not do, `checkpoints` and `on`, which is all, where it would, or `off`.
 std::unique_ptr<Offload> make_offload(Device* device) {
   const char* set = std::getenv("LOWRANK_OFFLOAD");
   const std::string wanted = set == nullptr || *set == '\0' ? "auto" : set;
   if (wanted == "off") return nullptr;
-  if (wanted != "auto" && wanted != "on") fail(LR_INVALID_ARGUMENT, "LOWRANK_OFFLOAD is \"%s\"; it can be auto, on or off", set);
-  return std::make_unique<DeviceOffload>(device, wanted == "on");
+  using Always = Offload::Always;
+  for (const auto& [name, always] : {std::pair{"auto", Always::Nothing}, {"checkpoints", Always::Checkpoints}, {"on", Always::Everything}})
+    if (wanted == name) return std::make_unique<DeviceOffload>(device, always);
+  fail(LR_INVALID_ARGUMENT, "LOWRANK_OFFLOAD is \"%s\"; it can be auto, checkpoints, on or off", set);
 }
 
 class DeviceRepeats final : public Repeats {
@@ -120,18 +124,28 @@ class DeviceMemory final : public MemoryCounter {
   std::unique_ptr<Repeats> repeats_;
 };
 
-// A stack over blocks that stay: a repeated step takes nothing anew. What does not fit into the rest of a block begins the next one.
+// A stack over blocks that stay: a repeated step takes nothing anew. What does not fit into the rest of a block begins the next one. Where none is
+// large enough, those that nobody uses go before a larger one comes: so blocks are as many as are wanted at one time.
 class DeviceScratch final : public Scratch {
  public:
-  explicit DeviceScratch(MemoryCounter& memory) : memory_(memory) {}
+  DeviceScratch(Device* device, MemoryCounter& memory) : device_(device), memory_(memory) {}
 
   void* take(size_t bytes) override {
     bytes = (bytes + kAlignment - 1) / kAlignment * kAlignment;
-    while (block_ < blocks_.size() && used_ + bytes > blocks_[block_].size()) {
-      ++block_;
-      used_ = 0;
+    size_t block = block_, used = used_;
+    while (block < blocks_.size() && used + bytes > blocks_[block].size()) {
+      ++block;
+      used = 0;
     }
-    if (block_ == blocks_.size()) blocks_.emplace_back(memory_, bytes > kBlock ? bytes : kBlock);
+    if (block == blocks_.size()) {
+      block = used_ == 0 ? block_ : block_ + 1;
+      if (block < blocks_.size()) recorder_of(device_).interrupt();  // what is written down may use what goes
+      blocks_.resize(std::min(block, blocks_.size()));
+      blocks_.emplace_back(memory_, bytes > kBlock ? bytes : kBlock);
+      used = 0;
+    }
+    block_ = block;
+    used_ = used;
     uint8_t* taken = blocks_[block_].data() + used_;
     used_ += bytes;
     return taken;
@@ -143,8 +157,9 @@ class DeviceScratch final : public Scratch {
   }
 
  private:
-  static constexpr size_t kAlignment = 256, kBlock = size_t{64} << 20;
+  static constexpr size_t kAlignment = 256, kBlock = size_t{16} << 20;
   static constexpr int kOffsetBits = 48;
+  Device* device_;
   MemoryCounter& memory_;
   std::vector<Buffer<uint8_t>> blocks_;
   size_t block_ = 0, used_ = 0;
@@ -152,7 +167,7 @@ class DeviceScratch final : public Scratch {
 
 class Backend final : public DeviceBackend {
  public:
-  explicit Backend(Device* device) : queue_(device), memory_(device), scratch_(memory_) {}
+  explicit Backend(Device* device) : queue_(device), memory_(device), scratch_(device, memory_) {}
   const Ops& ops() const override { return kOps; }
   MemoryCounter& memory() override { return memory_; }
   Scratch& scratch() override { return scratch_; }

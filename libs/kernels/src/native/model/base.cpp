@@ -6,6 +6,7 @@
 
 #include "../bf16.h"
 #include "error.h"
+#include "offload.h"
 
 namespace lr {
 namespace {
@@ -48,11 +49,7 @@ Base::Base(const std::string& path, MemoryCounter& memory, MemoryCounter& host_m
       file_(path),
       data_(file_.data()),
       index_(read_base_head(file_.data(), file_.size(), path)) {
-  if (!memory.is_host()) {
-    copy_ = Buffer<uint8_t>(memory, file_.size());
-    copy_.write(0, file_.data(), file_.size());
-    data_ = copy_.data();
-  }
+  if (!memory.is_host()) copy_to_device();
   const ModelConfig& c = config();
   for (const RopeConfig& rope : c.ropes) ropes_.emplace_back(rope, c.max_positions, memory);
   std::map<std::string, const BaseTensor*> by_name;
@@ -82,11 +79,30 @@ Base::Base(const std::string& path, MemoryCounter& memory, MemoryCounter& host_m
     layers_.push_back(std::move(layer));
   }
   embedding_ = weight_in(tensor(c.prefix + "embed_tokens.weight"));
+  if (!pinned_.empty()) embedding_.data = pinned_.data();
   head_ = c.tied ? embedding_ : weight_in(tensor("lm_head.weight"));
   final_norm_ = norm(tensor(c.prefix + "norm.weight"));
   // Transformers rounds the factor to the type of the embeddings, which for √3072 in bfloat16 is 55.5 instead of 55.43.
   embedding_scale_ = static_cast<float>(c.embedding_scale);
   if (embedding_.storage == Storage::BF16) embedding_scale_ = round_to_bf16(embedding_scale_);
+}
+
+void Base::copy_to_device() {
+  const BaseTensor& first = index_.tensors.front();  // the embedding
+  Offload* offload = memory_.offload();
+  size_t begin = 0;  // of what goes to the device
+  if (!config().tied && offload != nullptr) {
+    try {
+      pinned_ = Buffer<uint8_t>(offload->memory(), first.bytes);
+      pinned_.write(0, file_.data() + first.offset, first.bytes);
+      begin = index_.tensors[1].offset;
+    } catch (const std::bad_alloc&) {
+      // Nothing could be pinned: it goes with the others.
+    }
+  }
+  copy_ = Buffer<uint8_t>(memory_, file_.size() - begin);
+  copy_.write(0, file_.data() + begin, copy_.size());
+  data_ = reinterpret_cast<const uint8_t*>(reinterpret_cast<uintptr_t>(copy_.data()) - begin);
 }
 
 const float* Base::norm(const BaseTensor& tensor) {

@@ -22,7 +22,8 @@ struct Layer {
 
 class Base {
  public:
-  // `memory` is what operations use: a device's gets a copy of the file. Throws Error: LR_IO_ERROR, LR_BAD_FORMAT, LR_UNSUPPORTED_MODEL.
+  // `memory` is what operations use: a device's gets a copy of the file, but for an embedding that is not the head too. Of that a step reads a row a
+  // token, and it lies in pinned memory, where there is some. Throws Error: LR_IO_ERROR, LR_BAD_FORMAT, LR_UNSUPPORTED_MODEL.
   Base(const std::string& path, MemoryCounter& memory, MemoryCounter& host_memory);
 
   const ModelConfig& config() const { return index_.config; }
@@ -44,12 +45,14 @@ class Base {
   std::pair<int, int> find_linear(const std::string& name) const;
 
  private:
+  void copy_to_device();
   const float* norm(const BaseTensor& tensor);
   Weight weight_in(const BaseTensor& tensor) const;
 
   MemoryCounter &memory_, &host_memory_;
   MappedFile file_;
-  Buffer<uint8_t> copy_;   // of the file, on a device
+  Buffer<uint8_t> copy_;   // of the file, on a device; without what lies in pinned_
+  Buffer<uint8_t> pinned_;  // the embedding
   const uint8_t* data_;    // the file's bytes where operations find them
   BaseIndex index_;
   std::vector<RopeTable> ropes_;

@@ -144,7 +144,8 @@ Cache::Plan Cache::make_plan(Arena& arena, Arena& host, const Pass& pass, int64_
   take_kept(arena, pass, plan.a);
   take_recomputed(arena, pass, plan.a);
   std::fill(plan.a.h, plan.a.h + kLinears, arena.floats(lora_hidden));  // nobody reads it after the forward product
-  take_scratch(arena, pass, false, plan.s);
+  plan.s.n = pass.operand(arena, c.hidden);
+  take_forward(arena, pass, plan.s);
   return plan;
 }
 

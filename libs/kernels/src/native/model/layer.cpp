@@ -77,6 +77,17 @@ Operand each_head(const Pass& pass, const OperandOut& rows) {
   return rows.halves == nullptr ? rows : Operand(rows.halves, pass.config().head_dim);
 }
 
+void take_fused(Arena& arena, const Pass& pass, LayerScratch& s) {
+  const ModelConfig& c = pass.config();
+  if (!c.fused) return;
+  const size_t fused = arena.mark();
+  s.fused_inputs = arena.floats(pass.tokens * inputs_width(c));
+  const size_t end = arena.mark();
+  arena.rewind(fused);
+  s.fused_mlp = pass.operand(arena, c.intermediate, 2);
+  arena.rewind(std::max(end, arena.mark()));
+}
+
 // s.dx of the layer's output → s.dx of x2; leaves out what nothing below asks for.
 void backward_mlp(const Pass& pass, int layer, const LayerActivations& a, const LayerScratch& s, bool fresh, bool below_mlp) {
   const ModelConfig& c = pass.config();
@@ -192,30 +203,23 @@ void take_recomputed(Arena& arena, const Pass& pass, LayerActivations& a) {
   }
 }
 
-void take_scratch(Arena& arena, const Pass& pass, bool training, LayerScratch& s) {
+void take_forward(Arena& arena, const Pass& pass, LayerScratch& s) {
+  const ModelConfig& c = pass.config();
+  take_fused(arena, pass, s);
+  const size_t inputs = arena.mark();
+  if (pass.rounds_attention()) {
+    s.q = arena.floats(pass.tokens * c.q_width());
+    s.k = arena.floats(pass.tokens * c.kv_width());
+  }
+  arena.rewind(inputs);  // queries and keys have turned when the MLP comes
+  s.act = pass.operand(arena, c.intermediate);
+}
+
+void take_backward(Arena& arena, const Pass& pass, LayerScratch& s) {
   const ModelConfig& c = pass.config();
   const int64_t T = pass.tokens;
-  s.n = pass.operand(arena, c.hidden);
-  if (c.fused) {
-    const size_t fused = arena.mark();
-    s.fused_inputs = arena.floats(T * inputs_width(c));
-    const size_t end = arena.mark();
-    arena.rewind(fused);
-    s.fused_mlp = pass.operand(arena, c.intermediate, 2);
-    arena.rewind(std::max(end, arena.mark()));
-  }
   const bool rounds = pass.rounds_attention();
-  if (!training) {
-    const size_t inputs = arena.mark();
-    if (rounds) {
-      s.q = arena.floats(T * c.q_width());
-      s.k = arena.floats(T * c.kv_width());
-    }
-    arena.rewind(inputs);  // queries and keys have turned when the MLP comes
-    s.act = pass.operand(arena, c.intermediate);
-    return;
-  }
-  s.dn = arena.floats(T * c.hidden);
+  take_fused(arena, pass, s);
   s.dx = arena.floats(T * c.hidden);
   const size_t mlp = arena.mark();
   s.act = pass.operand(arena, c.intermediate);

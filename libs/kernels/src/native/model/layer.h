@@ -101,10 +101,12 @@ struct LayerActivations {
 // Memory of a pass that no layer keeps. Some of it is used twice in a layer, for parts that do not live at the same time.
 struct LayerScratch {
   OperandOut n;          // [T, d]
+  float* dn;             // [T, d] gradient of n (training)
+  // Of one direction of a pass. Nobody needs it between the last layer forward and the first one backward.
   OperandOut act;        // [T, f]
   float* fused_inputs;   // [T, q + 2 kv] of fused layers
   OperandOut fused_mlp;  // [T, 2 f], in the same place
-  float *dn, *dx;        // [T, d] gradients (training)
+  float* dx;             // [T, d] gradient of the stream (from here on backward)
   OperandOut dact;       // [T, f]
   // Queries and keys before they turn, where what attention reads is in bfloat16; else null: they turn in their place.
   float *q, *k;          // [T, q], [T, kv]
@@ -116,7 +118,9 @@ struct LayerScratch {
 // Everything but x, h and, with rounds_stream(), x2, in the two parts of LayerActivations.
 void take_kept(Arena& arena, const Pass& pass, LayerActivations& a);
 void take_recomputed(Arena& arena, const Pass& pass, LayerActivations& a);
-void take_scratch(Arena& arena, const Pass& pass, bool training, LayerScratch& s);
+// Everything but n and dn: what layers use forward, and what they use backward, where they may be computed again.
+void take_forward(Arena& arena, const Pass& pass, LayerScratch& s);
+void take_backward(Arena& arena, const Pass& pass, LayerScratch& s);
 
 // tokens → x [T, d]
 void embed(const Pass& pass, const int32_t* tokens, float* x);

@@ -27,7 +27,7 @@ void Moments::prepare(MemoryCounter& counter) {
   if (!memory_.empty()) return;
   Offload* offload = counter.offload();
   Buffer<uint8_t> memory;
-  if (offload == nullptr || !offload->always()) {
+  if (offload == nullptr || offload->always() != Offload::Always::Everything) {
     try {
       memory = Buffer<uint8_t>(counter, bytes_);
       offload = nullptr;

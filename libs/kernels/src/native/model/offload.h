@@ -18,8 +18,9 @@ class Offload {
 
   // That memory, counted apart from the device's. Reading and writing it by this counter waits for copies that are under way.
   virtual MemoryCounter& memory() = 0;
-  // Whether it is to be used where the device's memory would do.
-  virtual bool always() const = 0;
+  // What is to go there where the device's memory would do.
+  enum class Always { Nothing, Checkpoints, Everything };
+  virtual Always always() const = 0;
 
   // From the device to the machine and back. A copy begins when all is done that the device was given before; what it is given
   // later does not wait for it.

@@ -46,6 +46,13 @@ struct Places {
   }
 };
 
+size_t passage_bytes(const Pass& pass, Passage::Take take) {
+  Arena arena;
+  LayerScratch s = {};
+  take(arena, pass, s);
+  return arena.peak();
+}
+
 Plan plan_over(Arena& arena, Arena& host, Arena& shelf, const Pass& pass, Keep keep, int lowest) {
   const ModelConfig& c = pass.config();
   const int64_t T = pass.tokens;
@@ -60,7 +67,13 @@ Plan plan_over(Arena& arena, Arena& host, Arena& shelf, const Pass& pass, Keep k
   plan.final_x = arena.floats(T * c.hidden);
   plan.layers.resize(static_cast<size_t>(layers));
 
-  const int first_kept = keep == Keep::Nothing ? layers : lowest;
+  const bool training = keep.what != Keep::Nothing;
+  plan.scratch.n = pass.operand(arena, c.hidden);
+  if (training) plan.scratch.dn = arena.floats(T * c.hidden);
+  plan.passage_bytes = std::max(passage_bytes(pass, take_forward), training ? passage_bytes(pass, take_backward) : 0);
+  if (pass.memory().is_host()) plan.passage = arena.take<uint8_t>(static_cast<int64_t>(plan.passage_bytes));
+
+  const int first_kept = training ? lowest : layers;
   LayerActivations shared = {};
   float* shared_hidden = nullptr;
   if (first_kept > 0) {
@@ -69,11 +82,11 @@ Plan plan_over(Arena& arena, Arena& host, Arena& shelf, const Pass& pass, Keep k
     take_kept(arena, pass, shared);
     shared_hidden = arena.floats(hidden_size);
   }
-  if (first_kept > 0 || keep != Keep::Everything) take_recomputed(arena, pass, shared);
-  if (pass.rounds_stream()) shared.x2 = arena.floats(T * c.hidden);
-  const bool offloaded = keep == Keep::Offloaded;
-  const Places places(arena, pass, offloaded ? lowest : layers, layers);
-  if (offloaded) plan.checkpoints.resize(static_cast<size_t>(layers));
+  if (first_kept > 0 || keep.what != Keep::Everything) take_recomputed(arena, pass, shared);
+  // Forward there are no gradients yet, and while a layer is computed again none that are needed.
+  if (pass.rounds_stream()) shared.x2 = training ? plan.scratch.dn : arena.floats(T * c.hidden);
+  const Places places(arena, pass, keep.offloaded ? lowest : layers, layers);
+  if (keep.offloaded) plan.checkpoints.resize(static_cast<size_t>(layers));
   float* x = plan.final_x;
   for (int layer = layers - 1; layer >= 0; --layer) {
     LayerActivations& a = plan.layers[static_cast<size_t>(layer)];
@@ -83,7 +96,7 @@ Plan plan_over(Arena& arena, Arena& host, Arena& shelf, const Pass& pass, Keep k
       place_lora_hidden(pass, layer, shared_hidden, a);
       continue;
     }
-    if (offloaded) {
+    if (keep.offloaded) {
       uint8_t* place = places.at[layer % kPlaces];
       Arena there(place);
       take_checkpoint(there, pass, layer, a);
@@ -92,14 +105,20 @@ Plan plan_over(Arena& arena, Arena& host, Arena& shelf, const Pass& pass, Keep k
     } else {
       take_checkpoint(arena, pass, layer, a);
     }
-    if (keep == Keep::Everything) take_recomputed(arena, pass, a);
+    if (keep.what == Keep::Everything) take_recomputed(arena, pass, a);
     x = a.x;
   }
-  take_scratch(arena, pass, keep != Keep::Nothing, plan.scratch);
   return plan;
 }
 
-bool any_to_put_away(const Pass& pass, int lowest) { return static_cast<int>(pass.config().layers) - lowest > kPlaces; }
+// Whether there is something that takes less of the device's memory; `keep` is that then.
+bool lessen(const Runtime& runtime, const Pass& pass, Keep& keep, int lowest) {
+  const bool any_to_put_away = static_cast<int>(pass.config().layers) - lowest > kPlaces;
+  if (runtime.memory.offload() == nullptr || !any_to_put_away) return false;
+  if (keep.offloaded && keep.what == Keep::Checkpoints) return false;
+  keep = keep.offloaded ? Keep{Keep::Checkpoints, true} : Keep{keep.what, true};
+  return true;
+}
 
 }  // namespace
 
@@ -116,16 +135,24 @@ Plan make_plan(Runtime& runtime, const Pass& pass, Keep keep, int lowest) {
   return plan_over(arena, host, shelf, pass, keep, lowest);
 }
 
-Keep checkpoints_of(Runtime& runtime, const Pass& pass, int lowest) {
-  Offload* offload = runtime.memory.offload();
-  if (offload == nullptr || !any_to_put_away(pass, lowest)) return Keep::Checkpoints;
-  const bool wanted = offload->always() || measure_plan(pass, Keep::Checkpoints, lowest).backend >= runtime.too_much;
-  return wanted ? Keep::Offloaded : Keep::Checkpoints;
+Passage::Passage(const Pass& pass, const Plan& plan, Take take) : s(plan.scratch), scratch_(*pass.run.scratch), mark_(scratch_.mark()) {
+  Arena arena(plan.passage != nullptr ? plan.passage : scratch_.take(plan.passage_bytes));
+  take(arena, pass, s);
 }
 
-bool offload_instead(Runtime& runtime, const Pass& pass, Keep refused, int lowest) {
-  if (refused != Keep::Checkpoints || runtime.memory.offload() == nullptr || !any_to_put_away(pass, lowest)) return false;
-  runtime.too_much = std::min(runtime.too_much, measure_plan(pass, refused, lowest).backend);
+Keep keep_of(Runtime& runtime, const Pass& pass, Keep::What wanted, int lowest) {
+  Keep keep = {wanted};
+  const Offload* offload = runtime.memory.offload();
+  if (offload != nullptr && offload->always() != Offload::Always::Nothing) lessen(runtime, pass, keep, lowest);
+  while (measure_plan(pass, keep, lowest).backend >= runtime.too_much && lessen(runtime, pass, keep, lowest)) {
+  }
+  return keep;
+}
+
+bool keep_less(Runtime& runtime, const Pass& pass, Keep& keep, int lowest) {
+  const size_t refused = measure_plan(pass, keep, lowest).backend;
+  if (!lessen(runtime, pass, keep, lowest)) return false;
+  runtime.too_much = std::min(runtime.too_much, refused);
   runtime.give_back_workspace();
   return true;
 }

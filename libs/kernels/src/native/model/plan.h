@@ -7,9 +7,12 @@
 
 namespace lr {
 
-// Of a pass's activations, for backward. Checkpoints (Chen et al. 2016) are a layer's input and the kept part of LayerActivations; where
-// they are offloaded, the device holds those of two layers at a time.
-enum class Keep { Nothing, Checkpoints, Offloaded, Everything };
+// Of a pass's activations, for backward. Checkpoints (Chen et al. 2016) are a layer's input and the kept part of LayerActivations; everything is
+// those and what would be computed again. Where checkpoints are offloaded, the device holds those of two layers at a time.
+struct Keep {
+  enum What { Nothing, Checkpoints, Everything } what;
+  bool offloaded = false;
+};
 
 // A layer's checkpoint where it is computed and used, and its place in pinned memory; null: it stays.
 struct Checkpoint {
@@ -29,7 +32,9 @@ struct Plan {
   float* final_rstd;   // [T]
   float* final_x;      // [T, d] output of the last layer; with Pass::rounds_stream() of every layer
   std::vector<LayerActivations> layers;
-  LayerScratch scratch;
+  LayerScratch scratch;  // n and dn
+  void* passage;       // what a Passage uses, so many bytes; null: it takes them itself
+  size_t passage_bytes;
   std::vector<Checkpoint> checkpoints;  // by layer, where they are offloaded
 };
 
@@ -42,11 +47,28 @@ struct PlanBytes {
 PlanBytes measure_plan(const Pass& pass, Keep keep, int lowest);
 Plan make_plan(Runtime& runtime, const Pass& pass, Keep keep, int lowest);
 
-// What `checkpoint_activations` comes to: offloaded where the device's memory has been too small or need not be used, and a layer is left
-// to put away.
-Keep checkpoints_of(Runtime& runtime, const Pass& pass, int lowest);
-// After such a pass was refused memory: whether it can be had offloaded. Then later ones are, too.
-bool offload_instead(Runtime& runtime, const Pass& pass, Keep refused, int lowest);
+// What layers use in one direction of a pass. On the machine it lies in the workspace. On a device it is taken from the scratch of operations while
+// it lives, so that the head, which comes between both directions, has its place.
+class Passage {
+ public:
+  using Take = void (*)(Arena& arena, const Pass& pass, LayerScratch& s);
+  Passage(const Pass& pass, const Plan& plan, Take take);
+  Passage(const Passage&) = delete;
+  Passage& operator=(const Passage&) = delete;
+  ~Passage() { scratch_.release(mark_); }
+
+  LayerScratch s;
+
+ private:
+  Scratch& scratch_;
+  size_t mark_;
+};
+
+// What a step that wants to keep `wanted` comes to: its checkpoints are offloaded where the device's memory has been too small or need not be used,
+// and a layer is left to put away; where that was too small too, they are all that is kept.
+Keep keep_of(Runtime& runtime, const Pass& pass, Keep::What wanted, int lowest);
+// After such a step was refused memory: whether it can be had with less, which `keep` is then. Later ones begin with that.
+bool keep_less(Runtime& runtime, const Pass& pass, Keep& keep, int lowest);
 
 // The way of checkpoints to pinned memory and back. A layer's lies in one of two places by turns, so that one layer is computed while that
 // of another is copied. Calls do nothing for layers whose checkpoint stays.

@@ -51,7 +51,7 @@ class Step {
         config_(base.config()),
         cancel_(cancel),
         lowest_(lowest),
-        pass_{runtime.run, runtime.ops, base, groups, batch.n_tokens, keep != Keep::Nothing},
+        pass_{runtime.run, runtime.ops, base, groups, batch.n_tokens, keep.what != Keep::Nothing},
         keep_(keep),
         plan_(make_plan(runtime, pass_, keep, lowest)),
         moves_(runtime.memory.offload(), plan_.checkpoints) {
@@ -71,15 +71,16 @@ class Step {
   void forward() {
     embed(pass_, batch_.tokens, plan_.layers.front().x);
     if (pass_.training) add_noise(plan_.layers.front().x);
+    const Passage passage(pass_, plan_, take_forward);
     for (int layer = 0; layer < static_cast<int>(config_.layers); ++layer) {
       check_cancelled(cancel_);
       const LayerActivations& a = activations(layer);
-      forward_attention_inputs(pass_, layer, a, plan_.scratch);
+      forward_attention_inputs(pass_, layer, a, passage.s);
       pass_.ops.attention_forward(pass_.run, pass_.attention(layer), a.q, a.k, a.v, batch_.starts, batch_.n_sequences, a.o, a.lse);
       forward_attention_output(pass_, layer, a);
-      forward_mlp_inputs(pass_, layer, a, plan_.scratch);
+      forward_mlp_inputs(pass_, layer, a, passage.s);
       moves_.before_output(layer);
-      forward_output(pass_, layer, a, plan_.scratch, output_of(layer));
+      forward_output(pass_, layer, a, passage.s, output_of(layer));
       moves_.computed(layer);
     }
     final_norm(pass_, plan_.final_x, plan_.scratch.n, plan_.final_rstd, pass_.tokens);
@@ -149,7 +150,8 @@ class Step {
 
   // After loss(…, true) or preference(…, true). Where only checkpoints were kept, all of the last layer is there, which ran last.
   void backward() {
-    LayerScratch& s = plan_.scratch;
+    const Passage passage(pass_, plan_, take_backward);
+    const LayerScratch& s = passage.s;
     pass_.memory().zero(s.dx, static_cast<size_t>(pass_.tokens * config_.hidden) * sizeof(float));
     pass_.ops.rmsnorm_backward(pass_.run, s.dn, plan_.final_x, pass_.base.final_norm(), plan_.final_rstd, s.dx, pass_.tokens,
                                config_.hidden);
@@ -159,7 +161,7 @@ class Step {
     for (int layer = last; layer >= lowest_; --layer) {
       check_cancelled(cancel_);
       moves_.before_use(layer);
-      const bool recompute = keep_ != Keep::Everything && layer != last;
+      const bool recompute = keep_.what != Keep::Everything && layer != last;
       if (recompute) {
         const LayerActivations& a = activations(layer);
         forward_attention_inputs(again, layer, a, s);
@@ -244,24 +246,25 @@ auto trained(Runtime& runtime, Base& base, const lr_batch& batch, const std::vec
   }
   if (lowest == static_cast<int>(base.config().layers)) return evaluation();
   const Pass pass = {runtime.run, runtime.ops, base, groups, batch.n_tokens, true};
-  const Keep keep = options.checkpoint_activations ? checkpoints_of(runtime, pass, lowest) : Keep::Everything;
+  Keep keep = keep_of(runtime, pass, options.checkpoint_activations ? Keep::Checkpoints : Keep::Everything, lowest);
   std::unique_ptr<Step> step;
   // Up to here nothing is changed but workspaces.
-  const auto up_to_backward = [&](Keep kept) {
-    step = std::make_unique<Step>(runtime, base, batch, groups, kept, lowest, cancel);
+  const auto up_to_backward = [&] {
+    step = std::make_unique<Step>(runtime, base, batch, groups, keep, lowest, cancel);
     step->forward();
     return objective(*step);
   };
   const size_t mark = runtime.run.scratch->mark();
   auto losses = [&] {
-    try {
-      return up_to_backward(keep);
-    } catch (const std::bad_alloc&) {
-      step.reset();
-      runtime.run.scratch->release(mark);
-      if (!offload_instead(runtime, pass, keep, lowest)) throw;
+    for (;;) {
+      try {
+        return up_to_backward();
+      } catch (const std::bad_alloc&) {
+        step.reset();
+        runtime.run.scratch->release(mark);
+        if (!keep_less(runtime, pass, keep, lowest)) throw;
+      }
     }
-    return up_to_backward(Keep::Offloaded);
   }();
   try {
     step->backward();
@@ -298,27 +301,27 @@ std::vector<lr_preference_loss> preference_step(Runtime& runtime, Base& base, co
 std::vector<lr_preference_loss> preference_eval(Runtime& runtime, Base& base, const lr_batch& batch,
                                                 const std::vector<RowGroup>& groups, const lr_preference* preferences,
                                                 const CancelFlag* cancel) {
-  Step step(runtime, base, batch, groups, Keep::Nothing, 0, cancel);
+  Step step(runtime, base, batch, groups, {Keep::Nothing}, 0, cancel);
   step.forward();
   return step.preference(preferences, 0, false);
 }
 
 std::vector<SequenceLogp> sequence_logps(Runtime& runtime, Base& base, const lr_batch& batch, const std::vector<RowGroup>& groups,
                                          const CancelFlag* cancel) {
-  Step step(runtime, base, batch, groups, Keep::Nothing, 0, cancel);
+  Step step(runtime, base, batch, groups, {Keep::Nothing}, 0, cancel);
   step.forward();
   return step.logps(0, false);
 }
 
 std::vector<lr_loss> eval_step(Runtime& runtime, Base& base, const lr_batch& batch, const std::vector<RowGroup>& groups,
                                const CancelFlag* cancel) {
-  Step step(runtime, base, batch, groups, Keep::Nothing, 0, cancel);
+  Step step(runtime, base, batch, groups, {Keep::Nothing}, 0, cancel);
   step.forward();
   return step.loss(0, false);
 }
 
 void compute_logits(Runtime& runtime, Base& base, const lr_batch& batch, const std::vector<RowGroup>& groups, float* logits) {
-  Step step(runtime, base, batch, groups, Keep::Nothing, 0, nullptr);
+  Step step(runtime, base, batch, groups, {Keep::Nothing}, 0, nullptr);
   step.forward();
   step.logits(logits);
 }

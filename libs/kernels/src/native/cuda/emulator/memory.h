@@ -20,6 +20,14 @@ struct MemoryLimit {
   MemoryLimit& operator=(const MemoryLimit&) = delete;
 };
 
+// While it lives, no memory can be pinned.
+struct NothingPinned {
+  NothingPinned();
+  ~NothingPinned();
+  NothingPinned(const NothingPinned&) = delete;
+  NothingPinned& operator=(const NothingPinned&) = delete;
+};
+
 // Graphs that were started in this process.
 uint64_t graphs_started();
 // Of those that were made, the ones that are kept.

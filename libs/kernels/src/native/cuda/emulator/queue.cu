@@ -56,7 +56,7 @@ struct EmulatedGraph {
   Run run;
 };
 std::atomic<uint64_t> graphs{0}, alive{0};
-std::atomic<bool> refuse_graphs{false};
+std::atomic<bool> refuse_graphs{false}, refuse_pinned{false};
 
 constexpr int kGarbage = 0xFF;  // floats of it are not numbers
 
@@ -94,6 +94,9 @@ emulator::MemoryLimit::~MemoryLimit() {
   const std::lock_guard<std::mutex> lock(region.lock);
   region.limit = kRegion;
 }
+
+emulator::NothingPinned::NothingPinned() { refuse_pinned = true; }
+emulator::NothingPinned::~NothingPinned() { refuse_pinned = false; }
 
 uint64_t emulator::graphs_started() { return graphs.load(); }
 uint64_t emulator::graphs_alive() { return alive.load(); }
@@ -161,7 +164,7 @@ void fill_zero(Device* device, void* to, size_t bytes) {
   std::memset(to, 0, bytes);
 }
 
-void* allocate_pinned(Device*, size_t bytes) { return std::aligned_alloc(kPage, (bytes + kPage - 1) / kPage * kPage); }
+void* allocate_pinned(Device*, size_t bytes) { return refuse_pinned ? nullptr : std::aligned_alloc(kPage, (bytes + kPage - 1) / kPage * kPage); }
 void deallocate_pinned(Device*, void* memory) { std::free(memory); }
 
 Offload::Copy copy_beside(Device* device, Offload::Direction direction, void* to, const void* from, size_t bytes) {

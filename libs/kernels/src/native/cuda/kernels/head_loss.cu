@@ -1,5 +1,5 @@
-// Head and cross-entropy, a chunk of tokens at a time: logits, then in their place their gradient. Tokens without a target are left
-// out before anything is computed.
+// Head and cross-entropy, a chunk of tokens at a time. Logits are floats for some tokens of a chunk only; what is kept of the whole chunk is their
+// gradient in bfloat16, so that the product with it has rows enough to fill a GPU. Tokens without a target are left out before anything is computed.
 #include "kernels.h"
 #include "operands.h"
 #include "products.h"
@@ -8,6 +8,9 @@ namespace lr::cuda {
 namespace {
 
 constexpr int kThreads = 256, kWarps = kThreads / 32;
+// Tokens whose logits are floats at one time: a product of so many reads the head no faster than it multiplies.
+constexpr int64_t kFloatRows = 256;
+constexpr int kBlocksAtOnce = 2;  // of so many rows, on a multiprocessor
 
 // Rows `rows` of from [.., d], one after the other,
 LR_KERNEL(kFlatThreads) gather_rows(const float* from, const int32_t* rows, float* to, int64_t n, int64_t d) {
@@ -51,7 +54,9 @@ LR_DEVICE Best block_best(Best best) {
 struct Logits {
   const float* row;
   float cap;
-  LR_DEVICE_MEMBER float at(int64_t i) const { return cap > 0 ? cap * tanhf(row[i] / cap) : row[i]; }
+  LR_DEVICE_MEMBER float stored(int64_t i, int64_t vocab) const { return i < vocab ? row[i] : 0; }
+  LR_DEVICE_MEMBER float capped(float logit) const { return cap > 0 ? cap * tanhf(logit / cap) : logit; }
+  LR_DEVICE_MEMBER float at(int64_t i) const { return capped(row[i]); }
 };
 
 // What a row's softmax needs: the largest logit, log Σ exp, and the plain sum. One pass, in which every thread keeps its own maximum.
@@ -60,16 +65,26 @@ struct RowSums {
   float lse, plain;
 };
 LR_DEVICE RowSums sum_row(const Logits& logits, int64_t vocab) {
+  // What a thread asks for at once: a multiprocessor has few blocks.
+  constexpr int kAhead = 16;
   Best own = {-INFINITY, INT32_MAX};
   float total = 0, plain = 0;
-  for (int64_t i = thread_index(); i < vocab; i += kThreads) {
-    const float logit = logits.at(i);
-    if (logit > own.value) {
-      total *= expf(own.value - logit);
-      own = {logit, static_cast<int>(i)};
+  for (int64_t first = thread_index(); first < vocab; first += kAhead * kThreads) {
+    float ahead[kAhead];
+    LR_UNROLL
+    for (int j = 0; j < kAhead; ++j) ahead[j] = logits.stored(first + j * kThreads, vocab);
+    LR_UNROLL
+    for (int j = 0; j < kAhead; ++j) {
+      const int64_t i = first + j * kThreads;
+      if (i >= vocab) break;
+      const float logit = logits.capped(ahead[j]);
+      if (logit > own.value) {
+        total *= expf(own.value - logit);
+        own = {logit, static_cast<int>(i)};
+      }
+      total += expf(logit - own.value);
+      plain += logit;
     }
-    total += expf(logit - own.value);
-    plain += logit;
   }
   const Best best = block_best(own);
   // A thread without a logit has a total of 0 and no largest one.
@@ -78,11 +93,18 @@ LR_DEVICE RowSums sum_row(const Logits& logits, int64_t vocab) {
   return {best, best.value + logf(total), block_reduce<Sum>(plain, shared_at<float>(0))};
 }
 
-// A row of logits a block: its loss and, when `gradient`, grad_scale · ∂loss/∂logits before the cap in its place: floats, or, in the first half of
-// the row, bfloat16 with zeros up to a multiple of eight.
+// Where gradients of logits go, rows `stride` apart.
+template <typename Element>
+struct LogitGradients {
+  Element* at;  // null: nowhere
+  int64_t stride;
+};
+
+// A row of logits a block: its loss and grad_scale · ∂loss/∂logits before the cap. Floats may go to the place of the logits; bfloat16 has zeros up
+// to its stride.
 template <typename Out>
-LR_KERNEL(kThreads) row_loss(float* all, int64_t vocab, const Token* tokens, float cap, TokenLoss* losses, bool gradient) {
-  float* row = all + block_x() * vocab;
+LR_KERNEL_SHARING(kThreads, kBlocksAtOnce) row_loss(const float* all, int64_t vocab, const Token* tokens, float cap, TokenLoss* losses, LogitGradients<Out> gradients) {
+  const float* row = all + block_x() * vocab;
   const Logits logits = {row, cap};
   const Token token = tokens[block_x()];
   const RowSums sums = sum_row(logits, vocab);
@@ -91,25 +113,21 @@ LR_KERNEL(kThreads) row_loss(float* all, int64_t vocab, const Token* tokens, flo
     losses[block_x()].loss = sums.lse - (1 - token.smoothing) * logits.at(token.target) - share * sums.plain;
     losses[block_x()].correct = sums.best.index == token.target;
   }
-  if (!gradient) return;
-  auto* out = reinterpret_cast<Out*>(row);
-  const int64_t width = std::is_same_v<Out, uint16_t> ? halves_stride(vocab) : vocab;
-  // The threads go on together: what one writes has been read by all, since an output ends no later than the logits it is made of.
-  constexpr int kOwn = 4;
-  for (int64_t first = 0; first < width; first += kOwn * kThreads) {
-    float values[kOwn];
+  if (gradients.at == nullptr) return;
+  barrier();  // the target's logit has been read
+  Out* out = gradients.at + block_x() * gradients.stride;
+  constexpr int kAhead = 8;
+  for (int64_t first = thread_index(); first < gradients.stride; first += kAhead * kThreads) {
+    float ahead[kAhead];
     LR_UNROLL
-    for (int j = 0; j < kOwn; ++j) {
-      const int64_t i = first + j * kThreads + thread_index();
-      const float logit = i < vocab ? logits.at(i) : -INFINITY, slope = cap > 0 ? 1 - logit / cap * (logit / cap) : 1;
+    for (int j = 0; j < kAhead; ++j) ahead[j] = logits.stored(first + j * kThreads, vocab);
+    LR_UNROLL
+    for (int j = 0; j < kAhead; ++j) {
+      const int64_t i = first + j * kThreads;
+      if (i >= gradients.stride) break;
+      const float logit = logits.capped(ahead[j]), slope = cap > 0 ? 1 - logit / cap * (logit / cap) : 1;
       const float wanted = (i == token.target ? 1 - token.smoothing : 0) + share;
-      values[j] = i < vocab ? token.grad_scale * (expf(logit - sums.lse) - wanted) * slope : 0.0f;
-    }
-    barrier();
-    LR_UNROLL
-    for (int j = 0; j < kOwn; ++j) {
-      const int64_t i = first + j * kThreads + thread_index();
-      if (i < width) store(out + i, values[j]);
+      store(out + i, i < vocab ? token.grad_scale * (expf(logit - sums.lse) - wanted) * slope : 0.0f);
     }
   }
 }
@@ -140,12 +158,19 @@ void head_loss(const Run& run, Operand hidden, const Weight& head, const int32_t
   if (dhidden != nullptr) fill_zero(run.device, dhidden, static_cast<size_t>(T * d) * sizeof(float));
   if (count == 0) return;
   const Weight weight = prepared(run, head, moment);
+  chunk = std::min(chunk, count);
+  // A chunk of floats has its gradients in the place of its logits; one in bfloat16 has memory for them, and few logits at a time.
+  const bool in_halves = run.compute == Compute::BF16 && dhidden != nullptr;
+  const int64_t at_once = dhidden == nullptr || in_halves ? std::min(chunk, kFloatRows) : chunk;
+  const int64_t stride = halves_stride(vocab);
+  auto* halves = in_halves ? moment.take<uint16_t>(chunk * stride) : nullptr;
+  auto* logits = moment.take<float>(std::max(at_once * vocab, in_halves ? chunk * d : 0));
+  auto* x = hidden.halves == nullptr ? moment.take<float>(at_once * d) : nullptr;
+  auto* x_halves = hidden.halves == nullptr ? nullptr : moment.take<uint16_t>(at_once * d);
+  float* dx = in_halves ? logits : x;  // what they held is not needed any more then
   const auto* device_rows = moment.upload(run, rows.data(), count);
   const auto* device_tokens = moment.upload(run, tokens.data(), count);
   auto* device_losses = moment.take<TokenLoss>(count);
-  chunk = std::min(chunk, count);
-  auto* x = moment.take<float>(chunk * d);
-  auto* x_halves = hidden.halves == nullptr ? nullptr : moment.take<uint16_t>(chunk * d);
   const auto gathered = [&](const int32_t* some_rows, int64_t some) -> Operand {
     if (hidden.halves == nullptr) {
       launch(run, gather_rows, flat_grid(some * d), kFlatThreads, 0, hidden.floats, some_rows, x, some * d, d);
@@ -156,23 +181,29 @@ void head_loss(const Run& run, Operand hidden, const Weight& head, const int32_t
            static_cast<uint32_t>(d / kEight));
     return {x_halves, d};
   };
-  auto* logits = moment.take<float>(chunk * vocab);
-  // Rows of halves begin at multiples of 16 bytes, and have room for what is behind them.
-  const bool in_halves = run.compute == Compute::BF16 && vocab % 4 == 0 && 2 * vocab >= halves_stride(vocab);
-  const auto logit_gradients = [&](int64_t some) {
-    if (!in_halves) return linear_backward(run, logits, weight, {}, x, some, false);
-    Moment own(run);
-    const Halves left = {reinterpret_cast<const uint16_t*>(logits), 2 * vocab};
-    product_halves(run, left, weight_halves(run, weight, own), Right::Columns, x, some, d, vocab, false);
+  const auto losses_of = [&]<typename Out>(int64_t first, int64_t some, LogitGradients<Out> gradients) {
+    launch(run, row_loss<Out>, {some}, kThreads, kWarps * static_cast<int64_t>(sizeof(float)), logits, vocab, device_tokens + first, softcap,
+           device_losses + first, gradients);
   };
   for (int64_t first = 0; first < count; first += chunk) {
     const int64_t some = std::min(chunk, count - first);
-    linear_forward(run, gathered(device_rows + first, some), weight, nullptr, {}, logits, some);
-    launch(run, in_halves ? row_loss<uint16_t> : row_loss<float>, {some}, kThreads, kWarps * static_cast<int64_t>(sizeof(float)), logits, vocab,
-           device_tokens + first, softcap, device_losses + first, dhidden != nullptr);
+    for (int64_t done = 0; done < some; done += at_once) {
+      const int64_t few = std::min(at_once, some - done);
+      linear_forward(run, gathered(device_rows + first + done, few), weight, nullptr, {}, logits, few);
+      if (in_halves) {
+        losses_of(first + done, few, LogitGradients<uint16_t>{halves + done * stride, stride});
+      } else {
+        losses_of(first + done, few, LogitGradients<float>{dhidden == nullptr ? nullptr : logits, vocab});
+      }
+    }
     if (dhidden == nullptr) continue;
-    logit_gradients(some);
-    launch(run, scatter_rows, flat_grid(some * d), kFlatThreads, 0, x, device_rows + first, dhidden, some * d, d);
+    if (in_halves) {
+      Moment own(run);
+      product_halves(run, {halves, stride}, weight_halves(run, weight, own), Right::Columns, dx, some, d, vocab, false);
+    } else {
+      linear_backward(run, logits, weight, {}, dx, some, false);
+    }
+    launch(run, scatter_rows, flat_grid(some * d), kFlatThreads, 0, dx, device_rows + first, dhidden, some * d, d);
   }
   std::vector<TokenLoss> losses(rows.size());
   copy_out(run.device, losses.data(), device_losses, losses.size() * sizeof(TokenLoss));

@@ -95,9 +95,16 @@ void in_pieces(std::initializer_list<Operand> operands, int64_t n, const With& w
   return fours ? with.template operator()<kFour, float>() : with.template operator()<1, float>();
 }
 
-LR_KERNEL(kFlatThreads) look_up(Weight table, const int32_t* tokens, float scale, float* out, int64_t n) {
-  for (int64_t i = flat_begin(); i < n; i += flat_step())
-    out[i] = scale * weight_element(table, tokens[i / table.cols] * table.cols + i % table.cols, nullptr);
+// Rows of an embedding, in pieces that are read at once: it may lie in the machine's memory, and the bus has large parcels.
+template <int count, typename Element>
+LR_KERNEL(kFlatThreads) look_up(const Element* table, const int32_t* tokens, float scale, float* out, int64_t pieces, uint32_t per_row) {
+  for (int64_t piece = flat_begin(); piece < pieces; piece += flat_step()) {
+    const uint32_t t = static_cast<uint32_t>(piece) / per_row, own = static_cast<uint32_t>(piece) % per_row;
+    Some<count> values = some_of<count>(table + (int64_t{tokens[t]} * per_row + own) * count);
+    LR_UNROLL
+    for (int i = 0; i < count; ++i) values.value[i] *= scale;
+    put_some(out + piece * count, values);
+  }
 }
 
 LR_KERNEL(kFlatThreads) place_rows(const float* k, const float* v, const int64_t* rows, float* keys, float* values, int64_t n, int64_t width) {
@@ -193,7 +200,15 @@ void gated_backward(const Run& run, Activation activation, Operand dout, Operand
 
 void embedding(const Run& run, const Weight& table, const int32_t* tokens, float scale, float* out, int64_t T) {
   Moment moment(run);
-  launch(run, look_up, flat_grid(T * table.cols), kFlatThreads, 0, table, moment.upload(run, tokens, T), scale, out, T * table.cols);
+  const int32_t* uploaded = moment.upload(run, tokens, T);
+  const auto start = [&]<int count, typename Element>() {
+    const int64_t pieces = T * table.cols / count;
+    launch(run, look_up<count, Element>, flat_grid(pieces), kFlatThreads, 0, static_cast<const Element*>(table.data), uploaded, scale, out, pieces,
+           static_cast<uint32_t>(table.cols / count));
+  };
+  const bool eights = table.cols % kEight == 0 && is_aligned(table.data) && is_aligned(out);
+  const auto of = [&]<typename Element>() { eights ? start.template operator()<kEight, Element>() : start.template operator()<1, Element>(); };
+  table.storage == Storage::BF16 ? of.template operator()<uint16_t>() : of.template operator()<float>();
 }
 
 void store_keys(const Run& run, const float* k, const float* v, const int64_t* rows, float* keys, float* values, int64_t T, int64_t width) {
