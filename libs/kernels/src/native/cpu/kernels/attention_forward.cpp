@@ -96,7 +96,8 @@ void attend_block(const Head<Element>& head, int64_t begin, int64_t count, float
       }
       total[r] += sum(sums);
     }
-    if constexpr (!Operand::kAsIs) pack_rows_along<Operand>(RowsApart<const float>{scores, kKeyBlock}, rows, columns, 1, scores, kKeyBlock);
+    if constexpr (!Operand::kAsIs)
+      pack_rows_along<Operand>(RowsApart<const float>{scores, kKeyBlock}, rows, columns, 1, scores, kKeyBlock);
     product<Operand>(Rows{scores, kKeyBlock}, rows, head.packed_v + (key - head.from) * D, D, lanes_of<Operand>(width), D, true, o + begin_row * D, D);
   };
   for (int64_t key = first_key_block(head.a, first); key < keys; key += kKeyBlock) {
