@@ -50,7 +50,7 @@ struct TinyModel {
 
 // Every architecture, each with windows shorter than the tests' sequences and with a RoPE of its own where it has one.
 enum class Family { LlamaPlain, LlamaBiased, LlamaDynamic, LlamaYarn, Mistral, Qwen2Tied, Qwen3, Gemma2, Gemma3, Phi3, LlamaWide, Qwen3Wide };
-// Those of an architecture each; the last two have heads that a GPU attends in bfloat16 as they lie.
+// Those of an architecture each; the last two have heads that attention reads in bfloat16.
 constexpr Family kFamilies[] = {Family::LlamaPlain, Family::LlamaBiased, Family::LlamaDynamic, Family::LlamaYarn, Family::Mistral,
                                 Family::Qwen2Tied,  Family::Qwen3,       Family::Gemma2,       Family::Gemma3,    Family::Phi3};
 const char* name_of(Family family);
