@@ -58,7 +58,7 @@ async function measure(config: object, recipe: Recipe, lengths: readonly number[
 
 /** Peak that the kernel library counts for answering a prompt of so many tokens over the base that was measured last. */
 async function measureSampling(recipe: Recipe, prompt: number): Promise<number> {
-  const kernels = openKernels({ threads });
+  const kernels = openKernels({ threads, compute: recipe.training.compute });
   const base = await kernels.openBase(join(folder, 'base.lrb'));
   const adapter = base.createAdapter(adapterSpec(base.info.linears, recipe));
   const session = base.openSession({ adapter, capacity: prompt + 48 });
@@ -99,6 +99,20 @@ const cases: [[string, object], RecipeInput, number[]][] = [
   [llama, { ...plain, objective: { type: 'dpo' } }, [200, 300]],
   [llama, { ...plain, objective: { type: 'orpo' }, training: { checkpointActivations: false } }, [200, 300]],
   [llama, { ...plain, training: { compute: 'f32', neftuneAlpha: 5, labelSmoothing: 0.1 } }, long],
+  ...['llama', 'qwen3', 'gemma2'].flatMap((type) => [
+    [model(type, { head_dim: 64 }), plain, long] as (typeof cases)[number],
+    [
+      model(type, { head_dim: 64 }),
+      { training: { compute: 'f32', checkpointActivations: false } },
+      short,
+    ] as (typeof cases)[number],
+    [
+      model(type, { head_dim: 64 }),
+      { lora: { rank: 16, dora: true, dropout: 0.1 } },
+      long,
+    ] as (typeof cases)[number],
+  ]),
+  [model('llama', { hidden_size: 124, intermediate_size: 300, head_dim: 30 }), plain, long],
   ...(['fp4', 'int8', 'bf16', 'f32'] as const).map(
     (quantization) => [llama, { ...plain, base: { quantization } }, short] as (typeof cases)[number],
   ),

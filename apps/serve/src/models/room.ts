@@ -34,7 +34,7 @@ export async function memoryOf(
   const predicted = predictServingMemory(
     {
       model: { ...config, decoder: { ...config.decoder, dtype } },
-      recipe: recipeSchema.parse({ base: stored.storage }),
+      recipe: recipeSchema.parse({ base: stored.storage, training: { compute: 'f32' } }),
       threads,
     },
     { tokens: cacheTokens, rows },

@@ -180,7 +180,7 @@ describe('a job that fits no worker', () => {
 
   it('is refused with every class and with what would help', async () => {
     const needed = bytesOf(await estimate(heavy));
-    const small = needed - 1_000_000;
+    const small = needed - 500_000;
     world.addWorker({ memoryBytes: small, threads: 8 });
     world.addWorker({ memoryBytes: 1000, deviceClass: 'tiny', threads: 8 });
     const error = await refusal(heavy);

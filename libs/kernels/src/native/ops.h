@@ -189,6 +189,7 @@ struct Ops {
   const char* name;        // "reference", "avx2", "avx512", "avx512_bf16", "amx_bf16"
   bool bf16_pairs = false; // whether pairs may be in bfloat16
   bool bf16_operands = false;  // whether operands may be
+  bool pair_room = false;  // whether products write hidden values of pairs behind the rows of operands, and want room there
   // Rounds trained pairs, once for all products until their weights change. Null: products read floats.
   void (*round_pairs)(const Run&, std::span<const RoundedPair> pairs) = nullptr;
 
@@ -242,7 +243,7 @@ struct Ops {
   // matrix, and tiles outside the window are skipped. q, k and v are in bfloat16 together, and only for heads up to 128 wide.
   void (*attention_forward)(const Run&, const Attention& a, Operand q, Operand k, Operand v, const int32_t* starts, int64_t n_sequences,
                             OperandOut o, float* lse);
-  // dq, dk, dv are written (=). Recomputes the probabilities from lse. dout is in bfloat16 only for such heads too.
+  // dq, dk, dv are written (=). Recomputes the probabilities from lse. dout is in bfloat16 where q, k and v are.
   void (*attention_backward)(const Run&, const Attention& a, Operand dout, Operand q, Operand k, Operand v, Operand o, const float* lse,
                              const int32_t* starts, int64_t n_sequences, float* dq, float* dk, OperandOut dv);
   // The same for tokens whose sequences began before: q[T, Hq, D] are those at positions past, past + 1, … of sequence s for

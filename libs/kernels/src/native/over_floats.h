@@ -1,4 +1,4 @@
-// What a backend that has no operands in bfloat16 includes before operations.inc and table.inc.
+// What a backend that has no operands in bfloat16, the reference, includes before operations.inc and table.inc.
 #pragma once
 #include <type_traits>
 

@@ -104,16 +104,6 @@ void steps(Family family) {
   expect(same_bytes(got.weights(), weights), name + ": weights after a resume");
 }
 
-// The length of the difference, in that of what is wanted: single gradients of a small model are what rounding makes of them.
-double error_of(const Floats& got, const Floats& want) {
-  double difference = 0, size = 0;
-  for (size_t i = 0; i < want.size(); ++i) {
-    difference += std::pow(double{got[i]} - want[i], 2);
-    size += std::pow(double{want[i]}, 2);
-  }
-  return std::sqrt(difference / size);
-}
-
 // The same in bfloat16, as near as that is.
 void bf16(const std::string& what, Side want, Side got) {
   const std::string name = what + " in bf16";

@@ -7,7 +7,7 @@
 int main() {
   using namespace lr::test;
   const auto groups = {json_cases,      config_cases, checkpoint_cases, base_cases,   storage_cases, gradient_cases,
-                       objective_cases, step_cases,   adapter_cases,    method_cases, cache_cases, session_cases};
+                       objective_cases, step_cases,   bf16_cases,       adapter_cases, method_cases, cache_cases, session_cases};
   for (const auto group : groups) {
     try {
       group();

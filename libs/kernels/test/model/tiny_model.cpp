@@ -300,6 +300,15 @@ bool same_bytes(const Floats& a, const Floats& b) {
   return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size() * sizeof(float)) == 0;
 }
 
+double error_of(const Floats& got, const Floats& want) {
+  double difference = 0, size = 0;
+  for (size_t i = 0; i < want.size(); ++i) {
+    difference += std::pow(double{got[i]} - want[i], 2);
+    size += std::pow(double{want[i]}, 2);
+  }
+  return std::sqrt(difference / size);
+}
+
 double distance(const Floats& got, const Floats& want) {
   double squares = 0, largest = 0;
   for (const float value : want) squares += double{value} * double{value};

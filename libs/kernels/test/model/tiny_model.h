@@ -50,7 +50,7 @@ struct TinyModel {
 
 // Every architecture, each with windows shorter than the tests' sequences and with a RoPE of its own where it has one.
 enum class Family { LlamaPlain, LlamaBiased, LlamaDynamic, LlamaYarn, Mistral, Qwen2Tied, Qwen3, Gemma2, Gemma3, Phi3, LlamaWide, Qwen3Wide };
-// Those of an architecture each; the last two have heads that a GPU attends in bfloat16 as they lie.
+// Those of an architecture each; the last two have heads that attention reads in bfloat16.
 constexpr Family kFamilies[] = {Family::LlamaPlain, Family::LlamaBiased, Family::LlamaDynamic, Family::LlamaYarn, Family::Mistral,
                                 Family::Qwen2Tied,  Family::Qwen3,       Family::Gemma2,       Family::Gemma3,    Family::Phi3};
 const char* name_of(Family family);
@@ -109,6 +109,8 @@ Floats read_all(World& world, lr_adapter* adapter, uint32_t kind, const std::vec
 bool same_bytes(const Floats& a, const Floats& b);
 // Largest difference relative to the root mean square of `want`.
 double distance(const Floats& got, const Floats& want);
+// The length of the difference, in that of what is wanted: single gradients of a small model are what rounding makes of them.
+double error_of(const Floats& got, const Floats& want);
 
 // The groups of cases, each in its own file.
 void json_cases();
@@ -117,6 +119,7 @@ void config_cases();
 void base_cases();
 void storage_cases();
 void step_cases();
+void bf16_cases();  // steps that compute in bfloat16
 void gradient_cases();
 void objective_cases();
 void adapter_cases();

@@ -1,6 +1,7 @@
 import { type Decoder, type Recipe } from '@lowrank/contracts';
 import { type AdaptedLinear } from './adapter';
 import { aligned, floatBytes } from './arena';
+import { type Pass, writesHalves } from './pass';
 
 // What operations take of the context's stack while they run (libs/kernels/src/native/scratch.h): its memory is that of the
 // hungriest of them. Constants and sizes are those of libs/kernels/src/native/cpu/kernels/ and model/adapted_linear.cpp.
@@ -30,7 +31,22 @@ export interface OperationShape {
   trained: number;
 }
 
+/**
+ * gemm.h: elements of k in a deep block (kSlices · kLanes) of the instruction set that takes fewest, floats of packed B for each thread (kPackedB),
+ * and columns that a task packs (kPackCols).
+ */
+const deepBlock = 1024;
+const packedColumns = 2 ** 19 / deepBlock;
+const packCols = 256;
+
 const tokensOf = ({ lengths }: OperationShape): number => lengths.reduce((sum, length) => sum + length, 0);
+/** The pass that a step or a forward pass over the whole batch is. */
+export const passOf = (shape: OperationShape): Pass => ({
+  decoder: shape.decoder,
+  tokens: tokensOf(shape),
+  compute: shape.recipe.training.compute,
+  cached: false,
+});
 const product = ({ threads }: Pick<OperationShape, 'threads'>): number =>
   aligned(threads * productWorkspaceBytes);
 
@@ -70,12 +86,35 @@ function headLoss(shape: OperationShape): number {
 /** outer_sums of lora.cpp: sums of a pair's gradient along one side of the layer. */
 const outerSums = (rank: number, width: number): number => floatBytes((rank + sumTokens) * width);
 
+/** What a product with `width` columns and `depth` elements of k has of sums that wait to be rounded: gemm of gemm.h. */
+function waiting(shape: OperationShape, width: number, depth: number): number {
+  if (depth <= deepBlock) return 0;
+  const most = shape.threads * packedColumns;
+  const columns = Math.ceil(Math.ceil(width / Math.ceil(width / most)) / packCols) * packCols;
+  return floatBytes(tokensOf(shape) * Math.min(columns, width));
+}
+
 /** One linear layer with its adapter, forward and backward: adapted_linear.cpp, with_terms of linear.cpp. */
-function linear(shape: OperationShape, { rank, dora, in: inputs, out }: AdaptedLinear): number {
+function linear(
+  shape: OperationShape,
+  { name, rank, dora, trainsBias, in: inputs, out }: AdaptedLinear,
+): number {
   const T = tokensOf(shape);
   const gemm = product(shape);
-  if (rank === 0) return gemm;
   const { dropout, init } = shape.recipe.lora;
+  // A product that writes bfloat16: in_floats where there is more to come to its sums, else where they wait.
+  const pass = passOf(shape);
+  const forward = !writesHalves(pass, name, 'output')
+    ? 0
+    : dora || trainsBias
+      ? floatBytes(T * out)
+      : waiting(shape, out, inputs);
+  const backward = !writesHalves(pass, name, 'input')
+    ? 0
+    : rank > 0 && dropout > 0
+      ? floatBytes(T * inputs)
+      : waiting(shape, inputs, out);
+  if (rank === 0) return Math.max(forward, backward) + gemm;
   const pairs = init === 'pissa' ? 2 : 1; // and the pair as it began
   const outputs = floatBytes(T * out);
   const hidden = floatBytes(T * rank);
@@ -87,13 +126,23 @@ function linear(shape: OperationShape, { rank, dora, in: inputs, out }: AdaptedL
   const dropped = dora && dropout > 0;
   const held = through + pairs * hidden;
   const steps = [
-    (pairs - 1) * hidden + terms(pairs, out) + gemm,
+    (pairs - 1) * hidden + forward + terms(pairs, out) + gemm,
     held + (dropped ? outputs : 0) + Math.max(gemm, outerSums(rank, out), outerSums(rank, inputs)),
-    held + terms(dropout > 0 ? pairs - 1 : pairs, inputs) + gemm,
+    held + backward + terms(dropout > 0 ? pairs - 1 : pairs, inputs) + gemm,
   ];
   if (dora) {
     steps.push(floatBytes(shape.threads * normRows * (normCols + rank)));
-    steps.push(held + outputs + (dropped ? floatBytes(T * inputs) : 0) + terms(1, out) + gemm);
+    steps.push(
+      (dropped ? forward : 0) + outputs + (dropped ? floatBytes(T * inputs) : 0) + terms(0, out) + gemm,
+    );
+    steps.push(
+      held +
+        (dropped ? backward : 0) +
+        outputs +
+        (dropped ? floatBytes(T * inputs) : 0) +
+        terms(1, out) +
+        gemm,
+    );
   }
   return Math.max(...steps);
 }

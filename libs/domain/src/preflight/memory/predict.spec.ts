@@ -5,8 +5,8 @@ import { type MemoryParts, predictMemory } from './predict';
 // libs/training/src/memory.spec.ts holds the figures against the kernel library, bench/memory.mjs against trainers.
 
 const GiB = 2 ** 30;
-/** Of 2,048 tokens: a layer's input, attention and its output; a number a head; x·Aᵀ of seven pairs of rank 16. */
-const keptOfLayer = 2048 * 4 * (3 * 4096 + 32 + 7 * 16);
+/** Of 2,048 tokens: a layer's input, attention and its output, in bfloat16; a number a head; x·Aᵀ of seven pairs of rank 16. */
+const keptOfLayer = 2048 * (2 * 3 * 4096 + 4 * (32 + 7 * 16));
 
 function predict(input: RecipeInput = {}, lengths = [512, 512, 512, 512], changes: Partial<Decoder> = {}) {
   return predictMemory({
@@ -54,6 +54,12 @@ it('takes the storage of a checkpoint that is quantized already', () => {
 
 it('keeps nothing of the layers below the lowest that is adapted', () => {
   expect(predict({ lora: { layers: [31] } }).parts.keptActivations).toBe(keptOfLayer);
+});
+
+it('counts floats where a job computes in floats', () => {
+  const { parts } = predict({ training: { compute: 'f32' } });
+  expect(parts.keptActivations).toBe(32 * (keptOfLayer + 2048 * 2 * 3 * 4096));
+  expect(parts.workingBuffers).toBeGreaterThan(predict().parts.workingBuffers);
 });
 
 it('grows with the tokens of a micro-batch, however they are spread over sequences', () => {

@@ -1,6 +1,7 @@
 import { type Decoder, keyWidth } from '@lowrank/contracts';
 import { floatBytes, planned } from './arena';
 import { type OperationShape, productMemory, promptMemory } from './operations';
+import { type Pass, roundsStream } from './pass';
 import { takeKept, takeRecomputed, takeScratch } from './step';
 
 // Sample answers are generated after training, in a kernel context of their own: libs/kernels/src/native/model/cache.cpp, session.cpp and
@@ -20,17 +21,19 @@ export const cacheMemory = (decoder: Decoder, tokens: number): number =>
 
 /** A plan for a prompt of so many tokens, and what its operations take. */
 export function passMemory(shape: Omit<OperationShape, 'lengths'>, prompt: number): number {
-  const { decoder, linears } = shape;
+  const { decoder, linears, recipe } = shape;
   const T = Math.min(prompt, partTokens);
+  const pass: Pass = { decoder, tokens: T, compute: recipe.training.compute, cached: true };
   const plan = planned((arena) => {
     for (let i = 0; i < decoder.ropes; i += 1) arena.floats(T);
     arena.floats(2 * T); // cache_rows
     arena.floats(T); // hidden_rstd
     arena.floats(T * decoder.hidden); // x
-    takeKept(arena, decoder, T, 'cached');
-    takeRecomputed(arena, decoder, T);
+    if (roundsStream(pass)) arena.floats(T * decoder.hidden); // x2
+    takeKept(arena, pass);
+    takeRecomputed(arena, pass);
     arena.floats(Math.max(...linears.map(({ rank }) => rank * T)));
-    takeScratch(arena, decoder, T, 'forward');
+    takeScratch(arena, pass, 'forward');
   });
   return plan + promptMemory({ ...shape, lengths: [prompt] });
 }

@@ -11,7 +11,7 @@ import {
 import { type AdaptedLinear, adaptLinears, adapterMemory } from './adapter';
 import { floatBytes } from './arena';
 import { baseFileBytes, normBytes, storageOf } from './base';
-import { evaluationOperations, productMemory } from './operations';
+import { evaluationOperations, passOf, productMemory } from './operations';
 import { answeringMemory } from './sampling';
 import { forwardMemory } from './step';
 import { encodingBytes, processMemory, type Dataset } from './trainer';
@@ -92,18 +92,17 @@ type Needs = Omit<WorkMemoryParts, 'dataset' | 'tokenizer' | 'process' | 'encodi
 
 /** Of a pass over so many tokens at a time with an adapter of these linears, the widest that there is. */
 function passing(
-  { model: { decoder, vocabSize, contextLength }, recipes, threads }: WorkMemoryInput,
+  { model: { decoder, vocabSize, contextLength }, threads }: WorkMemoryInput,
+  recipe: Recipe,
   { linears, lengths, storage }: { linears: AdaptedLinear[]; lengths: number[]; storage: BaseStorage },
 ): Pick<Needs, 'forward' | 'products' | 'base'> {
-  const recipe = recipes[0] as Recipe;
   const shape = { decoder, vocab: vocabSize, linears, recipe, lengths, threads, trained: 0 };
-  const tokens = lengths.reduce((sum, length) => sum + length, 0);
   const positions = Math.max(...lengths, Math.min(contextLength, 256));
   const tables =
     decoder.ropes * 2 * floatBytes((positions * decoder.headDim) / 2) + normBytes(decoder, storage);
   return {
     base: baseFileBytes(decoder, vocabSize, storage),
-    forward: forwardMemory(decoder, linears, tokens) + tables + evaluationOperations(shape),
+    forward: forwardMemory(passOf(shape), linears) + tables + evaluationOperations(shape),
     products: productMemory(shape),
   };
 }
@@ -117,6 +116,12 @@ function largestArray({ decoder, vocabSize }: WorkMemoryInput['model'], format: 
   return (isWide ? 4 : 2) * vocabSize * decoder.hidden;
 }
 
+/** What an export compares is computed in floats. */
+const inFloats = (recipe: Recipe): Recipe => ({
+  ...recipe,
+  training: { ...recipe.training, compute: 'f32' },
+});
+
 function exporting(input: WorkMemoryInput, format: ExportFormat): Needs {
   const { decoder, vocabSize, contextLength } = input.model;
   const [recipe] = input.recipes as [Recipe];
@@ -126,7 +131,7 @@ function exporting(input: WorkMemoryInput, format: ExportFormat): Needs {
   const storage = storageOf(decoder, plainStorage(decoder));
   const isAdapter = format === 'gguf-adapter';
   return {
-    ...passing(input, { linears, lengths: [compared], storage }),
+    ...passing(input, inFloats(recipe), { linears, lengths: [compared], storage }),
     // What GGUF holds is read back as floats; a merged folder has the base's own dtype.
     result: isAdapter
       ? 0
@@ -157,13 +162,13 @@ function combining(input: WorkMemoryInput, settings: CombineWork['settings']): N
   return largest([
     {
       ...none,
-      ...passing(input, { linears: made, lengths: [compared], storage }),
+      ...passing(input, recipe, { linears: made, lengths: [compared], storage }),
       ...{ pairs, adapters: result + Math.max(sum, result), garbage: youngBytes },
       logits: heldLogits * floatBytes(compared * vocabSize),
     },
     {
       ...none,
-      ...passing(input, { linears: made, lengths: [measured], storage }),
+      ...passing(input, recipe, { linears: made, lengths: [measured], storage }),
       ...{ pairs, adapters: result, garbage: youngBytes },
     },
   ]);
@@ -180,11 +185,11 @@ function evaluating(input: WorkMemoryInput, work: EvaluateWork): Needs {
   const needs: Needs[] = [];
   if (measures.some(({ metric }) => metric === 'loss')) {
     const lengths = [Math.min(length, input.dataset.tokens)];
-    needs.push({ ...none, ...passing(input, { linears, lengths, storage }), adapters });
+    needs.push({ ...none, ...passing(input, recipe, { linears, lengths, storage }), adapters });
   }
   if (measures.some(({ metric }) => metric !== 'loss')) {
     const prompt = Math.min(length, input.longest);
-    const { base, products } = passing(input, { linears, lengths: [1], storage });
+    const { base, products } = passing(input, recipe, { linears, lengths: [1], storage });
     const shape = { decoder, vocab: vocabSize, linears, recipe, threads: input.threads, trained: 0 };
     const room = Math.min(prompt + limits.maxTokens, contextLength);
     needs.push({ ...none, base, products, adapters, forward: answeringMemory(shape, prompt, room) });

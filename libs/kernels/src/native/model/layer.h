@@ -42,9 +42,9 @@ struct Pass {
   bool recomputing = false;  // a layer's kept activations are there: only the others are computed
   bool cached = false;       // keys come from a cache, and nothing is kept for backward
   RopeRows ropes[kMaxRopes] = {};  // one for each of ModelConfig::ropes
-  // Whether operands are in bfloat16, and the room that each then has for the hidden values of a pair.
+  // Whether operands are in bfloat16, and the room that each then has for the hidden values of a pair, where products want it.
   bool bf16_operands = ops.bf16_operands && run.compute == Compute::BF16 && !run.decoding;
-  int64_t pair_room = bf16_operands ? widest_pair() : 0;
+  int64_t pair_room = bf16_operands && ops.pair_room ? widest_pair() : 0;
 
   const ModelConfig& config() const { return base.config(); }
   MemoryCounter& memory() const { return base.memory(); }

@@ -53,12 +53,25 @@ static inline int64_t whole(int64_t n) {
   return most(ceil_div(n, step), 0) * step;
 }
 
-// Rows of a matrix, stride floats apart.
-struct RowsApart {
-  const float* data;
-  int64_t stride;
-  const float* operator()(int64_t row) const { return data + row * stride; }
-};
+// Lanes lane … lane+W-1 of a row of n values, factor times, as a product takes them; 0 beyond n.
+template <class Operand>
+static inline V lanes_at(const float* row, int64_t lane, int64_t n, float factor) {
+  return Operand::lanes(row, lane, n, factor);
+}
+template <class Operand>
+static inline V lanes_at(const uint16_t* row, int64_t lane, int64_t n, float factor) {
+  constexpr int64_t kMost = Operand::kPack * W;
+  row += lane * Operand::kPack;
+  n -= lane * Operand::kPack;
+  if (n <= 0) return zero();
+#if defined(__AVX512BF16__)
+  if constexpr (std::is_base_of_v<Paired, Operand>)
+    if (factor == 1) return load_pairs(row, least(n, kMost));
+#endif
+  float values[kMost];
+  for (int64_t i = 0; i < kMost; i += W) store(values + i, i < n ? get(row + i, least(n - i, W)) : zero());
+  return Operand::lanes(values, 0, kMost, factor);
+}
 
 // Rows [0, n) of x, which row(i) finds, D wide, as B along D: packed[lanes of D][kKeyBlock], missing ones zero.
 template <class Operand, class Row>
@@ -68,20 +81,20 @@ static void pack_columns(const Row& row, int64_t n, int64_t D, float* packed) {
     const int64_t depth = least(W, lanes - lane);
     for (int64_t key = 0; key < kKeyBlock; key += W) {
       V block[W];
-      for (int64_t j = 0; j < W; ++j) block[j] = key + j < n ? Operand::lanes(row(key + j), lane, D, 1) : zero();
+      for (int64_t j = 0; j < W; ++j) block[j] = key + j < n ? lanes_at<Operand>(row(key + j), lane, D, 1) : zero();
       transpose(block);
       for (int64_t j = 0; j < depth; ++j) store(packed + (lane + j) * kKeyBlock + key, block[j]);
     }
   }
 }
 
-// Rows [0, n) of x, stride floats apart, factor times, as A along D: out[n], rows out_stride apart, which may be x itself.
-template <class Operand>
-static void pack_rows_along(const float* x, int64_t stride, int64_t n, int64_t D, float factor, float* out, int64_t out_stride) {
+// The same rows, factor times, as A along D: out[n], rows out_stride apart, which may be where they are.
+template <class Operand, class Row>
+static void pack_rows_along(const Row& row, int64_t n, int64_t D, float factor, float* out, int64_t out_stride) {
   const int64_t lanes = lanes_of<Operand>(D);
   for (int64_t i = 0; i < n; ++i)
     for (int64_t lane = 0; lane < lanes; lane += W)
-      store_part(out + i * out_stride + lane, Operand::lanes(x + i * stride, lane, D, factor), least(W, lanes - lane));
+      store_part(out + i * out_stride + lane, lanes_at<Operand>(row(i), lane, D, factor), least(W, lanes - lane));
 }
 
 // The same rows along n: out[lanes of n][D], which may be where they are. Products that take many lanes find zeros up to a multiple of them.
@@ -89,7 +102,7 @@ template <class Operand, class Row>
 static void pack_rows_across(const Row& row, int64_t n, int64_t D, float* out) {
   for (int64_t i = 0; i < n; i += Operand::kPack) {
     const bool both = Operand::kPack == 2 && i + 1 < n;
-    const float *first = row(i), *second = both ? row(i + 1) : first;
+    const auto *first = row(i), *second = both ? row(i + 1) : first;
     for (int64_t d = 0; d < D; d += W) {
       const int64_t width = least(W, D - d);
       const V values = Operand::join(load_part(first + d, width), both ? load_part(second + d, width) : zero());

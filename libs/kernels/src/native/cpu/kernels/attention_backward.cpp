@@ -7,10 +7,12 @@ namespace {
 
 int64_t workspace_floats(int64_t D) { return kKeyBlock * (5 * D) + kQueryBlock * (4 * D + 3 * kKeyBlock); }
 
-template <class Operand>
+template <class Operand, class Element>
 struct Gradients {
-  const float *dout, *q, *k, *v, *lse, *delta;  // delta[T, Hq] = dout · o
-  float *dq, *dk, *dv;
+  RowsApart<const Element> dout, q, k, v;
+  const float *lse, *delta;  // delta[T, Hq] = dout · o
+  float *dq, *dk;
+  OperandOut dv;
   const Attention& a;
 
   // Keys and queries [start, start + n), key head kv.
@@ -37,10 +39,10 @@ struct Gradients {
     const int64_t lanes = lanes_of<Operand>(D);
     const int64_t group = Hq / a.Hkv, stride_q = Hq * D, stride_kv = a.Hkv * D;
     for (int64_t key = 0; key < n; key += kKeyBlock) {
-      const int64_t keys = least(kKeyBlock, n - key), first = (start + key) * stride_kv + kv * D;
-      pack_columns<Operand>(RowsApart{k + first, stride_kv}, keys, D, kt);
-      pack_columns<Operand>(RowsApart{v + first, stride_kv}, keys, D, vt);
-      pack_rows_across<Operand>(RowsApart{k + first, stride_kv}, keys, D, k_across);
+      const int64_t keys = least(kKeyBlock, n - key), first = start + key;
+      pack_columns<Operand>(k.from(first, kv * D), keys, D, kt);
+      pack_columns<Operand>(v.from(first, kv * D), keys, D, vt);
+      pack_rows_across<Operand>(k.from(first, kv * D), keys, D, k_across);
       std::memset(sum_k, 0, keys * D * sizeof(float));
       std::memset(sum_v, 0, keys * D * sizeof(float));
       // Blocks of queries begin at multiples of kQueryBlock for every key block, so that each is met first by the block that
@@ -56,8 +58,9 @@ struct Gradients {
         const int64_t query_rows = diagonal ? kDiagonalRows<Operand> : queries;
         for (int64_t head = kv * group; head < (kv + 1) * group; ++head) {
           const int64_t row = (start + query) * Hq + head;
-          pack_rows_along<Operand>(q + row * D, stride_q, queries, D, 1, q_along, D);
-          pack_rows_along<Operand>(dout + row * D, stride_q, queries, D, 1, do_along, D);
+          const auto q_rows = q.from(start + query, head * D), dout_rows = dout.from(start + query, head * D);
+          pack_rows_along<Operand>(q_rows, queries, D, 1, q_along, D);
+          pack_rows_along<Operand>(dout_rows, queries, D, 1, do_along, D);
           for (int64_t r = 0; r < queries; r += query_rows) {
             const int64_t count = least(query_rows, queries - r), width = whole<Operand>(seen(r + count - 1)), at = r * kKeyBlock;
             product<Operand>(Rows{q_along + r * D, D}, count, kt, kKeyBlock, lanes, width, false, p + at, kKeyBlock);
@@ -67,21 +70,21 @@ struct Gradients {
             probabilities(p + r * kKeyBlock, ds + r * kKeyBlock, first_key(a, query + r) - key,
                           seen(r), lse[row + r * Hq], delta[row + r * Hq]);
           if constexpr (!Operand::kAsIs) {
-            pack_rows_across<Operand>(RowsApart{q + row * D, stride_q}, queries, D, q_across);
-            pack_rows_across<Operand>(RowsApart{dout + row * D, stride_q}, queries, D, do_across);
+            pack_rows_across<Operand>(q_rows, queries, D, q_across);
+            pack_rows_across<Operand>(dout_rows, queries, D, do_across);
           }
           add_to_keys({key, keys, query, queries, diagonal ? kDiagonalRows<Operand> : keys}, p, ds, ds_across, do_across, q_across, sum_v, sum_k);
-          if constexpr (!Operand::kAsIs) pack_rows_along<Operand>(ds, kKeyBlock, queries, kKeyBlock, 1, ds, kKeyBlock);
+          if constexpr (!Operand::kAsIs) pack_rows_along<Operand>(RowsApart<const float>{ds, kKeyBlock}, queries, kKeyBlock, 1, ds, kKeyBlock);
           for (int64_t r = 0; r < queries; r += query_rows) {
             const int64_t count = least(query_rows, queries - r), depth = lanes_of<Operand>(most(seen(r + count - 1), 0));
             product<Operand>(Rows{ds + r * kKeyBlock, kKeyBlock}, count, k_across, D, depth, D, add, dq + (row + r * Hq) * D, stride_q);
           }
         }
       }
-      for (int64_t i = 0; i < keys; ++i) {
-        copy(sum_k + i * D, D, dk + first + i * stride_kv);
-        copy(sum_v + i * D, D, dv + first + i * stride_kv);
-      }
+      for (int64_t i = 0; i < keys; ++i) copy(sum_k + i * D, D, dk + (first + i) * stride_kv + kv * D);
+      with_rows(dv, stride_kv, [&](auto dv_rows) {
+        for (int64_t i = 0; i < keys; ++i) copy(sum_v + i * D, D, dv_rows(first + i) + kv * D);
+      });
     }
   }
 
@@ -98,8 +101,8 @@ struct Gradients {
       pack_turned<Operand>(p, m.queries, other);
       pack_turned<Operand>(ds, m.queries, p);
     } else if constexpr (!Operand::kAsIs) {
-      pack_rows_across<Operand>(RowsApart{p, kKeyBlock}, m.queries, kKeyBlock, p);
-      pack_rows_across<Operand>(RowsApart{ds, kKeyBlock}, m.queries, kKeyBlock, other);
+      pack_rows_across<Operand>(RowsApart<const float>{p, kKeyBlock}, m.queries, kKeyBlock, p);
+      pack_rows_across<Operand>(RowsApart<const float>{ds, kKeyBlock}, m.queries, kKeyBlock, other);
     }
     for (int64_t j = 0; j < m.keys; j += m.rows) {
       // Lanes of queries before the first one that sees key j are 0.
@@ -141,31 +144,34 @@ struct Gradients {
 
 }  // namespace
 
-void attention_backward(const Run& run, const Attention& a, const float* dout, const float* q, const float* k, const float* v,
-                        const float* o, const float* lse, const int32_t* starts, int64_t n_sequences, float* dq, float* dk,
-                        float* dv) {
-  const int64_t T = starts[n_sequences], Hq = a.Hq, D = a.D;
+void attention_backward(const Run& run, const Attention& a, Operand dout, Operand q, Operand k, Operand v, Operand o, const float* lse,
+                        const int32_t* starts, int64_t n_sequences, float* dq, float* dk, OperandOut dv) {
+  const int64_t T = starts[n_sequences], Hq = a.Hq, D = a.D, width = Hq * D, width_kv = a.Hkv * D;
   const size_t mark = run.scratch->mark();
   auto* delta = static_cast<float*>(run.scratch->take(T * Hq * sizeof(float)));
   auto* workspace = static_cast<float*>(run.scratch->take(run.pool->threads() * workspace_floats(D) * sizeof(float)));
-  parallel(run, T, [&](int t, int) {
-    for (int64_t head = 0; head < Hq; ++head) {
-      const int64_t row = t * Hq + head;
-      V products = zero();
-      for (int64_t d = 0; d < D; d += W) {
-        const int64_t lanes = least(W, D - d);
-        products = fma(load_part(dout + row * D + d, lanes), load_part(o + row * D + d, lanes), products);
-      }
-      delta[row] = sum(products);
-    }
-  });
-  const auto all = [&](const auto& gradients) {
-    parallel(run, n_sequences * a.Hkv, [&](int task, int thread) {
-      const int64_t s = task / a.Hkv;
-      gradients.sequence(starts[s], starts[s + 1] - starts[s], task % a.Hkv, workspace + thread * workspace_floats(D));
+  with_rows(dout, width, [&]<class Element>(RowsApart<const Element> dout_rows) {
+    with_rows(o, width, [&](auto o_rows) {
+      parallel(run, T, [&](int t, int) {
+        for (int64_t head = 0; head < Hq; ++head) {
+          V products = zero();
+          for (int64_t d = 0; d < D; d += W) {
+            const int64_t lanes = least(W, D - d), at = head * D + d;
+            products = fma(get(dout_rows(t) + at, lanes), get(o_rows(t) + at, lanes), products);
+          }
+          delta[t * Hq + head] = sum(products);
+        }
+      });
     });
-  };
-  with_operands(run, D, [&]<class Operand>() { all(Gradients<Operand>{dout, q, k, v, lse, delta, dq, dk, dv, a}); });
+    with_operands(run, D, [&]<class Operand>() {
+      const auto of = [&](const auto& x, int64_t wide) { return rows_of<const Element>(x, wide); };
+      const Gradients<Operand, Element> gradients{dout_rows, of(q, width), of(k, width_kv), of(v, width_kv), lse, delta, dq, dk, dv, a};
+      parallel(run, n_sequences * a.Hkv, [&](int task, int thread) {
+        const int64_t s = task / a.Hkv;
+        gradients.sequence(starts[s], starts[s + 1] - starts[s], task % a.Hkv, workspace + thread * workspace_floats(D));
+      });
+    });
+  });
   run.scratch->release(mark);
 }
 

@@ -8,10 +8,11 @@ namespace lr::LR_ISA {
 namespace {
 
 // Sequences of queries starts[s] … starts[s+1] and where their keys and values lie.
+template <class Element>
 struct Sequences {
   const int32_t* starts;
   int64_t n;
-  const float *k, *v;
+  RowsApart<const Element> k, v;
   const PagedSequence* paged;  // null: the keys are those of the queries' own tokens, in their place
   int64_t page_tokens;
 
@@ -26,26 +27,30 @@ struct Sequences {
 
 // One head of one sequence: queries [n, Hq · D] at positions past …, and its keys and values from block `from` on. Blocks of keys begin
 // at multiples of kKeyBlock whatever the past: a query gets the same bytes wherever its sequence was split.
+template <class Element>
 struct Head {
-  const float *q, *packed_k, *packed_v;  // [key block][lanes of D][kKeyBlock], [key block][lanes of kKeyBlock][D]
-  float *o, *lse;                 // lse may be null
-  int64_t past, n, from;
+  RowsApart<const Element> q;
+  const float *packed_k, *packed_v;  // [key block][lanes of D][kKeyBlock], [key block][lanes of kKeyBlock][D]
+  OperandOut o;                      // of all tokens and heads: this one's begins in row `start` and this column
+  int64_t start, column;
+  float* lse;                        // may be null
+  int64_t past, from;
   const Attention& a;
 };
 
 int64_t workspace_floats(int64_t D) { return kQueryBlock * (2 * D + kKeyBlock + 2); }
 
 // Queries [begin, begin + count) of a head.
-template <class Operand>
-void attend_block(const Head& head, int64_t begin, int64_t count, float* workspace) {
-  const int64_t D = head.a.D, stride_q = head.a.Hq * D;
+template <class Operand, class Element>
+void attend_block(const Head<Element>& head, int64_t begin, int64_t count, float* workspace) {
+  const int64_t D = head.a.D;
   [[maybe_unused]] const typename Operand::Registers registers;
   float* q = workspace;                   // [count, D] in lanes, scaled
   float* o = q + kQueryBlock * D;         // [count, D]
   float* p = o + kQueryBlock * D;         // [count, kKeyBlock]: scores, then probabilities
   float* top = p + kQueryBlock * kKeyBlock;  // [count]: running maximum
   float* total = top + kQueryBlock;          // [count]: running sum
-  pack_rows_along<Operand>(head.q + begin * stride_q, stride_q, count, D, head.a.scale, q, D);
+  pack_rows_along<Operand>(head.q.from(begin, 0), count, D, head.a.scale, q, D);
   std::memset(o, 0, count * D * sizeof(float));
   for (int64_t r = 0; r < count; ++r) {
     top[r] = -INFINITY;
@@ -91,7 +96,8 @@ void attend_block(const Head& head, int64_t begin, int64_t count, float* workspa
       }
       total[r] += sum(sums);
     }
-    if constexpr (!Operand::kAsIs) pack_rows_along<Operand>(scores, kKeyBlock, rows, columns, 1, scores, kKeyBlock);
+    if constexpr (!Operand::kAsIs)
+      pack_rows_along<Operand>(RowsApart<const float>{scores, kKeyBlock}, rows, columns, 1, scores, kKeyBlock);
     product<Operand>(Rows{scores, kKeyBlock}, rows, head.packed_v + (key - head.from) * D, D, lanes_of<Operand>(width), D, true, o + begin_row * D, D);
   };
   for (int64_t key = first_key_block(head.a, first); key < keys; key += kKeyBlock) {
@@ -103,14 +109,21 @@ void attend_block(const Head& head, int64_t begin, int64_t count, float* workspa
     }
   }
 
+  with_rows(head.o, head.a.Hq * D, [&](auto o_rows) {
+    const auto out = o_rows.from(head.start + begin, head.column);
+    for (int64_t r = 0; r < count; ++r)
+      for (int64_t d = 0; d < D; d += W) {
+        const int64_t lanes = least(W, D - d);
+        put(out(r) + d, get(o + r * D + d, lanes) * set(1 / total[r]), lanes);
+      }
+  });
   for (int64_t r = 0; r < count; ++r) {
-    pack_rows_along<Exact>(o + r * D, D, 1, D, 1 / total[r], head.o + (begin + r) * stride_q, D);
     if (head.lse != nullptr) head.lse[(begin + r) * head.a.Hq] = top[r] + std::log(total[r]);
   }
 }
 
-template <class Operand>
-void attention_with(const Run& run, const Attention& a, const float* q, const Sequences& sequences, float* o, float* lse) {
+template <class Operand, class Element>
+void attention_with(const Run& run, const Attention& a, RowsApart<const Element> q, const Sequences<Element>& sequences, OperandOut o, float* lse) {
   const int64_t Hq = a.Hq, Hkv = a.Hkv, D = a.D, n_sequences = sequences.n;
   const size_t mark = run.scratch->mark();
   auto* key_blocks = static_cast<int64_t*>(run.scratch->take((n_sequences + 1) * sizeof(int64_t)));  // before sequence s
@@ -131,8 +144,8 @@ void attention_with(const Run& run, const Attention& a, const float* q, const Se
     const int64_t head = task % Hkv, s = task / Hkv, n = sequences.keys(s);
     for (int64_t key = from(s); key < n; key += kKeyBlock) {
       const int64_t to = (head * all_keys + key_blocks[s]) * block_size + (key - from(s)) * D, count = least(kKeyBlock, n - key);
-      const auto row_of = [&](const float* data) {
-        return [=, &sequences](int64_t i) { return data + (sequences.row(s, key + i) * Hkv + head) * D; };
+      const auto row_of = [&](RowsApart<const Element> rows) {
+        return [=, &sequences](int64_t i) { return rows(sequences.row(s, key + i)) + head * D; };
       };
       pack_columns<Operand>(row_of(sequences.k), count, D, packed_k + to);
       pack_rows_across<Operand>(row_of(sequences.v), count, D, packed_v + to);
@@ -144,24 +157,27 @@ void attention_with(const Run& run, const Attention& a, const float* q, const Se
     int64_t s = 0;
     while (query_blocks[s + 1] <= block) ++s;
     const int64_t start = sequences.starts[s], n = sequences.queries(s), begin = (block - query_blocks[s]) * kQueryBlock;
-    const Head one{q + (start * Hq + head) * D,
-                   packed_k + (kv * all_keys + key_blocks[s]) * block_size,
-                   packed_v + (kv * all_keys + key_blocks[s]) * block_size,
-                   o + (start * Hq + head) * D,
-                   lse == nullptr ? nullptr : lse + start * Hq + head,
-                   sequences.past(s), n, from(s), a};
+    const Head<Element> one{q.from(start, head * D),
+                            packed_k + (kv * all_keys + key_blocks[s]) * block_size,
+                            packed_v + (kv * all_keys + key_blocks[s]) * block_size,
+                            o,
+                            start,
+                            head * D,
+                            lse == nullptr ? nullptr : lse + start * Hq + head,
+                            sequences.past(s), from(s), a};
     attend_block<Operand>(one, begin, least(kQueryBlock, n - begin), workspace + thread * workspace_floats(D));
   });
   run.scratch->release(mark);
 }
 
-void attention(const Run& run, const Attention& a, const float* q, const Sequences& sequences, float* o, float* lse) {
+template <class Element>
+void attention(const Run& run, const Attention& a, RowsApart<const Element> q, const Sequences<Element>& sequences, OperandOut o, float* lse) {
   with_operands(run, a.D, [&]<class Operand>() { attention_with<Operand>(run, a, q, sequences, o, lse); });
 }
 
 // Calls f(key, row, count) for the keys [first, end) of sequence s, as many at a time as lie in a page.
 template <class F>
-inline void for_each_page(const Sequences& sequences, int64_t s, int64_t first, int64_t end, const F& f) {
+inline void for_each_page(const Sequences<float>& sequences, int64_t s, int64_t first, int64_t end, const F& f) {
   for (int64_t key = first; key < end;) {
     const int64_t count = least(sequences.page_tokens - key % sequences.page_tokens, end - key);
     f(key, sequences.row(s, key), count);
@@ -171,12 +187,12 @@ inline void for_each_page(const Sequences& sequences, int64_t s, int64_t first, 
 
 // The last query of sequence s, its heads that share key head kv, q[group, D], against the keys [first, end) that it sees: reads the
 // cache once. scores [group, end - first].
-void attend_decoding(const Attention& a, const float* q, const Sequences& sequences, int64_t s, int64_t kv, int64_t first, int64_t end,
+void attend_decoding(const Attention& a, const float* q, const Sequences<float>& sequences, int64_t s, int64_t kv, int64_t first, int64_t end,
                      float* o, float* scores) {
   const int64_t group = a.Hq / a.Hkv, stride = a.Hkv * a.D, D = a.D, n = end - first;
   const auto part = [&](const float* p, int64_t d) { return D - d >= W ? load(p + d) : load_part(p + d, D - d); };
   for_each_page(sequences, s, first, end, [&](int64_t key, int64_t row, int64_t count) {
-    const float* k = sequences.k + row * stride + kv * D;
+    const float* k = sequences.k(row) + kv * D;
     for (int64_t j = 0; j < count; ++j)
       for (int64_t g = 0; g < group; ++g) {
         V products = zero();
@@ -202,7 +218,7 @@ void attend_decoding(const Attention& a, const float* q, const Sequences& sequen
     for (int64_t j = 0; j < n; ++j) p[j] /= total;
   }
   for_each_page(sequences, s, first, end, [&](int64_t key, int64_t row, int64_t count) {
-    const float* v = sequences.v + row * stride + kv * D;
+    const float* v = sequences.v(row) + kv * D;
     for (int64_t j = 0; j < count; ++j)
       for (int64_t g = 0; g < group; ++g) {
         const float p = scores[g * n + key - first + j];
@@ -213,15 +229,19 @@ void attend_decoding(const Attention& a, const float* q, const Sequences& sequen
 
 }  // namespace
 
-void attention_forward(const Run& run, const Attention& a, const float* q, const float* k, const float* v, const int32_t* starts,
-                       int64_t n_sequences, float* o, float* lse) {
-  attention(run, a, q, {starts, n_sequences, k, v, nullptr, 0}, o, lse);
+void attention_forward(const Run& run, const Attention& a, Operand q, Operand k, Operand v, const int32_t* starts, int64_t n_sequences,
+                       OperandOut o, float* lse) {
+  with_rows(q, a.Hq * a.D, [&]<class Element>(RowsApart<const Element> q_rows) {
+    const auto k_rows = rows_of<const Element>(k, a.Hkv * a.D), v_rows = rows_of<const Element>(v, a.Hkv * a.D);
+    attention<Element>(run, a, q_rows, {starts, n_sequences, k_rows, v_rows, nullptr, 0}, o, lse);
+  });
 }
 
 void attention_cached(const Run& run, const Attention& a, const float* q, const PagedKeys& cache, const PagedSequence* paged,
-                      const int32_t* starts, int64_t n_sequences, float* o) {
-  const Sequences sequences{starts, n_sequences, cache.k, cache.v, paged, cache.page_tokens};
-  if (!run.decoding) return attention(run, a, q, sequences, o, nullptr);
+                      const int32_t* starts, int64_t n_sequences, OperandOut o) {
+  const int64_t width = a.Hkv * a.D;
+  const Sequences<float> sequences{starts, n_sequences, {cache.k, width}, {cache.v, width}, paged, cache.page_tokens};
+  if (!run.decoding) return attention<float>(run, a, {q, a.Hq * a.D}, sequences, o, nullptr);
   const int64_t group = a.Hq / a.Hkv, threads = run.pool->threads();
   int64_t longest = 0, keys = 0;  // that a query sees
   for (int64_t s = 0; s < n_sequences; ++s) {
@@ -235,7 +255,7 @@ void attention_cached(const Run& run, const Attention& a, const float* q, const 
       run, n_sequences * a.Hkv,
       [&](int task, int thread) {
         const int64_t s = task / a.Hkv, kv = task % a.Hkv, query = (s * a.Hq + kv * group) * a.D, past = paged[s].past;
-        attend_decoding(a, q + query, sequences, s, kv, first_key(a, past), past + 1, o + query, scores + thread * group * longest);
+        attend_decoding(a, q + query, sequences, s, kv, first_key(a, past), past + 1, o.floats + query, scores + thread * group * longest);
       },
       keys * a.Hq * a.D < kWorthThreads);
   run.scratch->release(mark);

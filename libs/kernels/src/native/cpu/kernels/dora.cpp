@@ -10,19 +10,21 @@ constexpr int64_t kPiece = 256;     // elements whose dropout factors are made i
 constexpr int64_t kNormRows = 8;    // rows of a weight in one go: a full tile, so that each load of A meets them all
 constexpr int64_t kNormCols = 512;  // and columns: 16 KiB of W, which stay in the first cache
 
-inline V part(const float* p, int64_t lanes) { return lanes == W ? load(p) : load_part(p, lanes); }
-
 }  // namespace
 
-void dropout(const Run& run, const float* x, const Lora& l, int64_t in, float* out, int64_t T) {
-  parallel(run, T, [&](int t, int) {
-    const float* row = x + t * in;
-    float factors[kPiece];
-    for (int64_t i = 0; i < in; i += kPiece) {
-      const int64_t n = least(kPiece, in - i);
-      dropout_factors(l.dropout_key, l.dropout, t * in + i, n, factors);
-      for (int64_t j = 0; j < n; ++j) out[t * in + i + j] = row[i + j] * factors[j];
-    }
+void dropout(const Run& run, Operand x, const Lora& l, int64_t in, float* out, int64_t T) {
+  with_rows(x, in, [&](auto x_rows) {
+    parallel(run, T, [&](int t, int) {
+      float factors[kPiece];
+      for (int64_t i = 0; i < in; i += kPiece) {
+        const int64_t n = least(kPiece, in - i);
+        dropout_factors(l.dropout_key, l.dropout, t * in + i, n, factors);
+        for (int64_t j = 0; j < n; j += W) {
+          const int64_t lanes = least(W, n - j);
+          put(out + t * in + i + j, get(x_rows(t) + i + j, lanes) * get(factors + j, lanes), lanes);
+        }
+      }
+    });
   });
 }
 
@@ -53,7 +55,7 @@ void row_norms(const Run& run, const Weight& w, const Lora& l, float* norm) {
       if (l.rank > 0) multiply<MultiplyAdd>(Rows{b, l.rank}, rows, a + col, w.cols, l.rank, cols, true, values, kNormCols);
       for (int64_t i = 0; i < rows; ++i)
         for (int64_t j = 0; j < cols; j += W) {
-          const V value = part(values + i * kNormCols + j, least(W, cols - j));
+          const V value = get(values + i * kNormCols + j, least(W, cols - j));
           squares[i] = fma(value, value, squares[i]);
         }
     }
@@ -62,33 +64,38 @@ void row_norms(const Run& run, const Weight& w, const Lora& l, float* norm) {
   run.scratch->release(mark);
 }
 
-void column_affine(const Run& run, const float* x, const float* before, const float* factor, const float* after, float* y, int64_t T,
+void column_affine(const Run& run, Operand x, const float* before, const float* factor, const float* after, OperandOut y, int64_t T,
                    int64_t n) {
-  parallel(run, T, [&](int t, int) {
-    for (int64_t i = 0; i < n; i += W) {
-      const int64_t lanes = least(W, n - i);
-      V value = part(x + t * n + i, lanes);
-      if (before != nullptr) value = value - part(before + i, lanes);
-      if (factor != nullptr) value = value * part(factor + i, lanes);
-      if (after != nullptr) value = value + part(after + i, lanes);
-      store_part(y + t * n + i, value, lanes);
-    }
-  });
+  const auto all = [&](auto x_rows, auto y_rows) {
+    parallel(run, T, [&](int t, int) {
+      for (int64_t i = 0; i < n; i += W) {
+        const int64_t lanes = least(W, n - i);
+        V value = get(x_rows(t) + i, lanes);
+        if (before != nullptr) value = value - get(before + i, lanes);
+        if (factor != nullptr) value = value * get(factor + i, lanes);
+        if (after != nullptr) value = value + get(after + i, lanes);
+        put(y_rows(t) + i, value, lanes);
+      }
+    });
+  };
+  with_rows(x, n, [&](auto x_rows) { with_rows(y, n, [&](auto y_rows) { all(x_rows, y_rows); }); });
 }
 
-void column_sums(const Run& run, const float* a, const float* b, const float* factor, float* sums, int64_t T, int64_t n) {
+void column_sums(const Run& run, Operand a, const float* b, const float* factor, float* sums, int64_t T, int64_t n) {
   constexpr int64_t kVectors = 4;  // a cache line or more of each row
-  parallel(run, ceil_div(n, kVectors * W), [&](int task, int) {
-    for (int64_t i = task * kVectors * W; i < least((task + 1) * kVectors * W, n); i += W) {
-      const int64_t lanes = least(W, n - i);
-      V total = zero();
-      for (int64_t t = 0; t < T; ++t) {
-        const V value = part(a + t * n + i, lanes);
-        total = b == nullptr ? total + value : fma(value, part(b + t * n + i, lanes), total);
+  with_rows(a, n, [&](auto a_rows) {
+    parallel(run, ceil_div(n, kVectors * W), [&](int task, int) {
+      for (int64_t i = task * kVectors * W; i < least((task + 1) * kVectors * W, n); i += W) {
+        const int64_t lanes = least(W, n - i);
+        V total = zero();
+        for (int64_t t = 0; t < T; ++t) {
+          const V value = get(a_rows(t) + i, lanes);
+          total = b == nullptr ? total + value : fma(value, get(b + t * n + i, lanes), total);
+        }
+        if (factor != nullptr) total = total * get(factor + i, lanes);
+        put(sums + i, get(sums + i, lanes) + total, lanes);
       }
-      if (factor != nullptr) total = total * part(factor + i, lanes);
-      store_part(sums + i, part(sums + i, lanes) + total, lanes);
-    }
+    });
   });
 }
 

@@ -9,6 +9,7 @@
 
 #include "amx.h"
 #include "integers.h"
+#include "operands.h"
 #include "pool.h"
 #include "tile.h"
 
@@ -109,11 +110,13 @@ static inline int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
 
 // What a source of A or B offers; both write floats.
 //   A:                void row(m, k, n, out)     elements (m, k … k+n-1)
+//                     halves(m)                  optional: row m where it lies in bfloat16, or null
 //   B, kAlongK true:  void line(col, k, n, out)  elements (k … k+n-1, col)
 //   B, kAlongK false: void line(k, col, n, out)  elements (k, col … col+n-1)
 // Sink of C, called once for each deep block of k:
 //   void expect(m, rows, n)                      these rows are taken soon, kTileCols columns from n on: a chance to fetch them
 //   void take(values, m, rows, n, cols, first)   values[rows, kTileCols] of C from (m, n) on, stored when first, else added
+//   bool rounds()                                whether it rounds what it takes: then it is called once for all of k
 // Terms of C beside the product:
 //   void add(m, rows, n, cols, values)           adds them to values[rows, kTileCols] of C from (m, n) on
 struct NoTerms {
@@ -194,6 +197,14 @@ template <class Operand, class A>
 static void pack_rows(const A& a, int64_t m, int64_t count, int64_t k, int64_t depth, int64_t step, float* rows, float* line) {
   for (int64_t j = 0; j < count; ++j) {
     float* lanes = rows + j * kLaneStride;
+#if defined(__AVX512BF16__)
+    if constexpr (std::is_base_of_v<Paired, Operand> && requires { a.halves(m); }) {
+      if (const uint16_t* halves = a.halves(m + j)) {  // pairs as they lie
+        for (int64_t i = 0; i < depth; i += 2 * W) store(lanes + i / 2, load_pairs(halves + k + i, least(2 * W, depth - i)));
+        continue;
+      }
+    }
+#endif
     for (int64_t i = 0; i < depth; i += step, lanes += slice_stride<Operand>(step)) {
       const int64_t n = least(step, depth - i), padded = ceil_div(n, 2 * W) * 2 * W;
       float* piece = Operand::kAsIs ? lanes : line;
@@ -211,10 +222,20 @@ struct Packed {
   int64_t cols;  // of the block, a multiple of kTileCols
   int64_t k, depth;
   int64_t step;  // elements of k in a slice
+  float* waiting;  // [M, cols] sums of C between deep blocks, where C rounds and there are several; else null
+  bool last;       // no deep block comes after it
   int64_t slices() const { return ceil_div(depth, step); }
   int64_t slice_depth(int64_t s) const { return least(step, depth - s * step); }
   float* tile(int64_t s, int64_t n) const { return data + (s * cols + n) * kPanelLanes<Operand>; }
 };
+
+// values[n] of C join those that wait from the deep blocks before, and have them in the end.
+static inline void join_waiting(float* values, float* waiting, int64_t n, bool first, bool last) {
+  for (int64_t i = 0; i < n; i += W) {
+    const V sum = first ? load(values + i) : load(waiting + i) + load(values + i);
+    store(last ? values + i : waiting + i, sum);
+  }
+}
 
 // One task: rows m … m+count-1 of C, and of the block of B, which begins in column `block`, columns [begin, end). `rest` is a thread's workspace.
 template <class Operand, class A, class C, class Terms>
@@ -241,7 +262,8 @@ static void gemm_rows(const A& a, const Packed<Operand>& b, const C& c, const Te
       }
     }
     if (b.k == 0) terms.add(m, count, block + n, width, values);
-    c.take(values, m, count, block + n, width, b.k == 0);
+    if (b.waiting != nullptr) join_waiting(values, b.waiting + m * b.cols + n * count, count * kTileCols, b.k == 0, b.last);
+    if (b.waiting == nullptr || b.last) c.take(values, m, count, block + n, width, b.k == 0 || b.waiting != nullptr);
   }
 }
 
@@ -262,12 +284,14 @@ static void gemm(const Run& run, int64_t M, int64_t N, int64_t K, const A& a, co
 
   const size_t mark = run.scratch->mark();
   auto* workspace = static_cast<float*>(run.scratch->take(threads * kGemmWorkspace * sizeof(float)));
+  auto* waiting = c.rounds() && K > kSlices * step ? static_cast<float*>(run.scratch->take(M * cols * sizeof(float))) : nullptr;
   // Packed B is of all threads; then comes, for each, what is its own.
   const auto own = [&](int thread) { return workspace + threads * kPackedB + thread * (kGemmWorkspace - kPackedB); };
   for (int64_t block = 0; block < N; block += cols) {
     const int64_t block_cols = least(cols, ceil_div(N - block, kTileCols) * kTileCols);
     for (int64_t k = 0; k < K; k += kSlices * step) {
-      const Packed<Operand> deep{workspace, block_cols, k, least(kSlices * step, K - k), step};
+      const int64_t depth = least(kSlices * step, K - k);
+      const Packed<Operand> deep{workspace, block_cols, k, depth, step, waiting, k + depth == K};
       const int64_t groups = ceil_div(block_cols, kPackCols);
       parallel(run, deep.slices() * groups, [&](int task, int thread) {
         const int64_t s = task / groups, col = task % groups * kPackCols;

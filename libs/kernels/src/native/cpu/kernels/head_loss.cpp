@@ -92,7 +92,7 @@ struct GradientRows {
 };
 
 template <class Operand>
-void chunks(const Run& run, const float* hidden, const Weight& head, const int32_t* targets, const float* grad_scale,
+void chunks(const Run& run, lr::Operand hidden, const Weight& head, const int32_t* targets, const float* grad_scale,
             const float* smoothing, int64_t chunk, float softcap, float* loss, uint8_t* correct, float* dhidden, int64_t T) {
   const auto one_token = softcap > 0 ? cross_entropy<true> : cross_entropy<false>;
   const int64_t vocab = head.rows, d = head.cols;
@@ -114,15 +114,16 @@ void chunks(const Run& run, const float* hidden, const Weight& head, const int32
   auto* factors = static_cast<float*>(run.scratch->take(chunk * sizeof(float)));
   for (int64_t begin = 0; begin < count; begin += chunk) {
     const int64_t n = least(chunk, count - begin);
-    for (int64_t i = 0; i < n; ++i) std::memcpy(rows + i * d, hidden + tokens[begin + i] * d, d * sizeof(float));
-    gemm<Operand>(run, n, vocab, d, MatrixRows{rows, d}, TransposedWeight(head), MatrixSink{logits, vocab, false, nullptr});
+    const OperandRows all{hidden, d};
+    for (int64_t i = 0; i < n; ++i) all.row(tokens[begin + i], 0, d, rows + i * d);
+    gemm<Operand>(run, n, vocab, d, OperandRows{rows, d}, TransposedWeight(head), OperandSink{logits, vocab, false, nullptr});
     parallel(run, n, [&](int i, int) {
       const int32_t t = tokens[begin + i];
       factors[i] = one_token(logits + i * vocab, vocab, targets[t], softcap, grad_scale[t], smoothing == nullptr ? 0 : smoothing[t],
                              dhidden != nullptr, loss + t, correct + t);
     });
     if (dhidden == nullptr) continue;
-    gemm<Operand>(run, n, d, vocab, GradientRows{logits, factors, vocab}, PlainWeight(head), MatrixSink{rows, d, false, nullptr});
+    gemm<Operand>(run, n, d, vocab, GradientRows{logits, factors, vocab}, PlainWeight(head), OperandSink{rows, d, false, nullptr});
     for (int64_t i = 0; i < n; ++i) std::memcpy(dhidden + tokens[begin + i] * d, rows + i * d, d * sizeof(float));
   }
   run.scratch->release(mark);
@@ -130,7 +131,7 @@ void chunks(const Run& run, const float* hidden, const Weight& head, const int32
 
 }  // namespace
 
-void head_loss(const Run& run, const float* hidden, const Weight& head, const int32_t* targets, const float* grad_scale,
+void head_loss(const Run& run, Operand hidden, const Weight& head, const int32_t* targets, const float* grad_scale,
                const float* smoothing, int64_t chunk, float softcap, float* loss, uint8_t* correct, float* dhidden, int64_t T) {
   if (run.compute == Compute::BF16) {
     chunks<Bf16>(run, hidden, head, targets, grad_scale, smoothing, chunk, softcap, loss, correct, dhidden, T);

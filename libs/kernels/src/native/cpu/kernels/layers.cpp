@@ -30,14 +30,6 @@ template <typename F>
 inline void vectors(int64_t begin, int64_t end, const F& f) {
   for (; begin < end; begin += W) f(begin, least(W, end - begin));
 }
-inline V get(const float* p, int64_t lanes) { return lanes == W ? load(p) : load_part(p, lanes); }
-inline void put(float* p, V v, int64_t lanes) {
-  if (lanes == W) {
-    store(p, v);
-  } else {
-    store_part(p, v, lanes);
-  }
-}
 
 inline V sigmoid(V x) { return set(1) / (set(1) + exp(zero() - x)); }
 
@@ -55,85 +47,105 @@ struct GeluTanh {
 
 }  // namespace
 
-void rmsnorm_forward(const Run& run, const float* x, const float* w, float eps, float* y, float* rstd, int64_t T, int64_t d) {
-  rows(run, T, d, [&](int64_t t) {
-    const float* in = x + t * d;
-    V squares = zero();
-    vectors(0, d, [&](int64_t i, int64_t lanes) {
-      const V value = get(in + i, lanes);
-      squares = fma(value, value, squares);
+void rmsnorm_forward(const Run& run, Operand x, const float* w, float eps, OperandOut y, float* rstd, int64_t T, int64_t d) {
+  const auto all = [&](auto x_rows, auto y_rows) {
+    rows(run, T, d, [&](int64_t t) {
+      const auto* in = x_rows(t);
+      V squares = zero();
+      vectors(0, d, [&](int64_t i, int64_t lanes) {
+        const V value = get(in + i, lanes);
+        squares = fma(value, value, squares);
+      });
+      rstd[t] = 1 / __builtin_sqrtf(sum(squares) / static_cast<float>(d) + eps);
+      const V inverse = set(rstd[t]);
+      vectors(0, d, [&](int64_t i, int64_t lanes) { put(y_rows(t) + i, get(in + i, lanes) * inverse * get(w + i, lanes), lanes); });
     });
-    rstd[t] = 1 / __builtin_sqrtf(sum(squares) / static_cast<float>(d) + eps);
-    const V inverse = set(rstd[t]);
-    vectors(0, d, [&](int64_t i, int64_t lanes) { put(y + t * d + i, get(in + i, lanes) * inverse * get(w + i, lanes), lanes); });
+  };
+  with_rows(x, d, [&](auto x_rows) { with_rows(y, d, [&](auto y_rows) { all(x_rows, y_rows); }); });
+}
+
+void rmsnorm_backward(const Run& run, const float* dy, Operand x, const float* w, const float* rstd, float* dx, int64_t T, int64_t d) {
+  with_rows(x, d, [&](auto x_rows) {
+    rows(run, T, d, [&](int64_t t) {
+      const auto* in = x_rows(t);
+      const float* gradient = dy + t * d;
+      V products = zero();
+      vectors(0, d, [&](int64_t i, int64_t lanes) {
+        products = fma(get(gradient + i, lanes) * get(w + i, lanes), get(in + i, lanes), products);
+      });
+      const V inverse = set(rstd[t]);
+      const V mean = set(sum(products) * rstd[t] * rstd[t] / static_cast<float>(d));  // of gradient · normed x, times rstd
+      vectors(0, d, [&](int64_t i, int64_t lanes) {
+        const V through = get(gradient + i, lanes) * get(w + i, lanes) - get(in + i, lanes) * mean;
+        put(dx + t * d + i, fma(through, inverse, get(dx + t * d + i, lanes)), lanes);
+      });
+    });
   });
 }
 
-void rmsnorm_backward(const Run& run, const float* dy, const float* x, const float* w, const float* rstd, float* dx, int64_t T,
-                      int64_t d) {
-  rows(run, T, d, [&](int64_t t) {
-    const float *in = x + t * d, *gradient = dy + t * d;
-    V products = zero();
-    vectors(0, d, [&](int64_t i, int64_t lanes) {
-      products = fma(get(gradient + i, lanes) * get(w + i, lanes), get(in + i, lanes), products);
-    });
-    const V inverse = set(rstd[t]);
-    const V mean = set(sum(products) * rstd[t] * rstd[t] / static_cast<float>(d));  // of gradient · normed x, times rstd
-    vectors(0, d, [&](int64_t i, int64_t lanes) {
-      const V through = get(gradient + i, lanes) * get(w + i, lanes) - get(in + i, lanes) * mean;
-      put(dx + t * d + i, fma(through, inverse, get(dx + t * d + i, lanes)), lanes);
-    });
-  });
-}
-
-void rope(const Run& run, const float* x, float* y, const int32_t* places, const float* cos, const float* sin, int sign, int64_t T,
+void rope(const Run& run, const float* x, OperandOut y, const int32_t* places, const float* cos, const float* sin, int sign, int64_t T,
           int64_t heads, int64_t head_dim, int64_t width) {
   const int64_t half = width / 2;
   const V direction = set(static_cast<float>(sign));
-  rows(run, T, heads * head_dim, [&](int64_t t) {
-    const float *c = cos + places[t] * half, *s = sin + places[t] * half;
-    if (y != x) std::memcpy(y + t * heads * head_dim, x + t * heads * head_dim, static_cast<size_t>(heads * head_dim) * sizeof(float));
-    for (int64_t head = 0; head < heads; ++head) {
-      float *first = y + (t * heads + head) * head_dim, *second = first + half;
-      vectors(0, half, [&](int64_t i, int64_t lanes) {
-        const V a = get(first + i, lanes), b = get(second + i, lanes);
-        const V cosine = get(c + i, lanes), sine = get(s + i, lanes) * direction;
-        put(first + i, a * cosine - b * sine, lanes);
-        put(second + i, fma(b, cosine, a * sine), lanes);
-      });
-    }
+  with_rows(y, heads * head_dim, [&](auto y_rows) {
+    rows(run, T, heads * head_dim, [&](int64_t t) {
+      const float *c = cos + places[t] * half, *s = sin + places[t] * half;
+      for (int64_t head = 0; head < heads; ++head) {
+        const float *first = x + (t * heads + head) * head_dim, *second = first + half;
+        auto* turned = y_rows(t) + head * head_dim;
+        vectors(0, half, [&](int64_t i, int64_t lanes) {
+          const V a = get(first + i, lanes), b = get(second + i, lanes);
+          const V cosine = get(c + i, lanes), sine = get(s + i, lanes) * direction;
+          put(turned + i, a * cosine - b * sine, lanes);
+          put(turned + half + i, fma(b, cosine, a * sine), lanes);
+        });
+        if (y.floats != x) copy(first + width, head_dim - width, turned + width);
+      }
+    });
   });
 }
 
-template <class Kind>
-static void forward(const Run& run, const float* gate, const float* up, float* out, int64_t n) {
-  pieces(run, n, [&](int64_t begin, int64_t end) {
-    vectors(begin, end, [&](int64_t i, int64_t lanes) {
-      const V g = get(gate + i, lanes);
-      put(out + i, g * sigmoid(Kind::inner(g)) * get(up + i, lanes), lanes);
+template <class Kind, class Element>
+static void forward(const Run& run, Operand gate, Operand up, OperandOut out, int64_t T, int64_t n) {
+  const auto gate_rows = rows_of<const Element>(gate, n), up_rows = rows_of<const Element>(up, n);
+  const auto out_rows = rows_of<Element>(out, n);
+  rows(run, T, n, [&](int64_t t) {
+    vectors(0, n, [&](int64_t i, int64_t lanes) {
+      const V g = get(gate_rows(t) + i, lanes);
+      put(out_rows(t) + i, g * sigmoid(Kind::inner(g)) * get(up_rows(t) + i, lanes), lanes);
     });
   });
 }
 
 // The slope of x · σ(z) is σ(z) · (1 + x · (1 - σ(z)) · z').
-template <class Kind>
-static void backward(const Run& run, const float* dout, const float* gate, const float* up, float* dgate, float* dup, int64_t n) {
-  pieces(run, n, [&](int64_t begin, int64_t end) {
-    vectors(begin, end, [&](int64_t i, int64_t lanes) {
-      const V d = get(dout + i, lanes), g = get(gate + i, lanes), u = get(up + i, lanes), s = sigmoid(Kind::inner(g));
-      put(dgate + i, d * u * s * fma(g * Kind::inner_slope(g), set(1) - s, set(1)), lanes);
-      put(dup + i, d * g * s, lanes);
+template <class Kind, class Element>
+static void backward(const Run& run, Operand dout, Operand gate, Operand up, OperandOut dgate, OperandOut dup, int64_t T, int64_t n) {
+  const auto dout_rows = rows_of<const Element>(dout, n), gate_rows = rows_of<const Element>(gate, n), up_rows = rows_of<const Element>(up, n);
+  const auto dgate_rows = rows_of<Element>(dgate, n), dup_rows = rows_of<Element>(dup, n);
+  rows(run, T, n, [&](int64_t t) {
+    vectors(0, n, [&](int64_t i, int64_t lanes) {
+      const V d = get(dout_rows(t) + i, lanes), g = get(gate_rows(t) + i, lanes), u = get(up_rows(t) + i, lanes);
+      const V s = sigmoid(Kind::inner(g));
+      put(dgate_rows(t) + i, d * u * s * fma(g * Kind::inner_slope(g), set(1) - s, set(1)), lanes);
+      put(dup_rows(t) + i, d * g * s, lanes);
     });
   });
 }
 
-void gated_forward(const Run& run, Activation activation, const float* gate, const float* up, float* out, int64_t T, int64_t n) {
-  (activation == Activation::Silu ? forward<Silu> : forward<GeluTanh>)(run, gate, up, out, T * n);
+// Calls f.operator()<Kind, Element>() for an activation and what its operands are in.
+template <class F>
+static void with_kind(Activation activation, const Operand& x, const F& f) {
+  const auto of = [&]<class Kind>() { x.halves == nullptr ? f.template operator()<Kind, float>() : f.template operator()<Kind, uint16_t>(); };
+  activation == Activation::Silu ? of.template operator()<Silu>() : of.template operator()<GeluTanh>();
 }
 
-void gated_backward(const Run& run, Activation activation, const float* dout, const float* gate, const float* up, float* dgate,
-                    float* dup, int64_t T, int64_t n) {
-  (activation == Activation::Silu ? backward<Silu> : backward<GeluTanh>)(run, dout, gate, up, dgate, dup, T * n);
+void gated_forward(const Run& run, Activation activation, Operand gate, Operand up, OperandOut out, int64_t T, int64_t n) {
+  with_kind(activation, gate, [&]<class Kind, class Element>() { forward<Kind, Element>(run, gate, up, out, T, n); });
+}
+
+void gated_backward(const Run& run, Activation activation, Operand dout, Operand gate, Operand up, OperandOut dgate, OperandOut dup, int64_t T,
+                    int64_t n) {
+  with_kind(activation, gate, [&]<class Kind, class Element>() { backward<Kind, Element>(run, dout, gate, up, dgate, dup, T, n); });
 }
 
 void softcap(const Run& run, float* x, float cap, int64_t n) {

@@ -56,11 +56,11 @@ void with_terms(const Run& run, std::span<const LoraRows> pairs, int64_t N, bool
 
 }  // namespace
 
-void linear_forward(const Run& run, const float* x, const Weight& w, const float* bias, std::span<const LoraRows> pairs, float* y,
+void linear_forward(const Run& run, Operand x, const Weight& w, const float* bias, std::span<const LoraRows> pairs, OperandOut y,
                     int64_t T) {
-  if (run.decoding) return decode(run, x, w, bias, pairs, y, T);
-  const MatrixRows a{x, w.cols};
-  const MatrixSink c{y, w.rows, false, bias};
+  if (run.decoding) return decode(run, x.floats, w, bias, pairs, y.floats, T);
+  const OperandRows a{x, w.cols};
+  const OperandSink c{y, w.rows, false, bias};
   with_terms(run, pairs, w.rows, true, [&](const PairTerms& terms) {
     if (run.compute == Compute::BF16) {
       gemm<Bf16>(run, T, w.rows, w.cols, a, TransposedWeight(w), c, terms);
@@ -70,10 +70,10 @@ void linear_forward(const Run& run, const float* x, const Weight& w, const float
   });
 }
 
-void linear_backward(const Run& run, const float* dy, const Weight& w, std::span<const LoraRows> pairs, float* dx, int64_t T,
+void linear_backward(const Run& run, Operand dy, const Weight& w, std::span<const LoraRows> pairs, OperandOut dx, int64_t T,
                      bool accumulate) {
-  const MatrixRows a{dy, w.rows};
-  const MatrixSink c{dx, w.cols, accumulate, nullptr};
+  const OperandRows a{dy, w.rows};
+  const OperandSink c{dx, w.cols, accumulate, nullptr};
   with_terms(run, pairs, w.cols, false, [&](const PairTerms& terms) {
     if (run.compute == Compute::BF16) {
       gemm<Bf16>(run, T, w.cols, w.rows, a, PlainWeight(w), c, terms);

@@ -22,12 +22,11 @@ inline void drop(const Lora& l, uint64_t first, int64_t n, float* values) {
 
 // drop(x)[T, in] as A.
 struct DroppedRows {
-  const float* x;
+  OperandRows x;
   const Lora& l;
-  int64_t in;
   void row(int64_t m, int64_t k, int64_t n, float* out) const {
-    copy(x + m * in + k, n, out);
-    if (l.dropout > 0) drop(l, m * in + k, n, out);
+    x.row(m, k, n, out);
+    if (l.dropout > 0) drop(l, m * x.width + k, n, out);
   }
 };
 
@@ -75,7 +74,7 @@ void outer_sums(const Run& run, const float* left, int64_t rank, int64_t N, int6
   run.scratch->release(mark);
 }
 
-// Rows of a matrix as they lie.
+// Rows of floats as they lie.
 struct AsTheyLie {
   const float* data;
   int64_t width;
@@ -84,26 +83,36 @@ struct AsTheyLie {
     return data + t * width + col;
   }
 };
-// Rows of drop(x), made in the buffer.
-struct Dropped {
-  DroppedRows x;
+// Rows of drop(x), or of bfloat16 as floats, made in the buffer.
+template <class A>
+struct Made {
+  A a;
   const float* operator()(int64_t t, int64_t count, int64_t col, int64_t cols, float* buffer, int64_t& stride) const {
-    for (int64_t i = 0; i < count; ++i) x.row(t + i, col, cols, buffer + i * stride);
+    for (int64_t i = 0; i < count; ++i) a.row(t + i, col, cols, buffer + i * stride);
     return buffer;
   }
 };
 
-void hidden_of(const Run& run, const float* x, const Lora& l, int64_t in, float* h, int64_t T) {
+// outer_sums with the rows of an operand N wide on the right.
+template <class Take>
+void outer_sums_with(const Run& run, const float* left, int64_t rank, int64_t N, int64_t T, Operand right, const Take& take) {
+  if (right.halves == nullptr) {
+    outer_sums(run, left, rank, N, T, AsTheyLie{right.floats, N}, take);
+  } else {
+    outer_sums(run, left, rank, N, T, Made{OperandRows{right, N}}, take);
+  }
+}
+
+void hidden_of(const Run& run, Operand x, const Lora& l, int64_t in, float* h, int64_t T) {
   with_a(l, [&](const auto* a) {
-    gemm<Exact>(run, T, l.rank, in, DroppedRows{x, l, in}, TransposedMatrix{a, in}, MatrixSink{h, l.rank, false, nullptr});
+    gemm<Exact>(run, T, l.rank, in, DroppedRows{{x, in}, l}, TransposedMatrix{a, in}, OperandSink{h, l.rank, false, nullptr});
   });
 }
 
-void gradients_of(const Run& run, const float* dy, const float* x, const float* h, const Lora& l, int64_t in, int64_t out, float* dh,
-                  int64_t T) {
-  gemm<Exact>(run, T, l.rank, out, MatrixRows{dy, out}, PlainMatrix{l.b, l.rank}, MatrixSink{dh, l.rank, false, nullptr});
+void gradients_of(const Run& run, Operand dy, Operand x, const float* h, const Lora& l, int64_t in, int64_t out, float* dh, int64_t T) {
+  gemm<Exact>(run, T, l.rank, out, OperandRows{dy, out}, PlainMatrix{l.b, l.rank}, OperandSink{dh, l.rank, false, nullptr});
   if (l.grad_a == nullptr) return;
-  outer_sums(run, h, l.rank, out, T, AsTheyLie{dy, out}, [&](int64_t col, int64_t cols, const float* sums, int64_t stride) {
+  outer_sums_with(run, h, l.rank, out, T, dy, [&](int64_t col, int64_t cols, const float* sums, int64_t stride) {
     for (int64_t o = 0; o < cols; ++o)
       for (int64_t r = 0; r < l.rank; ++r) l.grad_b[(col + o) * l.rank + r] += sums[r * stride + o] * l.scale;
   });
@@ -112,9 +121,9 @@ void gradients_of(const Run& run, const float* dy, const float* x, const float* 
       for (int64_t i = 0; i < cols; ++i) l.grad_a[r * in + col + i] += sums[r * stride + i] * l.scale;
   };
   if (l.dropout > 0) {
-    outer_sums(run, dh, l.rank, in, T, Dropped{{x, l, in}}, add_to_a);
+    outer_sums(run, dh, l.rank, in, T, Made{DroppedRows{{x, in}, l}}, add_to_a);
   } else {
-    outer_sums(run, dh, l.rank, in, T, AsTheyLie{x, in}, add_to_a);
+    outer_sums_with(run, dh, l.rank, in, T, x, add_to_a);
   }
 }
 
@@ -220,20 +229,20 @@ void hidden_decoding(const Run& run, const float* x, std::span<const LoraRows> p
 
 }  // namespace
 
-void lora_hidden(const Run& run, const float* x, std::span<const LoraRows> pairs, int64_t in) {
-  if (run.decoding) return hidden_decoding(run, x, pairs, in);
+void lora_hidden(const Run& run, Operand x, std::span<const LoraRows> pairs, int64_t in) {
+  if (run.decoding) return hidden_decoding(run, x.floats, pairs, in);
   for_each_pair(run, pairs, in, [&](const Run& one, const LoraRows& rows) {
-    hidden_of(one, x + rows.begin * in, rows.pair, in, rows.hidden, rows.end - rows.begin);
+    hidden_of(one, x.at(rows.begin, in), rows.pair, in, rows.hidden, rows.end - rows.begin);
   });
 }
 
 void lora_output(const Run& run, const float* h, const Lora& l, int64_t out, float* y, int64_t T) {
-  gemm<Exact>(run, T, out, l.rank, ScaledRows{h, l.rank, l.scale}, TransposedMatrix{l.b, l.rank}, MatrixSink{y, out, true, nullptr});
+  gemm<Exact>(run, T, out, l.rank, ScaledRows{h, l.rank, l.scale}, TransposedMatrix{l.b, l.rank}, OperandSink{y, out, true, nullptr});
 }
 
-void lora_gradients(const Run& run, const float* dy, const float* x, std::span<const LoraRows> pairs, int64_t in, int64_t out) {
+void lora_gradients(const Run& run, Operand dy, Operand x, std::span<const LoraRows> pairs, int64_t in, int64_t out) {
   for_each_pair(run, pairs, most(in, out), [&](const Run& one, const LoraRows& rows) {
-    gradients_of(one, dy + rows.begin * out, x + rows.begin * in, rows.hidden, rows.pair, in, out, rows.hidden_gradient,
+    gradients_of(one, dy.at(rows.begin, out), x.at(rows.begin, in), rows.hidden, rows.pair, in, out, rows.hidden_gradient,
                  rows.end - rows.begin);
   });
 }

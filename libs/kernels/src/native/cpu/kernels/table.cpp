@@ -9,6 +9,7 @@ extern const Ops kOps;
 const Ops kOps = {
     .name = LR_NAME(LR_ISA),
     .bf16_pairs = true,
+    .bf16_operands = true,
 #include "table.inc"
 };
 

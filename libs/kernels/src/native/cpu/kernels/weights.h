@@ -33,13 +33,6 @@ static inline void widen_int8(const int8_t* values, float scale, int64_t n, floa
   for (; i < n; ++i) out[i] = static_cast<float>(values[i]) * scale;
 }
 
-template <class Element>  // float, or uint16_t for bfloat16
-static inline void copy(const Element* values, int64_t n, float* out) {
-  int64_t i = 0;
-  for (; i + W <= n; i += W) store(out + i, load(values + i));
-  if (i < n) store_part(out + i, load_part(values + i, n - i), n - i);
-}
-
 // Elements (row, col … col+n-1) of a weight.
 struct WeightReader {
   explicit WeightReader(const Weight& weight)
@@ -72,12 +65,17 @@ struct PlainWeight : WeightReader {
   void line(int64_t k, int64_t col, int64_t n, float* out) const { read(k, col, n, out); }
 };
 
-// A row-major matrix of floats as A, as B, and as Bᵀ.
-struct MatrixRows {
-  const float* data;
-  int64_t stride;
-  void row(int64_t m, int64_t k, int64_t n, float* out) const { copy(data + m * stride + k, n, out); }
+// An operand `width` wide as A.
+struct OperandRows {
+  Operand x;
+  int64_t width;
+  const uint16_t* halves(int64_t m) const { return x.halves == nullptr ? nullptr : x.halves + m * x.stride; }
+  void row(int64_t m, int64_t k, int64_t n, float* out) const {
+    with_rows(x, width, [&](auto rows) { copy(rows(m) + k, n, out); });
+  }
 };
+
+// A row-major matrix of floats as B, and as Bᵀ.
 struct PlainMatrix {
   static constexpr bool kAlongK = false;
   const float* data;
@@ -102,29 +100,31 @@ static inline void with_b(const Lora& l, const F& f) {
   l.b_bf16 == nullptr ? f(l.b) : f(l.b_bf16);
 }
 
-// C stored to, or added to, a row-major matrix; a bias [N] is added first.
-struct MatrixSink {
-  float* data;
-  int64_t stride;
+// C stored to, or added to, an operand `width` wide; a bias [N] is added first. Nothing is added to bfloat16.
+struct OperandSink {
+  OperandOut c;
+  int64_t width;
   bool accumulate;
   const float* bias;
+  bool rounds() const { return c.halves != nullptr; }
   void expect(int64_t m, int64_t rows, int64_t n) const {
-    for (int64_t i = 0; i < rows; ++i)
-      for (int64_t j = 0; j < kTileCols; j += 16) __builtin_prefetch(data + (m + i) * stride + n + j, 1);
+    with_rows(c, width, [&](auto c_rows) {
+      constexpr int64_t kLine = 64 / sizeof *c_rows.data;
+      for (int64_t i = 0; i < rows; ++i)
+        for (int64_t j = 0; j < kTileCols; j += kLine) __builtin_prefetch(c_rows(m + i) + n + j, 1);
+    });
   }
   void take(const float* values, int64_t m, int64_t rows, int64_t n, int64_t cols, bool first) const {
-    for (int64_t i = 0; i < rows; ++i)
-      for (int64_t j = 0; j < cols; j += W) {
-        float* p = data + (m + i) * stride + n + j;
-        const int64_t left = cols - j;
-        V value = load(values + i * kTileCols + j);
-        if (first && bias != nullptr) value = value + load_part(bias + n + j, least(left, W));
-        if (left >= W) {
-          store(p, first && !accumulate ? value : load(p) + value);
-        } else {
-          store_part(p, first && !accumulate ? value : load_part(p, left) + value, left);
+    with_rows(c, width, [&](auto c_rows) {
+      for (int64_t i = 0; i < rows; ++i)
+        for (int64_t j = 0; j < cols; j += W) {
+          auto* p = c_rows(m + i) + n + j;
+          const int64_t lanes = least(cols - j, W);
+          V value = load(values + i * kTileCols + j);
+          if (first && bias != nullptr) value = value + load_part(bias + n + j, lanes);
+          put(p, first && !accumulate ? value : get(p, lanes) + value, lanes);
         }
-      }
+    });
   }
 };
 
