@@ -133,7 +133,7 @@ struct Bench {
     line("gated_forward", 0, 3 * bytes, [&] { ops.gated_forward(run, Activation::Silu, a.data(), b.data(), out.data(), T, d); });
     line("gated_backward", 0, 5 * bytes,
          [&] { ops.gated_backward(run, Activation::Silu, a.data(), a.data(), b.data(), out.data(), m.data(), T, d); });
-    line("add", 0, 3 * bytes, [&] { ops.add(run, a.data(), b.data(), out.data(), T, d); });
+    line("add", 0, 3 * bytes, [&] { ops.add(run, a.data(), b.data(), out.data(), T * d); });
     line("adamw", 0, 7 * bytes, [&] {
       const AdamwTensor tensor = {out.data(), a.data(), m.data(), v.data(), T * d, {1, 1e-4f, 0.9f, 0.999f, 1e-8f, 0.01f, 0.1f, 0.001f}};
       ops.adamw(run, std::span(&tensor, 1));
