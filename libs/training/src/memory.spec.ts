@@ -112,6 +112,12 @@ const cases: [[string, object], RecipeInput, number[]][] = [
       long,
     ] as (typeof cases)[number],
   ]),
+  // So many sums that those which wait to be rounded take more than the logits.
+  [
+    model('llama', { hidden_size: 2112, intermediate_size: 1024, num_hidden_layers: 1, head_dim: 64 }),
+    plain,
+    Array<number>(8).fill(512),
+  ],
   [model('llama', { hidden_size: 124, intermediate_size: 300, head_dim: 30 }), plain, long],
   ...(['fp4', 'int8', 'bf16', 'f32'] as const).map(
     (quantization) => [llama, { ...plain, base: { quantization } }, short] as (typeof cases)[number],
