@@ -32,11 +32,11 @@ export interface OperationShape {
 }
 
 /**
- * gemm.h: elements of k in a deep block (kSlices · kLanes) of the instruction set that takes fewest, floats of packed B for each thread (kPackedB),
- * and columns that a task packs (kPackCols).
+ * gemm.h: elements of k in a deep block of a product in bf16 (two to each of kSlices · kLanes), columns of one that a thread's packed B has room for
+ * (kPackedB), and columns that a task packs (kPackCols).
  */
-const deepBlock = 1024;
-const packedColumns = 2 ** 19 / deepBlock;
+const deepBlock = 2048;
+const packedColumns = 512;
 const packCols = 256;
 
 const tokensOf = ({ lengths }: OperationShape): number => lengths.reduce((sum, length) => sum + length, 0);
