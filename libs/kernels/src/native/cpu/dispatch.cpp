@@ -11,17 +11,18 @@ namespace lr {
 
 #if defined(__x86_64__)
 
+// Null where they are not in this build (Makefile, ISAS).
 namespace avx2 {
-extern const Ops kOps;
+[[gnu::weak]] extern const Ops kOps;
 }
 namespace avx512 {
-extern const Ops kOps;
+[[gnu::weak]] extern const Ops kOps;
 }
 namespace avx512_bf16 {
-extern const Ops kOps;
+[[gnu::weak]] extern const Ops kOps;
 }
 namespace amx_bf16 {
-extern const Ops kOps;
+[[gnu::weak]] extern const Ops kOps;
 }
 
 namespace {
