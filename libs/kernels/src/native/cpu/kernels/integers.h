@@ -12,6 +12,28 @@
 
 namespace lr::LR_ISA {
 
+#if defined(__AVX512F__)
+static inline I as_ints(V v) { return _mm512_castps_si512(v); }
+static inline V as_lanes(I v) { return _mm512_castsi512_ps(v); }
+// 2W values rounded to integers of 16 bits, in their order; and lane by lane that of `second` above that of `first`.
+static inline I round_neighbours(V low, V high) {
+  const auto words = [](V values) { return _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(values)); };
+  return _mm512_inserti64x4(_mm512_castsi256_si512(words(low)), words(high), 1);
+}
+static inline I round_pairs(V first, V second) {
+  return _mm512_mask_blend_epi16(0xAAAAAAAA, _mm512_cvtps_epi32(first), _mm512_slli_epi32(_mm512_cvtps_epi32(second), 16));
+}
+#else
+static inline I as_ints(V v) { return _mm256_castps_si256(v); }
+static inline V as_lanes(I v) { return _mm256_castsi256_ps(v); }
+static inline I round_neighbours(V low, V high) {
+  return _mm256_permute4x64_epi64(_mm256_packs_epi32(_mm256_cvtps_epi32(low), _mm256_cvtps_epi32(high)), 0xD8);
+}
+static inline I round_pairs(V first, V second) {
+  return _mm256_blend_epi16(_mm256_cvtps_epi32(first), _mm256_slli_epi32(_mm256_cvtps_epi32(second), 16), 0xAA);
+}
+#endif
+
 struct Integers {
   static constexpr bool kAsIs = false;
   static constexpr int kPack = 2;

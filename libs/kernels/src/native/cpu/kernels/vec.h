@@ -119,16 +119,6 @@ static inline void store_rounded(const float* p, float factor, int16_t* block) {
 }
 static inline I load_ints(const int16_t* p) { return _mm512_loadu_si512(p); }
 static inline void store_ints(int16_t* p, I v) { _mm512_storeu_si512(p, v); }
-static inline I as_ints(V v) { return _mm512_castps_si512(v); }
-static inline V as_lanes(I v) { return _mm512_castsi512_ps(v); }
-// 2W values rounded to integers of 16 bits, in their order; and lane by lane that of `second` above that of `first`.
-static inline I round_neighbours(V low, V high) {
-  const auto words = [](V values) { return _mm512_cvtepi32_epi16(_mm512_cvtps_epi32(values)); };
-  return _mm512_inserti64x4(_mm512_castsi256_si512(words(low)), words(high), 1);
-}
-static inline I round_pairs(V first, V second) {
-  return _mm512_mask_blend_epi16(0xAAAAAAAA, _mm512_cvtps_epi32(first), _mm512_slli_epi32(_mm512_cvtps_epi32(second), 16));
-}
 // Lane by lane the sum of two products of 16-bit integers, exact; and sum + that.
 static inline I multiply_pairs(I a, I b) { return _mm512_madd_epi16(a, b); }
 static inline I add_products(I sum, I a, I b) { return _mm512_dpwssd_epi32(sum, a, b); }
@@ -306,14 +296,6 @@ static inline void store_rounded(const float* p, float factor, int16_t* block) {
 }
 static inline I load_ints(const int16_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
 static inline void store_ints(int16_t* p, I v) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v); }
-static inline I as_ints(V v) { return _mm256_castps_si256(v); }
-static inline V as_lanes(I v) { return _mm256_castsi256_ps(v); }
-static inline I round_neighbours(V low, V high) {
-  return _mm256_permute4x64_epi64(_mm256_packs_epi32(_mm256_cvtps_epi32(low), _mm256_cvtps_epi32(high)), 0xD8);
-}
-static inline I round_pairs(V first, V second) {
-  return _mm256_blend_epi16(_mm256_cvtps_epi32(first), _mm256_slli_epi32(_mm256_cvtps_epi32(second), 16), 0xAA);
-}
 static inline I multiply_pairs(I a, I b) { return _mm256_madd_epi16(a, b); }
 static inline I add_products(I sum, I a, I b) { return _mm256_add_epi32(sum, _mm256_madd_epi16(a, b)); }
 static inline V to_float(I v) { return _mm256_cvtepi32_ps(v); }
