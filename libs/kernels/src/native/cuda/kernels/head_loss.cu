@@ -59,33 +59,39 @@ struct Logits {
   LR_DEVICE_MEMBER float at(int64_t i) const { return capped(row[i]); }
 };
 
-// What a row's softmax needs: the largest logit, log Σ exp, and the plain sum. One pass, in which every thread keeps its own maximum.
-struct RowSums {
-  Best best;
-  float lse, plain;
-};
-LR_DEVICE RowSums sum_row(const Logits& logits, int64_t vocab) {
-  // What a thread asks for at once: a multiprocessor has few blocks.
-  constexpr int kAhead = 16;
-  Best own = {-INFINITY, INT32_MAX};
-  float total = 0, plain = 0;
-  for (int64_t first = thread_index(); first < vocab; first += kAhead * kThreads) {
+// Calls f(i, capped logit) for a thread's own elements of a row below `end`, whose logits beyond the vocabulary are those of 0. It asks for kAhead of
+// them at once: a multiprocessor has few blocks.
+template <int kAhead, typename F>
+LR_DEVICE void each_logit(const Logits& logits, int64_t vocab, int64_t end, const F& f) {
+  for (int64_t first = thread_index(); first < end; first += kAhead * kThreads) {
     float ahead[kAhead];
     LR_UNROLL
     for (int j = 0; j < kAhead; ++j) ahead[j] = logits.stored(first + j * kThreads, vocab);
     LR_UNROLL
     for (int j = 0; j < kAhead; ++j) {
       const int64_t i = first + j * kThreads;
-      if (i >= vocab) break;
-      const float logit = logits.capped(ahead[j]);
-      if (logit > own.value) {
-        total *= expf(own.value - logit);
-        own = {logit, static_cast<int>(i)};
-      }
-      total += expf(logit - own.value);
-      plain += logit;
+      if (i >= end) break;
+      f(i, logits.capped(ahead[j]));
     }
   }
+}
+
+// What a row's softmax needs: the largest logit, log Σ exp, and the plain sum. One pass, in which every thread keeps its own maximum.
+struct RowSums {
+  Best best;
+  float lse, plain;
+};
+LR_DEVICE RowSums sum_row(const Logits& logits, int64_t vocab) {
+  Best own = {-INFINITY, INT32_MAX};
+  float total = 0, plain = 0;
+  each_logit<16>(logits, vocab, vocab, [&](int64_t i, float logit) {
+    if (logit > own.value) {
+      total *= expf(own.value - logit);
+      own = {logit, static_cast<int>(i)};
+    }
+    total += expf(logit - own.value);
+    plain += logit;
+  });
   const Best best = block_best(own);
   // A thread without a logit has a total of 0 and no largest one.
   total = own.value == -INFINITY ? total : total * expf(own.value - best.value);
@@ -116,20 +122,11 @@ LR_KERNEL_SHARING(kThreads, kBlocksAtOnce) row_loss(const float* all, int64_t vo
   if (gradients.at == nullptr) return;
   barrier();  // the target's logit has been read
   Out* out = gradients.at + block_x() * gradients.stride;
-  constexpr int kAhead = 8;
-  for (int64_t first = thread_index(); first < gradients.stride; first += kAhead * kThreads) {
-    float ahead[kAhead];
-    LR_UNROLL
-    for (int j = 0; j < kAhead; ++j) ahead[j] = logits.stored(first + j * kThreads, vocab);
-    LR_UNROLL
-    for (int j = 0; j < kAhead; ++j) {
-      const int64_t i = first + j * kThreads;
-      if (i >= gradients.stride) break;
-      const float logit = logits.capped(ahead[j]), slope = cap > 0 ? 1 - logit / cap * (logit / cap) : 1;
-      const float wanted = (i == token.target ? 1 - token.smoothing : 0) + share;
-      store(out + i, i < vocab ? token.grad_scale * (expf(logit - sums.lse) - wanted) * slope : 0.0f);
-    }
-  }
+  each_logit<8>(logits, vocab, gradients.stride, [&](int64_t i, float logit) {
+    const float slope = cap > 0 ? 1 - logit / cap * (logit / cap) : 1;
+    const float wanted = (i == token.target ? 1 - token.smoothing : 0) + share;
+    store(out + i, i < vocab ? token.grad_scale * (expf(logit - sums.lse) - wanted) * slope : 0.0f);
+  });
 }
 
 // The head as a product takes it, made once for all chunks.
