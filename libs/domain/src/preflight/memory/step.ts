@@ -3,7 +3,7 @@ import { type AdaptedLinear, isAdapted } from './adapter';
 import { type Arena, floatBytes, planned } from './arena';
 import { type Pass, roundsAttention, roundsStream, takeOperand, takeRows } from './pass';
 
-// The workspace of a training step: plan_over of libs/kernels/src/native/model/plan.cpp over take_kept, take_recomputed and
+// The workspace of a training step: plan_over of libs/kernels/src/native/model/plan.cpp over take_kept, take_recomputed,
 // take_forward and take_backward of layer.cpp. Sizes in comments: T tokens, d hidden, q and kv the widths of queries and of keys, f intermediate.
 
 /** take_kept: what checkpointing keeps of a layer beside its input and LoRA's x·Aᵀ, as it is dear to compute again. */

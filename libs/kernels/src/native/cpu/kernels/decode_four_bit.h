@@ -4,7 +4,6 @@
 // added in the end, so that a token gets the same bytes in any batch.
 #pragma once
 #include <cmath>
-#include <limits>
 
 #include "decode_pairs.h"
 #include "gemm.h"
@@ -26,19 +25,9 @@ IntLevels int_levels(const float* levels) {
 
 // A block of floats as integers; returns its scale, NaN where a value is not finite.
 inline float round_block(const float* x, int16_t* out) {
-  V greatest = zero(), not_finite = zero();
-  for (int64_t i = 0; i < quant::kBlock; i += W) {
-    const V values = load(x + i);
-    greatest = max(greatest, max(values, zero() - values));
-    not_finite = not_finite + (values - values);
-  }
-  const float absmax = largest(greatest);
-  if (sum(not_finite) != 0) return std::numeric_limits<float>::quiet_NaN();
-  // Values that are too small for their factor to be a float count as 0.
-  const bool none = absmax < kLargest * std::numeric_limits<float>::min();
-  const float factor = none ? 0 : kLargest / absmax;
-  store_rounded(x, factor, out);
-  return none ? 0 : absmax * (1.0f / kLargest);
+  const IntegerScale scale = scale_of<kLargest>(x, quant::kBlock);
+  store_rounded(x, scale.factor, out);
+  return scale.back;
 }
 
 // scales[count] of the integers of a weight's blocks from flat index `first` on: quant::block_scale of each, many at a time.

@@ -104,10 +104,6 @@ using Bf16 = Paired;
 using Bf16 = Integers;
 #endif
 
-static inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-static inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
-static inline int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
-
 // What a source of A or B offers; both write floats.
 //   A:                void row(m, k, n, out)     elements (m, k … k+n-1)
 //                     halves(m)                  optional: row m where it lies in bfloat16, or null

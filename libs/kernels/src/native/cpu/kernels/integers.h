@@ -1,17 +1,44 @@
-// Products in bfloat16 for instruction sets that have none: operands become integers of 12 bits and a sign, of which a vector multiplies and adds
+// Values as integers that share a scale, and products in bfloat16 of them for instruction sets that have none: operands become integers of 12 bits and a sign, of which a vector multiplies and adds
 // twice as many as of floats. Values that are neighbours in k share a scale, in each row of A and each column of B; their products are
 // summed exactly, 32 bits wide, and then added to floats. So a row gets the same bytes whatever other rows are there. What is rounded is off by
 // 2⁻¹³ of the greatest of its neighbours at most: among values like those of activations and weights, less than bfloat16 rounds (ADR 51).
 #pragma once
-#include <cmath>
 #include <limits>
 
 #include "tile.h"
 
-#if !defined(__AVX512BF16__)
-
 namespace lr::LR_ISA {
 
+// What makes integers of values, and values of integers.
+struct IntegerScale {
+  float factor, back;
+};
+// For integers up to kMost. not_finite: 0, or not where one of the values is not finite: then all of them become NaN.
+template <int32_t kMost>
+static inline IntegerScale integer_scale(float greatest, float not_finite) {
+  if (not_finite != 0) return {0, std::numeric_limits<float>::quiet_NaN()};
+  // Values that are too small for their factor to be a float count as 0.
+  if (greatest < kMost * std::numeric_limits<float>::min()) return {0, 0};
+  return {kMost / greatest, greatest * (1.0f / kMost)};
+}
+
+// The greatest magnitudes of vectors, lane by lane.
+struct Greatest {
+  V magnitude = zero(), not_finite = zero();
+  void take(V values) {
+    magnitude = max(magnitude, max(values, zero() - values));
+    not_finite = not_finite + (values - values);
+  }
+};
+// The same of all n values, a multiple of W.
+template <int32_t kMost>
+static inline IntegerScale scale_of(const float* values, int64_t n) {
+  Greatest greatest;
+  for (int64_t i = 0; i < n; i += W) greatest.take(load(values + i));
+  return integer_scale<kMost>(largest(greatest.magnitude), sum(greatest.not_finite));
+}
+
+#if !defined(__AVX512BF16__)
 #if defined(__AVX512F__)
 static inline I as_ints(V v) { return _mm512_castps_si512(v); }
 static inline V as_lanes(I v) { return _mm512_castsi512_ps(v); }
@@ -45,41 +72,18 @@ struct Integers {
   static_assert(kNeighbours * kGreatest * kGreatest <= std::numeric_limits<int32_t>::max());
   struct Registers {};
 
-  // What makes integers of values, and values of integers.
-  struct Scale {
-    float factor, back;
-  };
-  // not_finite: 0, or not where one of the values is not finite: then all of them become NaN.
-  static inline Scale scale_of(float greatest, float not_finite) {
-    if (not_finite != 0) return {0, std::numeric_limits<float>::quiet_NaN()};
-    // Values that are too small for their factor to be a float count as 0.
-    if (greatest < kGreatest * std::numeric_limits<float>::min()) return {0, 0};
-    return {kGreatest / greatest, greatest * (1.0f / kGreatest)};
-  }
-
-  // The greatest magnitudes of vectors, lane by lane.
-  struct Greatest {
-    V magnitude = zero(), not_finite = zero();
-    void take(V values) {
-      magnitude = max(magnitude, max(values, zero() - values));
-      not_finite = not_finite + (values - values);
-    }
-  };
-
   // [n] floats into n / 2 lanes, and their scales behind them; n is a multiple of 2 W.
   static inline void convert(const float* values, int64_t n, float* out) {
     float scales[kSliceScales];
     for (int64_t first = 0; first < n; first += kNeighbours) {
-      const int64_t end = first + kNeighbours < n ? first + kNeighbours : n;
-      Greatest greatest;
-      for (int64_t i = first; i < end; i += W) greatest.take(load(values + i));
-      const Scale scale = scale_of(largest(greatest.magnitude), sum(greatest.not_finite));
+      const int64_t end = least(first + kNeighbours, n);
+      const IntegerScale scale = scale_of<kGreatest>(values + first, end - first);
       const V factor = set(scale.factor);
       for (int64_t i = first; i < end; i += 2 * W)
         store(out + i / 2, as_lanes(round_neighbours(load(values + i) * factor, load(values + i + W) * factor)));
       scales[first / kNeighbours] = scale.back;
     }
-    std::memcpy(out + n / 2, scales, static_cast<size_t>((n + kNeighbours - 1) / kNeighbours) * sizeof(float));
+    std::memcpy(out + n / 2, scales, static_cast<size_t>(ceil_div(n, kNeighbours)) * sizeof(float));
   }
 
   // As pack_block does (gemm.h), elements that lie across k: kPackedCols columns at a time, kNeighbours of each, by way of buffer
@@ -88,12 +92,12 @@ struct Integers {
   template <class B>
   static inline void pack_across(const B& source, int64_t k, int64_t depth, int64_t col, int64_t cols, float* packed, int64_t panel_lanes,
                                  float* buffer) {
-    const int64_t lanes = (depth + 2 * W - 1) / (2 * W) * W;
+    const int64_t lanes = ceil_div(depth, 2 * W) * W;
     for (int64_t group = 0; group < cols; group += kPackedCols) {
-      const int64_t present = cols - group < kPackedCols ? cols - group : kPackedCols;
-      const int64_t width = (present + kTileCols - 1) / kTileCols * kTileCols;
+      const int64_t present = least(kPackedCols, cols - group);
+      const int64_t width = ceil_div(present, kTileCols) * kTileCols;
       for (int64_t lane = 0; lane < lanes; lane += kScaledLanes) {
-        const int64_t count = lanes - lane < kScaledLanes ? lanes - lane : kScaledLanes;
+        const int64_t count = least(kScaledLanes, lanes - lane);
         for (int64_t i = 0; i < 2 * count; ++i) {
           float* line = buffer + i * kPackedCols;
           const int64_t there = 2 * lane + i < depth ? present : 0;
@@ -130,7 +134,7 @@ struct Integers {
     store(magnitude, greatest.magnitude);
     store(not_finite, greatest.not_finite);
     for (int64_t i = 0; i < W; ++i) {
-      const Scale scale = scale_of(magnitude[i], not_finite[i]);
+      const IntegerScale scale = integer_scale<kGreatest>(magnitude[i], not_finite[i]);
       factors[i] = scale.factor;
       back[i] = scale.back;
     }
@@ -143,7 +147,7 @@ struct Integers {
   [[gnu::always_inline]] static inline void tile(const Rows& rows, const float* b, int64_t lanes, bool add, float* out, const float* next) {
     const float *a_scales = rows.data + lanes, *b_scales = b + lanes * kTileCols;
     for (int64_t lane = 0; lane < lanes; lane += kScaledLanes, ++a_scales, b_scales += kTileCols) {
-      const int64_t end = lane + kScaledLanes < lanes ? lane + kScaledLanes : lanes;
+      const int64_t end = least(lane + kScaledLanes, lanes);
       I sums[kTileRows][NV];
       for (int m = 0; m < kTileRows; ++m)
         for (int v = 0; v < NV; ++v) sums[m][v] = set_int(0);
@@ -174,7 +178,6 @@ struct Integers {
     }
   }
 };
+#endif
 
 }  // namespace lr::LR_ISA
-
-#endif

@@ -4,6 +4,10 @@
 
 namespace lr::LR_ISA {
 
+static inline int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
+static inline int64_t least(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t most(int64_t a, int64_t b) { return a > b ? a : b; }
+
 // Rows of a full tile. AVX2: 6 × 2 sums, two vectors of B and an element of A fill 15 of 16 registers. AVX-512 has room for 14
 // rows, but 8 measured faster on Zen 4: 16 sums already hide the latency of a multiply-add, and less of A lies in the first cache.
 constexpr int kTileRows = W == 16 ? 8 : 6;
